@@ -1,0 +1,52 @@
+# Two commands: `make demo` and `make test`. Both set up .venv first; uv is used where it is there.
+.PHONY: help setup demo test test-long test-newest lint types check bench clean
+BIN := .venv/bin
+PYTHON ?= python3
+
+help:
+	@echo "make demo         load a simulated account and look at it"
+	@echo "make test         the test suite"
+	@echo "make test-long    the slow proofs too"
+	@echo "make test-newest  the suite on the newest duckdb, polars and dagster"
+	@echo "make lint types   ruff and mypy"
+	@echo "make bench        compare with what one would use instead"
+
+setup: .venv/.ready
+
+.venv/.ready: pyproject.toml constraints.txt
+	@if command -v uv >/dev/null; then \
+	  uv venv --quiet --allow-existing .venv && uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
+	else \
+	  $(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None' \
+	  && $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+	fi
+	@touch $@
+
+demo: setup
+	@$(BIN)/livehouse demo
+
+test: setup
+	$(BIN)/python -m pytest -n 2 -m "not long"
+
+test-long: setup
+	$(BIN)/python -m pytest -n 2
+
+test-newest:
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade -e '.[dev]' duckdb polars dagster
+	.venv-newest/bin/python -m pytest -n 2 -m "not long"
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+check: lint types test
+
+bench: setup
+	$(BIN)/python bench/run.py
+
+clean:
+	rm -rf .venv .venv-newest .pytest_cache .mypy_cache .ruff_cache

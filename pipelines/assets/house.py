@@ -1,0 +1,76 @@
+"""The run's house as a Dagster resource, and what assets have in common. Keep the work itself in `steps/`."""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from pipelines.settings import load_settings
+from pipelines.steps.house import Counts, House, Range, open_house
+
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+PARTITION = "dagster/partition"
+FULL, ALLOW_SHRINK = "livehouse/full", "livehouse/allow_shrink"
+NIGHTLY = "nightly"
+
+ONE_RUN = dg.BackfillPolicy.single_run()
+"""A range of days is one run and asks the API once. Every asset needs it, those without partitions too."""
+
+
+def range_of(tags: dict[str, str]) -> Range | None:
+    """The days a run was started for, by its tags; None for a run of assets without days."""
+    first = tags.get(RANGE_START) or tags.get(PARTITION)
+    last = tags.get(RANGE_END) or tags.get(PARTITION)
+    return (date.fromisoformat(first), date.fromisoformat(last)) if first and last else None
+
+
+def backfill_of(job_name: str, tags: dict[str, str]) -> Range | None:
+    """The days of a run that goes on where an earlier one was cut off; the nightly run asks anew."""
+    return None if job_name == NIGHTLY else range_of(tags)
+
+
+@dg.resource(description="Settings, the API and the warehouse's files, for as long as one run lasts.")
+def house_resource(context: dg.InitResourceContext) -> Iterator[House]:
+    """Open the house for a run. Settings are read here and never become Dagster configuration: that is shown."""
+    run = context.run
+    tags = dict(run.tags) if run else {}
+    with open_house(
+        load_settings(),
+        run_id=run.run_id if run else "",
+        full=tags.get(FULL) == "true",
+        allow_shrink=tags.get(ALLOW_SHRINK) == "true",
+        backfill=backfill_of(run.job_name if run else NIGHTLY, tags),
+    ) as house:
+        yield house
+
+
+def days_of(context: dg.AssetExecutionContext) -> Range:
+    """First and last day of the partitions a run was started for."""
+    keys = context.partition_key_range
+    return date.fromisoformat(keys.start), date.fromisoformat(keys.end)
+
+
+def outcome(done: dict[str, Counts]) -> dg.MaterializeResult[Any]:
+    """What Dagster shows of a load: its counts, of all apps and of each."""
+    metadata: dict[str, Any] = {
+        "dagster/row_count": sum(counts.landed for counts in done.values()),
+        "rows_received": sum(counts.received for counts in done.values()),
+        "rows_quarantined": sum(counts.quarantined for counts in done.values()),
+        "by_app": {
+            app_id: {"received": counts.received, "landed": counts.landed, "quarantined": counts.quarantined}
+            for app_id, counts in done.items()
+        },
+    }
+    notes = {app_id: counts.note for app_id, counts in done.items() if counts.note}
+    return dg.MaterializeResult(metadata=metadata | ({"notes": notes} if notes else {}))
+
+
+def column_metadata(columns: list[tuple[str, str, str]]) -> dict[str, Any]:
+    """The column schema for the UI, from (name, SQL type, meaning)."""
+    return {
+        "dagster/column_schema": dg.TableSchema(
+            columns=[dg.TableColumn(name, kind, description=meaning) for name, kind, meaning in columns]
+        )
+    }

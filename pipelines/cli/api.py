@@ -1,0 +1,137 @@
+"""`api`: each of the ten operations by hand."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+_app = click.option("--app", "app_id", help="App to ask about; the one of the settings if there is only one.")
+_show_keys = click.option("--show-keys", is_flag=True, help="Show stream keys, which are secrets.")
+
+
+@click.group("api")
+def api_command() -> None:
+    """Perform one operation of the API by hand; its reply goes to stdout as JSON."""
+
+
+def _perform(app_id: str | None, operation: str, *, show_keys: bool, **arguments: Any) -> None:  # noqa: ANN401 - the operation's own
+    from pipelines.errors import UsageError  # noqa: PLC0415 - kept out of --help
+    from pipelines.extract import operations  # noqa: PLC0415 - kept out of --help
+    from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
+    from pipelines.steps.house import make_client  # noqa: PLC0415 - kept out of --help
+
+    settings = load_settings()
+    settings.require_account()
+    if app_id is None and len(settings.app_ids) > 1:
+        raise UsageError(f"several apps are set: choose one with --app ({', '.join(settings.app_ids)})")
+    client = make_client(settings, stream_keys="show" if show_keys else "mask")
+    try:
+        perform: Callable[..., dict[str, Any]] = getattr(operations, operation)
+        reply = perform(client, app_id or settings.app_ids[0], **arguments)
+    finally:
+        client.close()
+    # ASCII only: a name may hold terminal escapes.
+    click.echo(json.dumps(reply, indent=2))
+
+
+@api_command.command("list-livestreams")
+@click.option("--page-no", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--per-page", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--status", help="LIVE, IDLE, ERRORED or INVOKED.")
+@_app
+@_show_keys
+def _list(app_id: str | None, page_no: int, per_page: int, status: str | None, *, show_keys: bool) -> None:
+    """Fetch a page of all livestreams."""
+    _perform(app_id, "list_livestreams", show_keys=show_keys, page_no=page_no, per_page=per_page, status=status)
+
+
+@api_command.command("get-livestream")
+@click.argument("livestream_id")
+@click.option("--page-no", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--per-page", type=click.IntRange(1), default=100, show_default=True)
+@_app
+@_show_keys
+def _livestream(app_id: str | None, livestream_id: str, page_no: int, per_page: int, *, show_keys: bool) -> None:
+    """Fetch a livestream with a page of its sessions."""
+    _perform(
+        app_id, "get_livestream", show_keys=show_keys, livestream_id=livestream_id, page_no=page_no, per_page=per_page
+    )
+
+
+@api_command.command("get-session")
+@click.argument("session_id")
+@_app
+@_show_keys
+def _session(app_id: str | None, session_id: str, *, show_keys: bool) -> None:
+    """Fetch one session."""
+    _perform(app_id, "get_session", show_keys=show_keys, session_id=session_id)
+
+
+@api_command.command("get-active-session")
+@click.argument("livestream_id")
+@_app
+@_show_keys
+def _active(app_id: str | None, livestream_id: str, *, show_keys: bool) -> None:
+    """Fetch the session of a livestream that is on air."""
+    _perform(app_id, "get_active_session", show_keys=show_keys, livestream_id=livestream_id)
+
+
+@api_command.command("get-meeting-livestream")
+@click.argument("meeting_id")
+@_app
+@_show_keys
+def _meeting(app_id: str | None, meeting_id: str, *, show_keys: bool) -> None:
+    """Fetch the livestream of a meeting that is on air."""
+    _perform(app_id, "get_meeting_livestream", show_keys=show_keys, meeting_id=meeting_id)
+
+
+_day = click.DateTime(["%Y-%m-%d"])
+
+
+@api_command.command("get-overall-analytics")
+@click.argument("first_day", type=_day)
+@click.argument("last_day", type=_day)
+@_app
+@_show_keys
+def _overall(app_id: str | None, first_day: Any, last_day: Any, *, show_keys: bool) -> None:  # noqa: ANN401 - a datetime
+    """Fetch totals over all livestreams, from FIRST_DAY to LAST_DAY."""
+    days = {"first_day": first_day.date(), "last_day": last_day.date()}
+    _perform(app_id, "get_overall_analytics", show_keys=show_keys, **days)
+
+
+@api_command.command("get-daywise-analytics")
+@click.argument("first_day", type=_day)
+@click.argument("last_day", type=_day)
+@_app
+@_show_keys
+def _daywise(app_id: str | None, first_day: Any, last_day: Any, *, show_keys: bool) -> None:  # noqa: ANN401 - a datetime
+    """Fetch meeting sessions and recordings day by day, from FIRST_DAY to LAST_DAY."""
+    days = {"first_day": first_day.date(), "last_day": last_day.date()}
+    _perform(app_id, "get_daywise_analytics", show_keys=show_keys, **days)
+
+
+@api_command.command("create-livestream")
+@click.option("--name", help="Name of the livestream.")
+@_app
+def _create(app_id: str | None, name: str | None) -> None:
+    """Create an independent livestream; its stream key is in the reply."""
+    _perform(app_id, "create_livestream", show_keys=True, name=name)
+
+
+@api_command.command("start-livestream")
+@click.argument("meeting_id")
+@click.option("--name", help="Name of the livestream.")
+@_app
+def _start(app_id: str | None, meeting_id: str, name: str | None) -> None:
+    """Start streaming a meeting; its stream key is in the reply."""
+    _perform(app_id, "start_livestream", show_keys=True, meeting_id=meeting_id, name=name)
+
+
+@api_command.command("stop-livestream")
+@click.argument("meeting_id")
+@_app
+@_show_keys
+def _stop(app_id: str | None, meeting_id: str, *, show_keys: bool) -> None:
+    """Stop streaming a meeting."""
+    _perform(app_id, "stop_livestream", show_keys=show_keys, meeting_id=meeting_id)

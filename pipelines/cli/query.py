@@ -1,0 +1,124 @@
+"""`sql` and `report`: what was published, for people."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+_ROWS_AT_ONCE = 10_000
+_ROWS_SHOWN = 1_000
+
+
+def _published() -> Path:
+    """The warehouse of the settings; the demo's, said so, where no account is connected and nothing else is there."""
+    from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
+
+    settings = load_settings()
+    demo = settings.home / "demo" / "warehouse.duckdb"
+    if not settings.warehouse.exists() and not settings.warehouse_path and not settings.api_token and demo.exists():
+        click.echo(f"livehouse: nothing is loaded yet; these are the simulated figures of the demo ({demo})", err=True)
+        return demo
+    return settings.warehouse
+
+
+@click.command("sql")
+@click.argument("query", required=False)
+@click.option("-f", "--file", "file", type=click.File(encoding="utf-8"), help="Read the query from a file (- for stdin).")
+@click.option("--format", "style", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.option("--examples", is_flag=True, help="List the example queries in sql/examples.")
+def sql_command(query: str | None, file: TextIO | None, style: str, *, examples: bool) -> None:
+    """Run QUERY on the warehouse, read-only."""
+    if examples:
+        _list_examples()
+        return
+    if (query is None) == (file is None):
+        raise click.UsageError('give a query, or -f FILE: livehouse sql "select * from marts.daily_usage"')
+    text = query if query is not None else file.read() if file else ""
+    import duckdb  # noqa: PLC0415 - kept out of --help
+
+    from pipelines.errors import QueryError  # noqa: PLC0415 - kept out of --help
+    from pipelines.load.warehouse import open_published  # noqa: PLC0415 - kept out of --help
+
+    with open_published(_published()) as connection:
+        try:
+            result = connection.execute(text)
+            names = [column[0] for column in result.description or []]
+            _WRITERS[style](names, _rows(result))
+        except duckdb.Error as error:
+            raise QueryError(" ".join(str(error).split())) from None
+
+
+def _rows(result: Any) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - a DuckDB result
+    while rows := result.fetchmany(_ROWS_AT_ONCE):
+        yield from rows
+
+
+def _write_csv(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(rows)
+
+
+def _write_json(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    separator = "["
+    for row in rows:
+        sys.stdout.write(separator + json.dumps(dict(zip(names, row, strict=True)), default=_plain, ensure_ascii=False))
+        separator = ",\n "
+    sys.stdout.write("]\n" if separator != "[" else "[]\n")
+
+
+def _plain(value: Any) -> str:  # noqa: ANN401 - what JSON has no form for
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _write_table(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - only for tables
+    from rich.table import Table  # noqa: PLC0415 - only for tables
+    from rich.text import Text  # noqa: PLC0415 - only for tables
+
+    from pipelines.cli.text import printable  # noqa: PLC0415 - kept out of --help
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    shown = [row for row, _ in zip(rows, range(_ROWS_SHOWN), strict=False)]
+    for n, name in enumerate(names):
+        is_number = any(isinstance(row[n], int | float) for row in shown)
+        table.add_column(Text(printable(name)), justify="right" if is_number else "left", overflow="fold")
+    for row in shown:
+        table.add_row(*(Text("NULL", style="dim") if cell is None else Text(printable(str(cell))) for cell in row))
+    console = Console(file=sys.stdout, highlight=False)
+    if not console.is_terminal:  # nothing is cut where nobody looks: a pipe has no width
+        console = Console(file=sys.stdout, highlight=False, width=max(console.measure(table).maximum, 20))
+    console.print(table)
+    more = next(rows, None)
+    if more is not None:
+        click.echo(f"livehouse: the first {_ROWS_SHOWN:,} rows; --format csv gives all", err=True)
+
+
+_WRITERS = {"table": _write_table, "csv": _write_csv, "json": _write_json}
+
+
+def _list_examples() -> None:
+    from pipelines.report.marts import sql_directory  # noqa: PLC0415 - kept out of --help
+
+    for path in sorted((sql_directory() / "examples").glob("*.sql")):
+        question = path.read_text(encoding="utf-8").splitlines()[0].removeprefix("--").strip()
+        click.echo(f"{path}\n    {question}")
+
+
+@click.command("report")
+@click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
+def report_command(*, open_it: bool) -> None:
+    """Write report.html beside the warehouse's home, from what was published."""
+    from pipelines.report.page import write_report  # noqa: PLC0415 - kept out of --help
+    from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
+
+    published = _published()
+    home = published.parent if published.parent.name == "demo" else load_settings().home
+    path = write_report(published, home / "report.html")
+    click.echo(path)
+    if open_it:
+        click.launch(str(path))

@@ -1,0 +1,85 @@
+"""`nightly`, `backfill`, `rebuild`: the same jobs the UI starts."""
+
+from datetime import date, datetime, timedelta
+
+import click
+
+DAY = click.DateTime(["%Y-%m-%d"])
+
+
+def finish(days: tuple[date, date], job: str, *, quiet: bool, as_json: bool, full: bool = False, allow_shrink: bool = False) -> int:
+    from pipelines.cli.jobs import run_job  # noqa: PLC0415 - kept out of --help
+    from pipelines.cli.summary import show_summary  # noqa: PLC0415 - kept out of --help
+    from pipelines.errors import SettingsError  # noqa: PLC0415 - kept out of --help
+    from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
+
+    settings = load_settings()
+    if job != "rebuild":
+        settings.require_account()
+    outcome = run_job(settings, job, days, full=full, allow_shrink=allow_shrink)
+    show_summary(settings, outcome, days, quiet=quiet, as_json=as_json)
+    for error in outcome.errors:
+        click.echo(f"livehouse: {error}", err=True)
+    if any(isinstance(error, SettingsError) for error in outcome.errors):
+        return 2
+    return 1 if outcome.errors else 0
+
+
+def _output_options(command: click.decorators.FC) -> click.decorators.FC:
+    command = click.option("--quiet", is_flag=True, help="No summary.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")(command)
+
+
+@click.command("nightly")
+@click.option("--date", "last", type=DAY, help="Last day to load; yesterday (UTC) if not given.")
+@_output_options
+def nightly_command(last: datetime | None, *, quiet: bool, as_json: bool) -> int:
+    """Load the LIVEHOUSE_LOOKBACK_DAYS days that end with a day, in one run. For cron."""
+    from pipelines.clock import yesterday  # noqa: PLC0415 - kept out of --help
+    from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
+
+    settings = load_settings()
+    end = last.date() if last else yesterday()
+    _check_end(end)
+    first = end - timedelta(days=settings.lookback_days - 1)
+    return finish((max(first, min(settings.start_date, end)), end), "nightly", quiet=quiet, as_json=as_json)
+
+
+@click.command("backfill")
+@click.argument("start", type=DAY)
+@click.argument("end", type=DAY)
+@click.option("--full", is_flag=True, help="Ask the API again even for what is known to be unchanged.")
+@click.option("--allow-shrink", is_flag=True, help="With --full: let what the API says now replace what it said before.")
+@_output_options
+def backfill_command(start: datetime, end: datetime, *, full: bool, allow_shrink: bool, quiet: bool, as_json: bool) -> int:
+    """Load every day from START to END (YYYY-MM-DD), both included, in one run.
+
+    Killed and started again, it goes on where it stopped.
+    """
+    if allow_shrink and not full:
+        raise click.UsageError("--allow-shrink goes with --full: only asking for everything shows what is gone")
+    days = _range(start, end)
+    return finish(days, "backfill", quiet=quiet, as_json=as_json, full=full, allow_shrink=allow_shrink)
+
+
+@click.command("rebuild")
+@click.argument("start", type=DAY)
+@click.argument("end", type=DAY)
+@_output_options
+def rebuild_command(start: datetime, end: datetime, *, quiet: bool, as_json: bool) -> int:
+    """Make typed tables and marts of START to END again from what was landed raw. Sends no request."""
+    return finish(_range(start, end), "rebuild", quiet=quiet, as_json=as_json)
+
+
+def _range(start: datetime, end: datetime) -> tuple[date, date]:
+    if start > end:
+        raise click.UsageError(f"START ({start.date()}) is after END ({end.date()}): give the earlier day first")
+    _check_end(end.date())
+    return start.date(), end.date()
+
+
+def _check_end(end: date) -> None:
+    from pipelines.clock import today  # noqa: PLC0415 - kept out of --help
+
+    if end > today():
+        raise click.UsageError(f"{end} is in the future: the last day that can be loaded is today, {today()} (UTC)")

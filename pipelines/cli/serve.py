@@ -1,0 +1,51 @@
+"""`simulate` and `ui`: servers that run until they are stopped."""
+
+import click
+
+
+@click.command("simulate")
+@click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0 takes a free one.")
+@click.option("--faults", "faults", help="Faults to commit, as KIND,KIND:SHARE (see SECURITY.md), e.g. server_error,cut_body:0.08")
+def simulate_command(port: int, faults: str | None) -> None:
+    """Serve a simulated API on this machine until stopped; prints the settings that point at it."""
+    from pipelines.clock import utc_now  # noqa: PLC0415 - kept out of --help
+    from pipelines.errors import UsageError  # noqa: PLC0415 - kept out of --help
+    from pipelines.simulator.faults import Faults  # noqa: PLC0415 - kept out of --help
+    from pipelines.simulator.server import DEMO_ACCOUNT, DEMO_APPS, DEMO_TOKEN, Simulator, demo_world, serve  # noqa: PLC0415 - same
+
+    try:
+        chosen = Faults.parse(faults) if faults else None
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+    def on_ready(simulator: Simulator) -> None:
+        click.echo(f"export CLOUDFLARE_API_TOKEN={DEMO_TOKEN}")
+        click.echo(f"export CLOUDFLARE_ACCOUNT_ID={DEMO_ACCOUNT}")
+        click.echo(f"export REALTIMEKIT_APP_ID={','.join(DEMO_APPS)}")
+        click.echo(f"export CLOUDFLARE_BASE_URL={simulator.base_url}")
+        click.echo("livehouse: serving until ctrl-C", err=True)
+
+    try:
+        serve(demo_world(utc_now()), port=port, faults=chosen, on_ready=on_ready)
+    except OSError as error:
+        raise UsageError(f"port {port} cannot be served on: {error.strerror}; try --port 0") from None
+
+
+@click.command("ui")
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
+def ui_command(port: int) -> int:
+    """Start Dagster's UI, with its daemon, on this project; history is kept under $LIVEHOUSE_HOME/dagster."""
+    import subprocess  # noqa: PLC0415 - kept out of --help
+    import sys  # noqa: PLC0415 - kept out of --help
+
+    from pipelines.cli.jobs import prepare_dagster_home  # noqa: PLC0415 - kept out of --help
+    from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
+
+    prepare_dagster_home(load_settings())
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "pipelines.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command)  # noqa: S603 - our own interpreter and arguments
+    try:
+        return process.wait()
+    finally:
+        process.terminate()
+        process.wait()

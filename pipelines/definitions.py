@@ -1,0 +1,26 @@
+"""The whole house at a glance: what is made, in which order, when, and with what.
+
+raw.livestreams ──────────┬─> core.livestreams ───────────────┐
+raw.livestream_analytics ─┤─> core.livestream_analytics_daily ┤
+                          └─> raw.livestream_sessions         │
+                                └─> core.livestream_sessions ─┼─> marts.* ─> publish.warehouse
+raw.app_analytics ────────┬─> core.meeting_sessions_daily ────┤
+                          └─> core.recordings_daily ──────────┘
+"""
+
+import dagster as dg
+
+from pipelines.assets.core import CORE
+from pipelines.assets.extract import RAW
+from pipelines.assets.house import house_resource
+from pipelines.assets.marts import MARTS
+from pipelines.assets.publish import warehouse
+from pipelines.schedules import JOBS, SCHEDULES
+
+defs = dg.Definitions(
+    assets=[*RAW, *CORE, *MARTS, warehouse],
+    jobs=JOBS,
+    schedules=SCHEDULES,
+    resources={"house": house_resource},
+    executor=dg.in_process_executor,  # a step process each would cost ten times what the steps do
+)

@@ -1,0 +1,74 @@
+"""What can go wrong, as classes that say whether trying again can help.
+
+Every message is one line: what is wrong, where, and the remedy. Secrets never enter a message.
+"""
+
+from typing import ClassVar
+
+
+class LivehouseError(Exception):
+    """A fault that a user, the API or the machine can cause. Shown as its one line, never as a traceback."""
+
+    can_retry: ClassVar[bool] = False
+
+
+class SettingsError(LivehouseError):
+    """A setting is missing or malformed. The message names the variable and what it takes."""
+
+
+class UsageError(LivehouseError):
+    """A command was called with arguments it cannot take."""
+
+
+class ApiError(LivehouseError):
+    """The API's doing, about one app: the other apps go on."""
+
+
+class TransientApiError(ApiError):
+    """The API, or the way to it, failed in a manner that passes: 408, 429, 5xx, a broken or cut reply.
+
+    `wait_seconds` is how long the API asked every caller to wait, where it said so.
+    """
+
+    can_retry = True
+
+    def __init__(self, message: str, *, status: int | None = None, wait_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.wait_seconds = wait_seconds
+
+
+class ApiRefusedError(ApiError):
+    """The API understood and refused (4xx other than 408 and 429, or a redirect elsewhere)."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class NotFoundError(ApiRefusedError):
+    """The API knows no such thing (404): of a stream "now live", an answer; of an app, a fault."""
+
+
+class UnexpectedReplyError(ApiError):
+    """A reply is well-formed, yet has none of the shapes known of its operation."""
+
+
+class IncompleteListError(ApiError):
+    """A list could not be read to its end: pages repeat, or the count the API gives is not reached."""
+
+    can_retry = True
+
+
+class HouseBusyError(LivehouseError):
+    """Another livehouse process is writing to the same home, and did not finish in the time allowed."""
+
+    can_retry = True
+
+
+class WarehouseError(LivehouseError):
+    """A file of the warehouse is missing, damaged, not writable, or the disk is full."""
+
+
+class QueryError(LivehouseError):
+    """DuckDB refused a query given by hand."""

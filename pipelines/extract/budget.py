@@ -1,0 +1,77 @@
+"""When the next request may start. One budget for all apps and threads; nothing else belongs here."""
+
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+_HEADROOM = 0.98
+"""Share of the rate that is used. A server that counts exactly, over any second, also counts what the
+network pushed together: four requests spaced to the letter can arrive as five in one second."""
+
+_REMAINING = re.compile(r"\b(?:r|remaining)\s*=\s*(\d+)")
+_RESET = re.compile(r"\b(?:t|reset)\s*=\s*(\d+(?:\.\d+)?)")
+
+
+class Budget:
+    """Spaces requests evenly, and holds all of them back when the API says to.
+
+    `requests_per_second` 0 means unlimited. What the API's own headers leave comes first: they count what
+    other programs with the same token have used up.
+    """
+
+    def __init__(self, requests_per_second: float) -> None:
+        self._interval = 1 / (requests_per_second * _HEADROOM) if requests_per_second else 0.0
+        self._lock = threading.Lock()
+        self._next_start = 0.0
+        self._held_until = 0.0
+        self._credit: int | None = None
+        self._credit_ends = 0.0
+        self._in_flight = 0
+        self.remaining: int | None = None
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """Wait for a turn, then hold a place among the requests in flight."""
+        while (seconds := self._seconds_to_wait()) > 0:
+            time.sleep(seconds)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_flight -= 1
+
+    def _seconds_to_wait(self) -> float:
+        """0 when the turn was taken, else how long to sleep before asking again."""
+        with self._lock:
+            now = time.monotonic()
+            start = max(self._next_start, self._held_until)
+            if self._credit is not None and now >= self._credit_ends:
+                self._credit = None
+            if self._credit is not None and self._credit <= 0:
+                start = max(start, self._credit_ends)
+            if start > now:
+                return start - now
+            if self._credit is not None:
+                self._credit -= 1
+            # A sleep that ran over by a little is made up for; a pause is not.
+            late = now - self._next_start
+            self._next_start = (self._next_start if late < self._interval / 10 else now) + self._interval
+            self._in_flight += 1
+            return 0.0
+
+    def hold(self, seconds: float) -> None:
+        """Let no request start for so long."""
+        with self._lock:
+            self._held_until = max(self._held_until, time.monotonic() + seconds)
+
+    def learn(self, headers: Mapping[str, str]) -> None:
+        """Take over what a reply's `Ratelimit` header says is left, less what is under way already."""
+        header = headers.get("ratelimit", "")
+        remaining, reset = _REMAINING.search(header), _RESET.search(header)
+        if remaining and reset:
+            with self._lock:
+                self.remaining = int(remaining[1])
+                self._credit = self.remaining - (self._in_flight - 1)
+                self._credit_ends = time.monotonic() + float(reset[1])

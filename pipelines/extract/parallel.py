@@ -1,0 +1,67 @@
+"""Asks many questions at once, hands answers on as they come, keeps one failure from hiding the rest."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from itertools import islice
+from typing import Generic, TypeVar
+
+from pipelines.clock import utc_now
+from pipelines.errors import ApiError, ApiRefusedError
+
+Question = TypeVar("Question")
+Value = TypeVar("Value")
+
+_HOPELESS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_FAILURES_TO_GIVE_UP = 8
+"""After so many the fault is the service's, not that of a single livestream or day."""
+
+
+@dataclass(frozen=True)
+class Answer(Generic[Question, Value]):
+    """What came of one question. Either `error` is set or `value` holds the answer."""
+
+    question: Question
+    asked_at: datetime
+    value: Value | None
+    error: ApiError | None
+
+
+def ask_each(
+    ask: Callable[[Question], Value], questions: Iterable[Question], concurrency: int
+) -> Iterator[Answer[Question, Value]]:
+    """The answers, in the order they come. A few questions wait in line, never all of them.
+
+    A question that fails is an answer with its error. Raises that error instead when going on is pointless:
+    the token is refused, or failures pile up.
+    """
+
+    def answered(question: Question) -> Answer[Question, Value]:
+        asked_at = utc_now()
+        try:
+            return Answer(question, asked_at, ask(question), None)
+        except ApiError as error:
+            return Answer(question, asked_at, None, error)
+
+    remaining = iter(questions)
+    failures = 0
+    with ThreadPoolExecutor(concurrency, thread_name_prefix="ask") as pool:
+        pending: set[Future[Answer[Question, Value]]] = {
+            pool.submit(answered, question) for question in islice(remaining, 2 * concurrency)
+        }
+        try:
+            while pending:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                pending |= {pool.submit(answered, question) for question in islice(remaining, len(done))}
+                for future in done:
+                    answer = future.result()
+                    if answer.error:
+                        failures += 1
+                        refused = isinstance(answer.error, ApiRefusedError) and answer.error.status in _HOPELESS
+                        if refused or failures >= _FAILURES_TO_GIVE_UP:
+                            raise answer.error
+                    yield answer
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,115 @@
+"""Reads one HTTP reply: a JSON object that says it succeeded, or the error that it is.
+
+The API answers errors in three shapes, and as HTML; a 200 can be any of them too. Nothing about
+operations belongs here.
+"""
+
+import json
+import re
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from math import isfinite
+from typing import Any
+
+from pipelines.errors import ApiRefusedError, LivehouseError, NotFoundError, TransientApiError
+
+_LONGEST_MESSAGE = 300
+_LARGEST_INTEGER = 2**63 - 1
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_TITLE = re.compile(r"<title[^>]*>([^<]*)</title>", re.IGNORECASE)
+_RETRIED = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+
+
+def _number(text: str) -> float | str:
+    """A number beyond what a DOUBLE holds stays text, so that a rule of value sees it, not `Infinity`."""
+    number = float(text)
+    return number if isfinite(number) else text
+
+
+def _integer(text: str) -> int | str:
+    return int(text) if len(text) < 19 or abs(int(text)) <= _LARGEST_INTEGER else text  # noqa: PLR2004 - digits of 2**63
+
+
+def parse(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """The JSON value of a body. Python's own parser, since it lets NaN and huge numbers be kept as text.
+
+    Raises `ValueError` for what is not JSON.
+    """
+    try:
+        text = body.decode("utf-8-sig")
+        value = json.loads(text, parse_constant=str, parse_float=_number, parse_int=_integer)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return _without_lone_surrogates(value) if "\\ud" in text.lower() else value
+
+
+def _without_lone_surrogates(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """JSON may escape half a character (`\\ud83d`); no file can hold it."""
+    if isinstance(value, dict):
+        return {_without_lone_surrogates(name): _without_lone_surrogates(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_lone_surrogates(inner) for inner in value]
+    return _LONE_SURROGATE.sub("\ufffd", value) if isinstance(value, str) else value
+
+
+def api_message(body: bytes) -> str:
+    """What an error's body says, in one short line."""
+    try:
+        value = parse(body)
+    except ValueError:
+        text = body[:4000].decode("utf-8", "replace")
+        title = _TITLE.search(text)
+        return _one_line(title[1]) if title else ("an HTML page" if "<html" in text.lower() else _one_line(text[:100]))
+    if isinstance(value, dict):
+        errors = value.get("errors") or value.get("error") or value.get("message") or value.get("messages")
+        first = errors[0] if isinstance(errors, list) and errors else errors
+        if isinstance(first, dict):
+            first = first.get("message") or first.get("code")
+        if first:
+            return _one_line(str(first))
+    return "no message"
+
+
+def _one_line(text: str) -> str:
+    return _CONTROL.sub(" ", text).strip()[:_LONGEST_MESSAGE] or "no message"
+
+
+def read_reply(what: str, status: int, body: bytes) -> dict[str, Any]:
+    """The JSON object of a successful reply; otherwise raises the error that the reply is."""
+    if HTTPStatus(200) <= status < HTTPStatus(300):
+        try:
+            value = parse(body)
+        except ValueError:
+            raise TransientApiError(f"{what}: {status}, but not JSON: {api_message(body)}", status=status) from None
+        if isinstance(value, dict) and value.get("success", True) in (True, "true", 1):
+            return value
+        raise TransientApiError(f"{what}: {status}, but not a success: {api_message(body)}", status=status)
+    raise _error(what, status, body)
+
+
+def _error(what: str, status: int, body: bytes) -> LivehouseError:
+    said = f"{what}: {status}: {api_message(body)}"
+    if status == HTTPStatus.NOT_FOUND:
+        return NotFoundError(said, status=status)
+    if status == HTTPStatus.UNAUTHORIZED:
+        return ApiRefusedError(f"{said} (check CLOUDFLARE_API_TOKEN)", status=status)
+    if status == HTTPStatus.FORBIDDEN:
+        return ApiRefusedError(f"{said} (the token needs the Realtime permission for this account)", status=status)
+    if HTTPStatus(400) <= status < HTTPStatus(500) and status not in _RETRIED:
+        return ApiRefusedError(said, status=status)
+    return TransientApiError(said, status=status)
+
+
+def seconds_told(retry_after: str | None, now: float) -> float | None:
+    """How long a `Retry-After` header says to wait: seconds, or an HTTP date compared with `now` (Unix)."""
+    if not retry_after:
+        return None
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(retry_after).timestamp() - now
+        except ValueError:
+            return None
+    return max(seconds, 0.0) if isfinite(seconds) else None

@@ -1,0 +1,149 @@
+"""Where in a reply the records are. The document and the service disagree; both are accepted here.
+
+Seen of lists: an array with `paging` beside it, one object with `paging` inside, an array wrapped in an
+object, `paging` in every row. Nothing else in livehouse knows any of this.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from pipelines.errors import UnexpectedReplyError
+
+Record = Any
+"""A record as received: an object in every case ever seen, yet any JSON value may come."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list: its records, and how many the whole list has, where the reply says so."""
+
+    records: list[Record]
+    total_count: int | None
+
+
+def _data(reply: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
+    return reply["data"] if "data" in reply else reply.get("result")
+
+
+def _total_count(*places: Any) -> int | None:  # noqa: ANN401 - any JSON value
+    for place in places:
+        if isinstance(place, dict):
+            paging = place.get("paging") or place.get("result_info")
+            total = paging.get("total_count") if isinstance(paging, dict) else None
+            if isinstance(total, str) and total.strip().isdecimal():
+                total = int(total)
+            if isinstance(total, float) and total.is_integer():
+                total = int(total)
+            if isinstance(total, int) and not isinstance(total, bool) and total >= 0:
+                return total
+    return None
+
+
+def _without_paging(record: Record) -> Record:
+    if isinstance(record, dict) and isinstance(record.get("paging"), dict):
+        return {name: value for name, value in record.items() if name != "paging"}
+    return record
+
+
+def _is_blank(record: Record) -> bool:
+    """`null`, `{}` or an object of nulls stands for "none" where one object is the documented shape."""
+    return record is None or (isinstance(record, dict) and all(value is None for value in record.values()))
+
+
+def _records(data: Any, names: tuple[str, ...]) -> list[Record] | None:  # noqa: ANN401 - any JSON value
+    """The records under the first of the names that is there; None where none is."""
+    for name in names:
+        if isinstance(data, dict) and name in data:
+            found = data[name]
+            return found if isinstance(found, list) else [] if _is_blank(found) else [found]
+    return None
+
+
+def livestream_page(reply: dict[str, Any]) -> Page:
+    """A page of `GET /livestreams`."""
+    data = _data(reply)
+    rows = data if isinstance(data, list) else _records(data, ("livestreams", "items", "livestream"))
+    if rows is None:
+        single = _without_paging(data)
+        if not (_is_blank(single) or (isinstance(single, dict) and "id" in single)):
+            raise UnexpectedReplyError("the list of livestreams is neither a list nor a livestream")
+        rows = [] if _is_blank(single) else [single]
+    total = _total_count(reply, data, *(rows[:1]))
+    return Page([_without_paging(row) for row in rows], total)
+
+
+def session_page(reply: dict[str, Any]) -> Page:
+    """The sessions in a reply of `GET /livestreams/{id}`."""
+    data = _data(reply)
+    if isinstance(data, list):
+        rows: list[Record] | None = data
+        livestream = None
+    else:
+        livestream = data.get("livestream") if isinstance(data, dict) else None
+        rows = _records(data, ("sessions", "session"))
+        if rows is None:
+            rows = _records(livestream, ("sessions", "session"))
+    if rows is None:
+        if data is not None and not isinstance(data, dict):
+            raise UnexpectedReplyError("the sessions of a livestream are in no known place")
+        rows = []
+    total = _total_count(reply, data, livestream, *(rows[:1]))
+    return Page([_without_paging(row) for row in rows], total)
+
+
+def overall_of_day(reply: dict[str, Any], day: date) -> Record:
+    """The record of `overall` about one day; None where the reply has none.
+
+    An array holds an object a day, each with `date`; an object speaks of the whole range asked for.
+    """
+    data = _data(reply)
+    if isinstance(data, list):
+        of_day = [
+            entry for entry in data if not isinstance(entry, dict) or str(entry.get("date") or day)[:10] == f"{day}"
+        ]
+        data = of_day[-1] if of_day else None
+    return None if _is_blank(data) else data
+
+
+STATS = ("session_stats", "recording_stats")
+_TOTALS = {"session_stats": ("total_sessions", "sessions_count"), "recording_stats": ("total_recordings", "recording_count")}
+
+
+def daywise_entries(reply: dict[str, Any], stats: str) -> tuple[list[Record], bool]:
+    """The day entries of one of `STATS`, and whether a day that is left out had no activity.
+
+    It had not, unless the reply's own total counts more than its entries do.
+    """
+    data = _data(reply)
+    part = data.get(stats) if isinstance(data, dict) else None
+    if part is None:
+        return [], False
+    entries = part.get("day_stats") if isinstance(part, dict) else part
+    if not isinstance(entries, list):
+        if _is_blank(entries):
+            return [], isinstance(part, dict) and not _claims_more(part, [], stats)
+        entries = [entries]
+    return entries, not (isinstance(part, dict) and _claims_more(part, entries, stats))
+
+
+def _claims_more(part: dict[str, Any], entries: list[Record], stats: str) -> bool:
+    of_entry, of_range = _TOTALS[stats]
+    total = _number(part.get(of_range))
+    return total > sum(_number(entry.get(of_entry)) for entry in entries if isinstance(entry, dict)) + 0.5
+
+
+def _number(value: Any) -> float:  # noqa: ANN401 - any JSON value
+    try:
+        return float(value) if isinstance(value, int | float | str) else 0.0
+    except ValueError:
+        return 0.0
+
+
+def stream_and_session(reply: dict[str, Any]) -> Iterator[tuple[str, Record]]:
+    """What a reply about the present holds: ("livestream", record) and ("session", record), where there."""
+    data = _data(reply)
+    for name in ("livestream", "session"):
+        for record in _records(data, (name,)) or ():
+            yield name, record

@@ -1,0 +1,78 @@
+"""Which livestreams to ask about their sessions, and which days about their totals. No request is sent here.
+
+Requests are the cost: the API allows four a second. A livestream whose sessions are known as of its last
+change has nothing new, if `updated_at` moves with every session. That is not documented, so it is not
+trusted alone: the caller compares with *overall* and asks the rest where that says more.
+"""
+
+from collections.abc import Collection
+from datetime import date, datetime, time, timedelta
+
+import polars as pl
+
+LIST_MARGIN = timedelta(hours=1)
+"""`updated_at` was seen 16 ms before the `created_at` of the session that moved it, and sessions 1.7 s
+after their own start: around the edges of a range an hour is asked for too."""
+
+SETTLE_MARGIN = timedelta(minutes=5)
+"""An answer this soon after a change may have been given before the change was whole."""
+
+ON_AIR = ("LIVE", "INVOKED")
+
+SETTLED_AFTER = timedelta(days=7)
+"""A day whose figures did not move for so long is settled."""
+
+DAYWISE_CHUNK_DAYS = 30
+"""Days asked for in one *daywise*: the one length of range the API document itself speaks of."""
+
+
+def livestreams_to_ask(
+    listed: pl.DataFrame,
+    synced: pl.DataFrame,
+    unfinished: Collection[str],
+    *,
+    first_day: date,
+    last_day: date,
+    full: bool,
+    answered_since: datetime | None,
+) -> list[str]:
+    """Ids of the livestreams whose sessions must be asked for, for the days of a range.
+
+    `listed` has a row a livestream: livestream_id, created_at, updated_at, status (nulls where not told).
+    `synced` is ops.livestream_sync. `unfinished` livestreams have sessions that had not ended when last seen.
+    `full` asks whatever could hold a session of the range. Answers since `answered_since` are good in any case.
+    """
+    begin = datetime.combine(first_day, time()) - LIST_MARGIN
+    end = datetime.combine(last_day + timedelta(days=1), time()) + LIST_MARGIN
+    known = pl.col("complete").fill_null(value=False)
+    could_hold = pl.col("created_at").is_null() | (pl.col("created_at") < end)
+    running = pl.col("status").str.to_uppercase().is_in(ON_AIR) | pl.col("livestream_id").is_in(list(unfinished))
+    changed = pl.col("updated_at").is_null() | pl.when(known).then(
+        ~pl.col("updated_at").eq_missing(pl.col("upstream_updated_at"))
+        | (pl.col("synced_at") < pl.col("updated_at") + SETTLE_MARGIN)
+    ).otherwise(pl.col("updated_at") >= begin)
+    just_answered = known & (pl.col("synced_at") >= answered_since) if answered_since else pl.lit(value=False)
+    wanted = could_hold & (pl.lit(value=full) | running | changed.fill_null(value=True)) & ~just_answered
+    joined = listed.join(synced.drop("app_id"), on="livestream_id", how="left", maintain_order="left")
+    return joined.filter(wanted.fill_null(value=True))["livestream_id"].to_list()
+
+
+def days_to_ask(
+    days: Collection[date], versions: pl.DataFrame, *, full: bool, answered_since: datetime | None
+) -> list[date]:
+    """Days of a range whose *overall* must be asked for: all that are not settled, or all if `full`.
+
+    `versions` has a row a day: day, changed_at, asked_at. A day is settled when an answer came that was the
+    same as one a week before.
+    """
+    settled = (pl.col("asked_at") - pl.col("changed_at") >= SETTLED_AFTER) & (not full)
+    over = pl.col("asked_at").dt.date() > pl.col("day")
+    just_answered = over & (pl.col("asked_at") >= answered_since) if answered_since else pl.lit(value=False)
+    skipped = set(versions.filter(settled | just_answered)["day"])
+    return [day for day in days if day not in skipped]
+
+
+def chunks(days: Collection[date], size: int = DAYWISE_CHUNK_DAYS) -> list[tuple[date, date]]:
+    """Ranges of at most `size` days that cover contiguous days."""
+    ordered = sorted(days)
+    return [(ordered[n], ordered[min(n + size, len(ordered)) - 1]) for n in range(0, len(ordered), size)]

@@ -1,0 +1,121 @@
+"""Whole days of an app, swapped in one transaction. The only DELETE of facts is here."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+import duckdb
+import polars as pl
+
+from pipelines.load.frames import registered
+from pipelines.schema import Table
+from pipelines.tables import DAYS, LIVESTREAMS, LOADS, QUARANTINE, SHRINKS
+
+
+def replace_days(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    app_id: str,
+    days: Sequence[date | None],
+    *,
+    rows: pl.DataFrame,
+    rejects: pl.DataFrame,
+    shrinks: pl.DataFrame,
+    run_id: str,
+    now: datetime,
+    retention_days: int,
+) -> None:
+    """Make these days hold exactly these rows, rejects and shrinks, or change nothing.
+
+    None among the days stands for rejects that name no day. Raises `duckdb.TransactionException` when
+    another writer touched the same day: both then touch its row in ops.days.
+    """
+    named = [day for day in days if day]
+    outside = rows.filter(~pl.col("day").is_in(named))
+    assert outside.is_empty(), f"{table.full_name}: rows outside of the days replaced"  # noqa: S101 - guards the DELETE
+    parameters = {"app_id": app_id, "days": named, "dayless": None in days, "table_name": table.full_name}
+    of_days = "app_id = $app_id AND (day IN (SELECT unnest($days::DATE[])) OR ($dayless AND day IS NULL))"
+    with (
+        registered(connection, "new_rows", rows.sort("day", table.key[-1])),
+        registered(connection, "new_rejects", rejects),
+        registered(connection, "new_shrinks", shrinks),
+    ):
+        connection.execute("BEGIN")
+        connection.execute(
+            f"DELETE FROM {table.full_name} WHERE {of_days} AND $table_name IS NOT NULL", parameters
+        )
+        connection.execute(f"INSERT INTO {table.full_name} BY NAME SELECT * FROM new_rows")
+        for notes, new in ((QUARANTINE, "new_rejects"), (SHRINKS, "new_shrinks")):
+            connection.execute(f"DELETE FROM {notes.full_name} WHERE table_name = $table_name AND {of_days}", parameters)
+            connection.execute(f"INSERT INTO {notes.full_name} BY NAME SELECT * FROM {new}")
+        _note_days(connection, table, app_id, named, run_id=run_id, now=now, retention_days=retention_days)
+        connection.execute("COMMIT")
+
+
+def _note_days(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    app_id: str,
+    days: Sequence[date],
+    *,
+    run_id: str,
+    now: datetime,
+    retention_days: int,
+) -> None:
+    """No rows mean zero while the source remembers the day, else unknown; what was known stays known."""
+    connection.execute(
+        f"""
+        INSERT INTO {DAYS.full_name} BY NAME
+        SELECT $table_name AS table_name, $app_id AS app_id, wanted.day, count(held.day) AS row_count,
+            count(held.day) > 0 OR wanted.day >= $oldest::DATE AS is_known, $now::TIMESTAMP AS loaded_at, $run_id AS run_id
+        FROM (SELECT unnest($days::DATE[]) AS day) AS wanted
+        LEFT JOIN {table.full_name} AS held ON held.app_id = $app_id AND held.day = wanted.day
+        GROUP BY wanted.day
+        ON CONFLICT (table_name, app_id, day) DO UPDATE SET row_count = excluded.row_count,
+            is_known = is_known OR excluded.is_known, loaded_at = excluded.loaded_at, run_id = excluded.run_id
+        """,
+        {
+            "table_name": table.full_name,
+            "app_id": app_id,
+            "days": list(days),
+            "oldest": now.date() - timedelta(days=retention_days),
+            "now": now,
+            "run_id": run_id,
+        },
+    )
+
+
+def replace_livestreams(
+    connection: duckdb.DuckDBPyConnection, app_id: str, *, rows: pl.DataFrame, rejects: pl.DataFrame
+) -> None:
+    """Make core.livestreams hold exactly these livestreams of an app."""
+    with registered(connection, "new_rows", rows), registered(connection, "new_rejects", rejects):
+        connection.execute("BEGIN")
+        connection.execute(f"DELETE FROM {LIVESTREAMS.full_name} WHERE app_id = ?", [app_id])
+        connection.execute(f"INSERT INTO {LIVESTREAMS.full_name} BY NAME SELECT * FROM new_rows ORDER BY livestream_id")
+        connection.execute(
+            f"DELETE FROM {QUARANTINE.full_name} WHERE app_id = ? AND table_name = ?", [app_id, LIVESTREAMS.full_name]
+        )
+        connection.execute(f"INSERT INTO {QUARANTINE.full_name} BY NAME SELECT * FROM new_rejects")
+        connection.execute("COMMIT")
+
+
+def loaded_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> set[date]:
+    """The days of an app that a fact table holds."""
+    query = f"SELECT day FROM {DAYS.full_name} WHERE table_name = ? AND app_id = ?"
+    return {day for (day,) in connection.execute(query, [table.full_name, app_id]).fetchall()}
+
+
+def note_load(connection: duckdb.DuckDBPyConnection, load: dict[str, object]) -> None:
+    """Add a row to ops.loads; it must balance."""
+    row = pl.DataFrame([load], schema=dict(LOADS.polars_schema))
+    with registered(connection, "finished_load", row):
+        connection.execute(f"INSERT INTO {LOADS.full_name} BY NAME SELECT * FROM finished_load")
+
+
+def unfinished_livestreams(connection: duckdb.DuckDBPyConnection, app_id: str) -> list[str]:
+    """Livestreams with sessions that had neither stopped nor failed when last seen."""
+    query = """
+        SELECT DISTINCT livestream_id FROM core.livestream_sessions
+        WHERE app_id = ? AND stopped_at IS NULL AND coalesce(err_message, '') = ''
+    """
+    return [livestream_id for (livestream_id,) in connection.execute(query, [app_id]).fetchall()]

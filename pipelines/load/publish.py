@@ -1,0 +1,62 @@
+"""The readers' copy: a finished file, swapped in whole. Whoever has the old one open keeps it.
+
+Three traps, each met once: copying a file that is open drops its lock, and a second writer gets in, so the
+working file is closed before; a `.wal` left beside the target by a reader who wrote into it would be
+replayed into the new file, so it goes first; and a rename without fsync can leave an empty file after a
+power cut.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import duckdb
+
+from pipelines.load.warehouse import Warehouse, explained
+from pipelines.tables import MIRRORED
+
+
+def mirror(connection: duckdb.DuckDBPyConnection, raw: Path) -> None:
+    """Copy into the working file what extraction knows, since raw itself is not published."""
+    connection.execute(f"ATTACH '{str(raw).replace(chr(39), chr(39) * 2)}' AS raw_file (READ_ONLY)")
+    connection.execute("BEGIN")
+    for table in MIRRORED:
+        connection.execute(f"DELETE FROM {table.full_name}")
+        connection.execute(f"INSERT INTO {table.full_name} BY NAME SELECT * FROM raw_file.{table.full_name}")
+    connection.execute("COMMIT")
+    connection.execute("DETACH raw_file")
+
+
+def _unfinished(warehouse: Warehouse) -> Path:
+    return warehouse.published.with_name(f"{warehouse.published.name}.publishing")
+
+
+def clear_unfinished(warehouse: Warehouse) -> None:
+    """Remove what a publication that was cut off left behind."""
+    _unfinished(warehouse).unlink(missing_ok=True)
+
+
+def publish(warehouse: Warehouse) -> int:
+    """Swap a copy of the working file in for readers. Returns its size in bytes."""
+    target, unfinished = warehouse.published, _unfinished(warehouse)
+    with explained(target):
+        # A killed run leaves a log beside the working file; opening it to checkpoint folds it in.
+        duckdb.connect(warehouse.working).execute("CHECKPOINT").close()
+        try:
+            shutil.copyfile(warehouse.working, unfinished)
+            with unfinished.open("rb") as copied:
+                os.fsync(copied.fileno())
+            target.with_name(f"{target.name}.wal").unlink(missing_ok=True)
+            unfinished.replace(target)
+            _sync_directory(target.parent)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    return target.stat().st_size
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

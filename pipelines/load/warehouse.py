@@ -1,0 +1,134 @@
+"""The files of the warehouse: where they are, how they are opened, what must be in them.
+
+`pipeline_raw.duckdb` and `pipeline.duckdb` are the pipeline's own, written by one process at a time; readers get
+`warehouse.duckdb`, a finished copy (see `publish.py`). A connection is opened late and closed early.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from pipelines.errors import WarehouseError
+from pipelines.schema import SQL_TYPES, Table
+from pipelines.tables import RAW_FILE, WAREHOUSE_FILE
+
+MEMORY_LIMIT = "384MB"
+"""What DuckDB may hold; beyond it spills to disk. Polars' and Python's own share comes on top."""
+
+
+
+class Warehouse:
+    """The three files that lie side by side, and the lock beside them."""
+
+    def __init__(self, published: Path) -> None:
+        self.published = published
+        self.directory = published.parent
+        self.working = self.directory / "pipeline.duckdb"
+        self.raw = self.directory / "pipeline_raw.duckdb"
+        self.lock = self.directory / "pipeline.lock"
+        # DuckDB calls a file's catalog by its stem: `core.duckdb` would make `core.livestreams` ambiguous.
+        if published.stem in ("pipeline", "pipeline_raw", *(table.schema for table in WAREHOUSE_FILE), "marts"):
+            raise WarehouseError(f"LIVEHOUSE_WAREHOUSE cannot be named {published.name}: livehouse uses that name")
+
+    def prepare(self) -> None:
+        """Make the directory, and see that raw is not gone from under a warehouse made of it."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WarehouseError(f"{self.directory} cannot be made: {error.strerror}") from None
+        if not os.access(self.directory, os.W_OK):
+            raise WarehouseError(f"{self.directory} is not writable: change its permissions or LIVEHOUSE_HOME")
+        if self.working.exists() and not self.raw.exists():
+            raise WarehouseError(
+                f"{self.raw} is missing, and {self.working.name} was made of it: bring it back from a backup,"
+                f" or move {self.working.name} away too and backfill again"
+            )
+
+    @contextmanager
+    def open_raw(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """`pipeline_raw.duckdb`, for writing; its tables made where they are missing."""
+        with _opened(self.raw, RAW_FILE) as connection:
+            yield connection
+
+    @contextmanager
+    def open_working(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """`pipeline.duckdb`, for writing; its tables made where they are missing."""
+        with _opened(self.working, WAREHOUSE_FILE) as connection:
+            yield connection
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what DuckDB and the disk say into a `WarehouseError` of one line."""
+    try:
+        yield
+    except (duckdb.IOException, duckdb.SerializationException, duckdb.FatalException) as error:
+        said = str(error).splitlines()[0]
+        if "No space left" in said or "disk" in said.lower():
+            remedy = "free some disk space and run again; what was published before stands"
+        elif "lock" in said.lower():
+            remedy = "end the program that has this file open; others read warehouse.duckdb"
+        else:
+            remedy = "see `livehouse doctor`"
+        raise WarehouseError(f"{path}: {said}; {remedy}") from None
+    except OSError as error:
+        raise WarehouseError(f"{error.filename or path}: {error.strerror}; free disk space or fix permissions") from None
+
+
+@contextmanager
+def _opened(path: Path, tables: Iterable[Table]) -> Iterator[duckdb.DuckDBPyConnection]:
+    with explained(path):
+        connection = duckdb.connect(path)
+        try:
+            connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+            connection.execute("SET preserve_insertion_order = true")
+            _make(connection, tables)
+            yield connection
+        finally:
+            connection.close()
+
+
+def _make(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table]) -> None:
+    """Bring the schema up to date: missing tables and columns are added, nothing is ever dropped."""
+    there = {
+        (schema, table, column)
+        for schema, table, column in connection.execute(
+            "SELECT schema_name, table_name, column_name FROM duckdb_columns() WHERE NOT internal"
+        ).fetchall()
+    }
+    missing = [t for t in tables if any((t.schema, t.name, c.name) not in there for c in t.columns)]
+    if not missing:
+        return
+    connection.execute("BEGIN")
+    for table in missing:
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.schema}")
+        connection.execute(table.create_sql)
+        connection.execute(f"COMMENT ON TABLE {table.full_name} IS {_quoted(table.meaning)}")
+        for column in table.columns:
+            connection.execute(
+                f"ALTER TABLE {table.full_name} ADD COLUMN IF NOT EXISTS {column.name} {SQL_TYPES[column.kind]}"
+            )
+            connection.execute(f"COMMENT ON COLUMN {table.full_name}.{column.name} IS {_quoted(column.meaning)}")
+    connection.execute("COMMIT")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+@contextmanager
+def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The readers' copy, read-only, shut off from every other file."""
+    if not path.exists():
+        raise WarehouseError(f"{path} does not exist: nothing was published yet; run `livehouse nightly`")
+    with explained(path):
+        connection = duckdb.connect(path, read_only=True, config={"enable_external_access": "false"})
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET lock_configuration = true")
+            yield connection
+        finally:
+            connection.close()

@@ -1,0 +1,114 @@
+"""Records as received → frames for the raw tables: key and day by the rules of value, payload as text."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+
+import polars as pl
+
+from pipelines.errors import UnexpectedReplyError
+from pipelines.normalize.fields import json_type, split_fields
+from pipelines.normalize.values import cell, value_of
+from pipelines.schema import Table
+from pipelines.tables import FIELD_TYPES, RAW_APP_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
+
+Record = Any
+_DAY_FIELDS = ("created_at", "invoked_time", "started_time")
+
+
+def payload_of(record: Record) -> str:
+    """The record as JSON text; equal records give equal text."""
+    return json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def identity(record: Record) -> str:
+    """What tells two records of a list apart: the id, as its JSON, else the whole record."""
+    return payload_of(record.get("id") if isinstance(record, dict) and record.get("id") is not None else record)
+
+
+def _raw_frame(table: Table, records: Sequence[Record], fetched_at: datetime, run_id: str, **columns: Any) -> pl.DataFrame:  # noqa: ANN401 - a series or a literal a column
+    context = {"first_fetched_at": fetched_at, "fetched_at": fetched_at, "run_id": run_id} | columns
+    frame = pl.DataFrame({"payload": [payload_of(record) for record in records]}, schema={"payload": pl.String})
+    return frame.with_columns(
+        (value if isinstance(value, pl.Series) else pl.lit(value)).cast(table.polars_schema[name]).alias(name)
+        for name, value in context.items()
+    ).select(table.column_names)
+
+
+def raw_livestreams(records: Sequence[Record], *, app_id: str, fetched_at: datetime, run_id: str) -> pl.DataFrame:
+    """Rows of raw.livestreams."""
+    fields = split_fields((payload_of(record) for record in records), ["id"])
+    key = fields.select(value_of("id", cell("id"), fetched_at)).to_series()
+    return _raw_frame(RAW_LIVESTREAMS, records, fetched_at, run_id, app_id=app_id, livestream_id=key)
+
+
+def raw_sessions(
+    records: Sequence[Record], *, app_id: str, livestream_id: str, fetched_at: datetime, run_id: str
+) -> pl.DataFrame:
+    """Rows of raw.livestream_sessions, of the sessions of one livestream."""
+    fields = split_fields((payload_of(record) for record in records), ["id", *_DAY_FIELDS])
+    read = fields.select(
+        value_of("id", cell("id"), fetched_at).alias("id"),
+        pl.coalesce(value_of("timestamp", cell(name), fetched_at) for name in _DAY_FIELDS).dt.date().alias("day"),
+    )
+    return _raw_frame(
+        RAW_LIVESTREAM_SESSIONS,
+        records,
+        fetched_at,
+        run_id,
+        app_id=app_id,
+        session_id=read["id"],
+        livestream_id=livestream_id,
+        day=read["day"],
+    )
+
+
+def raw_day(table: Table, record: Record, day: date, *, app_id: str, fetched_at: datetime, run_id: str) -> pl.DataFrame:
+    """One row of a raw table of day figures; a record of None says that nothing was there."""
+    return _raw_frame(table, [record], fetched_at, run_id, app_id=app_id, day=day)
+
+
+def raw_daywise(
+    entries: Sequence[Record],
+    left_out_is_zero: bool,  # noqa: FBT001 - the second half of what a reply says
+    days: Sequence[date],
+    *,
+    stats: str,
+    app_id: str,
+    fetched_at: datetime,
+    run_id: str,
+) -> pl.DataFrame:
+    """Rows of raw.app_analytics for one part of a *daywise* reply that was asked about `days`."""
+    fields = split_fields((payload_of(entry) for entry in entries), ["day"])
+    named = fields.select(value_of("day", cell("day"), fetched_at)).to_series().to_list()
+    if any(named) and not set(named) & set(days):
+        raise UnexpectedReplyError(f"daywise, asked about {days[0]} to {days[-1]}, answered about other days only")
+    missing = sorted(set(days) - set(named)) if left_out_is_zero else []
+    return _raw_frame(
+        RAW_APP_ANALYTICS,
+        [*entries, *(None for _ in missing)],
+        fetched_at,
+        run_id,
+        app_id=app_id,
+        stats=stats,
+        day=pl.Series([*named, *missing], dtype=pl.Date),
+    )
+
+
+def field_types(table: Table, records: Sequence[Record], seen_at: datetime) -> pl.DataFrame:
+    """Rows of ops.field_types for these records. Of a `status`, its values are told apart."""
+    counted: Counter[tuple[str, str]] = Counter()
+    for record in records:
+        if not isinstance(record, dict):
+            counted["record", json_type(record)] += 1
+            continue
+        for field, value in record.items():
+            kind = json_type(value)
+            counted[field, f"{kind}:{value[:40]}" if field == "status" and isinstance(value, str) else kind] += 1
+    return pl.DataFrame(
+        [(table.full_name, field, kind, n, seen_at, seen_at) for (field, kind), n in counted.items()],
+        schema=dict(FIELD_TYPES.polars_schema),
+        orient="row",
+    )

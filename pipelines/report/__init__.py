@@ -1,0 +1,1 @@
+"""report: marts, checks and examples from `sql/`, built from landed tables only."""

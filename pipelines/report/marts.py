@@ -1,0 +1,198 @@
+"""Marts: each file in `sql/marts/` is one SELECT over core and ops tables, and one table in `marts`.
+
+A file's head comment is the only place for what its mart means; what it depends on is read from its SQL. A
+refresh evaluates `SELECT * FROM (the SELECT) WHERE day BETWEEN …`: it costs what was loaded, not the history.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal, cast
+
+import sqlglot
+from duckdb import DuckDBPyConnection
+from sqlglot import exp
+
+from pipelines.errors import LivehouseError
+
+ROWS_AT_ONCE = 2_000_000
+"""Facts that one statement evaluates at most (one day or month at least): this bounds memory."""
+NEAR = {"day": 7, "month": 31}
+"""Ranges this many days apart are evaluated as one: evaluating a day again changes nothing."""
+
+
+@dataclass(frozen=True)
+class Mart:
+    """One mart, as its file tells."""
+
+    name: str
+    sql: str
+    meaning: str
+    grain: tuple[str, ...]
+    columns: dict[str, tuple[str, str]]
+    """Unit and meaning of each column, in order."""
+    depends_on: tuple[str, ...]
+    """Full names of the tables it reads."""
+    period: Literal["day", "month"]
+    """The column by which it is refreshed."""
+    follows: tuple[str, ...] = ()
+    """A column, the table without days it is copied from, and the key: kept alike in every row."""
+    reaches: tuple[str, ...] = ()
+    """Columns that name the first and last day that the facts of a day reach: those are refreshed with it."""
+
+    @property
+    def full_name(self) -> str:
+        """`marts.name`."""
+        return f"marts.{self.name}"
+
+    @property
+    def sql_hash(self) -> str:
+        """SHA-256 of its file: another text is another mart."""
+        return sha256(self.sql.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class MartBuild:
+    """What one build did."""
+
+    rows: int
+    """Rows of the mart afterwards."""
+    refreshed: list[tuple[date, date]] | None
+    """First and last day (or month) of each range evaluated again; None for a whole build."""
+
+
+def sql_directory() -> Path:
+    """Where the SQL files are: inside the package once installed, beside it in a checkout."""
+    here = Path(__file__).resolve()
+    inside = here.parents[1] / "sql"
+    return inside if inside.is_dir() else here.parents[2] / "sql"
+
+
+def find_marts() -> tuple[Mart, ...]:
+    """Every mart, by name."""
+    return tuple(read_mart(path) for path in sorted((sql_directory() / "marts").glob("*.sql")))
+
+
+def read_mart(path: Path) -> Mart:
+    """Read one mart from its file."""
+    sql = path.read_text(encoding="utf-8")
+    fields = dict(re.findall(r"^-- (grain|follows|reaches): (.+)$", sql, re.MULTILINE))
+    columns = re.findall(r"^-- column: (\w+) \((.+?)\): (.+)$", sql, re.MULTILINE)
+    grain = tuple(re.findall(r"\w+", fields.get("grain", "")))
+    if not columns or {"day", "month"}.isdisjoint(grain):
+        raise LivehouseError(f"{path}: needs `-- grain: …, day` or month, and `-- column: NAME (unit): …`")
+    tables = {table for table in sqlglot.parse_one(sql, dialect="duckdb").find_all(exp.Table) if table.db}
+    if wrong := sorted({table.db for table in tables} - {"core", "ops"}):
+        raise LivehouseError(f"{path} reads from {', '.join(wrong)}: a mart reads core and ops tables only")
+    return Mart(
+        name=path.stem,
+        sql=sql,
+        meaning="\n".join(line.removeprefix("-- ") for line in sql.partition("\n-- grain:")[0].splitlines()),
+        grain=grain,
+        columns={name: (unit, meaning) for name, unit, meaning in columns},
+        depends_on=tuple(sorted({f"{table.db}.{table.name}" for table in tables})),
+        period="day" if "day" in grain else "month",
+        follows=tuple(re.findall(r"[\w.]+", re.sub(r"\b(of|by)\b", "", fields.get("follows", "")))),
+        reaches=tuple(re.findall(r"\w+", fields.get("reaches", ""))),
+    )
+
+
+def build_mart(connection: DuckDBPyConnection, mart: Mart, now: datetime) -> MartBuild:
+    """Bring a mart up to date with the facts, in one transaction: the days loaded since, or the whole.
+
+    `now` is naive UTC. A mart is built whole when it is missing, its text is another, or the clock went back.
+    """
+    connection.begin()
+    try:
+        built_at = _built_at(connection, mart)
+        if built_at is None or built_at > now:
+            _create(connection, mart)
+            _evaluate(connection, mart, None)
+            refreshed = None
+        else:
+            refreshed = _refresh(connection, mart, built_at)
+        if mart.follows:
+            column, table, *key = mart.follows
+            other = " AND ".join(f"mart.{name} = source.{name}" for name in key)
+            other += f" AND mart.{column} IS DISTINCT FROM source.{column}"
+            update = f"UPDATE {mart.full_name} AS mart SET {column} = source.{column} FROM {table} AS source"
+            connection.execute(f"{update} WHERE {other}")
+        connection.execute(
+            "INSERT OR REPLACE INTO ops.mart_builds (mart_name, sql_hash, built_at) VALUES (?, ?, ?)",
+            [mart.full_name, mart.sql_hash, now],
+        )
+        [(rows,)] = connection.execute(f"SELECT count(*) FROM {mart.full_name}").fetchall()
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+    return MartBuild(rows, refreshed)
+
+
+def _built_at(connection: DuckDBPyConnection, mart: Mart) -> datetime | None:
+    """When the mart was last built from this very text; None where it was not, or is gone."""
+    query = """
+        SELECT built_at FROM ops.mart_builds WHERE mart_name = $mart AND sql_hash = $sql_hash AND EXISTS (
+            FROM duckdb_tables()
+            WHERE database_name = current_database() AND schema_name || '.' || table_name = $mart)"""
+    built = connection.execute(query, {"mart": mart.full_name, "sql_hash": mart.sql_hash}).fetchall()
+    return cast("datetime", built[0][0]) if built else None
+
+
+def _create(connection: DuckDBPyConnection, mart: Mart) -> None:
+    """Make the mart's table anew, empty, with its comments."""
+    connection.execute("CREATE SCHEMA IF NOT EXISTS marts")
+    connection.execute(f"CREATE OR REPLACE TABLE {mart.full_name} AS SELECT * FROM (\n{mart.sql}\n) LIMIT 0")
+    comments = {f"TABLE {mart.full_name}": mart.meaning}
+    for name, (unit, meaning) in mart.columns.items():
+        comments[f"COLUMN {mart.full_name}.{name}"] = f"{meaning} ({unit})"
+    for what, text in comments.items():
+        quoted = text.replace("'", "''")
+        connection.execute(f"COMMENT ON {what} IS '{quoted}'")
+
+
+def _refresh(connection: DuckDBPyConnection, mart: Mart, built_at: datetime) -> list[tuple[date, date]]:
+    """Evaluate again what was loaded since, the days its facts reached before, and those they reach now."""
+    query = "SELECT DISTINCT day FROM ops.days WHERE list_contains(?, table_name) AND loaded_at >= ?"
+    loaded = connection.execute(query, [mart.depends_on, built_at]).fetchall()
+    days = {day for (day,) in loaded}
+    first_pass = days | _reached(connection, mart, days)
+    ranges = _evaluate(connection, mart, first_pass)
+    return ranges + _evaluate(connection, mart, _reached(connection, mart, days) - first_pass)
+
+
+def _reached(connection: DuckDBPyConnection, mart: Mart, days: set[date]) -> set[date]:
+    """Days that the facts of these days reach, by the mart as it stands."""
+    if not mart.reaches:
+        return set()
+    first, last = mart.reaches
+    query = f"""SELECT DISTINCT unnest(range({first}, {last} + 1, INTERVAL 1 DAY))::DATE FROM {mart.full_name}
+        WHERE list_contains($days, day)"""
+    return {day for (day,) in connection.execute(query, {"days": list(days)}).fetchall()}
+
+
+def _evaluate(connection: DuckDBPyConnection, mart: Mart, days: set[date] | None) -> list[tuple[date, date]]:
+    """Replace the mart's rows of these days (None: of all), a bounded number of facts at a time."""
+    query = f"""
+        SELECT date_trunc('{mart.period}', day)::DATE AS period, sum(row_count)::BIGINT
+        FROM ops.days WHERE list_contains($tables, table_name) GROUP BY period
+        HAVING $days IS NULL OR list_has_any($days::DATE[], list(day)) ORDER BY period"""
+    ranges: list[tuple[date, date]] = []
+    rows = 0
+    wanted = {"tables": mart.depends_on, "days": days if days is None else list(days)}
+    for period, period_rows in connection.execute(query, wanted).fetchall():
+        rows += period_rows
+        if ranges and (period - ranges[-1][1]).days <= NEAR[mart.period] and rows <= ROWS_AT_ONCE:
+            ranges[-1] = (ranges[-1][0], period)
+        else:
+            ranges.append((period, period))
+            rows = period_rows
+    order = ", ".join(mart.grain)
+    within = f"{mart.period} BETWEEN $first AND $last"
+    for bounds in ({"first": first, "last": last} for first, last in ranges):
+        connection.execute(f"DELETE FROM {mart.full_name} WHERE {within}", bounds)
+        select = f"SELECT * FROM (\n{mart.sql}\n) WHERE {within} ORDER BY {order}"
+        connection.execute(f"INSERT INTO {mart.full_name} BY NAME {select}", bounds)
+    return ranges

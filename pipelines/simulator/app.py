@@ -1,0 +1,143 @@
+"""The ten operations over HTTP: an ASGI application around a world."""
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from pipelines.simulator.calls import Call, RefusedError, Reply, error_reply
+from pipelines.simulator.faults import Faults
+from pipelines.simulator.gate import Access, Asked, Quota, RequestLog
+from pipelines.simulator.operations import HANDLERS
+from pipelines.simulator.shapes import Shapes
+from pipelines.simulator.world import World
+
+ROOT = "/client/v4/accounts/{account_id}/realtime/kit/{app_id}"
+
+
+@dataclass(slots=True)
+class Service:
+    """A world behind its gate."""
+
+    world: World
+    access: Access
+    shapes: Shapes = field(default_factory=Shapes)
+    per_page_cap: int = 100
+    quota: Quota | None = None
+    latency: float = 0.0
+    """Seconds that every reply takes at least."""
+    order_by: str = "created_at"
+    faults: Faults = field(default_factory=Faults)
+    log: RequestLog = field(default_factory=RequestLog)
+    crashes: list[Exception] = field(default_factory=list)
+    """Mistakes of the simulator itself."""
+
+    def application(self) -> Starlette:
+        """Return the ASGI application."""
+        routes = [
+            Route(ROOT + path, Operation(self, name), methods=[method], name=name)
+            for name, (method, path, _) in HANDLERS.items()
+        ]
+        routes.append(Route("/{path:path}", Operation(self, "unknown"), name="unknown"))
+        return Starlette(routes=routes)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation as an ASGI endpoint."""
+
+    service: Service
+    name: str
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Log the request, answer it, and send the answer."""
+        request = Request(scope, receive)
+        app_id = request.path_params.get("app_id", "")
+        asked = Asked(request.method, self.name, app_id, request.url.path, dict(request.query_params))
+        self.service.log.begin(asked)
+        try:
+            await asyncio.sleep(self.service.latency)
+            response = await self._response(request, asked)
+            asked.status = response.status_code
+            await response(scope, receive, send)
+        except ClientDisconnect:
+            pass
+        except Exception as crash:
+            self.service.crashes.append(crash)
+            raise
+        finally:
+            self.service.log.end()
+
+    async def _response(self, request: Request, asked: Asked) -> Response:
+        service, world = self.service, self.service.world
+        headers: dict[str, str] = {}
+        try:
+            body = await self._body(request)
+            self._pass_gate(request, headers)
+            fault = service.faults.next(asked)
+            instead = fault.instead() if fault else None
+            if instead is not None:
+                return instead
+            with world.lock:
+                world.settle()
+                call, answer = self._call(request, asked, body), HANDLERS[self.name][2]
+                response = json_response(fault.reply(call, answer) if fault else answer(call), headers)
+            return fault.spoil(response) if fault else response
+        except RefusedError as refused:
+            return json_response(error_reply(service.shapes, refused), headers)
+
+    def _pass_gate(self, request: Request, headers: dict[str, str]) -> None:
+        """Token, then rate, then whether there is such a path and app."""
+        service = self.service
+        service.access.check_token(request.headers.get("authorization", ""))
+        if service.quota is not None:
+            allowed = service.quota.take()
+            headers.update(service.quota.headers())
+            if not allowed:
+                headers["Retry-After"] = str(service.quota.resets_in)
+                raise RefusedError(429, 10_100, "Rate limit exceeded")
+        if self.name == "unknown":
+            raise RefusedError(404, 7_000, "No route for that URI")
+        service.access.check_account(request.path_params["account_id"])
+        if request.path_params["app_id"] not in service.world.apps:
+            raise RefusedError(404, 404, "App not found")
+
+    def _call(self, request: Request, asked: Asked, body: dict[str, object]) -> Call:
+        service = self.service
+        return Call(
+            operation=self.name,
+            world=service.world,
+            shapes=service.shapes,
+            path=request.path_params,
+            query=asked.query,
+            body=body,
+            per_page_cap=service.per_page_cap,
+            order_by="updated_at" if service.faults.moves_rows else service.order_by,
+        )
+
+    async def _body(self, request: Request) -> dict[str, object]:
+        """Return the JSON object of a POST; none is an empty one."""
+        sent = await request.body()
+        if request.method != "POST" or not sent:
+            return {}
+        try:
+            body = json.loads(sent)
+        except ValueError:
+            raise RefusedError(400, 10_006, "the body is not JSON") from None
+        if not isinstance(body, dict):
+            raise RefusedError(400, 10_006, "the body must be a JSON object")
+        return body
+
+
+def json_response(reply: Reply, headers: dict[str, str]) -> Response:
+    """Return the reply as it goes on the wire."""
+    headers = {**headers, **reply.headers}
+    if reply.html is not None:
+        return Response(reply.html, reply.status, headers, "text/html")
+    body = json.dumps(reply.document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return Response(body.encode(), reply.status, headers, "application/json")

@@ -1,0 +1,36 @@
+"""Connections that can be cut: what no well-behaved server lets an application do."""
+
+import asyncio
+
+from starlette.types import Receive, Scope
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+Address = tuple[str, int]
+_open: dict[tuple[Address | None, Address | None], asyncio.Transport] = {}
+
+
+class Connection(H11Protocol):
+    """uvicorn's HTTP/1.1, which remembers the transport of each open connection by its two addresses."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Remember it."""
+        super().connection_made(transport)
+        _open[self.client, _server(self)] = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        _open.pop((self.client, _server(self)), None)
+        super().connection_lost(exc)
+
+
+def _server(connection: H11Protocol) -> Address | None:
+    """Return the server's own address, as the scope will have it."""
+    server = connection.server
+    return None if server is None or server[1] is None else (server[0], server[1])
+
+
+async def cut(scope: Scope, receive: Receive) -> None:
+    """Close the connection of this request now, whatever is still owed, and wait until it is gone."""
+    _open[scope["client"], scope["server"]].close()
+    while (await receive())["type"] != "http.disconnect":
+        pass

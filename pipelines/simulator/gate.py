@@ -1,0 +1,98 @@
+"""What every request passes before an operation sees it: the log, the token, the limit of the rate."""
+
+import hmac
+import math
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from pipelines.simulator.calls import RefusedError
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request as it came in."""
+
+    method: str
+    operation: str
+    app_id: str
+    path: str
+    query: dict[str, str]
+    status: int = 0
+    """Of the reply; 0 while there is none, and where the connection was dropped before one."""
+    fault: str | None = None
+
+
+@dataclass(slots=True)
+class RequestLog:
+    """Every request since the start, and how many were under way at once at most."""
+
+    requests: list[Asked] = field(default_factory=list)
+    under_way: int = 0
+    most_under_way: int = 0
+
+    def begin(self, asked: Asked) -> None:
+        """Note that a request came in."""
+        self.requests.append(asked)
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+
+    def end(self) -> None:
+        """Note that its reply is on the way."""
+        self.under_way -= 1
+
+    def counts(self) -> Counter[str]:
+        """How often each operation was asked for."""
+        return Counter(asked.operation for asked in list(self.requests))
+
+
+@dataclass(slots=True)
+class Quota:
+    """So many requests in a window of seconds; a window begins with the first request after the last one."""
+
+    requests: int
+    seconds: float
+    _used: int = 0
+    _ends: float = 0.0
+
+    def take(self) -> bool:
+        """Use one up; False if none was left."""
+        now = time.monotonic()
+        if now >= self._ends:
+            self._used, self._ends = 0, now + self.seconds
+        self._used += 1
+        return self._used <= self.requests
+
+    @property
+    def resets_in(self) -> int:
+        """Seconds until the window ends, rounded up."""
+        return max(1, math.ceil(self._ends - time.monotonic()))
+
+    def headers(self) -> dict[str, str]:
+        """Ratelimit and Ratelimit-Policy, as the service words them."""
+        left = max(0, self.requests - self._used)
+        return {
+            "Ratelimit": f'"default";r={left};t={self.resets_in}',
+            "Ratelimit-Policy": f'"default";q={self.requests};w={math.ceil(self.seconds)}',
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may ask: the account, its token, and whether the token has the Realtime permission."""
+
+    account_id: str
+    token: str
+    permitted: bool = True
+
+    def check_token(self, authorization: str) -> None:
+        """Refuse a wrong token, and one without the permission."""
+        if not hmac.compare_digest(authorization.encode(), f"Bearer {self.token}".encode()):
+            raise RefusedError(401, 10_000, "Authentication error")
+        if not self.permitted:
+            raise RefusedError(403, 10_000, "Token lacks the permission Realtime (read)")
+
+    def check_account(self, account_id: str) -> None:
+        """Refuse another account."""
+        if account_id != self.account_id:
+            raise RefusedError(404, 7_003, "Could not route to account: no such account")

@@ -1,0 +1,81 @@
+"""How a typed value looks on the wire: a field now a number, now text. Stable for a record and field."""
+
+# ruff: noqa: PLR2004  (each number is a share of ten (or so) of the forms)
+
+import zlib
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+ValueStyle = Literal["mixed", "numbers", "text"]
+"""mixed: numbers, text of them (`"531"`, `" 531.0 "`, `"5.31e2"`), three forms of null. All are exact."""
+
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenField:
+    """A field of a record that is rendered as something no rule takes."""
+
+    field: str
+    raw: Json
+
+
+def figure(value: float | None, key: str, style: ValueStyle) -> Json:
+    """Seconds or minutes; `key` (record and field) picks the form."""
+    pick = zlib.crc32(key.encode()) % 10
+    if value is None:
+        return null(key, style)
+    whole = int(value) if value == int(value) else value
+    if style == "numbers" or (style == "mixed" and pick < 6):
+        return whole
+    if pick < 8:
+        return str(whole)
+    return f" {float(value)!r} " if pick == 8 else _scientific(value)
+
+
+def count(value: int, key: str, style: ValueStyle) -> Json:
+    """Return a whole number: 4, 4.0 or `"4"`."""
+    pick = zlib.crc32(key.encode()) % 10
+    if style == "text" or (style == "mixed" and pick > 7):
+        return str(value)
+    return float(value) if style == "mixed" and pick > 5 else value
+
+
+def null(key: str, style: ValueStyle) -> Json:
+    """Nothing: null, or in the other styles sometimes `""` or `"null"`."""
+    pick = zlib.crc32(f"{key}/null".encode()) % 8
+    if style == "numbers" or (style == "mixed" and pick > 1):
+        return None
+    return "" if pick % 2 else "null"
+
+
+def flag(value: bool, key: str, style: ValueStyle) -> Json:  # noqa: FBT001  (the value itself)
+    """Return a JSON boolean, or in the mixed style now and then another word for it."""
+    pick = zlib.crc32(key.encode()) % 24
+    if style == "numbers" or pick > 4:
+        return value
+    words: tuple[tuple[Json, Json], ...] = (
+        ("true", "false"),
+        ("1", "0"),
+        (1, 0),
+        ("yes", "no"),
+        ("Disabled", "Enabled"),
+    )
+    yes, no = words[pick]
+    return yes if value else no
+
+
+def text(value: str | None, key: str, style: ValueStyle) -> Json:
+    """Text as it is; a name of digits is sometimes sent as the number it looks like."""
+    if style == "mixed" and value is not None and value.isdecimal() and zlib.crc32(key.encode()) % 2:
+        number = int(value)
+        return number if str(number) == value else value
+    return value
+
+
+def _scientific(value: float) -> str:
+    """`1e3` for 1000: the shortest text that is exactly this number."""
+    digits = Decimal(repr(value)).normalize()
+    return f"{digits:e}".replace("e+", "e")

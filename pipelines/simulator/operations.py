@@ -1,0 +1,170 @@
+"""The ten operations of the document: what each answers about the world, and what it changes in it."""
+
+from collections.abc import Callable
+
+from pipelines.simulator.calls import Call, RefusedError, Reply, days_ago
+from pipelines.simulator.records import Livestream
+from pipelines.simulator.render import Object
+
+STATUSES = ("LIVE", "IDLE", "ERRORED", "INVOKED")
+LONG_AGO_MS, FAR_AHEAD_MS = 0, 7_258_118_400_000
+GIVEN_AT_BIRTH = (
+    "id",
+    "name",
+    "meeting_id",
+    "status",
+    "disabled",
+    "ingest_server",
+    "stream_key",
+    "playback_url",
+)
+GIVEN_AT_START = ("id", "status", "ingest_server", "stream_key", "playback_url")
+
+
+def list_livestreams(call: Call) -> Reply:
+    """All livestreams of the app, newest first unless `sort_order=ASC`; the filters apply to created_at."""
+    rows = call.world.apps[call.app_id].livestreams
+    order, status = call.choice("sort_order", ("ASC", "DSC")), call.choice("status", STATUSES)
+    without_meetings = call.choice("exclude_meetings", ("true", "false")) == "true"
+    first, last = call.moment("start_time", LONG_AGO_MS), call.moment("end_time", FAR_AHEAD_MS)
+    if status or without_meetings or "start_time" in call.query or "end_time" in call.query:
+        rows = [
+            row
+            for row in rows
+            if (status is None or row.status == status)
+            and (row.meeting_id is None or not without_meetings)
+            and first <= row.created_ms <= last
+        ]
+    if call.order_by == "updated_at":
+        rows = sorted(rows, key=lambda row: (row.updated_ms, row.id))
+    rows = rows if order == "ASC" else rows[::-1]
+    return Reply(call.render.livestream_list(call.page(rows, single=call.shapes.livestreams == "document")))
+
+
+def get_livestream(call: Call) -> Reply:
+    """One livestream and its sessions, newest first."""
+    livestream = _livestream(call)
+    page = call.page(livestream.sessions[::-1], single=call.shapes.detail == "document")
+    return Reply(call.render.livestream_detail(livestream, page))
+
+
+def get_session(call: Call) -> Reply:
+    """One session by its id."""
+    session = call.world.apps[call.app_id].session(call.path["session_id"])
+    if session is None:
+        raise RefusedError(404, 404, "Livestream session not found")
+    return Reply(call.render.session_alone(session))
+
+
+def get_active_session(call: Call) -> Reply:
+    """Return the session of a livestream that is invoked or live; 404 when none is."""
+    livestream = _livestream(call)
+    session = livestream.open_session
+    if session is None:
+        raise RefusedError(404, 404, "No active livestream session found")
+    return Reply(call.render.active_session(livestream, session))
+
+
+def get_meeting_livestream(call: Call) -> Reply:
+    """Return the livestream of a meeting that is invoked or live; 404 when none is."""
+    livestream = _of_meeting(call)
+    if livestream is None:
+        raise RefusedError(404, 404, "No active livestream found for this meeting")
+    return Reply({"success": True, "data": call.render.livestream(livestream)})
+
+
+def get_overall_analytics(call: Call) -> Reply:
+    """Return sums over the sessions created from start_time to end_time, both included."""
+    first = call.moment("start_time", LONG_AGO_MS)
+    return Reply(
+        call.render.overall_analytics(call.app_id, first, call.moment("end_time", call.world.now_ms))
+    )
+
+
+def get_analytics_by_day(call: Call) -> Reply:
+    """Return the same sums day by day; not in the document, the official SDKs have it."""
+    first = call.moment("start_time", call.world.now_ms)
+    rows = call.render.analytics_by_day(call.app_id, first, call.moment("end_time", call.world.now_ms))
+    return Reply({"success": True, "data": rows})
+
+
+def get_daywise_analytics(call: Call) -> Reply:
+    """Meetings and recordings day by day; the last 30 days unless told."""
+    now = call.world.now
+    first, last = call.day("start_date", days_ago(now, 30)), call.day("end_date", now.date())
+    return Reply(call.render.daywise_analytics(call.app_id, first, last))
+
+
+def create_livestream(call: Call) -> Reply:
+    """Make an independent livestream, ready to be fed."""
+    livestream = call.world.add_livestream(call.app_id, name=_name(call), status="INVOKED")
+    return Reply({"success": True, "data": _part(call, livestream, GIVEN_AT_BIRTH)})
+
+
+def start_livestream(call: Call) -> Reply:
+    """Start streaming a meeting: a livestream of its own, INVOKED, live a little later."""
+    if _of_meeting(call) is not None:
+        raise RefusedError(409, 409, "Meeting is already being livestreamed")
+    world = call.world
+    livestream = world.add_livestream(call.app_id, name=_name(call), meeting_id=call.path["meeting_id"])
+    world.invoke(call.app_id, livestream.id)
+    return Reply({"success": True, "data": _part(call, livestream, GIVEN_AT_START)})
+
+
+def stop_livestream(call: Call) -> Reply:
+    """Stop streaming a meeting."""
+    livestream = _of_meeting(call)
+    if livestream is None:
+        raise RefusedError(404, 404, "No active livestream found for this meeting")
+    call.world.end(call.app_id, livestream.id)
+    return Reply({"success": True, "data": {"message": "Stopped live stream successfully"}})
+
+
+def _livestream(call: Call) -> Livestream:
+    livestream = call.world.apps[call.app_id].by_id.get(call.path["livestream_id"])
+    if livestream is None:
+        raise RefusedError(404, 404, "Livestream not found")
+    return livestream
+
+
+def _of_meeting(call: Call) -> Livestream | None:
+    """Return the livestream of the call's meeting that is on, or starting."""
+    app, meeting_id = call.world.apps[call.app_id], call.path["meeting_id"]
+    if meeting_id not in app.meetings:
+        raise RefusedError(404, 404, "Meeting not found")
+    return next(
+        (row for row in reversed(app.livestreams) if row.meeting_id == meeting_id and row.open_session), None
+    )
+
+
+def _name(call: Call) -> str | None:
+    name = call.body.get("name")
+    if name is not None and not isinstance(name, str):
+        raise RefusedError(400, 10_006, "name must be a string")
+    return name
+
+
+def _part(call: Call, livestream: Livestream, fields: tuple[str, ...]) -> Object:
+    """Return the fields that a reply to a creation has; its `disabled` is a boolean in the document too."""
+    record: Object = {**call.render.livestream(livestream), "disabled": livestream.disabled}
+    return {field: record[field] for field in fields}
+
+
+HANDLERS: dict[str, tuple[str, str, Callable[[Call], Reply]]] = {
+    "list-livestreams": ("GET", "/livestreams", list_livestreams),
+    "create-livestream": ("POST", "/livestreams", create_livestream),
+    "get-session": ("GET", "/livestreams/sessions/{session_id}", get_session),
+    "get-livestream": ("GET", "/livestreams/{livestream_id}", get_livestream),
+    "get-active-session": (
+        "GET",
+        "/livestreams/{livestream_id}/active-livestream-session",
+        get_active_session,
+    ),
+    "get-meeting-livestream": ("GET", "/meetings/{meeting_id}/active-livestream", get_meeting_livestream),
+    "start-livestream": ("POST", "/meetings/{meeting_id}/livestreams", start_livestream),
+    "stop-livestream": ("POST", "/meetings/{meeting_id}/active-livestream/stop", stop_livestream),
+    "get-overall-analytics": ("GET", "/analytics/livestreams/overall", get_overall_analytics),
+    "get-daywise-analytics": ("GET", "/analytics/daywise", get_daywise_analytics),
+    "get-analytics-by-day": ("GET", "/analytics/livestreams/daywise", get_analytics_by_day),
+}
+"""Method, path below the app, and what answers; in the order in which paths are tried."""

@@ -1,0 +1,204 @@
+"""Records as the service would send them, in the shapes asked for. Made anew for each request."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Generic, TypeVar
+
+from pipelines.simulator.messy import Json, count, figure, flag, null, text
+from pipelines.simulator.records import DAY_MS, Livestream, Session, Usage, day_start, to_day
+from pipelines.simulator.shapes import Shapes, timestamp
+from pipelines.simulator.truth import days_between, overall
+from pipelines.simulator.world import World
+
+Object = dict[str, Json]
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """Rows of one page and where it lies: offsets count from 1 and include both ends, 0 for an empty page."""
+
+    rows: Sequence[Row]
+    skipped: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """One world in one set of shapes."""
+
+    world: World
+    shapes: Shapes
+
+    def livestream(self, livestream: Livestream) -> Object:
+        """Return a livestream with its secret, as list and detail show it."""
+        style, key = self.world.values, livestream.id
+        words = {"boolean": flag(livestream.disabled, f"{key}/disabled", style)}
+        words["text"] = "disabled" if livestream.disabled else "enabled"
+        return self._spoilt(
+            key,
+            {
+                "id": key,
+                "name": text(livestream.name, f"{key}/name", style),
+                "meeting_id": livestream.meeting_id,
+                "status": livestream.status,
+                "disabled": words[self.shapes.disabled],
+                "ingest_server": livestream.ingest_server,
+                "stream_key": livestream.stream_key,
+                "playback_url": livestream.playback_url,
+                "created_at": timestamp(livestream.created_ms, self.shapes.timestamps),
+                "updated_at": timestamp(livestream.updated_ms, self.shapes.timestamps),
+            },
+        )
+
+    def session(self, session: Session) -> Object:
+        """Return a session with its figures as of the world's clock."""
+        style, key = self.world.values, session.id
+        ingest_seconds, viewer_seconds = session.figures(self.world.now_ms)
+        return self._spoilt(
+            key,
+            {
+                "id": key,
+                "livestream_id": session.livestream_id,
+                "created_at": self._moment(session.created_ms, f"{key}/created_at"),
+                "updated_at": self._moment(session.updated_ms, f"{key}/updated_at"),
+                "invoked_time": self._moment(session.invoked_ms, f"{key}/invoked_time"),
+                "started_time": self._moment(session.started_ms, f"{key}/started_time"),
+                "stopped_time": self._moment(session.stopped_ms, f"{key}/stopped_time"),
+                "ingest_seconds": figure(ingest_seconds, f"{key}/ingest_seconds", style),
+                "viewer_seconds": figure(viewer_seconds, f"{key}/viewer_seconds", style),
+                "err_message": session.err_message,
+            },
+        )
+
+    def livestream_list(self, page: Page[Livestream]) -> Object:
+        """Return the whole reply of the list, in one of its four shapes."""
+        rows: list[Json] = []
+        for number, livestream in enumerate(page.rows, start=page.skipped + 1):
+            row = self.livestream(livestream)
+            if self.shapes.livestreams == "per_row":
+                row["paging"] = self._paging(number, number, page.total)
+            rows.append(row)
+        paging = self._page_paging(page)
+        if self.shapes.livestreams == "array":
+            return {"success": True, "data": rows, "paging": paging}
+        if self.shapes.livestreams == "wrapped":
+            return {"success": True, "data": {"livestreams": rows, "paging": paging}}
+        if self.shapes.livestreams == "per_row":
+            return {"success": True, "data": rows}
+        only = rows[0] if rows else None
+        return {"success": True, "data": {**(only if isinstance(only, dict) else {}), "paging": paging}}
+
+    def livestream_detail(self, livestream: Livestream, page: Page[Session]) -> Object:
+        """Return the whole reply about one livestream and a page of its sessions."""
+        sessions: list[Json] = [self.session(session) for session in page.rows]
+        data: Object = {"livestream": self.livestream(livestream)}
+        paging = self._page_paging(page)
+        if self.shapes.detail == "captured":
+            return {"success": True, "data": {**data, "sessions": sessions}, "paging": paging}
+        if self.shapes.detail == "paging_inside":
+            return {"success": True, "data": {**data, "sessions": sessions, "paging": paging}}
+        return {
+            "success": True,
+            "data": {**data, "session": sessions[0] if sessions else None, "paging": paging},
+        }
+
+    def active_session(self, livestream: Livestream, session: Session) -> Object:
+        """Return the livestream and the session that is running."""
+        running = self.session(session)
+        if self.shapes.active_seconds == "text":
+            for name, value in zip(
+                ("ingest_seconds", "viewer_seconds"), session.figures(self.world.now_ms), strict=True
+            ):
+                running[name] = figure(value, f"{session.id}/{name}", "text")
+        return {"success": True, "data": {"livestream": self.livestream(livestream), "session": running}}
+
+    def session_alone(self, session: Session) -> Object:
+        """Return a session asked for by its id."""
+        record = self.session(session)
+        if self.shapes.session_invoked == "absent":
+            del record["invoked_time"]
+        return {"success": True, "data": record}
+
+    def overall_analytics(self, app_id: str, first_ms: int, last_ms: int) -> Object:
+        """Return sums over sessions created in [first_ms, last_ms]; as an array, one object a day."""
+        if self.shapes.overall == "object":
+            return {"success": True, "data": self._sums(app_id, first_ms, last_ms)}
+        return {"success": True, "data": self.analytics_by_day(app_id, first_ms, last_ms)}
+
+    def analytics_by_day(self, app_id: str, first_ms: int, last_ms: int) -> list[Json]:
+        """Return the same sums by day; a range that ends at midnight leaves out the day it ends on."""
+        rows: list[Json] = []
+        for day in days_between(to_day(first_ms), to_day(max(first_ms, last_ms - 1))):
+            midnight = day_start(day)
+            sums = self._sums(app_id, max(first_ms, midnight), min(last_ms, midnight + DAY_MS - 1))
+            rows.append({**sums, "date": timestamp(midnight, "z")})
+        return rows
+
+    def daywise_analytics(self, app_id: str, first: date, last: date) -> Object:
+        """Meetings and recordings of each day from first to last, both included."""
+        app = self.world.apps[app_id]
+        meetings, meeting_count, meeting_minutes = self._usage(
+            "session", app_id, app.meeting_days, first, last
+        )
+        recordings, recording_count, recording_minutes = self._usage(
+            "recording", app_id, app.recording_days, first, last
+        )
+        sessions: Object = {"day_stats": meetings, "sessions_count": meeting_count}
+        sessions["sessions_minutes_consumed"] = meeting_minutes
+        recorded: Object = {"day_stats": recordings, "recording_count": recording_count}
+        recorded["recording_minutes_consumed"] = recording_minutes
+        return {"success": True, "data": {"session_stats": sessions, "recording_stats": recorded}}
+
+    def _usage(
+        self, what: str, app_id: str, days: dict[date, Usage], first: date, last: date
+    ) -> tuple[list[Json], Json, Json]:
+        style, rows, used = self.world.values, list[Json](), list[Usage]()
+        for day in days_between(first, last):
+            usage = days.get(day, Usage(0, 0.0))
+            used.append(usage)
+            if day not in days and self.shapes.idle_days == "left_out":
+                continue
+            key = f"{app_id}/{day}/{what}"
+            rows.append(
+                {
+                    "day": timestamp(day_start(day), "z")
+                    if self.shapes.day == "midnight"
+                    else day.isoformat(),
+                    f"total_{what}s": count(usage.count, f"{key}/count", style),
+                    f"total_{what}_minutes": figure(usage.minutes, f"{key}/minutes", style),
+                }
+            )
+        return rows, sum(usage.count for usage in used), sum(usage.minutes for usage in used)
+
+    def _sums(self, app_id: str, first_ms: int, last_ms: int) -> Object:
+        livestreams, ingest, viewed = overall(self.world.apps[app_id], first_ms, last_ms, self.world.now_ms)
+        style, key = self.world.values, f"{app_id}/{first_ms}"
+        return {
+            "count": count(livestreams, f"{key}/count", style),
+            "total_ingest_seconds": figure(ingest, f"{key}/ingest", style),
+            "total_viewer_seconds": figure(viewed, f"{key}/viewed", style),
+        }
+
+    def _moment(self, ms: int | None, key: str) -> Json:
+        if ms is None:
+            return null(key, self.world.values if self.world.values == "mixed" else "numbers")
+        return timestamp(ms, self.shapes.timestamps)
+
+    def _page_paging(self, page: Page[Row]) -> Object:
+        first = page.skipped + 1 if page.rows else 0
+        return self._paging(first, page.skipped + len(page.rows) if page.rows else 0, page.total)
+
+    def _paging(self, first: int, last: int, total: int) -> Object:
+        numbers = {"total_count": total, "start_offset": first, "end_offset": last}
+        return {
+            name: str(number) if self.shapes.paging == "text" else number for name, number in numbers.items()
+        }
+
+    def _spoilt(self, record_id: str, record: Object) -> Object:
+        """Return the record, with the field that is beyond repair, if it has one."""
+        broken = self.world.broken.get(record_id)
+        if broken is not None:
+            record[broken.field] = broken.raw
+        return record

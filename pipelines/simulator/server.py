@@ -1,0 +1,157 @@
+"""Serves a world on this machine: beside a test in a thread, or as a program until it is told to stop."""
+
+import asyncio
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+
+from pipelines.simulator.app import Service
+from pipelines.simulator.connections import Connection
+from pipelines.simulator.faults import Faults
+from pipelines.simulator.gate import Access, Asked, Quota
+from pipelines.simulator.shapes import Shapes
+from pipelines.simulator.world import World
+
+DEMO_TOKEN = "simulated-token-0123456789abcdefghijklmno"  # noqa: S105  (opens nothing but a simulator)
+DEMO_ACCOUNT = "0123456789abcdef0123456789abcdef"
+DEMO_APPS = ("aula-3f2b1c9e", "stage-9d0e7a54")
+
+
+def demo_world(now: datetime) -> World:
+    """Return the world of `livehouse demo`: two apps, 120 livestreams each, 90 days, some broken records."""
+    return World.seeded(2025, apps=DEMO_APPS, livestreams=120, sessions=1_500, days=90, now=now, on_air=5)
+
+
+class QuickServer(uvicorn.Server):
+    """uvicorn, which looks for the end fifty times a second, not ten: hundreds of tests start and stop one."""
+
+    async def main_loop(self) -> None:
+        """Keep the Date header current until told to stop."""
+        ticks = 0
+        while not self.should_exit:
+            await self.on_tick(ticks // 5)
+            await asyncio.sleep(0.02)
+            ticks += 1
+
+
+class Simulator:
+    """A world served over HTTP in a thread, from `with` to its end.
+
+    token, account_id: what it wants to see; `permitted=False`: the token lacks the Realtime permission (403).
+    rate_limit: requests and seconds of a window; over it the answer is 429. None: no limit, no headers.
+    latency: seconds each reply takes at least. order_by: "updated_at" makes rows move while paging.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        token: str = DEMO_TOKEN,
+        account_id: str = DEMO_ACCOUNT,
+        shapes: Shapes | None = None,
+        faults: Faults | None = None,
+        per_page_cap: int = 100,
+        rate_limit: tuple[int, float] | None = (100_000, 60.0),
+        permitted: bool = True,
+        latency: float = 0.0,
+        order_by: str = "created_at",
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        """Take a port (a free one unless told); nothing is served before `with`."""
+        self.world, self.token, self.account_id, self.faults = world, token, account_id, faults or Faults()
+        self.service = Service(
+            world=world,
+            access=Access(account_id, token, permitted),
+            shapes=shapes or Shapes(),
+            per_page_cap=per_page_cap,
+            quota=Quota(*rate_limit) if rate_limit else None,
+            latency=latency,
+            order_by=order_by,
+            faults=self.faults,
+        )
+        self._socket = socket.create_server((host, port), backlog=512)
+        self.port: int = self._socket.getsockname()[1]
+        self.base_url = f"http://{host}:{self.port}/client/v4"
+        config = uvicorn.Config(
+            self.service.application(),
+            http=Connection,
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            log_level="critical",
+            timeout_graceful_shutdown=1,
+            timeout_keep_alive=60,
+        )
+        self._server = QuickServer(config)
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+
+    @property
+    def requests(self) -> list[Asked]:
+        """Every request so far, in the order in which they came."""
+        return self.service.log.requests
+
+    @property
+    def most_concurrent(self) -> int:
+        """How many requests were under way at once, at most."""
+        return self.service.log.most_under_way
+
+    def count(self, operation: str | None = None, app_id: str | None = None) -> int:
+        """How many requests there were, of this operation and app."""
+        return sum(
+            operation in {None, asked.operation} and app_id in {None, asked.app_id}
+            for asked in list(self.requests)
+        )
+
+    def settings(self) -> dict[str, str]:
+        """Return the environment variables that point livehouse here."""
+        return {
+            "CLOUDFLARE_API_TOKEN": self.token,
+            "CLOUDFLARE_ACCOUNT_ID": self.account_id,
+            "CLOUDFLARE_BASE_URL": self.base_url,
+            "REALTIMEKIT_APP_ID": ",".join(self.world.apps),
+        }
+
+    def __enter__(self) -> Self:
+        """Serve. The port is open since it was taken: a request made now waits, and is answered."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop. A mistake of the simulator itself is raised here, not hidden behind a 500."""
+        self._server.should_exit = True
+        self._thread.join()
+        if error is None and self.service.crashes:
+            raise self.service.crashes[0]
+
+
+def serve(
+    world: World,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    shapes: Shapes | None = None,
+    faults: Faults | None = None,
+    on_ready: Callable[[Simulator], None] | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM; `on_ready` gets the simulator once it answers. Main thread only."""
+    stopped = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        with Simulator(world, shapes=shapes, faults=faults, host=host, port=port) as simulator:
+            if on_ready is not None:
+                on_ready(simulator)
+            stopped.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

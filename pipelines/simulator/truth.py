@@ -1,0 +1,145 @@
+"""What a warehouse of this world must hold, from the world's own typed values: nothing rendered."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from pipelines.simulator.records import (
+    DAY_MS,
+    App,
+    Livestream,
+    Session,
+    Usage,
+    day_start,
+    to_datetime,
+    to_day,
+)
+
+Row = dict[str, object]
+"""Columns of the contract without the pipeline's own (fetched_at, first_seen_at, last_seen_at)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The rows of each core table, by (app_id, livestream_id), (app_id, session_id) or (app_id, day)."""
+
+    livestreams: dict[tuple[str, str], Row] = field(default_factory=dict)
+    """Every livestream of the app, whatever the range, except the broken."""
+    livestream_sessions: dict[tuple[str, str], Row] = field(default_factory=dict)
+    """Sessions whose day lies in the range, except the broken."""
+    livestream_analytics_daily: dict[tuple[str, date], Row] = field(default_factory=dict)
+    """Sums over the sessions *created* that day, the broken ones too: the service knows what it sent badly.
+    Reconciliation therefore shows a difference on the day of a broken session."""
+    meeting_sessions_daily: dict[tuple[str, date], Row] = field(default_factory=dict)
+    recordings_daily: dict[tuple[str, date], Row] = field(default_factory=dict)
+    quarantined: set[tuple[str, str]] = field(default_factory=set)
+    """(table, record id): every broken livestream, and the broken sessions whose real day is in the range."""
+
+    def tables(self) -> dict[str, dict[tuple[str, str], Row] | dict[tuple[str, date], Row]]:
+        """Return the rows by the table's full name."""
+        return {
+            "core.livestreams": self.livestreams,
+            "core.livestream_sessions": self.livestream_sessions,
+            "core.livestream_analytics_daily": self.livestream_analytics_daily,
+            "core.meeting_sessions_daily": self.meeting_sessions_daily,
+            "core.recordings_daily": self.recordings_daily,
+        }
+
+
+def truth_of(
+    app: App, broken: set[str], days: tuple[date, date], *, now_ms: int, retention_days: int
+) -> Truth:
+    """Return the truth about one app from first to last day, both included."""
+    (first, last), truth = days, Truth()
+    for livestream in app.livestreams:
+        if livestream.id in broken:
+            truth.quarantined.add(("core.livestreams", livestream.id))
+        else:
+            truth.livestreams[app.id, livestream.id] = livestream_row(livestream)
+    for session in app.sessions_between(day_start(first), day_start(last) + DAY_MS - 1):
+        if session.id in broken:
+            truth.quarantined.add(("core.livestream_sessions", session.id))
+        else:
+            truth.livestream_sessions[app.id, session.id] = session_row(app.id, session, now_ms)
+    remembered = to_day(now_ms) - timedelta(days=retention_days)
+    for day in days_between(first, last):
+        key = (app.id, day)
+        count, ingest, viewed = overall(app, day_start(day), day_start(day) + DAY_MS - 1, now_ms)
+        if day >= remembered or count or ingest or viewed:
+            figures = {"livestream_count": count, "ingest_seconds": ingest, "viewer_seconds": viewed}
+            truth.livestream_analytics_daily[key] = {"app_id": app.id, "day": day, **figures}
+        _add_usage(
+            truth.meeting_sessions_daily, "session", key, app.meeting_days.get(day), known=day >= remembered
+        )
+        _add_usage(
+            truth.recordings_daily, "recording", key, app.recording_days.get(day), known=day >= remembered
+        )
+    return truth
+
+
+def overall(app: App, first_ms: int, last_ms: int, now_ms: int) -> tuple[int, float, float]:
+    """Count livestreams with a session created in [first_ms, last_ms], and sum ingest and viewer seconds."""
+    created = [
+        session for session in app.sessions_between(first_ms, last_ms) if session.created_ms is not None
+    ]
+    figures = [session.figures(now_ms) for session in created]
+    ingest = math.fsum(seconds for seconds, _ in figures if seconds is not None)
+    viewed = math.fsum(seconds for _, seconds in figures if seconds is not None)
+    return len({session.livestream_id for session in created}), ingest, viewed
+
+
+def days_between(first: date, last: date) -> Iterator[date]:
+    """Every day from first to last, both included."""
+    for number in range((last - first).days + 1):
+        yield first + timedelta(days=number)
+
+
+def livestream_row(livestream: Livestream) -> Row:
+    """Return a row of core.livestreams."""
+    return {
+        "app_id": livestream.app_id,
+        "livestream_id": livestream.id,
+        "name": livestream.name,
+        "status": livestream.status,
+        "is_disabled": livestream.disabled,
+        "meeting_id": livestream.meeting_id,
+        "ingest_server": livestream.ingest_server,
+        "playback_url": livestream.playback_url,
+        "created_at": _naive(livestream.created_ms),
+        "updated_at": _naive(livestream.updated_ms),
+    }
+
+
+def session_row(app_id: str, session: Session, now_ms: int) -> Row:
+    """Return a row of core.livestream_sessions."""
+    ingest_seconds, viewer_seconds = session.figures(now_ms)
+    return {
+        "app_id": app_id,
+        "session_id": session.id,
+        "day": to_day(session.moment_ms),
+        "livestream_id": session.livestream_id,
+        "created_at": _naive(session.created_ms),
+        "invoked_at": _naive(session.invoked_ms),
+        "started_at": _naive(session.started_ms),
+        "stopped_at": _naive(session.stopped_ms),
+        "updated_at": _naive(session.updated_ms),
+        "ingest_seconds": ingest_seconds,
+        "viewer_seconds": viewer_seconds,
+        "err_message": session.err_message,
+        "is_live": session.is_live,
+    }
+
+
+def _naive(ms: int | None) -> datetime | None:
+    return None if ms is None else to_datetime(ms).replace(tzinfo=None)
+
+
+def _add_usage(
+    table: dict[tuple[str, date], Row], what: str, key: tuple[str, date], usage: Usage | None, *, known: bool
+) -> None:
+    """Add a day: without activity it is zeros as long as the service remembers it, then no row at all."""
+    if usage is None and not known:
+        return
+    count, minutes = (usage.count, usage.minutes) if usage else (0, 0.0)
+    table[key] = {"app_id": key[0], "day": key[1], f"{what}_count": count, f"{what}_minutes": minutes}

@@ -1,0 +1,295 @@
+"""What exists, and how it changes: apps, livestreams, sessions, days, and a clock of its own."""
+
+import random
+import time
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from threading import RLock
+from typing import Self
+
+from pipelines.simulator.messy import BrokenField, Json, ValueStyle
+from pipelines.simulator.records import (
+    UPDATED_BEFORE_CREATED_MS,
+    App,
+    Livestream,
+    Session,
+    Usage,
+    day_start,
+    to_datetime,
+    to_day,
+    to_ms,
+)
+from pipelines.simulator.seed import Plan, new_id, new_livestream, seeded_app
+from pipelines.simulator.truth import Truth, truth_of
+
+START_DELAY_MS = 3_000
+"""A meeting's stream goes live this long after it was started, by the world's clock."""
+
+
+class World:
+    """Several apps and a clock that stands still until moved (or `run`). Hold `lock` to see it at rest."""
+
+    def __init__(self, *, now: datetime, seed: int = 0, values: ValueStyle = "mixed") -> None:
+        """Begin with nothing. `values`: how figures are rendered, see messy.py."""
+        self.apps: dict[str, App] = {}
+        self.values: ValueStyle = values
+        self.broken: dict[str, BrokenField] = {}
+        self.forgotten: set[str] = set()
+        self.lock = RLock()
+        self._rng = random.Random(f"{seed}/world")
+        self._now_ms = to_ms(now)
+        self._speed = 0.0
+        self._since = 0.0
+        self._starting: list[tuple[int, Livestream, Session]] = []
+
+    @classmethod
+    def seeded(
+        cls,
+        seed: int,
+        *,
+        apps: Sequence[str],
+        livestreams: int,
+        days: int,
+        now: datetime,
+        sessions: int | None = None,
+        on_air: int | None = None,
+        stale_clocks: bool = False,
+        broken: bool = True,
+        values: ValueStyle = "mixed",
+    ) -> Self:
+        """Make a realistic world, the same for the same arguments.
+
+        Each app has `livestreams`, and `sessions` that are over (6 a livestream unless told) within the last
+        `days`; `on_air` more run now (one livestream in 40, at least two, unless told).
+        `stale_clocks`: the updated_at of some livestreams does not move with their sessions.
+        `broken`: three sessions and one livestream of each app are beyond repair.
+        """
+        world = cls(now=now, seed=seed, values=values)
+        plan = Plan(
+            livestreams=livestreams,
+            sessions=6 * livestreams if sessions is None else sessions,
+            days=days,
+            now_ms=world.now_ms,
+            on_air=max(2, livestreams // 40) if on_air is None else on_air,
+            stale_clocks=stale_clocks,
+        )
+        for app_id in apps:
+            world.apps[app_id] = seeded_app(app_id, random.Random(f"{seed}/{app_id}"), plan)
+            if broken:
+                world._break_some(world.apps[app_id])
+        return world
+
+    @property
+    def now_ms(self) -> int:
+        """The world's clock in milliseconds since 1970."""
+        if not self._speed:
+            return self._now_ms
+        return self._now_ms + int((time.monotonic() - self._since) * 1000 * self._speed)
+
+    @property
+    def now(self) -> datetime:
+        """The world's clock (aware, UTC). Set it to move it."""
+        return to_datetime(self.now_ms)
+
+    @now.setter
+    def now(self, moment: datetime) -> None:
+        with self.lock:
+            self._now_ms = to_ms(moment)
+            self._since = time.monotonic()
+            self.settle()
+
+    def advance(self, delta: timedelta) -> None:
+        """Move the clock: streams on the air grow, those just started go live."""
+        self.now += delta
+
+    def run(self, speed: float = 1.0) -> None:
+        """Let the clock run by itself, `speed` times as fast as real time; 0 stops it."""
+        with self.lock:
+            self._now_ms, self._since, self._speed = self.now_ms, time.monotonic(), speed
+
+    def settle(self) -> None:
+        """Let everything happen that is due by now."""
+        with self.lock:
+            now = self.now_ms
+            due = [item for item in self._starting if item[0] <= now]
+            self._starting = [item for item in self._starting if item[0] > now]
+            for at, livestream, session in due:
+                if session.is_open and session.started_ms is None:
+                    session.started_ms = session.updated_ms = at
+                    livestream.status = "LIVE"
+                    livestream.touch(at)
+
+    def add_app(self, app_id: str, meetings: Iterable[str] = ()) -> App:
+        """Add an app in which nothing has happened yet, with these meetings."""
+        with self.lock:
+            return self.apps.setdefault(app_id, App(id=app_id, meetings=set(meetings)))
+
+    def add_livestream(
+        self,
+        app_id: str,
+        *,
+        name: str | None = None,
+        meeting_id: str | None = None,
+        created_at: datetime | None = None,
+        status: str = "IDLE",
+    ) -> Livestream:
+        """Add a livestream, made now unless told when; of a meeting or independent."""
+        with self.lock:
+            created_ms = self.now_ms if created_at is None else to_ms(created_at)
+            livestream = new_livestream(self._rng, app_id, name, meeting_id, created_ms)
+            livestream.status = status
+            self.apps[app_id].add(livestream)
+            return livestream
+
+    def add_session(
+        self,
+        app_id: str,
+        livestream_id: str,
+        *,
+        created_at: datetime,
+        ingest_seconds: float | None = 0.0,
+        viewer_seconds: float | None = 0.0,
+        err_message: str | None = None,
+    ) -> Session:
+        """Add a session that is over, with these figures; its livestream's updated_at moves with it."""
+        with self.lock:
+            created = to_ms(created_at)
+            stopped = created + int((ingest_seconds or 0.0) * 1000)
+            session = Session(new_id(self._rng), livestream_id, created, None, created, stopped, stopped)
+            session.ingest_seconds, session.viewer_seconds = ingest_seconds, viewer_seconds
+            session.err_message = err_message
+            app = self.apps[app_id]
+            app.add_session(session)
+            app.by_id[livestream_id].touch(created - UPDATED_BEFORE_CREATED_MS)
+            return session
+
+    def invoke(self, app_id: str, livestream_id: str, *, audience: float = 10.0) -> Session:
+        """Ask a livestream to run: INVOKED now, LIVE three seconds later, `audience` viewers on average."""
+        with self.lock:
+            app, now = self.apps[app_id], self.now_ms
+            livestream = app.by_id[livestream_id]
+            session = Session(new_id(self._rng), livestream_id, now + UPDATED_BEFORE_CREATED_MS, now)
+            session.updated_ms, session.audience = session.created_ms, audience
+            livestream.status = "INVOKED"
+            livestream.touch(now)
+            app.add_session(session)
+            self._starting.append((now + START_DELAY_MS, livestream, session))
+            return session
+
+    def go_live(self, app_id: str, livestream_id: str, *, audience: float = 10.0) -> Session:
+        """Put a livestream on the air at once."""
+        with self.lock:
+            livestream = self.apps[app_id].by_id[livestream_id]
+            session = livestream.open_session or self.invoke(app_id, livestream_id, audience=audience)
+            session.started_ms = session.updated_ms = self.now_ms
+            livestream.status = "LIVE"
+            return session
+
+    def end(self, app_id: str, livestream_id: str, *, err_message: str | None = None) -> Session | None:
+        """Take a livestream off the air, by failure if there is a message. None: it was not on."""
+        with self.lock:
+            livestream = self.apps[app_id].by_id[livestream_id]
+            session = livestream.open_session
+            if session is not None:
+                session.end(self.now_ms, err_message)
+                livestream.status = "ERRORED" if err_message else "IDLE"
+                livestream.touch(self.now_ms)
+            return session
+
+    def set_day(
+        self, app_id: str, day: date, *, meetings: Usage | None = None, recordings: Usage | None = None
+    ) -> None:
+        """Figures of a day's meetings and recordings; what is None is without activity."""
+        with self.lock:
+            app = self.apps[app_id]
+            for days, usage in ((app.meeting_days, meetings), (app.recording_days, recordings)):
+                days.pop(day, None)
+                if usage is not None:
+                    days[day] = usage
+
+    def change_session(
+        self, app_id: str, session_id: str, *, ingest_seconds: float | None, viewer_seconds: float | None
+    ) -> Session:
+        """Correct a session's figures afterwards: it and its livestream move their updated_at."""
+        with self.lock:
+            app = self.apps[app_id]
+            session = app.session(session_id)
+            if session is None:
+                raise KeyError(session_id)
+            session.ingest_seconds, session.viewer_seconds = ingest_seconds, viewer_seconds
+            session.audience = None
+            session.updated_ms = self.now_ms
+            app.by_id[session.livestream_id].touch(self.now_ms)
+            return session
+
+    def forget_livestream(self, app_id: str, livestream_id: str) -> None:
+        """Drop a livestream and its sessions: 404 from now on."""
+        with self.lock:
+            livestream = self.apps[app_id].by_id[livestream_id]
+            self.forgotten.update((livestream_id, *(session.id for session in livestream.sessions)))
+            self.apps[app_id].remove(livestream)
+
+    def forget_sessions(self, app_id: str, session_ids: Iterable[str]) -> None:
+        """Drop sessions; their livestreams stay."""
+        with self.lock:
+            gone = set(session_ids)
+            self.forgotten |= gone
+            self.apps[app_id].remove_sessions(gone)
+
+    def forget_before(self, app_id: str, day: date) -> None:
+        """Drop sessions, meetings and recordings of the days before this one, as retention does."""
+        with self.lock:
+            app = self.apps[app_id]
+            self.forget_sessions(
+                app_id, [session.id for session in app.sessions_between(0, day_start(day) - 1)]
+            )
+            app.meeting_days = {at: usage for at, usage in app.meeting_days.items() if at >= day}
+            app.recording_days = {at: usage for at, usage in app.recording_days.items() if at >= day}
+
+    def break_record(self, record_id: str, field: str, raw: Json) -> None:
+        """Render this field of a livestream or session as `raw`, beyond what any rule takes."""
+        self.broken[record_id] = BrokenField(field, raw)
+
+    def repair(self, record_id: str) -> None:
+        """Render it whole again."""
+        self.broken.pop(record_id, None)
+
+    def stream_keys(self) -> set[str]:
+        """Every secret of this world: none may be found outside it."""
+        with self.lock:
+            return {livestream.stream_key for app in self.apps.values() for livestream in app.livestreams}
+
+    def truth(self, app_id: str, first_day: date, last_day: date, *, retention_days: int = 180) -> Truth:
+        """Return what the warehouse must hold of this app and days (both included), by the world's clock."""
+        with self.lock:
+            self.settle()
+            return truth_of(
+                self.apps[app_id],
+                set(self.broken),
+                (first_day, last_day),
+                now_ms=self.now_ms,
+                retention_days=retention_days,
+            )
+
+    def _break_some(self, app: App) -> None:
+        rng = random.Random(app.id)
+        ended = [
+            session
+            for session in app.timeline
+            if session.stopped_ms is not None
+            and session.started_ms is not None
+            and to_day(session.started_ms) == to_day(session.moment_ms)
+            and not session.err_message
+        ]
+        recent = ended[-max(len(ended) // 4, 3) :]
+        beyond_repair: tuple[tuple[str, Json], ...] = (
+            ("viewer_seconds", "n/a"),
+            ("ingest_seconds", -5.25),
+            ("created_at", "yesterday"),
+        )
+        for session, (field, raw) in zip(
+            rng.sample(recent, min(3, len(recent))), beyond_repair, strict=False
+        ):
+            self.break_record(session.id, field, raw)
+        if len(app.livestreams) > len(beyond_repair):
+            self.break_record(rng.choice(app.livestreams).id, "disabled", "maybe")

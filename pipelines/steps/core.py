@@ -1,0 +1,122 @@
+"""Makes typed rows of what was landed raw, and swaps them into the warehouse, some days at a time."""
+
+from collections.abc import Iterator
+from datetime import date
+
+from pipelines.clock import days_from, utc_now
+from pipelines.load import raw as raw_file
+from pipelines.load.days import loaded_days, replace_days, replace_livestreams
+from pipelines.normalize.rows import Normalized, normalize
+from pipelines.schema import Table
+from pipelines.steps.house import Counts, House, Range
+from pipelines.tables import (
+    LIVESTREAM_ANALYTICS_DAILY,
+    LIVESTREAM_SESSIONS,
+    LIVESTREAMS,
+    MEETING_SESSIONS_DAILY,
+    RAW_APP_ANALYTICS,
+    RAW_LIVESTREAM_ANALYTICS,
+    RAW_LIVESTREAM_SESSIONS,
+    RAW_LIVESTREAMS,
+    RECORDINGS_DAILY,
+)
+
+CHUNK_ROWS = 50_000
+"""Raw rows that are normalized at once: what bounds memory, however long the range."""
+
+RAW_OF: dict[str, tuple[Table, str | None]] = {
+    LIVESTREAM_SESSIONS.full_name: (RAW_LIVESTREAM_SESSIONS, None),
+    LIVESTREAM_ANALYTICS_DAILY.full_name: (RAW_LIVESTREAM_ANALYTICS, None),
+    MEETING_SESSIONS_DAILY.full_name: (RAW_APP_ANALYTICS, "session_stats"),
+    RECORDINGS_DAILY.full_name: (RAW_APP_ANALYTICS, "recording_stats"),
+}
+"""Which raw table, and which part of it, a fact table is made of."""
+
+Days = list[date | None]
+
+
+def load_livestreams(house: House) -> dict[str, Counts]:
+    """core.livestreams, of every app."""
+
+    def load(app_id: str, counts: Counts) -> None:
+        with house.warehouse.open_raw() as connection:
+            raw = raw_file.read_livestreams(connection, app_id)
+        made = normalize(LIVESTREAMS, raw, now=house.started_at, retention_days=house.settings.retention_days)
+        with house.warehouse.open_working() as connection:
+            replace_livestreams(connection, app_id, rows=made.rows, rejects=made.rejects)
+        _count(counts, made)
+
+    return house.for_each_app(LIVESTREAMS, load, days=None, needs=(RAW_LIVESTREAMS,))
+
+
+def load_facts(house: House, table: Table, days: Range) -> dict[str, Counts]:
+    """The days of a range in one fact table, and days loaded before of which this run brought news."""
+    raw_table, _ = RAW_OF[table.full_name]
+
+    def load(app_id: str, counts: Counts) -> None:
+        for chunk, made in standing_of_days(house, table, app_id, days, with_changed=True):
+            shrinks = made.shrinks
+            if table is LIVESTREAM_SESSIONS:
+                with house.warehouse.open_raw() as connection:
+                    shrinks = shrinks.vstack(raw_file.vanished_sessions(connection, app_id, chunk, house.run_id))
+            with house.warehouse.open_working() as connection:
+                replace_days(
+                    connection,
+                    table,
+                    app_id,
+                    chunk,
+                    rows=made.rows,
+                    rejects=made.rejects,
+                    shrinks=shrinks,
+                    run_id=house.run_id,
+                    now=utc_now(),
+                    retention_days=house.settings.retention_days,
+                )
+            _count(counts, made)
+
+    return house.for_each_app(table, load, days=days, needs=(raw_table,))
+
+
+def _count(counts: Counts, made: Normalized) -> None:
+    counts.received += made.received
+    counts.landed += made.rows.height
+    counts.quarantined += made.rejects.height
+
+
+def standing_of_days(
+    house: House, table: Table, app_id: str, days: Range, *, with_changed: bool = False
+) -> Iterator[tuple[Days, Normalized]]:
+    """What stands of a fact table by what is landed raw, in chunks of whole days.
+
+    `with_changed` adds the days loaded before that this run brought news about, and records without a day.
+    """
+    raw_table, stats = RAW_OF[table.full_name]
+    with house.warehouse.open_raw() as connection:
+        counted = raw_file.rows_by_day(connection, raw_table, app_id)
+        changed = raw_file.days_changed_by(connection, raw_table, app_id, house.run_id) if with_changed else set()
+    wanted = set(days_from(*days))
+    if changed - wanted:
+        with house.warehouse.open_working() as connection:
+            wanted |= changed & loaded_days(connection, table, app_id)
+    ordered: Days = [None, *sorted(wanted)] if with_changed else [*sorted(wanted)]
+    for chunk in _chunks(ordered, counted):
+        with house.warehouse.open_raw() as connection:
+            raw = raw_file.read_versions_of_days(connection, raw_table, app_id, chunk, stats=stats)
+        yield (
+            chunk,
+            normalize(
+                table, raw, now=house.started_at, retention_days=house.settings.retention_days, days=chunk
+            ),
+        )
+
+
+def _chunks(days: Days, counted: dict[date | None, int]) -> Iterator[Days]:
+    chunk: Days = []
+    rows = 0
+    for day in days:
+        if chunk and rows + counted.get(day, 0) > CHUNK_ROWS:
+            yield chunk
+            chunk, rows = [], 0
+        chunk.append(day)
+        rows += counted.get(day, 0)
+    yield chunk

@@ -1,0 +1,151 @@
+"""What one run works with: settings, the API, the files, its flags, and what has gone wrong so far."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cached_property
+from typing import Literal
+
+from pipelines.clock import utc_now
+from pipelines.errors import ApiError
+from pipelines.extract.client import ApiClient
+from pipelines.load.days import note_load
+from pipelines.load.lock import exclusive
+from pipelines.load.publish import clear_unfinished
+from pipelines.load.raw import begin_backfill
+from pipelines.load.warehouse import Warehouse
+from pipelines.schema import Table
+from pipelines.settings import Settings
+from pipelines.steps.progress import say
+
+Range = tuple[date, date]
+"""First and last day, both included."""
+
+
+def make_client(settings: Settings, *, stream_keys: Literal["remove", "mask", "show"] = "remove") -> ApiClient:
+    """The API as the settings describe it. Raises `SettingsError` where the account is not set."""
+    settings.require_account()
+    token = settings.api_token
+    return ApiClient(
+        base_url=settings.base_url,
+        account_id=settings.account_id or "",
+        token=token.get_secret_value() if token else "",
+        requests_per_second=settings.requests_per_second,
+        concurrency=settings.concurrency,
+        retry_pause_seconds=settings.retry_pause_seconds,
+        stream_keys=stream_keys,
+    )
+
+
+@dataclass
+class Counts:
+    """Records of one app and table in this run; `duplicates` is the rest."""
+
+    received: int = 0
+    landed: int = 0
+    quarantined: int = 0
+    note: str | None = None
+
+
+@dataclass
+class House:
+    """One run. Made by `open_house`, which holds the lock for as long as the run lasts."""
+
+    settings: Settings
+    warehouse: Warehouse
+    run_id: str
+    full: bool = False
+    allow_shrink: bool = False
+    started_at: datetime = field(default_factory=utc_now)
+    answered_since: datetime | None = None
+    """Answers since then are as good as asking again: an interrupted backfill goes on."""
+    failures: dict[tuple[str, str], ApiError] = field(default_factory=dict)
+    """What could not be had, by (app, table). The other apps go on; the run fails at its end."""
+
+    @cached_property
+    def client(self) -> ApiClient:
+        """The API; made when the first question is asked, so that a rebuild needs no account."""
+        return make_client(self.settings)
+
+    def for_each_app(
+        self,
+        table: Table,
+        body: Callable[[str, Counts], None],
+        *,
+        days: Range | None,
+        apps: list[str] | None = None,
+        needs: tuple[Table, ...] = (),
+        asks: bool = False,
+    ) -> dict[str, Counts]:
+        """Run `body` for each app and note in ops.loads what came of it.
+
+        An app whose `needs` failed in this run is left out; one that fails leaves the others to go on.
+        Raises only when no app is left.
+        """
+        done: dict[str, Counts] = {}
+        apps = list(self.settings.app_ids) if apps is None else apps
+        for app_id in apps:
+            broken = [self.failures[app_id, need.full_name] for need in needs if (app_id, need.full_name) in self.failures]
+            if broken:
+                self.failures[app_id, table.full_name] = broken[0]
+                continue
+            counts, started_at = Counts(), utc_now()
+            tally = {"api_requests": 0, "api_retries": 0}
+            sent = (self.client.sent, self.client.retried) if asks else (0, 0)
+            try:
+                body(app_id, counts)
+                done[app_id] = counts
+            except ApiError as error:
+                self.failures[app_id, table.full_name] = error
+                counts.note = f"failed: {error}"
+                say(f"{app_id}: {error}")
+            if asks:
+                tally = {"api_requests": self.client.sent - sent[0], "api_retries": self.client.retried - sent[1]}
+            with self.warehouse.open_working() as connection:
+                note_load(
+                    connection,
+                    {
+                        "run_id": self.run_id,
+                        "table_name": table.full_name,
+                        "app_id": app_id,
+                        "first_day": days[0] if days else None,
+                        "last_day": days[1] if days else None,
+                        "rows_received": counts.received,
+                        "rows_landed": counts.landed,
+                        "rows_quarantined": counts.quarantined,
+                        "rows_duplicate": counts.received - counts.landed - counts.quarantined,
+                        "started_at": started_at,
+                        "finished_at": utc_now(),
+                        "note": counts.note,
+                        **tally,
+                    },
+                )
+        if apps and not done:
+            raise self.failures[apps[0], table.full_name]
+        return done
+
+    def failure_lines(self) -> list[str]:
+        """Every distinct failure of this run, a line each."""
+        return list(dict.fromkeys(f"{app_id}: {error}" for (app_id, _), error in self.failures.items()))
+
+
+@contextmanager
+def open_house(
+    settings: Settings, *, run_id: str, full: bool, allow_shrink: bool, backfill: Range | None
+) -> Iterator[House]:
+    """Hold the house for one run: wait for the lock, clear up after a run that was killed, go on with its backfill."""
+    warehouse = Warehouse(settings.warehouse)
+    warehouse.prepare()
+    with exclusive(warehouse.lock, wait_seconds=settings.lock_wait_seconds, say=say):
+        clear_unfinished(warehouse)
+        house = House(settings, warehouse, run_id, full=full, allow_shrink=allow_shrink)
+        if backfill:
+            with warehouse.open_raw() as connection:
+                started_at = begin_backfill(connection, *backfill, is_full=full, now=house.started_at)
+            house.answered_since = started_at if started_at < house.started_at else None
+        try:
+            yield house
+        finally:
+            if "client" in house.__dict__:
+                house.client.close()

@@ -1,0 +1,45 @@
+"""What every question has in common once it is answered: land the records, count them, fail at the end."""
+
+from typing import Any
+
+import polars as pl
+
+from pipelines.clock import utc_now
+from pipelines.errors import ApiError
+from pipelines.load import raw as raw_file
+from pipelines.normalize.records import field_types
+from pipelines.schema import Table
+from pipelines.steps.house import Counts, House, Range
+
+BATCH = 5_000
+"""Records that are held before they are landed."""
+
+Record = Any
+"""A record as received: an object in every case ever seen, yet any JSON value may come."""
+
+
+def land(
+    house: House,
+    table: Table,
+    frame: pl.DataFrame,
+    records: list[Record],
+    counts: Counts,
+    synced: pl.DataFrame | None = None,
+) -> None:
+    """Land the raw rows made of these records, and count them."""
+    types = field_types(table, records, utc_now())
+    with house.warehouse.open_raw() as connection:
+        counts.landed += raw_file.land(connection, table, frame, types, synced)
+    counts.received += frame.height
+
+
+def forget(house: House, table: Table, app_id: str, days: Range) -> None:
+    """Drop what was landed of these days and did not come again in this run: `--allow-shrink`."""
+    with house.warehouse.open_raw() as connection:
+        raw_file.forget_before(connection, table, app_id, *days, house.answered_since or house.started_at)
+
+
+def raise_first(errors: list[ApiError]) -> None:
+    """Fail for the first of several failures, now that the other answers are landed."""
+    if errors:
+        raise errors[0]

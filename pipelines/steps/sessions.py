@@ -1,0 +1,144 @@
+"""Asks for sessions: of the livestreams that could have new ones, and of all where *overall* says more."""
+
+from datetime import date, datetime
+
+import polars as pl
+
+from pipelines.errors import ApiError, NotFoundError
+from pipelines.extract import operations, shapes, sync
+from pipelines.extract.paging import read_all
+from pipelines.extract.parallel import ask_each
+from pipelines.load import raw as raw_file
+from pipelines.load.days import unfinished_livestreams
+from pipelines.normalize.records import identity, raw_sessions
+from pipelines.normalize.rows import listed_livestreams
+from pipelines.steps.core import standing_of_days
+from pipelines.steps.house import Counts, House, Range
+from pipelines.steps.landing import BATCH, Record, forget, land, raise_first
+from pipelines.steps.progress import progress
+from pipelines.tables import (
+    LIVESTREAM_ANALYTICS_DAILY,
+    LIVESTREAM_SESSIONS,
+    LIVESTREAM_SYNC,
+    RAW_LIVESTREAM_ANALYTICS,
+    RAW_LIVESTREAM_SESSIONS,
+    RAW_LIVESTREAMS,
+)
+
+_TOLERANCE_SECONDS = 0.5
+_TOLERANCE_SHARE = 1e-6
+
+
+def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
+    """Land the sessions of every livestream that could have had one in these days and is not known yet."""
+
+    def ask(app_id: str, counts: Counts) -> None:
+        with house.warehouse.open_raw() as connection:
+            listed = listed_livestreams(raw_file.read_livestreams(connection, app_id), house.started_at)
+            synced = raw_file.read_sync(connection, app_id)
+        with house.warehouse.open_working() as connection:
+            unfinished = unfinished_livestreams(connection, app_id)
+
+        def choose(*, full: bool, answered_since: datetime | None) -> list[str]:
+            return sync.livestreams_to_ask(
+                listed, synced, unfinished, first_day=days[0], last_day=days[1], full=full, answered_since=answered_since
+            )
+
+        wanted = choose(full=house.full, answered_since=house.answered_since)
+        _ask_sessions(house, app_id, wanted, listed, counts)
+        if set(choose(full=True, answered_since=None)) - set(wanted):
+            short = _days_short(house, app_id, days)
+            # An answer since *overall* last moved has no more to tell about it.
+            since = max(short.values()) if short else None
+            rest = sorted(set(choose(full=True, answered_since=since)) - set(wanted)) if short else []
+            if rest:
+                said = f"{min(short)}" if len(short) == 1 else f"{len(short)} days from {min(short)} to {max(short)}"
+                counts.note = f"overall said more than the sessions at hand for {said}: asked {len(rest)} livestreams more"
+                _ask_sessions(house, app_id, rest, listed, counts)
+        if house.allow_shrink:
+            forget(house, RAW_LIVESTREAM_SESSIONS, app_id, days)
+
+    return house.for_each_app(RAW_LIVESTREAM_SESSIONS, ask, days=days, needs=(RAW_LIVESTREAMS,), asks=True)
+
+
+def _sessions_of(house: House, app_id: str, livestream_id: str) -> list[Record] | None:
+    """Every session of a livestream; None when the API does not know the livestream (any more)."""
+
+    def fetch(page_no: int) -> shapes.Page:
+        return shapes.session_page(operations.get_livestream(house.client, app_id, livestream_id, page_no=page_no))
+
+    try:
+        pages = read_all(f"sessions of livestream {livestream_id}", fetch, identity)
+        return [record for page in pages for record in page]
+    except NotFoundError:
+        return None
+
+
+def _ask_sessions(house: House, app_id: str, livestream_ids: list[str], listed: pl.DataFrame, counts: Counts) -> None:
+    """Ask, and land by the batch, together with which livestreams are known by it."""
+    updated_at = dict(listed.select("livestream_id", "updated_at").iter_rows())
+    frames: list[pl.DataFrame] = []
+    records: list[Record] = []
+    synced: list[tuple[str, str, datetime | None, datetime, bool]] = []
+    errors: list[ApiError] = []
+
+    def flush() -> None:
+        if synced:
+            frame = pl.concat(frames) if frames else pl.DataFrame(schema=dict(RAW_LIVESTREAM_SESSIONS.polars_schema))
+            known = pl.DataFrame(synced, schema=dict(LIVESTREAM_SYNC.polars_schema), orient="row")
+            land(house, RAW_LIVESTREAM_SESSIONS, frame, records, counts, known)
+            frames.clear(), records.clear(), synced.clear()
+
+    try:
+        with progress(f"{app_id} sessions", len(livestream_ids)) as advance:
+            answers = ask_each(
+                lambda livestream_id: _sessions_of(house, app_id, livestream_id), livestream_ids, house.client.concurrency
+            )
+            for answer in answers:
+                advance(1)
+                if answer.error:
+                    errors.append(answer.error)
+                    continue
+                gone = answer.value is None
+                found = answer.value or []
+                records += found
+                synced.append((app_id, answer.question, updated_at.get(answer.question), answer.asked_at, not gone))
+                if found:
+                    frames.append(
+                        raw_sessions(
+                            found,
+                            app_id=app_id,
+                            livestream_id=answer.question,
+                            fetched_at=answer.asked_at,
+                            run_id=house.run_id,
+                        )
+                    )
+                if len(records) >= BATCH or len(synced) >= BATCH // 10:
+                    flush()
+    finally:
+        flush()
+    raise_first(errors)
+
+
+def _days_short(house: House, app_id: str, days: Range) -> dict[date, datetime]:
+    """Days of which *overall* says more than the sessions at hand, and since when it does."""
+    figures = ["ingest_seconds", "viewer_seconds"]
+    overall = pl.concat(
+        [part.rows for _, part in standing_of_days(house, LIVESTREAM_ANALYTICS_DAILY, app_id, days)], how="vertical"
+    )
+    sums = [
+        part.rows.group_by("day").agg(pl.col(figures).sum())
+        for _, part in standing_of_days(house, LIVESTREAM_SESSIONS, app_id, days)
+    ]
+    at_hand = pl.concat(sums).group_by("day").agg(pl.col(figures).sum())
+    joined = overall.join(at_hand, on="day", how="left", suffix="_at_hand")
+    more = [
+        pl.col(name).fill_null(0)
+        > pl.col(f"{name}_at_hand").fill_null(0) * (1 + _TOLERANCE_SHARE) + _TOLERANCE_SECONDS
+        for name in figures
+    ]
+    short = joined.filter(pl.any_horizontal(more))["day"].to_list()
+    with house.warehouse.open_raw() as connection:
+        versions = raw_file.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, app_id)
+    changed_at = dict(versions.select("day", "changed_at").iter_rows())
+    return {day: changed_at[day] for day in short}

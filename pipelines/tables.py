@@ -1,0 +1,312 @@
+"""The tables of the warehouse, once: columns, kinds, keys, where a value comes from, what it means.
+
+Everything that creates, fills, checks or documents a table reads it here. The marts are not here: their
+files in `sql/marts/` are the one place for them.
+"""
+
+from pipelines.schema import Column, Table
+
+APP = Column("app_id", "id", "RealtimeKit app")
+DAY = Column("day", "day", "UTC day")
+FETCHED = Column("fetched_at", "timestamp", "when this answer was last received, UTC")
+RUN = Column("run_id", "text", "Dagster run that received or wrote it")
+
+# --- core: what analysts read -------------------------------------------------------------------------
+
+LIVESTREAMS = Table(
+    "core",
+    "livestreams",
+    "Livestreams of an app, one row each, as last listed. A livestream no longer listed stays.",
+    ("app_id", "livestream_id"),
+    (
+        APP,
+        Column("livestream_id", "id", "livestream", "id"),
+        Column("name", "text", "name given to it; NULL where none was", "name"),
+        Column("status", "text", "LIVE, IDLE, ERRORED, INVOKED, or another the API uses", "status"),
+        Column("is_disabled", "flag", "whether it was disabled", "disabled"),
+        Column("meeting_id", "text", "meeting it streams; NULL for an independent one", "meeting_id"),
+        Column("ingest_server", "text", "where encoders send video to", "ingest_server"),
+        Column("playback_url", "text", "where viewers watch", "playback_url"),
+        Column("created_at", "timestamp", "when it was created, UTC", "created_at"),
+        Column("updated_at", "timestamp", "when it last changed, UTC", "updated_at"),
+        Column("first_seen_at", "timestamp", "when livehouse first saw it, UTC"),
+        Column("last_seen_at", "timestamp", "when livehouse last saw it listed, UTC"),
+    ),
+)
+
+LIVESTREAM_SESSIONS = Table(
+    "core",
+    "livestream_sessions",
+    "Sessions: each time a livestream was invoked. Partitioned by app_id and day.",
+    ("app_id", "session_id"),
+    (
+        APP,
+        Column("session_id", "id", "session", "id"),
+        Column("day", "day", "UTC day of created_at, else of invoked_at, else of started_at"),
+        Column("livestream_id", "id", "livestream it belongs to", "livestream_id"),
+        Column("created_at", "timestamp", "when the session was created, UTC", "created_at"),
+        Column("invoked_at", "timestamp", "when the stream was asked to start, UTC", "invoked_time"),
+        Column("started_at", "timestamp", "when it went live, UTC; NULL if it never did", "started_time"),
+        Column("stopped_at", "timestamp", "when it stopped, UTC; NULL while it runs", "stopped_time"),
+        Column("updated_at", "timestamp", "when the record last changed, UTC", "updated_at"),
+        Column("ingest_seconds", "seconds", "time the stream was fed in, seconds", "ingest_seconds", figure=True),
+        Column(
+            "viewer_seconds", "seconds", "time watched, summed over viewers, seconds", "viewer_seconds", figure=True
+        ),
+        Column("err_message", "text", "why it failed; NULL or empty if it did not", "err_message"),
+        Column("is_live", "flag", "started, not stopped, no error"),
+        FETCHED,
+    ),
+)
+
+LIVESTREAM_ANALYTICS_DAILY = Table(
+    "core",
+    "livestream_analytics_daily",
+    "The API's own totals over all livestreams of a day (`overall`). Partitioned by app_id and day.",
+    ("app_id", "day"),
+    (
+        APP,
+        DAY,
+        Column("livestream_count", "count", "livestreams the API counted", "count", figure=True),
+        Column("ingest_seconds", "seconds", "time streams were fed in, seconds", "total_ingest_seconds", figure=True),
+        Column(
+            "viewer_seconds",
+            "seconds",
+            "time watched, summed over viewers, seconds",
+            "total_viewer_seconds",
+            figure=True,
+        ),
+        FETCHED,
+    ),
+)
+
+MEETING_SESSIONS_DAILY = Table(
+    "core",
+    "meeting_sessions_daily",
+    "Meeting sessions of a day (`daywise` session_stats). Partitioned by app_id and day.",
+    ("app_id", "day"),
+    (
+        APP,
+        DAY,
+        Column("session_count", "count", "meeting sessions", "total_sessions", figure=True),
+        Column("session_minutes", "minutes", "minutes of meeting sessions", "total_session_minutes", figure=True),
+        FETCHED,
+    ),
+)
+
+RECORDINGS_DAILY = Table(
+    "core",
+    "recordings_daily",
+    "Recordings of a day (`daywise` recording_stats). Partitioned by app_id and day.",
+    ("app_id", "day"),
+    (
+        APP,
+        DAY,
+        Column("recording_count", "count", "recordings", "total_recordings", figure=True),
+        Column("recording_minutes", "minutes", "minutes recorded", "total_recording_minutes", figure=True),
+        FETCHED,
+    ),
+)
+
+LIVE_OBSERVATIONS = Table(
+    "core",
+    "live_observations",
+    "What was on air at a moment somebody looked, one row a stream and moment.",
+    ("app_id", "livestream_id", "observed_at"),
+    (
+        APP,
+        Column("livestream_id", "id", "livestream"),
+        Column("observed_at", "timestamp", "when it was looked at, UTC"),
+        Column("session_id", "id", "session on air"),
+        Column("meeting_id", "text", "meeting it streams; NULL for an independent one"),
+        Column("status", "text", "status of the livestream"),
+        Column("ingest_seconds", "seconds", "time fed in so far, seconds"),
+        Column("viewer_seconds", "seconds", "time watched so far, summed over viewers, seconds"),
+    ),
+)
+
+# --- raw: records as received, in a file of their own --------------------------------------------------
+
+_RAW_COLUMNS = (
+    Column("payload", "text", "the record as received, as JSON with sorted keys, stream keys removed"),
+    Column("first_fetched_at", "timestamp", "when this very answer was first received, UTC"),
+    FETCHED,
+    RUN,
+)
+RAW_LIVESTREAMS = Table(
+    "raw",
+    "livestreams",
+    "Records of the list of livestreams, every distinct version.",
+    ("app_id", "livestream_id"),
+    (APP, Column("livestream_id", "id", "livestream"), *_RAW_COLUMNS),
+)
+RAW_LIVESTREAM_SESSIONS = Table(
+    "raw",
+    "livestream_sessions",
+    "Session records, every distinct version.",
+    ("app_id", "session_id"),
+    (
+        APP,
+        Column("session_id", "id", "session; NULL where the record names none"),
+        Column("livestream_id", "id", "livestream whose sessions were asked for"),
+        Column("day", "day", "UTC day of the session; NULL where the record names none"),
+        *_RAW_COLUMNS,
+    ),
+)
+RAW_LIVESTREAM_ANALYTICS = Table(
+    "raw",
+    "livestream_analytics",
+    "Answers of `overall` about one day, every distinct version; payload `null` where it had none.",
+    ("app_id", "day"),
+    (APP, DAY, *_RAW_COLUMNS),
+)
+RAW_APP_ANALYTICS = Table(
+    "raw",
+    "app_analytics",
+    "Day entries of `daywise`, every distinct version; payload `null` where a reply left the day out.",
+    ("app_id", "day", "stats"),
+    (APP, DAY, Column("stats", "text", "session_stats or recording_stats"), *_RAW_COLUMNS),
+)
+
+# --- ops: the pipeline about itself ---------------------------------------------------------------------
+
+LOADS = Table(
+    "ops",
+    "loads",
+    "What each run did to each table of each app. received = landed + quarantined + duplicate, always.",
+    ("run_id", "table_name", "app_id"),
+    (
+        RUN,
+        Column("table_name", "text", "table written"),
+        APP,
+        Column("first_day", "day", "first day asked for; NULL where the table has no days"),
+        Column("last_day", "day", "last day asked for; NULL where the table has no days"),
+        Column("rows_received", "count", "records at hand: of raw tables received, of core tables read from raw"),
+        Column("rows_landed", "count", "rows written"),
+        Column("rows_quarantined", "count", "records set aside, see ops.quarantine"),
+        Column("rows_duplicate", "count", "records that another one of the same key supersedes or repeats, or that say nothing"),
+        Column("api_requests", "count", "requests sent for it, retries included"),
+        Column("api_retries", "count", "requests that had to be sent again"),
+        Column("started_at", "timestamp", "start, UTC"),
+        Column("finished_at", "timestamp", "end, UTC"),
+        Column("note", "text", "what was out of the ordinary; NULL if nothing was"),
+    ),
+)
+QUARANTINE = Table(
+    "ops",
+    "quarantine",
+    "Records no rule takes, as things stand: one that later arrives whole leaves.",
+    ("app_id", "table_name", "record_id"),
+    (
+        APP,
+        Column("table_name", "text", "core table the record is missing from"),
+        Column("day", "day", "UTC day, where the record names one"),
+        Column("record_id", "text", "key of the record, where it has one"),
+        Column("field", "text", "field of the API's record that was not taken"),
+        Column("reason", "text", "why"),
+        Column("payload", "text", "the record as received"),
+        FETCHED,
+        RUN,
+    ),
+)
+DAYS = Table(
+    "ops",
+    "days",
+    "Which days of which app each fact table holds: a day that is not here was never loaded.",
+    ("table_name", "app_id", "day"),
+    (
+        Column("table_name", "text", "fact table"),
+        APP,
+        DAY,
+        Column("row_count", "count", "rows of that day"),
+        Column("is_known", "flag", "false: no rows, and older than the source remembers; so not zero but unknown"),
+        Column("loaded_at", "timestamp", "when the day was last swapped in, UTC"),
+        RUN,
+    ),
+    unique=True,
+)
+SHRINKS = Table(
+    "ops",
+    "shrinks",
+    "Where the source now says less than it said before: the older figures stand.",
+    ("app_id", "table_name", "record_id"),
+    (
+        APP,
+        Column("table_name", "text", "core table whose older row stands"),
+        Column("day", "day", "UTC day"),
+        Column("record_id", "text", "key of the row"),
+        Column("reason", "text", "what the source did: forgot the figures, or the row"),
+        FETCHED,
+        RUN,
+    ),
+)
+LIVESTREAM_SYNC = Table(
+    "ops",
+    "livestream_sync",
+    "Of which livestreams the sessions are known, and as of when.",
+    ("app_id", "livestream_id"),
+    (
+        APP,
+        Column("livestream_id", "id", "livestream"),
+        Column("upstream_updated_at", "timestamp", "the livestream's updated_at when its sessions were asked for, UTC"),
+        Column("synced_at", "timestamp", "when its sessions were last asked for, UTC"),
+        Column("complete", "flag", "whether the answer was complete"),
+    ),
+    unique=True,
+)
+FIELD_TYPES = Table(
+    "ops",
+    "field_types",
+    "In which JSON types each field has come: the drift record. Of a status, its values.",
+    ("table_name", "field", "json_type"),
+    (
+        Column("table_name", "text", "raw table"),
+        Column("field", "text", "field of the API's record"),
+        Column("json_type", "text", "string, number, boolean, null, array, object; of status: string:VALUE"),
+        Column("records", "count", "records it came in"),
+        Column("first_seen_at", "timestamp", "first time, UTC"),
+        Column("last_seen_at", "timestamp", "last time, UTC"),
+    ),
+    unique=True,
+)
+MART_BUILDS = Table(
+    "ops",
+    "mart_builds",
+    "When each mart was last built, and from which text of its SQL.",
+    ("mart_name",),
+    (
+        Column("mart_name", "text", "mart"),
+        Column("sql_hash", "text", "SHA-256 of its file"),
+        Column("built_at", "timestamp", "when it was last brought up to date, UTC"),
+    ),
+    unique=True,
+)
+BACKFILLS = Table(
+    "ops",
+    "backfills",
+    "Backfills that have not finished: one started again goes on from what it asked since then.",
+    ("first_day", "last_day", "is_full"),
+    (
+        Column("first_day", "day", "first day"),
+        Column("last_day", "day", "last day"),
+        Column("is_full", "flag", "whether --full was given"),
+        Column("started_at", "timestamp", "when it was first started, UTC"),
+    ),
+    unique=True,
+)
+
+FACTS = (LIVESTREAM_SESSIONS, LIVESTREAM_ANALYTICS_DAILY, MEETING_SESSIONS_DAILY, RECORDINGS_DAILY)
+RAW_FILE = (
+    RAW_LIVESTREAMS,
+    RAW_LIVESTREAM_SESSIONS,
+    RAW_LIVESTREAM_ANALYTICS,
+    RAW_APP_ANALYTICS,
+    LIVESTREAM_SYNC,
+    FIELD_TYPES,
+    BACKFILLS,
+)
+"""Tables of `pipeline_raw.duckdb`. What extraction knows is committed with the records it knows it from."""
+MIRRORED = (LIVESTREAM_SYNC, FIELD_TYPES)
+"""Tables of `pipeline_raw.duckdb` that are copied into the warehouse, since raw is not published."""
+WAREHOUSE_FILE = (LIVESTREAMS, *FACTS, LIVE_OBSERVATIONS, LOADS, QUARANTINE, DAYS, SHRINKS, MART_BUILDS, *MIRRORED)
+"""Tables of `pipeline.duckdb`, and so of the published `warehouse.duckdb`."""

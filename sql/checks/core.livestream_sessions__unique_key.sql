@@ -1,0 +1,23 @@
+-- No session stands twice in core.livestream_sessions: a figure counted twice is worse than one missing. Compared are the
+-- sessions of the days loaded in the last seven days of loading with all that are held, so that the history costs little.
+-- severity: block
+WITH fresh AS (
+    SELECT app_id, day
+    FROM ops.days
+    WHERE
+        table_name = 'core.livestream_sessions'
+        AND loaded_at >= (
+            SELECT max(loaded_at) - INTERVAL 7 DAY FROM ops.days WHERE table_name = 'core.livestream_sessions'
+        )
+)
+SELECT app_id, session_id, count(*) AS copies, list(day ORDER BY day) AS days
+FROM core.livestream_sessions
+WHERE
+    session_id IN (
+        SELECT sessions.session_id
+        FROM core.livestream_sessions AS sessions
+        INNER JOIN fresh ON sessions.app_id = fresh.app_id AND sessions.day = fresh.day
+    )
+GROUP BY app_id, session_id
+HAVING count(*) > 1
+ORDER BY app_id, session_id

@@ -1,0 +1,16 @@
+-- Sessions at hand and the API's own daily totals agree on every settled day. sessions_missing: sessions were not
+-- returned or are quarantined, `livehouse backfill DAY DAY --full` asks for all; overall_behind: the API's total lags or
+-- lost some. Days that are unsettled or unknown are not judged.
+-- severity: warn
+SELECT
+    app_id,
+    day,
+    verdict,
+    overall_ingest_seconds,
+    sessions_ingest_seconds,
+    overall_viewer_seconds,
+    sessions_viewer_seconds,
+    sessions_quarantined
+FROM marts.reconciliation
+WHERE verdict IN ('sessions_missing', 'overall_behind')
+ORDER BY day DESC, app_id

@@ -1,0 +1,121 @@
+-- How many streams were on air at once, by day. A session is on air from its start until it stopped (not included); one on
+-- air when last received counts until then; one that failed without a stop counts until its record last changed. A session
+-- that runs over midnight counts on each day it touches. Peak concurrent viewers cannot be had from these fields.
+-- A figure is NULL where the day's sessions are unknown and 0 where they are known and nothing was on air.
+-- grain: app_id, day
+-- reaches: first_day_reached, last_day_reached
+-- column: app_id (id): RealtimeKit app
+-- column: day (UTC day): day that core.livestream_sessions holds
+-- column: peak_concurrent_streams (count): most sessions on air at one moment of the day
+-- column: peak_at (UTC time): first moment at which that many were on air; NULL where none was
+-- column: stream_hours (hours): time on air within the day, summed over sessions
+-- column: average_concurrent_streams (streams): stream_hours / 24
+-- column: busiest_hour (hour of the day, 0 to 23, UTC): hour with the most time on air, the first of several
+-- column: busiest_hour_stream_hours (hours): time on air in that hour, summed over sessions
+-- column: first_day_reached (UTC day): first day that a session of this day's partition touches; NULL where none started
+-- column: last_day_reached (UTC day): last such day: when this day is loaded again, those days are built again
+WITH held AS (
+    SELECT app_id, day, is_known
+    FROM ops.days
+    WHERE table_name = 'core.livestream_sessions'
+),
+spans AS NOT MATERIALIZED ( -- so that each use of it reads only the days it needs
+    SELECT
+        app_id,
+        day AS session_day,
+        started_at,
+        stopped_at,
+        coalesce(stopped_at, CASE WHEN is_live THEN fetched_at ELSE updated_at END) AS ended_at
+    FROM core.livestream_sessions
+    WHERE started_at IS NOT NULL AND ended_at > started_at
+),
+reach AS (
+    SELECT
+        app_id,
+        session_day AS day,
+        CAST(min(started_at) AS DATE) AS first_day_reached,
+        CAST(max(ended_at) - INTERVAL 1 MICROSECOND AS DATE) AS last_day_reached
+    FROM spans
+    GROUP BY app_id, session_day
+),
+-- What of each session lies within each day: the day it starts, then the days it goes on. The bare comparisons of
+-- started_at and stopped_at repeat what the others imply: by them DuckDB skips the history that cannot matter.
+pieces AS (
+    SELECT held.app_id, held.day, spans.started_at AS begins, least(spans.ended_at, held.day + INTERVAL 1 DAY) AS ends
+    FROM held
+    INNER JOIN spans
+        ON held.app_id = spans.app_id
+        AND held.day = CAST(spans.started_at AS DATE)
+        AND spans.started_at >= held.day
+        AND spans.started_at < held.day + INTERVAL 1 DAY
+    UNION ALL
+    SELECT held.app_id, held.day, held.day AS begins, least(spans.ended_at, held.day + INTERVAL 1 DAY) AS ends
+    FROM held
+    INNER JOIN spans ON held.app_id = spans.app_id AND spans.started_at < held.day AND spans.stopped_at > held.day
+    WHERE CAST(spans.started_at AS DATE) < CAST(spans.stopped_at AS DATE)
+    UNION ALL
+    SELECT held.app_id, held.day, held.day AS begins, least(spans.ended_at, held.day + INTERVAL 1 DAY) AS ends
+    FROM held
+    INNER JOIN spans ON held.app_id = spans.app_id AND spans.started_at < held.day AND spans.ended_at > held.day
+    WHERE spans.stopped_at IS NULL
+),
+hours AS (
+    SELECT app_id, day, hour, sum(epoch(least(ends, hour_ends) - greatest(begins, hour_begins))) / 3600 AS stream_hours
+    FROM (
+        SELECT
+            *,
+            day + to_hours(hour) AS hour_begins,
+            day + to_hours(hour + 1) AS hour_ends
+        FROM (
+            SELECT *, unnest(range(hour(begins), hour(ends - INTERVAL 1 MICROSECOND) + 1)) AS hour
+            FROM pieces
+        ) AS pieces_by_hour
+    ) AS bounded
+    GROUP BY app_id, day, hour
+),
+busiest AS (
+    SELECT
+        app_id,
+        day,
+        sum(stream_hours) AS stream_hours,
+        first(hour ORDER BY stream_hours DESC, hour) AS busiest_hour,
+        max(stream_hours) AS busiest_hour_stream_hours
+    FROM hours
+    GROUP BY app_id, day
+),
+changes AS (
+    SELECT app_id, day, begins AS moment, 1 AS change
+    FROM pieces
+    UNION ALL
+    SELECT app_id, day, ends AS moment, -1 AS change
+    FROM pieces
+),
+levels AS (
+    SELECT
+        app_id,
+        day,
+        moment,
+        -- of changes at the same moment, ends come first
+        sum(change) OVER (PARTITION BY app_id, day ORDER BY moment, change ROWS UNBOUNDED PRECEDING) AS on_air
+    FROM changes
+),
+peaks AS (
+    SELECT app_id, day, max(on_air) AS on_air, arg_min(moment, (-on_air, moment)) AS moment
+    FROM levels
+    GROUP BY app_id, day
+)
+SELECT
+    held.app_id,
+    held.day,
+    CASE WHEN held.is_known THEN CAST(coalesce(peaks.on_air, 0) AS BIGINT) END AS peak_concurrent_streams,
+    CASE WHEN held.is_known THEN peaks.moment END AS peak_at,
+    CASE WHEN held.is_known THEN coalesce(busiest.stream_hours, 0) END AS stream_hours,
+    CASE WHEN held.is_known THEN coalesce(busiest.stream_hours, 0) END / 24 AS average_concurrent_streams,
+    CASE WHEN held.is_known THEN busiest.busiest_hour END AS busiest_hour,
+    CASE WHEN held.is_known THEN busiest.busiest_hour_stream_hours END AS busiest_hour_stream_hours,
+    reach.first_day_reached,
+    reach.last_day_reached
+FROM held
+LEFT JOIN peaks ON held.app_id = peaks.app_id AND held.day = peaks.day
+LEFT JOIN busiest ON held.app_id = busiest.app_id AND held.day = busiest.day
+LEFT JOIN reach ON held.app_id = reach.app_id AND held.day = reach.day

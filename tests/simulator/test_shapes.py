@@ -1,0 +1,181 @@
+"""Every shape of facts.md, and every form of a value, says the same."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pipelines.simulator.messy import Json, ValueStyle, count, figure, flag, null, text
+from pipelines.simulator.records import to_ms
+from pipelines.simulator.shapes import Shapes, TimestampForm, timestamp
+from tests.simulator.conftest import APP, NOW, Client, Serve, small_world
+
+VARIANTS = list(Shapes.all_variants())
+DAY = {"start_time": "2025-11-11T00:00:00.000Z", "end_time": "2025-11-11T23:59:59.999Z"}
+
+
+def busiest(client: Client) -> str:
+    return max(client.world.apps[APP].livestreams, key=lambda row: len(row.sessions)).id
+
+
+def on_air(client: Client) -> str:
+    return next(row.id for row in client.world.apps[APP].livestreams if row.status == "LIVE")
+
+
+def test_variants_differ_from_the_captured_shapes_in_one_thing_each() -> None:
+    assert len(set(VARIANTS)) == len(VARIANTS) == 1 + 3 + 2 + 1 + 1 + 1 + 1 + 1 + 1 + 4 + 1 + 2
+    assert str(VARIANTS[0]) == "captured"
+    assert str(VARIANTS[1]) == "livestreams=document"
+    with pytest.raises(ValueError, match="takes number, text, not 'roman'"):
+        Shapes(paging="roman")  # type: ignore[arg-type]
+
+
+def rows_and_total(reply: dict[str, Any], shape: str) -> tuple[list[dict[str, Any]], int | None]:
+    """What a reader of this one shape finds."""
+    data = reply["data"]
+    if shape == "array":
+        return data, int(reply["paging"]["total_count"])
+    if shape == "wrapped":
+        return data["livestreams"], int(data["paging"]["total_count"])
+    if shape == "per_row":
+        return data, int(data[0]["paging"]["total_count"]) if data else None
+    return [data] if "id" in data else [], int(data["paging"]["total_count"])
+
+
+@pytest.mark.parametrize("shapes", VARIANTS, ids=str)
+def test_the_list_is_whole_in_every_shape(serve: Serve, shapes: Shapes) -> None:
+    client = serve(shapes=shapes)
+    ids: list[str] = []
+    total = None
+    for page in range(1, 99):
+        rows, counted = rows_and_total(client.json("/livestreams", page_no=page), shapes.livestreams)
+        if not rows:
+            break
+        total = counted
+        ids += [row["id"] for row in rows]
+    assert set(ids) == set(client.world.apps[APP].by_id)
+    assert len(ids) == total
+
+
+@pytest.mark.parametrize("shape", ["captured", "document", "paging_inside"])
+def test_the_sessions_are_whole_in_every_shape(serve: Serve, shape: Any) -> None:  # noqa: ANN401
+    client = serve(shapes=Shapes(detail=shape))
+    livestream = client.world.apps[APP].by_id[busiest(client)]
+
+    def pages() -> Iterator[list[str]]:
+        for page in range(1, 99):
+            reply = client.json(f"/livestreams/{livestream.id}", page_no=page)
+            holder = reply if shape == "captured" else reply["data"]
+            assert holder["paging"]["total_count"] == len(livestream.sessions)
+            assert ("paging" in reply) is (shape == "captured")
+            session = reply["data"].get("session")
+            rows = ([session] if session else []) if shape == "document" else reply["data"]["sessions"]
+            if not rows:
+                return
+            yield [row["id"] for row in rows]
+
+    assert [each for page in pages() for each in page] == [
+        session.id for session in livestream.sessions[::-1]
+    ]
+
+
+def test_captured_bodies(client: Client) -> None:
+    reply = client.json("/livestreams", per_page=2)
+    assert set(reply) == {"success", "data", "paging"}
+    assert set(reply["data"][0]) == {
+        "id",
+        "name",
+        "meeting_id",
+        "status",
+        "disabled",
+        "ingest_server",
+        "stream_key",
+        "playback_url",
+        "created_at",
+        "updated_at",
+    }
+    detail = client.json(f"/livestreams/{on_air(client)}")
+    assert detail["data"]["livestream"]["stream_key"] in client.world.stream_keys()
+    live = detail["data"]["sessions"][0]
+    assert live["stopped_time"] in {None, "", "null"}
+    overall = client.json("/analytics/livestreams/overall", **DAY)["data"]
+    assert set(overall) == {"count", "total_ingest_seconds", "total_viewer_seconds"}
+    stats = client.json("/analytics/daywise", start_date="2025-11-01", end_date="2025-11-09")["data"][
+        "session_stats"
+    ]
+    assert all(row["day"].endswith("T00:00:00.000Z") for row in stats["day_stats"])
+    assert "invoked_time" in client.json(f"/livestreams/sessions/{live['id']}")["data"]
+
+
+def test_shapes_of_single_fields(serve: Serve) -> None:
+    world = small_world(values="numbers")
+    shapes = Shapes(
+        overall="array",
+        day="date",
+        idle_days="zeros",
+        disabled="text",
+        active_seconds="text",
+        session_invoked="absent",
+        paging="text",
+    )
+    client = serve(world, shapes)
+    (overall,) = client.json("/analytics/livestreams/overall", **DAY)["data"]
+    assert overall["date"] == "2025-11-11T00:00:00.000Z"
+    two_days = {**DAY, "end_time": "2025-11-13T00:00:00Z"}
+    assert len(client.json("/analytics/livestreams/overall", **two_days)["data"]) == 2
+    stats = client.json("/analytics/daywise", start_date="2025-10-01", end_date="2025-10-31")["data"]
+    assert [row["day"] for row in stats["recording_stats"]["day_stats"]][-1] == "2025-10-31"
+    assert len(stats["recording_stats"]["day_stats"]) == 31
+    assert {row["disabled"] for row in client.json("/livestreams", per_page=100)["data"]} >= {"enabled"}
+    active = client.json(f"/livestreams/{on_air(client)}/active-livestream-session")["data"]["session"]
+    assert isinstance(active["ingest_seconds"], str)
+    assert "invoked_time" not in client.json(f"/livestreams/sessions/{active['id']}")["data"]
+    assert client.json("/livestreams")["paging"]["total_count"] == "45"
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("z", "2023-07-15T11:48:34.753Z"),
+        ("offset", "2023-07-15T17:18:34.753+05:30"),
+        ("none", "2023-07-15T11:48:34.753"),
+        ("seconds", 1689421714.753),
+        ("milliseconds", 1689421714753),
+    ],
+)
+def test_forms_of_a_timestamp(form: TimestampForm, expected: object) -> None:
+    moment = datetime(2023, 7, 15, 11, 48, 34, 753_000, tzinfo=UTC)
+    assert timestamp(to_ms(moment), form) == expected
+
+
+def test_unix_seconds_are_exact_to_the_millisecond() -> None:
+    for extra in range(1_000):
+        ms = to_ms(NOW + timedelta(milliseconds=extra))
+        assert round(float(timestamp(ms, "seconds")) * 1000) == ms
+
+
+@pytest.mark.parametrize("style", ["mixed", "numbers", "text"])
+@pytest.mark.parametrize(
+    "value", [0.0, 531.0, 1000.0, 116.11599994199997, 365.66666666666697, 1e-7, 12345678901.5]
+)
+def test_every_form_of_a_figure_is_exact(style: ValueStyle, value: float) -> None:
+    forms = [figure(value, f"key-{number}", style) for number in range(200)]
+    assert {float(form) for form in forms if isinstance(form, str | int | float)} == {value}
+    kinds = {type(form) for form in forms}
+    assert (str in kinds) is (style != "numbers")
+    assert bool(kinds - {str}) is (style != "text")
+
+
+def test_all_forms_occur_and_are_stable() -> None:
+    forms = [figure(1000.0, f"key-{number}", "mixed") for number in range(200)]
+    assert {1000, "1000", " 1000.0 ", "1e3"} == set(forms)
+    assert forms == [figure(1000.0, f"key-{number}", "mixed") for number in range(200)]
+    nothing: set[Json] = {null(f"key-{number}", "mixed") for number in range(200)}  # type: ignore[type-arg, unused-ignore]
+    assert nothing == {None, "", "null"}
+    assert {null(f"key-{number}", "numbers") for number in range(200)} == {None}
+    words = {str(flag(True, f"key-{number}", "mixed")) for number in range(400)}
+    assert words == {"True", "true", "1", "yes", "Disabled"}
+    assert {str(count(4, f"key-{number}", "mixed")) for number in range(200)} == {"4", "4.0"}
+    assert {text("2024", f"key-{number}", "mixed") for number in range(50)} == {"2024", 2024}
+    assert text("007", "key-1", "mixed") == "007"
