@@ -15,10 +15,12 @@ from pipelines.assets.extract import RAW
 from pipelines.assets.house import house_resource
 from pipelines.assets.marts import MARTS
 from pipelines.assets.publish import warehouse
+from pipelines.checks import CHECKS
 from pipelines.schedules import JOBS, SCHEDULES
 
 defs = dg.Definitions(
     assets=[*RAW, *CORE, *MARTS, warehouse],
+    asset_checks=CHECKS,
     jobs=JOBS,
     schedules=SCHEDULES,
     resources={"house": house_resource},

@@ -109,6 +109,22 @@ class Settings(BaseSettings):
         validation_alias="LIVEHOUSE_LOCK_WAIT_SECONDS",
         description="seconds to wait for another run on the same home, 0 or more",
     )
+    export_rate: float = Field(
+        default=0.010,
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+        validation_alias="LIVEHOUSE_EXPORT_RATE",
+        description="dollars per minute recorded or exported, for the report's estimate, 0 or more",
+    )
+    participant_rate: float = Field(
+        default=0.002,
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+        validation_alias="LIVEHOUSE_PARTICIPANT_RATE",
+        description="dollars per participant minute, for the report's estimate, 0 or more",
+    )
 
     @field_validator("api_token")
     @classmethod
@@ -169,7 +185,9 @@ class Settings(BaseSettings):
         given = {"api_token": self.api_token, "account_id": self.account_id, "app_ids": self.app_ids}
         missing = [name for name, value in given.items() if not value]
         if missing:
-            raise SettingsError("; ".join(f"{_variable(name)} is not set: it takes {_takes(name)}" for name in missing))
+            raise SettingsError(
+                "; ".join(f"{_variable(name)} is not set: it takes {_takes(name)}" for name in missing)
+            )
 
 
 def _variable(field: str) -> str:
@@ -193,4 +211,6 @@ def load_settings() -> Settings:
             faults.append(f"{_variable(name)} is malformed: it takes {_takes(name)}")
         raise SettingsError("; ".join(faults)) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f".env cannot be read ({type(error).__name__}): make it a UTF-8 text file") from None
+        raise SettingsError(
+            f".env cannot be read ({type(error).__name__}): make it a UTF-8 text file"
+        ) from None

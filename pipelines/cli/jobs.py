@@ -24,6 +24,8 @@ class Outcome:
 
     run_id: str
     errors: list[LivehouseError]
+    warnings: list[str]
+    """What checks found odd, a line each."""
 
 
 class RunFailedError(LivehouseError):
@@ -74,7 +76,12 @@ def run_job(
         raise_on_error=False,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )
-    return Outcome(result.run_id, [] if result.success else _errors(result.all_events))
+    warnings = [
+        f"{evaluation.asset_key.to_user_string().replace('/', '.')} {evaluation.check_name}: {evaluation.description}"
+        for evaluation in result.get_asset_check_evaluations()
+        if not evaluation.passed
+    ]
+    return Outcome(result.run_id, [] if result.success else _errors(result.all_events), warnings)
 
 
 def _errors(events: Any) -> list[LivehouseError]:  # noqa: ANN401 - Dagster's events

@@ -91,7 +91,7 @@ def _write_table(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
         table.add_row(*(Text("NULL", style="dim") if cell is None else Text(printable(str(cell))) for cell in row))
     console = Console(file=sys.stdout, highlight=False)
     if not console.is_terminal:  # nothing is cut where nobody looks: a pipe has no width
-        console = Console(file=sys.stdout, highlight=False, width=max(console.measure(table).maximum, 20))
+        console = Console(file=sys.stdout, highlight=False, width=100_000)
     console.print(table)
     more = next(rows, None)
     if more is not None:

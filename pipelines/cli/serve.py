@@ -25,8 +25,10 @@ def simulate_command(port: int, faults: str | None) -> None:
         click.echo(f"export CLOUDFLARE_BASE_URL={simulator.base_url}")
         click.echo("livehouse: serving until ctrl-C", err=True)
 
+    world = demo_world(utc_now())
+    world.run()  # what is on air goes on, as long as it is served
     try:
-        serve(demo_world(utc_now()), port=port, faults=chosen, on_ready=on_ready)
+        serve(world, port=port, faults=chosen, on_ready=on_ready)
     except OSError as error:
         raise UsageError(f"port {port} cannot be served on: {error.strerror}; try --port 0") from None
 

@@ -43,6 +43,7 @@ def show_summary(settings: Settings, outcome: Outcome, days: tuple[date, date], 
             "apps": read_frame(connection, _TOTALS, [outcome.run_id]).to_dicts(),
             "quarantined": read_frame(connection, _QUARANTINE, [outcome.run_id]).to_dicts(),
             "notes": read_frame(connection, _NOTES, [outcome.run_id])["note"].to_list(),
+            "warnings": outcome.warnings,
             "errors": [str(error) for error in outcome.errors],
             "warehouse": str(settings.warehouse),
         }
@@ -69,6 +70,8 @@ def _show(summary: dict[str, Any]) -> None:
     console.print(table)
     for note in summary["notes"]:
         console.print(printable(note), markup=False)
+    for warning in summary["warnings"]:
+        console.print(f"Odd: {printable(warning)}", markup=False)
     if summary["quarantined"]:
         console.print("Set aside, since no rule could read them (all of it: ops.quarantine):")
         for entry in summary["quarantined"]:

@@ -1,1 +1,1 @@
-"""Asks the API for what is not known yet. Knows HTTP and the API's shapes; knows nothing of tables or files."""
+"""Asks the API for what is not known yet. Knows HTTP and its shapes; knows nothing of tables or files."""

@@ -22,6 +22,7 @@ class Budget:
     """
 
     def __init__(self, requests_per_second: float) -> None:
+        """Begin with nothing sent, so the first request may go at once."""
         self._interval = 1 / (requests_per_second * _HEADROOM) if requests_per_second else 0.0
         self._lock = threading.Lock()
         self._next_start = 0.0

@@ -49,6 +49,7 @@ class ApiClient:
         retry_pause_seconds: float,
         stream_keys: Literal["remove", "mask", "show"] = "remove",
     ) -> None:
+        """Connect to nothing yet. `stream_keys`: what becomes of those in replies."""
         self.account_id = account_id
         self.concurrency = concurrency
         self.sent = 0
@@ -61,7 +62,11 @@ class ApiClient:
         self._secrets = [token]
         self._lock = threading.Lock()
         self._http = httpx.Client(
-            headers={"Authorization": f"Bearer {token}", "Accept": "application/json", "User-Agent": "livehouse"},
+            headers={
+                "Authorization": f"Bearer {token}",
+                "Accept": "application/json",
+                "User-Agent": "livehouse",
+            },
             timeout=httpx.Timeout(30.0, pool=None),
             limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
             follow_redirects=False,
@@ -79,7 +84,7 @@ class ApiClient:
         self._http.close()
 
     def get(self, path: str, params: Mapping[str, str | int]) -> dict[str, Any]:
-        """The JSON object of a successful reply; retried as promised."""
+        """Ask for the JSON object of a successful reply; retried as promised."""
         for attempt in stamina.retry_context(
             on=TransientApiError,
             attempts=RETRIES + 1,
@@ -108,7 +113,9 @@ class ApiClient:
                 if not limited or last or (error.wait_seconds or 0) > _LONGEST_TOLD_WAIT:
                     raise
                 told = error.wait_seconds
-                self._budget.hold(told if told is not None else min(2 * self._pause * 2**wait, 120 * self._pause))
+                self._budget.hold(
+                    told if told is not None else min(2 * self._pause * 2**wait, 120 * self._pause)
+                )
                 self._count_retry()
         raise AssertionError("the last wait raises")  # pragma: no cover
 
@@ -135,10 +142,14 @@ class ApiClient:
         except Exception as error:
             error.args = (self._masked(str(error), body),)
             raise
-        return reply if self._stream_keys == "show" else without_stream_keys(reply, show=self._stream_keys == "mask")
+        return (
+            reply
+            if self._stream_keys == "show"
+            else without_stream_keys(reply, show=self._stream_keys == "mask")
+        )
 
     def _masked(self, message: str, body: bytes) -> str:
-        """An error may quote the token, or a stream key of the same reply."""
+        """Cut secrets out of a message: it may quote the token, or a stream key of the same reply."""
         try:
             quoted = [key for key in stream_keys(parse(body)) if key]
         except ValueError:
@@ -155,7 +166,9 @@ def _bounded(what: str, response: httpx.Response) -> Iterator[bytes]:
     for chunk in response.iter_bytes():
         received += len(chunk)
         if received > _LARGEST_BODY:
-            raise TransientApiError(f"{what}: a body above {_LARGEST_BODY >> 20} MiB was not read", status=200)
+            raise TransientApiError(
+                f"{what}: a body above {_LARGEST_BODY >> 20} MiB was not read", status=200
+            )
         if time.monotonic() > deadline:
             raise TransientApiError(f"{what}: no whole reply in {_REQUEST_SECONDS:.0f} s")
         yield chunk

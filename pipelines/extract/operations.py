@@ -16,7 +16,7 @@ Reply = dict[str, Any]
 
 
 def _segment(identifier: str) -> str:
-    """An identifier as one path segment. `.` and `..` would be taken as directions, so dots go encoded."""
+    """Make an identifier one path segment. `.` and `..` would be taken as directions, so dots go encoded."""
     encoded = quote(identifier, safe="")
     return encoded.replace(".", "%2E") if set(identifier) == {"."} else encoded
 
@@ -29,7 +29,7 @@ def _path(client: ApiClient, app_id: str, *rest: str) -> str:
 def list_livestreams(
     client: ApiClient, app_id: str, *, page_no: int = 1, per_page: int = PER_PAGE, status: str | None = None
 ) -> Reply:
-    """A page of all livestreams. Oldest first, so that new ones do not shift the pages behind them."""
+    """List a page of livestreams. Oldest first, so that new ones do not shift the pages behind them."""
     params: dict[str, str | int] = {"page_no": page_no, "per_page": per_page, "sort_order": "ASC"}
     return client.get(_path(client, app_id, "livestreams"), params | ({"status": status} if status else {}))
 
@@ -37,7 +37,7 @@ def list_livestreams(
 def get_livestream(
     client: ApiClient, app_id: str, livestream_id: str, *, page_no: int = 1, per_page: int = PER_PAGE
 ) -> Reply:
-    """A livestream with a page of its sessions."""
+    """Ask for a livestream with a page of its sessions."""
     path = _path(client, app_id, "livestreams", livestream_id)
     return client.get(path, {"page_no": page_no, "per_page": per_page})
 
@@ -48,19 +48,21 @@ def get_session(client: ApiClient, app_id: str, session_id: str) -> Reply:
 
 
 def get_active_session(client: ApiClient, app_id: str, livestream_id: str) -> Reply:
-    """The session of a livestream that is on air now; `NotFoundError` when none is."""
+    """Ask for the session of a livestream that is on air now; `NotFoundError` when none is."""
     return client.get(_path(client, app_id, "livestreams", livestream_id, "active-livestream-session"), {})
 
 
 def get_meeting_livestream(client: ApiClient, app_id: str, meeting_id: str) -> Reply:
-    """The livestream of a meeting that is on air now; `NotFoundError` when none is."""
+    """Ask for the livestream of a meeting that is on air now; `NotFoundError` when none is."""
     return client.get(_path(client, app_id, "meetings", meeting_id, "active-livestream"), {})
 
 
 def get_overall_analytics(client: ApiClient, app_id: str, first_day: date, last_day: date) -> Reply:
     """Totals over all livestreams from the first moment of `first_day` to the last of `last_day`, UTC."""
     path = _path(client, app_id, "analytics", "livestreams", "overall")
-    return client.get(path, {"start_time": f"{first_day}T00:00:00.000Z", "end_time": f"{last_day}T23:59:59.999Z"})
+    return client.get(
+        path, {"start_time": f"{first_day}T00:00:00.000Z", "end_time": f"{last_day}T23:59:59.999Z"}
+    )
 
 
 def get_daywise_analytics(client: ApiClient, app_id: str, first_day: date, last_day: date) -> Reply:

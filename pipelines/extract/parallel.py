@@ -32,7 +32,7 @@ class Answer(Generic[Question, Value]):
 def ask_each(
     ask: Callable[[Question], Value], questions: Iterable[Question], concurrency: int
 ) -> Iterator[Answer[Question, Value]]:
-    """The answers, in the order they come. A few questions wait in line, never all of them.
+    """Give the answers in the order they come. A few questions wait in line, never all of them.
 
     A question that fails is an answer with its error. Raises that error instead when going on is pointless:
     the token is refused, or failures pile up.
@@ -59,7 +59,9 @@ def ask_each(
                     answer = future.result()
                     if answer.error:
                         failures += 1
-                        refused = isinstance(answer.error, ApiRefusedError) and answer.error.status in _HOPELESS
+                        refused = (
+                            isinstance(answer.error, ApiRefusedError) and answer.error.status in _HOPELESS
+                        )
                         if refused or failures >= _FAILURES_TO_GIVE_UP:
                             raise answer.error
                     yield answer

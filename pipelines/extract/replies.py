@@ -22,7 +22,7 @@ _RETRIED = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 def _number(text: str) -> float | str:
-    """A number beyond what a DOUBLE holds stays text, so that a rule of value sees it, not `Infinity`."""
+    """Keep a number beyond what a DOUBLE holds as text, so that a rule of value sees it, not `Infinity`."""
     number = float(text)
     return number if isfinite(number) else text
 
@@ -32,7 +32,7 @@ def _integer(text: str) -> int | str:
 
 
 def parse(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
-    """The JSON value of a body. Python's own parser, since it lets NaN and huge numbers be kept as text.
+    """Read the JSON value of a body. Python's own parser, since it lets NaN and huge numbers stay text.
 
     Raises `ValueError` for what is not JSON.
     """
@@ -45,22 +45,28 @@ def parse(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def _without_lone_surrogates(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """JSON may escape half a character (`\\ud83d`); no file can hold it."""
+    r"""JSON may escape half a character (`\ud83d`); no file can hold it."""
     if isinstance(value, dict):
-        return {_without_lone_surrogates(name): _without_lone_surrogates(inner) for name, inner in value.items()}
+        return {
+            _without_lone_surrogates(name): _without_lone_surrogates(inner) for name, inner in value.items()
+        }
     if isinstance(value, list):
         return [_without_lone_surrogates(inner) for inner in value]
     return _LONE_SURROGATE.sub("\ufffd", value) if isinstance(value, str) else value
 
 
 def api_message(body: bytes) -> str:
-    """What an error's body says, in one short line."""
+    """Read what an error's body says, in one short line."""
     try:
         value = parse(body)
     except ValueError:
         text = body[:4000].decode("utf-8", "replace")
         title = _TITLE.search(text)
-        return _one_line(title[1]) if title else ("an HTML page" if "<html" in text.lower() else _one_line(text[:100]))
+        return (
+            _one_line(title[1])
+            if title
+            else ("an HTML page" if "<html" in text.lower() else _one_line(text[:100]))
+        )
     if isinstance(value, dict):
         errors = value.get("errors") or value.get("error") or value.get("message") or value.get("messages")
         first = errors[0] if isinstance(errors, list) and errors else errors
@@ -76,12 +82,14 @@ def _one_line(text: str) -> str:
 
 
 def read_reply(what: str, status: int, body: bytes) -> dict[str, Any]:
-    """The JSON object of a successful reply; otherwise raises the error that the reply is."""
+    """Return the JSON object of a successful reply; otherwise raise the error that the reply is."""
     if HTTPStatus(200) <= status < HTTPStatus(300):
         try:
             value = parse(body)
         except ValueError:
-            raise TransientApiError(f"{what}: {status}, but not JSON: {api_message(body)}", status=status) from None
+            raise TransientApiError(
+                f"{what}: {status}, but not JSON: {api_message(body)}", status=status
+            ) from None
         if isinstance(value, dict) and value.get("success", True) in (True, "true", 1):
             return value
         raise TransientApiError(f"{what}: {status}, but not a success: {api_message(body)}", status=status)
@@ -95,7 +103,9 @@ def _error(what: str, status: int, body: bytes) -> LivehouseError:
     if status == HTTPStatus.UNAUTHORIZED:
         return ApiRefusedError(f"{said} (check CLOUDFLARE_API_TOKEN)", status=status)
     if status == HTTPStatus.FORBIDDEN:
-        return ApiRefusedError(f"{said} (the token needs the Realtime permission for this account)", status=status)
+        return ApiRefusedError(
+            f"{said} (the token needs the Realtime permission for this account)", status=status
+        )
     if HTTPStatus(400) <= status < HTTPStatus(500) and status not in _RETRIED:
         return ApiRefusedError(said, status=status)
     return TransientApiError(said, status=status)

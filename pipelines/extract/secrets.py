@@ -28,7 +28,7 @@ def stream_keys(value: Json) -> Iterator[str]:
 
 
 def without_stream_keys(value: Json, *, show: bool = False) -> Json:
-    """The value without its `stream_key` fields, and with the keys themselves cut out of every other text.
+    """Remove the `stream_key` fields of a value, and cut the keys themselves out of every other text.
 
     `show` keeps the field and masks its value instead: for a person who looks at a reply.
     """
@@ -49,7 +49,7 @@ def _strip(value: Json, keys: list[str], *, show: bool) -> Json:
 
 
 def mask(text: str, secrets: list[str]) -> str:
-    """The text with every one of the secrets cut out."""
+    """Cut every one of the secrets out of a text."""
     for secret in secrets:
         if secret in text:
             text = text.replace(secret, MASK)

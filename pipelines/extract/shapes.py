@@ -53,7 +53,7 @@ def _is_blank(record: Record) -> bool:
 
 
 def _records(data: Any, names: tuple[str, ...]) -> list[Record] | None:  # noqa: ANN401 - any JSON value
-    """The records under the first of the names that is there; None where none is."""
+    """Find the records under the first of the names that is there; None where none is."""
     for name in names:
         if isinstance(data, dict) and name in data:
             found = data[name]
@@ -62,7 +62,7 @@ def _records(data: Any, names: tuple[str, ...]) -> list[Record] | None:  # noqa:
 
 
 def livestream_page(reply: dict[str, Any]) -> Page:
-    """A page of `GET /livestreams`."""
+    """Read a page of `GET /livestreams`."""
     data = _data(reply)
     rows = data if isinstance(data, list) else _records(data, ("livestreams", "items", "livestream"))
     if rows is None:
@@ -75,7 +75,7 @@ def livestream_page(reply: dict[str, Any]) -> Page:
 
 
 def session_page(reply: dict[str, Any]) -> Page:
-    """The sessions in a reply of `GET /livestreams/{id}`."""
+    """Read the sessions in a reply of `GET /livestreams/{id}`."""
     data = _data(reply)
     if isinstance(data, list):
         rows: list[Record] | None = data
@@ -94,25 +94,30 @@ def session_page(reply: dict[str, Any]) -> Page:
 
 
 def overall_of_day(reply: dict[str, Any], day: date) -> Record:
-    """The record of `overall` about one day; None where the reply has none.
+    """Find the record of `overall` about one day; None where the reply has none.
 
     An array holds an object a day, each with `date`; an object speaks of the whole range asked for.
     """
     data = _data(reply)
     if isinstance(data, list):
         of_day = [
-            entry for entry in data if not isinstance(entry, dict) or str(entry.get("date") or day)[:10] == f"{day}"
+            entry
+            for entry in data
+            if not isinstance(entry, dict) or str(entry.get("date") or day)[:10] == f"{day}"
         ]
         data = of_day[-1] if of_day else None
     return None if _is_blank(data) else data
 
 
 STATS = ("session_stats", "recording_stats")
-_TOTALS = {"session_stats": ("total_sessions", "sessions_count"), "recording_stats": ("total_recordings", "recording_count")}
+_TOTALS = {
+    "session_stats": ("total_sessions", "sessions_count"),
+    "recording_stats": ("total_recordings", "recording_count"),
+}
 
 
 def daywise_entries(reply: dict[str, Any], stats: str) -> tuple[list[Record], bool]:
-    """The day entries of one of `STATS`, and whether a day that is left out had no activity.
+    """Find the day entries of one of `STATS`, and whether a day that is left out had no activity.
 
     It had not, unless the reply's own total counts more than its entries do.
     """
@@ -142,7 +147,7 @@ def _number(value: Any) -> float:  # noqa: ANN401 - any JSON value
 
 
 def stream_and_session(reply: dict[str, Any]) -> Iterator[tuple[str, Record]]:
-    """What a reply about the present holds: ("livestream", record) and ("session", record), where there."""
+    """Find what a reply about the present holds: ("livestream", record), ("session", record)."""
     data = _data(reply)
     for name in ("livestream", "session"):
         for record in _records(data, (name,)) or ():

@@ -40,13 +40,15 @@ def livestreams_to_ask(
 
     `listed` has a row a livestream: livestream_id, created_at, updated_at, status (nulls where not told).
     `synced` is ops.livestream_sync. `unfinished` livestreams have sessions that had not ended when last seen.
-    `full` asks whatever could hold a session of the range. Answers since `answered_since` are good in any case.
+    `full` asks whatever could hold a session of the range. Answers since `answered_since` are always good.
     """
     begin = datetime.combine(first_day, time()) - LIST_MARGIN
     end = datetime.combine(last_day + timedelta(days=1), time()) + LIST_MARGIN
     known = pl.col("complete").fill_null(value=False)
     could_hold = pl.col("created_at").is_null() | (pl.col("created_at") < end)
-    running = pl.col("status").str.to_uppercase().is_in(ON_AIR) | pl.col("livestream_id").is_in(list(unfinished))
+    running = pl.col("status").str.to_uppercase().is_in(ON_AIR) | pl.col("livestream_id").is_in(
+        list(unfinished)
+    )
     changed = pl.col("updated_at").is_null() | pl.when(known).then(
         ~pl.col("updated_at").eq_missing(pl.col("upstream_updated_at"))
         | (pl.col("synced_at") < pl.col("updated_at") + SETTLE_MARGIN)

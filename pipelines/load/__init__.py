@@ -1,1 +1,1 @@
-"""Writes the warehouse's files: raw records, whole days, the published copy. Knows neither the API nor the rules."""
+"""Writes the warehouse's files: raw records, whole days, the published copy. Knows neither API nor rules."""

@@ -45,7 +45,9 @@ def replace_days(
         )
         connection.execute(f"INSERT INTO {table.full_name} BY NAME SELECT * FROM new_rows")
         for notes, new in ((QUARANTINE, "new_rejects"), (SHRINKS, "new_shrinks")):
-            connection.execute(f"DELETE FROM {notes.full_name} WHERE table_name = $table_name AND {of_days}", parameters)
+            connection.execute(
+                f"DELETE FROM {notes.full_name} WHERE table_name = $table_name AND {of_days}", parameters
+            )
             connection.execute(f"INSERT INTO {notes.full_name} BY NAME SELECT * FROM {new}")
         _note_days(connection, table, app_id, named, run_id=run_id, now=now, retention_days=retention_days)
         connection.execute("COMMIT")
@@ -66,7 +68,8 @@ def _note_days(
         f"""
         INSERT INTO {DAYS.full_name} BY NAME
         SELECT $table_name AS table_name, $app_id AS app_id, wanted.day, count(held.day) AS row_count,
-            count(held.day) > 0 OR wanted.day >= $oldest::DATE AS is_known, $now::TIMESTAMP AS loaded_at, $run_id AS run_id
+            count(held.day) > 0 OR wanted.day >= $oldest::DATE AS is_known,
+            $now::TIMESTAMP AS loaded_at, $run_id AS run_id
         FROM (SELECT unnest($days::DATE[]) AS day) AS wanted
         LEFT JOIN {table.full_name} AS held ON held.app_id = $app_id AND held.day = wanted.day
         GROUP BY wanted.day
@@ -91,16 +94,19 @@ def replace_livestreams(
     with registered(connection, "new_rows", rows), registered(connection, "new_rejects", rejects):
         connection.execute("BEGIN")
         connection.execute(f"DELETE FROM {LIVESTREAMS.full_name} WHERE app_id = ?", [app_id])
-        connection.execute(f"INSERT INTO {LIVESTREAMS.full_name} BY NAME SELECT * FROM new_rows ORDER BY livestream_id")
         connection.execute(
-            f"DELETE FROM {QUARANTINE.full_name} WHERE app_id = ? AND table_name = ?", [app_id, LIVESTREAMS.full_name]
+            f"INSERT INTO {LIVESTREAMS.full_name} BY NAME SELECT * FROM new_rows ORDER BY livestream_id"
+        )
+        connection.execute(
+            f"DELETE FROM {QUARANTINE.full_name} WHERE app_id = ? AND table_name = ?",
+            [app_id, LIVESTREAMS.full_name],
         )
         connection.execute(f"INSERT INTO {QUARANTINE.full_name} BY NAME SELECT * FROM new_rejects")
         connection.execute("COMMIT")
 
 
 def loaded_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> set[date]:
-    """The days of an app that a fact table holds."""
+    """Look up the days of an app that a fact table holds."""
     query = f"SELECT day FROM {DAYS.full_name} WHERE table_name = ? AND app_id = ?"
     return {day for (day,) in connection.execute(query, [table.full_name, app_id]).fetchall()}
 

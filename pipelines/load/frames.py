@@ -20,7 +20,7 @@ class _ArrowStream:
 
 @contextmanager
 def registered(connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFrame) -> Iterator[None]:
-    """The frame as a view of that name. It must not be the name of a table or column, which would win."""
+    """Offer the frame as a view of that name. It must not be a table's or a column's name, which would win."""
     connection.register(name, _ArrowStream(frame))
     try:
         yield
@@ -28,6 +28,8 @@ def registered(connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataF
         connection.unregister(name)
 
 
-def read_frame(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | None = None) -> pl.DataFrame:
-    """The result of a query."""
+def read_frame(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | None = None
+) -> pl.DataFrame:
+    """Run a query and return its result."""
     return pl.DataFrame(connection.sql(query, params=parameters or []))

@@ -36,8 +36,8 @@ def exclusive(lock_path: Path, *, wait_seconds: float, say: Callable[[str], None
             except Timeout:
                 if time.monotonic() >= deadline:
                     raise HouseBusyError(
-                        f"{holder(lock_path)} is still writing to {lock_path.parent} after {wait_seconds:.0f} s:"
-                        " wait for it, end it, or raise LIVEHOUSE_LOCK_WAIT_SECONDS"
+                        f"{holder(lock_path)} is still writing to {lock_path.parent}"
+                        f" after {wait_seconds:.0f} s: wait for it, end it, or raise LIVEHOUSE_LOCK_WAIT_SECONDS"
                     ) from None
     try:
         lock_path.write_text(f"PID {os.getpid()}\n")

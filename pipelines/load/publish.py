@@ -12,19 +12,22 @@ from pathlib import Path
 
 import duckdb
 
+from pipelines.load.frames import read_frame, registered
 from pipelines.load.warehouse import Warehouse, explained
 from pipelines.tables import MIRRORED
 
 
-def mirror(connection: duckdb.DuckDBPyConnection, raw: Path) -> None:
+def mirror(warehouse: Warehouse) -> None:
     """Copy into the working file what extraction knows, since raw itself is not published."""
-    connection.execute(f"ATTACH '{str(raw).replace(chr(39), chr(39) * 2)}' AS raw_file (READ_ONLY)")
-    connection.execute("BEGIN")
-    for table in MIRRORED:
-        connection.execute(f"DELETE FROM {table.full_name}")
-        connection.execute(f"INSERT INTO {table.full_name} BY NAME SELECT * FROM raw_file.{table.full_name}")
-    connection.execute("COMMIT")
-    connection.execute("DETACH raw_file")
+    with warehouse.open_raw() as connection:
+        known = {table: read_frame(connection, f"FROM {table.full_name}") for table in MIRRORED}
+    with warehouse.open_working() as connection:
+        connection.execute("BEGIN")
+        for table, rows in known.items():
+            with registered(connection, "mirrored_rows", rows):
+                connection.execute(f"DELETE FROM {table.full_name}")
+                connection.execute(f"INSERT OR REPLACE INTO {table.full_name} BY NAME SELECT * FROM mirrored_rows")
+        connection.execute("COMMIT")
 
 
 def _unfinished(warehouse: Warehouse) -> Path:
@@ -39,6 +42,7 @@ def clear_unfinished(warehouse: Warehouse) -> None:
 def publish(warehouse: Warehouse) -> int:
     """Swap a copy of the working file in for readers. Returns its size in bytes."""
     target, unfinished = warehouse.published, _unfinished(warehouse)
+    warehouse.close()
     with explained(target):
         # A killed run leaves a log beside the working file; opening it to checkpoint folds it in.
         duckdb.connect(warehouse.working).execute("CHECKPOINT").close()

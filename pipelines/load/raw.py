@@ -1,4 +1,4 @@
-"""Raw records in and out of `pipeline_raw.duckdb`, and what extraction remembers of the source. No rule of value is here.
+"""Raw records in and out of `pipeline_raw.duckdb`, and what extraction remembers. No rule of value is here.
 
 Every distinct version of a record is kept once, with when it was first and last received.
 """
@@ -11,7 +11,14 @@ import polars as pl
 
 from pipelines.load.frames import read_frame, registered
 from pipelines.schema import Table
-from pipelines.tables import BACKFILLS, FIELD_TYPES, LIVESTREAM_SYNC, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS, SHRINKS
+from pipelines.tables import (
+    BACKFILLS,
+    FIELD_TYPES,
+    LIVESTREAM_SYNC,
+    RAW_LIVESTREAM_SESSIONS,
+    RAW_LIVESTREAMS,
+    SHRINKS,
+)
 
 _UPSERT_SYNC = f"INSERT OR REPLACE INTO {LIVESTREAM_SYNC.full_name} BY NAME SELECT * FROM synced_livestreams"
 _UPSERT_TYPES = f"""
@@ -30,18 +37,21 @@ def land(
     batch: pl.DataFrame,
     types: pl.DataFrame,
     synced: pl.DataFrame | None = None,
-) -> int:
-    """Land a batch, and what it makes known of livestreams, in one transaction. How many versions were new."""
+) -> tuple[int, int]:
+    """Land a batch, and what it makes known of livestreams, in one transaction.
+
+    Returns how many versions were new, and how many records said again what was known.
+    """
     keys = list(table.key)
     distinct = batch.unique([*keys, "payload"], keep="last", maintain_order=True)
     same = " AND ".join(f"held.{name} IS NOT DISTINCT FROM landing.{name}" for name in [*keys, "payload"])
     with registered(connection, "landing_batch", distinct), registered(connection, "seen_types", types):
         connection.execute("BEGIN")
         connection.execute("CREATE OR REPLACE TEMP TABLE landing AS SELECT * FROM landing_batch")
-        connection.execute(
+        repeated = connection.execute(
             f"UPDATE {table.full_name} AS held SET fetched_at = landing.fetched_at, run_id = landing.run_id"
             f" FROM landing WHERE {same}"
-        )
+        ).fetchall()
         inserted = connection.execute(
             f"INSERT INTO {table.full_name} BY NAME SELECT * FROM landing"
             f" WHERE NOT EXISTS (FROM {table.full_name} AS held WHERE {same})"
@@ -51,20 +61,39 @@ def land(
             with registered(connection, "synced_livestreams", synced):
                 connection.execute(_UPSERT_SYNC)
         connection.execute("COMMIT")
-    return int(inserted[0][0])
+    return int(inserted[0][0]), int(repeated[0][0]) + batch.height - distinct.height
 
 
 def read_versions_of_days(
-    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, days: Sequence[date | None], *, stats: str | None
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    app_id: str,
+    days: Sequence[date | None],
+    *,
+    stats: str | None,
 ) -> pl.DataFrame:
     """Every version of each record that has a version of one of these days (None: of no day)."""
     key = table.key[1]
     part = "AND stats = $stats" if stats else "AND $stats IS NULL"
-    where = f"app_id = $app_id AND (day IN (SELECT unnest($days::DATE[])) OR ($dayless AND day IS NULL)) {part}"
-    parameters = {"app_id": app_id, "days": [day for day in days if day], "dayless": None in days, "stats": stats}
-    connection.execute("CREATE OR REPLACE TEMP TABLE wanted AS SELECT DISTINCT " + key + f" FROM {table.full_name} WHERE {where}", parameters)
+    where = (
+        f"app_id = $app_id AND (day IN (SELECT unnest($days::DATE[])) OR ($dayless AND day IS NULL)) {part}"
+    )
+    parameters = {
+        "app_id": app_id,
+        "days": [day for day in days if day],
+        "dayless": None in days,
+        "stats": stats,
+    }
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE wanted AS SELECT DISTINCT "
+        + key
+        + f" FROM {table.full_name} WHERE {where}",
+        parameters,
+    )
     other_days = f"OR (app_id = $app_id AND {key} IN (FROM wanted)) {part}" if key != "day" else ""
-    return pl.DataFrame(connection.sql(f"SELECT * FROM {table.full_name} WHERE ({where}) {other_days}", params=parameters))
+    return pl.DataFrame(
+        connection.sql(f"SELECT * FROM {table.full_name} WHERE ({where}) {other_days}", params=parameters)
+    )
 
 
 def rows_by_day(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> dict[date | None, int]:
@@ -73,7 +102,9 @@ def rows_by_day(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str
     return dict(connection.execute(query, [app_id]).fetchall())
 
 
-def days_changed_by(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, run_id: str) -> set[date]:
+def days_changed_by(
+    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, run_id: str
+) -> set[date]:
     """Days of the records of which a run brought a new version, on every day a version of them names."""
     key = table.key[1]
     query = f"""
@@ -114,15 +145,21 @@ def vanished_sessions(
             max(fetched_at) AS fetched_at, $run_id AS run_id
         FROM {RAW_LIVESTREAM_SESSIONS.full_name} AS session
         JOIN {LIVESTREAM_SYNC.full_name} AS sync USING (app_id, livestream_id)
-        WHERE app_id = $app_id AND sync.complete AND day IN (SELECT unnest($days::DATE[])) AND session_id IS NOT NULL
+        WHERE app_id = $app_id AND sync.complete AND session_id IS NOT NULL
+            AND day IN (SELECT unnest($days::DATE[]))
         GROUP BY app_id, session_id HAVING max(fetched_at) < max(synced_at)
     """
     parameters = {"app_id": app_id, "run_id": run_id, "days": [day for day in days if day]}
-    return pl.DataFrame(connection.sql(query, params=parameters)).cast(dict(SHRINKS.polars_schema))
+    return pl.DataFrame(connection.sql(query, params=parameters)).cast(pl.Schema(SHRINKS.polars_schema))
 
 
-def forget_before(
-    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, first: date, last: date, moment: datetime
+def forget_before(  # noqa: PLR0917 - a range is two of them
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    app_id: str,
+    first: date,
+    last: date,
+    moment: datetime,
 ) -> None:
     """Drop the versions of these days that were not received again since: what `--allow-shrink` asks for."""
     connection.execute(
@@ -136,14 +173,17 @@ def begin_backfill(
 ) -> datetime:
     """When this backfill was first started: now, or earlier if it was killed before it finished."""
     connection.execute(f"DELETE FROM {BACKFILLS.full_name} WHERE started_at < ?", [now - _GOES_ON_WITHIN])
-    connection.execute(f"INSERT OR IGNORE INTO {BACKFILLS.full_name} VALUES (?, ?, ?, ?)", [first, last, is_full, now])
+    connection.execute(
+        f"INSERT OR IGNORE INTO {BACKFILLS.full_name} VALUES (?, ?, ?, ?)", [first, last, is_full, now]
+    )
     query = f"SELECT started_at FROM {BACKFILLS.full_name} WHERE (first_day, last_day, is_full) = (?, ?, ?)"
     started: datetime = connection.execute(query, [first, last, is_full]).fetchall()[0][0]
     return started
 
 
 def end_backfill(connection: duckdb.DuckDBPyConnection, first: date, last: date, *, is_full: bool) -> None:
-    """The backfill is whole: started again, it asks anew."""
+    """Note that the backfill is whole: started again, it asks anew."""
     connection.execute(
-        f"DELETE FROM {BACKFILLS.full_name} WHERE (first_day, last_day, is_full) = (?, ?, ?)", [first, last, is_full]
+        f"DELETE FROM {BACKFILLS.full_name} WHERE (first_day, last_day, is_full) = (?, ?, ?)",
+        [first, last, is_full],
     )

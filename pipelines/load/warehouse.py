@@ -1,7 +1,8 @@
 """The files of the warehouse: where they are, how they are opened, what must be in them.
 
-`pipeline_raw.duckdb` and `pipeline.duckdb` are the pipeline's own, written by one process at a time; readers get
-`warehouse.duckdb`, a finished copy (see `publish.py`). A connection is opened late and closed early.
+`pipeline_raw.duckdb` and `pipeline.duckdb` are the pipeline's own, written by one process at a time; readers
+get `warehouse.duckdb`, a finished copy (see `publish.py`). Opening a file costs more than most of what is done
+with it: a run, which has the house to itself, keeps its connections (`hold`).
 """
 
 import os
@@ -19,19 +20,27 @@ MEMORY_LIMIT = "384MB"
 """What DuckDB may hold; beyond it spills to disk. Polars' and Python's own share comes on top."""
 
 
-
 class Warehouse:
     """The three files that lie side by side, and the lock beside them."""
 
     def __init__(self, published: Path) -> None:
+        """Take the path readers open; the pipeline's own files lie beside it."""
         self.published = published
         self.directory = published.parent
         self.working = self.directory / "pipeline.duckdb"
         self.raw = self.directory / "pipeline_raw.duckdb"
         self.lock = self.directory / "pipeline.lock"
+        self._held: dict[Path, duckdb.DuckDBPyConnection] | None = None
         # DuckDB calls a file's catalog by its stem: `core.duckdb` would make `core.livestreams` ambiguous.
-        if published.stem in ("pipeline", "pipeline_raw", *(table.schema for table in WAREHOUSE_FILE), "marts"):
-            raise WarehouseError(f"LIVEHOUSE_WAREHOUSE cannot be named {published.name}: livehouse uses that name")
+        if published.stem in (
+            "pipeline",
+            "pipeline_raw",
+            *(table.schema for table in WAREHOUSE_FILE),
+            "marts",
+        ):
+            raise WarehouseError(
+                f"LIVEHOUSE_WAREHOUSE cannot be named {published.name}: livehouse uses that name"
+            )
 
     def prepare(self) -> None:
         """Make the directory, and see that raw is not gone from under a warehouse made of it."""
@@ -40,7 +49,9 @@ class Warehouse:
         except OSError as error:
             raise WarehouseError(f"{self.directory} cannot be made: {error.strerror}") from None
         if not os.access(self.directory, os.W_OK):
-            raise WarehouseError(f"{self.directory} is not writable: change its permissions or LIVEHOUSE_HOME")
+            raise WarehouseError(
+                f"{self.directory} is not writable: change its permissions or LIVEHOUSE_HOME"
+            )
         if self.working.exists() and not self.raw.exists():
             raise WarehouseError(
                 f"{self.raw} is missing, and {self.working.name} was made of it: bring it back from a backup,"
@@ -50,14 +61,43 @@ class Warehouse:
     @contextmanager
     def open_raw(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """`pipeline_raw.duckdb`, for writing; its tables made where they are missing."""
-        with _opened(self.raw, RAW_FILE) as connection:
+        with self._opened(self.raw, RAW_FILE) as connection:
             yield connection
 
     @contextmanager
     def open_working(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """`pipeline.duckdb`, for writing; its tables made where they are missing."""
-        with _opened(self.working, WAREHOUSE_FILE) as connection:
+        with self._opened(self.working, WAREHOUSE_FILE) as connection:
             yield connection
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep connections open between uses, for one run."""
+        self._held = {}
+        try:
+            yield
+        finally:
+            self.close()
+            self._held = None
+
+    def close(self) -> None:
+        """Close the connections held, so that the files can be copied or attached elsewhere."""
+        while self._held:
+            self._held.popitem()[1].close()
+
+    @contextmanager
+    def _opened(self, path: Path, tables: Iterable[Table]) -> Iterator[duckdb.DuckDBPyConnection]:
+        held = self._held if self._held is not None else {}
+        with explained(path):
+            if path not in held:
+                held[path] = _connect(path, tables)
+            try:
+                yield held[path]
+            except BaseException:
+                held.pop(path).close()  # what was not committed is undone
+                raise
+            if self._held is None:
+                held.pop(path).close()
 
 
 @contextmanager
@@ -75,20 +115,20 @@ def explained(path: Path) -> Iterator[None]:
             remedy = "see `livehouse doctor`"
         raise WarehouseError(f"{path}: {said}; {remedy}") from None
     except OSError as error:
-        raise WarehouseError(f"{error.filename or path}: {error.strerror}; free disk space or fix permissions") from None
+        raise WarehouseError(
+            f"{error.filename or path}: {error.strerror}; free disk space or fix permissions"
+        ) from None
 
 
-@contextmanager
-def _opened(path: Path, tables: Iterable[Table]) -> Iterator[duckdb.DuckDBPyConnection]:
-    with explained(path):
-        connection = duckdb.connect(path)
-        try:
-            connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-            connection.execute("SET preserve_insertion_order = true")
-            _make(connection, tables)
-            yield connection
-        finally:
-            connection.close()
+def _connect(path: Path, tables: Iterable[Table]) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(path)
+    try:
+        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        _make(connection, tables)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _make(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table]) -> None:
@@ -109,9 +149,12 @@ def _make(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table]) -> Non
         connection.execute(f"COMMENT ON TABLE {table.full_name} IS {_quoted(table.meaning)}")
         for column in table.columns:
             connection.execute(
-                f"ALTER TABLE {table.full_name} ADD COLUMN IF NOT EXISTS {column.name} {SQL_TYPES[column.kind]}"
+                f"ALTER TABLE {table.full_name}"
+                f" ADD COLUMN IF NOT EXISTS {column.name} {SQL_TYPES[column.kind]}"
             )
-            connection.execute(f"COMMENT ON COLUMN {table.full_name}.{column.name} IS {_quoted(column.meaning)}")
+            connection.execute(
+                f"COMMENT ON COLUMN {table.full_name}.{column.name} IS {_quoted(column.meaning)}"
+            )
     connection.execute("COMMIT")
 
 
@@ -121,7 +164,7 @@ def _quoted(text: str) -> str:
 
 @contextmanager
 def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The readers' copy, read-only, shut off from every other file."""
+    """Open the readers' copy, read-only, shut off from every other file."""
     if not path.exists():
         raise WarehouseError(f"{path} does not exist: nothing was published yet; run `livehouse nightly`")
     with explained(path):

@@ -22,7 +22,7 @@ _TYPES: dict[type, str] = {
 
 
 def json_type(value: Any) -> str:  # noqa: ANN401 - any JSON value
-    """The JSON type of a parsed value, as `ops.field_types` names it."""
+    """Name the JSON type of a parsed value, as `ops.field_types` names it."""
     return _TYPES[type(value)]
 
 
@@ -33,13 +33,15 @@ def _as_text(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
 
 
 def split_fields(payloads: Iterable[str], fields: Sequence[str]) -> pl.DataFrame:
-    """A frame with the columns `FIELD` (text) and `FIELD:type` for each field, a row a payload.
+    """Make a frame with the columns `FIELD` (text) and `FIELD:type` for each field, a row a payload.
 
     A field that is absent is null. `record:type` is the JSON type of the whole payload; one that is not an
     object has no fields.
     """
     records = [json.loads(payload) for payload in payloads]
-    columns: dict[str, pl.Series] = {"record:type": pl.Series([json_type(record) for record in records], dtype=pl.String)}
+    columns: dict[str, pl.Series] = {
+        "record:type": pl.Series([json_type(record) for record in records], dtype=pl.String)
+    }
     objects = [record if isinstance(record, dict) else {} for record in records]
     for field in fields:
         values = [record.get(field) for record in objects]

@@ -10,7 +10,7 @@ import polars as pl
 
 from pipelines.errors import UnexpectedReplyError
 from pipelines.normalize.fields import json_type, split_fields
-from pipelines.normalize.values import cell, value_of
+from pipelines.normalize.values import EARLIEST, cell, value_of
 from pipelines.schema import Table
 from pipelines.tables import FIELD_TYPES, RAW_APP_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 
@@ -19,25 +19,37 @@ _DAY_FIELDS = ("created_at", "invoked_time", "started_time")
 
 
 def payload_of(record: Record) -> str:
-    """The record as JSON text; equal records give equal text."""
+    """Write the record as JSON text; equal records give equal text."""
     return json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def identity(record: Record) -> str:
-    """What tells two records of a list apart: the id, as its JSON, else the whole record."""
-    return payload_of(record.get("id") if isinstance(record, dict) and record.get("id") is not None else record)
+    """Tell records of a list apart: by the id, as its JSON, else by the whole record."""
+    return payload_of(
+        record.get("id") if isinstance(record, dict) and record.get("id") is not None else record
+    )
 
 
-def _raw_frame(table: Table, records: Sequence[Record], fetched_at: datetime, run_id: str, **columns: Any) -> pl.DataFrame:  # noqa: ANN401 - a series or a literal a column
+def _raw_frame(
+    table: Table,
+    records: Sequence[Record],
+    fetched_at: datetime | pl.Series,
+    run_id: str,
+    **columns: Any,  # noqa: ANN401 - a series or a literal a column
+) -> pl.DataFrame:
     context = {"first_fetched_at": fetched_at, "fetched_at": fetched_at, "run_id": run_id} | columns
-    frame = pl.DataFrame({"payload": [payload_of(record) for record in records]}, schema={"payload": pl.String})
+    frame = pl.DataFrame(
+        {"payload": [payload_of(record) for record in records]}, schema={"payload": pl.String}
+    )
     return frame.with_columns(
         (value if isinstance(value, pl.Series) else pl.lit(value)).cast(table.polars_schema[name]).alias(name)
         for name, value in context.items()
     ).select(table.column_names)
 
 
-def raw_livestreams(records: Sequence[Record], *, app_id: str, fetched_at: datetime, run_id: str) -> pl.DataFrame:
+def raw_livestreams(
+    records: Sequence[Record], *, app_id: str, fetched_at: datetime, run_id: str
+) -> pl.DataFrame:
     """Rows of raw.livestreams."""
     fields = split_fields((payload_of(record) for record in records), ["id"])
     key = fields.select(value_of("id", cell("id"), fetched_at)).to_series()
@@ -45,27 +57,35 @@ def raw_livestreams(records: Sequence[Record], *, app_id: str, fetched_at: datet
 
 
 def raw_sessions(
-    records: Sequence[Record], *, app_id: str, livestream_id: str, fetched_at: datetime, run_id: str
+    records: Sequence[Record],
+    *,
+    app_id: str,
+    livestream_ids: Sequence[str],
+    fetched_at: Sequence[datetime],
+    run_id: str,
 ) -> pl.DataFrame:
-    """Rows of raw.livestream_sessions, of the sessions of one livestream."""
+    """Rows of raw.livestream_sessions; of each record, which livestream was asked and when."""
+    now = max(fetched_at, default=EARLIEST)
     fields = split_fields((payload_of(record) for record in records), ["id", *_DAY_FIELDS])
     read = fields.select(
-        value_of("id", cell("id"), fetched_at).alias("id"),
-        pl.coalesce(value_of("timestamp", cell(name), fetched_at) for name in _DAY_FIELDS).dt.date().alias("day"),
+        value_of("id", cell("id"), now).alias("id"),
+        pl.coalesce(value_of("timestamp", cell(name), now) for name in _DAY_FIELDS).dt.date().alias("day"),
     )
     return _raw_frame(
         RAW_LIVESTREAM_SESSIONS,
         records,
-        fetched_at,
+        pl.Series(fetched_at, dtype=pl.Datetime("us")),
         run_id,
         app_id=app_id,
         session_id=read["id"],
-        livestream_id=livestream_id,
+        livestream_id=pl.Series(livestream_ids, dtype=pl.String),
         day=read["day"],
     )
 
 
-def raw_day(table: Table, record: Record, day: date, *, app_id: str, fetched_at: datetime, run_id: str) -> pl.DataFrame:
+def raw_day(
+    table: Table, record: Record, day: date, *, app_id: str, fetched_at: datetime, run_id: str
+) -> pl.DataFrame:
     """One row of a raw table of day figures; a record of None says that nothing was there."""
     return _raw_frame(table, [record], fetched_at, run_id, app_id=app_id, day=day)
 
@@ -84,7 +104,9 @@ def raw_daywise(
     fields = split_fields((payload_of(entry) for entry in entries), ["day"])
     named = fields.select(value_of("day", cell("day"), fetched_at)).to_series().to_list()
     if any(named) and not set(named) & set(days):
-        raise UnexpectedReplyError(f"daywise, asked about {days[0]} to {days[-1]}, answered about other days only")
+        raise UnexpectedReplyError(
+            f"daywise, asked about {days[0]} to {days[-1]}, answered about other days only"
+        )
     missing = sorted(set(days) - set(named)) if left_out_is_zero else []
     return _raw_frame(
         RAW_APP_ANALYTICS,
@@ -106,7 +128,9 @@ def field_types(table: Table, records: Sequence[Record], seen_at: datetime) -> p
             continue
         for field, value in record.items():
             kind = json_type(value)
-            counted[field, f"{kind}:{value[:40]}" if field == "status" and isinstance(value, str) else kind] += 1
+            counted[
+                field, f"{kind}:{value[:40]}" if field == "status" and isinstance(value, str) else kind
+            ] += 1
     return pl.DataFrame(
         [(table.full_name, field, kind, n, seen_at, seen_at) for (field, kind), n in counted.items()],
         schema=dict(FIELD_TYPES.polars_schema),

@@ -29,11 +29,9 @@ class Normalized:
     rejects: pl.DataFrame
     shrinks: pl.DataFrame
     received: int
-
-    @property
-    def duplicates(self) -> int:
-        """Versions that another one of the same record supersedes, or that say nothing."""
-        return self.received - self.rows.height - self.rejects.height
+    """Versions looked at. Each one is landed, rejected or a duplicate."""
+    duplicates: int
+    """Versions that another one of the same record supersedes, or that say nothing."""
 
 
 def read_versions(table: Table, raw: pl.DataFrame, now: datetime) -> pl.DataFrame:
@@ -66,15 +64,19 @@ def read_versions(table: Table, raw: pl.DataFrame, now: datetime) -> pl.DataFram
     elif table is LIVESTREAM_SESSIONS:
         versions = versions.with_columns(pl.coalesce(_DAY_SOURCES).dt.date().alias("day"))
     versions = _with_first_fault(table, versions, is_daily=is_daily)
-    updated = pl.col("updated_at") if "updated_at" in table.column_names else pl.lit(None, dtype=pl.Datetime("us"))
+    updated = (
+        pl.col("updated_at") if "updated_at" in table.column_names else pl.lit(None, dtype=pl.Datetime("us"))
+    )
     return versions.with_columns(
         pl.coalesce(pl.col(table.key[-1]).cast(pl.String), "payload").alias("key"),
-        pl.struct(updated.fill_null(pl.col("fetched_at")).alias("at"), "fetched_at", "arrival").rank("ordinal").alias("rank"),
+        pl.struct(updated.fill_null(pl.col("fetched_at")).alias("at"), "fetched_at", "arrival")
+        .rank("ordinal")
+        .alias("rank"),
     ).sort("rank")
 
 
 def listed_livestreams(raw: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """What is known of each livestream, whole or not: livestream_id, created_at, updated_at, status.
+    """Read what is known of each livestream, whole or not: livestream_id, created_at, updated_at, status.
 
     A livestream whose record is set aside for its name still has sessions that must be asked for.
     """
@@ -84,36 +86,55 @@ def listed_livestreams(raw: pl.DataFrame, now: datetime) -> pl.DataFrame:
 
 
 def _with_asked_livestream(parsed: pl.DataFrame, asked: pl.Series) -> pl.DataFrame:
-    """A session that does not name its livestream belongs to the one it was asked of."""
+    """Give a session that does not name its livestream to the one it was asked of."""
     nameless = pl.col("livestream_id:type") == "null"
     return parsed.with_columns(
         pl.when(nameless).then(asked).otherwise(pl.col("livestream_id")).alias("livestream_id"),
-        pl.when(nameless & asked.is_not_null()).then(pl.lit("string")).otherwise("livestream_id:type").alias("livestream_id:type"),
+        pl.when(nameless & asked.is_not_null())
+        .then(pl.lit("string"))
+        .otherwise("livestream_id:type")
+        .alias("livestream_id:type"),
     )
 
 
 def _with_first_fault(table: Table, versions: pl.DataFrame, *, is_daily: bool) -> pl.DataFrame:
-    faults = []
+    faults: list[tuple[str, pl.Expr]] = []
     if is_daily:
         # A day entry may be `null`: asked for, and nothing there.
-        faults.append(("record", pl.when(~pl.col("record:type").is_in(["object", "null"])).then(pl.lit("not an object"))))
-        faults.append(("day", pl.when(pl.col("day").is_null()).then(pl.lit("not a day from 2015 until tomorrow"))))
+        faults.append(
+            (
+                "record",
+                pl.when(~pl.col("record:type").is_in(["object", "null"])).then(pl.lit("not an object")),
+            )
+        )
+        faults.append(
+            ("day", pl.when(pl.col("day").is_null()).then(pl.lit("not a day from 2015 until tomorrow")))
+        )
     else:
         faults.append(("record", pl.when(pl.col("record:type") != "object").then(pl.lit("not an object"))))
-    faults += [(str(column.source), pl.col(f"{column.source}:reason")) for column in table.columns if column.source]
+    faults += [
+        (str(column.source), pl.col(f"{column.source}:reason")) for column in table.columns if column.source
+    ]
     if table is LIVESTREAM_SESSIONS:
         dayless = pl.when(pl.col("day").is_null()).then(
             pl.lit("no day: created_at, invoked_time and started_time are all missing")
         )
         faults.append(("created_at", dayless))
     field = pl.coalesce([pl.when(reason.is_not_null()).then(pl.lit(name)) for name, reason in faults])
-    return versions.with_columns(field.alias("field"), pl.coalesce([reason for _, reason in faults]).alias("reason"))
+    return versions.with_columns(
+        field.alias("field"), pl.coalesce([reason for _, reason in faults]).alias("reason")
+    )
 
 
 def normalize(
-    table: Table, raw: pl.DataFrame, *, now: datetime, retention_days: int, days: Collection[date | None] | None = None
+    table: Table,
+    raw: pl.DataFrame,
+    *,
+    now: datetime,
+    retention_days: int,
+    days: Collection[date | None] | None = None,
 ) -> Normalized:
-    """What stands of the raw versions given.
+    """Decide what stands of the raw versions given.
 
     `days` restricts the outcome to keys whose day it names (None among them: keys without a day); the
     versions of such a key must all be in `raw`, also those that name another day.
@@ -124,16 +145,25 @@ def normalize(
         whole = _known_figures(table, whole, retention_days)
     standing = whole.group_by("key", maintain_order=True).last()
     newest = versions.group_by("key", maintain_order=True).last()
-    home = newest.select("key", "raw_day").join(standing.select("key", "day"), on="key", how="left") if days is not None else None
+    home = (
+        newest.select("key", "raw_day").join(standing.select("key", "day"), on="key", how="left")
+        if days is not None
+        else None
+    )
     if days is not None and home is not None:
         kept = home.filter(pl.coalesce("day", "raw_day").is_in(list(days), nulls_equal=True)).select("key")
         versions, whole, standing, newest = (
-            frame.join(kept, on="key", how="semi", maintain_order="left") for frame in (versions, whole, standing, newest)
+            frame.join(kept, on="key", how="semi", maintain_order="left")
+            for frame in (versions, whole, standing, newest)
         )
+    rejected = newest.filter(pl.col("reason").is_not_null())
+    used = pl.concat([standing.select("rank"), rejected.select("rank")])
+    duplicates = versions.join(used, on="rank", how="anti").height
     rows, shrinks = _with_forgotten_figures(table, whole, standing)
     if table is LIVESTREAMS:
         seen = versions.group_by("key").agg(
-            pl.col("first_fetched_at").min().alias("first_seen_at"), pl.col("fetched_at").max().alias("last_seen_at")
+            pl.col("first_fetched_at").min().alias("first_seen_at"),
+            pl.col("fetched_at").max().alias("last_seen_at"),
         )
         rows = rows.join(seen, on="key", how="left", maintain_order="left")
     if table is LIVESTREAM_SESSIONS:
@@ -142,9 +172,10 @@ def normalize(
         rows = rows.with_columns(is_live.alias("is_live"))
     return Normalized(
         rows=rows.select(pl.col(name).cast(dtype) for name, dtype in table.polars_schema.items()),
-        rejects=_rejects(table, newest.filter(pl.col("reason").is_not_null()), standing),
+        rejects=_rejects(table, rejected, standing),
         shrinks=shrinks,
         received=versions.height,
+        duplicates=duplicates,
     )
 
 
@@ -167,20 +198,34 @@ def _known_figures(table: Table, whole: pl.DataFrame, retention_days: int) -> pl
 def _with_forgotten_figures(
     table: Table, whole: pl.DataFrame, standing: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The standing rows, where the source forgot figures with the last ones it gave; and which these are."""
+    """Give rows whose figures the source forgot the last ones it gave; and tell which these are."""
     if not table.figures or standing.is_empty():
         return standing, pl.DataFrame(schema=SHRINKS.polars_schema)
-    amounts = [column.name for column in table.columns if column.figure and column.kind in ("seconds", "minutes")]
+    amounts = [
+        column.name for column in table.columns if column.figure and column.kind in ("seconds", "minutes")
+    ]
     forgot_all = whole.filter(_any_above_zero(table.figures)).group_by("key", maintain_order=True).last()
     forgot_amounts = whole.filter(_any_above_zero(amounts)).group_by("key", maintain_order=True).last()
     given = pl.concat([forgot_amounts, forgot_all.join(forgot_amounts, on="key", how="anti")])
-    forgotten = standing.filter(~_any_above_zero(amounts)).select("key", "rank").join(
-        given.select("key", pl.col("rank").alias("given_rank"), *[pl.col(name).alias(f"given:{name}") for name in table.figures]),
-        on="key",
-        how="inner",
-    ).filter(pl.col("given_rank") < pl.col("rank"))
+    forgotten = (
+        standing.filter(~_any_above_zero(amounts))
+        .select("key", "rank")
+        .join(
+            given.select(
+                "key",
+                pl.col("rank").alias("given_rank"),
+                *[pl.col(name).alias(f"given:{name}") for name in table.figures],
+            ),
+            on="key",
+            how="inner",
+        )
+        .filter(pl.col("given_rank") < pl.col("rank"))
+    )
     rows = standing.join(forgotten.drop("rank"), on="key", how="left", maintain_order="left").with_columns(
-        pl.when(pl.col("given_rank").is_not_null()).then(pl.col(f"given:{name}")).otherwise(pl.col(name)).alias(name)
+        pl.when(pl.col("given_rank").is_not_null())
+        .then(pl.col(f"given:{name}"))
+        .otherwise(pl.col(name))
+        .alias(name)
         for name in table.figures
     )
     shrinks = standing.join(forgotten, on="key", how="semi").select(
@@ -192,7 +237,7 @@ def _with_forgotten_figures(
         "fetched_at",
         "run_id",
     )
-    return rows, shrinks.cast(dict(SHRINKS.polars_schema))
+    return rows, shrinks.cast(pl.Schema(SHRINKS.polars_schema))
 
 
 def _rejects(table: Table, rejected: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
@@ -209,4 +254,4 @@ def _rejects(table: Table, rejected: pl.DataFrame, standing: pl.DataFrame) -> pl
         "payload",
         "fetched_at",
         "run_id",
-    ).cast(dict(QUARANTINE.polars_schema))
+    ).cast(pl.Schema(QUARANTINE.polars_schema))

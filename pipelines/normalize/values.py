@@ -42,7 +42,7 @@ class Cell:
 
 
 def cell(column: str) -> Cell:
-    """The cell read from the columns `column` (text) and `column:type` (JSON type)."""
+    """Read the cell of the columns `column` (text) and `column:type` (JSON type)."""
     text = pl.col(column)
     return Cell(text.str.strip_chars(), text, pl.col(f"{column}:type"))
 
@@ -124,8 +124,8 @@ def _day(value: Cell, now: datetime) -> pl.Expr:
 
 def _id(value: Cell, _now: datetime) -> pl.Expr:
     whole = value.stripped.str.replace(r"\.0$", "")
-    text = pl.when(value.is_type("number") & whole.str.contains(_INTEGER)).then(whole)
-    text = pl.when(value.is_type("string")).then(value.text).otherwise(text)
+    of_number = pl.when(value.is_type("number") & whole.str.contains(_INTEGER)).then(whole)
+    text = pl.when(value.is_type("string")).then(value.text).otherwise(of_number)
     length = text.str.len_chars()
     return pl.when((length >= 1) & (length <= _LONGEST_ID) & ~text.str.contains(_CONTROL)).then(text)
 
@@ -147,7 +147,7 @@ _RULES: dict[Kind, tuple[Callable[[Cell, datetime], pl.Expr], str]] = {
 
 
 def value_of(kind: Kind, value: Cell, now: datetime) -> pl.Expr:
-    """The value by the rule of its kind; null where it says null and where it is not taken.
+    """Read the value by the rule of its kind; null where it says null and where it is not taken.
 
     `now` bounds timestamps and days: nothing of this API is later than tomorrow.
     """
@@ -159,5 +159,3 @@ def reason_not_taken(kind: Kind, value: Cell, taken: pl.Expr) -> pl.Expr:
     shown = pl.when(value.is_type("null")).then(pl.lit("missing")).otherwise(value.text.str.slice(0, 80))
     reason = pl.format("not {}: {} {}", pl.lit(_RULES[kind][1]), value.json_type, shown)
     return pl.when(taken.is_null() & ~is_null(kind, value)).then(reason)
-
-

@@ -81,6 +81,7 @@ def _count(counts: Counts, made: Normalized) -> None:
     counts.received += made.received
     counts.landed += made.rows.height
     counts.quarantined += made.rejects.height
+    counts.duplicates += made.duplicates
 
 
 def standing_of_days(

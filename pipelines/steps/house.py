@@ -40,11 +40,12 @@ def make_client(settings: Settings, *, stream_keys: Literal["remove", "mask", "s
 
 @dataclass
 class Counts:
-    """Records of one app and table in this run; `duplicates` is the rest."""
+    """Records of one app and table in this run, each counted by itself: they must balance."""
 
     received: int = 0
     landed: int = 0
     quarantined: int = 0
+    duplicates: int = 0
     note: str | None = None
 
 
@@ -114,7 +115,7 @@ class House:
                         "rows_received": counts.received,
                         "rows_landed": counts.landed,
                         "rows_quarantined": counts.quarantined,
-                        "rows_duplicate": counts.received - counts.landed - counts.quarantined,
+                        "rows_duplicate": counts.duplicates,
                         "started_at": started_at,
                         "finished_at": utc_now(),
                         "note": counts.note,
@@ -137,7 +138,7 @@ def open_house(
     """Hold the house for one run: wait for the lock, clear up after a run that was killed, go on with its backfill."""
     warehouse = Warehouse(settings.warehouse)
     warehouse.prepare()
-    with exclusive(warehouse.lock, wait_seconds=settings.lock_wait_seconds, say=say):
+    with exclusive(warehouse.lock, wait_seconds=settings.lock_wait_seconds, say=say), warehouse.hold():
         clear_unfinished(warehouse)
         house = House(settings, warehouse, run_id, full=full, allow_shrink=allow_shrink)
         if backfill:

@@ -29,7 +29,9 @@ def land(
     """Land the raw rows made of these records, and count them."""
     types = field_types(table, records, utc_now())
     with house.warehouse.open_raw() as connection:
-        counts.landed += raw_file.land(connection, table, frame, types, synced)
+        landed, repeated = raw_file.land(connection, table, frame, types, synced)
+    counts.landed += landed
+    counts.duplicates += repeated
     counts.received += frame.height
 
 

@@ -1,8 +1,11 @@
 """Builds marts from landed tables, publishes the readers' copy, writes the page."""
 
+from collections.abc import Sequence
+
 from pipelines.clock import utc_now
 from pipelines.load.publish import mirror, publish
 from pipelines.load.raw import end_backfill
+from pipelines.report.checks import Check, Verdict, run_check
 from pipelines.report.marts import Mart, MartBuild, build_mart
 from pipelines.steps.house import House, Range
 
@@ -15,12 +18,16 @@ def refresh_mart(house: House, mart: Mart) -> MartBuild:
 
 def publish_warehouse(house: House, backfill: Range | None) -> int:
     """Give readers what stands now, also of a run in which an app failed. Returns the size in bytes."""
-    with house.warehouse.open_raw():
-        pass  # makes the file, so that a rebuild of an empty house has one to mirror
-    with house.warehouse.open_working() as connection:
-        mirror(connection, house.warehouse.raw)
+    mirror(house.warehouse)
     size = publish(house.warehouse)
     if backfill and not house.failures:
         with house.warehouse.open_raw() as connection:
             end_backfill(connection, *backfill, is_full=house.full)
     return size
+
+
+def run_checks(house: House, checks: Sequence[Check]) -> list[tuple[Check, Verdict]]:
+    """What the checks say about the working file, before anybody else sees it."""
+    mirror(house.warehouse)
+    with house.warehouse.open_working() as connection:
+        return [(check, run_check(connection, check)) for check in checks]

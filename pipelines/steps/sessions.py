@@ -77,17 +77,21 @@ def _sessions_of(house: House, app_id: str, livestream_id: str) -> list[Record] 
 def _ask_sessions(house: House, app_id: str, livestream_ids: list[str], listed: pl.DataFrame, counts: Counts) -> None:
     """Ask, and land by the batch, together with which livestreams are known by it."""
     updated_at = dict(listed.select("livestream_id", "updated_at").iter_rows())
-    frames: list[pl.DataFrame] = []
     records: list[Record] = []
+    of_livestream: list[str] = []
+    asked_at: list[datetime] = []
     synced: list[tuple[str, str, datetime | None, datetime, bool]] = []
     errors: list[ApiError] = []
 
     def flush() -> None:
         if synced:
-            frame = pl.concat(frames) if frames else pl.DataFrame(schema=dict(RAW_LIVESTREAM_SESSIONS.polars_schema))
+            frame = raw_sessions(
+                records, app_id=app_id, livestream_ids=of_livestream, fetched_at=asked_at, run_id=house.run_id
+            )
             known = pl.DataFrame(synced, schema=dict(LIVESTREAM_SYNC.polars_schema), orient="row")
             land(house, RAW_LIVESTREAM_SESSIONS, frame, records, counts, known)
-            frames.clear(), records.clear(), synced.clear()
+            for held in (records, of_livestream, asked_at, synced):
+                held.clear()
 
     try:
         with progress(f"{app_id} sessions", len(livestream_ids)) as advance:
@@ -99,20 +103,12 @@ def _ask_sessions(house: House, app_id: str, livestream_ids: list[str], listed: 
                 if answer.error:
                     errors.append(answer.error)
                     continue
-                gone = answer.value is None
                 found = answer.value or []
                 records += found
-                synced.append((app_id, answer.question, updated_at.get(answer.question), answer.asked_at, not gone))
-                if found:
-                    frames.append(
-                        raw_sessions(
-                            found,
-                            app_id=app_id,
-                            livestream_id=answer.question,
-                            fetched_at=answer.asked_at,
-                            run_id=house.run_id,
-                        )
-                    )
+                of_livestream += [answer.question] * len(found)
+                asked_at += [answer.asked_at] * len(found)
+                complete = answer.value is not None
+                synced.append((app_id, answer.question, updated_at.get(answer.question), answer.asked_at, complete))
                 if len(records) >= BATCH or len(synced) >= BATCH // 10:
                     flush()
     finally:

@@ -9,15 +9,23 @@ WITH fresh AS (
         AND loaded_at >= (
             SELECT max(loaded_at) - INTERVAL 7 DAY FROM ops.days WHERE table_name = 'core.livestream_sessions'
         )
+),
+-- by hash, since ids are long: what is suspected is then looked at as it is
+suspects AS (
+    SELECT hash(app_id, session_id) AS suspect
+    FROM core.livestream_sessions
+    WHERE
+        hash(app_id, session_id) IN (
+            SELECT hash(sessions.app_id, sessions.session_id)
+            FROM core.livestream_sessions AS sessions
+            INNER JOIN fresh ON sessions.app_id = fresh.app_id AND sessions.day = fresh.day
+        )
+    GROUP BY suspect
+    HAVING count(*) > 1
 )
-SELECT app_id, session_id, count(*) AS copies, list(day ORDER BY day) AS days
+SELECT app_id, session_id, count(*) AS copies, min(day) AS first_day, max(day) AS last_day
 FROM core.livestream_sessions
-WHERE
-    session_id IN (
-        SELECT sessions.session_id
-        FROM core.livestream_sessions AS sessions
-        INNER JOIN fresh ON sessions.app_id = fresh.app_id AND sessions.day = fresh.day
-    )
+WHERE hash(app_id, session_id) IN (SELECT suspect FROM suspects)
 GROUP BY app_id, session_id
 HAVING count(*) > 1
 ORDER BY app_id, session_id

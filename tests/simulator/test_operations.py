@@ -261,7 +261,7 @@ def test_a_mistake_of_the_simulator_is_loud(monkeypatch: pytest.MonkeyPatch) -> 
     def mistaken(_call: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setitem(HANDLERS, "list-livestreams", ("GET", "/livestreams", mistaken))  # type: ignore[arg-type]
+    monkeypatch.setitem(HANDLERS, "list-livestreams", ("GET", "/livestreams", mistaken))
     with pytest.raises(ZeroDivisionError), Simulator(small_world()) as simulator:  # noqa: PT012  (the end raises)
         url = f"{simulator.base_url}/accounts/{simulator.account_id}/realtime/kit/{APP}/livestreams"
         assert httpx.get(url, headers={"Authorization": f"Bearer {simulator.token}"}).status_code == 500

@@ -1,5 +1,6 @@
 """The simulator as a program: started, asked, stopped."""
 
+import ast
 import os
 import signal
 import subprocess
@@ -35,12 +36,12 @@ def test_a_program_serves_until_it_is_told_to_stop(number: signal.Signals) -> No
     )
     with program:
         assert program.stdout is not None
-        settings = dict(part.split("': '") for part in program.stdout.readline().strip("{'}\n").split("', '"))
+        settings = ast.literal_eval(program.stdout.readline())
         app = settings["REALTIMEKIT_APP_ID"].split(",")[1]
-        url = f"{settings['CLOUDFLARE_BASE_URL']}/accounts/{settings['CLOUDFLARE_ACCOUNT_ID']}/realtime/kit/{app}"
-        answer = httpx.get(
-            f"{url}/livestreams", headers={"Authorization": f"Bearer {settings['CLOUDFLARE_API_TOKEN']}"}
-        )
+        account = settings["CLOUDFLARE_ACCOUNT_ID"]
+        url = f"{settings['CLOUDFLARE_BASE_URL']}/accounts/{account}/realtime/kit/{app}"
+        headers = {"Authorization": f"Bearer {settings['CLOUDFLARE_API_TOKEN']}"}
+        answer = httpx.get(f"{url}/livestreams", headers=headers)
         assert answer.json()["paging"]["total_count"] == 120
         program.send_signal(number)
         out, err = program.communicate(timeout=10)

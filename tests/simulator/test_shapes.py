@@ -174,8 +174,41 @@ def test_all_forms_occur_and_are_stable() -> None:
     nothing: set[Json] = {null(f"key-{number}", "mixed") for number in range(200)}  # type: ignore[type-arg, unused-ignore]
     assert nothing == {None, "", "null"}
     assert {null(f"key-{number}", "numbers") for number in range(200)} == {None}
-    words = {str(flag(True, f"key-{number}", "mixed")) for number in range(400)}
+    words = {str(flag(value=True, key=f"key-{number}", style="mixed")) for number in range(400)}
     assert words == {"True", "true", "1", "yes", "Disabled"}
     assert {str(count(4, f"key-{number}", "mixed")) for number in range(200)} == {"4", "4.0"}
     assert {text("2024", f"key-{number}", "mixed") for number in range(50)} == {"2024", 2024}
     assert text("007", "key-1", "mixed") == "007"
+
+
+def moment(value: Any) -> datetime | None:  # noqa: ANN401
+    """Read a timestamp as the contract says."""
+    if value in {None, "", "null"}:
+        return None
+    if isinstance(value, int | float):
+        ms = value if value > 10**11 else value * 1000
+        return datetime(1970, 1, 1) + timedelta(milliseconds=round(ms))  # noqa: DTZ001  (as in the tables)
+    read = datetime.fromisoformat(value)
+    return (read.astimezone(UTC) if read.tzinfo else read).replace(tzinfo=None)
+
+
+@pytest.mark.parametrize("form", ["z", "offset", "none", "seconds", "milliseconds"])
+def test_what_is_sent_reads_back_as_the_truth(serve: Serve, form: TimestampForm) -> None:
+    client = serve(shapes=Shapes(timestamps=form))
+    truth = client.world.truth(APP, NOW.date() - timedelta(days=90), NOW.date())
+    columns = {"created_at": "created_at", "invoked_time": "invoked_at", "started_time": "started_at"}
+    columns |= {"stopped_time": "stopped_at", "updated_at": "updated_at"}
+    seen = set()
+    for livestream_id in client.world.apps[APP].by_id:
+        for sent in client.json(f"/livestreams/{livestream_id}", per_page=100)["data"]["sessions"]:
+            if ("core.livestream_sessions", sent["id"]) in truth.quarantined:
+                continue
+            row = truth.livestream_sessions[APP, sent["id"]]
+            seen.add(sent["id"])
+            assert {column: moment(sent[field]) for field, column in columns.items()} == {
+                column: row[column] for column in columns.values()
+            }
+            for name in ("ingest_seconds", "viewer_seconds"):
+                assert (None if sent[name] in {None, "", "null"} else float(sent[name])) == row[name]
+            assert sent["err_message"] == row["err_message"]
+    assert seen == {session_id for _, session_id in truth.livestream_sessions}

@@ -1,0 +1,219 @@
+"""The charts of the page, as Vega-Lite specifications made with Altair. They hold no data.
+
+Each chart names one data set; `web/page_main.js` gives it rows when the range changes, in the shapes the comments
+below tell. Days are milliseconds of Unix time on a discrete axis: each day has a place of its own, also the only one.
+Colours are the CSS variables of `web/page.css`, so that light, dark and print need no drawing anew.
+"""
+
+from typing import Any
+
+import altair as alt
+
+_DAY_LABEL = "utcFormat(datum.value, '%-d %b')"
+_WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+VERDICTS = {
+    "match": ("match", "var(--good)"),
+    "unsettled": ("unsettled", "var(--pale)"),
+    "sessions_missing": ("sessions missing", "var(--bad)"),
+    "overall_behind": ("overall behind", "var(--odd)"),
+    "unknown": ("unknown", "var(--unknown)"),
+    "not_loaded": ("not loaded", "var(--unknown)"),
+}
+"""Each verdict of marts.reconciliation and `not_loaded`: how the page calls it, and its colour."""
+
+
+def chart_specifications() -> dict[str, dict[str, Any]]:
+    """Every chart of the page by the name of its data set, which is the id of its place in the page too."""
+    charts = {
+        "days": _days(),
+        "weekdays": _weekdays(),
+        "peaks": _peaks(),
+        "top": _top(),
+        "waits": _waits(),
+        "failures": _failures(),
+        "verdicts": _verdicts(),
+    }
+    return {name: _finished(chart).to_dict() for name, chart in charts.items()}
+
+
+def _finished(chart: alt.Chart | alt.LayerChart) -> alt.Chart | alt.LayerChart:
+    return (
+        chart.properties(width="container", autosize=alt.AutoSizeParams(type="fit", contains="padding", resize=True))
+        .configure(background="transparent", font="system-ui, sans-serif", padding=4)
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor="var(--soft)",
+            titleColor="var(--soft)",
+            gridColor="var(--line)",
+            domainColor="var(--line)",
+            tickColor="var(--line)",
+            labelFontSize=11,
+            titleFontSize=11,
+            titleFontWeight="normal",
+        )
+        .configure_legend(
+            labelColor="var(--ink)", labelFontSize=11, orient="top", title=None, symbolSize=90, offset=6, columnPadding=12
+        )
+    )
+
+
+def _data(name: str) -> alt.NamedData:
+    return alt.NamedData(name=name)
+
+
+def _by_day() -> alt.X:
+    axis = alt.Axis(
+        labelExpr=_DAY_LABEL, labelAngle=0, labelOverlap="parity", labelSeparation=10, ticks=False, title=None, grid=False
+    )
+    return alt.X("t:O", axis=axis, scale=alt.Scale(paddingInner=0.18, paddingOuter=0.05))
+
+
+def _amount(field: str, title: str | None = None, *, whole: bool = False) -> alt.Y:
+    axis = alt.Axis(format=",~r", tickCount=4, title=title, domain=False, ticks=False, titleAnchor="end")
+    if whole:
+        axis = alt.Axis(
+            format=",.0f", tickCount=4, tickMinStep=1, title=title, domain=False, ticks=False, titleAnchor="end"
+        )
+    return alt.Y(field, type="quantitative", axis=axis)
+
+
+def _tooltip(**titles: str) -> list[alt.Tooltip]:
+    return [alt.Tooltip(field=field, type="nominal", title=title) for field, title in titles.items()]
+
+
+def _unknown(name: str) -> alt.Chart:
+    """A band over the whole height where nothing is known: rows with `state` unknown."""
+    return (
+        alt.Chart(_data(name))
+        .transform_filter("datum.state === 'unknown'")
+        .mark_bar(color="var(--unknown)", opacity=0.35, stroke="var(--soft)", strokeDash=[2, 2], strokeWidth=0.5)
+        .encode(x=_by_day(), y=alt.value(0), y2=alt.value("height"), tooltip=_tooltip(day="Day", shown="Value"))
+    )
+
+
+def _days() -> alt.LayerChart:
+    """Rows: t, value, before, kind (weekday, weekend), state, and for tooltips day, shown, shown_before."""
+    base = alt.Chart(_data("days"))
+    kind = alt.Color(
+        "kind:N",
+        scale=alt.Scale(domain=["weekday", "weekend"], range=["var(--series)", "var(--pale)"]),
+        legend=alt.Legend(title=None),
+    )
+    tooltip = _tooltip(day="Day", shown="Value", shown_before="Period before")
+    bars = base.mark_bar().encode(x=_by_day(), y=_amount("value"), color=kind, tooltip=tooltip)
+    before = base.mark_line(interpolate="step", color="var(--ink)", strokeWidth=1.2, strokeDash=[3, 2], opacity=0.7)
+    return alt.layer(
+        bars, before.encode(x=_by_day(), y=_amount("before"), tooltip=tooltip), _unknown("days")
+    ).properties(height=230)
+
+
+def _weekdays() -> alt.LayerChart:
+    """Rows: weekday, value, before (means of a known day), kind, and for tooltips shown, shown_before, days."""
+    base = alt.Chart(_data("weekdays"))
+    axis = alt.Axis(labelAngle=0, ticks=False, title=None)
+    x = alt.X("weekday:O", sort=_WEEKDAYS, axis=axis, scale=alt.Scale(domain=_WEEKDAYS, paddingInner=0.25))
+    tooltip = _tooltip(weekday="Weekday", shown="Mean of a day", shown_before="Period before", days="Days known")
+    color = alt.Color(
+        "kind:N",
+        scale=alt.Scale(domain=["weekday", "weekend"], range=["var(--series)", "var(--pale)"]),
+        legend=None,
+    )
+    bars = base.mark_bar().encode(x=x, y=_amount("value"), color=color, tooltip=tooltip)
+    before = base.mark_tick(color="var(--ink)", thickness=2, opacity=0.7)
+    return alt.layer(bars, before.encode(x=x, y=_amount("before"), tooltip=tooltip)).properties(height=230)
+
+
+def _peaks() -> alt.LayerChart:
+    """Rows: t, value (streams), state, and for tooltips day, shown, moment."""
+    bars = (
+        alt.Chart(_data("peaks"))
+        .mark_bar(color="var(--series)")
+        .encode(
+            x=_by_day(),
+            y=_amount("value", whole=True),
+            tooltip=_tooltip(day="Day", shown="Most streams at once", moment="First at"),
+        )
+    )
+    return alt.layer(bars, _unknown("peaks")).properties(height=170)
+
+
+def _top() -> alt.Chart:
+    """Rows: label (place and name), value, shown, and for tooltips the rest of the line."""
+    y = alt.Y("label:N", sort=None, axis=alt.Axis(title=None, labelLimit=150, ticks=False, domain=False))
+    axis = alt.Axis(format=",~r", tickCount=4, title=None, ticks=False, domain=False)
+    return (
+        alt.Chart(_data("top"))
+        .mark_bar(color="var(--series)")
+        .encode(
+            x=alt.X("value:Q", axis=axis),
+            y=y,
+            tooltip=_tooltip(label="Livestream", app="App", shown="Value"),
+        )
+        .properties(height=320)
+    )
+
+
+def _waits() -> alt.Chart:
+    """Rows: t, series (median, 95th percentile), seconds, and for tooltips day, shown, sessions."""
+    domain = ["median (p50)", "95th percentile (p95)"]
+    return (
+        alt.Chart(_data("waits"))
+        .mark_line(point=alt.OverlayMarkDef(size=22, filled=True), strokeWidth=1.6)
+        .encode(
+            x=_by_day(),
+            y=_amount("seconds", "seconds"),
+            color=alt.Color(
+                "series:N",
+                scale=alt.Scale(domain=domain, range=["var(--series)", "var(--odd)"]),
+                legend=alt.Legend(title=None),
+            ),
+            strokeDash=alt.StrokeDash("series:N", scale=alt.Scale(domain=domain, range=[[1, 0], [5, 3]]), legend=None),
+            shape=alt.Shape("series:N", scale=alt.Scale(domain=domain, range=["circle", "triangle-up"])),
+            tooltip=_tooltip(day="Day", series="Time to live", shown="Value", sessions="Sessions"),
+        )
+        .properties(height=200)
+    )
+
+
+def _failures() -> alt.LayerChart:
+    """Rows: t, kind, value (sessions), place (of the stack), state, and for tooltips day, shown."""
+    domain = ["failed before going live", "failed after going live"]
+    bars = (
+        alt.Chart(_data("failures"))
+        .mark_bar()
+        .encode(
+            x=_by_day(),
+            y=_amount("value", "sessions", whole=True),
+            color=alt.Color(
+                "kind:N",
+                scale=alt.Scale(domain=domain, range=["var(--bad)", "var(--odd)"]),
+                legend=alt.Legend(title=None),
+            ),
+            order=alt.Order("place:Q"),
+            tooltip=_tooltip(day="Day", kind="What", shown="Sessions"),
+        )
+    )
+    return alt.layer(bars, _unknown("failures")).properties(height=200)
+
+
+def _verdicts() -> alt.Chart:
+    """Rows: t, verdict, and for tooltips day, app, shown. Where a mark stands tells the verdict; colour repeats it."""
+    domain = [name for name, _ in VERDICTS.values()]
+    colours = [colour for _, colour in VERDICTS.values()]
+    y = alt.Y(
+        "verdict:N",
+        sort=domain,
+        scale=alt.Scale(domain=domain),
+        axis=alt.Axis(title=None, ticks=False, domain=False, grid=True, tickBand="extent"),
+    )
+    return (
+        alt.Chart(_data("verdicts"))
+        .mark_bar(height=alt.RelativeBandSize(band=0.7))
+        .encode(
+            x=_by_day(),
+            y=y,
+            color=alt.Color("verdict:N", scale=alt.Scale(domain=domain, range=colours), legend=None),
+            tooltip=_tooltip(day="Day", app="Apps", verdict="Verdict"),
+        )
+        .properties(height=170)
+    )

@@ -1,0 +1,92 @@
+"""What the page shows, read from a published warehouse: one dict that becomes the JSON inside the page.
+
+Rows are daily, and as small as sums over any range allow, since the browser does the adding up. Tables are kept as
+columns (name → list). Days are whole numbers counted from `first`, apps indexes into `apps`, times milliseconds of
+Unix time, all UTC. NULL stays null: unknown is not zero. Nothing here depends on the clock, only on the warehouse.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from duckdb import DuckDBPyConnection
+
+from pipelines.errors import WarehouseError
+
+LIMITS = {
+    "exact": 60_000,  # times to live embedded to the millisecond; of more, each is rounded
+    "stream_rows": 40_000,  # rows of a livestream and day
+    "messages": 300,  # distinct error messages told apart
+    "message_length": 300,  # characters of a message
+    "groups": 400,  # groups of quarantined or shrunk records
+}
+"""What keeps the page small whatever the account is like: named as the queries name them."""
+
+Columns = dict[str, list[Any]]
+
+
+def read_figures(connection: DuckDBPyConnection) -> dict[str, Any] | None:
+    """Read everything the page shows; None where no day was ever loaded."""
+    [(first, last)] = connection.execute("SELECT min(day), max(day) FROM ops.days").fetchall()
+    if first is None:
+        return None
+    connection.execute(
+        """CREATE OR REPLACE TEMP TABLE apps AS
+        SELECT row_number() OVER (ORDER BY app_id) - 1 AS app, app_id FROM (SELECT DISTINCT app_id FROM ops.days)"""
+    )
+    apps = [app_id for (app_id,) in connection.execute("SELECT app_id FROM apps ORDER BY app").fetchall()]
+    bound = LIMITS | {"first": first}
+    try:
+        days = _read(connection, "days", bound)
+        reconciliation = _read(connection, "reconciliation", bound)
+    except duckdb.CatalogException:
+        raise WarehouseError(f"the marts are not built: run `livehouse rebuild {first} {last}`") from None
+    waits = _read(connection, "waits", bound)
+    streams = _read(connection, "streams", bound)
+    messages = _read(connection, "messages", bound)
+    [(waiting, livestreams, aside, shrunk)] = connection.execute(
+        """SELECT
+            (SELECT count(*) FROM core.livestream_sessions WHERE started_at IS NOT NULL AND invoked_at IS NOT NULL),
+            (SELECT count(DISTINCT (app_id, livestream_id)) FROM core.livestream_sessions),
+            (SELECT count(*) FROM ops.quarantine),
+            (SELECT count(*) FROM ops.shrinks)"""
+    ).fetchall()
+    return {
+        "apps": apps,
+        "first": first.isoformat(),
+        "last": last.isoformat(),
+        "days": days,
+        "peaks": _read(connection, "peaks", bound) if len(apps) > 1 else {},
+        "waits": waits,
+        "waits_are_exact": waiting <= LIMITS["exact"],
+        "streams": _factored(streams, ("app", "livestream_id", "name"), "stream"),
+        "livestreams": livestreams,
+        "messages": _factored(messages, ("message",), "message"),
+        "reconciliation": reconciliation,
+        "quarantine": _read(connection, "quarantine", bound),
+        "quarantined": aside,
+        "shrinks": _read(connection, "shrinks", bound),
+        "shrunk": shrunk,
+        "loads": _read(connection, "loads", bound),
+    }
+
+
+def _read(connection: DuckDBPyConnection, query: str, bound: dict[str, Any]) -> Columns:
+    """Run one of `queries/`, bound to what it names, and give its columns."""
+    sql = (Path(__file__).parent / "queries" / f"{query}.sql").read_text(encoding="utf-8")
+    body = "\n".join(line for line in sql.splitlines() if not line.startswith("--"))
+    named = {name: bound[name] for name in re.findall(r"\$(\w+)", body)}
+    result = connection.execute(body, named)
+    names = [column[0] for column in result.description or ()]
+    rows = result.fetchall()
+    return {name: [row[n] for row in rows] for n, name in enumerate(names)}
+
+
+def _factored(table: Columns, keys: tuple[str, ...], name: str) -> dict[str, Columns]:
+    """Split off columns that repeat: the distinct `keys`, and the rest of the rows with `name`, an index into them."""
+    found: dict[tuple[Any, ...], int] = {}
+    indexes = [found.setdefault(key, len(found)) for key in zip(*(table[key] for key in keys), strict=True)]
+    distinct = {key: [values[n] for values in found] for n, key in enumerate(keys)}
+    rest = {column: values for column, values in table.items() if column not in keys}
+    return {"keys": distinct, "rows": {name: indexes} | rest}

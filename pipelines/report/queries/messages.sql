@@ -1,0 +1,24 @@
+-- Failed sessions of each app and day, by message: the $messages most frequent ones are told apart, NULL is the rest.
+WITH failed AS (
+    SELECT app_id, day, left(err_message, $message_length) AS message, started_at IS NOT NULL AS went_live
+    FROM core.livestream_sessions
+    WHERE err_message <> ''
+),
+told_apart AS (
+    SELECT message
+    FROM failed
+    GROUP BY message
+    ORDER BY count(*) DESC, message
+    LIMIT $messages
+)
+SELECT
+    apps.app,
+    date_diff('day', $first, failed.day) AS day,
+    told_apart.message,
+    count(*) FILTER (WHERE NOT failed.went_live) AS before_live,
+    count(*) FILTER (WHERE failed.went_live) AS after_live
+FROM failed
+INNER JOIN apps ON failed.app_id = apps.app_id
+LEFT JOIN told_apart ON failed.message = told_apart.message
+GROUP BY apps.app, failed.day, told_apart.message
+ORDER BY apps.app, failed.day, told_apart.message

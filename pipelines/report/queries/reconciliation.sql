@@ -1,0 +1,14 @@
+-- The API's own daily totals beside the sums of sessions, seconds.
+SELECT
+    apps.app,
+    date_diff('day', $first, mart.day) AS day,
+    mart.verdict,
+    round(mart.overall_ingest_seconds, 1) AS overall_ingest,
+    round(mart.sessions_ingest_seconds, 1) AS sessions_ingest,
+    round(mart.overall_viewer_seconds, 1) AS overall_viewer,
+    round(mart.sessions_viewer_seconds, 1) AS sessions_viewer,
+    mart.sessions_on_air AS on_air,
+    mart.sessions_quarantined AS quarantined
+FROM marts.reconciliation AS mart
+INNER JOIN apps ON mart.app_id = apps.app_id
+ORDER BY apps.app, mart.day

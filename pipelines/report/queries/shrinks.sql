@@ -1,0 +1,12 @@
+-- Rows about which the source now says less than before, alike ones together: the $groups largest groups.
+SELECT
+    apps.app,
+    date_diff('day', $first, shrunk.day) AS day,
+    shrunk.table_name,
+    left(coalesce(shrunk.reason, ''), 300) AS reason,
+    count(*) AS records
+FROM ops.shrinks AS shrunk
+INNER JOIN apps ON shrunk.app_id = apps.app_id
+GROUP BY apps.app, shrunk.day, shrunk.table_name, left(coalesce(shrunk.reason, ''), 300)
+ORDER BY records DESC, apps.app, shrunk.day, shrunk.table_name, reason
+LIMIT $groups

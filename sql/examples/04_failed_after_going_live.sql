@@ -1,0 +1,18 @@
+-- Which sessions failed after going live in the last four weeks loaded, how far had they come, and why?
+SELECT
+    sessions.started_at,
+    sessions.app_id,
+    livestreams.name,
+    sessions.livestream_id,
+    sessions.session_id,
+    round(sessions.ingest_seconds / 60, 1) AS ingest_minutes,
+    round(sessions.viewer_seconds / nullif(sessions.ingest_seconds, 0), 1) AS average_concurrent_viewers,
+    sessions.err_message
+FROM core.livestream_sessions AS sessions
+LEFT JOIN core.livestreams AS livestreams
+    ON sessions.app_id = livestreams.app_id AND sessions.livestream_id = livestreams.livestream_id
+WHERE
+    sessions.err_message <> ''
+    AND sessions.started_at IS NOT NULL
+    AND sessions.day > (SELECT max(day) - 28 FROM ops.days WHERE table_name = 'core.livestream_sessions')
+ORDER BY sessions.viewer_seconds DESC NULLS LAST, sessions.session_id

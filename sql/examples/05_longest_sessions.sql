@@ -1,0 +1,19 @@
+-- Which sessions were on air longest? Those still running count until they were last received.
+SELECT
+    sessions.app_id,
+    livestreams.name,
+    sessions.session_id,
+    sessions.started_at,
+    sessions.stopped_at,
+    round(
+        epoch(coalesce(sessions.stopped_at, CASE WHEN sessions.is_live THEN sessions.fetched_at END) - sessions.started_at)
+        / 3600, 2
+    ) AS hours_on_air,
+    round(sessions.ingest_seconds / 3600, 2) AS ingest_hours,
+    sessions.is_live
+FROM core.livestream_sessions AS sessions
+LEFT JOIN core.livestreams AS livestreams
+    ON sessions.app_id = livestreams.app_id AND sessions.livestream_id = livestreams.livestream_id
+WHERE sessions.started_at IS NOT NULL
+ORDER BY hours_on_air DESC NULLS LAST, sessions.session_id
+LIMIT 20

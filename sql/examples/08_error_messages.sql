@@ -1,0 +1,15 @@
+-- What failed most in the last four weeks loaded, before and after going live, and on how many livestreams?
+SELECT
+    err_message,
+    count(*) AS sessions,
+    count(*) FILTER (WHERE started_at IS NULL) AS before_going_live,
+    count(*) FILTER (WHERE started_at IS NOT NULL) AS after_going_live,
+    count(DISTINCT (app_id, livestream_id)) AS livestreams,
+    min(day) AS first_day,
+    max(day) AS last_day
+FROM core.livestream_sessions
+WHERE
+    err_message <> ''
+    AND day > (SELECT max(day) - 28 FROM ops.days WHERE table_name = 'core.livestream_sessions')
+GROUP BY err_message
+ORDER BY sessions DESC, err_message

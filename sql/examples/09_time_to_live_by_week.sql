@@ -1,0 +1,28 @@
+-- How long did streams take from being asked for to being live, in each of the last twelve weeks: is it getting worse?
+WITH weeks AS (
+    SELECT
+        CAST(date_trunc('week', day) AS DATE) AS week,
+        app_id,
+        count(*) AS sessions_live,
+        quantile_cont(greatest(epoch(started_at - invoked_at), 0), 0.5) AS p50_seconds,
+        quantile_cont(greatest(epoch(started_at - invoked_at), 0), 0.95) AS p95_seconds
+    FROM core.livestream_sessions
+    WHERE
+        started_at IS NOT NULL
+        AND invoked_at IS NOT NULL
+        AND day >= (
+            SELECT date_trunc('week', max(day)) - INTERVAL 11 WEEK
+            FROM ops.days
+            WHERE table_name = 'core.livestream_sessions'
+        )
+    GROUP BY week, app_id
+)
+SELECT
+    week,
+    app_id,
+    sessions_live,
+    round(p50_seconds, 2) AS p50_seconds,
+    round(p95_seconds, 2) AS p95_seconds,
+    round(p95_seconds - lag(p95_seconds) OVER (PARTITION BY app_id ORDER BY week), 2) AS p95_seconds_more
+FROM weeks
+ORDER BY week DESC, app_id

@@ -1,0 +1,12 @@
+-- On which weekdays is most streamed and watched, on average over the last eight weeks loaded?
+SELECT
+    app_id,
+    dayname(day) AS weekday,
+    count(sessions) AS days_known,
+    round(avg(sessions), 1) AS sessions_a_day,
+    round(avg(ingest_seconds) / 3600, 1) AS ingest_hours_a_day,
+    round(avg(viewer_seconds) / 3600, 1) AS viewer_hours_a_day
+FROM marts.daily_usage
+WHERE day > (SELECT max(day) - 56 FROM marts.daily_usage)
+GROUP BY app_id, weekday, isodow(day)
+ORDER BY app_id, isodow(day)

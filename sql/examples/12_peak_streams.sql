@@ -1,0 +1,12 @@
+-- How many streams were on air at once at most in each month, when, and how does that compare with the average?
+SELECT
+    CAST(date_trunc('month', day) AS DATE) AS month,
+    app_id,
+    max(peak_concurrent_streams) AS peak_concurrent_streams,
+    arg_max(peak_at, (peak_concurrent_streams, -epoch(peak_at))) AS peak_at,
+    round(avg(average_concurrent_streams), 2) AS average_concurrent_streams,
+    round(sum(stream_hours), 1) AS stream_hours,
+    count(peak_concurrent_streams) AS days_known
+FROM marts.stream_concurrency
+GROUP BY month, app_id
+ORDER BY month DESC, app_id

@@ -1,0 +1,118 @@
+"""What tests of the whole flow share: a simulated account, runs on it, and the comparison with its truth."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pipelines.clock import utc_now, yesterday
+from pipelines.report.marts import find_marts
+from pipelines.settings import Settings
+from pipelines.simulator.server import Simulator
+from pipelines.simulator.world import World
+from pipelines.steps import core, extract, report, sessions
+from pipelines.steps.house import House, open_house
+from pipelines.tables import FACTS
+
+APPS = ("aula", "stage")
+LAST = yesterday()
+FIRST = LAST - timedelta(days=9)
+DAYS = (FIRST, LAST)
+
+
+def small_world(seed: int = 7, **options: Any) -> World:
+    """Two apps, 25 livestreams each, 40 days that end now."""
+    options = {"apps": APPS, "livestreams": 25, "sessions": 160, "days": 40, "now": utc_now()} | options
+    return World.seeded(seed, **options)
+
+
+def variables(simulator: Simulator, home: Path, **others: str) -> dict[str, str]:
+    """The environment that points livehouse at a simulator."""
+    return {
+        "CLOUDFLARE_API_TOKEN": simulator.token,
+        "CLOUDFLARE_ACCOUNT_ID": simulator.account_id,
+        "REALTIMEKIT_APP_ID": ",".join(simulator.world.apps),
+        "CLOUDFLARE_BASE_URL": simulator.base_url,
+        "LIVEHOUSE_HOME": str(home),
+        "LIVEHOUSE_REQUESTS_PER_SECOND": "0",
+        "LIVEHOUSE_RETRY_PAUSE_SECONDS": "0.002",
+    } | others
+
+
+def settings_for(simulator: Simulator, home: Path, **others: str) -> Settings:
+    """The settings that point livehouse at a simulator."""
+    return Settings(**variables(simulator, home, **others))  # type: ignore[arg-type]  # read by alias, as from the environment
+
+
+def load(settings: Settings, days: tuple[date, date] = DAYS, *, run_id: str = "run", backfill: bool = False, **flags: bool) -> House:
+    """One run through every step, in the order of the graph, without Dagster around it."""
+    flags = {"full": False, "allow_shrink": False} | flags
+    with open_house(settings, run_id=run_id, backfill=days if backfill else None, **flags) as house:
+        extract.extract_livestreams(house)
+        extract.extract_overall(house, days)
+        extract.extract_daywise(house, days)
+        sessions.extract_sessions(house, days)
+        core.load_livestreams(house)
+        for table in FACTS:
+            core.load_facts(house, table, days)
+        for mart in find_marts():
+            report.refresh_mart(house, mart)
+        report.publish_warehouse(house, days if backfill else None)
+        return house
+
+
+@contextmanager
+def published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The readers' copy."""
+    with duckdb.connect(settings.warehouse, read_only=True) as connection:
+        yield connection
+
+
+def query(settings: Settings, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """Rows of a query on the readers' copy."""
+    with published(settings) as connection:
+        return connection.execute(sql, list(parameters)).fetchall()
+
+
+def assert_holds_truth(settings: Settings, world: World, days: tuple[date, date] = DAYS) -> None:
+    """Every table holds exactly what the world says, no row more, and quarantine what is beyond repair."""
+    with published(settings) as connection:
+        for app_id in world.apps:
+            truth = world.truth(app_id, *days)
+            for table, rows in truth.tables().items():
+                _assert_table(connection, table, app_id, rows, days)
+            found = connection.execute("SELECT table_name, record_id FROM ops.quarantine WHERE app_id = ?", [app_id])
+            assert set(found.fetchall()) == truth.quarantined
+        unbalanced = connection.execute(
+            "SELECT * FROM ops.loads WHERE rows_received <> rows_landed + rows_quarantined + rows_duplicate"
+        )
+        assert unbalanced.fetchall() == []
+
+
+def _assert_table(
+    connection: duckdb.DuckDBPyConnection, table: str, app_id: str, rows: Any, days: tuple[date, date]
+) -> None:
+    keys = {"core.livestreams": "livestream_id", "core.livestream_sessions": "session_id"}
+    key = keys.get(table, "day")
+    described = connection.execute(f"SELECT * FROM {table} LIMIT 0").description or []
+    columns = list(next(iter(rows.values()))) if rows else [column[0] for column in described]
+    where, parameters = "app_id = ?", [app_id]
+    if table != "core.livestreams":
+        where, parameters = where + " AND day BETWEEN ? AND ?", [app_id, *days]
+    found = connection.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE {where}", parameters).fetchall()
+    held = {(app_id, row[columns.index(key)]): dict(zip(columns, row, strict=True)) for row in found}
+    assert len(held) == len(found), f"{table} holds a key twice"
+    assert held.keys() == rows.keys(), f"{table}: rows missing or too many"
+    for at, row in rows.items():
+        different = {name: (value, held[at][name]) for name, value in row.items() if not _same(value, held[at][name])}
+        assert not different, f"{table} {at}: truth and table differ"
+
+
+def _same(truth: Any, held: Any) -> bool:
+    if isinstance(truth, float) and isinstance(held, float):
+        return math.isclose(truth, held, rel_tol=1e-9, abs_tol=1e-6)
+    return bool(truth == held)

@@ -1,0 +1,132 @@
+"""Small warehouses made by hand: whole days go in as the load puts them, marts come out."""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipelines.report.marts import Mart, MartBuild, build_mart, find_marts
+from pipelines.tables import FACTS, WAREHOUSE_FILE
+
+Row = dict[str, Any]
+SESSIONS = "core.livestream_sessions"
+_COLUMNS = {table.full_name: set(table.column_names) for table in WAREHOUSE_FILE}
+
+
+class Warehouse:
+    """A warehouse in memory, with a clock that moves on with every load and build."""
+
+    def __init__(self) -> None:
+        self.connection = duckdb.connect()
+        self.now = datetime(2026, 1, 1, 12)  # noqa: DTZ001 - naive UTC, as everywhere
+        self.marts = {mart.name: mart for mart in find_marts()}
+        for schema in ("core", "ops", "marts"):
+            self.connection.execute(f"CREATE SCHEMA {schema}")
+        for table in WAREHOUSE_FILE:
+            self.connection.execute(table.create_sql)
+
+    def tick(self) -> datetime:
+        self.now += timedelta(minutes=1)
+        return self.now
+
+    def insert(self, table: str, *rows: Row) -> None:
+        for row in rows:
+            assert set(row) <= _COLUMNS[table]
+            names, marks = ", ".join(row), ", ".join("?" * len(row))
+            self.connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(row.values()))
+
+    def load(
+        self,
+        table: str,
+        day: date,
+        *rows: Row,
+        app_id: str = "a",
+        is_known: bool = True,
+        loaded_at: datetime | None = None,
+        run_id: str = "run",
+    ) -> None:
+        """Replace one day of an app, as `load/days.py` does."""
+        self.connection.execute(f"DELETE FROM {table} WHERE app_id = ? AND day = ?", [app_id, day])
+        self.insert(table, *({"app_id": app_id, "day": day, "fetched_at": self.now, **row} for row in rows))
+        self.connection.execute(
+            "INSERT OR REPLACE INTO ops.days BY NAME SELECT $table_name AS table_name, $app_id AS app_id, $day AS day, "
+            "$rows AS row_count, $is_known AS is_known, $loaded_at::TIMESTAMP AS loaded_at, $run_id AS run_id",
+            {
+                "table_name": table,
+                "app_id": app_id,
+                "day": day,
+                "rows": len(rows),
+                "is_known": is_known,
+                "loaded_at": loaded_at or self.tick(),
+                "run_id": run_id,
+            },
+        )
+
+    def build(self, mart: str | Mart) -> MartBuild:
+        return build_mart(self.connection, self.marts[mart] if isinstance(mart, str) else mart, self.tick())
+
+    def build_all(self) -> None:
+        for name in self.marts:
+            self.build(name)
+
+    def query(self, sql: str) -> list[Row]:
+        cursor = self.connection.execute(sql)
+        names = [column[0] for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def mart(self, name: str) -> list[Row]:
+        """Build a mart and read it whole."""
+        self.build(name)
+        return self.query(f"FROM marts.{name} ORDER BY {', '.join(self.marts[name].grain)}")
+
+
+def session(session_id: str, started: str | None = None, stopped: str | None = None, **more: object) -> Row:
+    """A session as the load writes it: invoked ten seconds before it started, fetched when the clock says."""
+    started_at, stopped_at = (datetime.fromisoformat(text) if text else None for text in (started, stopped))
+    row: Row = {
+        "session_id": session_id,
+        "livestream_id": "l1",
+        "started_at": started_at,
+        "stopped_at": stopped_at,
+        "invoked_at": started_at and started_at - timedelta(seconds=10),
+        "ingest_seconds": (stopped_at - started_at).total_seconds() if started_at and stopped_at else None,
+        "viewer_seconds": (stopped_at - started_at).total_seconds() * 2 if started_at and stopped_at else None,
+        "is_live": bool(started_at and not stopped_at and not more.get("err_message")),
+    }
+    return row | more
+
+
+@pytest.fixture
+def warehouse() -> Iterator[Warehouse]:
+    house = Warehouse()
+    yield house
+    house.connection.close()
+
+
+@pytest.fixture
+def busy(warehouse: Warehouse) -> Warehouse:
+    """Two apps over six weeks: live, failed, unwatched and endless sessions, a gap, unknown days; marts built."""
+    start = date(2025, 11, 3)
+    for number in range(42):
+        day = start + timedelta(days=number)
+        for app_id in ("a", "b"):
+            for table in FACTS:
+                if table.full_name == SESSIONS:
+                    rows = [
+                        session(f"{app_id}{number}-1", f"{day}T10:00:00", f"{day}T11:30:00"),
+                        session(f"{app_id}{number}-2", f"{day}T23:00:00", f"{day + timedelta(days=1)}T01:00:00"),
+                        session(f"{app_id}{number}-3", err_message="encoder lost"),
+                        session(f"{app_id}{number}-4", f"{day}T12:00:00", f"{day}T12:05:00", livestream_id="l2")
+                        | {"viewer_seconds": 0.0, "err_message": "network" if number % 5 == 0 else None},
+                    ]
+                else:
+                    figures = [name for name in table.column_names if name not in ("app_id", "day", "fetched_at")]
+                    rows = [dict.fromkeys(figures, number)]
+                warehouse.load(table.full_name, day, *rows, app_id=app_id)
+    for app_id in ("a", "b"):
+        for name in ("l1", "l2"):
+            warehouse.insert("core.livestreams", {"app_id": app_id, "livestream_id": name, "name": f"Stream {name}"})
+    warehouse.build_all()
+    return warehouse

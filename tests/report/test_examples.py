@@ -1,0 +1,240 @@
+"""Checks fail on what they are for and on nothing else; examples answer a question."""
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipelines.report.examples import Example, find_examples
+from pipelines.report.marts import sql_directory
+from pipelines.tables import FACTS
+
+if TYPE_CHECKING:
+    from tests.report.conftest import Warehouse
+
+CHECKS = {path.stem: path.read_text(encoding="utf-8") for path in sorted((sql_directory() / "checks").glob("*.sql"))}
+EXAMPLES = {example.name: example for example in find_examples()}
+RAW = ("raw.livestreams", "raw.livestream_sessions", "raw.livestream_analytics", "raw.app_analytics")
+DAY = date(2025, 11, 20)
+Offence = Callable[["Warehouse"], object]
+
+
+def twice(table: str) -> Offence:
+    return lambda house: house.connection.execute(f"INSERT INTO {table} FROM {table} LIMIT 1")
+
+
+def shrunk(table: str) -> Offence:
+    def commit(house: "Warehouse") -> None:
+        house.load(table, DAY, run_id="later")
+        house.insert("ops.shrinks", {"app_id": "a", "table_name": table, "day": DAY, "record_id": "x", "run_id": "y"})
+
+    return commit
+
+
+def gap(table: str) -> Offence:
+    return lambda house: house.load(table, date(2026, 1, 1))
+
+
+def torn(table: str) -> Offence:
+    return lambda house: house.connection.execute(f"DELETE FROM {table} WHERE app_id = 'b' AND day = ?", [DAY])
+
+
+def quarantined(table: str) -> Offence:
+    return lambda house: house.insert("ops.quarantine", {"app_id": "a", "table_name": table, "record_id": "x"})
+
+
+def at(hour: int) -> datetime:
+    return datetime(2025, 12, 1) + timedelta(hours=hour)  # noqa: DTZ001
+
+
+def loads(house: "Warehouse", table: str, *received: int) -> None:
+    """One load an hour of a table, each within its hour."""
+    for hour, records in enumerate(received):
+        row = {"run_id": f"run{hour}", "table_name": table, "app_id": "a", "rows_received": records}
+        house.insert("ops.loads", row | {"rows_landed": records, "rows_quarantined": 0, "rows_duplicate": 0})
+        house.connection.execute(
+            "UPDATE ops.loads SET started_at = ?, finished_at = ? WHERE run_id = ? AND table_name = ?",
+            [at(hour), at(hour + 1), row["run_id"], table],
+        )
+
+
+def seen(house: "Warehouse", table: str, field: str, json_type: str, records: int, first: int, last: int) -> None:
+    house.insert(
+        "ops.field_types",
+        {
+            "table_name": table,
+            "field": field,
+            "json_type": json_type,
+            "records": records,
+            "first_seen_at": at(first) + timedelta(minutes=5),
+            "last_seen_at": at(last) + timedelta(minutes=5),
+        },
+    )
+
+
+def new_field(table: str) -> Offence:
+    def commit(house: "Warehouse") -> None:
+        loads(house, table, 100, 100)
+        seen(house, table, "id", "string", 200, 0, 1)
+        seen(house, table, "surprise", "object", 1, 1, 1)
+
+    return commit
+
+
+def unbalanced(house: "Warehouse") -> None:
+    loads(house, "core.livestreams", 10)
+    house.connection.execute("UPDATE ops.loads SET rows_landed = 9")
+
+
+def unreconciled(house: "Warehouse") -> None:
+    house.load("core.livestream_analytics_daily", DAY, {"ingest_seconds": 1e9, "viewer_seconds": 1e9})
+    house.build("reconciliation")
+
+
+OFFENCES: dict[str, Offence] = {
+    "core.livestreams__unique_key": twice("core.livestreams"),
+    "core.livestreams__quarantine_empty": quarantined("core.livestreams"),
+    "marts.reconciliation__reconciles": unreconciled,
+    "ops.loads__balances": unbalanced,
+    **{f"{table}__known_fields": new_field(table) for table in RAW},
+}
+for fact in (table.full_name for table in FACTS):
+    OFFENCES |= {
+        f"{fact}__unique_key": twice(fact),
+        f"{fact}__never_shrinks": shrunk(fact),
+        f"{fact}__day_gaps": gap(fact),
+        f"{fact}__ledger_matches": torn(fact),
+        f"{fact}__quarantine_empty": quarantined(fact),
+    }
+
+
+def offenders(house: "Warehouse", check: str) -> list[dict[str, object]]:
+    return house.query(CHECKS[check])
+
+
+def reconcile(house: "Warehouse") -> None:
+    """Make overall say what the sessions say."""
+    house.connection.execute(
+        "UPDATE core.livestream_analytics_daily AS overall SET ingest_seconds = sums.ingest, viewer_seconds = sums.viewer "
+        "FROM (SELECT app_id, day, sum(ingest_seconds) AS ingest, sum(viewer_seconds) AS viewer "
+        "FROM core.livestream_sessions GROUP BY ALL) AS sums WHERE overall.app_id = sums.app_id AND overall.day = sums.day"
+    )
+    house.connection.execute("DELETE FROM ops.mart_builds")
+    house.build("reconciliation")
+
+
+def test_every_check_has_an_offence_here() -> None:
+    assert set(CHECKS) == set(OFFENCES)
+
+
+@pytest.mark.parametrize("check", OFFENCES)
+def test_a_check_passes_until_its_offence_is_committed(busy: "Warehouse", check: str) -> None:
+    reconcile(busy)
+    assert offenders(busy, check) == []
+    OFFENCES[check](busy)
+    assert offenders(busy, check) != []
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_check_passes_on_an_empty_warehouse_and_says_what_it_is_for(warehouse: "Warehouse", check: str) -> None:
+    warehouse.build_all()
+    assert offenders(warehouse, check) == []
+    meaning, severity = CHECKS[check].split("\n-- severity: ")
+    assert meaning.startswith("-- ")
+    blocks = check.endswith(("__unique_key", "__ledger_matches", "__balances"))
+    assert severity.startswith("block\n" if blocks else "warn\n")
+
+
+@pytest.mark.parametrize("table", RAW)
+def test_a_new_field_is_told_once_and_not_of_the_first_load(warehouse: "Warehouse", table: str) -> None:
+    check = f"{table}__known_fields"
+    loads(warehouse, table, 100)
+    seen(warehouse, table, "id", "string", 100, 0, 0)
+    assert offenders(warehouse, check) == []
+    loads(warehouse, table, 100, 100)
+    seen(warehouse, table, "status", "string:OFFLINE", 1, 1, 1)
+    assert [row["json_type"] for row in offenders(warehouse, check)] == ["string:OFFLINE"]
+    loads(warehouse, table, 100, 100, 100)
+    warehouse.connection.execute("UPDATE ops.field_types SET last_seen_at = ? WHERE field = 'id'", [at(2)])
+    assert offenders(warehouse, check) == []
+
+
+@pytest.mark.parametrize(
+    ("json_type", "records", "received", "last", "is_missed"),
+    [
+        ("number", 500, 10, 4, True),  # every record had it, ten do not
+        ("number", 250, 10, 4, False),  # one in two had it: ten without it are no surprise
+        ("number", 250, 40, 4, True),  # forty are
+        ("number", 500, 10, 0, True),
+        ("null", 5, 400, 4, False),
+        ("string:IDLE", 400, 40, 4, True),
+        ("string:LIVE", 40, 400, 4, False),  # at night nobody may be on air
+    ],
+)
+def test_what_stopped_coming_is_missed_only_where_its_absence_tells(
+    warehouse: "Warehouse", json_type: str, records: int, received: int, last: int, *, is_missed: bool
+) -> None:
+    loads(warehouse, "raw.livestreams", 100, 100, 100, 100, 100, received)
+    seen(warehouse, "raw.livestreams", "id", "string", 500 + received, 0, 5)
+    seen(warehouse, "raw.livestreams", "status", json_type, records, 0, last)
+    rows = offenders(warehouse, "raw.livestreams__known_fields")
+    assert [row["what"] for row in rows] == (["stopped coming"] if is_missed else [])
+
+
+def test_what_stopped_coming_is_normal_after_seven_loads(warehouse: "Warehouse") -> None:
+    seen(warehouse, "raw.livestreams", "id", "string", 1000, 0, 9)
+    seen(warehouse, "raw.livestreams", "name", "string", 200, 0, 1)
+    told = []
+    for runs in range(3, 11):
+        warehouse.connection.execute("DELETE FROM ops.loads")
+        loads(warehouse, "raw.livestreams", *[100] * runs)
+        warehouse.connection.execute(
+            "UPDATE ops.field_types SET records = ?, last_seen_at = ? WHERE field = 'id'", [100 * runs, at(runs)]
+        )
+        told.append(len(offenders(warehouse, "raw.livestreams__known_fields")))
+    assert told == [1] * 7 + [0]
+
+
+def test_only_what_the_latest_run_loaded_is_said_to_shrink(busy: "Warehouse") -> None:
+    check = "core.livestream_sessions__never_shrinks"
+    OFFENCES[check](busy)
+    busy.load("core.livestream_sessions", date(2025, 11, 21), run_id="the next")
+    assert offenders(busy, check) == []
+
+
+# --- examples -------------------------------------------------------------------------------------------
+
+
+def test_there_are_twelve_examples_in_order() -> None:
+    assert [name[:2] for name in EXAMPLES] == [f"{number:02}" for number in range(1, 13)]
+
+
+@pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
+def test_an_example_has_a_question_and_answers_it(example: Example, busy: "Warehouse") -> None:
+    assert "?" in example.question
+    assert not example.question.startswith("-")
+    assert busy.query(example.sql)
+
+
+@pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
+def test_an_example_runs_on_an_empty_warehouse(example: Example, warehouse: "Warehouse") -> None:
+    warehouse.build_all()
+    assert warehouse.query(example.sql) == []
+
+
+def test_known_answers(busy: "Warehouse") -> None:
+    def first(name: str) -> dict[str, object]:
+        return busy.query(EXAMPLES[name].sql)[0]
+
+    hour = first("03_busiest_hour")
+    # each day 10:00 to 11:30, 12:00 to 12:05 and 23:00 to 01:00
+    assert hour["average_concurrent_streams"] == 1.0
+    assert hour["hour_of_day"] in (0, 10, 23)
+    assert first("05_longest_sessions")["hours_on_air"] == 2.0
+    assert first("06_never_watched")["livestream_id"] == "l2"
+    assert first("07_top_livestreams")["percent_of_app"] == 100.0
+    assert first("08_error_messages")["err_message"] == "encoder lost"
+    assert first("09_time_to_live_by_week")["p50_seconds"] == 10.0
+    assert first("10_weekday_rhythm")["sessions_a_day"] == 4.0
+    assert first("12_peak_streams")["peak_concurrent_streams"] == 1

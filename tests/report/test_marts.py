@@ -1,0 +1,569 @@
+"""Known answers of every mart, and: a refresh leaves what a whole build would."""
+
+import random
+import re
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+
+from pipelines.errors import LivehouseError
+from pipelines.report import marts
+from pipelines.report.marts import Mart, build_mart, find_marts, read_mart
+from pipelines.tables import FACTS, WAREHOUSE_FILE
+from tests.report.conftest import SESSIONS, Row, session
+
+if TYPE_CHECKING:
+    from tests.report.conftest import Warehouse
+
+OVERALL, MEETINGS, RECORDINGS = (table.full_name for table in FACTS[1:])
+MARTS = {mart.name: mart for mart in find_marts()}
+DAY = date(2025, 12, 10)
+NEXT = DAY + timedelta(days=1)
+
+
+def only(rows: list[Row]) -> Row:
+    [row] = rows
+    return row
+
+
+def part(row: Row, *names: str) -> dict[str, Any]:
+    return {name: row[name] for name in names}
+
+
+# --- the files ------------------------------------------------------------------------------------------
+
+
+def test_there_are_the_six_marts_of_the_contract() -> None:
+    assert list(MARTS) == [
+        "daily_usage",
+        "livestream_performance",
+        "monthly_usage",
+        "reconciliation",
+        "session_reliability",
+        "stream_concurrency",
+    ]
+
+
+@pytest.mark.parametrize("mart", MARTS.values(), ids=MARTS)
+def test_a_head_comment_tells_every_column_and_the_database_knows_it(mart: Mart, warehouse: "Warehouse") -> None:
+    warehouse.build(mart)
+    columns = warehouse.query(
+        "SELECT column_name, comment, data_type FROM duckdb_columns() "
+        f"WHERE schema_name = 'marts' AND table_name = '{mart.name}' ORDER BY column_index"
+    )
+    assert {row["column_name"]: row["comment"] for row in columns} == {
+        name: f"{meaning} ({unit})" for name, (unit, meaning) in mart.columns.items()
+    }
+    assert [row["column_name"] for row in columns] == list(mart.columns)
+    allowed = {"seconds": "DOUBLE", "minutes": "DOUBLE", "hours": "DOUBLE", "count": "BIGINT", "flag": "BOOLEAN"}
+    allowed |= {"UTC day": "DATE", "UTC time": "TIMESTAMP", "id": "VARCHAR", "text": "VARCHAR", "days": "BIGINT"}
+    for row in columns:
+        unit = mart.columns[row["column_name"]][0]
+        assert row["data_type"] == allowed.get(unit, row["data_type"]), row
+    table = only(warehouse.query(f"SELECT comment FROM duckdb_tables() WHERE table_name = '{mart.name}'"))
+    assert table["comment"] == mart.meaning
+    assert mart.meaning[0].isupper()
+    assert set(mart.grain) <= set(mart.columns)
+
+
+@pytest.mark.parametrize("mart", MARTS.values(), ids=MARTS)
+def test_what_a_mart_depends_on_is_read_from_its_sql(mart: Mart) -> None:
+    assert set(mart.depends_on) <= {table.full_name for table in WAREHOUSE_FILE}
+    assert {SESSIONS, "ops.days"} <= set(mart.depends_on)
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("SELECT 1 AS day", "needs `-- grain"),
+        ("-- grain: app_id\n-- column: app_id (id): app\nSELECT app_id FROM ops.days", "needs `-- grain"),
+        ("-- grain: day\n-- column: day (day): d\nSELECT day FROM marts.daily_usage", "reads from marts"),
+    ],
+)
+def test_a_file_that_is_no_mart_is_refused(tmp_path: Path, sql: str, said: str) -> None:
+    path = tmp_path / "mine.sql"
+    path.write_text(sql)
+    with pytest.raises(LivehouseError, match=said):
+        read_mart(path)
+
+
+# --- known answers --------------------------------------------------------------------------------------
+
+
+def test_daily_usage_adds_up_a_day(warehouse: "Warehouse") -> None:
+    warehouse.load(
+        SESSIONS,
+        DAY,
+        session("1", "2025-12-10T10:00:00", "2025-12-10T11:00:00"),
+        session("2", "2025-12-10T10:00:00", "2025-12-10T10:30:00", livestream_id="l2", err_message="lost"),
+        session("3", err_message=""),
+    )
+    warehouse.load(MEETINGS, DAY, {"session_count": 4, "session_minutes": 365.5})
+    warehouse.load(RECORDINGS, DAY, {"recording_count": 0, "recording_minutes": 0.0})
+    assert only(warehouse.mart("daily_usage")) == {
+        "app_id": "a",
+        "day": DAY,
+        "sessions": 3,
+        "failed_sessions": 1,
+        "livestreams_active": 2,
+        "ingest_seconds": 5400.0,
+        "viewer_seconds": 10800.0,
+        "average_concurrent_viewers": 2.0,
+        "meeting_sessions": 4,
+        "meeting_minutes": 365.5,
+        "recordings": 0,
+        "recording_minutes": 0.0,
+        "loaded_at": warehouse.now - timedelta(minutes=1),
+    }
+
+
+def test_zero_and_unknown_are_different_things_in_every_daily_mart(warehouse: "Warehouse") -> None:
+    zero, unknown, elsewhere = DAY, DAY + timedelta(days=1), DAY + timedelta(days=2)
+    warehouse.load(SESSIONS, zero)
+    warehouse.load(SESSIONS, unknown, is_known=False)
+    warehouse.load(MEETINGS, elsewhere, {"session_count": 1, "session_minutes": 1.0})
+    counted = {
+        "daily_usage": ("sessions", "failed_sessions", "livestreams_active", "ingest_seconds", "viewer_seconds"),
+        "session_reliability": ("sessions", "never_started", "failed_after_live", "unfinished", "on_air"),
+        "stream_concurrency": ("peak_concurrent_streams", "stream_hours", "average_concurrent_streams"),
+        "reconciliation": ("sessions", "sessions_ingest_seconds", "sessions_viewer_seconds"),
+    }
+    for name, figures in counted.items():
+        rows = {row["day"]: part(row, *figures) for row in warehouse.mart(name)}
+        assert rows[zero] == dict.fromkeys(figures, 0), name
+        assert rows[unknown] == dict.fromkeys(figures), name
+        assert set(rows) - {zero, unknown} == ({elsewhere} if name == "daily_usage" else set()), name
+    usage = {row["day"]: row for row in warehouse.mart("daily_usage")}
+    assert usage[elsewhere]["sessions"] is None
+    assert usage[elsewhere]["meeting_sessions"] == 1
+    assert usage[zero]["meeting_sessions"] is None
+    assert usage[zero]["average_concurrent_viewers"] is None
+
+
+def test_sessions_that_report_no_figure_are_unknown_unless_they_never_started(warehouse: "Warehouse") -> None:
+    live = session("1", "2025-12-10T10:00:00")
+    warehouse.load(SESSIONS, DAY, session("2"))
+    warehouse.load(SESSIONS, NEXT, live)
+    assert [row["ingest_seconds"] for row in warehouse.mart("daily_usage")] == [0.0, None]
+
+
+def test_monthly_usage_says_how_many_days_it_is_the_sum_of(warehouse: "Warehouse") -> None:
+    for number in range(1, 31):
+        day = date(2025, 11, number)
+        warehouse.load(SESSIONS, day, session(f"s{number}", f"{day}T10:00:00", f"{day}T10:01:40"))
+        warehouse.load(MEETINGS, day, {"session_count": 1, "session_minutes": 0.5})
+        warehouse.load(RECORDINGS, day, {"recording_count": 2, "recording_minutes": 1.5})
+    warehouse.load(SESSIONS, DAY, session("x", "2025-12-10T10:00:00", "2025-12-10T10:01:40"))
+    warehouse.load(SESSIONS, NEXT, is_known=False)
+    warehouse.load(SESSIONS, date(2026, 1, 2), is_known=False)
+    whole, partly, unknown = warehouse.mart("monthly_usage")
+    assert whole | {"loaded_at": None} == {
+        "app_id": "a",
+        "month": date(2025, 11, 1),
+        "sessions": 30,
+        "failed_sessions": 0,
+        "livestreams_active": 1,
+        "ingest_seconds": 3000.0,
+        "viewer_seconds": 6000.0,
+        "average_concurrent_viewers": 2.0,
+        "meeting_sessions": 30,
+        "meeting_minutes": 15.0,
+        "recordings": 60,
+        "recording_minutes": 45.0,
+        "days_in_month": 30,
+        "days_known": 30,
+        "meeting_days_known": 30,
+        "recording_days_known": 30,
+        "is_complete": True,
+        "loaded_at": None,
+    }
+    names = ("sessions", "ingest_seconds", "meeting_sessions", "days_in_month", "days_known", "is_complete")
+    assert list(part(partly, *names).values()) == [1, 100.0, None, 31, 1, False]
+    assert list(part(unknown, *names).values()) == [None, None, None, 31, 0, False]
+
+
+def test_a_month_with_a_day_loaded_before_it_was_over_is_not_complete(warehouse: "Warehouse") -> None:
+    for number in range(1, 31):
+        for table in (SESSIONS, MEETINGS, RECORDINGS):
+            day = date(2025, 11, number)
+            rows = [] if table == SESSIONS else [{}]
+            early = datetime(2025, 11, 30, 23) if (table, number) == (RECORDINGS, 30) else None  # noqa: DTZ001
+            warehouse.load(table, day, *rows, loaded_at=early)
+    assert only(warehouse.mart("monthly_usage"))["is_complete"] is False
+    warehouse.load(RECORDINGS, date(2025, 11, 30), {})
+    assert only(warehouse.mart("monthly_usage"))["is_complete"] is True
+
+
+def test_livestream_performance_of_a_month(warehouse: "Warehouse") -> None:
+    warehouse.insert("core.livestreams", {"app_id": "a", "livestream_id": "l1", "name": "Kickoff"})
+    sessions = [
+        session("1", "2025-12-10T10:00:00", "2025-12-10T11:00:00"),
+        session("2", "2025-12-10T12:00:00", "2025-12-10T12:30:00", err_message="lost"),
+        session("3", invoked_at=datetime(2025, 12, 10, 9)),  # noqa: DTZ001
+    ]
+    sessions[0]["invoked_at"] = datetime(2025, 12, 10, 9, 59, 40)  # noqa: DTZ001
+    late = session("4", "2025-12-11T10:00:00", "2025-12-11T10:01:00", livestream_id="l2", viewer_seconds=0.0)
+    late["invoked_at"] = datetime(2025, 12, 11, 10, 0, 1)  # noqa: DTZ001
+    warehouse.load(SESSIONS, DAY, *sessions)
+    warehouse.load(SESSIONS, NEXT, late)
+    watched, unwatched = warehouse.mart("livestream_performance")
+    assert watched == {
+        "app_id": "a",
+        "livestream_id": "l1",
+        "month": date(2025, 12, 1),
+        "name": "Kickoff",
+        "sessions": 3,
+        "failed_sessions": 1,
+        "ingest_seconds": 5400.0,
+        "viewer_seconds": 10800.0,
+        "average_concurrent_viewers": 2.0,
+        "longest_session_seconds": 3600.0,
+        "first_session_at": datetime(2025, 12, 10, 10),  # noqa: DTZ001
+        "last_session_at": datetime(2025, 12, 10, 12),  # noqa: DTZ001
+        "time_to_live_p50_seconds": 15.0,
+        "time_to_live_p95_seconds": 19.5,
+        "is_never_watched": False,
+        "days_known": 2,
+        "days_in_month": 31,
+    }
+    assert (unwatched["name"], unwatched["is_never_watched"]) == (None, True)
+    assert unwatched["time_to_live_p50_seconds"] == 0.0
+
+
+def test_a_name_change_ends_up_in_every_month_whatever_was_loaded(warehouse: "Warehouse") -> None:
+    for day in (date(2025, 10, 1), DAY):
+        warehouse.load(SESSIONS, day, session(f"s{day}", f"{day}T10:00:00", f"{day}T11:00:00"))
+    assert [row["name"] for row in warehouse.mart("livestream_performance")] == [None, None]
+    for name in ("First", "Second", None):
+        warehouse.connection.execute("DELETE FROM core.livestreams")
+        warehouse.insert("core.livestreams", {"app_id": "a", "livestream_id": "l1", "name": name})
+        assert [row["name"] for row in warehouse.mart("livestream_performance")] == [name, name]
+        assert warehouse.build("livestream_performance").refreshed == []
+
+
+def test_session_reliability_counts_each_way_to_fail(warehouse: "Warehouse") -> None:
+    warehouse.load(
+        SESSIONS,
+        DAY,
+        session("1", "2025-12-10T10:00:00", "2025-12-10T11:00:00"),
+        session("2", "2025-12-10T10:00:00", "2025-12-10T11:00:00", err_message="b"),
+        session("3", "2025-12-10T10:00:00", err_message="a"),
+        session("4", err_message="b"),
+        session("5", err_message="a"),
+        session("6", "2025-12-10T10:00:00", fetched_at=datetime(2025, 12, 11, 10)),  # noqa: DTZ001
+        session("7", "2025-12-10T10:00:00", fetched_at=datetime(2025, 12, 11, 10, 0, 1)),  # noqa: DTZ001
+        session("8", invoked_at=datetime(2025, 12, 10), fetched_at=datetime(2025, 12, 10, 1)),  # noqa: DTZ001
+    )
+    assert only(warehouse.mart("session_reliability")) == {
+        "app_id": "a",
+        "day": DAY,
+        "sessions": 8,
+        "never_started": 3,
+        "failed_sessions": 4,
+        "failed_before_live": 2,
+        "failed_after_live": 2,
+        "error_rate": 0.5,
+        "time_to_live_p50_seconds": 10.0,
+        "time_to_live_p95_seconds": 10.0,
+        "on_air": 2,
+        "unfinished": 3,
+        "unfinished_over_24h": 1,
+        "most_common_error": "a",
+        "most_common_error_sessions": 2,
+    }
+
+
+def test_stream_concurrency_over_midnight(warehouse: "Warehouse") -> None:
+    warehouse.load(
+        SESSIONS,
+        DAY,
+        session("1", "2025-12-10T10:00:00", "2025-12-10T11:00:00"),
+        session("2", "2025-12-10T11:00:00", "2025-12-10T12:00:00"),  # as 1 ends: not at once
+        session("3", "2025-12-10T10:30:00", "2025-12-10T11:30:00"),
+        session("4", "2025-12-10T23:00:00", "2025-12-11T02:00:00"),
+        session("5", "2025-12-10T13:00:00", "2025-12-10T13:00:00"),  # no time at all
+        session("6"),
+    )
+    warehouse.load(SESSIONS, NEXT, session("7", "2025-12-11T01:30:00", "2025-12-12T00:00:00"))
+    warehouse.load(SESSIONS, NEXT + timedelta(days=1))
+    first, second, third = warehouse.mart("stream_concurrency")
+    assert first == {
+        "app_id": "a",
+        "day": DAY,
+        "peak_concurrent_streams": 2,
+        "peak_at": datetime(2025, 12, 10, 10, 30),  # noqa: DTZ001
+        "stream_hours": 4.0,
+        "average_concurrent_streams": 4 / 24,
+        "busiest_hour": 10,
+        "busiest_hour_stream_hours": 1.5,
+        "first_day_reached": DAY,
+        "last_day_reached": NEXT,
+    }
+    names = ("peak_concurrent_streams", "peak_at", "stream_hours", "busiest_hour", "last_day_reached")
+    assert list(part(second, *names).values()) == [2, datetime(2025, 12, 11, 1, 30), 24.5, 1, NEXT]  # noqa: DTZ001
+    assert list(part(third, *names).values()) == [0, None, 0.0, None, None]
+
+
+def test_a_stream_on_air_counts_until_it_was_last_received(warehouse: "Warehouse") -> None:
+    on_air = session("1", "2025-12-10T22:00:00", fetched_at=datetime(2025, 12, 11, 3))  # noqa: DTZ001
+    failed = session("2", "2025-12-10T22:00:00", err_message="lost", updated_at=datetime(2025, 12, 10, 23))  # noqa: DTZ001
+    warehouse.load(SESSIONS, DAY, on_air, failed)
+    warehouse.load(SESSIONS, NEXT)
+    assert [row["stream_hours"] for row in warehouse.mart("stream_concurrency")] == [3.0, 3.0]
+
+
+def test_a_session_loaded_again_changes_the_days_it_reached_and_those_it_reaches(warehouse: "Warehouse") -> None:
+    days = [DAY + timedelta(days=number) for number in range(60)]
+    for day in days:
+        warehouse.load(SESSIONS, day)
+
+    def hours(stopped: date) -> list[float]:
+        row = session("1", f"{DAY}T12:00:00", f"{stopped}T12:00:00")
+        warehouse.load(SESSIONS, DAY, row)
+        return [row["stream_hours"] for row in warehouse.mart("stream_concurrency")]
+
+    warehouse.build("stream_concurrency")
+    assert hours(days[50]) == [12.0] + [24.0] * 49 + [12.0] + [0.0] * 9
+    assert hours(days[2]) == [12.0, 24.0, 12.0] + [0.0] * 57
+    assert hours(days[30]) == [12.0] + [24.0] * 29 + [12.0] + [0.0] * 29
+
+
+def test_a_session_noted_a_day_after_its_start_changes_the_day_before(warehouse: "Warehouse") -> None:
+    warehouse.load(SESSIONS, DAY)
+    warehouse.build("stream_concurrency")
+    warehouse.load(SESSIONS, NEXT, session("1", "2025-12-10T23:59:59", "2025-12-11T00:59:59"))
+    rows = warehouse.mart("stream_concurrency")
+    assert [row["peak_concurrent_streams"] for row in rows] == [1, 1]
+
+
+def reconciled(warehouse: "Warehouse", overall: Row | None, *sessions: Row) -> Row:
+    if overall is not None:
+        warehouse.load(OVERALL, DAY, overall)
+    warehouse.load(SESSIONS, DAY, *sessions)
+    return only(warehouse.mart("reconciliation"))
+
+
+@pytest.mark.parametrize(
+    ("ingest", "viewer", "verdict"),
+    [
+        (3600.0, 7200.0, "match"),
+        (3600.5, 7200.5, "match"),
+        (3600.6, 7200.0, "sessions_missing"),
+        (3600.0, 7300.0, "sessions_missing"),
+        (3500.0, 7300.0, "sessions_missing"),
+        (3599.4, 7200.0, "overall_behind"),
+        (3600.0, 0.0, "overall_behind"),
+        (None, 7200.0, "unknown"),
+    ],
+)
+def test_reconciliation_judges_a_settled_day(
+    warehouse: "Warehouse", ingest: float | None, viewer: float, verdict: str
+) -> None:
+    overall = {"livestream_count": 1, "ingest_seconds": ingest, "viewer_seconds": viewer}
+    row = reconciled(warehouse, overall, session("1", f"{DAY}T10:00:00", f"{DAY}T11:00:00"))
+    assert row["verdict"] == verdict
+    assert row["viewer_seconds_difference"] == viewer - 7200
+
+
+def test_the_tolerance_grows_with_the_figures(warehouse: "Warehouse") -> None:
+    overall = {"ingest_seconds": 10_000_009.0, "viewer_seconds": 0.0}
+    watched = session("1", ingest_seconds=10_000_000.0, viewer_seconds=0.0)
+    assert reconciled(warehouse, overall, watched)["verdict"] == "match"
+
+
+def test_a_day_with_a_stream_on_air_or_loaded_before_its_end_is_unsettled(warehouse: "Warehouse") -> None:
+    overall: Row = {"ingest_seconds": 9.0, "viewer_seconds": 9.0}
+    assert reconciled(warehouse, overall, session("1", f"{DAY}T10:00:00"))["verdict"] == "unsettled"
+    assert reconciled(warehouse, overall)["verdict"] == "sessions_missing"
+    early = datetime(2025, 12, 10, 20)  # noqa: DTZ001
+    assert reconciled(warehouse, overall | {"fetched_at": early})["verdict"] == "unsettled"
+    warehouse.load(OVERALL, DAY, overall)
+    warehouse.load(SESSIONS, DAY, loaded_at=early)
+    warehouse.connection.execute("DROP TABLE marts.reconciliation")
+    assert only(warehouse.mart("reconciliation"))["verdict"] == "unsettled"
+
+
+def test_nothing_is_compared_with_what_is_unknown(warehouse: "Warehouse") -> None:
+    assert reconciled(warehouse, None, session("1"))["verdict"] == "unknown"
+    warehouse.load(OVERALL, NEXT, {"ingest_seconds": 1.0, "viewer_seconds": 1.0})
+    assert [row["verdict"] for row in warehouse.mart("reconciliation")] == ["unknown", "unknown"]
+
+
+def test_quarantined_sessions_stand_beside_the_difference(warehouse: "Warehouse") -> None:
+    warehouse.insert("ops.quarantine", {"app_id": "a", "table_name": SESSIONS, "day": DAY, "record_id": "x"})
+    row = reconciled(warehouse, {"livestream_count": 2, "ingest_seconds": 1.0, "viewer_seconds": 1.0})
+    assert part(row, "sessions_quarantined", "livestreams_difference", "verdict") == {
+        "sessions_quarantined": 1,
+        "livestreams_difference": 2,
+        "verdict": "sessions_missing",
+    }
+
+
+# --- building -------------------------------------------------------------------------------------------
+
+
+def test_only_what_was_loaded_since_is_built_again(warehouse: "Warehouse") -> None:
+    for number in range(60):
+        warehouse.load(SESSIONS, date(2025, 10, 1) + timedelta(days=number))
+    assert warehouse.build("daily_usage") == marts.MartBuild(60, None)
+    assert warehouse.build("daily_usage") == marts.MartBuild(60, [])
+    for day in (date(2025, 10, 3), date(2025, 10, 9), date(2025, 11, 20)):
+        warehouse.load(SESSIONS, day, session(f"s{day}"))
+    october, november = date(2025, 10, 1), date(2025, 11, 1)
+    assert warehouse.build("monthly_usage").refreshed is None
+    refreshed = warehouse.build("daily_usage").refreshed
+    assert refreshed == [(date(2025, 10, 3), date(2025, 10, 9)), (date(2025, 11, 20), date(2025, 11, 20))]
+    warehouse.load(SESSIONS, date(2025, 11, 20))
+    assert warehouse.build("monthly_usage").refreshed == [(november, november)]
+    warehouse.load(SESSIONS, date(2025, 10, 20))
+    warehouse.load(SESSIONS, date(2025, 11, 20))
+    assert warehouse.build("monthly_usage").refreshed == [(october, november)]
+
+
+def test_a_day_loaded_at_the_moment_of_the_build_is_not_missed(warehouse: "Warehouse") -> None:
+    warehouse.load(SESSIONS, DAY)
+    warehouse.build("daily_usage")
+    warehouse.load(SESSIONS, DAY, session("1"), loaded_at=warehouse.now)
+    assert only(warehouse.mart("daily_usage"))["sessions"] == 1
+
+
+@pytest.mark.parametrize("why", ["text", "clock", "gone"])
+def test_another_text_or_an_earlier_clock_or_a_missing_table_means_a_whole_build(
+    warehouse: "Warehouse", why: str
+) -> None:
+    mart = MARTS["daily_usage"]
+    warehouse.load(SESSIONS, DAY, session("1"))
+    warehouse.build(mart)
+    if why == "text":
+        head = "-- column: twice (count): sessions, twice\nWITH held AS"
+        sql = mart.sql.replace("WITH held AS", head).replace("    held.loaded_at\nFROM", "    sessions * 2 AS twice\nFROM")
+        mart = replace(mart, sql=sql, columns={"twice": ("count", "sessions, twice")})
+    elif why == "clock":
+        warehouse.now -= timedelta(days=30)
+        warehouse.load(SESSIONS, NEXT, session("2"))
+    else:
+        warehouse.connection.execute("DROP TABLE marts.daily_usage")
+    assert warehouse.build(mart).refreshed is None
+    rows = warehouse.query("FROM marts.daily_usage")
+    assert [row["sessions"] for row in rows] == [1] * (2 if why == "clock" else 1)
+    if why == "text":
+        assert rows[0]["twice"] == 2
+    assert warehouse.build(mart).refreshed == []
+
+
+@pytest.mark.parametrize("text", ["SELECT nothing FROM ops.days", "SELECT app_id, day, error('cut') FROM ops.days"])
+def test_a_build_that_fails_leaves_the_mart_as_it_was(warehouse: "Warehouse", text: str) -> None:
+    warehouse.load(SESSIONS, DAY, session("1"))
+    before = warehouse.mart("daily_usage")
+    noted = warehouse.query("FROM ops.mart_builds")
+    with pytest.raises(duckdb.Error):
+        warehouse.build(replace(MARTS["daily_usage"], sql=text))
+    assert warehouse.query("FROM marts.daily_usage") == before
+    assert warehouse.query("FROM ops.mart_builds") == noted
+
+
+def load_at_random(warehouse: "Warehouse", dice: random.Random) -> None:
+    start = date(2025, 10, 20)
+    for _ in range(dice.randint(1, 6)):
+        day = start + timedelta(days=dice.randint(0, 40))
+        app_id, table = dice.choice("ab"), dice.choice(FACTS)
+        if table.full_name != SESSIONS:
+            figures = {column: dice.randint(0, 9) for column in table.figures}
+            rows: list[Row] = [figures] if dice.random() < 0.8 else []
+        else:
+            rows = []
+            for number in range(dice.randint(0, 5)):
+                begins = datetime(day.year, day.month, day.day) + timedelta(minutes=dice.randint(-5, 1439))  # noqa: DTZ001
+                ends = begins + timedelta(minutes=dice.choice([0, 30, 300, 3000, 30000]))
+                started = begins.isoformat() if dice.random() < 0.9 else None
+                stopped = ends.isoformat() if started and dice.random() < 0.8 else None
+                row = session(f"{app_id}{day}{number}", started, stopped, livestream_id=f"l{dice.randint(1, 3)}")
+                row["err_message"] = dice.choice([None, None, "", "lost", "gone"])
+                row["is_live"] = bool(started and not stopped and not row["err_message"])
+                rows.append(row | {"updated_at": ends, "fetched_at": ends + timedelta(hours=1)})
+        known = bool(rows) or dice.random() < 0.5
+        warehouse.load(table.full_name, day, *rows, app_id=app_id, is_known=known)
+    if dice.random() < 0.3:
+        warehouse.connection.execute("DELETE FROM core.livestreams WHERE livestream_id = 'l1'")
+        name = f"name {dice.random()}"
+        warehouse.insert("core.livestreams", {"app_id": "a", "livestream_id": "l1", "name": name})
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_refreshing_after_each_of_many_loads_leaves_what_a_whole_build_makes(
+    warehouse: "Warehouse", seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dice = random.Random(seed)
+    monkeypatch.setattr(marts, "ROWS_AT_ONCE", dice.choice([1, 20, 2_000_000]))
+    for _ in range(8):
+        load_at_random(warehouse, dice)
+        for mart in MARTS.values():
+            if dice.random() < 0.7:
+                warehouse.build(mart)
+    refreshed = {name: warehouse.mart(name) for name in MARTS}
+    warehouse.connection.execute("DELETE FROM ops.mart_builds")
+    monkeypatch.setattr(marts, "ROWS_AT_ONCE", 2_000_000)
+    for name, rows in refreshed.items():
+        whole = warehouse.mart(name)
+        assert len(rows) == len(whole), name
+        for had, made in zip(rows, whole, strict=True):
+            assert {n: pytest.approx(v) if isinstance(v, float) else v for n, v in made.items()} == had, name
+
+
+def concurrency_by_hand(sessions: list[Row], day: date) -> tuple[int, float]:
+    midnight = datetime(day.year, day.month, day.day)  # noqa: DTZ001
+    spans = []
+    for row in sessions:
+        if row["started_at"] is not None:
+            end = row["stopped_at"] or (row["fetched_at"] if row["is_live"] else row["updated_at"])
+            spans.append((max(row["started_at"], midnight), min(end, midnight + timedelta(days=1))))
+    spans = [(begins, ends) for begins, ends in spans if begins < ends]
+    peak = max((sum(b <= moment < e for b, e in spans) for moment, _ in spans), default=0)
+    return peak, sum((ends - begins).total_seconds() for begins, ends in spans) / 3600
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_stream_concurrency_is_what_counting_at_every_start_gives(warehouse: "Warehouse", seed: int) -> None:
+    dice = random.Random(seed)
+    for _ in range(12):
+        load_at_random(warehouse, dice)
+    for row in warehouse.mart("stream_concurrency"):
+        known = row["peak_concurrent_streams"] is not None
+        sessions = warehouse.query(f"FROM {SESSIONS} WHERE app_id = '{row['app_id']}'")
+        peak, hours = concurrency_by_hand(sessions, row["day"])
+        if known:
+            assert (row["peak_concurrent_streams"], pytest.approx(row["stream_hours"])) == (peak, hours)
+
+
+def test_a_refresh_does_not_read_the_history() -> None:
+    connection = duckdb.connect(config={"threads": 1})
+    for schema in ("core", "ops"):
+        connection.execute(f"CREATE SCHEMA {schema}")
+    for table in WAREHOUSE_FILE:
+        connection.execute(table.create_sql)
+    connection.execute(
+        f"""INSERT INTO {SESSIONS} BY NAME
+        SELECT 'a' AS app_id, i::VARCHAR AS session_id, 'l' AS livestream_id, DATE '2024-01-01' + (i // 1000)::INT AS day,
+            day + to_seconds(i % 1000) AS started_at, started_at + INTERVAL 1 HOUR AS stopped_at, false AS is_live
+        FROM range(600_000) AS series (i)"""
+    )
+    connection.execute(
+        f"""INSERT INTO ops.days BY NAME SELECT '{SESSIONS}' AS table_name, 'a' AS app_id, day, count(*) AS row_count,
+            true AS is_known, TIMESTAMP '2026-01-01' AS loaded_at FROM {SESSIONS} GROUP BY day"""
+    )
+    last: date
+    [(last,)] = connection.execute(f"SELECT max(day) FROM {SESSIONS}").fetchall()
+    for mart in MARTS.values():
+        first = last - timedelta(days=2) if mart.period == "day" else last.replace(day=1)
+        query = f"SELECT * FROM (\n{mart.sql}\n) WHERE {mart.period} BETWEEN DATE '{first}' AND DATE '{last}'"
+        [(_, plan)] = connection.execute(f"EXPLAIN (ANALYZE, FORMAT json) {query}").fetchall()
+        read = [int(rows) for rows in re.findall(r'"(?:operator_)?rows_scanned": (\d+)', plan)]
+        # row groups hold 122,880 rows; of months, all days are compared, but no other column is read of other months
+        assert max(read) < 250_000 or mart.period == "month", (mart.name, read)
+    built = build_mart(connection, MARTS["stream_concurrency"], datetime(2026, 1, 2))  # noqa: DTZ001
+    assert built.rows == 600
+    connection.close()

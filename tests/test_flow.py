@@ -1,0 +1,79 @@
+"""The flow from HTTP replies to published tables, in every shape of the API, against the simulator's truth."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.simulator.server import Simulator
+from pipelines.simulator.shapes import Shapes
+from tests.houses import DAYS, assert_holds_truth, load, query, settings_for, small_world
+
+
+@pytest.mark.parametrize("shapes", list(Shapes.all_variants()), ids=str)
+def test_every_shape_gives_the_truth(shapes: Shapes, tmp_path: Path) -> None:
+    world = small_world(livestreams=12, sessions=60)
+    with Simulator(world, shapes=shapes) as simulator:
+        settings = settings_for(simulator, tmp_path)
+        load(settings)
+        assert_holds_truth(settings, world)
+
+
+@pytest.mark.parametrize("values", ["numbers", "text", "mixed"])
+def test_every_style_of_value_gives_the_truth(values: str, tmp_path: Path) -> None:
+    world = small_world(values=values)
+    with Simulator(world) as simulator:
+        settings = settings_for(simulator, tmp_path)
+        load(settings)
+        assert_holds_truth(settings, world)
+
+
+def test_small_pages_give_the_truth(tmp_path: Path) -> None:
+    world = small_world()
+    with Simulator(world, per_page_cap=7) as simulator:
+        settings = settings_for(simulator, tmp_path)
+        load(settings)
+        assert_holds_truth(settings, world)
+
+
+def test_promise_2_nothing_is_counted_twice(simulator: Simulator, tmp_path: Path) -> None:
+    settings = settings_for(simulator, tmp_path)
+    for run in ("first", "second", "third"):
+        load(settings, run_id=run, full=run == "third")
+        assert_holds_truth(settings, simulator.world)
+    assert query(settings, "SELECT count(DISTINCT run_id) FROM ops.loads") == [(3,)]
+
+
+def test_a_night_with_nothing_new_asks_only_what_may_change(simulator: Simulator, tmp_path: Path) -> None:
+    settings = settings_for(simulator, tmp_path)
+    load(settings, run_id="first", full=True)
+    before = len(simulator.requests)
+    load(settings, run_id="second")
+    asked = [request.operation for request in simulator.requests[before:]]
+    days = (DAYS[1] - DAYS[0]).days + 1
+    assert asked.count("list-livestreams") == len(simulator.world.apps)
+    assert asked.count("get-overall-analytics") == days * len(simulator.world.apps)
+    assert asked.count("get-daywise-analytics") == len(simulator.world.apps)
+    unfinished = query(
+        settings,
+        "SELECT count(DISTINCT livestream_id) FROM core.livestream_sessions WHERE stopped_at IS NULL AND err_message IS NULL",
+    )[0][0]
+    on_air = query(settings, "SELECT count(*) FROM core.livestreams WHERE status IN ('LIVE', 'INVOKED')")[0][0]
+    assert asked.count("get-livestream") <= unfinished + on_air
+
+
+def test_clocks_that_stand_still_are_noticed_by_overall(tmp_path: Path) -> None:
+    world = small_world(stale_clocks=True)
+    with Simulator(world) as simulator:
+        settings = settings_for(simulator, tmp_path)
+        load(settings)
+        assert_holds_truth(settings, world)
+        notes = query(settings, "SELECT note FROM ops.loads WHERE table_name = 'raw.livestream_sessions'")
+        assert any("overall said more" in (note or "") for (note,) in notes)
+
+
+def test_no_stream_key_and_no_token_in_any_file(simulator: Simulator, tmp_path: Path) -> None:
+    settings = settings_for(simulator, tmp_path)
+    load(settings)
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    secrets = {simulator.token, *simulator.world.stream_keys()}
+    assert not [secret for secret in secrets if secret.encode() in written]
