@@ -54,9 +54,7 @@ class Settings(BaseSettings):
         validation_alias="CLOUDFLARE_BASE_URL",
         description="an https address (http only for this machine), without user, query or fragment",
     )
-    home: Path = Field(
-        default=Path("data"), validation_alias="LIVEHOUSE_HOME", description="a directory to write into"
-    )
+    home: Path = Field(default=Path("data"), validation_alias="LIVEHOUSE_HOME", description="a directory to write into")
     warehouse_path: Path | None = Field(
         default=None, validation_alias="LIVEHOUSE_WAREHOUSE", description="the path of a DuckDB file"
     )
@@ -185,9 +183,7 @@ class Settings(BaseSettings):
         given = {"api_token": self.api_token, "account_id": self.account_id, "app_ids": self.app_ids}
         missing = [name for name, value in given.items() if not value]
         if missing:
-            raise SettingsError(
-                "; ".join(f"{_variable(name)} is not set: it takes {_takes(name)}" for name in missing)
-            )
+            raise SettingsError("; ".join(f"{_variable(name)} is not set: it takes {_takes(name)}" for name in missing))
 
 
 def _variable(field: str) -> str:
@@ -211,6 +207,4 @@ def load_settings() -> Settings:
             faults.append(f"{_variable(name)} is malformed: it takes {_takes(name)}")
         raise SettingsError("; ".join(faults)) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            f".env cannot be read ({type(error).__name__}): make it a UTF-8 text file"
-        ) from None
+        raise SettingsError(f".env cannot be read ({type(error).__name__}): make it a UTF-8 text file") from None

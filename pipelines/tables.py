@@ -184,7 +184,11 @@ LOADS = Table(
         Column("rows_received", "count", "records at hand: of raw tables received, of core tables read from raw"),
         Column("rows_landed", "count", "rows written"),
         Column("rows_quarantined", "count", "records set aside, see ops.quarantine"),
-        Column("rows_duplicate", "count", "records that another one of the same key supersedes or repeats, or that say nothing"),
+        Column(
+            "rows_duplicate",
+            "count",
+            "records that another one of the same key supersedes or repeats, or that say nothing",
+        ),
         Column("api_requests", "count", "requests sent for it, retries included"),
         Column("api_retries", "count", "requests that had to be sent again"),
         Column("started_at", "timestamp", "start, UTC"),

@@ -26,8 +26,8 @@ DAYS = (FIRST, LAST)
 
 def small_world(seed: int = 7, **options: Any) -> World:
     """Two apps, 25 livestreams each, 40 days that end now."""
-    options = {"apps": APPS, "livestreams": 25, "sessions": 160, "days": 40, "now": utc_now()} | options
-    return World.seeded(seed, **options)
+    usual: dict[str, Any] = {"apps": APPS, "livestreams": 25, "sessions": 160, "days": 40, "now": utc_now()}
+    return World.seeded(seed, **(usual | options))
 
 
 def variables(simulator: Simulator, home: Path, **others: str) -> dict[str, str]:
@@ -48,7 +48,9 @@ def settings_for(simulator: Simulator, home: Path, **others: str) -> Settings:
     return Settings(**variables(simulator, home, **others))  # type: ignore[arg-type]  # read by alias, as from the environment
 
 
-def load(settings: Settings, days: tuple[date, date] = DAYS, *, run_id: str = "run", backfill: bool = False, **flags: bool) -> House:
+def load(
+    settings: Settings, days: tuple[date, date] = DAYS, *, run_id: str = "run", backfill: bool = False, **flags: bool
+) -> House:
     """One run through every step, in the order of the graph, without Dagster around it."""
     flags = {"full": False, "allow_shrink": False} | flags
     with open_house(settings, run_id=run_id, backfill=days if backfill else None, **flags) as house:
@@ -100,7 +102,8 @@ def _assert_table(
     key = keys.get(table, "day")
     described = connection.execute(f"SELECT * FROM {table} LIMIT 0").description or []
     columns = list(next(iter(rows.values()))) if rows else [column[0] for column in described]
-    where, parameters = "app_id = ?", [app_id]
+    where = "app_id = ?"
+    parameters: list[Any] = [app_id]
     if table != "core.livestreams":
         where, parameters = where + " AND day BETWEEN ? AND ?", [app_id, *days]
     found = connection.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE {where}", parameters).fetchall()

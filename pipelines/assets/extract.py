@@ -32,7 +32,9 @@ def livestreams(house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
 
 
 @dg.asset(**_shown(RAW_LIVESTREAM_ANALYTICS), partitions_def=DAYS)
-def livestream_analytics(context: dg.AssetExecutionContext, house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
+def livestream_analytics(
+    context: dg.AssetExecutionContext, house: dg.ResourceParam[House]
+) -> dg.MaterializeResult[Any]:
     """*overall*, day by day."""
     return outcome(extract.extract_overall(house, days_of(context)))
 

@@ -35,9 +35,12 @@ def _asset(mart: Mart) -> dg.AssetsDefinition:
     )
     def built(house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
         build = refresh_mart(house, mart)
-        ranges = [f"{first} – {last}" for first, last in build.refreshed or []]
+        ranges = [f"{first} to {last}" for first, last in build.refreshed or []]
         return dg.MaterializeResult(
-            metadata={"dagster/row_count": build.rows, "refreshed": "whole" if build.refreshed is None else ", ".join(ranges)}
+            metadata={
+                "dagster/row_count": build.rows,
+                "refreshed": "whole" if build.refreshed is None else ", ".join(ranges),
+            }
         )
 
     return built

@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except Exception as error:  # noqa: BLE001 - the last place to keep a traceback from a user
+    except Exception as error:
         from pipelines.errors import LivehouseError, SettingsError, UsageError  # noqa: PLC0415 - faults are rare
 
         if isinstance(error, SettingsError | UsageError):

@@ -69,7 +69,11 @@ def _api(settings: Settings) -> Iterator[Finding]:
     remaining = client.remaining
     if remaining is not None:
         state: Literal["ok", "warning"] = "warning" if remaining < _BUDGET_LEFT else "ok"
-        remedy = "another program uses the same token: wait, or give livehouse a token of its own" if state == "warning" else ""
+        remedy = (
+            "another program uses the same token: wait, or give livehouse a token of its own"
+            if state == "warning"
+            else ""
+        )
         yield Finding(state, "request budget", f"{remaining} requests left by the API's own count", remedy)
 
 
@@ -103,7 +107,9 @@ def _files(settings: Settings) -> Iterator[Finding]:
         with lock.acquire(timeout=0):
             pass
     except Timeout:
-        yield Finding("warning", "lock", f"held by {holder(warehouse.lock)}", "a run is going on: wait for it, or end it")
+        yield Finding(
+            "warning", "lock", f"held by {holder(warehouse.lock)}", "a run is going on: wait for it, or end it"
+        )
         return  # its files are open
     yield Finding("ok", "lock", "free")
     yield from _contents(warehouse)
@@ -116,14 +122,20 @@ def _contents(warehouse: Warehouse) -> Iterator[Finding]:
             continue
         try:
             with duckdb.connect(path) as connection:
-                there = set(connection.execute("SELECT schema_name, table_name, column_name FROM duckdb_columns()").fetchall())
+                there = set(
+                    connection.execute("SELECT schema_name, table_name, column_name FROM duckdb_columns()").fetchall()
+                )
         except duckdb.Error as error:
             remedy = "move it away with its .wal and bring it back from a backup, or backfill again"
             yield Finding("fault", path.name, f"cannot be opened: {str(error).splitlines()[0]}", remedy)
             continue
-        missing = [f"{t.full_name}.{c.name}" for t in tables for c in t.columns if (t.schema, t.name, c.name) not in there]
+        missing = [
+            f"{t.full_name}.{c.name}" for t in tables for c in t.columns if (t.schema, t.name, c.name) not in there
+        ]
         if missing:
-            yield Finding("warning", path.name, f"of an older version: lacks {', '.join(missing[:5])}", "the next run adds it")
+            yield Finding(
+                "warning", path.name, f"of an older version: lacks {', '.join(missing[:5])}", "the next run adds it"
+            )
         else:
             yield Finding("ok", path.name, "opens, schema up to date")
     yield from _published(warehouse)

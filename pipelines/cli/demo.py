@@ -32,5 +32,4 @@ def demo_command(*, quiet: bool, as_json: bool, days: int) -> int:
             LIVEHOUSE_REQUESTS_PER_SECOND="0",
             LIVEHOUSE_START_DATE="2025-01-01",
         )
-        status = finish((yesterday() - timedelta(days=days - 1), yesterday()), "backfill", quiet=quiet, as_json=as_json)
-    return status
+        return finish((yesterday() - timedelta(days=days - 1), yesterday()), "backfill", quiet=quiet, as_json=as_json)

@@ -11,7 +11,9 @@ def doctor_command() -> int:
     findings = list(checkup())
     for finding in findings:
         mark = {"ok": "ok  ", "warning": "warn", "fault": "FAIL"}[finding.state]
-        click.echo(f"{mark}  {finding.what}: {finding.said}" + (f"\n      → {finding.remedy}" if finding.remedy else ""))
+        click.echo(
+            f"{mark}  {finding.what}: {finding.said}" + (f"\n      → {finding.remedy}" if finding.remedy else "")
+        )
     if any(finding.state == "fault" and finding.what == "settings" for finding in findings):
         return 2
     return 1 if any(finding.state == "fault" for finding in findings) else 0

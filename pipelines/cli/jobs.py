@@ -62,7 +62,9 @@ def run_job(
 ) -> Outcome:
     """Run a job over a range of days. Raises only for what keeps it from starting."""
     if days[0] < settings.start_date:
-        raise UsageError(f"{days[0]} is before LIVEHOUSE_START_DATE ({settings.start_date}): set that to an earlier day")
+        raise UsageError(
+            f"{days[0]} is before LIVEHOUSE_START_DATE ({settings.start_date}): set that to an earlier day"
+        )
     instance = _instance(settings)
     from pipelines.assets.house import ALLOW_SHRINK, FULL, RANGE_END, RANGE_START  # noqa: PLC0415 - imports Dagster
     from pipelines.definitions import defs  # noqa: PLC0415 - imports Dagster

@@ -27,7 +27,9 @@ def _published() -> Path:
 
 @click.command("sql")
 @click.argument("query", required=False)
-@click.option("-f", "--file", "file", type=click.File(encoding="utf-8"), help="Read the query from a file (- for stdin).")
+@click.option(
+    "-f", "--file", "file", type=click.File(encoding="utf-8"), help="Read the query from a file (- for stdin)."
+)
 @click.option("--format", "style", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 @click.option("--examples", is_flag=True, help="List the example queries in sql/examples.")
 def sql_command(query: str | None, file: TextIO | None, style: str, *, examples: bool) -> None:

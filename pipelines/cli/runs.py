@@ -7,7 +7,10 @@ import click
 DAY = click.DateTime(["%Y-%m-%d"])
 
 
-def finish(days: tuple[date, date], job: str, *, quiet: bool, as_json: bool, full: bool = False, allow_shrink: bool = False) -> int:
+def finish(
+    days: tuple[date, date], job: str, *, quiet: bool, as_json: bool, full: bool = False, allow_shrink: bool = False
+) -> int:
+    """Run a job over days, show its summary and faults, and give the exit status."""
     from pipelines.cli.jobs import run_job  # noqa: PLC0415 - kept out of --help
     from pipelines.cli.summary import show_summary  # noqa: PLC0415 - kept out of --help
     from pipelines.errors import SettingsError  # noqa: PLC0415 - kept out of --help
@@ -49,9 +52,13 @@ def nightly_command(last: datetime | None, *, quiet: bool, as_json: bool) -> int
 @click.argument("start", type=DAY)
 @click.argument("end", type=DAY)
 @click.option("--full", is_flag=True, help="Ask the API again even for what is known to be unchanged.")
-@click.option("--allow-shrink", is_flag=True, help="With --full: let what the API says now replace what it said before.")
+@click.option(
+    "--allow-shrink", is_flag=True, help="With --full: let what the API says now replace what it said before."
+)
 @_output_options
-def backfill_command(start: datetime, end: datetime, *, full: bool, allow_shrink: bool, quiet: bool, as_json: bool) -> int:
+def backfill_command(
+    start: datetime, end: datetime, *, full: bool, allow_shrink: bool, quiet: bool, as_json: bool
+) -> int:
     """Load every day from START to END (YYYY-MM-DD), both included, in one run.
 
     Killed and started again, it goes on where it stopped.

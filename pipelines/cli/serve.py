@@ -5,7 +5,9 @@ import click
 
 @click.command("simulate")
 @click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0 takes a free one.")
-@click.option("--faults", "faults", help="Faults to commit, as KIND,KIND:SHARE (see SECURITY.md), e.g. server_error,cut_body:0.08")
+@click.option(
+    "--faults", "faults", help="Faults to commit, as KIND,KIND:SHARE (see SECURITY.md), e.g. server_error,cut_body:0.08"
+)
 def simulate_command(port: int, faults: str | None) -> None:
     """Serve a simulated API on this machine until stopped; prints the settings that point at it."""
     from pipelines.clock import utc_now  # noqa: PLC0415 - kept out of --help
@@ -44,7 +46,18 @@ def ui_command(port: int) -> int:
     from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
 
     prepare_dagster_home(load_settings())
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "pipelines.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "dev",
+        "-m",
+        "pipelines.definitions",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(port),
+    ]
     process = subprocess.Popen(command)  # noqa: S603 - our own interpreter and arguments
     try:
         return process.wait()

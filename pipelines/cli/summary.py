@@ -26,7 +26,10 @@ _QUARANTINE = """
     SELECT table_name, field, reason, count(*) AS records FROM ops.quarantine WHERE run_id = ?
     GROUP BY ALL ORDER BY records DESC, table_name, field LIMIT 8
 """
-_NOTES = "SELECT app_id || ': ' || note AS note FROM ops.loads WHERE run_id = ? AND note IS NOT NULL AND NOT starts_with(note, 'failed')"
+_NOTES = """
+    SELECT app_id || ': ' || note AS note FROM ops.loads
+    WHERE run_id = ? AND note IS NOT NULL AND NOT starts_with(note, 'failed')
+"""
 
 
 def show_summary(settings: Settings, outcome: Outcome, days: tuple[date, date], *, quiet: bool, as_json: bool) -> None:
@@ -66,7 +69,7 @@ def _show(summary: dict[str, Any]) -> None:
     for column in columns:
         table.add_column(column, justify="right")
     for app in summary["apps"]:
-        table.add_row(printable(app["app_id"]), *("–" if app[name] is None else f"{app[name]:,}" for name in columns))
+        table.add_row(printable(app["app_id"]), *("-" if app[name] is None else f"{app[name]:,}" for name in columns))
     console.print(table)
     for note in summary["notes"]:
         console.print(printable(note), markup=False)

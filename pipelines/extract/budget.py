@@ -13,6 +13,9 @@ network pushed together: four requests spaced to the letter can arrive as five i
 _REMAINING = re.compile(r"\b(?:r|remaining)\s*=\s*(\d+)")
 _RESET = re.compile(r"\b(?:t|reset)\s*=\s*(\d+(?:\.\d+)?)")
 
+_LONGEST_RESET = 900.0
+"""Seconds. The vendor's windows last five minutes; a header that says a year must not stop us for one."""
+
 
 class Budget:
     """Spaces requests evenly, and holds all of them back when the API says to.
@@ -75,4 +78,4 @@ class Budget:
             with self._lock:
                 self.remaining = int(remaining[1])
                 self._credit = self.remaining - (self._in_flight - 1)
-                self._credit_ends = time.monotonic() + float(reset[1])
+                self._credit_ends = time.monotonic() + min(float(reset[1]), _LONGEST_RESET)

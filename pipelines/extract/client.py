@@ -16,7 +16,7 @@ import stamina
 from pipelines.errors import TransientApiError
 from pipelines.extract.budget import Budget
 from pipelines.extract.replies import parse, read_reply, seconds_told
-from pipelines.extract.secrets import mask, stream_keys, without_stream_keys
+from pipelines.extract.secrets import MASK, SHORTEST_SECRET, mask, stream_keys, without_stream_keys
 
 RETRIES = 6
 """How often a request is sent again after a 5xx, a broken or a cut reply: with the pauses below about half
@@ -31,6 +31,8 @@ _REQUEST_SECONDS = 120.0
 
 _LARGEST_BODY = 64 * 2**20
 """Bytes, unpacked. A page of 100 records is 100 kB; the rest is a bomb or a mistake."""
+
+_PACKINGS = ("", "identity", "gzip", "deflate")
 
 stamina.instrumentation.set_on_retry_hooks([])  # retries are counted and reported by livehouse itself
 
@@ -65,6 +67,7 @@ class ApiClient:
             headers={
                 "Authorization": f"Bearer {token}",
                 "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
                 "User-Agent": "livehouse",
             },
             timeout=httpx.Timeout(30.0, pool=None),
@@ -86,7 +89,7 @@ class ApiClient:
     def get(self, path: str, params: Mapping[str, str | int]) -> dict[str, Any]:
         """Ask for the JSON object of a successful reply; retried as promised."""
         for attempt in stamina.retry_context(
-            on=TransientApiError,
+            on=lambda error: isinstance(error, TransientApiError) and not _is_limit(error),
             attempts=RETRIES + 1,
             timeout=None,
             wait_initial=self._pause,
@@ -108,14 +111,11 @@ class ApiClient:
             try:
                 return self._send(method, path, **arguments)
             except TransientApiError as error:
-                limited = error.status == HTTPStatus.TOO_MANY_REQUESTS
                 last = wait == _WAITS_WHEN_LIMITED - 1
-                if not limited or last or (error.wait_seconds or 0) > _LONGEST_TOLD_WAIT:
+                if not _is_limit(error) or last or (error.wait_seconds or 0) > _LONGEST_TOLD_WAIT:
                     raise
                 told = error.wait_seconds
-                self._budget.hold(
-                    told if told is not None else min(2 * self._pause * 2**wait, 120 * self._pause)
-                )
+                self._budget.hold(told if told is not None else min(2 * self._pause * 2**wait, 120 * self._pause))
                 self._count_retry()
         raise AssertionError("the last wait raises")  # pragma: no cover
 
@@ -128,7 +128,7 @@ class ApiClient:
                 with self._http.stream(method, f"{self._base_url}{path}", **arguments) as response:
                     self.last_headers = response.headers
                     self._budget.learn(response.headers)
-                    body = b"".join(_bounded(what, response))
+                    body = self._without_token(b"".join(_bounded(what, response)))
             except httpx.HTTPError as error:
                 said = mask(str(error), self._secrets) or type(error).__name__
                 raise TransientApiError(f"{what}: no whole reply: {said}") from None
@@ -136,17 +136,18 @@ class ApiClient:
             reply = read_reply(what, response.status_code, body)
         except TransientApiError as error:
             told = seconds_told(response.headers.get("retry-after"), time.time())
-            raise TransientApiError(
-                self._masked(str(error), body), status=error.status, wait_seconds=told
-            ) from None
+            raise TransientApiError(self._masked(str(error), body), status=error.status, wait_seconds=told) from None
         except Exception as error:
             error.args = (self._masked(str(error), body),)
             raise
-        return (
-            reply
-            if self._stream_keys == "show"
-            else without_stream_keys(reply, show=self._stream_keys == "mask")
-        )
+        return reply if self._stream_keys == "show" else without_stream_keys(reply, show=self._stream_keys == "mask")
+
+    def _without_token(self, body: bytes) -> bytes:
+        """Cut the token out of a reply that echoes it, before anything of the reply is kept or quoted."""
+        for token in self._secrets:
+            if len(token) >= SHORTEST_SECRET:
+                body = body.replace(token.encode(), MASK.encode())
+        return body
 
     def _masked(self, message: str, body: bytes) -> str:
         """Cut secrets out of a message: it may quote the token, or a stream key of the same reply."""
@@ -161,14 +162,21 @@ class ApiClient:
             self.retried += 1
 
 
+def _is_limit(error: TransientApiError) -> bool:
+    """Tell whether it is a 429: waited for as told, never retried as if it had passed by itself."""
+    return error.status == HTTPStatus.TOO_MANY_REQUESTS
+
+
 def _bounded(what: str, response: httpx.Response) -> Iterator[bytes]:
     received, deadline = 0, time.monotonic() + _REQUEST_SECONDS
+    packing = response.headers.get("content-encoding", "identity").strip().lower()
+    if packing not in _PACKINGS:
+        # Packed twice, 64 kB unfold to 64 GB in one go, before anybody could count them.
+        raise TransientApiError(f"{what}: a body packed as {packing[:40]!r} was not read", status=200)
     for chunk in response.iter_bytes():
         received += len(chunk)
         if received > _LARGEST_BODY:
-            raise TransientApiError(
-                f"{what}: a body above {_LARGEST_BODY >> 20} MiB was not read", status=200
-            )
+            raise TransientApiError(f"{what}: a body above {_LARGEST_BODY >> 20} MiB was not read", status=200)
         if time.monotonic() > deadline:
             raise TransientApiError(f"{what}: no whole reply in {_REQUEST_SECONDS:.0f} s")
         yield chunk

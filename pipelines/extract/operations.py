@@ -60,9 +60,7 @@ def get_meeting_livestream(client: ApiClient, app_id: str, meeting_id: str) -> R
 def get_overall_analytics(client: ApiClient, app_id: str, first_day: date, last_day: date) -> Reply:
     """Totals over all livestreams from the first moment of `first_day` to the last of `last_day`, UTC."""
     path = _path(client, app_id, "analytics", "livestreams", "overall")
-    return client.get(
-        path, {"start_time": f"{first_day}T00:00:00.000Z", "end_time": f"{last_day}T23:59:59.999Z"}
-    )
+    return client.get(path, {"start_time": f"{first_day}T00:00:00.000Z", "end_time": f"{last_day}T23:59:59.999Z"})
 
 
 def get_daywise_analytics(client: ApiClient, app_id: str, first_day: date, last_day: date) -> Reply:

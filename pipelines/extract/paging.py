@@ -63,9 +63,7 @@ def read_all(
             if reading.take(page, page_no, identify):
                 break
         else:
-            raise IncompleteListError(
-                f"{what}: no end after {max_pages} pages, {len(reading.seen)} distinct rows"
-            )
+            raise IncompleteListError(f"{what}: no end after {max_pages} pages, {len(reading.seen)} distinct rows")
         # Rows were removed while reading: what was passed by unseen is not told by the count. Count anew.
         known = reading.seen if reading.shrank else known | reading.seen
         if not reading.fault and not reading.shrank and len(known) >= (reading.total or 0):

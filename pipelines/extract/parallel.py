@@ -59,9 +59,7 @@ def ask_each(
                     answer = future.result()
                     if answer.error:
                         failures += 1
-                        refused = (
-                            isinstance(answer.error, ApiRefusedError) and answer.error.status in _HOPELESS
-                        )
+                        refused = isinstance(answer.error, ApiRefusedError) and answer.error.status in _HOPELESS
                         if refused or failures >= _FAILURES_TO_GIVE_UP:
                             raise answer.error
                     yield answer

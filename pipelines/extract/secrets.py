@@ -7,7 +7,8 @@ Json = Any
 """A parsed JSON value: dict, list, str, int, float, bool or None."""
 
 MASK = "[removed]"
-_SHORTEST_KEY = 8  # a shorter "key" would also be found inside innocent text
+SHORTEST_SECRET = 8
+"""Characters. A shorter "key" would also be found inside innocent text."""
 
 
 def _is_stream_key(name: str) -> bool:
@@ -32,7 +33,7 @@ def without_stream_keys(value: Json, *, show: bool = False) -> Json:
 
     `show` keeps the field and masks its value instead: for a person who looks at a reply.
     """
-    keys = sorted({key for key in stream_keys(value) if len(key) >= _SHORTEST_KEY}, key=len, reverse=True)
+    keys = sorted({key for key in stream_keys(value) if len(key) >= SHORTEST_SECRET}, key=len, reverse=True)
     return _strip(value, keys, show=show)
 
 

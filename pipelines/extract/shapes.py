@@ -6,7 +6,7 @@ object, `paging` in every row. Nothing else in livehouse knows any of this.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 from pipelines.errors import UnexpectedReplyError
@@ -23,8 +23,16 @@ class Page:
     total_count: int | None
 
 
+_MILLISECONDS_FROM = 1e11  # as seconds the year 5138, as milliseconds 1973
+_LONGEST_TOTAL = 18  # digits; a longer one is nonsense, and Python refuses to read thousands of digits
+
+
 def _data(reply: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
-    return reply["data"] if "data" in reply else reply.get("result")
+    """Find what a reply holds. One that holds nothing at all, such as `{}`, must not pass for an empty list."""
+    for name in ("data", "result"):
+        if name in reply:
+            return reply[name]
+    raise UnexpectedReplyError("a reply has neither data nor result")
 
 
 def _total_count(*places: Any) -> int | None:  # noqa: ANN401 - any JSON value
@@ -32,7 +40,7 @@ def _total_count(*places: Any) -> int | None:  # noqa: ANN401 - any JSON value
         if isinstance(place, dict):
             paging = place.get("paging") or place.get("result_info")
             total = paging.get("total_count") if isinstance(paging, dict) else None
-            if isinstance(total, str) and total.strip().isdecimal():
+            if isinstance(total, str) and total.strip().isdecimal() and len(total) <= _LONGEST_TOTAL:
                 total = int(total)
             if isinstance(total, float) and total.is_integer():
                 total = int(total)
@@ -96,17 +104,33 @@ def session_page(reply: dict[str, Any]) -> Page:
 def overall_of_day(reply: dict[str, Any], day: date) -> Record:
     """Find the record of `overall` about one day; None where the reply has none.
 
-    An array holds an object a day, each with `date`; an object speaks of the whole range asked for.
+    An array holds an object a day, each with `date`; an object speaks of the whole range asked for. An array
+    that speaks of other days only, or of this one twice, says nothing that could be taken for a figure.
     """
     data = _data(reply)
     if isinstance(data, list):
-        of_day = [
-            entry
-            for entry in data
-            if not isinstance(entry, dict) or str(entry.get("date") or day)[:10] == f"{day}"
-        ]
-        data = of_day[-1] if of_day else None
+        of_day = [entry for entry in data if not isinstance(entry, dict) or _utc_day(entry.get("date") or day) == day]
+        if data and not of_day:
+            raise UnexpectedReplyError(f"overall, asked about {day}, answered about other days only")
+        if any(entry != of_day[0] for entry in of_day):
+            raise UnexpectedReplyError(f"overall, asked about {day}, gave different figures for it")
+        data = of_day[0] if of_day else None
     return None if _is_blank(data) else data
+
+
+def _utc_day(value: Any) -> date | None:  # noqa: ANN401 - any JSON value
+    """The UTC day of a date, an ISO 8601 time in any zone, or Unix seconds or milliseconds; None of the rest."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = None
+    try:
+        if number is not None:
+            return datetime.fromtimestamp(number / (1000 if number >= _MILLISECONDS_FROM else 1), UTC).date()
+        moment = datetime.fromisoformat(str(value).strip())
+    except (ValueError, OverflowError, OSError):
+        return None
+    return (moment.astimezone(UTC) if moment.tzinfo else moment).date()
 
 
 STATS = ("session_stats", "recording_stats")
@@ -122,6 +146,8 @@ def daywise_entries(reply: dict[str, Any], stats: str) -> tuple[list[Record], bo
     It had not, unless the reply's own total counts more than its entries do.
     """
     data = _data(reply)
+    if data and not isinstance(data, dict):
+        raise UnexpectedReplyError("the day-wise statistics are in no known place")
     part = data.get(stats) if isinstance(data, dict) else None
     if part is None:
         return [], False

@@ -46,9 +46,7 @@ def livestreams_to_ask(
     end = datetime.combine(last_day + timedelta(days=1), time()) + LIST_MARGIN
     known = pl.col("complete").fill_null(value=False)
     could_hold = pl.col("created_at").is_null() | (pl.col("created_at") < end)
-    running = pl.col("status").str.to_uppercase().is_in(ON_AIR) | pl.col("livestream_id").is_in(
-        list(unfinished)
-    )
+    running = pl.col("status").str.to_uppercase().is_in(ON_AIR) | pl.col("livestream_id").is_in(list(unfinished))
     changed = pl.col("updated_at").is_null() | pl.when(known).then(
         ~pl.col("updated_at").eq_missing(pl.col("upstream_updated_at"))
         | (pl.col("synced_at") < pl.col("updated_at") + SETTLE_MARGIN)

@@ -40,9 +40,7 @@ def replace_days(
         registered(connection, "new_shrinks", shrinks),
     ):
         connection.execute("BEGIN")
-        connection.execute(
-            f"DELETE FROM {table.full_name} WHERE {of_days} AND $table_name IS NOT NULL", parameters
-        )
+        connection.execute(f"DELETE FROM {table.full_name} WHERE {of_days} AND $table_name IS NOT NULL", parameters)
         connection.execute(f"INSERT INTO {table.full_name} BY NAME SELECT * FROM new_rows")
         for notes, new in ((QUARANTINE, "new_rejects"), (SHRINKS, "new_shrinks")):
             connection.execute(
@@ -94,9 +92,7 @@ def replace_livestreams(
     with registered(connection, "new_rows", rows), registered(connection, "new_rejects", rejects):
         connection.execute("BEGIN")
         connection.execute(f"DELETE FROM {LIVESTREAMS.full_name} WHERE app_id = ?", [app_id])
-        connection.execute(
-            f"INSERT INTO {LIVESTREAMS.full_name} BY NAME SELECT * FROM new_rows ORDER BY livestream_id"
-        )
+        connection.execute(f"INSERT INTO {LIVESTREAMS.full_name} BY NAME SELECT * FROM new_rows ORDER BY livestream_id")
         connection.execute(
             f"DELETE FROM {QUARANTINE.full_name} WHERE app_id = ? AND table_name = ?",
             [app_id, LIVESTREAMS.full_name],

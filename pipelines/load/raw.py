@@ -75,9 +75,7 @@ def read_versions_of_days(
     """Every version of each record that has a version of one of these days (None: of no day)."""
     key = table.key[1]
     part = "AND stats = $stats" if stats else "AND $stats IS NULL"
-    where = (
-        f"app_id = $app_id AND (day IN (SELECT unnest($days::DATE[])) OR ($dayless AND day IS NULL)) {part}"
-    )
+    where = f"app_id = $app_id AND (day IN (SELECT unnest($days::DATE[])) OR ($dayless AND day IS NULL)) {part}"
     parameters = {
         "app_id": app_id,
         "days": [day for day in days if day],
@@ -85,9 +83,7 @@ def read_versions_of_days(
         "stats": stats,
     }
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE wanted AS SELECT DISTINCT "
-        + key
-        + f" FROM {table.full_name} WHERE {where}",
+        "CREATE OR REPLACE TEMP TABLE wanted AS SELECT DISTINCT " + key + f" FROM {table.full_name} WHERE {where}",
         parameters,
     )
     other_days = f"OR (app_id = $app_id AND {key} IN (FROM wanted)) {part}" if key != "day" else ""
@@ -102,9 +98,7 @@ def rows_by_day(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str
     return dict(connection.execute(query, [app_id]).fetchall())
 
 
-def days_changed_by(
-    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, run_id: str
-) -> set[date]:
+def days_changed_by(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, run_id: str) -> set[date]:
     """Days of the records of which a run brought a new version, on every day a version of them names."""
     key = table.key[1]
     query = f"""
@@ -153,7 +147,7 @@ def vanished_sessions(
     return pl.DataFrame(connection.sql(query, params=parameters)).cast(pl.Schema(SHRINKS.polars_schema))
 
 
-def forget_before(  # noqa: PLR0917 - a range is two of them
+def forget_before(
     connection: duckdb.DuckDBPyConnection,
     table: Table,
     app_id: str,
@@ -173,9 +167,7 @@ def begin_backfill(
 ) -> datetime:
     """When this backfill was first started: now, or earlier if it was killed before it finished."""
     connection.execute(f"DELETE FROM {BACKFILLS.full_name} WHERE started_at < ?", [now - _GOES_ON_WITHIN])
-    connection.execute(
-        f"INSERT OR IGNORE INTO {BACKFILLS.full_name} VALUES (?, ?, ?, ?)", [first, last, is_full, now]
-    )
+    connection.execute(f"INSERT OR IGNORE INTO {BACKFILLS.full_name} VALUES (?, ?, ?, ?)", [first, last, is_full, now])
     query = f"SELECT started_at FROM {BACKFILLS.full_name} WHERE (first_day, last_day, is_full) = (?, ?, ?)"
     started: datetime = connection.execute(query, [first, last, is_full]).fetchall()[0][0]
     return started

@@ -38,9 +38,7 @@ class Warehouse:
             *(table.schema for table in WAREHOUSE_FILE),
             "marts",
         ):
-            raise WarehouseError(
-                f"LIVEHOUSE_WAREHOUSE cannot be named {published.name}: livehouse uses that name"
-            )
+            raise WarehouseError(f"LIVEHOUSE_WAREHOUSE cannot be named {published.name}: livehouse uses that name")
 
     def prepare(self) -> None:
         """Make the directory, and see that raw is not gone from under a warehouse made of it."""
@@ -49,9 +47,7 @@ class Warehouse:
         except OSError as error:
             raise WarehouseError(f"{self.directory} cannot be made: {error.strerror}") from None
         if not os.access(self.directory, os.W_OK):
-            raise WarehouseError(
-                f"{self.directory} is not writable: change its permissions or LIVEHOUSE_HOME"
-            )
+            raise WarehouseError(f"{self.directory} is not writable: change its permissions or LIVEHOUSE_HOME")
         if self.working.exists() and not self.raw.exists():
             raise WarehouseError(
                 f"{self.raw} is missing, and {self.working.name} was made of it: bring it back from a backup,"
@@ -149,12 +145,9 @@ def _make(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table]) -> Non
         connection.execute(f"COMMENT ON TABLE {table.full_name} IS {_quoted(table.meaning)}")
         for column in table.columns:
             connection.execute(
-                f"ALTER TABLE {table.full_name}"
-                f" ADD COLUMN IF NOT EXISTS {column.name} {SQL_TYPES[column.kind]}"
+                f"ALTER TABLE {table.full_name} ADD COLUMN IF NOT EXISTS {column.name} {SQL_TYPES[column.kind]}"
             )
-            connection.execute(
-                f"COMMENT ON COLUMN {table.full_name}.{column.name} IS {_quoted(column.meaning)}"
-            )
+            connection.execute(f"COMMENT ON COLUMN {table.full_name}.{column.name} IS {_quoted(column.meaning)}")
     connection.execute("COMMIT")
 
 

@@ -25,9 +25,7 @@ def payload_of(record: Record) -> str:
 
 def identity(record: Record) -> str:
     """Tell records of a list apart: by the id, as its JSON, else by the whole record."""
-    return payload_of(
-        record.get("id") if isinstance(record, dict) and record.get("id") is not None else record
-    )
+    return payload_of(record.get("id") if isinstance(record, dict) and record.get("id") is not None else record)
 
 
 def _raw_frame(
@@ -38,18 +36,14 @@ def _raw_frame(
     **columns: Any,  # noqa: ANN401 - a series or a literal a column
 ) -> pl.DataFrame:
     context = {"first_fetched_at": fetched_at, "fetched_at": fetched_at, "run_id": run_id} | columns
-    frame = pl.DataFrame(
-        {"payload": [payload_of(record) for record in records]}, schema={"payload": pl.String}
-    )
+    frame = pl.DataFrame({"payload": [payload_of(record) for record in records]}, schema={"payload": pl.String})
     return frame.with_columns(
         (value if isinstance(value, pl.Series) else pl.lit(value)).cast(table.polars_schema[name]).alias(name)
         for name, value in context.items()
     ).select(table.column_names)
 
 
-def raw_livestreams(
-    records: Sequence[Record], *, app_id: str, fetched_at: datetime, run_id: str
-) -> pl.DataFrame:
+def raw_livestreams(records: Sequence[Record], *, app_id: str, fetched_at: datetime, run_id: str) -> pl.DataFrame:
     """Rows of raw.livestreams."""
     fields = split_fields((payload_of(record) for record in records), ["id"])
     key = fields.select(value_of("id", cell("id"), fetched_at)).to_series()
@@ -83,9 +77,7 @@ def raw_sessions(
     )
 
 
-def raw_day(
-    table: Table, record: Record, day: date, *, app_id: str, fetched_at: datetime, run_id: str
-) -> pl.DataFrame:
+def raw_day(table: Table, record: Record, day: date, *, app_id: str, fetched_at: datetime, run_id: str) -> pl.DataFrame:
     """One row of a raw table of day figures; a record of None says that nothing was there."""
     return _raw_frame(table, [record], fetched_at, run_id, app_id=app_id, day=day)
 
@@ -104,10 +96,9 @@ def raw_daywise(
     fields = split_fields((payload_of(entry) for entry in entries), ["day"])
     named = fields.select(value_of("day", cell("day"), fetched_at)).to_series().to_list()
     if any(named) and not set(named) & set(days):
-        raise UnexpectedReplyError(
-            f"daywise, asked about {days[0]} to {days[-1]}, answered about other days only"
-        )
-    missing = sorted(set(days) - set(named)) if left_out_is_zero else []
+        raise UnexpectedReplyError(f"daywise, asked about {days[0]} to {days[-1]}, answered about other days only")
+    # An entry whose day cannot be read is about one of the days that seem to be left out.
+    missing = sorted(set(days) - set(named)) if left_out_is_zero and None not in named else []
     return _raw_frame(
         RAW_APP_ANALYTICS,
         [*entries, *(None for _ in missing)],
@@ -128,9 +119,7 @@ def field_types(table: Table, records: Sequence[Record], seen_at: datetime) -> p
             continue
         for field, value in record.items():
             kind = json_type(value)
-            counted[
-                field, f"{kind}:{value[:40]}" if field == "status" and isinstance(value, str) else kind
-            ] += 1
+            counted[field, f"{kind}:{value[:40]}" if field == "status" and isinstance(value, str) else kind] += 1
     return pl.DataFrame(
         [(table.full_name, field, kind, n, seen_at, seen_at) for (field, kind), n in counted.items()],
         schema=dict(FIELD_TYPES.polars_schema),

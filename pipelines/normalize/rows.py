@@ -64,9 +64,7 @@ def read_versions(table: Table, raw: pl.DataFrame, now: datetime) -> pl.DataFram
     elif table is LIVESTREAM_SESSIONS:
         versions = versions.with_columns(pl.coalesce(_DAY_SOURCES).dt.date().alias("day"))
     versions = _with_first_fault(table, versions, is_daily=is_daily)
-    updated = (
-        pl.col("updated_at") if "updated_at" in table.column_names else pl.lit(None, dtype=pl.Datetime("us"))
-    )
+    updated = pl.col("updated_at") if "updated_at" in table.column_names else pl.lit(None, dtype=pl.Datetime("us"))
     return versions.with_columns(
         pl.coalesce(pl.col(table.key[-1]).cast(pl.String), "payload").alias("key"),
         pl.struct(updated.fill_null(pl.col("fetched_at")).alias("at"), "fetched_at", "arrival")
@@ -107,23 +105,17 @@ def _with_first_fault(table: Table, versions: pl.DataFrame, *, is_daily: bool) -
                 pl.when(~pl.col("record:type").is_in(["object", "null"])).then(pl.lit("not an object")),
             )
         )
-        faults.append(
-            ("day", pl.when(pl.col("day").is_null()).then(pl.lit("not a day from 2015 until tomorrow")))
-        )
+        faults.append(("day", pl.when(pl.col("day").is_null()).then(pl.lit("not a day from 2015 until tomorrow"))))
     else:
         faults.append(("record", pl.when(pl.col("record:type") != "object").then(pl.lit("not an object"))))
-    faults += [
-        (str(column.source), pl.col(f"{column.source}:reason")) for column in table.columns if column.source
-    ]
+    faults += [(str(column.source), pl.col(f"{column.source}:reason")) for column in table.columns if column.source]
     if table is LIVESTREAM_SESSIONS:
         dayless = pl.when(pl.col("day").is_null()).then(
             pl.lit("no day: created_at, invoked_time and started_time are all missing")
         )
         faults.append(("created_at", dayless))
     field = pl.coalesce([pl.when(reason.is_not_null()).then(pl.lit(name)) for name, reason in faults])
-    return versions.with_columns(
-        field.alias("field"), pl.coalesce([reason for _, reason in faults]).alias("reason")
-    )
+    return versions.with_columns(field.alias("field"), pl.coalesce([reason for _, reason in faults]).alias("reason"))
 
 
 def normalize(
@@ -201,9 +193,7 @@ def _with_forgotten_figures(
     """Give rows whose figures the source forgot the last ones it gave; and tell which these are."""
     if not table.figures or standing.is_empty():
         return standing, pl.DataFrame(schema=SHRINKS.polars_schema)
-    amounts = [
-        column.name for column in table.columns if column.figure and column.kind in ("seconds", "minutes")
-    ]
+    amounts = [column.name for column in table.columns if column.figure and column.kind in ("seconds", "minutes")]
     forgot_all = whole.filter(_any_above_zero(table.figures)).group_by("key", maintain_order=True).last()
     forgot_amounts = whole.filter(_any_above_zero(amounts)).group_by("key", maintain_order=True).last()
     given = pl.concat([forgot_amounts, forgot_all.join(forgot_amounts, on="key", how="anti")])
@@ -222,10 +212,7 @@ def _with_forgotten_figures(
         .filter(pl.col("given_rank") < pl.col("rank"))
     )
     rows = standing.join(forgotten.drop("rank"), on="key", how="left", maintain_order="left").with_columns(
-        pl.when(pl.col("given_rank").is_not_null())
-        .then(pl.col(f"given:{name}"))
-        .otherwise(pl.col(name))
-        .alias(name)
+        pl.when(pl.col("given_rank").is_not_null()).then(pl.col(f"given:{name}")).otherwise(pl.col(name)).alias(name)
         for name in table.figures
     )
     shrinks = standing.join(forgotten, on="key", how="semi").select(

@@ -16,6 +16,7 @@ EARLIEST = datetime(2015, 1, 1)  # noqa: DTZ001 - all times here are UTC without
 
 _NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 _INTEGER = r"^[+-]?[0-9]+$"
+_WHOLE = r"^[+-]?[0-9]+(?:\.0*)?$"
 _ISO_DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _ISO = (
     r"^(?<date>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ](?<minute>[0-9]{2}:[0-9]{2})"
@@ -68,8 +69,9 @@ def _amount(value: Cell, _now: datetime) -> pl.Expr:
 
 def _count(value: Cell, _now: datetime) -> pl.Expr:
     # Integers never pass through a float: above 2**53 it would change them.
-    exact = value.is_type("number", "string") & value.stripped.str.contains(_INTEGER)
-    whole = pl.when(exact).then(value.stripped.str.strip_prefix("+")).cast(pl.Int64, strict=False)
+    exact = value.is_type("number", "string") & value.stripped.str.contains(_WHOLE)
+    digits = value.stripped.str.strip_prefix("+").str.replace(r"\.0*$", "")
+    whole = pl.when(exact).then(digits).cast(pl.Int64, strict=False)
     number = _number(value)
     in_range = (number >= 0) & (number < _COUNTS_END) & (number == number.floor())
     rounded = pl.when(in_range).then(number).cast(pl.Int64, strict=False)

@@ -9,6 +9,8 @@ from typing import Any
 
 import altair as alt
 
+Drawing = alt.Chart | alt.LayerChart | alt.FacetChart
+
 _DAY_LABEL = "utcFormat(datum.value, '%-d %b')"
 _WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 VERDICTS = {
@@ -36,8 +38,8 @@ def chart_specifications() -> dict[str, dict[str, Any]]:
     return {name: _finished(chart).to_dict() for name, chart in charts.items()}
 
 
-def _finished(chart: alt.Chart | alt.LayerChart) -> alt.Chart | alt.LayerChart:
-    return (
+def _finished(chart: Drawing) -> Drawing:
+    drawing: Drawing = (
         chart.properties(width="container", autosize=alt.AutoSizeParams(type="fit", contains="padding", resize=True))
         .configure(background="transparent", font="system-ui, sans-serif", padding=4)
         .configure_view(stroke=None)
@@ -52,9 +54,16 @@ def _finished(chart: alt.Chart | alt.LayerChart) -> alt.Chart | alt.LayerChart:
             titleFontWeight="normal",
         )
         .configure_legend(
-            labelColor="var(--ink)", labelFontSize=11, orient="top", title=None, symbolSize=90, offset=6, columnPadding=12
+            labelColor="var(--ink)",
+            labelFontSize=11,
+            orient="top",
+            title=None,
+            symbolSize=90,
+            offset=6,
+            columnPadding=12,
         )
     )
+    return drawing
 
 
 def _data(name: str) -> alt.NamedData:
@@ -63,36 +72,44 @@ def _data(name: str) -> alt.NamedData:
 
 def _by_day() -> alt.X:
     axis = alt.Axis(
-        labelExpr=_DAY_LABEL, labelAngle=0, labelOverlap="parity", labelSeparation=10, ticks=False, title=None, grid=False
+        labelExpr=_DAY_LABEL,
+        labelAngle=0,
+        labelOverlap="parity",
+        labelSeparation=10,
+        ticks=False,
+        title=None,
+        grid=False,
     )
-    return alt.X("t:O", axis=axis, scale=alt.Scale(paddingInner=0.18, paddingOuter=0.05))
+    return alt.X("t:O", axis=axis, scale=alt.Scale(type="band", paddingInner=0.18, paddingOuter=0.05))
 
 
-def _amount(field: str, title: str | None = None, *, whole: bool = False) -> alt.Y:
-    axis = alt.Axis(format=",~r", tickCount=4, title=title, domain=False, ticks=False, titleAnchor="end")
-    if whole:
-        axis = alt.Axis(
-            format=",.0f", tickCount=4, tickMinStep=1, title=title, domain=False, ticks=False, titleAnchor="end"
-        )
-    return alt.Y(field, type="quantitative", axis=axis)
+def _amount(field: str, *, whole: bool = False) -> alt.Y:
+    step = {"tickMinStep": 1, "format": ",.0f"} if whole else {"format": ",~r"}
+    axis = alt.Axis(tickCount=4, title=None, domain=False, ticks=False, **step)
+    return alt.Y(field, type="quantitative", axis=axis, scale=alt.Scale(domainMin=0, nice=True))
 
 
 def _tooltip(**titles: str) -> list[alt.Tooltip]:
     return [alt.Tooltip(field=field, type="nominal", title=title) for field, title in titles.items()]
 
 
-def _unknown(name: str) -> alt.Chart:
-    """A band over the whole height where nothing is known: rows with `state` unknown."""
-    return (
-        alt.Chart(_data(name))
-        .transform_filter("datum.state === 'unknown'")
-        .mark_bar(color="var(--unknown)", opacity=0.35, stroke="var(--soft)", strokeDash=[2, 2], strokeWidth=0.5)
-        .encode(x=_by_day(), y=alt.value(0), y2=alt.value("height"), tooltip=_tooltip(day="Day", shown="Value"))
+def _unknown(name: str) -> Drawing:
+    """Bands over the whole height where nothing (?) or only something (~) is known: rows with `state` unknown, partial.
+
+    `sign` is what to write on the band; "" where it would not fit.
+    """
+    base = alt.Chart(_data(name)).transform_filter("datum.state !== 'known'")
+    tooltip = _tooltip(day="Day", shown="Value")
+    band = base.mark_bar(color="var(--unknown)", opacity=0.3, stroke="var(--soft)", strokeDash=[2, 2], strokeWidth=0.5)
+    sign = base.mark_text(color="var(--soft)", fontSize=12, baseline="top", dy=3)
+    return alt.layer(
+        band.encode(x=_by_day(), y=alt.value(0), y2=alt.value("height"), tooltip=tooltip),
+        sign.encode(x=_by_day(), y=alt.value(0), text="sign:N", tooltip=tooltip),
     )
 
 
-def _days() -> alt.LayerChart:
-    """Rows: t, value, before, kind (weekday, weekend), state, and for tooltips day, shown, shown_before."""
+def _days() -> Drawing:
+    """Rows: t, value, before, kind (weekday, weekend), state, sign, and for tooltips day, shown, shown_before."""
     base = alt.Chart(_data("days"))
     kind = alt.Color(
         "kind:N",
@@ -107,7 +124,7 @@ def _days() -> alt.LayerChart:
     ).properties(height=230)
 
 
-def _weekdays() -> alt.LayerChart:
+def _weekdays() -> Drawing:
     """Rows: weekday, value, before (means of a known day), kind, and for tooltips shown, shown_before, days."""
     base = alt.Chart(_data("weekdays"))
     axis = alt.Axis(labelAngle=0, ticks=False, title=None)
@@ -123,8 +140,8 @@ def _weekdays() -> alt.LayerChart:
     return alt.layer(bars, before.encode(x=x, y=_amount("before"), tooltip=tooltip)).properties(height=230)
 
 
-def _peaks() -> alt.LayerChart:
-    """Rows: t, value (streams), state, and for tooltips day, shown, moment."""
+def _peaks() -> Drawing:
+    """Rows: t, value (streams), state, sign, and for tooltips day, shown, moment."""
     bars = (
         alt.Chart(_data("peaks"))
         .mark_bar(color="var(--series)")
@@ -137,11 +154,11 @@ def _peaks() -> alt.LayerChart:
     return alt.layer(bars, _unknown("peaks")).properties(height=170)
 
 
-def _top() -> alt.Chart:
+def _top() -> Drawing:
     """Rows: label (place and name), value, shown, and for tooltips the rest of the line."""
     y = alt.Y("label:N", sort=None, axis=alt.Axis(title=None, labelLimit=150, ticks=False, domain=False))
     axis = alt.Axis(format=",~r", tickCount=4, title=None, ticks=False, domain=False)
-    return (
+    drawing: Drawing = (
         alt.Chart(_data("top"))
         .mark_bar(color="var(--series)")
         .encode(
@@ -149,41 +166,43 @@ def _top() -> alt.Chart:
             y=y,
             tooltip=_tooltip(label="Livestream", app="App", shown="Value"),
         )
-        .properties(height=320)
+        .properties(height=430)
     )
+    return drawing
 
 
-def _waits() -> alt.Chart:
+def _waits() -> Drawing:
     """Rows: t, series (median, 95th percentile), seconds, and for tooltips day, shown, sessions."""
     domain = ["median (p50)", "95th percentile (p95)"]
-    return (
+    drawing: Drawing = (
         alt.Chart(_data("waits"))
         .mark_line(point=alt.OverlayMarkDef(size=22, filled=True), strokeWidth=1.6)
         .encode(
             x=_by_day(),
-            y=_amount("seconds", "seconds"),
+            y=_amount("seconds"),
             color=alt.Color(
                 "series:N",
                 scale=alt.Scale(domain=domain, range=["var(--series)", "var(--odd)"]),
                 legend=alt.Legend(title=None),
             ),
-            strokeDash=alt.StrokeDash("series:N", scale=alt.Scale(domain=domain, range=[[1, 0], [5, 3]]), legend=None),
+            strokeDash=alt.StrokeDash("series:N", scale=alt.Scale(domain=domain, range=[[1, 0], [5, 3]])),
             shape=alt.Shape("series:N", scale=alt.Scale(domain=domain, range=["circle", "triangle-up"])),
             tooltip=_tooltip(day="Day", series="Time to live", shown="Value", sessions="Sessions"),
         )
         .properties(height=200)
     )
+    return drawing
 
 
-def _failures() -> alt.LayerChart:
-    """Rows: t, kind, value (sessions), place (of the stack), state, and for tooltips day, shown."""
+def _failures() -> Drawing:
+    """Rows: t, kind, value (sessions), place (of the stack), state, sign, and for tooltips day, shown."""
     domain = ["failed before going live", "failed after going live"]
     bars = (
         alt.Chart(_data("failures"))
         .mark_bar()
         .encode(
             x=_by_day(),
-            y=_amount("value", "sessions", whole=True),
+            y=_amount("value", whole=True),
             color=alt.Color(
                 "kind:N",
                 scale=alt.Scale(domain=domain, range=["var(--bad)", "var(--odd)"]),
@@ -196,7 +215,7 @@ def _failures() -> alt.LayerChart:
     return alt.layer(bars, _unknown("failures")).properties(height=200)
 
 
-def _verdicts() -> alt.Chart:
+def _verdicts() -> Drawing:
     """Rows: t, verdict, and for tooltips day, app, shown. Where a mark stands tells the verdict; colour repeats it."""
     domain = [name for name, _ in VERDICTS.values()]
     colours = [colour for _, colour in VERDICTS.values()]
@@ -206,7 +225,7 @@ def _verdicts() -> alt.Chart:
         scale=alt.Scale(domain=domain),
         axis=alt.Axis(title=None, ticks=False, domain=False, grid=True, tickBand="extent"),
     )
-    return (
+    drawing: Drawing = (
         alt.Chart(_data("verdicts"))
         .mark_bar(height=alt.RelativeBandSize(band=0.7))
         .encode(
@@ -217,3 +236,4 @@ def _verdicts() -> alt.Chart:
         )
         .properties(height=170)
     )
+    return drawing

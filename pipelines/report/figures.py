@@ -38,13 +38,13 @@ def read_figures(connection: DuckDBPyConnection) -> dict[str, Any] | None:
     apps = [app_id for (app_id,) in connection.execute("SELECT app_id FROM apps ORDER BY app").fetchall()]
     bound = LIMITS | {"first": first}
     try:
-        days = _read(connection, "days", bound)
-        reconciliation = _read(connection, "reconciliation", bound)
+        days = read_query(connection, "days", bound)
+        reconciliation = read_query(connection, "reconciliation", bound)
     except duckdb.CatalogException:
         raise WarehouseError(f"the marts are not built: run `livehouse rebuild {first} {last}`") from None
-    waits = _read(connection, "waits", bound)
-    streams = _read(connection, "streams", bound)
-    messages = _read(connection, "messages", bound)
+    waits = read_query(connection, "waits", bound)
+    streams = read_query(connection, "streams", bound)
+    messages = read_query(connection, "messages", bound)
     [(waiting, livestreams, aside, shrunk)] = connection.execute(
         """SELECT
             (SELECT count(*) FROM core.livestream_sessions WHERE started_at IS NOT NULL AND invoked_at IS NOT NULL),
@@ -57,22 +57,22 @@ def read_figures(connection: DuckDBPyConnection) -> dict[str, Any] | None:
         "first": first.isoformat(),
         "last": last.isoformat(),
         "days": days,
-        "peaks": _read(connection, "peaks", bound) if len(apps) > 1 else {},
+        "peaks": read_query(connection, "peaks", bound) if len(apps) > 1 else {},
         "waits": waits,
         "waits_are_exact": waiting <= LIMITS["exact"],
         "streams": _factored(streams, ("app", "livestream_id", "name"), "stream"),
         "livestreams": livestreams,
         "messages": _factored(messages, ("message",), "message"),
         "reconciliation": reconciliation,
-        "quarantine": _read(connection, "quarantine", bound),
+        "quarantine": read_query(connection, "quarantine", bound),
         "quarantined": aside,
-        "shrinks": _read(connection, "shrinks", bound),
+        "shrinks": read_query(connection, "shrinks", bound),
         "shrunk": shrunk,
-        "loads": _read(connection, "loads", bound),
+        "loads": read_query(connection, "loads", bound),
     }
 
 
-def _read(connection: DuckDBPyConnection, query: str, bound: dict[str, Any]) -> Columns:
+def read_query(connection: DuckDBPyConnection, query: str, bound: dict[str, Any]) -> Columns:
     """Run one of `queries/`, bound to what it names, and give its columns."""
     sql = (Path(__file__).parent / "queries" / f"{query}.sql").read_text(encoding="utf-8")
     body = "\n".join(line for line in sql.splitlines() if not line.startswith("--"))

@@ -5,7 +5,6 @@ the text of names and messages is data, and a Content-Security-Policy lets only 
 """
 
 import json
-import os
 import tempfile
 from base64 import b64encode
 from collections.abc import Iterator
@@ -60,9 +59,11 @@ def write_report(published: Path, target: Path, rates: Rates = DEFAULT_RATES) ->
             temporary = Path(file.name)
             file.write(page)
         temporary.chmod(0o644)
-        os.replace(temporary, target)
+        temporary.replace(target)
     except OSError as error:
-        raise WarehouseError(f"{target} cannot be written: {error.strerror}; free disk space or fix permissions") from None
+        raise WarehouseError(
+            f"{target} cannot be written: {error.strerror}; free disk space or fix permissions"
+        ) from None
     finally:
         if temporary:
             temporary.unlink(missing_ok=True)
@@ -71,8 +72,8 @@ def write_report(published: Path, target: Path, rates: Rates = DEFAULT_RATES) ->
 
 def render_page(figures: dict[str, Any] | None, rates: Rates = DEFAULT_RATES) -> str:
     """Make the page of what `read_figures` read; None is a warehouse without a day."""
-    engine = as_script(vl_convert.javascript_bundle()) if figures else ""
-    own = as_script("".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)) if figures else ""
+    engine = as_script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")) if figures else ""
+    own = as_script("\n".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)) if figures else ""
     environment = Environment(loader=FileSystemLoader(WEB), autoescape=True, undefined=StrictUndefined)
     verdicts = {verdict: name for verdict, (name, _) in VERDICTS.items()}
     return environment.get_template("page.html.j2").render(
@@ -94,8 +95,9 @@ def as_json(data: object) -> Markup:
 
 
 def as_script(code: str) -> Markup:
-    """Return a script that HTML does not end early: what could is written differently inside its strings."""
-    return Markup(code.replace("</script", "<\\/script").replace("<!--", "<\\!--"))  # noqa: S704 - our own scripts
+    """Return a script that HTML does not end early, and whose names stay its own: the two scripts share none."""
+    code = code.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    return Markup(f"(() => {{\n{code}\n}})();")  # noqa: S704 - our own scripts
 
 
 def _source(script: str) -> str:

@@ -105,9 +105,7 @@ def standing_of_days(
             raw = raw_file.read_versions_of_days(connection, raw_table, app_id, chunk, stats=stats)
         yield (
             chunk,
-            normalize(
-                table, raw, now=house.started_at, retention_days=house.settings.retention_days, days=chunk
-            ),
+            normalize(table, raw, now=house.started_at, retention_days=house.settings.retention_days, days=chunk),
         )
 
 

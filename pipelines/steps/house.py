@@ -87,7 +87,9 @@ class House:
         done: dict[str, Counts] = {}
         apps = list(self.settings.app_ids) if apps is None else apps
         for app_id in apps:
-            broken = [self.failures[app_id, need.full_name] for need in needs if (app_id, need.full_name) in self.failures]
+            broken = [
+                self.failures[app_id, need.full_name] for need in needs if (app_id, need.full_name) in self.failures
+            ]
             if broken:
                 self.failures[app_id, table.full_name] = broken[0]
                 continue

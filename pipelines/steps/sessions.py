@@ -41,7 +41,13 @@ def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
 
         def choose(*, full: bool, answered_since: datetime | None) -> list[str]:
             return sync.livestreams_to_ask(
-                listed, synced, unfinished, first_day=days[0], last_day=days[1], full=full, answered_since=answered_since
+                listed,
+                synced,
+                unfinished,
+                first_day=days[0],
+                last_day=days[1],
+                full=full,
+                answered_since=answered_since,
             )
 
         wanted = choose(full=house.full, answered_since=house.answered_since)
@@ -53,7 +59,9 @@ def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
             rest = sorted(set(choose(full=True, answered_since=since)) - set(wanted)) if short else []
             if rest:
                 said = f"{min(short)}" if len(short) == 1 else f"{len(short)} days from {min(short)} to {max(short)}"
-                counts.note = f"overall said more than the sessions at hand for {said}: asked {len(rest)} livestreams more"
+                counts.note = (
+                    f"overall said more than the sessions at hand for {said}: asked {len(rest)} livestreams more"
+                )
                 _ask_sessions(house, app_id, rest, listed, counts)
         if house.allow_shrink:
             forget(house, RAW_LIVESTREAM_SESSIONS, app_id, days)
@@ -96,7 +104,9 @@ def _ask_sessions(house: House, app_id: str, livestream_ids: list[str], listed: 
     try:
         with progress(f"{app_id} sessions", len(livestream_ids)) as advance:
             answers = ask_each(
-                lambda livestream_id: _sessions_of(house, app_id, livestream_id), livestream_ids, house.client.concurrency
+                lambda livestream_id: _sessions_of(house, app_id, livestream_id),
+                livestream_ids,
+                house.client.concurrency,
             )
             for answer in answers:
                 advance(1)
@@ -129,8 +139,7 @@ def _days_short(house: House, app_id: str, days: Range) -> dict[date, datetime]:
     at_hand = pl.concat(sums).group_by("day").agg(pl.col(figures).sum())
     joined = overall.join(at_hand, on="day", how="left", suffix="_at_hand")
     more = [
-        pl.col(name).fill_null(0)
-        > pl.col(f"{name}_at_hand").fill_null(0) * (1 + _TOLERANCE_SHARE) + _TOLERANCE_SECONDS
+        pl.col(name).fill_null(0) > pl.col(f"{name}_at_hand").fill_null(0) * (1 + _TOLERANCE_SHARE) + _TOLERANCE_SECONDS
         for name in figures
     ]
     short = joined.filter(pl.any_horizontal(more))["day"].to_list()

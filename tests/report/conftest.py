@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import duckdb
@@ -12,18 +14,19 @@ from pipelines.tables import FACTS, WAREHOUSE_FILE
 
 Row = dict[str, Any]
 SESSIONS = "core.livestream_sessions"
+NOON = datetime(2026, 1, 1, 12)  # noqa: DTZ001 - naive UTC, as everywhere
 _COLUMNS = {table.full_name: set(table.column_names) for table in WAREHOUSE_FILE}
 
 
 class Warehouse:
-    """A warehouse in memory, with a clock that moves on with every load and build."""
+    """A warehouse, in memory or in a file, with a clock that moves on with every load and build."""
 
-    def __init__(self) -> None:
-        self.connection = duckdb.connect()
-        self.now = datetime(2026, 1, 1, 12)  # noqa: DTZ001 - naive UTC, as everywhere
+    def __init__(self, path: str | Path = ":memory:", now: datetime = NOON) -> None:
+        self.connection = duckdb.connect(path, config={"threads": 1})
+        self.now = now
         self.marts = {mart.name: mart for mart in find_marts()}
         for schema in ("core", "ops", "marts"):
-            self.connection.execute(f"CREATE SCHEMA {schema}")
+            self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         for table in WAREHOUSE_FILE:
             self.connection.execute(table.create_sql)
 
@@ -51,8 +54,8 @@ class Warehouse:
         self.connection.execute(f"DELETE FROM {table} WHERE app_id = ? AND day = ?", [app_id, day])
         self.insert(table, *({"app_id": app_id, "day": day, "fetched_at": self.now, **row} for row in rows))
         self.connection.execute(
-            "INSERT OR REPLACE INTO ops.days BY NAME SELECT $table_name AS table_name, $app_id AS app_id, $day AS day, "
-            "$rows AS row_count, $is_known AS is_known, $loaded_at::TIMESTAMP AS loaded_at, $run_id AS run_id",
+            "INSERT OR REPLACE INTO ops.days (table_name, app_id, day, row_count, is_known, loaded_at, run_id) "
+            "VALUES ($table_name, $app_id, $day, $rows, $is_known, $loaded_at, $run_id)",
             {
                 "table_name": table,
                 "app_id": app_id,
@@ -105,9 +108,12 @@ def warehouse() -> Iterator[Warehouse]:
     house.connection.close()
 
 
-@pytest.fixture
-def busy(warehouse: Warehouse) -> Warehouse:
-    """Two apps over six weeks: live, failed, unwatched and endless sessions, a gap, unknown days; marts built."""
+@pytest.fixture(scope="session")
+def made_busy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, datetime]:
+    """Two apps over six weeks, in a file: failed, unwatched sessions, some over midnight; marts built."""
+    path = tmp_path_factory.mktemp("busy") / "busy.duckdb"
+    warehouse = Warehouse(path)
+    warehouse.connection.begin()
     start = date(2025, 11, 3)
     for number in range(42):
         day = start + timedelta(days=number)
@@ -128,5 +134,17 @@ def busy(warehouse: Warehouse) -> Warehouse:
     for app_id in ("a", "b"):
         for name in ("l1", "l2"):
             warehouse.insert("core.livestreams", {"app_id": app_id, "livestream_id": name, "name": f"Stream {name}"})
+    warehouse.connection.commit()
     warehouse.build_all()
-    return warehouse
+    warehouse.connection.close()
+    return path, warehouse.now
+
+
+@pytest.fixture
+def busy(made_busy: tuple[Path, datetime], tmp_path: Path) -> Iterator[Warehouse]:
+    """That warehouse, to be written to."""
+    path, now = made_busy
+    copyfile(path, tmp_path / "busy.duckdb")
+    house = Warehouse(tmp_path / "busy.duckdb", now)
+    yield house
+    house.connection.close()

@@ -59,8 +59,20 @@ def test_a_head_comment_tells_every_column_and_the_database_knows_it(mart: Mart,
         name: f"{meaning} ({unit})" for name, (unit, meaning) in mart.columns.items()
     }
     assert [row["column_name"] for row in columns] == list(mart.columns)
-    allowed = {"seconds": "DOUBLE", "minutes": "DOUBLE", "hours": "DOUBLE", "count": "BIGINT", "flag": "BOOLEAN"}
-    allowed |= {"UTC day": "DATE", "UTC time": "TIMESTAMP", "id": "VARCHAR", "text": "VARCHAR", "days": "BIGINT"}
+    allowed = {
+        "seconds": "DOUBLE",
+        "minutes": "DOUBLE",
+        "hours": "DOUBLE",
+        "count": "BIGINT",
+        "flag": "BOOLEAN",
+    }
+    allowed |= {
+        "UTC day": "DATE",
+        "UTC time": "TIMESTAMP",
+        "id": "VARCHAR",
+        "text": "VARCHAR",
+        "days": "BIGINT",
+    }
     for row in columns:
         unit = mart.columns[row["column_name"]][0]
         assert row["data_type"] == allowed.get(unit, row["data_type"]), row
@@ -127,7 +139,13 @@ def test_zero_and_unknown_are_different_things_in_every_daily_mart(warehouse: "W
     warehouse.load(SESSIONS, unknown, is_known=False)
     warehouse.load(MEETINGS, elsewhere, {"session_count": 1, "session_minutes": 1.0})
     counted = {
-        "daily_usage": ("sessions", "failed_sessions", "livestreams_active", "ingest_seconds", "viewer_seconds"),
+        "daily_usage": (
+            "sessions",
+            "failed_sessions",
+            "livestreams_active",
+            "ingest_seconds",
+            "viewer_seconds",
+        ),
         "session_reliability": ("sessions", "never_started", "failed_after_live", "unfinished", "on_air"),
         "stream_concurrency": ("peak_concurrent_streams", "stream_hours", "average_concurrent_streams"),
         "reconciliation": ("sessions", "sessions_ingest_seconds", "sessions_viewer_seconds"),
@@ -190,7 +208,7 @@ def test_a_month_with_a_day_loaded_before_it_was_over_is_not_complete(warehouse:
     for number in range(1, 31):
         for table in (SESSIONS, MEETINGS, RECORDINGS):
             day = date(2025, 11, number)
-            rows = [] if table == SESSIONS else [{}]
+            rows: list[Row] = [] if table == SESSIONS else [{}]
             early = datetime(2025, 11, 30, 23) if (table, number) == (RECORDINGS, 30) else None  # noqa: DTZ001
             warehouse.load(table, day, *rows, loaded_at=early)
     assert only(warehouse.mart("monthly_usage"))["is_complete"] is False
@@ -316,7 +334,9 @@ def test_a_stream_on_air_counts_until_it_was_last_received(warehouse: "Warehouse
     assert [row["stream_hours"] for row in warehouse.mart("stream_concurrency")] == [3.0, 3.0]
 
 
-def test_a_session_loaded_again_changes_the_days_it_reached_and_those_it_reaches(warehouse: "Warehouse") -> None:
+def test_a_session_loaded_again_changes_the_days_it_reached_and_those_it_reaches(
+    warehouse: "Warehouse",
+) -> None:
     days = [DAY + timedelta(days=number) for number in range(60)]
     for day in days:
         warehouse.load(SESSIONS, day)
@@ -440,7 +460,9 @@ def test_another_text_or_an_earlier_clock_or_a_missing_table_means_a_whole_build
     warehouse.build(mart)
     if why == "text":
         head = "-- column: twice (count): sessions, twice\nWITH held AS"
-        sql = mart.sql.replace("WITH held AS", head).replace("    held.loaded_at\nFROM", "    sessions * 2 AS twice\nFROM")
+        sql = mart.sql.replace("WITH held AS", head).replace(
+            "    held.loaded_at\nFROM", "    sessions * 2 AS twice\nFROM"
+        )
         mart = replace(mart, sql=sql, columns={"twice": ("count", "sessions, twice")})
     elif why == "clock":
         warehouse.now -= timedelta(days=30)
@@ -452,7 +474,7 @@ def test_another_text_or_an_earlier_clock_or_a_missing_table_means_a_whole_build
     assert [row["sessions"] for row in rows] == [1] * (2 if why == "clock" else 1)
     if why == "text":
         assert rows[0]["twice"] == 2
-    assert warehouse.build(mart).refreshed == []
+    assert warehouse.build(mart).refreshed == ([(DAY, DAY)] if why == "clock" else [])
 
 
 @pytest.mark.parametrize("text", ["SELECT nothing FROM ops.days", "SELECT app_id, day, error('cut') FROM ops.days"])
@@ -493,16 +515,16 @@ def load_at_random(warehouse: "Warehouse", dice: random.Random) -> None:
         warehouse.insert("core.livestreams", {"app_id": "a", "livestream_id": "l1", "name": name})
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_refreshing_after_each_of_many_loads_leaves_what_a_whole_build_makes(
     warehouse: "Warehouse", seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dice = random.Random(seed)
     monkeypatch.setattr(marts, "ROWS_AT_ONCE", dice.choice([1, 20, 2_000_000]))
-    for _ in range(8):
+    for _ in range(6):
         load_at_random(warehouse, dice)
         for mart in MARTS.values():
-            if dice.random() < 0.7:
+            if dice.random() < 0.5:
                 warehouse.build(mart)
     refreshed = {name: warehouse.mart(name) for name in MARTS}
     warehouse.connection.execute("DELETE FROM ops.mart_builds")
@@ -532,11 +554,11 @@ def test_stream_concurrency_is_what_counting_at_every_start_gives(warehouse: "Wa
     for _ in range(12):
         load_at_random(warehouse, dice)
     for row in warehouse.mart("stream_concurrency"):
-        known = row["peak_concurrent_streams"] is not None
         sessions = warehouse.query(f"FROM {SESSIONS} WHERE app_id = '{row['app_id']}'")
         peak, hours = concurrency_by_hand(sessions, row["day"])
-        if known:
-            assert (row["peak_concurrent_streams"], pytest.approx(row["stream_hours"])) == (peak, hours)
+        if row["peak_concurrent_streams"] is not None:
+            assert row["peak_concurrent_streams"] == peak
+            assert row["stream_hours"] == pytest.approx(hours)
 
 
 def test_a_refresh_does_not_read_the_history() -> None:
@@ -547,13 +569,16 @@ def test_a_refresh_does_not_read_the_history() -> None:
         connection.execute(table.create_sql)
     connection.execute(
         f"""INSERT INTO {SESSIONS} BY NAME
-        SELECT 'a' AS app_id, i::VARCHAR AS session_id, 'l' AS livestream_id, DATE '2024-01-01' + (i // 1000)::INT AS day,
-            day + to_seconds(i % 1000) AS started_at, started_at + INTERVAL 1 HOUR AS stopped_at, false AS is_live
+        SELECT 'a' AS app_id, i::VARCHAR AS session_id, 'l' AS livestream_id, false AS is_live,
+            DATE '2024-01-01' + (i // 1000)::INT AS day, day + to_seconds(i % 1000) AS started_at,
+            started_at + INTERVAL 1 HOUR AS stopped_at
         FROM range(600_000) AS series (i)"""
     )
     connection.execute(
-        f"""INSERT INTO ops.days BY NAME SELECT '{SESSIONS}' AS table_name, 'a' AS app_id, day, count(*) AS row_count,
-            true AS is_known, TIMESTAMP '2026-01-01' AS loaded_at FROM {SESSIONS} GROUP BY day"""
+        f"""INSERT INTO ops.days BY NAME
+        SELECT '{SESSIONS}' AS table_name, 'a' AS app_id, day, count(*) AS row_count, true AS is_known,
+            TIMESTAMP '2026-01-01' AS loaded_at
+        FROM {SESSIONS} GROUP BY day"""
     )
     last: date
     [(last,)] = connection.execute(f"SELECT max(day) FROM {SESSIONS}").fetchall()
@@ -562,7 +587,7 @@ def test_a_refresh_does_not_read_the_history() -> None:
         query = f"SELECT * FROM (\n{mart.sql}\n) WHERE {mart.period} BETWEEN DATE '{first}' AND DATE '{last}'"
         [(_, plan)] = connection.execute(f"EXPLAIN (ANALYZE, FORMAT json) {query}").fetchall()
         read = [int(rows) for rows in re.findall(r'"(?:operator_)?rows_scanned": (\d+)', plan)]
-        # row groups hold 122,880 rows; of months, all days are compared, but no other column is read of other months
+        # a row group holds 122,880 rows; a mart by month compares all days, and reads no more of other months
         assert max(read) < 250_000 or mart.period == "month", (mart.name, read)
     built = build_mart(connection, MARTS["stream_concurrency"], datetime(2026, 1, 2))  # noqa: DTZ001
     assert built.rows == 600

@@ -36,7 +36,7 @@ class Client:
     def get(self, path: str, **query: str | int) -> httpx.Response:
         return self.http.get(path, params=query)
 
-    def json(self, path: str, **query: str | int) -> Any:  # noqa: ANN401  (a document of whatever shape)
+    def json(self, path: str, **query: str | int) -> Any:
         return self.get(path, **query).raise_for_status().json()
 
     def post(self, path: str, body: object = None) -> httpx.Response:
@@ -46,7 +46,7 @@ class Client:
 Serve = Callable[..., Client]
 
 
-def small_world(seed: int = 7, **options: Any) -> World:  # noqa: ANN401  (passed on)
+def small_world(seed: int = 7, **options: Any) -> World:
     return World.seeded(seed, apps=[APP, "stage"], livestreams=45, days=60, now=NOW, **options)
 
 
@@ -55,7 +55,7 @@ def serve() -> Iterator[Serve]:
     """Serves a world (a small one unless told) with any option of the simulator."""
     with ExitStack() as open_ones:
 
-        def start(world: World | None = None, shapes: Shapes | None = None, **options: Any) -> Client:  # noqa: ANN401
+        def start(world: World | None = None, shapes: Shapes | None = None, **options: Any) -> Client:
             simulator = open_ones.enter_context(Simulator(world or small_world(), shapes=shapes, **options))
             root = f"{simulator.base_url}/accounts/{simulator.account_id}/realtime/kit/{APP}"
             headers = {"Authorization": f"Bearer {simulator.token}"}

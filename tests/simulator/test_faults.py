@@ -23,13 +23,13 @@ LIST = "/livestreams"
 
 
 @pytest.fixture(scope="module")
-def simulator() -> Any:  # noqa: ANN401  (one for all tests here: each orders what it needs)
+def simulator() -> Any:
     with Simulator(small_world(values="numbers")) as simulator:
         yield simulator
 
 
 @pytest.fixture
-def client(simulator: Simulator) -> Any:  # noqa: ANN401
+def client(simulator: Simulator) -> Any:
     root = f"{simulator.base_url}/accounts/{simulator.account_id}/realtime/kit/{APP}"
     with httpx.Client(
         base_url=root, headers={"Authorization": f"Bearer {simulator.token}"}, timeout=10
@@ -37,7 +37,7 @@ def client(simulator: Simulator) -> Any:  # noqa: ANN401
         yield Client(simulator, http)
 
 
-def ids(reply: Any) -> list[str]:  # noqa: ANN401
+def ids(reply: Any) -> list[str]:
     return [row["id"] for row in reply["data"]]
 
 
@@ -201,7 +201,7 @@ def test_endless_pages(client: Client) -> None:
 
 
 @pytest.mark.parametrize("shape", ["array", "document", "wrapped", "per_row"])
-def test_total_high_total_low_and_total_absent(serve: Serve, shape: Any) -> None:  # noqa: ANN401
+def test_total_high_total_low_and_total_absent(serve: Serve, shape: Any) -> None:
     client = serve(shapes=Shapes(livestreams=shape, paging="text"))
 
     def total() -> object:

@@ -59,7 +59,7 @@ def test_the_list_is_whole_in_every_shape(serve: Serve, shapes: Shapes) -> None:
 
 
 @pytest.mark.parametrize("shape", ["captured", "document", "paging_inside"])
-def test_the_sessions_are_whole_in_every_shape(serve: Serve, shape: Any) -> None:  # noqa: ANN401
+def test_the_sessions_are_whole_in_every_shape(serve: Serve, shape: Any) -> None:
     client = serve(shapes=Shapes(detail=shape))
     livestream = client.world.apps[APP].by_id[busiest(client)]
 
@@ -181,7 +181,7 @@ def test_all_forms_occur_and_are_stable() -> None:
     assert text("007", "key-1", "mixed") == "007"
 
 
-def moment(value: Any) -> datetime | None:  # noqa: ANN401
+def moment(value: Any) -> datetime | None:
     """Read a timestamp as the contract says."""
     if value in {None, "", "null"}:
         return None

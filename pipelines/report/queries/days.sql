@@ -30,6 +30,7 @@ sessions AS (
             WHERE session.started_at IS NOT NULL AND (session.ingest_seconds IS NULL OR session.viewer_seconds IS NULL)
         ) AS without_figures,
         sum(session.ingest_seconds) FILTER (WHERE stream.meeting_id <> '') AS exported_seconds,
+        sum(session.ingest_seconds) FILTER (WHERE coalesce(stream.meeting_id, '') = '') AS direct_seconds,
         sum(session.ingest_seconds) FILTER (WHERE stream.livestream_id IS NULL) AS unplaced_seconds
     FROM core.livestream_sessions AS session
     LEFT JOIN core.livestreams AS stream
@@ -56,6 +57,8 @@ SELECT
     CASE WHEN usage.sessions IS NOT NULL THEN coalesce(sessions.without_figures, 0) END AS without_figures,
     CASE WHEN usage.ingest_seconds IS NOT NULL THEN round(coalesce(sessions.exported_seconds, 0), 3) END
         AS exported_seconds,
+    CASE WHEN usage.ingest_seconds IS NOT NULL THEN round(coalesce(sessions.direct_seconds, 0), 3) END
+        AS direct_seconds,
     CASE WHEN usage.ingest_seconds IS NOT NULL THEN round(coalesce(sessions.unplaced_seconds, 0), 3) END
         AS unplaced_seconds
 FROM held

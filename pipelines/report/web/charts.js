@@ -2,6 +2,13 @@
 
 const views = {};
 
+/** Whether a day is known, known of some apps only, or unknown; and the sign to write on it. */
+function stateOfDay(result, period) {
+  const state = !result.known ? "unknown" : result.known < result.wanted ? "partial" : "known";
+  const fits = period.days.length <= 62;
+  return {state, sign: fits ? {unknown: "?", partial: "~", known: ""}[state] : ""};
+}
+
 function daysRows(metric, period, before) {
   return period.days.map((day, n) => {
     const now = metric.of({...period, days: [day]});
@@ -9,7 +16,7 @@ function daysRows(metric, period, before) {
     const part = now.known && coverage(now, {...period, days: [day]});
     return {
       t: moment(day), value: now.value, before: then.known < then.wanted ? null : then.value,
-      kind: isWeekend(day) ? "weekend" : "weekday", state: now.known ? "known" : "unknown",
+      kind: isWeekend(day) ? "weekend" : "weekday", ...stateOfDay(now, period),
       day: `${weekday(day)} ${dayText(day)}`, shown: now.known ? withUnit(now.value, metric) + (part ? ` (${part})` : "") : "unknown",
       shown_before: then.known < then.wanted ? "unknown" : `${withUnit(then.value, metric)} (${dayText(before.days[n])})`,
     };
@@ -36,7 +43,7 @@ function peaksRows(period) {
   return period.days.map((day) => {
     const found = peak({...period, days: [day]});
     const least = found.known < found.wanted && found.value !== null ? "at least " : "";
-    return {t: moment(day), value: found.value, state: found.value === null ? "unknown" : "known", day: `${weekday(day)} ${dayText(day)}`,
+    return {t: moment(day), value: found.value, ...stateOfDay(found, period), day: `${weekday(day)} ${dayText(day)}`,
       shown: found.value === null ? "unknown" : least + written(found.value, 0), moment: timeText(found.at)};
   });
 }
@@ -68,9 +75,10 @@ function failuresRows(period) {
     kinds.forEach(([, column], k) => { sums.get(rows.day[n])[k] += rows[column][n]; });
   });
   return period.days.flatMap((day) => {
-    const {known} = add(["sessions"], {...period, days: [day]});
+    const found = add(["sessions"], {...period, days: [day]});
+    const {known} = found;
     return kinds.map(([kind], k) => ({t: moment(day), kind, place: k, value: known ? sums.get(day)[k] : null,
-      state: known ? "known" : "unknown", day: `${weekday(day)} ${dayText(day)}`, shown: known ? written(sums.get(day)[k], 0) : "unknown"}));
+      ...(k ? {state: "known", sign: ""} : stateOfDay(found, period)), day: `${weekday(day)} ${dayText(day)}`, shown: known ? written(sums.get(day)[k], 0) : "unknown"}));
   });
 }
 
@@ -93,11 +101,11 @@ function captionCharts(metric, period, before, rank) {
     metric.kind === "sum" ? "mean of the known days" : "all known days of that weekday together");
   const best = peak(period);
   showCaption("peaks-caption", "Peak concurrent streams, by day",
-    best.value === null ? "unknown" : `most at one moment: ${written(best.value, 0)}${best.at ? `, first at ${timeText(best.at)}` : ""}${coverage(best, period) && `; ${coverage(best, period)}`}`);
-  showCaption("top-caption", `${RANKS[rank].label}${period.apps.length > 1 ? ", all apps" : ""}`, `the first ${LISTED}`);
+    best.value === null ? "unknown" : `most at one moment: ${written(best.value, 0)}${best.at ? `, first on ${minuteText(best.at)}` : ""}${coverage(best, period) && `; ${coverage(best, period)}`}`);
+  showCaption("top-caption", `${RANKS[rank].label}${period.apps.length > 1 ? ", all apps" : ""}`, "of the livestreams listed");
   const sorted = waits(period);
   const seconds = (share) => (sorted.length ? `${written(percentile(sorted, share) / 1000, 1)} s` : DASH);
-  showCaption("waits-caption", "Time to live, by day", `seconds from invoked to started; this period p50 ${seconds(0.5)}, p95 ${seconds(0.95)}, of ${counted(sorted.length, "session", "sessions")}`);
+  showCaption("waits-caption", "Time to live, by day", `seconds from invoked to started; this period p50 ${seconds(0.5)}, p95 ${seconds(0.95)}, of ${counted(sorted.length, "session that tells", "sessions that tell")} both`);
   showCaption("failures-caption", "Failed sessions, by day", "sessions with an error message");
   showCaption("verdicts-caption", "Reconciliation, by day", "the API’s own daily totals against the sums of sessions");
   document.getElementById("waits-note").textContent = `Percentiles of a period are taken of all its sessions, not of daily percentiles${data.waits_are_exact ? "." : "; each time to live is rounded to the nearest of steps 2 % apart."}`;
@@ -116,16 +124,15 @@ async function drawCharts(rows) {
     const caption = place.parentElement.querySelector("figcaption");
     specification.datasets = {[name]: rows[name]};
     specification.description = caption.firstChild.textContent;
-    // `ast`: expressions are interpreted, so the page need not allow eval
+    // `ast`: expressions are interpreted, so the page need not allow eval; `logLevel`: errors, not that a chart is empty
     const {view} = await window.vegaEmbed(place, specification,
-      {renderer: "svg", actions: false, ast: true, defaultStyle: false, tooltip: {disableDefaultStyle: true}});
+      {renderer: "svg", actions: false, ast: true, defaultStyle: false, tooltip: {disableDefaultStyle: true}, logLevel: 1});
     views[name] = view;
   }
 }
 
 async function updateCharts(rows) {
   for (const [name, view] of Object.entries(views)) {
-    document.getElementById(`chart-${name}`).hidden = false;
     await view.data(name, rows[name]).runAsync();
   }
 }

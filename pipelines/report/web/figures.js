@@ -120,7 +120,7 @@ function costLines(period) {
     line("Recordings", "recording_minutes", 1, exported, "minutes recorded"),
     line("Livestreams of meetings", "exported_seconds", 1 / 60, exported, "ingest minutes of livestreams that stream a meeting"),
     line("Meetings, at least", "meeting_minutes", 1, participant, "session minutes, as if of one participant"),
-    line("Not estimated: all ingest", "ingest_seconds", 1 / 60, null, "ingest minutes; no rate is known but for streaming a meeting"),
+    line("Not estimated: other livestreams", "direct_seconds", 1 / 60, null, "ingest minutes of livestreams that stream no meeting; no rate is published"),
     line("Not estimated: watch time", "viewer_seconds", 1 / 60, null, "viewer minutes; no rate is published"),
   ];
 }
@@ -140,6 +140,7 @@ const METRICS = {
   viewer_hours: {label: "Viewer hours", unit: "h", digits: 1, kind: "sum", of: total("viewer_seconds", 1 / 3600)},
   ingest_hours: {label: "Ingest hours", unit: "h", digits: 1, kind: "sum", of: total("ingest_seconds", 1 / 3600)},
   sessions: {label: "Sessions", unit: "", digits: 0, kind: "sum", of: total("sessions", 1)},
+  failed: {label: "Failed sessions", unit: "", digits: 0, kind: "sum", of: total("failed", 1)},
   viewers: {label: "Average concurrent viewers", unit: "viewers", digits: 1, kind: "ratio", of: ratio("viewer_seconds", "ingest_seconds", 1), empty: "nothing was fed in"},
   error_rate: {label: "Session error rate", unit: "%", digits: 1, kind: "ratio", of: ratio("failed", "sessions", 100), empty: "no session"},
   recordings: {label: "Recordings", unit: "", digits: 0, kind: "sum", of: total("recordings", 1)},

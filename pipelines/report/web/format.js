@@ -5,8 +5,7 @@ const DASH = "–";
 
 function written(value, digits) {
   if (value === null || value === undefined) return DASH;
-  const shown = digits && Math.abs(value) >= 10000 ? 0 : digits;
-  return value.toLocaleString(LOCALE, {minimumFractionDigits: shown, maximumFractionDigits: shown});
+  return value.toLocaleString(LOCALE, {minimumFractionDigits: digits, maximumFractionDigits: digits});
 }
 
 /** A metric's value with its unit, as one text. */
@@ -31,6 +30,7 @@ function weekday(day) { return weekdayFormat.format(moment(day)); }
 function isWeekend(day) { return [0, 6].includes(new Date(moment(day)).getUTCDay()); }
 function timeText(ms) { return ms === null ? DASH : `${new Date(ms).toISOString().slice(0, 16).replace("T", " ")} UTC`; }
 function rangeText(from, to) { return from === to ? dayText(from) : `${dayText(from)} – ${dayText(to)}`; }
+function minuteText(ms) { return `${dayFormat.format(ms)}, ${new Date(ms).toISOString().slice(11, 16)} UTC`; }
 function counted(n, one, many) { return `${written(n, 0)} ${n === 1 ? one : many}`; }
 
 /** Days as ranges, in few words: "3–5 Nov" stays readable where a list of days would not. */
@@ -48,14 +48,14 @@ function rangesText(days) {
 /** How many of the wanted days are known, in words; "" where all are. Of several apps a day counts once each. */
 function coverage(result, period) {
   if (result.known === result.wanted) return "";
-  const what = period.apps.length > 1 ? "days of apps" : result.wanted === 1 ? "day" : "days";
+  const what = period.apps.length > 1 ? "app-days" : result.wanted === 1 ? "day" : "days";
   return `${written(result.known, 0)} of ${written(result.wanted, 0)} ${what} known`;
 }
 
 /** How a figure changed: {text, reason}. Rates change by points, the rest by percent. */
 function change(metric, now, before, periodBefore) {
   if (now.value === null) return {text: "", reason: ""};
-  if (now.known < now.wanted) return {text: "", reason: "change: –, some days are unknown"};
+  if (now.known < now.wanted) return {text: "", reason: ""};
   if (before.known < before.wanted) {
     const none = before.known === 0 ? "not known" : coverage(before, periodBefore);
     return {text: "", reason: `period before: ${none}`};
@@ -63,11 +63,11 @@ function change(metric, now, before, periodBefore) {
   if (before.value === null) return {text: "", reason: `period before: ${DASH}`};
   const difference = now.value - before.value;
   const reason = `before ${withUnit(before.value, metric)}`;
-  if (metric.unit !== "%" && before.value === 0) return {text: now.value === 0 ? "= no change" : "", reason};
+  if (metric.unit !== "%" && before.value === 0) return {text: now.value === 0 ? "unchanged" : "", reason};
   const amount = metric.unit === "%" ? difference : (difference / before.value) * 100;
   const size = written(Math.abs(amount), 1);
-  if (Number(Math.abs(amount).toFixed(1)) === 0) return {text: "= no change", reason};
-  return {text: `${amount > 0 ? "▲ +" : "▼ −"}${size} ${metric.unit === "%" ? "points" : "%"}`, reason};
+  if (Number(Math.abs(amount).toFixed(1)) === 0) return {text: "unchanged", reason};
+  return {text: `${amount > 0 ? "▲\u00a0+" : "▼\u00a0−"}${size}\u00a0${metric.unit === "%" ? "points" : "%"}`, reason};
 }
 
 /** An element with attributes and children; strings become text. */

@@ -33,7 +33,7 @@ function writeAddress() {
 }
 
 function showScope(period, before) {
-  const who = chosen.app < 0 ? (data.apps.length > 1 ? `all ${data.apps.length} apps` : data.apps[0]) : data.apps[chosen.app];
+  const who = chosen.app < 0 ? (data.apps.length > 1 ? `all apps (${data.apps.length})` : data.apps[0]) : data.apps[chosen.app];
   const length = counted(period.days.length, "day", "days");
   const compared = `compared with ${rangeText(before.days[0], before.days[before.days.length - 1])}`;
   document.getElementById("scope").replaceChildren(

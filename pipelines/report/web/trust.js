@@ -32,7 +32,7 @@ function showVerdicts(period) {
   const rows = Object.entries(VERDICTS).filter(([name]) => counts[name]).map(([name, [kind, meaning]]) => ({cells: [
     signed(kind, data.verdicts[name]), written(counts[name], 0), `${written((counts[name] / wanted) * 100, 1)} %`, meaning]}));
   showTable("table-verdicts", {
-    caption: "Reconciliation, counted", note: `${counted(wanted, "day", "days")}${period.apps.length > 1 ? " of apps" : ""}`,
+    caption: "Reconciliation, counted", note: period.apps.length > 1 ? `${counted(wanted, "app-day", "app-days")}: a day of one app each` : counted(wanted, "day", "days"),
     columns: [["Verdict", "nowrap"], ["Days", "number"], ["Share", "number"], ["Meaning", "long"]], rows, sticky: true,
   });
 }
@@ -90,15 +90,29 @@ function showCoverage(period, lines) {
     line.first > line.last ? DASH : rangeText(line.first, line.last)]}));
   showTable("table-coverage", {
     caption: "What is loaded", note: `days of this period (${counted(period.days.length, "day", "days")}), by app and source`, sticky: true,
-    columns: [["App", "long"], ["Figures", "nowrap"], ["Known", "number"], ["Known, loaded before the day was over", "number"], ["Unknown: older than the source remembers", "number"],
-      ["Gaps: left out", "number"], ["Outside what was loaded", "number"], ["Loaded from – to", "nowrap"]], rows,
+    columns: [["App", "long"], ["Figures", "nowrap"], ["Known", "number"], ["Known, but loaded before the day was over", "number"], ["Unknown: the source had forgotten", "number"],
+      ["Gaps: left out", "number"], ["Before or after what was loaded", "number"], ["Loaded from – to", "nowrap"]], rows,
   });
-  const missing = lines.flatMap((line) => [["gap", line.gaps, "bad", "never loaded; `livehouse backfill` loads them"],
-    ["unknown", line.u, "unknown", "the source no longer remembers them"], ["not settled", line.p, "odd", "loaded before the day was over; the next nightly run settles them"]]
-    .filter(([, days]) => days.length).map(([what, days, kind, why]) => ({cells: [signed(kind, what), named(data.apps[line.app]), TABLE_NAMES[line.name], rangesText(days), why]})));
+  const kinds = [["gap", "gaps", "bad", ["never loaded: ", el("code", {}, "livehouse backfill"), " loads them"]],
+    ["unknown", "u", "unknown", ["the source no longer remembers them"]],
+    ["not settled", "p", "odd", ["loaded before the day was over: the next nightly run settles them"]]];
+  const missing = [];
+  for (const app of period.apps) {
+    for (const [what, key, kind, why] of kinds) {
+      const alike = new Map();
+      for (const line of lines.filter((one) => one.app === app && one[key].length)) {
+        const days = rangesText(line[key]);
+        alike.set(days, [...(alike.get(days) || []), TABLE_NAMES[line.name]]);
+      }
+      for (const [days, figures] of alike) {
+        missing.push({cells: [signed(kind, what), named(data.apps[app]), figures.length === TABLES.length ? "all" : figures.join(", "), days,
+          why.map((part) => (typeof part === "string" ? part : part.cloneNode(true)))]});
+      }
+    }
+  }
   showTable("table-missing", {
     caption: "Days that are missing, unknown or not settled", sticky: true,
-    columns: [["What", "nowrap"], ["App", "long"], ["Figures", "nowrap"], ["Days", "long"], ["Why", "long"]], rows: missing,
+    columns: [["What", "nowrap"], ["App", "long"], ["Figures", "long"], ["Days", "long"], ["Why", "long"]], rows: missing,
     nothing: "none between the first and last day loaded.",
   });
 }
@@ -136,15 +150,15 @@ function showAside(period) {
 
 function showCaveats(period) {
   const caveats = [
-    ["without_figures", "sessions went live but report no ingest or watch time: they add nothing to the hours, so these are too low"],
-    ["unfinished", "sessions had neither stopped nor failed 24 hours after they began, as last received"],
-    ["never_started", "sessions never went live"],
+    ["without_figures", "went live but report no ingest or watch time: they add nothing to the hours, so these are too low"],
+    ["unfinished", "had neither stopped nor failed 24 hours after they began, as last received"],
+    ["never_started", "never went live"],
   ].map(([name, meaning]) => [total(name, 1)(period).value, meaning]);
   const unplaced = total("unplaced_seconds", 1 / 60)(period).value;
-  if (unplaced) caveats.push([unplaced, "ingest minutes are of livestreams that are not listed: not in the estimate, since it is unknown whether they stream a meeting"]);
+  if (unplaced) caveats.push([unplaced, "ingest minutes of livestreams that are not listed: not in the estimate, since it is unknown whether they stream a meeting"]);
   showTable("table-caveats", {
-    caption: "Worth knowing of the sessions", columns: [["How many", "number"], ["What", "long"]],
-    rows: caveats.filter(([value]) => value).map(([value, meaning]) => ({cells: [written(value, 0), meaning]})),
+    caption: "Worth knowing of the sessions", columns: [["What", "long"], ["How many", "number"]],
+    rows: caveats.filter(([value]) => value).map(([value, meaning]) => ({cells: [meaning, written(value, 0)]})),
     nothing: "all went live, ended, and report their figures, on the days that are known.",
   });
 }
@@ -169,14 +183,15 @@ function showTrustLine(period, lines) {
   const distinct = (key) => new Set(lines.flatMap((line) => line[key].map((day) => `${line.app} ${day}`))).size;
   const [gaps, unknown] = [distinct("gaps"), distinct("u")];
   const judged = counts.match + counts.sessions_missing + counts.overall_behind;
+  const unit = period.apps.length > 1 ? "app-day" : "day";
   const items = [
     [!judged ? "unknown" : counts.match === judged ? "good" : "bad",
-      judged ? `${written(counts.match, 0)} of ${counted(judged, "settled day", "settled days")}${period.apps.length > 1 ? " of apps" : ""} match the API’s own totals` : "no day can be reconciled"],
+      judged ? `${written(counts.match, 0)} of ${counted(judged, `settled ${unit}`, `settled ${unit}s`)} ${judged === 1 ? "matches" : "match"} the API’s own totals` : "no day can be reconciled"],
     [aside ? "odd" : "good", aside ? `${counted(aside, "record", "records")} set aside` : "no record set aside"],
-    [gaps ? "bad" : "good", gaps ? counted(gaps, "day left out", "days left out") : "no gaps"],
+    [gaps ? "bad" : "good", gaps ? counted(gaps, `${unit} left out`, `${unit}s left out`) : "no gaps"],
   ];
-  if (unknown) items.push(["unknown", counted(unknown, "unknown day", "unknown days")]);
-  if (counts.unsettled) items.push(["odd", counted(counts.unsettled, "unsettled day", "unsettled days")]);
+  if (unknown) items.push(["unknown", counted(unknown, `unknown ${unit}`, `unknown ${unit}s`)]);
+  if (counts.unsettled) items.push(["odd", counted(counts.unsettled, `unsettled ${unit}`, `unsettled ${unit}s`)]);
   const loaded = Math.max(...data.days.loaded_at);
   document.getElementById("trust-line").replaceChildren(...items.map(([kind, text]) => el("a", {href: "#trust"}, signed(kind, text))),
     el("span", {class: "note-inline"}, `Last loaded ${timeText(loaded)}`));

@@ -1,6 +1,6 @@
 // Tiles and tables of usage: what was streamed, watched, what failed, what it may cost.
 
-const TILES = ["viewer_hours", "ingest_hours", "sessions", "viewers", "error_rate", "peak", "p50", "p95", "recordings",
+const TILES = ["viewer_hours", "ingest_hours", "viewers", "peak", "sessions", "failed", "error_rate", "p50", "p95", "recordings",
   "recording_minutes", "meetings", "meeting_minutes", "cost"];
 const COLUMNS = ["viewer_hours", "ingest_hours", "sessions", "viewers", "error_rate", "peak", "recordings", "recording_minutes",
   "meetings", "meeting_minutes", "cost"];
@@ -26,9 +26,9 @@ function tile(id, period, before) {
     text ? el("p", {class: "change"}, text) : null,
     reason ? el("p", {}, reason) : null,
     missing ? el("p", {}, missing) : null,
-    id === "peak" && now.at ? el("p", {}, `first at ${timeText(now.at)}`) : null,
-    id === "cost" ? el("p", {}, "a lower bound, see below") : null,
-    coverage(now, period) ? el("p", {}, coverage(now, period)) : null);
+    id === "peak" && now.at ? el("p", {}, minuteText(now.at)) : null,
+    id === "cost" ? el("p", {}, "a lower bound") : null,
+    coverage(now, period) ? el("p", {}, `${id === "cost" ? "all of it: " : ""}${coverage(now, period)}`) : null);
 }
 
 function showTiles(period, before) {
@@ -42,9 +42,10 @@ function appRow(name, apps, period, before, kind) {
     const metric = METRICS[id];
     const result = metric.of(now);
     const {text, reason} = change(metric, result, metric.of(then), then);
-    const missing = result.value === null && !result.known ? "unknown" : coverage(result, now);
+    const isShort = result.known < result.wanted;
+    const missing = result.value === null && !result.known ? "unknown" : isShort ? `${result.known} of ${result.wanted} days` : "";
     const cell = el("span", reason ? {title: reason} : {}, withUnit(result.value, {...metric, unit: metric.unit === "$" || metric.unit === "%" ? metric.unit : ""}));
-    return [cell, el("small", {}, text || (missing ? missing : result.value === null ? metric.empty || DASH : DASH))];
+    return [cell, el("small", {}, text || missing || (result.value === null ? metric.empty || DASH : DASH))];
   })]};
 }
 
@@ -81,10 +82,10 @@ function rankedStreams(period, rank) {
     }
   });
   const order = (line) => (line[rank] === null ? -1 : line[rank]);
-  return [...found.values()].sort((a, b) => order(b) - order(a) || order(b) - order(a) || a.stream - b.stream);
+  return [...found.values()].sort((a, b) => order(b) - order(a) || a.stream - b.stream);
 }
 
-function streamLabel(line) { return line.name || "(no name)"; }
+function streamLabel(line) { return line.name || `(no name) ${line.id.slice(0, 8)}`; }
 
 function showTop(period, rank, streams) {
   const cells = (line) => [
@@ -97,11 +98,10 @@ function showTop(period, rank, streams) {
     [el("span", {title: `${line.id} · ${data.apps[line.app]}`}, `${n + 1}. `, named(streamLabel(line))),
       data.apps.length > 1 && period.apps.length > 1 ? el("small", {}, named(data.apps[line.app])) : null],
     ...cells(line)]}));
-  const names = {viewer_seconds: "viewer_seconds", ingest_seconds: "ingest_seconds", sessions: "sessions", failed: "failed"};
   const all = {};
-  for (const name of Object.keys(names)) all[name] = total(name, 1)(period).value;
   const others = {};
-  for (const name of Object.keys(names)) {
+  for (const name of Object.keys(RANKS)) {
+    all[name] = total(name, 1)(period).value;
     const listed = top.reduce((sum, line) => sum + (line[name] || 0), 0);
     others[name] = all[name] === null ? null : Math.max(0, all[name] - listed);
   }
@@ -112,7 +112,7 @@ function showTop(period, rank, streams) {
   }
   if (top.length) rows.push({kind: "total", cells: ["All livestreams", ...cells(all)]});
   showTable("table-top", {
-    caption: "Livestreams with most", note: `ranked by ${RANKS[rank].label.toLowerCase()}`, sticky: true,
+    caption: `Top ${LISTED} by ${RANKS[rank].label.toLowerCase()}`, sticky: true,
     columns: [["Livestream", "long"], ["Viewer hours", "number"], ["Ingest hours", "number"], ["Avg. conc. viewers", "number"],
       ["Sessions", "number"], ["Failed", "number"]],
     rows, nothing: "no session in this period.",
@@ -164,13 +164,13 @@ function showCost(period, before) {
   const past = (line) => (line.minutes.known < line.minutes.wanted ? DASH : amount(line));
   const rows = lines.map((line, n) => ({cells: [
     [line.what, el("small", {}, [line.note, coverage(line.minutes, period)].filter(Boolean).join("; "))],
-    written(line.minutes.value, 0), line.rate === null ? "no rate" : `$${line.rate.toFixed(3)}`, amount(line), past(old[n])]}));
+    amount(line), past(old[n]), written(line.minutes.value, 0), line.rate === null ? "no rate" : `$${line.rate.toFixed(3)}`]}));
   const [now, then] = [cost(period), cost(before)];
-  rows.splice(3, 0, {kind: "total", cells: ["Estimated total, at least", "", "", dollars(now.value),
-    then.known < then.wanted ? DASH : dollars(then.value)]});
+  rows.splice(3, 0, {kind: "total", cells: ["Estimated total, at least", dollars(now.value),
+    then.known < then.wanted ? DASH : dollars(then.value), "", ""]});
   showTable("table-cost", {
     caption: "Estimate, US dollars", note: "an estimate, not an invoice", sticky: true,
-    columns: [["What", "long"], ["Minutes", "number"], ["Rate a minute", "number"], ["This period", "number"], ["Period before", "number"]],
+    columns: [["What", "long"], ["This period", "number"], ["Period before", "number"], ["Minutes", "number"], ["Rate a minute", "number"]],
     rows,
   });
 }

@@ -1,0 +1,110 @@
+"""The request budget, on a clock that moves only while somebody sleeps."""
+
+import threading
+from collections.abc import Mapping
+
+import pytest
+
+from pipelines.extract.budget import Budget
+from tests.extract.conftest import Clock
+
+
+def starts(budget: Budget, clock: Clock, count: int, headers: Mapping[str, str] | None = None) -> list[float]:
+    began = clock.now
+    times = []
+    for _ in range(count):
+        with budget.request():
+            times.append(round(clock.now - began, 6))
+            budget.learn(headers or {})
+    return times
+
+
+def test_unlimited_never_sleeps(clock: Clock) -> None:
+    assert starts(Budget(0), clock, 100) == [0.0] * 100
+    assert clock.slept == []
+
+
+@pytest.mark.parametrize("rate", [0.5, 4, 11.66])
+def test_never_above_the_rate_in_any_second(clock: Clock, rate: float) -> None:
+    times = starts(Budget(rate), clock, 60)
+    for first, later in zip(times, times[1:], strict=False):
+        assert later - first >= 1 / rate
+    assert times[-1] == pytest.approx(59 / rate, rel=0.03)
+
+
+def test_a_pause_gives_no_credit_for_a_burst(clock: Clock) -> None:
+    budget = Budget(4)
+    starts(budget, clock, 3)
+    clock.now += 3600
+    assert starts(budget, clock, 3)[-1] >= 0.5
+
+
+def test_hold_holds_everybody(clock: Clock) -> None:
+    budget = Budget(0)
+    budget.hold(30)
+    budget.hold(10)
+    assert starts(budget, clock, 2) == [30.0, 30.0]
+
+
+@pytest.mark.parametrize(
+    "header",
+    ['"default";r=0;t=30', "limit=100, remaining=0, reset=30", "limit=100,remaining=0,reset=30", '"a"; r=0; t=30.0'],
+)
+def test_a_used_up_quota_holds_until_its_reset(clock: Clock, header: str) -> None:
+    assert starts(Budget(0), clock, 2, {"ratelimit": header}) == [0.0, 30.0]
+
+
+def test_what_is_left_is_spent_and_no_more(clock: Clock) -> None:
+    budget = Budget(0)
+    assert starts(budget, clock, 1, {"ratelimit": '"default";r=3;t=60'}) == [0.0]
+    assert starts(budget, clock, 5) == [0.0, 0.0, 0.0, 60.0, 60.0]
+
+
+def test_requests_under_way_count_against_what_is_left(clock: Clock) -> None:
+    budget = Budget(0)
+    with budget.request(), budget.request():
+        budget.learn({"ratelimit": '"default";r=2;t=60'})
+    assert starts(budget, clock, 2) == [0.0, 60.0]
+
+
+@pytest.mark.parametrize(
+    "header", ["", "garbage", '"default";r=;t=', '"default";r=0', '"default";t=30', '"default";r=-1;t=-1', "r=0;t=x"]
+)
+def test_a_header_that_says_nothing(clock: Clock, header: str) -> None:
+    assert starts(Budget(0), clock, 2, {"ratelimit": header}) == [0.0, 0.0]
+
+
+def test_a_header_cannot_stop_us_for_a_year(clock: Clock) -> None:
+    assert starts(Budget(0), clock, 2, {"ratelimit": '"default";r=0;t=31536000'})[1] <= 900
+
+
+def test_the_policy_header_is_no_quota(clock: Clock) -> None:
+    assert starts(Budget(0), clock, 2, {"ratelimit-policy": '"default";q=0;w=60'}) == [0.0, 0.0]
+
+
+def test_a_request_that_fails_gives_its_place_back(clock: Clock) -> None:
+    budget = Budget(0)
+    for _ in range(3):
+        with pytest.raises(RuntimeError), budget.request():
+            raise RuntimeError
+    with budget.request():
+        budget.learn({"ratelimit": '"default";r=1;t=60'})
+    assert starts(budget, clock, 2) == [0.0, 60.0]
+
+
+def test_threads_share_one_budget(clock: Clock) -> None:
+    budget = Budget(10)
+    times: list[float] = []
+
+    def ask() -> None:
+        for _ in range(10):
+            with budget.request():
+                times.append(clock.now)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(times) == 80
+    assert max(times) - min(times) >= 79 / 10

@@ -1,0 +1,275 @@
+"""One request over real HTTP: what is retried how often, what is waited for, what is never said."""
+
+import gzip
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from pipelines.errors import ApiError, ApiRefusedError, NotFoundError, TransientApiError
+from pipelines.extract import client as client_module
+from pipelines.extract.client import RETRIES
+from tests.extract.conftest import TOKEN, Canned, CannedServer, Clock, Connect, ok
+
+HTML = b"<html><head><title>502: Bad gateway</title></head></html>"
+KEY = "live_0123456789abcdef"
+
+TRANSIENT = [
+    pytest.param(Canned(500, b'{"success":false,"errors":[{"message":"x"}]}'), id="500 JSON"),
+    *[pytest.param(Canned(status, HTML), id=f"{status} HTML") for status in (502, 504, 520, 521, 522, 523, 524)],
+    pytest.param(Canned(503, b"{}", {"Retry-After": "0"}), id="503 with Retry-After"),
+    pytest.param(Canned(408, b""), id="408"),
+    pytest.param(Canned(200, HTML), id="200 with HTML"),
+    pytest.param(Canned(200, b'{"success":false}'), id="200 without success"),
+    pytest.param(Canned(200, b'{"success":true,"data":['), id="JSON cut short"),
+    pytest.param(Canned(200, b'{"success":true', promised=500), id="body cut short"),
+    pytest.param(Canned(200, b"", promised=500), id="connection lost before the body"),
+    pytest.param(Canned(dropped=True), id="connection lost before the reply"),
+    pytest.param(Canned(200, b'{"name":"\xff\xfe"}'), id="invalid UTF-8"),
+    pytest.param(Canned(200, b"not gzip", {"Content-Encoding": "gzip"}), id="not the encoding it says"),
+    pytest.param(Canned(200, b"[" * 100_000), id="nested too deeply"),
+    pytest.param(Canned(302, b"", {"Location": "/elsewhere"}), id="redirect"),
+]
+
+
+@pytest.mark.parametrize("reply", TRANSIENT)
+def test_what_passes_is_asked_again(reply: Canned, server: CannedServer, connect: Connect) -> None:
+    server.script, server.otherwise = [reply] * 3, ok([1])
+    client = connect(server.url)
+    assert client.get("/x", {})["data"] == [1]
+    assert (client.sent, client.retried) == (4, 3)
+    assert len(server.received) == 4
+
+
+@pytest.mark.parametrize("reply", TRANSIENT)
+def test_what_does_not_pass_is_asked_again_six_times(reply: Canned, server: CannedServer, connect: Connect) -> None:
+    server.otherwise = reply
+    client = connect(server.url)
+    with pytest.raises(TransientApiError, match=r"^GET /x: ") as raised:
+        client.get("/x", {})
+    assert len(server.received) == RETRIES + 1 == 7
+    assert "\n" not in str(raised.value)
+    assert raised.value.__cause__ is None
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 422, 451])
+@pytest.mark.parametrize("body", [b'{"errors":[{"message":"because"}]}', b'{"error":{"message":"because"}}'])
+def test_a_refusal_is_never_asked_again(status: int, body: bytes, server: CannedServer, connect: Connect) -> None:
+    server.otherwise = Canned(status, body)
+    with pytest.raises(NotFoundError if status == 404 else ApiRefusedError, match=rf"^GET /x/y: {status}: because"):
+        connect(server.url).get("/x/y", {"page_no": 1})
+    assert len(server.received) == 1
+
+
+def test_a_host_that_is_not_there(server: CannedServer, connect: Connect) -> None:
+    client = connect("http://127.0.0.1:9/client/v4")
+    with pytest.raises(TransientApiError, match="no whole reply"):
+        client.get("/x", {})
+    assert client.sent == 7
+
+
+@pytest.mark.parametrize("reply", TRANSIENT)
+def test_post_is_sent_once(reply: Canned, server: CannedServer, connect: Connect) -> None:
+    server.otherwise = reply
+    with pytest.raises(ApiError):
+        connect(server.url).post("/x", {"name": "a"})
+    assert [received.method for received in server.received] == ["POST"]
+
+
+# --- 429 ---------------------------------------------------------------------------------------------------
+
+
+def told(seconds: int) -> dict[str, str]:
+    return {"Retry-After": str(seconds)}
+
+
+def test_retry_after_in_seconds_is_waited_for(server: CannedServer, connect: Connect, clock: Clock) -> None:
+    server.script = [Canned(429, b"", told(7)), Canned(429, b"{}", told(300))]
+    connect(server.url).get("/x", {})
+    assert sum(clock.slept) == pytest.approx(307)
+    assert len(server.received) == 3
+
+
+def test_retry_after_as_a_date_is_waited_for(server: CannedServer, connect: Connect, clock: Clock) -> None:
+    until = format_datetime(datetime.now(UTC) + timedelta(seconds=120), usegmt=True)
+    server.script = [Canned(429, b"", {"Retry-After": until})]
+    connect(server.url).get("/x", {})
+    assert 100 < sum(clock.slept) <= 120
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "soon"}])
+def test_without_retry_after_the_pauses_grow(
+    headers: dict[str, str], server: CannedServer, connect: Connect, clock: Clock
+) -> None:
+    server.script = [Canned(429, b"", headers)] * 4
+    connect(server.url, retry_pause_seconds=0.5).get("/x", {})
+    assert clock.slept == pytest.approx([1, 2, 4, 8])
+
+
+def test_ratelimit_is_waited_for_where_there_is_no_retry_after(
+    server: CannedServer, connect: Connect, clock: Clock
+) -> None:
+    server.script = [Canned(429, b"", {"Ratelimit": '"default";r=0;t=33'})]
+    connect(server.url).get("/x", {})
+    assert sum(clock.slept) == pytest.approx(33)
+
+
+def test_every_thread_waits(server: CannedServer, connect: Connect, clock: Clock) -> None:
+    server.script = [Canned(429, b"", told(60))]
+    client = connect(server.url)
+    client.get("/x", {})
+    before = clock.now
+    client.get("/y", {})
+    assert clock.now == before  # the one wait was everybody's
+
+
+def test_a_limit_that_stays_is_an_error_after_bounded_requests(
+    server: CannedServer, connect: Connect, clock: Clock
+) -> None:
+    # 70 requests before: each of seven retries waited ten times.
+    server.otherwise = Canned(429, b'{"errors":[{"message":"slow down"}]}', told(300))
+    with pytest.raises(TransientApiError, match="429: slow down"):
+        connect(server.url).get("/x", {})
+    assert len(server.received) == 10
+
+
+def test_a_wait_too_long_is_an_error_and_not_asked_again_at_once(
+    server: CannedServer, connect: Connect, clock: Clock
+) -> None:
+    # Told to wait an hour, six requests followed within a few seconds.
+    server.otherwise = Canned(429, b"", told(3600))
+    with pytest.raises(TransientApiError, match="429"):
+        connect(server.url).get("/x", {})
+    assert len(server.received) == 1
+
+
+def test_a_limit_between_other_failures(server: CannedServer, connect: Connect, clock: Clock) -> None:
+    server.script = [Canned(500), Canned(429, b"", told(5)), Canned(502), Canned(429, b"", told(5)), ok([2])]
+    client = connect(server.url)
+    assert client.get("/x", {})["data"] == [2]
+    assert (client.sent, client.retried) == (5, 4)
+
+
+# --- secrets -------------------------------------------------------------------------------------------------
+
+
+def test_the_token_goes_to_the_api_and_nowhere_else(
+    server: CannedServer, elsewhere: CannedServer, connect: Connect
+) -> None:
+    for status in (301, 302, 303, 307, 308):
+        server.script += [Canned(status, b"", {"Location": f"{elsewhere.url}/collect"})]
+    connect(server.url).get("/x", {})
+    assert elsewhere.received == []
+    assert {received.headers["Authorization"] for received in server.received} == {f"Bearer {TOKEN}"}
+    assert not [received for received in server.received if TOKEN in received.target]
+
+
+@pytest.mark.parametrize("cut", [0, 250, 270, 290, 299])
+@pytest.mark.parametrize("status", [200, 400, 429, 500])
+def test_no_error_quotes_a_secret_or_a_part_of_it(
+    status: int, cut: int, server: CannedServer, connect: Connect, clock: Clock
+) -> None:
+    said = "x" * cut + TOKEN + KEY
+    replies = [
+        json.dumps({"success": False, "errors": [{"message": said}], "data": {"stream_key": KEY}}),
+        json.dumps({"success": False, "data": {"stream_key": KEY}, "error": {"message": "y" * cut + KEY}}),
+        f"<html><title>{'x' * cut}{TOKEN}</title></html>",
+        "x" * (cut % 100) + TOKEN,
+        f'{{"success":true,"data":[{{"stream_key":"{KEY}","name":"',
+    ]
+    for reply in replies:
+        server.otherwise = Canned(status, reply.encode())
+        with pytest.raises(ApiError) as raised:
+            connect(server.url).get("/x", {})
+        shown = f"{raised.value!r} {raised.value} {raised.value.args} {raised.value.__cause__}"
+        assert TOKEN[:8] not in shown
+        assert KEY[:8] not in shown
+
+
+def test_stream_keys_are_removed_masked_or_shown(server: CannedServer, connect: Connect) -> None:
+    server.otherwise = ok({"id": "a", "stream_key": KEY, "url": f"rtmps://x/{KEY}"})
+    removed, masked, shown = (connect(server.url, stream_keys=how).get("/x", {})["data"] for how in ("remove", "mask", "show"))
+    assert removed == {"id": "a", "url": "rtmps://x/[removed]"}
+    assert masked == {"id": "a", "stream_key": "[removed]", "url": "rtmps://x/[removed]"}
+    assert shown["stream_key"] == KEY
+
+
+@pytest.mark.parametrize("how", ["remove", "mask", "show"])
+def test_a_token_that_is_echoed_is_not_handed_on(how: str, server: CannedServer, connect: Connect) -> None:
+    server.otherwise = ok([{"id": "a", "name": f"Bearer {TOKEN}", TOKEN: 1}])
+    assert TOKEN not in json.dumps(connect(server.url, stream_keys=how).get("/x", {}))
+
+
+def test_nothing_about_the_client_shows_the_token(server: CannedServer, connect: Connect) -> None:
+    assert TOKEN not in repr(connect(server.url))
+
+
+# --- bodies --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_limit(monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(client_module, "_LARGEST_BODY", 1 << 20)
+    return 1 << 20
+
+
+def test_the_largest_body_is_64_mib() -> None:
+    assert client_module._LARGEST_BODY == 64 * 1024 * 1024  # noqa: SLF001 - the bound is a promise
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_body_without_end_is_not_read(
+    packed: bool, small_limit: int, server: CannedServer, connect: Connect  # noqa: FBT001 - a parameter of the test
+) -> None:
+    body = b'{"success":true,"data":[],"padding":"' + b"x" * small_limit + b'"}'
+    headers = {"Content-Encoding": "gzip"} if packed else {}
+    server.otherwise = Canned(200, gzip.compress(body) if packed else body, headers)
+    with pytest.raises(TransientApiError, match="a body above 1 MiB was not read"):
+        connect(server.url).get("/x", {})
+
+
+@pytest.mark.parametrize("packing", ["gzip, gzip", "br", "zstd", "deflate, gzip", "x-unknown"])
+def test_a_packing_that_nobody_asked_for_is_not_unpacked(packing: str, server: CannedServer, connect: Connect) -> None:
+    bomb = gzip.compress(gzip.compress(b"x" * 10_000_000))
+    server.otherwise = Canned(200, bomb, {"Content-Encoding": packing})
+    with pytest.raises(TransientApiError, match="packed as"):
+        connect(server.url).get("/x", {})
+    assert server.received[0].headers["Accept-Encoding"] == "gzip, deflate"
+
+
+def test_a_packed_body_is_read(server: CannedServer, connect: Connect) -> None:
+    packed = gzip.compress(ok([1]).body)
+    server.otherwise = Canned(200, packed, {"Content-Encoding": "gzip"})
+    assert connect(server.url).get("/x", {})["data"] == [1]
+
+
+def test_a_reply_that_trickles_for_ever_is_given_up(
+    server: CannedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "_REQUEST_SECONDS", -1.0)
+    with pytest.raises(TransientApiError, match="no whole reply in"):
+        connect(server.url).get("/x", {})
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Content-Type": "application/octet-stream"}, {"Content-Type": "text/html; charset=latin-1"}, {}]
+)
+def test_the_content_type_does_not_matter(headers: dict[str, str], server: CannedServer, connect: Connect) -> None:
+    server.otherwise = Canned(200, '{"success":true,"data":"ü😀"}'.encode(), headers)
+    assert connect(server.url).get("/x", {})["data"] == "ü😀"
+
+
+def test_parameters_are_sent_and_encoded(server: CannedServer, connect: Connect) -> None:
+    connect(server.url).get("/x", {"page_no": 2, "status": "a&b=c ü"})
+    assert server.received[0].target in {
+        "/client/v4/x?page_no=2&status=a%26b%3Dc%20%C3%BC",
+        "/client/v4/x?page_no=2&status=a%26b%3Dc+%C3%BC",
+    }
+
+
+def test_a_broken_record_does_not_spoil_the_page(server: CannedServer, connect: Connect) -> None:
+    server.otherwise = Canned(200, b'{"data":[{"n":NaN},{"n":1e999},{"n":' + b"9" * 5000 + b'},{"s":"\\ud83d"}]}')
+    data: list[dict[str, Any]] = connect(server.url).get("/x", {})["data"]
+    assert data == [{"n": "NaN"}, {"n": "1e999"}, {"n": "9" * 5000}, {"s": "\ufffd"}]

@@ -1,0 +1,218 @@
+"""Every shape of facts.md, and shapes that must not pass for an empty answer."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from pipelines.errors import UnexpectedReplyError
+from pipelines.extract.shapes import (
+    Page,
+    daywise_entries,
+    livestream_page,
+    overall_of_day,
+    session_page,
+    stream_and_session,
+)
+
+A, B = {"id": "a"}, {"id": "b"}
+PAGING = {"total_count": 2, "start_offset": 0, "end_offset": 1}
+DAY = date(2025, 3, 14)
+
+
+@pytest.mark.parametrize(
+    ("reply", "page"),
+    [
+        # captured: an array, paging beside it
+        ({"data": [A, B], "paging": PAGING}, Page([A, B], 2)),
+        ({"data": [], "paging": {"total_count": 0}}, Page([], 0)),
+        # the document: one object with paging inside
+        ({"data": {**A, "paging": PAGING}}, Page([A], 2)),
+        ({"data": {"paging": {"total_count": 0}}}, Page([], 0)),
+        ({"data": {"id": None, "name": None, "paging": {"total_count": 0}}}, Page([], 0)),
+        ({"data": {}}, Page([], None)),
+        ({"data": None}, Page([], None)),
+        # wrapped
+        ({"data": {"livestreams": [A, B], "paging": PAGING}}, Page([A, B], 2)),
+        ({"data": {"livestreams": [A], "total": 1}, "paging": PAGING}, Page([A], 2)),
+        ({"data": {"items": [A]}}, Page([A], None)),
+        ({"data": {"livestream": A}}, Page([A], None)),
+        ({"data": {"livestreams": None}}, Page([], None)),
+        # paging in every row
+        ({"data": [{**A, "paging": PAGING}, {**B, "paging": PAGING}]}, Page([A, B], 2)),
+        # the vendor's other APIs
+        ({"result": [A], "result_info": {"total_count": 5}}, Page([A], 5)),
+        # records of any type are the business of normalize
+        ({"data": [None, 5, "x", [A]]}, Page([None, 5, "x", [A]], None)),
+    ],
+)
+def test_a_page_of_livestreams(reply: dict[str, Any], page: Page) -> None:
+    assert livestream_page(reply) == page
+
+
+@pytest.mark.parametrize(
+    ("reply", "page"),
+    [
+        # captured: an array in data, paging beside data
+        ({"data": {"livestream": {"id": "l"}, "sessions": [A, B]}, "paging": PAGING}, Page([A, B], 2)),
+        # the document: one object, paging inside
+        ({"data": {"livestream": {"id": "l"}, "session": A, "paging": PAGING}}, Page([A], 2)),
+        ({"data": {"livestream": {"id": "l"}, "session": {}, "paging": {"total_count": 0}}}, Page([], 0)),
+        ({"data": {"livestream": {"id": "l"}, "session": {"id": None}}}, Page([], None)),
+        ({"data": {"livestream": {"id": "l"}}}, Page([], None)),
+        ({"data": {"livestream": {"id": "l", "sessions": [A], "paging": PAGING}}}, Page([A], 2)),
+        ({"data": {"sessions": [{**A, "paging": PAGING}]}}, Page([A], 2)),
+        ({"data": [A, B], "paging": PAGING}, Page([A, B], 2)),
+        ({"result": {"sessions": [A]}}, Page([A], None)),
+    ],
+)
+def test_a_page_of_sessions(reply: dict[str, Any], page: Page) -> None:
+    assert session_page(reply) == page
+
+
+@pytest.mark.parametrize(
+    ("told", "total"),
+    [
+        (3, 3),
+        ("3", 3),
+        (" 3 ", 3),
+        (3.0, 3),
+        (0, 0),
+        (-1, None),
+        (3.5, None),
+        (True, None),
+        (None, None),
+        ("many", None),
+        ([3], None),
+        ("9" * 5000, None),  # int() raises on more than 4300 digits
+        ("²", None),
+    ],
+)
+def test_total_count(told: object, total: int | None) -> None:
+    assert livestream_page({"data": [A], "paging": {"total_count": told}}).total_count == total
+
+
+@pytest.mark.parametrize("paging", [None, [], "2", 2, {"total_count": None}, {}])
+def test_paging_of_a_shape_never_seen(paging: object) -> None:
+    assert livestream_page({"data": [A], "paging": paging}) == Page([A], None)
+
+
+@pytest.mark.parametrize("reply", [{}, {"success": True}, {"success": True, "messages": []}])
+def test_a_reply_that_holds_nothing_is_no_empty_list(reply: dict[str, Any]) -> None:
+    # As a complete list without sessions it marked the livestream as known: its sessions were not asked for again.
+    for read in (livestream_page, session_page, lambda reply: overall_of_day(reply, DAY)):
+        with pytest.raises(UnexpectedReplyError):
+            read(reply)
+
+
+@pytest.mark.parametrize("data", ["text", 5, True, {"code": 1}])
+def test_livestreams_in_no_known_place(data: object) -> None:
+    with pytest.raises(UnexpectedReplyError):
+        livestream_page({"data": data})
+
+
+@pytest.mark.parametrize("data", ["text", 5, True])
+def test_sessions_in_no_known_place(data: object) -> None:
+    with pytest.raises(UnexpectedReplyError):
+        session_page({"data": data})
+
+
+TOTALS = {"count": 3, "total_ingest_seconds": 5}
+
+
+@pytest.mark.parametrize(
+    ("data", "record"),
+    [
+        (TOTALS, TOTALS),
+        ([{**TOTALS, "date": "2025-03-14T00:00:00.000Z"}], {**TOTALS, "date": "2025-03-14T00:00:00.000Z"}),
+        ([{**TOTALS, "date": "2025-03-14"}], {**TOTALS, "date": "2025-03-14"}),
+        # the same midnight as another zone writes it: it was taken for another day, and this one for a zero
+        ([{"count": 3, "date": "2025-03-13T19:00:00-05:00"}], {"count": 3, "date": "2025-03-13T19:00:00-05:00"}),
+        ([{"count": 3, "date": "2025-03-14T05:30:00+05:30"}], {"count": 3, "date": "2025-03-14T05:30:00+05:30"}),
+        ([{"count": 3, "date": 1741910400}], {"count": 3, "date": 1741910400}),
+        ([{"count": 3, "date": "1741910400000"}], {"count": 3, "date": "1741910400000"}),
+        ([TOTALS], TOTALS),
+        ([{"count": 9, "date": "2025-03-13"}, {"count": 3, "date": "2025-03-14"}], {"count": 3, "date": "2025-03-14"}),
+        ([{"count": 3, "date": "2025-03-14"}] * 2, {"count": 3, "date": "2025-03-14"}),
+        ([], None),
+        ({}, None),
+        (None, None),
+        ({"count": None, "total_ingest_seconds": None}, None),
+        ({"count": 0}, {"count": 0}),
+        ("odd", "odd"),
+        (["odd"], "odd"),
+    ],
+)
+def test_overall(data: object, record: object) -> None:
+    assert overall_of_day({"data": data}, DAY) == record
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [{"count": 3, "date": "2025-03-15T00:00:00Z"}],
+        [{"count": 3, "date": "some day"}],
+        [{"count": 3, "date": {"day": 14}}],
+        [{"count": 3, "date": 1e300}],
+        [{"count": 3, "date": "NaN"}],
+        [{"count": 3, "date": "2025-03-14"}, {"count": 4, "date": "2025-03-14"}],
+        [{"count": 3}, {"count": 4}],
+    ],
+)
+def test_an_answer_about_something_else_is_no_zero(data: object) -> None:
+    with pytest.raises(UnexpectedReplyError, match="2025-03-14"):
+        overall_of_day({"data": data}, DAY)
+
+
+ENTRY = {"day": "2025-03-14T00:00:00.000Z", "total_sessions": 2, "total_session_minutes": 365.66666666666697}
+
+
+@pytest.mark.parametrize(
+    ("part", "entries", "left_out_is_zero"),
+    [
+        ({"sessions_count": 2, "day_stats": [ENTRY]}, [ENTRY], True),
+        ({"day_stats": [ENTRY]}, [ENTRY], True),
+        ([ENTRY], [ENTRY], True),
+        ({"sessions_count": 0, "day_stats": []}, [], True),
+        ({"sessions_count": 0, "day_stats": None}, [], True),
+        ({"sessions_count": 0}, [], True),
+        ({"day_stats": ENTRY}, [ENTRY], True),
+        # the reply's own total says that something was left out
+        ({"sessions_count": 5, "day_stats": [ENTRY]}, [ENTRY], False),
+        ({"sessions_count": "5", "day_stats": [ENTRY]}, [ENTRY], False),
+        ({"sessions_count": 5, "day_stats": []}, [], False),
+        ({"sessions_count": 5}, [], False),
+        # a total that is no number says nothing
+        ({"sessions_count": "many", "day_stats": [ENTRY]}, [ENTRY], True),
+        # an entry whose count cannot be read does not make up for the total
+        ({"sessions_count": 2, "day_stats": [{**ENTRY, "total_sessions": "?"}]}, [{**ENTRY, "total_sessions": "?"}], False),
+        (None, [], False),
+    ],
+)
+def test_daywise(part: object, entries: list[object], left_out_is_zero: bool) -> None:  # noqa: FBT001 - a parameter
+    reply = {"data": {"session_stats": part, "recording_stats": {"day_stats": []}}}
+    assert daywise_entries(reply, "session_stats") == (entries, left_out_is_zero)
+
+
+def test_daywise_without_one_of_its_parts_says_nothing_about_it() -> None:
+    assert daywise_entries({"data": {"session_stats": {"day_stats": []}}}, "recording_stats") == ([], False)
+
+
+@pytest.mark.parametrize("data", [[ENTRY], "text", 5])
+def test_daywise_in_no_known_place(data: object) -> None:
+    with pytest.raises(UnexpectedReplyError):
+        daywise_entries({"data": data}, "session_stats")
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        ({"livestream": A, "session": B}, [("livestream", A), ("session", B)]),
+        ({"livestream": A, "session": None}, [("livestream", A)]),
+        ({"session": {}}, []),
+        ({}, []),
+        (None, []),
+    ],
+)
+def test_what_is_on_air(data: object, found: list[object]) -> None:
+    assert list(stream_and_session({"data": data})) == found

@@ -1,0 +1,280 @@
+"""The page says what SQL says, of whatever is in the warehouse, and says it safely."""
+
+import hashlib
+import html
+import re
+import stat
+from base64 import b64encode
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipelines.errors import WarehouseError
+from pipelines.report import figures
+from pipelines.report.page import DEFAULT_RATES, Rates, as_json, as_script, render_page, write_report
+from pipelines.settings import Settings
+from tests.report.test_page_cases import HOSTILE, embedded, make_warehouse, named
+
+COLUMNS = {
+    "sessions": "sessions",
+    "failed": "failed_sessions",
+    "ingest_seconds": "ingest_seconds",
+    "viewer_seconds": "viewer_seconds",
+    "meeting_sessions": "meeting_sessions",
+    "meeting_minutes": "meeting_minutes",
+    "recordings": "recordings",
+    "recording_minutes": "recording_minutes",
+}
+
+
+def page_of(published: Path) -> str:
+    return write_report(published, published.parent / "report.html").read_text(encoding="utf-8")
+
+
+def ask(published: Path, sql: str) -> list[Any]:
+    with duckdb.connect(published, read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def decoded(waits: list[int]) -> list[int]:
+    """What the page makes of a day's times to live: a negative number repeats the one before it."""
+    values: list[int] = []
+    for value in waits:
+        values.extend([values[-1]] * -value if value < 0 else [value])
+    return values
+
+
+def test_daily_figures_equal_the_marts(tmp_path: Path) -> None:
+    published = make_warehouse(tmp_path)
+    days = embedded(page_of(published))["days"]
+    columns = ", ".join(COLUMNS.values())
+    rows = ask(published, f"SELECT {columns} FROM marts.daily_usage ORDER BY app_id, day")
+    shown = list(zip(*(days[name] for name in COLUMNS), strict=True))
+    assert len(shown) == len(rows) == 120
+    for ours, theirs in zip(shown, rows, strict=True):
+        assert ours == pytest.approx(theirs, abs=0.001)
+
+
+def test_livestreams_and_messages_add_up_to_the_sessions(tmp_path: Path) -> None:
+    published = make_warehouse(tmp_path)
+    data = embedded(page_of(published))
+    [totals] = ask(
+        published,
+        "SELECT count(*), count(*) FILTER (WHERE err_message <> ''), sum(ingest_seconds), sum(viewer_seconds)"
+        " FROM core.livestream_sessions",
+    )
+    streams = data["streams"]["rows"]
+    sums = [sum(streams[name]) for name in ("sessions", "failed", "ingest_seconds", "viewer_seconds")]
+    assert sums == pytest.approx(totals, abs=1)
+    messages = data["messages"]["rows"]
+    assert sum(messages["before_live"]) + sum(messages["after_live"]) == totals[1]
+    assert set(data["messages"]["keys"]["message"]) == {"handshake failed", "encoder gone"}
+
+
+def test_times_to_live_are_all_there(tmp_path: Path) -> None:
+    published = make_warehouse(tmp_path)
+    data = embedded(page_of(published))
+    [(listed,)] = ask(
+        published,
+        "SELECT list(round(epoch(started_at - invoked_at) * 1000)::BIGINT) FROM core.livestream_sessions"
+        " WHERE started_at IS NOT NULL",
+    )
+    assert sorted(value for day in data["waits"]["waits"] for value in decoded(day)) == sorted(listed)
+    assert data["waits_are_exact"]
+
+
+def test_many_times_to_live_are_rounded_to_two_percent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published = make_warehouse(tmp_path, ("app",), sessions=60)
+    exact = [decoded(day) for day in embedded(page_of(published))["waits"]["waits"]]
+    monkeypatch.setitem(figures.LIMITS, "exact", 10)
+    data = embedded(page_of(published))
+    assert not data["waits_are_exact"]
+    for rounded, day in zip((decoded(day) for day in data["waits"]["waits"]), exact, strict=True):
+        assert len(rounded) == len(day)
+        for ours, theirs in zip(rounded, day, strict=True):
+            assert ours == pytest.approx(theirs, rel=0.0101, abs=0.51)
+
+
+def test_peak_of_all_apps_is_counted_not_added(tmp_path: Path) -> None:
+    published = make_warehouse(tmp_path, sessions=12)
+    data = embedded(page_of(published))
+    starts = ask(
+        published,
+        "SELECT started_at, stopped_at FROM core.livestream_sessions WHERE started_at IS NOT NULL ORDER BY started_at",
+    )
+    [day] = ask(published, "SELECT DATE '2026-02-10'")
+    at_once = [sum(begin <= start < end for begin, end in starts) for start, _ in starts if start.date() == day[0]]
+    place = data["peaks"]["day"].index(41)
+    assert data["peaks"]["peak"][place] == max(at_once)
+    own = [peak for peak, offset in zip(data["days"]["peak"], data["days"]["day"], strict=True) if offset == 41]
+    assert max(own) < data["peaks"]["peak"][place] <= sum(own)
+
+
+def test_the_peak_of_one_app_by_the_page_and_by_the_mart_agree(tmp_path: Path) -> None:
+    published = make_warehouse(tmp_path, ("only",), sessions=9)
+    with duckdb.connect(published, read_only=True) as connection:
+        found = figures.read_figures(connection)
+        assert found is not None
+        together = figures.read_query(connection, "peaks", {"first": found["first"]})
+    assert together["peak"] == found["days"]["peak"]
+    assert together["peak_at"] == found["days"]["peak_at"]
+
+
+def test_unknown_is_not_zero(tmp_path: Path) -> None:
+    published = make_warehouse(
+        tmp_path,
+        ("app",),
+        days=5,
+        changes=(
+            "DELETE FROM core.livestream_sessions WHERE day = '2026-02-26'",
+            "UPDATE ops.days SET is_known = false WHERE day = '2026-02-26' AND table_name = 'core.livestream_sessions'",
+            "DELETE FROM core.recordings_daily WHERE day = '2026-02-26'",
+            "DELETE FROM ops.days WHERE day = '2026-02-26' AND table_name = 'core.recordings_daily'",
+            "UPDATE ops.days SET loaded_at = TIMESTAMP '2026-02-28 23:00' WHERE day = '2026-02-28'",
+        ),
+    )
+    days = embedded(page_of(published))["days"]
+    names = ("sessions", "viewer_seconds", "recordings", "peak", "exported_seconds")
+    assert [days[name][2] for name in names] == [None] * 5
+    assert days["states"] == ["kkkk", "kkkk", "ukk-", "kkkk", "pppp"]
+    assert days["meeting_sessions"][2] == 2
+
+
+def test_exported_minutes_are_those_of_livestreams_of_a_meeting(tmp_path: Path) -> None:
+    published = make_warehouse(tmp_path, changes=("DELETE FROM core.livestreams WHERE livestream_id = 'stream-6'",))
+    days = embedded(page_of(published))["days"]
+    [(exported, direct, unplaced)] = ask(
+        published,
+        """SELECT sum(ingest_seconds) FILTER (WHERE meeting_id IS NOT NULL),
+            sum(ingest_seconds) FILTER (WHERE meeting_id IS NULL),
+            sum(ingest_seconds) FILTER (WHERE livestream_id = 'stream-6')
+            FROM core.livestream_sessions LEFT JOIN core.livestreams USING (app_id, livestream_id)""",
+    )
+    assert sum(days["exported_seconds"]) == pytest.approx(exported)
+    assert sum(days["direct_seconds"]) == pytest.approx(direct)
+    assert sum(days["unplaced_seconds"]) == pytest.approx(unplaced)
+
+
+def test_of_many_livestreams_those_are_kept_that_were_first_in_some_week(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = make_warehouse(tmp_path, streams=60)
+    whole = embedded(page_of(published))
+    monkeypatch.setitem(figures.LIMITS, "stream_rows", 200)
+    monkeypatch.setitem(figures.LIMITS, "messages", 1)
+    data = embedded(page_of(published))
+    assert len(whole["streams"]["keys"]["app"]) == whole["livestreams"] == data["livestreams"] == 120
+    assert 0 < len(data["streams"]["rows"]["day"]) <= 200
+    kept = set(zip(data["streams"]["keys"]["app"], data["streams"]["keys"]["livestream_id"], strict=True))
+    best = ask(
+        published,
+        """SELECT arg_max(livestream_id, (total, livestream_id)) FROM (
+            SELECT app_id, livestream_id, date_trunc('week', day) AS week, sum(viewer_seconds) AS total
+            FROM core.livestream_sessions WHERE app_id = 'main-app' GROUP BY ALL) GROUP BY week""",
+    )
+    assert {(0, stream) for (stream,) in best} <= kept
+    assert None in data["messages"]["keys"]["message"]
+
+
+def test_names_and_messages_stay_data(tmp_path: Path) -> None:
+    published = make_warehouse(tmp_path, HOSTILE[:2], changes=named(HOSTILE))
+    page = page_of(published)
+    data = embedded(page)
+    assert set(HOSTILE) <= set(data["streams"]["keys"]["name"])
+    assert set(data["messages"]["keys"]["message"]) & set(HOSTILE)
+    assert data["apps"] == sorted(HOSTILE[:2])
+    block = page.split('id="figures">')[1].split("</script>")[0]
+    assert not set("<>&\u2028") & set(block)
+    assert page.count("<script") == page.count("</script>") == 4
+    assert not [name for name in HOSTILE[:3] if name in page]
+
+
+def test_json_and_scripts_cannot_end_their_element() -> None:
+    assert as_json(["</script><!--\u2028&"]) == '["\\u003c/script\\u003e\\u003c!--\\u2028\\u0026"]'
+    assert "</script" not in as_script('"</script>"')
+    with pytest.raises(ValueError, match="JSON"):
+        as_json(float("nan"))
+
+
+def test_only_its_own_two_scripts_may_run_and_nothing_may_be_fetched(tmp_path: Path) -> None:
+    page = page_of(make_warehouse(tmp_path))
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    policy = html.unescape(re.findall(r'Content-Security-Policy" content="([^"]+)"', page)[0])
+    for script in scripts:
+        assert f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" in policy
+    assert len(scripts) == policy.count("sha256-") == 2
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe-eval" not in policy
+    assert "http" not in policy
+    assert not re.search(r"""<[^>]+\s(src|href)=["']?(https?:)?//""", page)
+
+
+def test_the_same_warehouse_gives_the_same_page(tmp_path: Path) -> None:
+    published = make_warehouse(tmp_path)
+    target = tmp_path / "deep" / "report.html"
+    pages = [write_report(published, target).read_bytes() for _ in range(2)]
+    assert all(first == second for first, second in pairwise(pages))
+    assert stat.S_IMODE(target.stat().st_mode) == 0o644
+    assert [path.name for path in target.parent.iterdir()] == ["report.html"]
+
+
+def test_an_empty_warehouse_says_so_and_what_to_do(tmp_path: Path) -> None:
+    page = page_of(make_warehouse(tmp_path, ()))
+    assert "Nothing is loaded yet" in page
+    assert "livehouse nightly" in page
+    assert "<script" not in page
+
+
+def test_rates_are_those_given(tmp_path: Path) -> None:
+    published = make_warehouse(tmp_path, days=1)
+    assert embedded(page_of(published))["rates"] == {"export": 0.01, "participant": 0.002}
+    settings = Settings.model_construct()
+    assert Rates(settings.export_rate, settings.participant_rate) == DEFAULT_RATES
+    page = write_report(published, tmp_path / "other.html", Rates(0.5, 0.25)).read_text(encoding="utf-8")
+    assert embedded(page)["rates"] == {"export": 0.5, "participant": 0.25}
+
+
+def test_what_is_set_aside_shrunk_and_loaded_is_told(tmp_path: Path) -> None:
+    published = make_warehouse(
+        tmp_path,
+        days=3,
+        changes=(
+            """INSERT INTO ops.quarantine BY NAME SELECT 'main-app' AS app_id, 'core.livestream_sessions' AS table_name,
+                DATE '2026-02-27' AS day, 'r' || n AS record_id, 'ingest_seconds' AS field, 'not a number' AS reason
+                FROM range(3) AS numbers(n)""",
+            """INSERT INTO ops.shrinks BY NAME SELECT 'side-app' AS app_id, 'core.recordings_daily' AS table_name,
+                DATE '2026-02-28' AS day, 'x' AS record_id, 'forgot' AS reason""",
+        ),
+    )
+    data = embedded(page_of(published))
+    assert data["quarantine"] | {"app": [0]} == {
+        "app": [0], "day": [1], "table_name": ["core.livestream_sessions"], "field": ["ingest_seconds"],
+        "reason": ["not a number"], "records": [3], "example": ["r0"],
+    }  # fmt: skip
+    assert (data["shrinks"]["reason"], data["shrinks"]["records"]) == (["forgot"], [1])
+    assert data["loads"]["requests"] == [12, 12]
+    assert set(data["reconciliation"]["verdict"]) == {"match"}
+
+
+def test_faults_are_one_line_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(WarehouseError, match="does not exist: run `livehouse nightly` or `livehouse demo`"):
+        write_report(tmp_path / "warehouse.duckdb", tmp_path / "report.html")
+    (tmp_path / "broken.duckdb").write_bytes(b"not a database" * 1000)
+    with pytest.raises(WarehouseError, match=r"cannot be read: .*; see `livehouse doctor`"):
+        write_report(tmp_path / "broken.duckdb", tmp_path / "report.html")
+    published = make_warehouse(tmp_path, days=2)
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(WarehouseError, match="cannot be written: "):
+        write_report(published, tmp_path / "taken")
+    assert not list(tmp_path.glob(".taken*"))
+    with duckdb.connect(published) as connection:
+        connection.execute("DROP SCHEMA marts CASCADE")
+    with pytest.raises(WarehouseError, match="run `livehouse rebuild 2026-02-27 2026-02-28`"):
+        write_report(published, tmp_path / "report.html")
+
+
+def test_a_page_without_figures_needs_no_engine() -> None:
+    assert len(render_page(None)) < 20_000

@@ -1,0 +1,286 @@
+"""The page in a real Chromium: drawn, right, quiet, and deaf to what names say.
+
+Chromium is looked for on PATH, or where LIVEHOUSE_CHROMIUM says; nothing is installed or fetched.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipelines.report.page import write_report
+from tests.report.test_page_cases import CASES, HOSTILE, LAST, make_warehouse, named
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
+CHROMIUM = os.environ.get("LIVEHOUSE_CHROMIUM") or next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: `apt-get install chromium`")
+
+SWITCHES = ("disable-gpu", "disable-background-networking", "disable-component-update", "disable-sync", "no-first-run")
+ARGUMENTS = [f"--{switch}" for switch in ("no-sandbox", *SWITCHES)]
+CHARTS = ("days", "weekdays", "peaks", "top", "waits", "failures", "verdicts")
+MINUS = "▼ \u2212"
+DRAWN = "html[data-state=drawn]"
+
+
+@dataclass
+class Seen:
+    """A page opened in the browser, and what it did besides showing itself."""
+
+    page: Any
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def tile(self, metric: str) -> str:
+        """The text of a tile's value."""
+        return str(self.page.inner_text(f'[data-metric="{metric}"] .value')).replace("\n", " ")
+
+    def table(self, name: str) -> list[list[str]]:
+        """The first lines of each cell of a table, row by row."""
+        rows = self.page.eval_on_selector_all(
+            f"#table-{name} tbody tr", "rows => rows.map(row => [...row.cells].map(cell => cell.innerText))"
+        )
+        return [[cell.split("\n")[0] for cell in row] for row in rows]
+
+    def press(self, selector: str) -> None:
+        self.page.click(selector)
+        self.page.wait_for_selector(DRAWN)
+
+    def pick(self, selector: str, value: str) -> None:
+        self.page.select_option(selector, value)
+        self.page.wait_for_selector(DRAWN)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def opened(browser: Any, path: Path, *, width: int = 1280, scheme: str = "light") -> Iterator[Seen]:
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    seen = Seen(page)
+    page.on("console", lambda message: seen.complaints.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+    page.on("request", lambda request: seen.requests.append(request.url))
+    page.goto(path.as_uri())
+    if "Nothing is loaded yet" not in page.inner_text("body"):
+        page.wait_for_selector(DRAWN, timeout=20_000)
+    yield seen
+    context.close()
+    assert seen.complaints == []
+    assert seen.requests == [path.as_uri()]
+
+
+def ask(published: Path, sql: str) -> tuple[Any, ...]:
+    with duckdb.connect(published, read_only=True) as connection:
+        [row] = connection.execute(sql).fetchall()
+        return tuple(row)
+
+
+USAGE = """SELECT sum(viewer_seconds) / 3600, sum(ingest_seconds) / 3600, sum(sessions), sum(failed_sessions),
+    sum(viewer_seconds) / sum(ingest_seconds), 100 * sum(failed_sessions) / sum(sessions), sum(recordings),
+    sum(meeting_minutes) FROM marts.daily_usage WHERE {}"""
+TILES = (
+    ("viewer_hours", "{:,.1f} h"),
+    ("ingest_hours", "{:,.1f} h"),
+    ("sessions", "{:,.0f}"),
+    ("failed", "{:,.0f}"),
+    ("viewers", "{:,.1f} viewers"),
+    ("error_rate", "{:,.1f} %"),
+    ("recordings", "{:,.0f}"),
+    ("meeting_minutes", "{:,.0f} min"),
+)
+
+
+def check_tiles(seen: Seen, published: Path, where: str) -> None:
+    """The tiles show what SQL says of these days of these apps."""
+    for (metric, form), value in zip(TILES, ask(published, USAGE.format(where)), strict=True):
+        assert seen.tile(metric) == form.format(value), metric
+    waits = ask(
+        published,
+        f"""SELECT quantile_cont(epoch(started_at - invoked_at), [0.5, 0.95])
+            FROM core.livestream_sessions WHERE started_at IS NOT NULL AND {where}""",
+    )
+    assert [seen.tile(metric) for metric in ("p50", "p95")] == [f"{value:,.1f} s" for value in waits[0]]
+
+
+def marks(seen: Seen, chart: str) -> int:
+    """How many shapes of figures a chart shows; axes and legends are not counted."""
+    return int(
+        seen.page.eval_on_selector(
+            f"#chart-{chart}",
+            """place => [...place.querySelectorAll('svg .mark-rect path, svg .mark-line path, svg .mark-symbol path')]
+                .filter(path => !path.closest('.role-legend, .role-axis')).filter(path => {
+                    const box = path.getBBox(); return box.width > 0 && box.height > 0; }).length""",
+        )
+    )
+
+
+def test_every_chart_is_drawn_and_ranges_change_the_figures(browser: Any, tmp_path: Path) -> None:
+    published = make_warehouse(tmp_path)
+    with opened(browser, write_report(published, tmp_path / "report.html")) as seen:
+        check_tiles(seen, published, "day > DATE '2026-02-28' - 30")
+        assert all(marks(seen, chart) > 0 for chart in CHARTS), {chart: marks(seen, chart) for chart in CHARTS}
+        before = marks(seen, "peaks")
+        for days in (7, 14):
+            seen.press(f"#presets [data-days='{days}']")
+            check_tiles(seen, published, f"day > DATE '2026-02-28' - {days}")
+            assert marks(seen, "peaks") == days < before
+        seen.press("#presets [data-days='all']")
+        check_tiles(seen, published, "true")
+        seen.page.fill("#from", "2026-01-20")
+        seen.page.fill("#to", "2026-02-03")
+        seen.page.wait_for_selector(DRAWN)
+        check_tiles(seen, published, "day BETWEEN '2026-01-20' AND '2026-02-03'")
+        seen.pick("#app", "1")
+        check_tiles(seen, published, "app_id = 'side-app' AND day BETWEEN '2026-01-20' AND '2026-02-03'")
+        [peak] = ask(
+            published,
+            """SELECT max(peak_concurrent_streams) FROM marts.stream_concurrency
+            WHERE app_id = 'side-app' AND day BETWEEN '2026-01-20' AND '2026-02-03'""",
+        )
+        assert seen.tile("peak") == f"{peak} streams"
+        seen.page.reload()  # what was chosen is in the address
+        seen.page.wait_for_selector(DRAWN)
+        seen.requests.pop()
+        check_tiles(seen, published, "app_id = 'side-app' AND day BETWEEN '2026-01-20' AND '2026-02-03'")
+
+
+def test_tables_say_what_sql_says(browser: Any, tmp_path: Path) -> None:
+    published = make_warehouse(tmp_path)
+    where = f"day > DATE '{LAST - timedelta(days=30)}'"
+    with opened(browser, write_report(published, tmp_path / "report.html")) as seen:
+        apps = seen.table("apps")
+        assert [row[0] for row in apps] == ["main-app", "side-app", "All together"]
+        for name, row in zip(("main-app", "side-app", "%"), apps, strict=True):
+            hours, _, sessions, *_ = ask(published, USAGE.format(f"app_id LIKE '{name}' AND {where}"))
+            assert (row[1], row[3]) == (f"{hours:,.1f}", f"{sessions:,.0f}")
+        total = ask(
+            published,
+            f"""SELECT livestream_id, sum(viewer_seconds) / 3600, count(*) FROM core.livestream_sessions WHERE {where}
+            GROUP BY app_id, livestream_id ORDER BY 2 DESC, app_id, livestream_id LIMIT 1""",
+        )
+        [first, *_, others, every] = seen.table("top")
+        assert (first[1], first[4]) == (f"{total[1]:,.1f}", f"{total[2]}")
+        assert others[0].endswith("other livestreams")
+        assert every[1] == apps[-1][1]
+        messages = ask(
+            published,
+            f"""SELECT list((err_message, n::VARCHAR) ORDER BY n DESC) FROM (SELECT err_message, count(*) AS n
+            FROM core.livestream_sessions WHERE err_message <> '' AND {where} GROUP BY err_message)""",
+        )
+        assert [(row[0], row[1]) for row in seen.table("messages")] == messages[0]
+        [cost] = ask(
+            published,
+            f"""SELECT 0.01 * (SELECT sum(recording_minutes) FROM core.recordings_daily WHERE {where})
+            + 0.002 * (SELECT sum(session_minutes) FROM core.meeting_sessions_daily WHERE {where})
+            + 0.01 / 60 * (SELECT sum(ingest_seconds) FROM core.livestream_sessions JOIN core.livestreams
+                USING (app_id, livestream_id) WHERE meeting_id <> '' AND {where})""",
+        )
+        assert [row[1] for row in seen.table("cost") if row[0].startswith("Estimated total")] == [f"${cost:,.2f}"]
+        assert seen.tile("cost") == f"${cost:,.2f}"
+        assert [row[:3] for row in seen.table("verdicts")] == [["✓match", "60", "100.0 %"]]
+
+
+def test_the_period_before_is_compared_only_where_it_is_known(browser: Any, tmp_path: Path) -> None:
+    published = make_warehouse(tmp_path, ("app",), days=20)
+    with opened(browser, write_report(published, tmp_path / "report.html")) as seen:
+        weeks = [(LAST - timedelta(days=n + 6), LAST - timedelta(days=n)) for n in (0, 7)]
+        now, then = (ask(published, USAGE.format(f"day BETWEEN '{first}' AND '{last}'")) for first, last in weeks)
+        change = 100 * (now[0] - then[0]) / then[0]
+        text = seen.page.inner_text('[data-metric="viewer_hours"]').replace("\u00a0", " ")
+        assert f"{'▲ +' if change > 0 else MINUS}{abs(change):.1f} %" in text
+        assert f"before {then[0]:,.1f} h" in text
+        seen.press("#presets [data-days='14']")
+        assert "period before: 6 of 14 days known" in seen.page.inner_text('[data-metric="viewer_hours"]')
+        seen.press("#presets [data-days='30']")
+        assert "20 of 30 days known" in seen.page.inner_text('[data-metric="viewer_hours"]')
+
+
+def test_unknown_days_and_gaps_are_shown_as_such(browser: Any, tmp_path: Path) -> None:
+    gap, forgotten = "day = '2026-02-24'", "day = '2026-02-22'"
+    published = make_warehouse(
+        tmp_path,
+        ("app",),
+        days=14,
+        changes=(
+            *(f"DELETE FROM {table} WHERE {gap}" for table in ("ops.days", "core.livestream_sessions")),
+            f"DELETE FROM core.livestream_sessions WHERE {forgotten}",
+            f"UPDATE ops.days SET is_known = false WHERE {forgotten} AND table_name = 'core.livestream_sessions'",
+        ),
+    )
+    with opened(browser, write_report(published, tmp_path / "report.html")) as seen:
+        assert "1 day left out" in seen.page.inner_text("#trust-line")
+        assert "1 unknown day" in seen.page.inner_text("#trust-line")
+        missing = [(row[0], row[2], row[3]) for row in seen.table("missing")]
+        assert missing == [("✕gap", "all", "24 Feb 2026"), ("?unknown", "Sessions", "22 Feb 2026")]
+        assert "5 of 7 days known" in seen.page.inner_text('[data-metric="viewer_hours"]')
+        signs = seen.page.eval_on_selector_all(
+            "#chart-days .mark-text text", "texts => texts.map(text => text.textContent).filter(text => text === '?')"
+        )
+        assert signs == ["?", "?"]
+
+
+def test_names_stay_text(browser: Any, tmp_path: Path) -> None:
+    published = make_warehouse(tmp_path, HOSTILE[:2], changes=named(HOSTILE))
+    with opened(browser, write_report(published, tmp_path / "report.html")) as seen:
+        seen.press("#presets [data-days='all']")
+        assert seen.page.title() == "Livestream report"
+        assert seen.page.query_selector("img") is None
+        assert HOSTILE[0] in seen.page.inner_text("#table-apps")
+        assert HOSTILE[0] in seen.page.inner_text("#table-messages")
+        for rank in ("viewer_seconds", "ingest_seconds", "sessions", "failed"):
+            seen.pick("#rank", rank)
+        seen.page.evaluate("document.getElementById('chart-top').scrollIntoView()")
+        for bar in seen.page.query_selector_all("#chart-top .mark-rect path"):
+            bar.hover()  # tooltips carry names too
+        assert seen.page.inner_text("#vg-tooltip-element")
+        seen.pick("#app", "0")
+        assert HOSTILE[1] in seen.page.inner_text("#scope")
+        assert seen.page.query_selector("img") is None
+        assert seen.page.title() == "Livestream report"
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
+def test_every_case_shows_without_complaint_and_fits(
+    case: str, width: int, scheme: str, browser: Any, tmp_path: Path
+) -> None:
+    report = write_report(make_warehouse(tmp_path, **CASES[case]), tmp_path / "report.html")
+    with opened(browser, report, width=width, scheme=scheme) as seen:
+        assert seen.page.evaluate("document.documentElement.scrollWidth") == width
+        if case != "nothing":
+            assert seen.page.query_selector_all("#chart-verdicts svg")
+            seen.press("#presets [data-days='all']")
+            seen.press("#presets [data-days='90']")
+            for metric in ("error_rate", "p95", "peak", "cost"):
+                seen.pick("#metric", metric)
+
+
+def test_theme_can_be_chosen_and_print_is_light(browser: Any, tmp_path: Path) -> None:
+    background = "getComputedStyle(document.body).backgroundColor"
+    with opened(browser, write_report(make_warehouse(tmp_path), tmp_path / "report.html"), scheme="dark") as seen:
+        dark = seen.page.evaluate(background)
+        seen.page.click("#theme")
+        light = seen.page.evaluate(background)
+        assert (light, dark) == ("rgb(255, 255, 255)", "rgb(20, 23, 26)")
+        seen.page.click("#theme")
+        assert seen.page.evaluate(background) == dark
+        seen.page.emulate_media(media="print")
+        assert seen.page.evaluate(background) == light
+        assert not seen.page.is_visible("#controls")

@@ -1,0 +1,125 @@
+"""The command line, through its real entry point: exit status, what goes to stdout, what goes to stderr."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.cli import COMMANDS
+from pipelines.simulator.server import Simulator
+from tests.houses import APPS, FIRST, LAST, assert_holds_truth, settings_for, variables
+
+LIVEHOUSE = Path(sys.executable).with_name("livehouse")
+
+
+def livehouse(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [LIVEHOUSE, *arguments], env=os.environ | environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], status: int) -> str:
+    assert done.returncode == status, done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return lines[0]
+
+
+def test_a_backfill_and_what_can_be_asked_of_it(simulator: Simulator, tmp_path: Path) -> None:
+    environment = variables(simulator, tmp_path / "home")
+    done = livehouse("backfill", f"{FIRST}", f"{LAST}", "--json", **environment)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert [app["app_id"] for app in summary["apps"]] == sorted(APPS)
+    settings = settings_for(simulator, tmp_path / "home")
+    assert_holds_truth(settings, simulator.world)
+
+    requests = len(simulator.requests)
+    again = livehouse("rebuild", f"{FIRST}", f"{LAST}", "--quiet", **environment)
+    assert (again.returncode, again.stdout) == (0, "")
+    assert len(simulator.requests) == requests, "a rebuild sends no request"
+    assert_holds_truth(settings, simulator.world)
+
+    query = "select app_id, count(*) as n, max(day) as day from core.livestream_sessions group by app_id order by app_id"
+    rows = json.loads(livehouse("sql", query, "--format", "json", **environment).stdout)
+    assert [row["app_id"] for row in rows] == sorted(APPS)
+    as_csv = list(csv.DictReader(io.StringIO(livehouse("sql", query, "--format", "csv", **environment).stdout)))
+    assert [int(row["n"]) for row in as_csv] == [row["n"] for row in rows]
+    assert "app_id" in livehouse("sql", query, **environment).stdout
+
+    for hostile in ("drop table core.livestreams", "copy core.livestreams to 'x.csv'", "select * from 'x.csv'", "selec"):
+        assert_one_line(livehouse("sql", hostile, **environment), 1)
+    doctor = livehouse("doctor", **environment)
+    assert doctor.returncode == 0, doctor.stdout
+    report = livehouse("report", **environment)
+    assert report.returncode == 0, report.stderr
+    assert Path(report.stdout.strip()).read_text().startswith("<!")
+
+
+def test_api_masks_stream_keys_unless_told_or_just_made(simulator: Simulator, tmp_path: Path) -> None:
+    environment = variables(simulator, tmp_path, REALTIMEKIT_APP_ID=APPS[0])
+    listed = livehouse("api", "list-livestreams", **environment)
+    assert listed.returncode == 0, listed.stderr
+    assert not [key for key in simulator.world.stream_keys() if key in listed.stdout]
+    shown = livehouse("api", "list-livestreams", "--show-keys", **environment)
+    assert [key for key in simulator.world.stream_keys() if key in shown.stdout]
+    made = json.loads(livehouse("api", "create-livestream", "--name", "new", **environment).stdout)
+    assert made["data"]["stream_key"] in simulator.world.stream_keys()
+    missing = assert_one_line(livehouse("api", "get-session", "../nothing", **environment), 1)
+    assert "404" in missing
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "named"),
+    [
+        (["nightly"], {}, "CLOUDFLARE_API_TOKEN"),
+        (["nightly"], {"LIVEHOUSE_CONCURRENCY": "many"}, "LIVEHOUSE_CONCURRENCY"),
+        (["backfill", "2026-02-01", "2026-01-01"], {}, "START"),
+        (["backfill", "2026-01-01", "2999-01-01"], {}, "future"),
+        (["backfill", "yesterday", "today"], {}, "yesterday"),
+        (["backfill", "2026-01-01", "2026-01-02", "--allow-shrink"], {}, "--full"),
+        (["sql"], {}, "query"),
+        (["simulate", "--faults", "no_such_fault"], {}, "no_such_fault"),
+        (["no-such-command"], {}, "no-such-command"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(arguments: list[str], environment: dict[str, str], named: str) -> None:
+    assert named in assert_one_line(livehouse(*arguments, **environment), 2)
+
+
+def test_a_day_before_the_first_partition_is_refused(simulator: Simulator, tmp_path: Path) -> None:
+    environment = variables(simulator, tmp_path, LIVEHOUSE_START_DATE="2026-01-01")
+    assert "LIVEHOUSE_START_DATE" in assert_one_line(livehouse("backfill", "2025-12-31", f"{LAST}", **environment), 2)
+
+
+def test_a_query_before_the_first_run_says_what_to_do() -> None:
+    assert "livehouse nightly" in assert_one_line(livehouse("sql", "select 1"), 1)
+
+
+def test_a_refused_token_is_one_line(simulator: Simulator, tmp_path: Path) -> None:
+    done = livehouse("nightly", **variables(simulator, tmp_path, CLOUDFLARE_API_TOKEN="wrong-token-1234"))
+    assert done.returncode == 1
+    assert "401" in done.stderr
+    assert "CLOUDFLARE_API_TOKEN" in done.stderr
+    assert "wrong-token-1234" not in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str) -> None:
+    done = livehouse(command, "--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Usage: livehouse " + command)
+
+
+def test_help_is_answered_without_the_heavy_libraries() -> None:
+    code = "import sys; from pipelines.cli import main\ntry: main(['--help'])\nfinally: print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    loaded = done.stdout.splitlines()[-1]
+    assert not [name for name in ("dagster", "polars", "duckdb", "httpx", "rich", "pydantic") if f"'{name}'" in loaded]
