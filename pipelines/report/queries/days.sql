@@ -1,6 +1,6 @@
 -- Each day of each app that any fact table holds, with its figures; NULL is unknown.
--- states: a letter for each fact table, in the order sessions, overall, meetings, recordings: k known, p known but loaded
--- before the day was over, u unknown (the source no longer remembers), - not loaded.
+-- states: a letter for each fact table, in the order sessions, overall, meetings, recordings: k known, p known but
+-- loaded before the day was over, u unknown (the source no longer remembers), - not loaded.
 WITH grid AS (
     SELECT
         app_id,

@@ -1,4 +1,4 @@
--- Times to live (started - invoked, ms) of each app and day, rising: percentiles of a range are taken of all its values.
+-- Times to live (started - invoked, ms) of each app and day, rising: percentiles of a range are taken of all of them.
 -- A negative number repeats the one before it that many times more. Of more than $exact values in all, each is rounded
 -- to the nearest of steps 2 % apart, so that a year of a large account still fits in a page.
 WITH waits AS (

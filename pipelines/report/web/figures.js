@@ -38,7 +38,9 @@ function add(names, period) {
     for (const day of period.days) {
       const values = names.map((name) => figure(name, app, day));
       if (values.some((value) => value === null)) continue;
-      values.forEach((value, n) => { sums[n] += value; });
+      values.forEach((value, n) => {
+        sums[n] += value;
+      });
       known += 1;
     }
   }
@@ -118,9 +120,21 @@ function costLines(period) {
   };
   return [
     line("Recordings", "recording_minutes", 1, exported, "minutes recorded"),
-    line("Livestreams of meetings", "exported_seconds", 1 / 60, exported, "ingest minutes of livestreams that stream a meeting"),
+    line(
+      "Livestreams of meetings",
+      "exported_seconds",
+      1 / 60,
+      exported,
+      "ingest minutes of livestreams that stream a meeting",
+    ),
     line("Meetings, at least", "meeting_minutes", 1, participant, "session minutes, as if of one participant"),
-    line("Not estimated: other livestreams", "direct_seconds", 1 / 60, null, "ingest minutes of livestreams that stream no meeting; no rate is published"),
+    line(
+      "Not estimated: other livestreams",
+      "direct_seconds",
+      1 / 60,
+      null,
+      "ingest minutes of livestreams that stream no meeting; no rate is published",
+    ),
     line("Not estimated: watch time", "viewer_seconds", 1 / 60, null, "viewer minutes; no rate is published"),
   ];
 }
@@ -141,10 +155,30 @@ const METRICS = {
   ingest_hours: {label: "Ingest hours", unit: "h", digits: 1, kind: "sum", of: total("ingest_seconds", 1 / 3600)},
   sessions: {label: "Sessions", unit: "", digits: 0, kind: "sum", of: total("sessions", 1)},
   failed: {label: "Failed sessions", unit: "", digits: 0, kind: "sum", of: total("failed", 1)},
-  viewers: {label: "Average concurrent viewers", unit: "viewers", digits: 1, kind: "ratio", of: ratio("viewer_seconds", "ingest_seconds", 1), empty: "nothing was fed in"},
-  error_rate: {label: "Session error rate", unit: "%", digits: 1, kind: "ratio", of: ratio("failed", "sessions", 100), empty: "no session"},
+  viewers: {
+    label: "Average concurrent viewers",
+    unit: "viewers",
+    digits: 1,
+    kind: "ratio",
+    of: ratio("viewer_seconds", "ingest_seconds", 1),
+    empty: "nothing was fed in",
+  },
+  error_rate: {
+    label: "Session error rate",
+    unit: "%",
+    digits: 1,
+    kind: "ratio",
+    of: ratio("failed", "sessions", 100),
+    empty: "no session",
+  },
   recordings: {label: "Recordings", unit: "", digits: 0, kind: "sum", of: total("recordings", 1)},
-  recording_minutes: {label: "Recording minutes", unit: "min", digits: 0, kind: "sum", of: total("recording_minutes", 1)},
+  recording_minutes: {
+    label: "Recording minutes",
+    unit: "min",
+    digits: 0,
+    kind: "sum",
+    of: total("recording_minutes", 1),
+  },
   meetings: {label: "Meeting sessions", unit: "", digits: 0, kind: "sum", of: total("meeting_sessions", 1)},
   meeting_minutes: {label: "Meeting minutes", unit: "min", digits: 0, kind: "sum", of: total("meeting_minutes", 1)},
   peak: {label: "Peak concurrent streams", unit: "streams", digits: 0, kind: "ratio", of: peak},

@@ -23,15 +23,38 @@ function dollars(value) {
 const dayFormat = new Intl.DateTimeFormat("en-GB", {timeZone: "UTC", day: "numeric", month: "short", year: "numeric"});
 const weekdayFormat = new Intl.DateTimeFormat("en-GB", {timeZone: "UTC", weekday: "short"});
 
-function moment(day) { return FIRST + day * DAY; }
-function isoDay(day) { return new Date(moment(day)).toISOString().slice(0, 10); }
-function dayText(day) { return dayFormat.format(moment(day)); }
-function weekday(day) { return weekdayFormat.format(moment(day)); }
-function isWeekend(day) { return [0, 6].includes(new Date(moment(day)).getUTCDay()); }
-function timeText(ms) { return ms === null ? DASH : `${new Date(ms).toISOString().slice(0, 16).replace("T", " ")} UTC`; }
-function rangeText(from, to) { return from === to ? dayText(from) : `${dayText(from)} – ${dayText(to)}`; }
-function minuteText(ms) { return `${dayFormat.format(ms)}, ${new Date(ms).toISOString().slice(11, 16)} UTC`; }
-function counted(n, one, many) { return `${written(n, 0)} ${n === 1 ? one : many}`; }
+function moment(day) {
+  return FIRST + day * DAY;
+}
+function isoDay(day) {
+  return new Date(moment(day)).toISOString().slice(0, 10);
+}
+function dayText(day) {
+  return dayFormat.format(moment(day));
+}
+function weekday(day) {
+  return weekdayFormat.format(moment(day));
+}
+function isWeekend(day) {
+  return [0, 6].includes(new Date(moment(day)).getUTCDay());
+}
+function timeText(ms) {
+  return ms === null ? DASH : `${new Date(ms).toISOString().slice(0, 16).replace("T", " ")} UTC`;
+}
+function rangeText(from, to) {
+  return from === to ? dayText(from) : `${dayText(from)} – ${dayText(to)}`;
+}
+function minuteText(ms) {
+  return `${dayFormat.format(ms)}, ${new Date(ms).toISOString().slice(11, 16)} UTC`;
+}
+/** Clauses of a note, those that say something. */
+function clauses(...parts) {
+  return parts.filter(Boolean).join("; ");
+}
+
+function counted(n, one, many) {
+  return `${written(n, 0)} ${n === 1 ? one : many}`;
+}
 
 /** Days as ranges, in few words: "3–5 Nov" stays readable where a list of days would not. */
 function rangesText(days) {
@@ -41,7 +64,10 @@ function rangesText(days) {
     if (last && day === last[1] + 1) last[1] = day;
     else ranges.push([day, day]);
   }
-  const shown = ranges.slice(0, 6).map(([from, to]) => rangeText(from, to)).join(", ");
+  const shown = ranges
+    .slice(0, 6)
+    .map(([from, to]) => rangeText(from, to))
+    .join(", ");
   return ranges.length > 6 ? `${shown}, and ${counted(ranges.length - 6, "range", "ranges")} more` : shown;
 }
 
@@ -67,7 +93,8 @@ function change(metric, now, before, periodBefore) {
   const amount = metric.unit === "%" ? difference : (difference / before.value) * 100;
   const size = written(Math.abs(amount), 1);
   if (Number(Math.abs(amount).toFixed(1)) === 0) return {text: "unchanged", reason};
-  return {text: `${amount > 0 ? "▲\u00a0+" : "▼\u00a0−"}${size}\u00a0${metric.unit === "%" ? "points" : "%"}`, reason};
+  const unit = metric.unit === "%" ? "points" : "%";
+  return {text: `${amount > 0 ? "▲\u00a0+" : "▼\u00a0−"}${size}\u00a0${unit}`, reason};
 }
 
 /** An element with attributes and children; strings become text. */
@@ -79,7 +106,9 @@ function el(tag, attributes = {}, ...children) {
 }
 
 /** A name given by somebody else: shown as it is, whatever the direction of its script. */
-function named(name) { return el("bdi", {}, name); }
+function named(name) {
+  return el("bdi", {}, name);
+}
 
 /** A sign and words, so that colour is not the only one to tell. */
 function signed(kind, text) {
@@ -99,10 +128,16 @@ function showTable(id, {caption, note, columns, rows, nothing, sticky}) {
     return;
   }
   const head = el("tr", {}, ...columns.map(([text, kind]) => el("th", {scope: "col", class: kind || ""}, text)));
-  const body = rows.map(({cells, kind}) => el("tr", {class: kind || ""}, ...cells.map((cell, n) => {
-    const attributes = {class: columns[n][1] || "", ...(n === 0 ? {scope: "row"} : {})};
-    return el(n === 0 ? "th" : "td", attributes, ...(Array.isArray(cell) ? cell : [cell]));
-  })));
+  const body = rows.map(({cells, kind}) =>
+    el(
+      "tr",
+      {class: kind || ""},
+      ...cells.map((cell, n) => {
+        const attributes = {class: columns[n][1] || "", ...(n === 0 ? {scope: "row"} : {})};
+        return el(n === 0 ? "th" : "td", attributes, ...(Array.isArray(cell) ? cell : [cell]));
+      }),
+    ),
+  );
   const table = el("table", sticky ? {class: "sticky"} : {}, title, el("thead", {}, head), el("tbody", {}, ...body));
   place.setAttribute("role", "region");
   place.setAttribute("aria-label", caption);

@@ -2,10 +2,14 @@
 
 const PRESETS = [7, 14, 30, 90];
 const chosen = {app: -1, from: 0, to: LAST_DAY, metric: "viewer_hours", rank: "viewer_seconds"};
-const controls = Object.fromEntries(["app", "from", "to", "metric", "rank", "presets", "theme"].map((id) => [id, document.getElementById(id)]));
+const controls = Object.fromEntries(
+  ["app", "from", "to", "metric", "rank", "presets", "theme"].map((id) => [id, document.getElementById(id)]),
+);
 let drawing = Promise.resolve();
 
-function presetRange(days) { return [Math.max(0, LAST_DAY - days + 1), LAST_DAY]; }
+function presetRange(days) {
+  return [Math.max(0, LAST_DAY - days + 1), LAST_DAY];
+}
 
 /** The longest preset of which the period before is loaded too; everything where none is. */
 function firstRange() {
@@ -33,11 +37,13 @@ function writeAddress() {
 }
 
 function showScope(period, before) {
-  const who = chosen.app < 0 ? (data.apps.length > 1 ? `all apps (${data.apps.length})` : data.apps[0]) : data.apps[chosen.app];
+  const who =
+    chosen.app < 0 ? (data.apps.length > 1 ? `all apps (${data.apps.length})` : data.apps[0]) : data.apps[chosen.app];
   const length = counted(period.days.length, "day", "days");
   const compared = `compared with ${rangeText(before.days[0], before.days[before.days.length - 1])}`;
-  document.getElementById("scope").replaceChildren(
-    `${rangeText(chosen.from, chosen.to)} (${length}, UTC) · `, named(who), ` · ${compared}`);
+  document
+    .getElementById("scope")
+    .replaceChildren(`${rangeText(chosen.from, chosen.to)} (${length}, UTC) · `, named(who), ` · ${compared}`);
 }
 
 function showControls() {
@@ -47,7 +53,8 @@ function showControls() {
   controls.metric.value = chosen.metric;
   controls.rank.value = chosen.rank;
   for (const button of controls.presets.children) {
-    const range = button.dataset.days === "all" ? [0, LAST_DAY] : [LAST_DAY - Number(button.dataset.days) + 1, LAST_DAY];
+    const range =
+      button.dataset.days === "all" ? [0, LAST_DAY] : [LAST_DAY - Number(button.dataset.days) + 1, LAST_DAY];
     button.setAttribute("aria-pressed", String(range[0] === chosen.from && range[1] === chosen.to));
   }
 }
@@ -71,9 +78,11 @@ function update() {
   captionCharts(metric, period, before, chosen.rank);
   const rows = chartRows(metric, period, before, chosen.rank, streams);
   document.documentElement.dataset.state = "drawing";
-  drawing = drawing.then(() => (Object.keys(views).length ? updateCharts(rows) : drawCharts(rows))).then(() => {
-    document.documentElement.dataset.state = "drawn";
-  });
+  drawing = drawing
+    .then(() => (Object.keys(views).length ? updateCharts(rows) : drawCharts(rows)))
+    .then(() => {
+      document.documentElement.dataset.state = "drawn";
+    });
 }
 
 function choose(changes) {
@@ -82,7 +91,9 @@ function choose(changes) {
   update();
 }
 
-function dayOf(input) { return Math.round((Date.parse(input.value) - FIRST) / DAY); }
+function dayOf(input) {
+  return Math.round((Date.parse(input.value) - FIRST) / DAY);
+}
 
 function chooseDates(moved) {
   const [from, to] = [dayOf(controls.from), dayOf(controls.to)];
@@ -119,7 +130,10 @@ function themes() {
 
 function start() {
   const option = (value, text) => el("option", {value}, text);
-  controls.app.append(...(data.apps.length > 1 ? [option("-1", `All apps (${data.apps.length})`)] : []), ...data.apps.map((name, app) => option(String(app), name)));
+  controls.app.append(
+    ...(data.apps.length > 1 ? [option("-1", `All apps (${data.apps.length})`)] : []),
+    ...data.apps.map((name, app) => option(String(app), name)),
+  );
   controls.metric.append(...Object.entries(METRICS).map(([id, metric]) => option(id, metric.label)));
   controls.rank.append(...Object.entries(RANKS).map(([id, rank]) => option(id, rank.label)));
   for (const days of [...PRESETS, "all"]) {

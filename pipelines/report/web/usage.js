@@ -1,9 +1,34 @@
 // Tiles and tables of usage: what was streamed, watched, what failed, what it may cost.
 
-const TILES = ["viewer_hours", "ingest_hours", "viewers", "peak", "sessions", "failed", "error_rate", "p50", "p95", "recordings",
-  "recording_minutes", "meetings", "meeting_minutes", "cost"];
-const COLUMNS = ["viewer_hours", "ingest_hours", "sessions", "viewers", "error_rate", "peak", "recordings", "recording_minutes",
-  "meetings", "meeting_minutes", "cost"];
+const TILES = [
+  "viewer_hours",
+  "ingest_hours",
+  "viewers",
+  "peak",
+  "sessions",
+  "failed",
+  "error_rate",
+  "p50",
+  "p95",
+  "recordings",
+  "recording_minutes",
+  "meetings",
+  "meeting_minutes",
+  "cost",
+];
+const COLUMNS = [
+  "viewer_hours",
+  "ingest_hours",
+  "sessions",
+  "viewers",
+  "error_rate",
+  "peak",
+  "recordings",
+  "recording_minutes",
+  "meetings",
+  "meeting_minutes",
+  "cost",
+];
 const HEADS = {viewers: "Avg. conc. viewers", error_rate: "Error rate", peak: "Peak streams", cost: "Est. cost"};
 const RANKS = {
   viewer_seconds: {label: "Viewer hours", unit: "h", digits: 1, factor: 1 / 3600},
@@ -20,7 +45,9 @@ function tile(id, period, before) {
   const missing = now.value !== null ? "" : now.known ? metric.empty || "" : "unknown";
   const number = metric.unit === "$" ? dollars(now.value) : written(now.value, metric.digits);
   const unit = now.value === null || metric.unit === "$" ? "" : metric.unit;
-  return el("article", {class: "tile", "data-metric": id},
+  return el(
+    "article",
+    {class: "tile", "data-metric": id},
     el("h3", {}, metric.label),
     el("p", {class: "value"}, number, unit ? el("span", {class: "unit"}, ` ${unit}`) : null),
     text ? el("p", {class: "change"}, text) : null,
@@ -28,7 +55,8 @@ function tile(id, period, before) {
     missing ? el("p", {}, missing) : null,
     id === "peak" && now.at ? el("p", {}, minuteText(now.at)) : null,
     id === "cost" ? el("p", {}, "a lower bound") : null,
-    coverage(now, period) ? el("p", {}, `${id === "cost" ? "all of it: " : ""}${coverage(now, period)}`) : null);
+    coverage(now, period) ? el("p", {}, `${id === "cost" ? "all of it: " : ""}${coverage(now, period)}`) : null,
+  );
 }
 
 function showTiles(period, before) {
@@ -38,15 +66,30 @@ function showTiles(period, before) {
 function appRow(name, apps, period, before, kind) {
   const now = {...period, apps};
   const then = {...before, apps};
-  return {kind, cells: [name, ...COLUMNS.map((id) => {
-    const metric = METRICS[id];
-    const result = metric.of(now);
-    const {text, reason} = change(metric, result, metric.of(then), then);
-    const isShort = result.known < result.wanted;
-    const missing = result.value === null && !result.known ? "unknown" : isShort ? `${result.known} of ${result.wanted} days` : "";
-    const cell = el("span", reason ? {title: reason} : {}, withUnit(result.value, {...metric, unit: metric.unit === "$" || metric.unit === "%" ? metric.unit : ""}));
-    return [cell, el("small", {}, text || missing || (result.value === null ? metric.empty || DASH : DASH))];
-  })]};
+  return {
+    kind,
+    cells: [
+      name,
+      ...COLUMNS.map((id) => {
+        const metric = METRICS[id];
+        const result = metric.of(now);
+        const {text, reason} = change(metric, result, metric.of(then), then);
+        const isShort = result.known < result.wanted;
+        const missing =
+          result.value === null && !result.known
+            ? "unknown"
+            : isShort
+              ? `${result.known} of ${result.wanted} days`
+              : "";
+        const cell = el(
+          "span",
+          reason ? {title: reason} : {},
+          withUnit(result.value, {...metric, unit: metric.unit === "$" || metric.unit === "%" ? metric.unit : ""}),
+        );
+        return [cell, el("small", {}, text || missing || (result.value === null ? metric.empty || DASH : DASH))];
+      }),
+    ],
+  };
 }
 
 /** Every app and all together, whichever app is chosen. */
@@ -56,11 +99,16 @@ function showApps(period, before, chosen) {
   const head = (id) => {
     const unit = METRICS[id].unit;
     const label = HEADS[id] || METRICS[id].label;
-    return ["h", "min"].includes(unit) && !label.toLowerCase().includes(unit === "h" ? "hours" : "minutes") ? `${label}, ${unit}` : label;
+    return ["h", "min"].includes(unit) && !label.toLowerCase().includes(unit === "h" ? "hours" : "minutes")
+      ? `${label}, ${unit}`
+      : label;
   };
   showTable("table-apps", {
-    caption: "By app", note: `${rangeText(period.days[0], period.days[period.days.length - 1])}, UTC`, sticky: true,
-    columns: [["App", "long"], ...COLUMNS.map((id) => [head(id), "number"])], rows,
+    caption: "By app",
+    note: `${rangeText(period.days[0], period.days[period.days.length - 1])}, UTC`,
+    sticky: true,
+    columns: [["App", "long"], ...COLUMNS.map((id) => [head(id), "number"])],
+    rows,
   });
 }
 
@@ -73,8 +121,16 @@ function rankedStreams(period, rank) {
   rows.stream.forEach((stream, n) => {
     if (!wanted.has(keys.app[stream]) || rows.day[n] < from || rows.day[n] > to) return;
     if (!found.has(stream)) {
-      found.set(stream, {stream, app: keys.app[stream], name: keys.name[stream], id: keys.livestream_id[stream],
-        sessions: 0, failed: 0, ingest_seconds: null, viewer_seconds: null});
+      found.set(stream, {
+        stream,
+        app: keys.app[stream],
+        name: keys.name[stream],
+        id: keys.livestream_id[stream],
+        sessions: 0,
+        failed: 0,
+        ingest_seconds: null,
+        viewer_seconds: null,
+      });
     }
     const line = found.get(stream);
     for (const name of ["sessions", "failed", "ingest_seconds", "viewer_seconds"]) {
@@ -85,19 +141,31 @@ function rankedStreams(period, rank) {
   return [...found.values()].sort((a, b) => order(b) - order(a) || a.stream - b.stream);
 }
 
-function streamLabel(line) { return line.name || `(no name) ${line.id.slice(0, 8)}`; }
+function streamLabel(line) {
+  return line.name || `(no name) ${line.id.slice(0, 8)}`;
+}
 
 function showTop(period, rank, streams) {
   const cells = (line) => [
     written(line.viewer_seconds === null ? null : line.viewer_seconds / 3600, 1),
     written(line.ingest_seconds === null ? null : line.ingest_seconds / 3600, 1),
-    written(line.ingest_seconds > 0 && line.viewer_seconds !== null ? line.viewer_seconds / line.ingest_seconds : null, 1),
-    written(line.sessions, 0), written(line.failed, 0)];
+    written(
+      line.ingest_seconds > 0 && line.viewer_seconds !== null ? line.viewer_seconds / line.ingest_seconds : null,
+      1,
+    ),
+    written(line.sessions, 0),
+    written(line.failed, 0),
+  ];
   const top = streams.slice(0, LISTED);
-  const rows = top.map((line, n) => ({cells: [
-    [el("span", {title: `${line.id} · ${data.apps[line.app]}`}, `${n + 1}. `, named(streamLabel(line))),
-      data.apps.length > 1 && period.apps.length > 1 ? el("small", {}, named(data.apps[line.app])) : null],
-    ...cells(line)]}));
+  const rows = top.map((line, n) => ({
+    cells: [
+      [
+        el("span", {title: `${line.id} · ${data.apps[line.app]}`}, `${n + 1}. `, named(streamLabel(line))),
+        data.apps.length > 1 && period.apps.length > 1 ? el("small", {}, named(data.apps[line.app])) : null,
+      ],
+      ...cells(line),
+    ],
+  }));
   const all = {};
   const others = {};
   for (const name of Object.keys(RANKS)) {
@@ -108,17 +176,32 @@ function showTop(period, rank, streams) {
   const isCapped = data.streams.keys.app.length < data.livestreams;
   const rest = streams.length - top.length;
   if (rest > 0 || (isCapped && others.sessions > 0)) {
-    rows.push({cells: [isCapped ? "Other livestreams" : counted(rest, "other livestream", "other livestreams"), ...cells(others)]});
+    rows.push({
+      cells: [
+        isCapped ? "Other livestreams" : counted(rest, "other livestream", "other livestreams"),
+        ...cells(others),
+      ],
+    });
   }
   if (top.length) rows.push({kind: "total", cells: ["All livestreams", ...cells(all)]});
   showTable("table-top", {
-    caption: `Top ${LISTED} by ${RANKS[rank].label.toLowerCase()}`, sticky: true,
-    columns: [["Livestream", "long"], ["Viewer hours", "number"], ["Ingest hours", "number"], ["Avg. conc. viewers", "number"],
-      ["Sessions", "number"], ["Failed", "number"]],
-    rows, nothing: "no session in this period.",
+    caption: `Top ${LISTED} by ${RANKS[rank].label.toLowerCase()}`,
+    sticky: true,
+    columns: [
+      ["Livestream", "long"],
+      ["Viewer hours", "number"],
+      ["Ingest hours", "number"],
+      ["Avg. conc. viewers", "number"],
+      ["Sessions", "number"],
+      ["Failed", "number"],
+    ],
+    rows,
+    nothing: "no session in this period.",
   });
   document.getElementById("top-note").textContent = isCapped
-    ? `Of ${written(data.livestreams, 0)} livestreams the ${written(data.streams.keys.app.length, 0)} that did most in some week of their app are told apart; the rest is in “Other livestreams”.` : "";
+    ? `Of ${written(data.livestreams, 0)} livestreams, ${written(data.streams.keys.app.length, 0)} are told apart: ` +
+      "those that did most in some week of their app. The rest is in “Other livestreams”."
+    : "";
 }
 
 /** What failed, by message, against the period before. */
@@ -144,17 +227,40 @@ function showMessages(period, before) {
   const shown = lines.slice(0, 25).map((line) => {
     const old = then.get(line.key) || {early: 0, late: 0};
     const count = line.early + line.late;
-    return {cells: [named(keys.message[line.key] ?? "(other, rarer messages)"), written(count, 0),
-      `${written((count / failed) * 100, 1)} %`, written(line.early, 0), written(line.late, 0),
-      beforeKnown.known < beforeKnown.wanted ? DASH : written(old.early + old.late, 0), dayText(line.last)]};
+    return {
+      cells: [
+        named(keys.message[line.key] ?? "(other, rarer messages)"),
+        written(count, 0),
+        `${written((count / failed) * 100, 1)} %`,
+        written(line.early, 0),
+        written(line.late, 0),
+        beforeKnown.known < beforeKnown.wanted ? DASH : written(old.early + old.late, 0),
+        dayText(line.last),
+      ],
+    };
   });
   const unknown = coverage(add(["sessions"], period), period);
   showTable("table-messages", {
-    caption: "What failed", sticky: true,
-    note: `${counted(failed, "failed session", "failed sessions")}${lines.length > 25 ? `; the 25 most frequent of ${written(lines.length, 0)} messages` : ""}${unknown && `; ${unknown}`}`,
-    columns: [["Message", "long"], ["Sessions", "number"], ["Share", "number"], ["Before going live", "number"],
-      ["After going live", "number"], ["Period before", "number"], ["Last on", "nowrap"]],
-    rows: shown, nothing: unknown ? `no failed session on the days that are known (${unknown}).` : "no session failed in this period.",
+    caption: "What failed",
+    sticky: true,
+    note: clauses(
+      counted(failed, "failed session", "failed sessions"),
+      lines.length > 25 ? `the 25 most frequent of ${written(lines.length, 0)} messages` : "",
+      unknown,
+    ),
+    columns: [
+      ["Message", "long"],
+      ["Sessions", "number"],
+      ["Share", "number"],
+      ["Before going live", "number"],
+      ["After going live", "number"],
+      ["Period before", "number"],
+      ["Last on", "nowrap"],
+    ],
+    rows: shown,
+    nothing: unknown
+      ? `no failed session on the days that are known (${unknown}).`
+      : "no session failed in this period.",
   });
 }
 
@@ -162,15 +268,37 @@ function showCost(period, before) {
   const [lines, old] = [costLines(period), costLines(before)];
   const amount = (line) => (line.rate === null ? DASH : dollars(line.value));
   const past = (line) => (line.minutes.known < line.minutes.wanted ? DASH : amount(line));
-  const rows = lines.map((line, n) => ({cells: [
-    [line.what, el("small", {}, [line.note, coverage(line.minutes, period)].filter(Boolean).join("; "))],
-    amount(line), past(old[n]), written(line.minutes.value, 0), line.rate === null ? "no rate" : `$${line.rate.toFixed(3)}`]}));
+  const rows = lines.map((line, n) => ({
+    cells: [
+      [line.what, el("small", {}, [line.note, coverage(line.minutes, period)].filter(Boolean).join("; "))],
+      amount(line),
+      past(old[n]),
+      written(line.minutes.value, 0),
+      line.rate === null ? "no rate" : `$${line.rate.toFixed(3)}`,
+    ],
+  }));
   const [now, then] = [cost(period), cost(before)];
-  rows.splice(3, 0, {kind: "total", cells: ["Estimated total, at least", dollars(now.value),
-    then.known < then.wanted ? DASH : dollars(then.value), "", ""]});
+  rows.splice(3, 0, {
+    kind: "total",
+    cells: [
+      "Estimated total, at least",
+      dollars(now.value),
+      then.known < then.wanted ? DASH : dollars(then.value),
+      "",
+      "",
+    ],
+  });
   showTable("table-cost", {
-    caption: "Estimate, US dollars", note: "an estimate, not an invoice", sticky: true,
-    columns: [["What", "long"], ["This period", "number"], ["Period before", "number"], ["Minutes", "number"], ["Rate a minute", "number"]],
+    caption: "Estimate, US dollars",
+    note: "an estimate, not an invoice",
+    sticky: true,
+    columns: [
+      ["What", "long"],
+      ["This period", "number"],
+      ["Period before", "number"],
+      ["Minutes", "number"],
+      ["Rate a minute", "number"],
+    ],
     rows,
   });
 }

@@ -1,0 +1,173 @@
+"""Which livestreams and days are asked about: one row a case."""
+
+from datetime import date, datetime, timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.clock import days_from
+from pipelines.extract.sync import chunks, days_to_ask, livestreams_to_ask
+from pipelines.tables import LIVESTREAM_SYNC, LIVESTREAMS
+
+FIRST, LAST = date(2025, 3, 10), date(2025, 3, 12)
+BEFORE, WITHIN, AFTER = datetime(2025, 3, 1), datetime(2025, 3, 11), datetime(2025, 3, 20)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+NOW = datetime(2025, 3, 13, 2, 30)
+UNKNOWN: list[tuple[datetime | None, datetime, bool]] = []
+
+
+def known(updated: datetime | None, synced: datetime, *, complete: bool = True) -> list[tuple[datetime | None, datetime, bool]]:
+    return [(updated, synced, complete)]
+
+
+def asked(
+    created: datetime | None,
+    updated: datetime | None,
+    status: str | None,
+    sync: list[tuple[datetime | None, datetime, bool]],
+    *,
+    unfinished: bool = False,
+    full: bool = False,
+    answered_since: datetime | None = None,
+) -> bool:
+    columns = ("livestream_id", "created_at", "updated_at", "status")
+    schema = {name: LIVESTREAMS.polars_schema[name] for name in columns}
+    listed = pl.DataFrame([("l", created, updated, status)], schema=schema, orient="row")
+    synced = pl.DataFrame([("app", "l", *row) for row in sync], schema=dict(LIVESTREAM_SYNC.polars_schema), orient="row")
+    wanted = livestreams_to_ask(
+        listed,
+        synced,
+        ["l"] if unfinished else [],
+        first_day=FIRST,
+        last_day=LAST,
+        full=full,
+        answered_since=answered_since,
+    )
+    return wanted == ["l"]
+
+
+@pytest.mark.parametrize(
+    ("expected", "created", "updated", "status", "sync"),
+    [
+        # never asked: whatever changed since the range began
+        (True, BEFORE, WITHIN, "IDLE", UNKNOWN),
+        (True, BEFORE, AFTER, "IDLE", UNKNOWN),
+        (False, BEFORE, BEFORE, "IDLE", UNKNOWN),
+        # an hour's margin: updated_at was seen 16 ms before the session that moved it
+        (True, BEFORE, datetime(2025, 3, 9, 23, 1), "IDLE", UNKNOWN),
+        (False, BEFORE, datetime(2025, 3, 9, 22, 59), "IDLE", UNKNOWN),
+        # made after the range
+        (False, AFTER, AFTER, "IDLE", UNKNOWN),
+        (True, datetime(2025, 3, 13, 0, 59), AFTER, "IDLE", UNKNOWN),
+        # nothing is told
+        (True, None, None, None, UNKNOWN),
+        (True, None, BEFORE, None, UNKNOWN),
+        (True, BEFORE, None, "IDLE", known(None, NOW)),
+        # known as of its last change
+        (False, BEFORE, WITHIN, "IDLE", known(WITHIN, NOW)),
+        (False, BEFORE, BEFORE, "ERRORED", known(BEFORE, NOW)),
+        (False, BEFORE, BEFORE, "HIBERNATING", known(BEFORE, NOW)),
+        # changed since
+        (True, BEFORE, WITHIN + MINUTE, "IDLE", known(WITHIN, NOW)),
+        # a clock that went back is a change too
+        (True, BEFORE, WITHIN - MINUTE, "IDLE", known(WITHIN, NOW)),
+        # the change was not told when it was asked
+        (True, BEFORE, WITHIN, "IDLE", known(None, NOW)),
+        # asked so soon after the change that it may not have been whole
+        (True, BEFORE, WITHIN, "IDLE", known(WITHIN, WITHIN + 4 * MINUTE)),
+        (False, BEFORE, WITHIN, "IDLE", known(WITHIN, WITHIN + 5 * MINUTE)),
+        # asked, and the answer was not complete
+        (True, BEFORE, WITHIN, "IDLE", known(WITHIN, NOW, complete=False)),
+        (False, BEFORE, BEFORE, "IDLE", known(BEFORE, NOW, complete=False)),
+        # on the air: figures grow without a change
+        (True, BEFORE, BEFORE, "LIVE", known(BEFORE, NOW)),
+        (True, BEFORE, BEFORE, "live", known(BEFORE, NOW)),
+        (True, BEFORE, BEFORE, "INVOKED", known(BEFORE, NOW)),
+    ],
+)
+def test_livestreams(
+    expected: bool,  # noqa: FBT001 - a parameter of the test
+    created: datetime | None,
+    updated: datetime | None,
+    status: str | None,
+    sync: list[tuple[datetime | None, datetime, bool]],
+) -> None:
+    assert asked(created, updated, status, sync) is expected
+
+
+def test_a_livestream_with_an_unfinished_session_is_asked() -> None:
+    assert asked(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW), unfinished=True)
+    assert not asked(AFTER, AFTER, "IDLE", UNKNOWN, unfinished=True)
+
+
+def test_full_asks_whatever_could_hold_a_session_of_the_range() -> None:
+    assert asked(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW), full=True)
+    assert asked(BEFORE, BEFORE, "IDLE", UNKNOWN, full=True)
+    assert not asked(AFTER, AFTER, "LIVE", UNKNOWN, full=True)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_backfill_goes_on_where_it_was_cut_off(full: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    since = NOW - HOUR
+    assert not asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW), full=full, answered_since=since)
+    assert asked(BEFORE, WITHIN, "LIVE", known(WITHIN, since - MINUTE), full=full, answered_since=since)
+    assert asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW, complete=False), full=full, answered_since=since)
+    assert asked(BEFORE, WITHIN, "LIVE", UNKNOWN, full=full, answered_since=since)
+
+
+def test_livestreams_keep_their_order_and_none_is_asked_twice() -> None:
+    ids = [f"l{n}" for n in range(500)]
+    listed = pl.DataFrame(
+        {"livestream_id": ids, "created_at": [BEFORE] * 500, "updated_at": [WITHIN] * 500, "status": ["IDLE"] * 500},
+        schema_overrides={"created_at": pl.Datetime("us"), "updated_at": pl.Datetime("us")},
+    )
+    synced = pl.DataFrame(schema=dict(LIVESTREAM_SYNC.polars_schema))
+    wanted = livestreams_to_ask(
+        listed, synced, [], first_day=FIRST, last_day=LAST, full=False, answered_since=None
+    )
+    assert wanted == ids
+
+
+def versions(*rows: tuple[date, datetime, datetime]) -> pl.DataFrame:
+    schema = {"day": pl.Date(), "changed_at": pl.Datetime("us"), "asked_at": pl.Datetime("us")}
+    return pl.DataFrame(list(rows), schema=schema, orient="row")
+
+
+@pytest.mark.parametrize(
+    ("expected", "changed", "asked_at"),
+    [
+        (True, NOW - 6 * DAY, NOW),
+        (False, NOW - 7 * DAY, NOW),
+        (False, NOW - 8 * DAY, NOW - DAY),
+        (True, NOW, NOW),
+    ],
+)
+def test_days(expected: bool, changed: datetime, asked_at: datetime) -> None:  # noqa: FBT001 - a parameter of the test
+    held = versions((FIRST, changed, asked_at))
+    assert days_to_ask([FIRST], held, full=False, answered_since=None) == ([FIRST] if expected else [])
+    assert days_to_ask([FIRST], held, full=True, answered_since=None) == [FIRST]
+
+
+def test_days_never_asked_are_asked() -> None:
+    assert days_to_ask(days_from(FIRST, LAST), versions(), full=False, answered_since=None) == days_from(FIRST, LAST)
+
+
+def test_a_day_answered_before_it_was_over_is_asked_again() -> None:
+    noon, night = datetime(2025, 3, 12, 12), datetime(2025, 3, 13, 0, 0, 1)
+    assert days_to_ask([LAST], versions((LAST, noon, noon)), full=False, answered_since=noon - HOUR) == [LAST]
+    assert days_to_ask([LAST], versions((LAST, night, night)), full=True, answered_since=noon - HOUR) == []
+
+
+@given(st.integers(1, 400), st.integers(1, 40))
+def test_chunks_cover_every_day_once(count: int, size: int) -> None:
+    days = days_from(FIRST, FIRST + timedelta(days=count - 1))
+    covered = [day for first, last in chunks(days, size) for day in days_from(first, last)]
+    assert covered == days
+    assert all((last - first).days < size for first, last in chunks(days, size))
+    assert len(chunks(days, size)) == -(-count // size)
+
+
+def test_no_days_no_chunks() -> None:
+    assert chunks([]) == []

@@ -1,0 +1,82 @@
+"""What the documents show is there: commands, tables, settings; and the query on the README's first screen runs."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipelines.cli import COMMANDS
+from pipelines.report.marts import find_marts
+from pipelines.settings import Settings
+from pipelines.simulator.server import Simulator
+from pipelines.tables import WAREHOUSE_FILE
+from tests.houses import load, settings_for
+from tests.test_cli import livehouse
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_every_command_is_in_the_readme_and_every_command_shown_exists() -> None:
+    shown = set(re.findall(r"livehouse ([a-z][a-z-]+)", " ".join(re.findall(r"`livehouse [^`]+`", README))))
+    assert shown == set(COMMANDS)
+
+
+def test_every_table_is_in_the_readme_and_every_table_shown_exists() -> None:
+    there = {table.full_name for table in WAREHOUSE_FILE} | {mart.full_name for mart in find_marts()}
+    shown = set(re.findall(r"`((?:core|marts|ops)\.[a-z_]+)`", README))
+    assert shown == there
+
+
+def test_every_setting_is_in_the_example() -> None:
+    example = (ROOT / ".env.example").read_text()
+    variables = {str(field.validation_alias) for field in Settings.model_fields.values()}
+    assert set(re.findall(r"^#?([A-Z_]+)=", example, re.MULTILINE)) == variables
+
+
+def test_every_make_target_shown_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE)) <= targets
+
+
+def test_the_first_query_and_the_notebook_line_run(simulator: Simulator, tmp_path: Path) -> None:
+    settings = settings_for(simulator, tmp_path)
+    load(settings)
+    shown = re.search(r'^livehouse sql "(.+)"$', README, re.MULTILINE)
+    assert shown
+    done = livehouse("sql", shown[1], LIVEHOUSE_HOME=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    with duckdb.connect(settings.warehouse, read_only=True) as connection:
+        days = connection.execute("SELECT count(DISTINCT day) FROM core.livestream_sessions").fetchall()[0][0]
+    assert len(done.stdout.splitlines()) == days + 1
+
+
+def test_every_table_and_column_has_a_comment(simulator: Simulator, tmp_path: Path) -> None:
+    settings = settings_for(simulator, tmp_path)
+    load(settings)
+    with duckdb.connect(settings.warehouse, read_only=True) as connection:
+        bare = connection.execute(
+            "SELECT schema_name, table_name, column_name FROM duckdb_columns() WHERE comment IS NULL AND NOT internal"
+        ).fetchall()
+        tables = connection.execute("SELECT table_name FROM duckdb_tables() WHERE comment IS NULL").fetchall()
+    assert (bare, tables) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_lead_somewhere(name: str) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / name).read_text())
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_nothing_committed_names_an_index_or_a_path_of_this_machine() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    pattern = re.compile(r"--(?:extra-)?index-url|--find-links|(?<![\w.])/(?:work|root)/[a-z]")
+    found = [
+        name
+        for name in listed
+        if name != "tests/test_docs.py" and (ROOT / name).suffix not in {".png"} and (ROOT / name).is_file()
+        if pattern.search((ROOT / name).read_text(errors="replace"))
+    ]
+    assert found == []
