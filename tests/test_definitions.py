@@ -67,3 +67,17 @@ def test_the_schedule_asks_for_the_lookback(monkeypatch: pytest.MonkeyPatch) -> 
     request = every_night(context)
     assert isinstance(request, dg.RunRequest)
     assert (request.tags[RANGE_START], request.tags[RANGE_END]) == ("2026-03-05", "2026-03-09")
+
+
+def test_a_run_that_does_not_publish_fails_with_the_app_that_failed(
+    simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The UI splits a backfill: raw.livestreams alone, then what has days, then marts. Seen 2026-11-23.
+    for name, value in variables(simulator, tmp_path).items():
+        monkeypatch.setenv(name, value)
+    simulator.faults.order("server_error", operation="list-livestreams", app_id="aula", times=100)
+    with dg.instance_for_test() as instance:
+        result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance, asset_selection=[dg.AssetKey(["raw", "livestreams"])], raise_on_error=False
+        )
+    assert not result.success

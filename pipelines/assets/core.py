@@ -36,15 +36,15 @@ def _shown(table: Table) -> dict[str, Any]:
 
 
 @dg.asset(**_shown(LIVESTREAMS))
-def core_livestreams(house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
+def core_livestreams(context: dg.AssetExecutionContext, house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
     """Livestreams, one row each."""
-    return outcome(load_livestreams(house))
+    return outcome(context, house, load_livestreams(house))
 
 
 def _fact(table: Table) -> dg.AssetsDefinition:
     @dg.asset(**_shown(table), partitions_def=DAYS)
     def fact(context: dg.AssetExecutionContext, house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
-        return outcome(load_facts(house, table, days_of(context)))
+        return outcome(context, house, load_facts(house, table, days_of(context)))
 
     return fact
 

@@ -26,9 +26,9 @@ def _shown(table: Table) -> dict[str, Any]:
 
 
 @dg.asset(**_shown(RAW_LIVESTREAMS))
-def livestreams(house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
+def livestreams(context: dg.AssetExecutionContext, house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
     """Page through all livestreams."""
-    return outcome(extract.extract_livestreams(house))
+    return outcome(context, house, extract.extract_livestreams(house))
 
 
 @dg.asset(**_shown(RAW_LIVESTREAM_ANALYTICS), partitions_def=DAYS)
@@ -36,20 +36,20 @@ def livestream_analytics(
     context: dg.AssetExecutionContext, house: dg.ResourceParam[House]
 ) -> dg.MaterializeResult[Any]:
     """*overall*, day by day."""
-    return outcome(extract.extract_overall(house, days_of(context)))
+    return outcome(context, house, extract.extract_overall(house, days_of(context)))
 
 
 @dg.asset(**_shown(RAW_APP_ANALYTICS), partitions_def=DAYS)
 def app_analytics(context: dg.AssetExecutionContext, house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
     """*daywise*, a month in one request."""
-    return outcome(extract.extract_daywise(house, days_of(context)))
+    return outcome(context, house, extract.extract_daywise(house, days_of(context)))
 
 
 # After *overall*: where that says more than the sessions at hand, more livestreams are asked.
 @dg.asset(**_shown(RAW_LIVESTREAM_SESSIONS), partitions_def=DAYS, deps=[livestreams, livestream_analytics])
 def livestream_sessions(context: dg.AssetExecutionContext, house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
     """Sessions of the livestreams that could have new ones."""
-    return outcome(sessions.extract_sessions(house, days_of(context)))
+    return outcome(context, house, sessions.extract_sessions(house, days_of(context)))
 
 
 RAW = [livestreams, livestream_analytics, app_analytics, livestream_sessions]

@@ -14,6 +14,7 @@ RANGE_END = "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
 FULL, ALLOW_SHRINK = "livehouse/full", "livehouse/allow_shrink"
 NIGHTLY = "nightly"
+PUBLISHED = dg.AssetKey(["publish", "warehouse"])
 
 ONE_RUN = dg.BackfillPolicy.single_run()
 """A range of days is one run and asks the API once. Every asset needs it, those without partitions too."""
@@ -52,8 +53,15 @@ def days_of(context: dg.AssetExecutionContext) -> Range:
     return date.fromisoformat(keys.start), date.fromisoformat(keys.end)
 
 
-def outcome(done: dict[str, Counts]) -> dg.MaterializeResult[Any]:
-    """What Dagster shows of a load: its counts, of all apps and of each."""
+def outcome(context: dg.AssetExecutionContext, house: House, done: dict[str, Counts]) -> dg.MaterializeResult[Any]:
+    """What Dagster shows of a load: its counts, of all apps and of each.
+
+    A run that publishes goes on without the apps that failed, and fails at its end. One that does not (the UI
+    splits a backfill into several) must fail here, or nobody would hear of it.
+    """
+    selected = context.run.asset_selection
+    if house.failures and selected is not None and PUBLISHED not in selected:
+        raise dg.Failure("; ".join(house.failure_lines()), allow_retries=False)
     metadata: dict[str, Any] = {
         "dagster/row_count": sum(counts.landed for counts in done.values()),
         "rows_received": sum(counts.received for counts in done.values()),

@@ -5,14 +5,14 @@ from typing import Any
 import dagster as dg
 
 from pipelines.assets.core import CORE
-from pipelines.assets.house import ONE_RUN, backfill_of
+from pipelines.assets.house import ONE_RUN, PUBLISHED, backfill_of
 from pipelines.assets.marts import MARTS
 from pipelines.steps.house import House
 from pipelines.steps.report import publish_warehouse
 
 
 @dg.asset(
-    key=dg.AssetKey(["publish", "warehouse"]),
+    key=PUBLISHED,
     deps=[*CORE, *MARTS],
     description="`warehouse.duckdb`: a finished copy for reading, swapped in whole. A run in which an app failed "
     "publishes what the others brought, and then fails.",

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _DAGSTER_YAML = """\
 telemetry:
   enabled: false
+nux:
+  enabled: false
 """
 
 
