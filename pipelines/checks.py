@@ -53,9 +53,7 @@ def _together(name: str, checks: list[Check]) -> dg.AssetChecksDefinition:
     """Checks that can run at the same moment are one step: a step each would cost more than the checks."""
 
     @dg.multi_asset_check(name=name, specs=[_spec(check) for check in checks], can_subset=True)
-    def judged(
-        context: dg.AssetCheckExecutionContext, house: dg.ResourceParam[House]
-    ) -> Iterator[dg.AssetCheckResult]:
+    def judged(context: dg.AssetCheckExecutionContext, house: dg.ResourceParam[House]) -> Iterator[dg.AssetCheckResult]:
         chosen = context.selected_asset_check_keys
         asked = [check for check in checks if dg.AssetCheckKey(_asset_key(check), check.rule) in chosen]
         for check, verdict in run_checks(house, asked):

@@ -3,9 +3,10 @@
 raw.livestreams ──────────┬─> core.livestreams ───────────────┐
 raw.livestream_analytics ─┤─> core.livestream_analytics_daily ┤
                           └─> raw.livestream_sessions         │
-                                └─> core.livestream_sessions ─┼─> marts.* ─> publish.warehouse
+                                └─> core.livestream_sessions ─┼─> marts.* ─> publish.*
 raw.app_analytics ────────┬─> core.meeting_sessions_daily ────┤
-                          └─> core.recordings_daily ──────────┘
+                          └─> core.recordings_daily ──────────┤
+raw.live_observations ──────> core.live_observations ─────────┘
 """
 
 import dagster as dg
@@ -14,12 +15,13 @@ from pipelines.assets.core import CORE
 from pipelines.assets.extract import RAW
 from pipelines.assets.house import house_resource
 from pipelines.assets.marts import MARTS
-from pipelines.assets.publish import warehouse
+from pipelines.assets.observe import LOOKING, MERGING
+from pipelines.assets.publish import PUBLISH
 from pipelines.checks import CHECKS
 from pipelines.schedules import JOBS, SCHEDULES
 
 defs = dg.Definitions(
-    assets=[*RAW, *CORE, *MARTS, warehouse],
+    assets=[*RAW, *CORE, LOOKING, MERGING, *MARTS, *PUBLISH],
     asset_checks=CHECKS,
     jobs=JOBS,
     schedules=SCHEDULES,

@@ -5,18 +5,25 @@ from datetime import timedelta
 import dagster as dg
 
 from pipelines.assets.house import NIGHTLY, RANGE_END, RANGE_START
+from pipelines.assets.observe import LOOKING
 from pipelines.settings import load_settings
 
-nightly = dg.define_asset_job(
-    NIGHTLY, dg.AssetSelection.all(), description="Load the last days again, and what they changed."
-)
+_EVERY_DAY = dg.AssetSelection.all() - dg.AssetSelection.assets(LOOKING)
+"""All but the look at the present, which steps back from a run; what was seen before is merged by every run."""
+
+nightly = dg.define_asset_job(NIGHTLY, _EVERY_DAY, description="Load the last days again, and what they changed.")
 backfill = dg.define_asset_job(
-    "backfill", dg.AssetSelection.all(), description="Load a range of days; cut off and started again, it goes on."
+    "backfill", _EVERY_DAY, description="Load a range of days; cut off and started again, it goes on."
 )
 rebuild = dg.define_asset_job(
     "rebuild",
     dg.AssetSelection.groups("core", "marts", "publish"),
     description="Make typed tables and marts again from what was landed raw; asks the API nothing.",
+)
+observe = dg.define_asset_job(
+    "observe",
+    dg.AssetSelection.assets(LOOKING),
+    description="Look at what is on air now; steps back at once while a run has the house.",
 )
 
 
@@ -29,5 +36,16 @@ def every_night(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest(run_key=f"nightly {last}", tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat()})
 
 
-JOBS = [nightly, backfill, rebuild]
-SCHEDULES = [every_night]
+@dg.schedule(
+    job=observe,
+    cron_schedule="* * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.STOPPED,
+)
+def every_minute(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One look a minute. Off until switched on: what it asks comes on top of the nights' requests."""
+    return dg.RunRequest(run_key=f"observe {context.scheduled_execution_time:%Y-%m-%d %H:%M}")
+
+
+JOBS = [nightly, backfill, rebuild, observe]
+SCHEDULES = [every_night, every_minute]

@@ -77,6 +77,13 @@ class Settings(BaseSettings):
         validation_alias="LIVEHOUSE_RETENTION_DAYS",
         description="a whole number of days, 1 or more",
     )
+    observation_days: int = Field(
+        default=30,
+        ge=1,
+        le=36500,
+        validation_alias="LIVEHOUSE_OBSERVATION_DAYS",
+        description="a whole number of days, 1 or more",
+    )
     requests_per_second: float = Field(
         default=4,
         ge=0,

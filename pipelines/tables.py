@@ -108,20 +108,25 @@ RECORDINGS_DAILY = Table(
     ),
 )
 
+_OBSERVED = (
+    APP,
+    Column("livestream_id", "id", "livestream"),
+    Column("observed_at", "timestamp", "when the API answered, or when the session had ended, UTC"),
+    Column("session_id", "id", "session on air"),
+    Column("meeting_id", "text", "meeting it streams; NULL for an independent one"),
+    Column("status", "text", "status of the livestream; ENDED or FAILED where the row has a session's last figures"),
+    Column("ingest_seconds", "seconds", "time fed in so far, seconds"),
+    Column("viewer_seconds", "seconds", "time watched so far, summed over viewers, seconds"),
+)
 LIVE_OBSERVATIONS = Table(
     "core",
     "live_observations",
-    "What was on air at a moment somebody looked, one row a stream and moment.",
+    "What was on air at a moment somebody looked, one row a stream and moment; a row more when its session ended.",
     ("app_id", "livestream_id", "observed_at"),
     (
-        APP,
-        Column("livestream_id", "id", "livestream"),
-        Column("observed_at", "timestamp", "when it was looked at, UTC"),
-        Column("session_id", "id", "session on air"),
-        Column("meeting_id", "text", "meeting it streams; NULL for an independent one"),
-        Column("status", "text", "status of the livestream"),
-        Column("ingest_seconds", "seconds", "time fed in so far, seconds"),
-        Column("viewer_seconds", "seconds", "time watched so far, summed over viewers, seconds"),
+        *_OBSERVED,
+        Column("day", "day", "UTC day of observed_at"),
+        Column("is_thinned", "flag", "rows between the one before and this one were dropped; no gap was among them"),
     ),
 )
 
@@ -166,6 +171,35 @@ RAW_APP_ANALYTICS = Table(
     "Day entries of `daywise`, every distinct version; payload `null` where a reply left the day out.",
     ("app_id", "day", "stats"),
     (APP, DAY, Column("stats", "text", "session_stats or recording_stats"), *_RAW_COLUMNS),
+)
+
+# --- what was seen on air and is not merged yet, in a file of its own (load/live.py) ------------------------
+
+RAW_LIVE_OBSERVATIONS = Table(
+    "raw",
+    "live_observations",
+    "What was on air, look by look, until a run has merged it into core.live_observations.",
+    LIVE_OBSERVATIONS.key,
+    (
+        *_OBSERVED,
+        Column("looked_at", "timestamp", "start of the look this row is of, UTC"),
+        Column("name", "text", "name of the livestream; NULL where it has none"),
+        Column("started_at", "timestamp", "when the session went live, UTC; NULL if it has not yet"),
+        Column("is_merged", "flag", "whether a run has merged it; it stays two hours, as the last look and the trend"),
+    ),
+)
+LOOKS = Table(
+    "ops",
+    "looks",
+    "When each app was last looked at, and what went wrong since.",
+    ("app_id",),
+    (
+        APP,
+        Column("looked_at", "timestamp", "start of the last look that was answered, UTC"),
+        Column("tried_at", "timestamp", "start of the last look, UTC"),
+        Column("said", "text", "what was out of the ordinary in the last look; NULL if nothing was"),
+    ),
+    unique=True,
 )
 
 # --- ops: the pipeline about itself ---------------------------------------------------------------------
@@ -310,6 +344,8 @@ RAW_FILE = (
     BACKFILLS,
 )
 """Tables of `pipeline_raw.duckdb`. What extraction knows is committed with the records it knows it from."""
+LIVE_FILE = (RAW_LIVE_OBSERVATIONS, LOOKS, QUARANTINE)
+"""Tables of `pipeline_live.duckdb`."""
 MIRRORED = (LIVESTREAM_SYNC, FIELD_TYPES)
 """Tables of `pipeline_raw.duckdb` that are copied into the warehouse, since raw is not published."""
 WAREHOUSE_FILE = (LIVESTREAMS, *FACTS, LIVE_OBSERVATIONS, LOADS, QUARANTINE, DAYS, SHRINKS, MART_BUILDS, *MIRRORED)

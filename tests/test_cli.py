@@ -46,14 +46,21 @@ def test_a_backfill_and_what_can_be_asked_of_it(simulator: Simulator, tmp_path: 
     assert len(simulator.requests) == requests, "a rebuild sends no request"
     assert_holds_truth(settings, simulator.world)
 
-    query = "select app_id, count(*) as n, max(day) as day from core.livestream_sessions group by app_id order by app_id"
+    query = (
+        "select app_id, count(*) as n, max(day) as day from core.livestream_sessions group by app_id order by app_id"
+    )
     rows = json.loads(livehouse("sql", query, "--format", "json", **environment).stdout)
     assert [row["app_id"] for row in rows] == sorted(APPS)
     as_csv = list(csv.DictReader(io.StringIO(livehouse("sql", query, "--format", "csv", **environment).stdout)))
     assert [int(row["n"]) for row in as_csv] == [row["n"] for row in rows]
     assert "app_id" in livehouse("sql", query, **environment).stdout
 
-    for hostile in ("drop table core.livestreams", "copy core.livestreams to 'x.csv'", "select * from 'x.csv'", "selec"):
+    for hostile in (
+        "drop table core.livestreams",
+        "copy core.livestreams to 'x.csv'",
+        "select * from 'x.csv'",
+        "selec",
+    ):
         assert_one_line(livehouse("sql", hostile, **environment), 1)
     doctor = livehouse("doctor", **environment)
     assert doctor.returncode == 0, doctor.stdout

@@ -63,7 +63,7 @@ def test_a_range_started_by_dagster_holds_the_truth_and_shows_every_day(
 
 def test_the_schedule_asks_for_the_lookback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIVEHOUSE_LOOKBACK_DAYS", "5")
-    context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, 10, 2, 30))  # noqa: DTZ001 - Dagster's
+    context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, 10, 2, 30))
     request = every_night(context)
     assert isinstance(request, dg.RunRequest)
     assert (request.tags[RANGE_START], request.tags[RANGE_END]) == ("2026-03-05", "2026-03-09")

@@ -8,9 +8,9 @@ from pipelines.assets.house import ONE_RUN, column_metadata
 from pipelines.report.marts import Mart, find_marts
 from pipelines.steps.house import House
 from pipelines.steps.report import refresh_mart
-from pipelines.tables import DAYS, FACTS, LIVESTREAMS
+from pipelines.tables import DAYS, FACTS, LIVE_OBSERVATIONS, LIVESTREAMS
 
-_CORE = {table.full_name for table in (LIVESTREAMS, *FACTS)}
+_CORE = {table.full_name for table in (LIVESTREAMS, *FACTS, LIVE_OBSERVATIONS)}
 
 
 def _upstream(mart: Mart) -> list[dg.AssetKey]:

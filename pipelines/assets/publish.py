@@ -8,7 +8,7 @@ from pipelines.assets.core import CORE
 from pipelines.assets.house import ONE_RUN, PUBLISHED, backfill_of
 from pipelines.assets.marts import MARTS
 from pipelines.steps.house import House
-from pipelines.steps.report import publish_warehouse
+from pipelines.steps.report import publish_warehouse, write_page
 
 
 @dg.asset(
@@ -28,3 +28,21 @@ def warehouse(context: dg.AssetExecutionContext, house: dg.ResourceParam[House])
     if failures:
         raise dg.Failure("; ".join(failures), metadata={"bytes": size}, allow_retries=False)
     return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(house.warehouse.published), "bytes": size})
+
+
+@dg.asset(
+    key=dg.AssetKey(["publish", "report"]),
+    deps=[warehouse],
+    description="`report.html`: usage, audience, failures, cost, and how far the figures can be trusted.",
+    group_name="publish",
+    kinds={"altair"},
+    owners=["team:data"],
+    backfill_policy=ONE_RUN,
+)
+def report(house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
+    """Write the page people look at."""
+    path = write_page(house)
+    return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(path), "bytes": path.stat().st_size})
+
+
+PUBLISH = [warehouse, report]

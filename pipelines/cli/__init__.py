@@ -14,6 +14,7 @@ COMMANDS = {
     "rebuild": ("pipelines.cli.runs", "Make tables and marts again from what was landed; sends no request."),
     "sql": ("pipelines.cli.query", "Run a query on the warehouse, read-only."),
     "report": ("pipelines.cli.query", "Write report.html."),
+    "on-air": ("pipelines.cli.on_air", "Show who is live now, and how many watch."),
     "doctor": ("pipelines.cli.doctor", "Check settings, token, reachability, disk, lock and schema."),
     "simulate": ("pipelines.cli.serve", "Serve a simulated API until stopped."),
     "api": ("pipelines.cli.api", "Perform one operation of the API by hand."),
@@ -28,7 +29,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), f"{cmd_name}_command")
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature

@@ -17,7 +17,14 @@ telemetry:
   enabled: false
 nux:
   enabled: false
+event_log_storage:
+  module: pipelines.assets.event_log
+  class: BatchedSqliteEventLogStorage
+  config:
+    base_dir:
+      env: DAGSTER_HOME
 """
+_EVENT_BATCH_SIZE = "1000"  # see pipelines/assets/event_log.py; Dagster asks the environment
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ def prepare_dagster_home(settings: Settings) -> Path:
     except OSError as error:
         raise WarehouseError(f"{home} cannot be written: {error.strerror}; set LIVEHOUSE_HOME elsewhere") from None
     os.environ["DAGSTER_HOME"] = str(home)
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", _EVENT_BATCH_SIZE)
     return home
 
 

@@ -115,12 +115,12 @@ def _list_examples() -> None:
 @click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
 def report_command(*, open_it: bool) -> None:
     """Write report.html beside the warehouse's home, from what was published."""
-    from pipelines.report.page import write_report  # noqa: PLC0415 - kept out of --help
+    from pipelines.report.page import Rates, write_report  # noqa: PLC0415 - kept out of --help
     from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
 
-    published = _published()
-    home = published.parent if published.parent.name == "demo" else load_settings().home
-    path = write_report(published, home / "report.html")
+    settings, published = load_settings(), _published()
+    home = published.parent if published.parent.name == "demo" else settings.home
+    path = write_report(published, home / "report.html", Rates(settings.export_rate, settings.participant_rate))
     click.echo(path)
     if open_it:
         click.launch(str(path))

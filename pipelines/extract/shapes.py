@@ -172,9 +172,14 @@ def _number(value: Any) -> float:  # noqa: ANN401 - any JSON value
         return 0.0
 
 
-def stream_and_session(reply: dict[str, Any]) -> Iterator[tuple[str, Record]]:
-    """Find what a reply about the present holds: ("livestream", record), ("session", record)."""
+def stream_and_session(reply: dict[str, Any], alone: str | None = None) -> Iterator[tuple[str, Record]]:
+    """Find what a reply about the present holds: ("livestream", record), ("session", record).
+
+    Where a reply may be a record itself, and not an object of both, `alone` tells which of them it is.
+    """
     data = _data(reply)
-    for name in ("livestream", "session"):
-        for record in _records(data, (name,)) or ():
-            yield name, record
+    both = [(name, record) for name in ("livestream", "session") for record in _records(data, (name,)) or ()]
+    if alone and not both:
+        found = data if isinstance(data, list) else [data]
+        both = [(alone, record) for record in found if isinstance(record, dict) and record.get("id") is not None]
+    yield from both

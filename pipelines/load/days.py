@@ -101,10 +101,10 @@ def replace_livestreams(
         connection.execute("COMMIT")
 
 
-def loaded_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> set[date]:
-    """Look up the days of an app that a fact table holds."""
-    query = f"SELECT day FROM {DAYS.full_name} WHERE table_name = ? AND app_id = ?"
-    return {day for (day,) in connection.execute(query, [table.full_name, app_id]).fetchall()}
+def loaded_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> dict[date, datetime]:
+    """Look up the days of an app that a fact table holds, and when each was loaded."""
+    query = f"SELECT day, loaded_at FROM {DAYS.full_name} WHERE table_name = ? AND app_id = ?"
+    return dict(connection.execute(query, [table.full_name, app_id]).fetchall())
 
 
 def note_load(connection: duckdb.DuckDBPyConnection, load: dict[str, object]) -> None:

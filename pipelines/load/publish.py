@@ -35,8 +35,11 @@ def _unfinished(warehouse: Warehouse) -> Path:
 
 
 def clear_unfinished(warehouse: Warehouse) -> None:
-    """Remove what a publication that was cut off left behind."""
-    _unfinished(warehouse).unlink(missing_ok=True)
+    """Remove what a run that was cut off left behind: half a copy, and what DuckDB had spilled to disk."""
+    with explained(warehouse.directory):
+        _unfinished(warehouse).unlink(missing_ok=True)
+    for file in (warehouse.raw, warehouse.working):
+        shutil.rmtree(file.with_name(f"{file.name}.tmp"), ignore_errors=True)
 
 
 def publish(warehouse: Warehouse) -> int:

@@ -98,16 +98,24 @@ def rows_by_day(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str
     return dict(connection.execute(query, [app_id]).fetchall())
 
 
-def days_changed_by(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, run_id: str) -> set[date]:
-    """Days of the records of which a run brought a new version, on every day a version of them names."""
+def days_changed(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, run_id: str) -> dict[date, datetime]:
+    """When each day last had news, on every day that a version of a record names.
+
+    News of this run are of the end of time, whatever the clock says. News that a run landed and did not live to
+    load are told by their time: they are later than the load. A version that came back is news too.
+    """
     key = table.key[1]
     query = f"""
-        SELECT DISTINCT day FROM {table.full_name} WHERE app_id = $app_id AND day IS NOT NULL AND {key} IN (
-            SELECT {key} FROM {table.full_name}
-            WHERE app_id = $app_id AND run_id = $run_id AND first_fetched_at = fetched_at
-        )
+        SELECT held.day, max(changed_at) FROM {table.full_name} AS held JOIN (
+            SELECT {key}, CASE
+                WHEN bool_or(run_id = $run_id AND first_fetched_at = fetched_at) THEN TIMESTAMP '9999-12-31'
+                WHEN arg_max(first_fetched_at, fetched_at) < max(first_fetched_at) THEN max(fetched_at)
+                ELSE max(first_fetched_at) END AS changed_at
+            FROM {table.full_name} WHERE app_id = $app_id GROUP BY {key}
+        ) AS news USING ({key})
+        WHERE held.app_id = $app_id AND held.day IS NOT NULL GROUP BY held.day
     """
-    return {day for (day,) in connection.execute(query, {"app_id": app_id, "run_id": run_id}).fetchall()}
+    return dict(connection.execute(query, {"app_id": app_id, "run_id": run_id}).fetchall())
 
 
 def read_livestreams(connection: duckdb.DuckDBPyConnection, app_id: str) -> pl.DataFrame:

@@ -35,6 +35,7 @@ class Warehouse:
         if published.stem in (
             "pipeline",
             "pipeline_raw",
+            "pipeline_live",
             *(table.schema for table in WAREHOUSE_FILE),
             "marts",
         ):
@@ -90,10 +91,19 @@ class Warehouse:
             try:
                 yield held[path]
             except BaseException:
-                held.pop(path).close()  # what was not committed is undone
+                if path in held:
+                    held.pop(path).close()  # what was not committed is undone
                 raise
             if self._held is None:
                 held.pop(path).close()
+
+
+_FAULTS_OF_FILES = (
+    duckdb.IOException,
+    duckdb.SerializationException,
+    duckdb.FatalException,
+    duckdb.OutOfMemoryException,  # nothing could be spilled to disk
+)
 
 
 @contextmanager
@@ -101,11 +111,12 @@ def explained(path: Path) -> Iterator[None]:
     """Turn what DuckDB and the disk say into a `WarehouseError` of one line."""
     try:
         yield
-    except (duckdb.IOException, duckdb.SerializationException, duckdb.FatalException) as error:
+    except _FAULTS_OF_FILES as error:
         said = str(error).splitlines()[0]
-        if "No space left" in said or "disk" in said.lower():
+        without_path = said.replace(str(path), "").lower()  # which may lie on /mnt/disk1, or in /home/sherlock
+        if "no space left" in without_path or "disk" in without_path or isinstance(error, duckdb.OutOfMemoryException):
             remedy = "free some disk space and run again; what was published before stands"
-        elif "lock" in said.lower():
+        elif "lock" in without_path:
             remedy = "end the program that has this file open; others read warehouse.duckdb"
         else:
             remedy = "see `livehouse doctor`"

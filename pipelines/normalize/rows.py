@@ -66,7 +66,8 @@ def read_versions(table: Table, raw: pl.DataFrame, now: datetime) -> pl.DataFram
     versions = _with_first_fault(table, versions, is_daily=is_daily)
     updated = pl.col("updated_at") if "updated_at" in table.column_names else pl.lit(None, dtype=pl.Datetime("us"))
     return versions.with_columns(
-        pl.coalesce(pl.col(table.key[-1]).cast(pl.String), "payload").alias("key"),
+        # A record without a key is told apart by its text, which must not be taken for the key of another one.
+        pl.coalesce("=" + pl.col(table.key[-1]).cast(pl.String), "payload").alias("key"),
         pl.struct(updated.fill_null(pl.col("fetched_at")).alias("at"), "fetched_at", "arrival")
         .rank("ordinal")
         .alias("rank"),
@@ -219,7 +220,7 @@ def _with_forgotten_figures(
         "app_id",
         pl.lit(table.full_name).alias("table_name"),
         "day",
-        pl.col("key").alias("record_id"),
+        pl.col(table.key[-1]).cast(pl.String).alias("record_id"),
         pl.lit("the source now gives no figures; the older ones stand").alias("reason"),
         "fetched_at",
         "run_id",

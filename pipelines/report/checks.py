@@ -49,9 +49,7 @@ def find_checks() -> tuple[Check, ...]:
         sql = path.read_text(encoding="utf-8")
         severity = re.search(r"^-- severity: (block|warn)$", sql, re.MULTILINE)
         if not separator or not severity:
-            raise LivehouseError(
-                f"{path}: name it TABLE__RULE.sql, with `-- severity: block` or `warn` in its head"
-            )
+            raise LivehouseError(f"{path}: name it TABLE__RULE.sql, with `-- severity: block` or `warn` in its head")
         head = sql[: severity.start()]
         meaning = " ".join(line.removeprefix("--").strip() for line in head.splitlines())
         found.append(Check(table, rule, meaning.strip(), severity[1] == "block", sql))

@@ -78,9 +78,7 @@ def row_inserted(call: Call, answer: Answer, _rng: random.Random) -> Reply:
     elif call.number("page_no", 1) > 1:
         livestream_id, now = call.path["livestream_id"], call.world.now
         if livestream_id in call.world.apps[call.app_id].by_id:
-            call.world.add_session(
-                call.app_id, livestream_id, created_at=now, ingest_seconds=60, viewer_seconds=90
-            )
+            call.world.add_session(call.app_id, livestream_id, created_at=now, ingest_seconds=60, viewer_seconds=90)
     return answer(call)
 
 

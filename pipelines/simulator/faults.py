@@ -43,11 +43,7 @@ class Order:
 
     def fits(self, asked: Asked) -> bool:
         """Whether it is meant for this request."""
-        return (
-            self.left > 0
-            and self.operation in {None, asked.operation}
-            and self.app_id in {None, asked.app_id}
-        )
+        return self.left > 0 and self.operation in {None, asked.operation} and self.app_id in {None, asked.app_id}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +106,7 @@ class Faults:
             return cls(seed=seed, kinds=tuple(dict.fromkeys(kinds)), rate=float(rate) if rate else 0.08)
         except ValueError as error:
             groups = ", ".join(("all", *GROUPS))
-            raise ValueError(
-                f"{error}. Faults are given as KIND,KIND:RATE; groups of kinds: {groups}"
-            ) from None
+            raise ValueError(f"{error}. Faults are given as KIND,KIND:RATE; groups of kinds: {groups}") from None
 
     def order(
         self,
@@ -142,9 +136,7 @@ class Faults:
         if order is not None:
             order.left -= 1
             return self._strike(asked, Fault(order.kind, rng, order.blow))
-        suited = [
-            kind for kind in self.kinds if kind not in CONTENT or asked.operation in CONTENT[kind].operations
-        ]
+        suited = [kind for kind in self.kinds if kind not in CONTENT or asked.operation in CONTENT[kind].operations]
         if (
             not suited
             or asked.operation not in (self.operations or OPERATIONS)

@@ -76,9 +76,7 @@ def get_meeting_livestream(call: Call) -> Reply:
 def get_overall_analytics(call: Call) -> Reply:
     """Return sums over the sessions created from start_time to end_time, both included."""
     first = call.moment("start_time", LONG_AGO_MS)
-    return Reply(
-        call.render.overall_analytics(call.app_id, first, call.moment("end_time", call.world.now_ms))
-    )
+    return Reply(call.render.overall_analytics(call.app_id, first, call.moment("end_time", call.world.now_ms)))
 
 
 def get_analytics_by_day(call: Call) -> Reply:
@@ -132,9 +130,7 @@ def _of_meeting(call: Call) -> Livestream | None:
     app, meeting_id = call.world.apps[call.app_id], call.path["meeting_id"]
     if meeting_id not in app.meetings:
         raise RefusedError(404, 404, "Meeting not found")
-    return next(
-        (row for row in reversed(app.livestreams) if row.meeting_id == meeting_id and row.open_session), None
-    )
+    return next((row for row in reversed(app.livestreams) if row.meeting_id == meeting_id and row.open_session), None)
 
 
 def _name(call: Call) -> str | None:

@@ -139,9 +139,7 @@ class Renderer:
     def daywise_analytics(self, app_id: str, first: date, last: date) -> Object:
         """Meetings and recordings of each day from first to last, both included."""
         app = self.world.apps[app_id]
-        meetings, meeting_count, meeting_minutes = self._usage(
-            "session", app_id, app.meeting_days, first, last
-        )
+        meetings, meeting_count, meeting_minutes = self._usage("session", app_id, app.meeting_days, first, last)
         recordings, recording_count, recording_minutes = self._usage(
             "recording", app_id, app.recording_days, first, last
         )
@@ -163,9 +161,7 @@ class Renderer:
             key = f"{app_id}/{day}/{what}"
             rows.append(
                 {
-                    "day": timestamp(day_start(day), "z")
-                    if self.shapes.day == "midnight"
-                    else day.isoformat(),
+                    "day": timestamp(day_start(day), "z") if self.shapes.day == "midnight" else day.isoformat(),
                     f"total_{what}s": count(usage.count, f"{key}/count", style),
                     f"total_{what}_minutes": figure(usage.minutes, f"{key}/minutes", style),
                 }
@@ -192,9 +188,7 @@ class Renderer:
 
     def _paging(self, first: int, last: int, total: int) -> Object:
         numbers = {"total_count": total, "start_offset": first, "end_offset": last}
-        return {
-            name: str(number) if self.shapes.paging == "text" else number for name, number in numbers.items()
-        }
+        return {name: str(number) if self.shapes.paging == "text" else number for name, number in numbers.items()}
 
     def _spoilt(self, record_id: str, record: Object) -> Object:
         """Return the record, with the field that is beyond repair, if it has one."""

@@ -125,8 +125,7 @@ class Simulator:
     def count(self, operation: str | None = None, app_id: str | None = None) -> int:
         """How many requests there were, of this operation and app."""
         return sum(
-            operation in {None, asked.operation} and app_id in {None, asked.app_id}
-            for asked in list(self.requests)
+            operation in {None, asked.operation} and app_id in {None, asked.app_id} for asked in list(self.requests)
         )
 
     def settings(self) -> dict[str, str]:
@@ -164,9 +163,7 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM; `on_ready` gets the simulator once it answers. Main thread only."""
     stopped = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with Simulator(world, shapes=shapes, faults=faults, host=host, port=port) as simulator:
             if on_ready is not None:

@@ -42,9 +42,7 @@ class Shapes:
         for field in fields(self):
             choices: tuple[str, ...] = get_args(field.type)
             if getattr(self, field.name) not in choices:
-                raise ValueError(
-                    f"shape {field.name} takes {', '.join(choices)}, not {getattr(self, field.name)!r}"
-                )
+                raise ValueError(f"shape {field.name} takes {', '.join(choices)}, not {getattr(self, field.name)!r}")
 
     @classmethod
     def all_variants(cls) -> Iterator[Self]:

@@ -47,9 +47,7 @@ class Truth:
         }
 
 
-def truth_of(
-    app: App, broken: set[str], days: tuple[date, date], *, now_ms: int, retention_days: int
-) -> Truth:
+def truth_of(app: App, broken: set[str], days: tuple[date, date], *, now_ms: int, retention_days: int) -> Truth:
     """Return the truth about one app from first to last day, both included."""
     (first, last), truth = days, Truth()
     for livestream in app.livestreams:
@@ -69,20 +67,14 @@ def truth_of(
         if day >= remembered or count or ingest or viewed:
             figures = {"livestream_count": count, "ingest_seconds": ingest, "viewer_seconds": viewed}
             truth.livestream_analytics_daily[key] = {"app_id": app.id, "day": day, **figures}
-        _add_usage(
-            truth.meeting_sessions_daily, "session", key, app.meeting_days.get(day), known=day >= remembered
-        )
-        _add_usage(
-            truth.recordings_daily, "recording", key, app.recording_days.get(day), known=day >= remembered
-        )
+        _add_usage(truth.meeting_sessions_daily, "session", key, app.meeting_days.get(day), known=day >= remembered)
+        _add_usage(truth.recordings_daily, "recording", key, app.recording_days.get(day), known=day >= remembered)
     return truth
 
 
 def overall(app: App, first_ms: int, last_ms: int, now_ms: int) -> tuple[int, float, float]:
     """Count livestreams with a session created in [first_ms, last_ms], and sum ingest and viewer seconds."""
-    created = [
-        session for session in app.sessions_between(first_ms, last_ms) if session.created_ms is not None
-    ]
+    created = [session for session in app.sessions_between(first_ms, last_ms) if session.created_ms is not None]
     figures = [session.figures(now_ms) for session in created]
     ingest = math.fsum(seconds for seconds, _ in figures if seconds is not None)
     viewed = math.fsum(seconds for _, seconds in figures if seconds is not None)

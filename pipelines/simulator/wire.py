@@ -136,9 +136,7 @@ class Cut(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the part, then cut the connection."""
         if self.part:
-            headers = [
-                header for header in self.raw_headers if self.promised or header[0] != b"content-length"
-            ]
+            headers = [header for header in self.raw_headers if self.promised or header[0] != b"content-length"]
             await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
             some = bytes(self.body)[: max(1, int(len(self.body) * self.part))]
             await send({"type": "http.response.body", "body": some, "more_body": True})
@@ -162,9 +160,7 @@ def drop_within(response: Response, _blow: Blow) -> Response:
 
 def cut_json(response: Response, _blow: Blow) -> Response:
     """Half of the body, properly sent: only the JSON tells."""
-    return Response(
-        bytes(response.body)[: len(response.body) // 2], response.status_code, None, response.media_type
-    )
+    return Response(bytes(response.body)[: len(response.body) // 2], response.status_code, None, response.media_type)
 
 
 def trickle(response: Response, blow: Blow) -> Response:

@@ -240,9 +240,7 @@ class World:
         """Drop sessions, meetings and recordings of the days before this one, as retention does."""
         with self.lock:
             app = self.apps[app_id]
-            self.forget_sessions(
-                app_id, [session.id for session in app.sessions_between(0, day_start(day) - 1)]
-            )
+            self.forget_sessions(app_id, [session.id for session in app.sessions_between(0, day_start(day) - 1)])
             app.meeting_days = {at: usage for at, usage in app.meeting_days.items() if at >= day}
             app.recording_days = {at: usage for at, usage in app.recording_days.items() if at >= day}
 
@@ -287,9 +285,7 @@ class World:
             ("ingest_seconds", -5.25),
             ("created_at", "yesterday"),
         )
-        for session, (field, raw) in zip(
-            rng.sample(recent, min(3, len(recent))), beyond_repair, strict=False
-        ):
+        for session, (field, raw) in zip(rng.sample(recent, min(3, len(recent))), beyond_repair, strict=False):
             self.break_record(session.id, field, raw)
         if len(app.livestreams) > len(beyond_repair):
             self.break_record(rng.choice(app.livestreams).id, "disabled", "maybe")

@@ -89,16 +89,18 @@ def standing_of_days(
 ) -> Iterator[tuple[Days, Normalized]]:
     """What stands of a fact table by what is landed raw, in chunks of whole days.
 
-    `with_changed` adds the days loaded before that this run brought news about, and records without a day.
+    `with_changed` adds the days loaded before of which news were landed since, by this run or by one that was
+    killed or failed before it could load them, and records without a day.
     """
     raw_table, stats = RAW_OF[table.full_name]
     with house.warehouse.open_raw() as connection:
         counted = raw_file.rows_by_day(connection, raw_table, app_id)
-        changed = raw_file.days_changed_by(connection, raw_table, app_id, house.run_id) if with_changed else set()
+        changed = raw_file.days_changed(connection, raw_table, app_id, house.run_id) if with_changed else {}
     wanted = set(days_from(*days))
-    if changed - wanted:
+    if changed.keys() - wanted:
         with house.warehouse.open_working() as connection:
-            wanted |= changed & loaded_days(connection, table, app_id)
+            loaded = loaded_days(connection, table, app_id)
+        wanted |= {day for day, changed_at in changed.items() if day in loaded and changed_at > loaded[day]}
     ordered: Days = [None, *sorted(wanted)] if with_changed else [*sorted(wanted)]
     for chunk in _chunks(ordered, counted):
         with house.warehouse.open_raw() as connection:

@@ -1,12 +1,14 @@
 """Builds marts from landed tables, publishes the readers' copy, writes the page."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from pipelines.clock import utc_now
 from pipelines.load.publish import mirror, publish
 from pipelines.load.raw import end_backfill
 from pipelines.report.checks import Check, Verdict, run_check
 from pipelines.report.marts import Mart, MartBuild, build_mart
+from pipelines.report.page import Rates, write_report
 from pipelines.steps.house import House, Range
 
 
@@ -24,6 +26,13 @@ def publish_warehouse(house: House, backfill: Range | None) -> int:
         with house.warehouse.open_raw() as connection:
             end_backfill(connection, *backfill, is_full=house.full)
     return size
+
+
+def write_page(house: House) -> Path:
+    """Write `report.html` from what was just published."""
+    settings = house.settings
+    rates = Rates(settings.export_rate, settings.participant_rate)
+    return write_report(house.warehouse.published, settings.home / "report.html", rates)
 
 
 def run_checks(house: House, checks: Sequence[Check]) -> list[tuple[Check, Verdict]]:

@@ -1,5 +1,6 @@
 """Asks for sessions: of the livestreams that could have new ones, and of all where *overall* says more."""
 
+import time
 from datetime import date, datetime
 
 import polars as pl
@@ -24,6 +25,9 @@ from pipelines.tables import (
     RAW_LIVESTREAM_SESSIONS,
     RAW_LIVESTREAMS,
 )
+
+_LAND_EVERY_SECONDS = 5.0
+"""What a killed run has to ask again is what it asked since it last landed: twenty requests at four a second."""
 
 _TOLERANCE_SECONDS = 0.5
 _TOLERANCE_SHARE = 1e-6
@@ -90,6 +94,7 @@ def _ask_sessions(house: House, app_id: str, livestream_ids: list[str], listed: 
     asked_at: list[datetime] = []
     synced: list[tuple[str, str, datetime | None, datetime, bool]] = []
     errors: list[ApiError] = []
+    flush_at = time.monotonic() + _LAND_EVERY_SECONDS
 
     def flush() -> None:
         if synced:
@@ -119,8 +124,9 @@ def _ask_sessions(house: House, app_id: str, livestream_ids: list[str], listed: 
                 asked_at += [answer.asked_at] * len(found)
                 complete = answer.value is not None
                 synced.append((app_id, answer.question, updated_at.get(answer.question), answer.asked_at, complete))
-                if len(records) >= BATCH or len(synced) >= BATCH // 10:
+                if len(records) >= BATCH or time.monotonic() >= flush_at:
                     flush()
+                    flush_at = time.monotonic() + _LAND_EVERY_SECONDS
     finally:
         flush()
     raise_first(errors)

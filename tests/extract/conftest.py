@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
 
 import pytest
 
@@ -78,7 +79,7 @@ class CannedServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}/client/v4"
 
-    def __enter__(self) -> "CannedServer":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

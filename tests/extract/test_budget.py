@@ -1,5 +1,6 @@
 """The request budget, on a clock that moves only while somebody sleeps."""
 
+import itertools
 import threading
 from collections.abc import Mapping
 
@@ -27,7 +28,7 @@ def test_unlimited_never_sleeps(clock: Clock) -> None:
 @pytest.mark.parametrize("rate", [0.5, 4, 11.66])
 def test_never_above_the_rate_in_any_second(clock: Clock, rate: float) -> None:
     times = starts(Budget(rate), clock, 60)
-    for first, later in zip(times, times[1:], strict=False):
+    for first, later in itertools.pairwise(times):
         assert later - first >= 1 / rate
     assert times[-1] == pytest.approx(59 / rate, rel=0.03)
 

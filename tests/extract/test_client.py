@@ -190,7 +190,9 @@ def test_no_error_quotes_a_secret_or_a_part_of_it(
 
 def test_stream_keys_are_removed_masked_or_shown(server: CannedServer, connect: Connect) -> None:
     server.otherwise = ok({"id": "a", "stream_key": KEY, "url": f"rtmps://x/{KEY}"})
-    removed, masked, shown = (connect(server.url, stream_keys=how).get("/x", {})["data"] for how in ("remove", "mask", "show"))
+    removed, masked, shown = (
+        connect(server.url, stream_keys=how).get("/x", {})["data"] for how in ("remove", "mask", "show")
+    )
     assert removed == {"id": "a", "url": "rtmps://x/[removed]"}
     assert masked == {"id": "a", "stream_key": "[removed]", "url": "rtmps://x/[removed]"}
     assert shown["stream_key"] == KEY
@@ -221,7 +223,10 @@ def test_the_largest_body_is_64_mib() -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_body_without_end_is_not_read(
-    packed: bool, small_limit: int, server: CannedServer, connect: Connect  # noqa: FBT001 - a parameter of the test
+    packed: bool,
+    small_limit: int,
+    server: CannedServer,
+    connect: Connect,
 ) -> None:
     body = b'{"success":true,"data":[],"padding":"' + b"x" * small_limit + b'"}'
     headers = {"Content-Encoding": "gzip"} if packed else {}

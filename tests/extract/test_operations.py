@@ -73,9 +73,7 @@ def test_requests(
         ("http://evil.example/", "http%3A%2F%2Fevil.example%2F"),
     ],
 )
-def test_an_identifier_is_one_segment(
-    identifier: str, segment: str, server: CannedServer, connect: Connect
-) -> None:
+def test_an_identifier_is_one_segment(identifier: str, segment: str, server: CannedServer, connect: Connect) -> None:
     client = connect(server.url)
     operations.get_livestream(client, identifier, identifier)
     operations.get_session(client, identifier, identifier)

@@ -114,7 +114,7 @@ def test_page_no_ignored_with_a_total_above_the_page_is_an_error() -> None:
 
 def test_page_no_ignored_but_everything_in_hand() -> None:
     source = Source([1, 2])
-    assert [page for page in read_all("x", lambda _: source.page(1), identity)] == [[{"id": 1}, {"id": 2}]]
+    assert list(read_all("x", lambda _: source.page(1), identity)) == [[{"id": 1}, {"id": 2}]]
 
 
 def test_pages_that_repeat_in_a_longer_circle_are_an_error() -> None:

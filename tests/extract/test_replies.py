@@ -52,7 +52,8 @@ def test_every_kind_of_error(status: int, body: bytes, error: type[ApiError], sa
 
 
 @pytest.mark.parametrize(
-    "body", [b'{"success":true,"data":1}', b'{"data":1}', b'\xef\xbb\xbf{"success":true,"data":1}', b'{"success":1,"data":1}']
+    "body",
+    [b'{"success":true,"data":1}', b'{"data":1}', b'\xef\xbb\xbf{"success":true,"data":1}', b'{"success":1,"data":1}'],
 )
 def test_what_counts_as_success(body: bytes) -> None:
     assert read_reply("GET /x", 200, body)["data"] == 1

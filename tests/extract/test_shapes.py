@@ -185,7 +185,11 @@ ENTRY = {"day": "2025-03-14T00:00:00.000Z", "total_sessions": 2, "total_session_
         # a total that is no number says nothing
         ({"sessions_count": "many", "day_stats": [ENTRY]}, [ENTRY], True),
         # an entry whose count cannot be read does not make up for the total
-        ({"sessions_count": 2, "day_stats": [{**ENTRY, "total_sessions": "?"}]}, [{**ENTRY, "total_sessions": "?"}], False),
+        (
+            {"sessions_count": 2, "day_stats": [{**ENTRY, "total_sessions": "?"}]},
+            [{**ENTRY, "total_sessions": "?"}],
+            False,
+        ),
         (None, [], False),
     ],
 )

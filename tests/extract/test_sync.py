@@ -18,7 +18,9 @@ NOW = datetime(2025, 3, 13, 2, 30)
 UNKNOWN: list[tuple[datetime | None, datetime, bool]] = []
 
 
-def known(updated: datetime | None, synced: datetime, *, complete: bool = True) -> list[tuple[datetime | None, datetime, bool]]:
+def known(
+    updated: datetime | None, synced: datetime, *, complete: bool = True
+) -> list[tuple[datetime | None, datetime, bool]]:
     return [(updated, synced, complete)]
 
 
@@ -35,7 +37,9 @@ def asked(
     columns = ("livestream_id", "created_at", "updated_at", "status")
     schema = {name: LIVESTREAMS.polars_schema[name] for name in columns}
     listed = pl.DataFrame([("l", created, updated, status)], schema=schema, orient="row")
-    synced = pl.DataFrame([("app", "l", *row) for row in sync], schema=dict(LIVESTREAM_SYNC.polars_schema), orient="row")
+    synced = pl.DataFrame(
+        [("app", "l", *row) for row in sync], schema=dict(LIVESTREAM_SYNC.polars_schema), orient="row"
+    )
     wanted = livestreams_to_ask(
         listed,
         synced,
@@ -124,9 +128,7 @@ def test_livestreams_keep_their_order_and_none_is_asked_twice() -> None:
         schema_overrides={"created_at": pl.Datetime("us"), "updated_at": pl.Datetime("us")},
     )
     synced = pl.DataFrame(schema=dict(LIVESTREAM_SYNC.polars_schema))
-    wanted = livestreams_to_ask(
-        listed, synced, [], first_day=FIRST, last_day=LAST, full=False, answered_since=None
-    )
+    wanted = livestreams_to_ask(listed, synced, [], first_day=FIRST, last_day=LAST, full=False, answered_since=None)
     assert wanted == ids
 
 

@@ -14,7 +14,7 @@ from pipelines.tables import FACTS, WAREHOUSE_FILE
 
 Row = dict[str, Any]
 SESSIONS = "core.livestream_sessions"
-NOON = datetime(2026, 1, 1, 12)  # noqa: DTZ001 - naive UTC, as everywhere
+NOON = datetime(2026, 1, 1, 12)
 _COLUMNS = {table.full_name: set(table.column_names) for table in WAREHOUSE_FILE}
 
 

@@ -45,7 +45,7 @@ def quarantined(table: str) -> Offence:
 
 
 def at(hour: int) -> datetime:
-    return datetime(2025, 12, 1) + timedelta(hours=hour)  # noqa: DTZ001
+    return datetime(2025, 12, 1) + timedelta(hours=hour)
 
 
 def loads(house: "Warehouse", table: str, *received: int) -> None:
@@ -144,7 +144,7 @@ def test_a_check_passes_until_its_offence_is_committed(busy: "Warehouse", check:
 
 def test_every_check_passes_on_an_empty_warehouse(warehouse: "Warehouse") -> None:
     warehouse.build_all()
-    assert {check: offenders(warehouse, check) for check in CHECKS} == dict.fromkeys(CHECKS, [])
+    assert {check: offenders(warehouse, check) for check in CHECKS} == {check: [] for check in CHECKS}
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -229,7 +229,7 @@ def test_an_example_has_a_question_and_answers_it(example: Example, busy: "Wareh
 
 def test_every_example_runs_on_an_empty_warehouse(warehouse: "Warehouse") -> None:
     warehouse.build_all()
-    assert {name: warehouse.query(example.sql) for name, example in EXAMPLES.items()} == dict.fromkeys(EXAMPLES, [])
+    assert {name: warehouse.query(example.sql) for name, example in EXAMPLES.items()} == {name: [] for name in EXAMPLES}
 
 
 def test_known_answers(busy: "Warehouse") -> None:

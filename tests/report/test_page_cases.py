@@ -24,7 +24,7 @@ HOSTILE = (
     "${document.title='broken'} {{ 7 * 7 }}",
     "\u202egnp.exe",
 )
-NOW = datetime(2026, 3, 1, 6, 0)  # noqa: DTZ001 - UTC without a zone, as everywhere
+NOW = datetime(2026, 3, 1, 6, 0)
 LAST = date(2026, 2, 28)
 
 

@@ -31,9 +31,7 @@ def simulator() -> Any:
 @pytest.fixture
 def client(simulator: Simulator) -> Any:
     root = f"{simulator.base_url}/accounts/{simulator.account_id}/realtime/kit/{APP}"
-    with httpx.Client(
-        base_url=root, headers={"Authorization": f"Bearer {simulator.token}"}, timeout=10
-    ) as http:
+    with httpx.Client(base_url=root, headers={"Authorization": f"Bearer {simulator.token}"}, timeout=10) as http:
         yield Client(simulator, http)
 
 
@@ -118,7 +116,7 @@ def test_cut_body_and_drop_within(client: Client, kind: str) -> None:
         assert answer.status_code == 200
         assert ("content-length" in answer.headers) is (kind == "cut_body")
         received = bytearray()
-        with pytest.raises(httpx.RemoteProtocolError):  # noqa: PT012  (what came before the error counts)
+        with pytest.raises(httpx.RemoteProtocolError):
             for piece in answer.iter_raw():
                 received += piece
     assert received.startswith(b'{"success":true')
@@ -297,18 +295,14 @@ def test_empty_list_shorter_list_zeros_and_not_found(client: Client) -> None:
 
 @pytest.mark.parametrize("shapes", list(Shapes.all_variants()), ids=str)
 def test_faults_of_content_leave_every_shape_readable(shapes: Shapes) -> None:
-    faults = Faults(
-        kinds=(*GROUPS["drift"], *GROUPS["strange"], *GROUPS["forgetting"]), rate=1, consecutive=40
-    )
+    faults = Faults(kinds=(*GROUPS["drift"], *GROUPS["strange"], *GROUPS["forgetting"]), rate=1, consecutive=40)
     with Simulator(small_world(), shapes=shapes, faults=faults) as simulator:
         host, _, root = simulator.base_url.removeprefix("http://").partition("/")
         connection = http.client.HTTPConnection(host)
         livestream = simulator.world.apps[APP].livestreams[-1].id
         for number in range(40):
             path = f"livestreams/{livestream}" if number % 2 else "livestreams"
-            url = (
-                f"/{root}/accounts/{simulator.account_id}/realtime/kit/{APP}/{path}?page_no={1 + number // 8}"
-            )
+            url = f"/{root}/accounts/{simulator.account_id}/realtime/kit/{APP}/{path}?page_no={1 + number // 8}"
             connection.request("GET", url, headers={"Authorization": f"Bearer {simulator.token}"})
             body = connection.getresponse().read()
             assert body.startswith(b"<!DOCTYPE html>") or json.loads(body)
@@ -373,9 +367,7 @@ def test_faults_from_text() -> None:
     assert tuple(Faults.parse("all:1").kinds) == KINDS
 
 
-@pytest.mark.parametrize(
-    "text", ["", "earthquake", "server_error:2", "server_error:often", "server_error:nan"]
-)
+@pytest.mark.parametrize("text", ["", "earthquake", "server_error:2", "server_error:often", "server_error:nan"])
 def test_faults_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"groups of kinds: all, transient, hostile"):
         Faults.parse(text)

@@ -86,9 +86,7 @@ def test_a_livestream_lists_all_its_sessions_newest_first(client: Client) -> Non
     for page in range(1, len(livestream.sessions) + 1):
         ids += [
             row["id"]
-            for row in client.json(f"/livestreams/{livestream.id}", page_no=page, per_page=5)["data"][
-                "sessions"
-            ]
+            for row in client.json(f"/livestreams/{livestream.id}", page_no=page, per_page=5)["data"]["sessions"]
         ]
     assert ids == [session.id for session in livestream.sessions[::-1]]
     one = client.json(f"/livestreams/sessions/{ids[0]}")["data"]
@@ -166,10 +164,7 @@ def test_a_meeting_started_and_stopped_is_seen_everywhere(serve: Serve) -> None:
     day = {"start_time": "2025-11-20T00:00:00Z", "end_time": "2025-11-21T00:00:00Z"}
     assert client.json("/analytics/livestreams/overall", **day)["data"]["total_ingest_seconds"] == 60
     assert (
-        client.json("/analytics/livestreams/overall", start_time=1763596800, end_time=1763683200)["data"][
-            "count"
-        ]
-        == 1
+        client.json("/analytics/livestreams/overall", start_time=1763596800, end_time=1763683200)["data"]["count"] == 1
     )
 
 
@@ -262,6 +257,6 @@ def test_a_mistake_of_the_simulator_is_loud(monkeypatch: pytest.MonkeyPatch) -> 
         raise ZeroDivisionError
 
     monkeypatch.setitem(HANDLERS, "list-livestreams", ("GET", "/livestreams", mistaken))
-    with pytest.raises(ZeroDivisionError), Simulator(small_world()) as simulator:  # noqa: PT012  (the end raises)
+    with pytest.raises(ZeroDivisionError), Simulator(small_world()) as simulator:
         url = f"{simulator.base_url}/accounts/{simulator.account_id}/realtime/kit/{APP}/livestreams"
         assert httpx.get(url, headers={"Authorization": f"Bearer {simulator.token}"}).status_code == 500

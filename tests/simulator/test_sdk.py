@@ -14,16 +14,12 @@ from tests.simulator.conftest import APP, NOW, Client, Serve, small_world
 @pytest.fixture
 def served(serve: Serve) -> Client:
     """The shapes of the document, of which the SDK was made."""
-    return serve(
-        small_world(values="numbers"), Shapes(livestreams="document", detail="document", disabled="text")
-    )
+    return serve(small_world(values="numbers"), Shapes(livestreams="document", detail="document", disabled="text"))
 
 
 @pytest.fixture
 def sdk(served: Client) -> Iterator[Cloudflare]:
-    with Cloudflare(
-        api_token=served.simulator.token, base_url=served.simulator.base_url, max_retries=0
-    ) as client:
+    with Cloudflare(api_token=served.simulator.token, base_url=served.simulator.base_url, max_retries=0) as client:
         yield client
 
 
@@ -39,15 +35,11 @@ def test_all_ten_operations(served: Client, sdk: Cloudflare) -> None:
     assert listed.paging.total_count == 45
 
     # SDK 5.9 lacks the creation of an independent livestream: the same client, its path by hand.
-    made: Any = sdk.post(
-        f"/accounts/{account}/realtime/kit/{APP}/livestreams", body={"name": "mine"}, cast_to=object
-    )
+    made: Any = sdk.post(f"/accounts/{account}/realtime/kit/{APP}/livestreams", body={"name": "mine"}, cast_to=object)
     assert made["data"]["name"] == "mine"
 
     meeting = next(each for each in world.apps[APP].meetings if not _streamed(served, each))
-    started = livestreams.start_livestreaming_a_meeting(
-        meeting, account_id=account, app_id=APP, name="sdk"
-    ).data
+    started = livestreams.start_livestreaming_a_meeting(meeting, account_id=account, app_id=APP, name="sdk").data
     assert started is not None
     assert started.id is not None
     assert started.status == "INVOKED"
@@ -57,9 +49,7 @@ def test_all_ten_operations(served: Client, sdk: Cloudflare) -> None:
     assert meeting_now is not None
     assert (meeting_now.id, meeting_now.status) == (started.id, "LIVE")
 
-    active = livestreams.get_active_livestreams_for_livestream_id(
-        started.id, account_id=account, app_id=APP
-    ).data
+    active = livestreams.get_active_livestreams_for_livestream_id(started.id, account_id=account, app_id=APP).data
     assert active is not None
     assert active.session is not None
     assert active.session.id is not None
@@ -69,9 +59,7 @@ def test_all_ten_operations(served: Client, sdk: Cloudflare) -> None:
     assert stopped is not None
     assert stopped.message == "Stopped live stream successfully"
 
-    detail = livestreams.get_livestream_session_for_livestream_id(
-        started.id, account_id=account, app_id=APP
-    ).data
+    detail = livestreams.get_livestream_session_for_livestream_id(started.id, account_id=account, app_id=APP).data
     assert detail is not None
     assert detail.session is not None
     assert detail.session.stopped_time == world.now
@@ -91,9 +79,7 @@ def test_all_ten_operations(served: Client, sdk: Cloudflare) -> None:
     assert overall.count == truth["livestream_count"]
     assert overall.total_ingest_seconds == truth["ingest_seconds"]
 
-    stats = livestreams.get_org_analytics(
-        APP, account_id=account, start_date="2025-11-01", end_date="2025-11-10"
-    ).data
+    stats = livestreams.get_org_analytics(APP, account_id=account, start_date="2025-11-01", end_date="2025-11-10").data
     assert stats is not None
     assert stats.session_stats is not None
     assert stats.session_stats.day_stats
@@ -123,9 +109,7 @@ def test_all_ten_operations(served: Client, sdk: Cloudflare) -> None:
 def test_the_sdk_understands_the_refusals(served: Client, sdk: Cloudflare) -> None:
     account = served.simulator.account_id
     with pytest.raises(NotFoundError, match="Livestream not found"):
-        sdk.realtime_kit.livestreams.get_livestream_session_for_livestream_id(
-            "x", account_id=account, app_id=APP
-        )
+        sdk.realtime_kit.livestreams.get_livestream_session_for_livestream_id("x", account_id=account, app_id=APP)
     stranger = Cloudflare(api_token="guessed", base_url=served.simulator.base_url, max_retries=0)
     with stranger, pytest.raises(AuthenticationError, match="Authentication error"):
         stranger.realtime_kit.livestreams.get_all_livestreams(APP, account_id=account)

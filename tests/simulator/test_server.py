@@ -72,9 +72,7 @@ def test_it_stops_though_a_client_does_not_read() -> None:
 
 
 def test_the_worlds_need_no_server() -> None:
-    code = (
-        "import sys, pipelines.simulator.world; print({'uvicorn', 'starlette', 'httpx'} & set(sys.modules))"
-    )
+    code = "import sys, pipelines.simulator.world; print({'uvicorn', 'starlette', 'httpx'} & set(sys.modules))"
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

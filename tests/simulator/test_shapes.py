@@ -75,9 +75,7 @@ def test_the_sessions_are_whole_in_every_shape(serve: Serve, shape: Any) -> None
                 return
             yield [row["id"] for row in rows]
 
-    assert [each for page in pages() for each in page] == [
-        session.id for session in livestream.sessions[::-1]
-    ]
+    assert [each for page in pages() for each in page] == [session.id for session in livestream.sessions[::-1]]
 
 
 def test_captured_bodies(client: Client) -> None:
@@ -101,9 +99,7 @@ def test_captured_bodies(client: Client) -> None:
     assert live["stopped_time"] in {None, "", "null"}
     overall = client.json("/analytics/livestreams/overall", **DAY)["data"]
     assert set(overall) == {"count", "total_ingest_seconds", "total_viewer_seconds"}
-    stats = client.json("/analytics/daywise", start_date="2025-11-01", end_date="2025-11-09")["data"][
-        "session_stats"
-    ]
+    stats = client.json("/analytics/daywise", start_date="2025-11-01", end_date="2025-11-09")["data"]["session_stats"]
     assert all(row["day"].endswith("T00:00:00.000Z") for row in stats["day_stats"])
     assert "invoked_time" in client.json(f"/livestreams/sessions/{live['id']}")["data"]
 
@@ -156,9 +152,7 @@ def test_unix_seconds_are_exact_to_the_millisecond() -> None:
 
 
 @pytest.mark.parametrize("style", ["mixed", "numbers", "text"])
-@pytest.mark.parametrize(
-    "value", [0.0, 531.0, 1000.0, 116.11599994199997, 365.66666666666697, 1e-7, 12345678901.5]
-)
+@pytest.mark.parametrize("value", [0.0, 531.0, 1000.0, 116.11599994199997, 365.66666666666697, 1e-7, 12345678901.5])
 def test_every_form_of_a_figure_is_exact(style: ValueStyle, value: float) -> None:
     forms = [figure(value, f"key-{number}", style) for number in range(200)]
     assert {float(form) for form in forms if isinstance(form, str | int | float)} == {value}
@@ -187,7 +181,7 @@ def moment(value: Any) -> datetime | None:
         return None
     if isinstance(value, int | float):
         ms = value if value > 10**11 else value * 1000
-        return datetime(1970, 1, 1) + timedelta(milliseconds=round(ms))  # noqa: DTZ001  (as in the tables)
+        return datetime(1970, 1, 1) + timedelta(milliseconds=round(ms))
     read = datetime.fromisoformat(value)
     return (read.astimezone(UTC) if read.tzinfo else read).replace(tzinfo=None)
 

@@ -68,8 +68,7 @@ def to_ms(moment: datetime) -> int:
 
 def test_weekends_are_quieter() -> None:
     per_weekday = Counter(
-        datetime.fromtimestamp(session.moment_ms / 1000, UTC).weekday()
-        for session in seeded().apps["a"].timeline
+        datetime.fromtimestamp(session.moment_ms / 1000, UTC).weekday() for session in seeded().apps["a"].timeline
     )
     assert max(per_weekday[5], per_weekday[6]) < min(per_weekday[day] for day in range(5))
 
@@ -159,11 +158,7 @@ def test_idle_days_are_zero_while_remembered_and_nothing_after() -> None:
     world, _ = empty()
     truth = world.truth("a", date(2025, 1, 1), LAST, retention_days=10)
     assert min(day for _, day in truth.recordings_daily) == date(2025, 11, 10)
-    assert (
-        set(truth.recordings_daily)
-        == set(truth.meeting_sessions_daily)
-        == set(truth.livestream_analytics_daily)
-    )
+    assert set(truth.recordings_daily) == set(truth.meeting_sessions_daily) == set(truth.livestream_analytics_daily)
     world.set_day("a", date(2025, 2, 2), recordings=Usage(2, 7.25))
     truth = world.truth("a", date(2025, 1, 1), LAST, retention_days=10)
     assert truth.recordings_daily["a", date(2025, 2, 2)]["recording_minutes"] == 7.25
@@ -223,9 +218,7 @@ def test_forgetting() -> None:
     world.forget_sessions("a", [first])
     assert first not in {session.id for session in livestream.sessions}
     world.forget_livestream("a", livestream.id)
-    assert not set(others) & {
-        session_id for _, session_id in world.truth("a", FIRST, LAST).livestream_sessions
-    }
+    assert not set(others) & {session_id for _, session_id in world.truth("a", FIRST, LAST).livestream_sessions}
     world.forget_before("a", date(2025, 11, 1))
     assert min(session.moment_ms for session in app.timeline) >= to_ms(datetime(2025, 11, 1, tzinfo=UTC))
     assert min(app.meeting_days) >= date(2025, 11, 1)

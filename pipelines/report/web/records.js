@@ -156,7 +156,7 @@ function showTrustLine(period, lines) {
     [
       !judged ? "unknown" : counts.match === judged ? "good" : "bad",
       judged
-        ? `${written(counts.match, 0)} of ${counted(judged, `settled ${unit} matches`, `settled ${unit}s match`)} the API’s totals`
+        ? `${written(counts.match, 0)} of ${counted(judged, `${unit} matches`, `${unit}s match`)} the API’s totals`
         : "no day can be reconciled",
     ],
     [aside ? "odd" : "good", aside ? `${counted(aside, "record", "records")} set aside` : "no record set aside"],

@@ -97,7 +97,7 @@ function showDifferences(period) {
     ],
   }));
   showTable("table-differences", {
-    caption: "Days that do not match",
+    caption: "Days that do not match, or not yet",
     sticky: true,
     note: clauses(
       "minutes",

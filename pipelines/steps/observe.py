@@ -1,0 +1,157 @@
+"""Looks at what is on air, and lets runs take over what was seen.
+
+A look asks within the same request budget as a run, but never beside one: while a run holds the house, looking
+steps back at once, also in the middle of a look. It waits for nothing and holds nothing that a run waits for.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from pipelines.clock import utc_now
+from pipelines.errors import ApiError, HouseBusyError
+from pipelines.extract.client import ApiClient
+from pipelines.extract.present import Eye
+from pipelines.load import live
+from pipelines.load import observations as stored
+from pipelines.load.warehouse import Warehouse
+from pipelines.normalize.present import ENDED, FAILED, Seen, observations
+from pipelines.normalize.records import identity
+from pipelines.settings import Settings
+from pipelines.steps.house import Counts, House
+from pipelines.tables import LIVE_OBSERVATIONS
+
+KEPT_FOR_ON_AIR = timedelta(hours=2)
+"""What was merged stays in the small file for so long: the last look, and the trend `livehouse on-air` shows."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at one app brought."""
+
+    app_id: str
+    looked_at: datetime
+    on_air: int = 0
+    ended: int = 0
+    """Sessions on air at the look before, with their last figures now."""
+    waiting: int = 0
+    """Streams listed as on air that run no session."""
+    unreadable: int = 0
+    seconds: float = 0.0
+    said: str | None = None
+    """What was out of the ordinary, in a line."""
+    failed: bool = False
+
+
+def observe(
+    settings: Settings,
+    client: ApiClient,
+    *,
+    now: Callable[[], datetime] = utc_now,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> list[Look]:
+    """Look at every app once, each committed by itself. An app that fails leaves the others to be looked at.
+
+    Raises `HouseBusyError` at once where a run has the house, or another process is looking.
+    """
+    warehouse = Warehouse(settings.warehouse)
+    warehouse.prepare()
+
+    def may_ask() -> None:
+        if is_stopped():
+            raise HouseBusyError("stopped looking")
+        if run := live.run_under_way(warehouse):
+            raise HouseBusyError(f"stepped back: a run ({run}) needs the request budget")
+
+    with live.observing(warehouse):
+        may_ask()
+        return [_look(warehouse, Eye(client, app_id, identity, may_ask, now)) for app_id in settings.app_ids]
+
+
+def _look(warehouse: Warehouse, eye: Eye) -> Look:
+    app_id, looked_at, started, retried = eye.app_id, eye.now(), time.monotonic(), eye.client.retried
+    with live.open_live(warehouse) as connection:
+        before = {one.session_id: one for one in live.running_at_last_look(connection, app_id, over=(ENDED, FAILED))}
+    try:
+        present = eye.look()
+        seen = [Seen(one.livestream_id, one.livestream, one.session, one.seen_at) for one in present.sights]
+        rows, rejects = observations(seen, app_id=app_id, looked_at=looked_at)
+        # Who could not be asked about, or could not be read, is not known to be over.
+        going_on = {*rows["session_id"], *rejects["record_id"]}
+        gone = [key for key, one in before.items() if key not in going_on and one.livestream_id not in going_on]
+        last = [
+            Seen(
+                before[session_id].livestream_id,
+                {"name": before[session_id].name, "meeting_id": before[session_id].meeting_id},
+                session,
+                eye.now(),
+                on_air_at=before[session_id].observed_at,
+            )
+            for session_id, session in eye.ended(gone).items()
+        ]
+    except ApiError as error:
+        with live.open_live(warehouse) as connection:
+            live.record_failure(connection, app_id, looked_at, str(error))
+        return Look(app_id, looked_at, seconds=time.monotonic() - started, said=str(error), failed=True)
+    ends, unread = observations(last, app_id=app_id, looked_at=looked_at)
+    look = Look(
+        app_id,
+        looked_at,
+        on_air=rows.height,
+        ended=ends.height,
+        waiting=present.waiting,
+        unreadable=rejects.height + unread.height,
+        seconds=time.monotonic() - started,
+        said=_said(present.errors, rejects, eye.client.retried - retried),
+    )
+    with live.open_live(warehouse) as connection:
+        live.record_look(
+            connection, app_id, looked_at, rows=rows.vstack(ends), rejects=rejects.vstack(unread), said=look.said
+        )
+    return look
+
+
+def _said(errors: list[ApiError], rejects: pl.DataFrame, retried: int) -> str | None:
+    parts = []
+    if errors:
+        parts.append(f"{len(errors)} questions failed, first {errors[0]}")
+    if not rejects.is_empty():
+        field, reason = rejects.select("field", "reason").row(0)
+        parts.append(f"{rejects.height} streams cannot be read, first {field} is {reason}")
+    if retried:
+        parts.append(f"{retried} requests had to be sent again")
+    return "; ".join(parts) or None
+
+
+def merge_observations(house: House) -> dict[str, Counts]:
+    """Move what was seen on air into core.live_observations, and thin what has grown old. Sends no request."""
+
+    def merge(app_id: str, counts: Counts) -> None:
+        now, days = utc_now(), house.settings.observation_days
+        with live.open_live(house.warehouse) as seen:
+            fresh = live.days_seen(seen, app_id)
+            rejects = live.read_rejects(seen, app_id)
+        with house.warehouse.open_working() as working:
+            aged = stored.days_to_thin(working, app_id, observation_days=days, now=now)
+        for day in sorted({*fresh, *aged}):
+            with live.open_live(house.warehouse) as seen:
+                rows = live.read_seen(seen, app_id, day)
+            with house.warehouse.open_working() as working:
+                by_hour = day < stored.oldest_by_minute(days, now)
+                new = stored.merge_day(working, app_id, day, rows=rows, by_hour=by_hour, run_id=house.run_id, now=now)
+            with live.open_live(house.warehouse) as seen:
+                live.forget_merged(seen, app_id, rows, now - KEPT_FOR_ON_AIR)
+            counts.received += rows.height
+            counts.landed += new
+            counts.duplicates += rows.height - new
+        with house.warehouse.open_working() as working:
+            stored.replace_rejects(working, app_id, rejects, house.run_id)
+        counts.received += rejects.height
+        counts.quarantined += rejects.height
+
+    with house.warehouse.open_raw():
+        pass  # made where it is missing: a warehouse without one looks like one that has lost it
+    return house.for_each_app(LIVE_OBSERVATIONS, merge, days=None)

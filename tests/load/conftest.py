@@ -1,0 +1,63 @@
+"""A warehouse in a directory of its own, and programs that get in its way."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from pipelines.load.warehouse import Warehouse
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Warehouse:
+    made = Warehouse(tmp_path / "home" / "warehouse.duckdb")
+    made.prepare()
+    return made
+
+
+class Program:
+    """A Python program that runs beside the test: says "ready", then waits to be told to go on, or is killed."""
+
+    def __init__(self, source: str, *arguments: object) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", source, *map(str, arguments)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def finish(self) -> tuple[int, str]:
+        """Let it go on to its end."""
+        output, _ = self.process.communicate("\n", timeout=60)
+        return self.process.returncode, output
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+Start = Callable[..., Program]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a program and waits until it says that it is ready."""
+    with ExitStack() as running:
+
+        def begin(source: str, *arguments: object) -> Program:
+            program = Program(source, *arguments)
+            running.callback(program.kill)
+            assert program.line() == "ready"
+            return program
+
+        yield begin

@@ -1,0 +1,92 @@
+"""One run at a time on a home, whatever happens to the others."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import HouseBusyError
+from pipelines.load.lock import exclusive, holder
+from tests.load.conftest import Start
+
+HOLD = """
+import sys
+from pathlib import Path
+from pipelines.load.lock import exclusive
+with exclusive(Path(sys.argv[1]), wait_seconds=0, say=print):
+    print("ready", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def silent(message: str) -> None:
+    raise AssertionError(message)
+
+
+def test_alone(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.lock"
+    for _ in range(2):
+        with exclusive(path, wait_seconds=0, say=silent):
+            assert holder(path) == f"PID {os.getpid()}"
+
+
+def test_the_second_is_told_who_is_first_and_gives_up_in_time(tmp_path: Path, start: Start) -> None:
+    path = tmp_path / "pipeline.lock"
+    first, said = start(HOLD, path), list[str]()
+    with pytest.raises(HouseBusyError, match="LIVEHOUSE_LOCK_WAIT_SECONDS") as raised:
+        with exclusive(path, wait_seconds=0, say=said.append):
+            pytest.fail("two at once")
+    assert said == [f"waiting for PID {first.process.pid}, which is writing to {tmp_path}"]
+    assert f"PID {first.process.pid}" in str(raised.value)
+    assert str(tmp_path) in str(raised.value)
+
+
+def test_the_second_waits_and_then_does_its_work(tmp_path: Path, start: Start) -> None:
+    path = tmp_path / "pipeline.lock"
+    first, said = start(HOLD, path), list[str]()
+
+    def say(message: str) -> None:
+        said.append(message)
+        assert first.finish()[0] == 0
+
+    with exclusive(path, wait_seconds=60, say=say):
+        assert holder(path) == f"PID {os.getpid()}"
+    assert len(said) == 1
+
+
+def test_a_holder_that_is_killed_holds_no_longer(tmp_path: Path, start: Start) -> None:
+    path = tmp_path / "pipeline.lock"
+    start(HOLD, path).kill()
+    assert "PID" in path.read_text()
+    with exclusive(path, wait_seconds=0, say=silent):
+        pass
+
+
+def test_a_run_that_fails_lets_go(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.lock"
+    with pytest.raises(ZeroDivisionError), exclusive(path, wait_seconds=0, say=silent):
+        raise ZeroDivisionError
+    with exclusive(path, wait_seconds=0, say=silent):
+        pass
+
+
+def test_two_in_one_process_exclude_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.lock"
+    with exclusive(path, wait_seconds=0, say=silent), pytest.raises(HouseBusyError):
+        with exclusive(path, wait_seconds=0, say=lambda _: None):
+            pass
+
+
+@pytest.mark.parametrize("text", ["", "  \n", None])
+def test_a_holder_without_a_name(text: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.lock"
+    if text is not None:
+        path.write_text(text)
+    assert holder(path) == "another process"
+
+
+def test_a_lock_file_left_by_another_version_is_no_obstacle(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.lock"
+    path.write_text("PID 1\n")
+    with exclusive(path, wait_seconds=0, say=silent):
+        pass

@@ -1,0 +1,496 @@
+"""What stands of the versions of a record: later wins, broken is set aside, forgotten figures stay."""
+
+import json
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.normalize.records import payload_of, raw_day, raw_daywise, raw_livestreams, raw_sessions
+from pipelines.normalize.rows import Normalized, listed_livestreams, normalize
+from pipelines.schema import Table
+from pipelines.tables import (
+    LIVESTREAM_ANALYTICS_DAILY,
+    LIVESTREAM_SESSIONS,
+    LIVESTREAMS,
+    MEETING_SESSIONS_DAILY,
+    QUARANTINE,
+    RAW_LIVESTREAM_ANALYTICS,
+    SHRINKS,
+)
+
+NOW = datetime(2025, 3, 14, 15, 9, 26)
+HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)
+DAY = date(2025, 3, 10)
+RETENTION = 180
+SESSION: dict[str, Any] = {
+    "id": "s",
+    "livestream_id": "l",
+    "created_at": "2025-03-10T10:00:00.016Z",
+    "invoked_time": None,
+    "started_time": "2025-03-10T10:00:00Z",
+    "stopped_time": "2025-03-10T11:00:00Z",
+    "updated_at": "2025-03-10T11:00:00Z",
+    "ingest_seconds": 3600,
+    "viewer_seconds": 116.11599994199997,
+    "err_message": None,
+}
+
+
+def raw_of(*versions: tuple[Any, datetime]) -> pl.DataFrame:
+    """raw.livestream_sessions with these records, in the order in which they were fetched."""
+    return raw_sessions(
+        [record for record, _ in versions],
+        app_id="app",
+        livestream_ids=["asked"] * len(versions),
+        fetched_at=[at for _, at in versions],
+        run_id="run",
+    )
+
+
+def sessions(*versions: tuple[Any, datetime], days: list[date | None] | None = None) -> Normalized:
+    return balanced(LIVESTREAM_SESSIONS, raw_of(*versions), days=days)
+
+
+def balanced(table: Table, raw: pl.DataFrame, *, days: list[date | None] | None = None) -> Normalized:
+    """What `normalize` makes of it, after checks of what holds of everything."""
+    made = normalize(table, raw, now=NOW, retention_days=RETENTION, days=days)
+    assert made.rows.schema == pl.Schema(table.polars_schema)
+    assert made.rejects.schema == pl.Schema(QUARANTINE.polars_schema)
+    assert made.shrinks.schema == pl.Schema(SHRINKS.polars_schema)
+    assert made.received == made.rows.height + made.rejects.height + made.duplicates
+    assert made.duplicates >= 0
+    assert made.rows.select(table.key).is_unique().all()
+    assert made.rejects["reason"].null_count() == made.rejects["field"].null_count() == 0
+    if days is None:
+        assert made.received == raw.height
+    return made
+
+
+def only(made: Normalized) -> dict[str, Any]:
+    (row,) = made.rows.to_dicts()
+    return row
+
+
+# --- sessions --------------------------------------------------------------------------------------------------
+
+
+def test_a_session() -> None:
+    assert only(sessions((SESSION, NOW))) == {
+        "app_id": "app",
+        "session_id": "s",
+        "day": DAY,
+        "livestream_id": "l",
+        "created_at": datetime(2025, 3, 10, 10, 0, 0, 16000),
+        "invoked_at": None,
+        "started_at": datetime(2025, 3, 10, 10),
+        "stopped_at": datetime(2025, 3, 10, 11),
+        "updated_at": datetime(2025, 3, 10, 11),
+        "ingest_seconds": 3600.0,
+        "viewer_seconds": 116.11599994199997,
+        "err_message": None,
+        "is_live": False,
+        "fetched_at": NOW,
+    }
+
+
+def test_the_later_updated_at_wins_even_if_it_was_fetched_earlier() -> None:
+    old = SESSION | {"updated_at": "2025-03-10T10:30:00Z", "viewer_seconds": 1}
+    for versions in ([(SESSION, NOW), (old, NOW + HOUR)], [(old, NOW + HOUR), (SESSION, NOW)]):
+        made = sessions(*versions)
+        assert only(made)["viewer_seconds"] == 116.11599994199997
+        assert made.duplicates == 1
+
+
+def test_then_the_later_fetched_wins() -> None:
+    other = SESSION | {"viewer_seconds": 200}
+    for versions in ([(SESSION, NOW), (other, NOW + HOUR)], [(other, NOW + HOUR), (SESSION, NOW)]):
+        assert only(sessions(*versions))["viewer_seconds"] == 200
+
+
+def test_then_the_later_in_the_reply_wins() -> None:
+    assert only(sessions((SESSION, NOW), (SESSION | {"viewer_seconds": 2}, NOW)))["viewer_seconds"] == 2
+    assert (
+        only(sessions((SESSION | {"viewer_seconds": 2}, NOW), (SESSION, NOW)))["viewer_seconds"] == 116.11599994199997
+    )
+
+
+def test_offsets_are_compared_as_moments_not_as_text() -> None:
+    later = SESSION | {"updated_at": "2025-03-10T06:30:00-05:00", "viewer_seconds": 7}  # 11:30 UTC
+    assert only(sessions((later, NOW), (SESSION, NOW + HOUR)))["viewer_seconds"] == 7
+
+
+def test_a_broken_version_is_set_aside_and_the_one_before_it_stands() -> None:
+    broken = SESSION | {"updated_at": "2025-03-10T12:00:00Z", "ingest_seconds": "an hour"}
+    made = sessions((SESSION, NOW), (broken, NOW + HOUR))
+    assert only(made)["ingest_seconds"] == 3600
+    (reject,) = made.rejects.to_dicts()
+    assert (reject["record_id"], reject["field"], reject["day"]) == ("s", "ingest_seconds", DAY)
+    assert "string an hour" in reject["reason"]
+    assert json.loads(reject["payload"]) == broken
+    assert made.duplicates == 0
+
+
+def test_a_broken_version_that_was_made_whole_is_not_set_aside() -> None:
+    broken = SESSION | {"ingest_seconds": "an hour"}
+    made = sessions((broken, NOW), (SESSION, NOW + HOUR))
+    assert made.rejects.is_empty()
+    assert made.duplicates == 1
+
+
+def test_several_broken_versions_are_one_reject() -> None:
+    made = sessions(*[(SESSION | {"ingest_seconds": f"?{n}"}, NOW + n * HOUR) for n in range(3)])
+    assert made.rows.is_empty()
+    (reject,) = made.rejects.to_dicts()
+    assert "?2" in reject["reason"]
+
+
+@pytest.mark.parametrize("record", [None, 5, "text", [], [SESSION], True, {}, {"id": None}, {"id": ""}, {"id": "a\nb"}])
+def test_a_record_without_an_id_is_set_aside(record: Any) -> None:
+    made = sessions((SESSION, NOW), (record, NOW))
+    assert only(made)["session_id"] == "s"
+    (reject,) = made.rejects.to_dicts()
+    assert reject["record_id"] is None
+    assert reject["field"] == ("id" if isinstance(record, dict) else "record")
+    assert json.loads(reject["payload"]) == record
+
+
+def test_records_without_an_id_are_not_taken_for_one() -> None:
+    records = [{"name": "a"}, {"name": "b"}, {"id": "", "name": "a"}, None, [], 5]
+    assert sessions(*[(record, NOW) for record in records]).rejects.height == 6
+
+
+@pytest.mark.parametrize(
+    ("fields", "day"),
+    [
+        ({}, DAY),
+        ({"created_at": None}, DAY),
+        ({"created_at": None, "invoked_time": "2025-03-09T23:59:59Z"}, date(2025, 3, 9)),
+        ({"created_at": "2025-03-10T23:30:00-01:00"}, date(2025, 3, 11)),
+        ({"created_at": "2025-03-11T00:00:00Z", "started_time": "2025-03-10T23:59:58.3Z"}, date(2025, 3, 11)),
+    ],
+)
+def test_the_day(fields: dict[str, Any], day: date) -> None:
+    assert only(sessions((SESSION | fields, NOW)))["day"] == day
+
+
+def test_a_session_without_a_day_is_set_aside() -> None:
+    (reject,) = sessions((SESSION | {"created_at": None, "started_time": None}, NOW)).rejects.to_dicts()
+    assert (reject["field"], reject["day"], reject["record_id"]) == ("created_at", None, "s")
+    assert "no day" in reject["reason"]
+
+
+@pytest.mark.parametrize("livestream_id", [None, "absent"])
+def test_a_session_that_does_not_name_its_livestream_belongs_to_the_one_asked(livestream_id: str | None) -> None:
+    record = SESSION | {"livestream_id": None}
+    if livestream_id == "absent":
+        del record["livestream_id"]
+    assert only(sessions((record, NOW)))["livestream_id"] == "asked"
+
+
+@pytest.mark.parametrize("livestream_id", ["", [], {}, True, 1.5])
+def test_an_odd_livestream_is_not_replaced_by_a_guess(livestream_id: object) -> None:
+    made = sessions((SESSION | {"livestream_id": livestream_id}, NOW))
+    assert made.rejects["field"].to_list() == ["livestream_id"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_live"),
+    [
+        ({"stopped_time": None}, True),
+        ({"stopped_time": None, "err_message": ""}, True),
+        ({"stopped_time": None, "err_message": "encoder gone"}, False),
+        ({"stopped_time": None, "started_time": None}, False),
+        ({"stopped_time": ""}, True),
+        ({}, False),
+    ],
+)
+def test_is_live(fields: dict[str, Any], is_live: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    assert only(sessions((SESSION | fields, NOW)))["is_live"] is is_live
+
+
+# --- what the source forgets -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "forgotten",
+    [
+        {"ingest_seconds": 0, "viewer_seconds": 0},
+        {"ingest_seconds": None, "viewer_seconds": None},
+        {"ingest_seconds": "", "viewer_seconds": "0"},
+        {"ingest_seconds": 0, "viewer_seconds": None, "updated_at": "2025-03-12T00:00:00Z", "stopped_time": None},
+    ],
+)
+def test_figures_forgotten_stand_as_they_were(forgotten: dict[str, Any]) -> None:
+    made = sessions((SESSION, NOW), (SESSION | forgotten, NOW + HOUR))
+    row = only(made)
+    assert (row["ingest_seconds"], row["viewer_seconds"]) == (3600, 116.11599994199997)
+    assert made.shrinks["record_id"].to_list() == ["s"]
+    assert made.shrinks["day"].to_list() == [DAY]
+
+
+def test_figures_that_become_less_but_not_nothing_are_news() -> None:
+    made = sessions((SESSION, NOW), (SESSION | {"viewer_seconds": 100}, NOW + HOUR))
+    assert only(made)["viewer_seconds"] == 100
+    assert made.shrinks.is_empty()
+
+
+def test_figures_never_given_are_no_shrink() -> None:
+    nothing = SESSION | {"ingest_seconds": 0, "viewer_seconds": None}
+    made = sessions((nothing, NOW), (nothing | {"ingest_seconds": None}, NOW + HOUR))
+    assert only(made)["ingest_seconds"] is None
+    assert made.shrinks.is_empty()
+
+
+def test_figures_that_come_later_are_no_shrink() -> None:
+    early = SESSION | {"ingest_seconds": 0, "viewer_seconds": 0}
+    made = sessions((early, NOW), (SESSION, NOW + HOUR))
+    assert only(made)["ingest_seconds"] == 3600
+    assert made.shrinks.is_empty()
+
+
+def test_an_empty_answer_that_came_first_but_is_ranked_last_changes_nothing() -> None:
+    zero = SESSION | {"ingest_seconds": 0, "viewer_seconds": 0, "updated_at": "2025-03-10T12:00:00Z"}
+    made = sessions((zero, NOW), (SESSION, NOW + HOUR))
+    assert only(made)["ingest_seconds"] == 3600
+
+
+# --- days of an app --------------------------------------------------------------------------------------------
+
+
+def overall(*versions: tuple[Any, datetime], day: date = DAY, first: datetime | None = None) -> Normalized:
+    raw = pl.concat(
+        raw_day(RAW_LIVESTREAM_ANALYTICS, record, day, app_id="app", fetched_at=at, run_id="run")
+        for record, at in versions
+    )
+    if first:
+        raw = raw.with_columns(pl.lit(first).cast(pl.Datetime("us")).alias("first_fetched_at"))
+    return balanced(LIVESTREAM_ANALYTICS_DAILY, raw)
+
+
+FIGURES = {"count": 3, "total_ingest_seconds": 100, "total_viewer_seconds": 250.5}
+ZEROS = {"count": 0, "total_ingest_seconds": 0, "total_viewer_seconds": 0}
+OLDEST = NOW.date() - timedelta(days=RETENTION)
+
+
+def figures(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["livestream_count"], row["ingest_seconds"], row["viewer_seconds"]
+
+
+@pytest.mark.parametrize("record", [None, ZEROS, ZEROS | {"total_viewer_seconds": "0.0"}])
+def test_nothing_is_zero_as_long_as_the_source_remembers(record: Any) -> None:
+    assert figures(only(overall((record, NOW), day=DAY))) == (0, 0, 0)
+    assert figures(only(overall((record, NOW), day=OLDEST))) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("record", [None, ZEROS, {}, {"count": None}])
+def test_nothing_about_an_older_day_is_unknown(record: Any) -> None:
+    made = overall((record, NOW), day=OLDEST - A_DAY)
+    assert made.rows.is_empty()
+    assert made.rejects.is_empty()
+    assert made.duplicates == 1
+
+
+def test_figures_of_an_older_day_are_figures() -> None:
+    assert figures(only(overall((FIGURES, NOW), day=OLDEST - 100 * A_DAY))) == (3, 100, 250.5)
+
+
+def test_what_was_known_to_be_zero_does_not_become_unknown() -> None:
+    made = overall((None, NOW), day=OLDEST - 10 * A_DAY, first=NOW - 20 * A_DAY)
+    assert figures(only(made)) == (0, 0, 0)
+
+
+def test_what_was_unknown_does_not_become_zero_by_being_asked_again() -> None:
+    assert overall((None, NOW), day=OLDEST - 10 * A_DAY, first=NOW - 5 * A_DAY).rows.is_empty()
+
+
+@pytest.mark.parametrize("later", [None, ZEROS, {}, {"count": 0}, {"count": 3, "total_ingest_seconds": 0}])
+@pytest.mark.parametrize("day", [DAY, OLDEST - A_DAY])
+def test_landed_figures_of_a_day_are_never_erased(later: Any, day: date) -> None:
+    made = overall((FIGURES, NOW - HOUR), (later, NOW), day=day)
+    assert figures(only(made)) == (3, 100, 250.5)
+
+
+def test_and_it_is_noted() -> None:
+    made = overall((FIGURES, NOW - HOUR), (None, NOW))
+    assert made.shrinks["table_name"].to_list() == ["core.livestream_analytics_daily"]
+
+
+def test_a_count_alone_may_grow_and_is_not_erased_either() -> None:
+    few, more = {"count": 1} | dict.fromkeys(("total_ingest_seconds", "total_viewer_seconds"), 0), {"count": 2}
+    assert figures(only(overall((few, NOW - HOUR), (more, NOW))))[0] == 2
+    assert figures(only(overall((more, NOW - HOUR), (ZEROS, NOW))))[0] == 2
+
+
+@pytest.mark.parametrize("record", [5, "text", [], True, [FIGURES]])
+def test_a_day_that_is_no_object_is_set_aside(record: Any) -> None:
+    made = overall((record, NOW))
+    assert made.rows.is_empty()
+    assert (made.rejects["field"].to_list(), made.rejects["day"].to_list()) == (["record"], [DAY])
+
+
+@pytest.mark.parametrize("count", ["4.5", -1, True, "9223372036854775808", [1]])
+def test_a_broken_figure_keeps_the_day_as_it_was(count: Any) -> None:
+    made = overall((FIGURES, NOW - HOUR), (FIGURES | {"count": count}, NOW))
+    assert figures(only(made)) == (3, 100, 250.5)
+    assert made.rejects["field"].to_list() == ["count"]
+
+
+def test_daywise_days() -> None:
+    days = [DAY + n * A_DAY for n in range(3)]
+    entry = {"day": "2025-03-11T00:00:00.000Z", "total_sessions": "4", "total_session_minutes": 365.66666666666697}
+    odd = {"day": "someday", "total_sessions": 1, "total_session_minutes": 1}
+    for entries, zeros in (([entry], 2), ([entry, odd], 0)):
+        raw = raw_daywise(
+            entries,
+            True,
+            days,
+            stats="session_stats",
+            app_id="app",
+            fetched_at=NOW,
+            run_id="run",
+        )
+        made = balanced(MEETING_SESSIONS_DAILY, raw)
+        held = {row["day"]: (row["session_count"], row["session_minutes"]) for row in made.rows.to_dicts()}
+        assert held.pop(days[1]) == (4, 365.66666666666697)
+        assert list(held.values()) == [(0, 0.0)] * zeros
+        assert made.rejects["field"].to_list() == ([] if zeros else ["day"])
+
+
+# --- a part of the days ----------------------------------------------------------------------------------------
+
+
+def test_only_the_days_asked_for() -> None:
+    other = SESSION | {"id": "t", "created_at": "2025-03-11T10:00:00Z"}
+    broken = SESSION | {"id": "u", "viewer_seconds": "?"}
+    dayless = {"id": "v"}
+    versions = [(record, NOW) for record in (SESSION, other, broken, dayless)]
+    made = sessions(*versions, days=[DAY])
+    assert made.rows["session_id"].to_list() == ["s"]
+    assert made.rejects["record_id"].to_list() == ["u"]
+    assert made.received == 2
+    assert sessions(*versions, days=[None]).rejects["record_id"].to_list() == ["v"]
+    assert sessions(*versions, days=[]).received == 0
+    everything = sessions(*versions, days=[None, DAY, DAY + A_DAY])
+    assert everything.received == 4
+
+
+def test_a_session_that_changes_its_day_is_in_one_of_them() -> None:
+    early = SESSION | {"created_at": None, "started_time": "2025-03-11T00:00:01Z", "updated_at": None}
+    versions = [(early, NOW - A_DAY), (SESSION, NOW)]
+    in_days = [sessions(*versions, days=[day]).rows.height for day in (DAY, DAY + A_DAY)]
+    assert sorted(in_days) == [0, 1]
+    assert sessions(*versions, days=[DAY, DAY + A_DAY]).rows.height == 1
+
+
+# --- livestreams -----------------------------------------------------------------------------------------------
+
+LIVESTREAM = {
+    "id": "l",
+    "name": None,
+    "status": "OFFLINE",
+    "disabled": False,
+    "meeting_id": None,
+    "ingest_server": "rtmps://x",
+    "playback_url": "https://y",
+    "created_at": "2025-01-01T00:00:00Z",
+    "updated_at": "2025-03-10T00:00:00Z",
+}
+
+
+def livestreams(*versions: tuple[Any, datetime]) -> pl.DataFrame:
+    return pl.concat(raw_livestreams([record], app_id="app", fetched_at=at, run_id="run") for record, at in versions)
+
+
+def test_livestreams_and_when_they_were_seen() -> None:
+    renamed = LIVESTREAM | {"name": "x", "updated_at": "2025-03-11T00:00:00Z"}
+    row = only(balanced(LIVESTREAMS, livestreams((LIVESTREAM, NOW - A_DAY), (renamed, NOW))))
+    assert (row["name"], row["status"], row["is_disabled"]) == ("x", "OFFLINE", False)
+    assert (row["first_seen_at"], row["last_seen_at"]) == (NOW - A_DAY, NOW)
+
+
+def test_a_livestream_set_aside_is_still_asked_for_its_sessions() -> None:
+    broken = LIVESTREAM | {"name": {"en": "x"}, "created_at": "?"}
+    raw = livestreams((broken, NOW), ({"name": "nameless"}, NOW), (None, NOW))
+    assert balanced(LIVESTREAMS, raw).rejects.height == 3
+    assert listed_livestreams(raw, NOW).to_dicts() == [
+        {"livestream_id": "l", "created_at": None, "updated_at": datetime(2025, 3, 10), "status": "OFFLINE"}
+    ]
+
+
+def test_no_records_at_all() -> None:
+    for table, raw in (
+        (LIVESTREAMS, livestreams((LIVESTREAM, NOW)).clear()),
+        (LIVESTREAM_SESSIONS, raw_of()),
+        (LIVESTREAM_ANALYTICS_DAILY, overall_raw().clear()),
+    ):
+        assert balanced(table, raw).received == 0
+        if table is not LIVESTREAMS:
+            assert balanced(table, raw, days=[DAY, None]).received == 0
+    assert listed_livestreams(livestreams((LIVESTREAM, NOW)).clear(), NOW).is_empty()
+
+
+def overall_raw() -> pl.DataFrame:
+    return raw_day(RAW_LIVESTREAM_ANALYTICS, FIGURES, DAY, app_id="app", fetched_at=NOW, run_id="run")
+
+
+def test_a_record_without_an_id_is_not_taken_for_the_one_whose_id_is_its_text() -> None:
+    # Found by hypothesis: `null` in a list and a session of the id "null" were versions of one record.
+    made = sessions((None, NOW), ({"id": "null"}, NOW), (5, NOW), (SESSION | {"id": 5}, NOW))
+    assert made.rows["session_id"].to_list() == ["5"]
+    assert made.rejects.height == 3
+
+
+# --- conservation ----------------------------------------------------------------------------------------------
+
+UGLY: list[Any] = [
+    None, "", "null", " 531.0 ", "1e3", -1, "NaN", True, [], {}, "text", "2025-03-10T10:00:00Z", 1741600000,
+    "9999-12-31T00:00:00Z", 2**63 - 1, "9223372036854775808", 1e300, "x" * 300, "a\x00b", "\u202egnp", 0, 4.5,
+]  # fmt: skip
+ids = st.sampled_from(["a", "b", "c", 5, "5"]) | st.sampled_from(UGLY)
+records = (
+    st.fixed_dictionaries({}, optional={name: st.sampled_from(UGLY) for name in SESSION} | {"id": ids, "new": ids})
+    .map(lambda changed: SESSION | changed)
+    | st.sampled_from(UGLY)
+    | st.fixed_dictionaries({"id": ids})
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(records, st.integers(0, 5)), max_size=14))
+def test_received_is_landed_and_quarantined_and_duplicates(received: list[tuple[Any, int]]) -> None:
+    raw = raw_of(*[(record, NOW + hours * HOUR) for record, hours in received])
+    raw = raw.unique(["session_id", "payload"], keep="last", maintain_order=True)  # as raw keeps them
+    made = balanced(LIVESTREAM_SESSIONS, raw)
+    landed, rejected = set(made.rows["session_id"]), made.rejects
+    # no record is in neither, and none without a name is in fewer places than it has versions
+    assert set(raw["session_id"].drop_nulls()) == landed | set(rejected["record_id"].drop_nulls())
+    assert set(rejected.filter(pl.col("record_id").is_null())["payload"]) == set(
+        raw.filter(pl.col("session_id").is_null())["payload"]
+    )
+    assert set(rejected["payload"]) <= {payload_of(record) for record, _ in received}
+    # taken apart by the day, it is the same
+    days = [*raw["day"].unique().to_list()]
+    parts = [balanced(LIVESTREAM_SESSIONS, raw, days=half) for half in (days[::2], days[1::2])]
+    assert sum(part.received for part in parts) == made.received
+    assert sorted(id_ for part in parts for id_ in part.rows["session_id"]) == sorted(landed)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([FIGURES, ZEROS, None, {}, 5, *UGLY]), st.integers(0, 9)), min_size=1, max_size=8
+    )
+)
+def test_figures_once_landed_never_become_nothing(received: list[tuple[Any, int]]) -> None:
+    best = 0.0
+    versions: list[tuple[Any, datetime]] = []
+    for record, hours in sorted(received, key=lambda item: item[1]):
+        versions.append((record, NOW + hours * HOUR))
+        rows = overall(*versions, day=OLDEST - A_DAY).rows
+        held = max([row["ingest_seconds"] or 0 for row in rows.to_dicts()], default=0)
+        assert held > 0 or best == 0
+        best = max(best, held)

@@ -1,0 +1,388 @@
+"""Contract, section 4, value by value: taken, null, or set aside. Beside odd ones stands where they were seen."""
+
+import json
+from datetime import date, datetime, timedelta
+from typing import Any, get_args
+
+import polars as pl
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from pipelines.extract.replies import parse
+from pipelines.normalize.fields import split_fields
+from pipelines.normalize.values import cell, reason_not_taken, value_of
+from pipelines.schema import Kind
+
+NOW = datetime(2025, 3, 14, 15, 9, 26)
+SET_ASIDE = object()
+
+
+def read_all(kind: Kind, values: list[Any]) -> list[tuple[Any, str | None]]:
+    """(value, reason) of each, by the way a record goes: JSON text, field, rule."""
+    fields = split_fields([json.dumps({"x": value}) for value in values], ["x"])
+    taken = value_of(kind, cell("x"), NOW)
+    read = fields.select(taken.alias("value"), reason_not_taken(kind, cell("x"), taken).alias("reason"))
+    return list(read.iter_rows())
+
+
+def read(kind: Kind, value: Any) -> Any:
+    ((taken, reason),) = read_all(kind, [value])
+    if reason is not None:
+        assert taken is None
+        assert len(reason) < 200
+        return SET_ASIDE
+    return taken
+
+
+NUMBERS: list[tuple[Any, Any]] = [
+    (531, 531.0),
+    (0, 0.0),
+    (116.11599994199997, 116.11599994199997),  # captured viewer_seconds
+    ("531", 531.0),
+    (" 531.0 ", 531.0),
+    ("1e3", 1000.0),
+    ("1E+3", 1000.0),
+    ("+5", 5.0),
+    ("\t5\n", 5.0),
+    (".5", 0.5),
+    ("5.", 5.0),
+    ("0005", 5.0),
+    (-0.0, 0.0),
+    ("-0", 0.0),
+    ("1e-400", 0.0),
+    (1e300, 1e300),
+    (None, None),
+    ("", None),
+    ("  ", None),
+    ("null", None),
+    (-1, SET_ASIDE),
+    ("-0.5", SET_ASIDE),
+    ("NaN", SET_ASIDE),
+    ("nan", SET_ASIDE),
+    ("Infinity", SET_ASIDE),
+    ("inf", SET_ASIDE),
+    ("1e999", SET_ASIDE),
+    (True, SET_ASIDE),
+    (False, SET_ASIDE),
+    ("true", SET_ASIDE),
+    ("12:30", SET_ASIDE),
+    ("1,5", SET_ASIDE),
+    ("1 000", SET_ASIDE),
+    ("1_000", SET_ASIDE),
+    ("0x10", SET_ASIDE),
+    ("١٢", SET_ASIDE),  # Arabic digits: int() would take them
+    ("５", SET_ASIDE),
+    ("--5", SET_ASIDE),
+    (".", SET_ASIDE),
+    ("e5", SET_ASIDE),
+    ("5 s", SET_ASIDE),
+    ("5\n6", SET_ASIDE),
+    ("None", SET_ASIDE),
+    ([], SET_ASIDE),
+    ([5], SET_ASIDE),
+    ({}, SET_ASIDE),
+    ({"value": 5}, SET_ASIDE),
+]
+
+
+@pytest.mark.parametrize("kind", ["seconds", "minutes"])
+@pytest.mark.parametrize(("value", "expected"), NUMBERS, ids=repr)
+def test_seconds_and_minutes(kind: Kind, value: Any, expected: Any) -> None:
+    assert read(kind, value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (4, 4),
+        ("4", 4),
+        (4.0, 4),
+        ("4.0", 4),
+        (" 4 ", 4),
+        ("+4", 4),
+        ("4.", 4),
+        ("1e3", 1000),
+        (0, 0),
+        ("-0", 0),
+        # above 2**53 a DOUBLE would change it
+        (2**53 - 1, 2**53 - 1),
+        (2**53 + 1, 2**53 + 1),
+        (str(2**53 + 1), 2**53 + 1),
+        (f"{2**53 + 1}.0", 2**53 + 1),  # read through a DOUBLE it was one less
+        (f"{2**53 + 1}.000", 2**53 + 1),
+        (2**63 - 1, 2**63 - 1),
+        (str(2**63 - 1), 2**63 - 1),
+        (f"{2**63 - 1}.0", 2**63 - 1),
+        (str(2**63), SET_ASIDE),
+        (f"{2**63}.0", SET_ASIDE),
+        (float(2**63), SET_ASIDE),
+        (1e19, SET_ASIDE),
+        ("9" * 5000, SET_ASIDE),
+        (None, None),
+        ("", None),
+        ("null", None),
+        (4.5, SET_ASIDE),
+        ("4.5", SET_ASIDE),
+        (-1, SET_ASIDE),
+        ("-1", SET_ASIDE),
+        (-1.0, SET_ASIDE),
+        (True, SET_ASIDE),
+        ("four", SET_ASIDE),
+        ("NaN", SET_ASIDE),
+        ([4], SET_ASIDE),
+        ({}, SET_ASIDE),
+    ],
+    ids=repr,
+)
+def test_counts(value: Any, expected: Any) -> None:
+    assert read("count", value) == expected
+
+
+FLAGS: list[tuple[Any, Any]] = [
+    *[(yes, True) for yes in (True, "true", "TRUE", " True ", 1, "1", 1.0, "yes", "Yes", "disabled", "Disabled")],
+    *[(no, False) for no in (False, "false", "False", 0, "0", 0.0, "no", "NO", "enabled", "ENABLED")],
+    *[(null, None) for null in (None, "", " ", "null")],
+    *[
+        (odd, SET_ASIDE)
+        for odd in (2, -1, "2", 0.5, "on", "off", "y", "t", "NaN", "10", "01", [], [True], {}, "disable")
+    ],
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), FLAGS, ids=repr)
+def test_flags(value: Any, expected: Any) -> None:
+    assert read("flag", value) is expected
+
+
+NOON = datetime(2025, 3, 14, 12, 0, 0)
+TIMESTAMPS: list[tuple[Any, Any]] = [
+    ("2025-03-14T12:00:00Z", NOON),
+    ("2025-03-14T12:00:00.000Z", NOON),
+    ("2025-03-14t12:00:00z", NOON),
+    ("2025-03-14 12:00:00", NOON),
+    ("2025-03-14T12:00", NOON),
+    ("2025-03-14T12:00:00", NOON),
+    ("2025-03-14T17:30:00+05:30", NOON),
+    ("2025-03-14T17:30:00+0530", NOON),
+    ("2025-03-14T14:00:00+02", NOON),
+    ("2025-03-13T22:15:00-13:45", NOON),
+    ("2025-03-14T12:00:00-00:00", NOON),
+    (" 2025-03-14T12:00:00Z ", NOON),
+    ("2025-03-14T12:00:00.016Z", NOON + timedelta(milliseconds=16)),
+    ("2025-03-14T12:00:00,5Z", NOON + timedelta(milliseconds=500)),
+    ("2025-03-14T12:00:00.123456Z", NOON + timedelta(microseconds=123456)),
+    ("2025-03-14T12:00:00.123456789123Z", NOON + timedelta(microseconds=123456)),
+    (1741953600, NOON),
+    ("1741953600", NOON),
+    (1741953600.5, NOON + timedelta(milliseconds=500)),
+    (1741953600123, NOON + timedelta(milliseconds=123)),
+    ("1741953600123", NOON + timedelta(milliseconds=123)),
+    ("1.7419536e9", NOON),
+    (None, None),
+    ("", None),
+    ("null", None),
+    # bounds: 2015 until the end of tomorrow
+    ("2015-01-01T00:00:00Z", datetime(2015, 1, 1)),
+    ("2014-12-31T23:59:59.999999Z", SET_ASIDE),
+    ("2015-01-01T00:00:00+00:01", SET_ASIDE),
+    ("2025-03-15T23:59:59Z", datetime(2025, 3, 15, 23, 59, 59)),
+    ("2025-03-16T00:00:00Z", SET_ASIDE),
+    ("2025-03-15T23:59:59-01:00", SET_ASIDE),
+    ("0001-01-01T00:00:00Z", SET_ASIDE),  # Go's zero time
+    ("0000-00-00T00:00:00Z", SET_ASIDE),
+    ("1970-01-01T00:00:00Z", SET_ASIDE),
+    (0, SET_ASIDE),
+    (-1, SET_ASIDE),
+    (1741953600123456, SET_ASIDE),  # microseconds
+    (20250314, SET_ASIDE),
+    (1e300, SET_ASIDE),
+    (2**63 - 1, SET_ASIDE),
+    # no such time
+    ("2025-02-29T12:00:00Z", SET_ASIDE),
+    ("2025-13-01T12:00:00Z", SET_ASIDE),
+    ("2025-03-14T24:00:00Z", SET_ASIDE),
+    ("2025-03-14T12:60:00Z", SET_ASIDE),
+    ("2025-03-14T12:00:00+24:00", SET_ASIDE),
+    ("2025-03-14T12:00:00+05:60", SET_ASIDE),
+    # other text
+    ("2025-03-14", SET_ASIDE),
+    ("14/03/2025", SET_ASIDE),
+    ("March 14, 2025", SET_ASIDE),
+    ("2025-3-14T12:00:00Z", SET_ASIDE),
+    ("2025-03-14T12:00:00 UTC", SET_ASIDE),
+    ("2025-03-14T12:00:00Z[UTC]", SET_ASIDE),
+    ("2025-03-14T12:00:00ZZ", SET_ASIDE),
+    ("2025-03-14T12:00:00.Z", SET_ASIDE),
+    ("２０２５-03-14T12:00:00Z", SET_ASIDE),
+    ("NaN", SET_ASIDE),
+    ("now", SET_ASIDE),
+    (True, SET_ASIDE),
+    ([], SET_ASIDE),
+    ({"seconds": 1741953600}, SET_ASIDE),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), TIMESTAMPS, ids=repr)
+def test_timestamps(value: Any, expected: Any) -> None:
+    assert read("timestamp", value) == expected
+
+
+def test_a_leap_second_is_no_crash_and_no_other_day() -> None:
+    taken = read("timestamp", "2016-12-31T23:59:60Z")
+    assert taken is SET_ASIDE or abs(taken - datetime(2017, 1, 1)) <= timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2025-03-14", date(2025, 3, 14)),
+        (" 2025-03-14 ", date(2025, 3, 14)),
+        ("2025-03-14T00:00:00.000Z", date(2025, 3, 14)),  # captured
+        ("2025-03-14T05:30:00+05:30", date(2025, 3, 14)),
+        ("2025-03-14T02:00:00+05:30", date(2025, 3, 13)),
+        ("2025-03-14T23:30:00-05:00", date(2025, 3, 15)),
+        (1741953600, date(2025, 3, 14)),
+        ("2015-01-01", date(2015, 1, 1)),
+        ("2025-03-15", date(2025, 3, 15)),
+        ("2025-03-16", SET_ASIDE),
+        ("2014-12-31", SET_ASIDE),
+        ("2025-02-30", SET_ASIDE),
+        ("20250314", SET_ASIDE),
+        ("2025-3-14", SET_ASIDE),
+        ("14.03.2025", SET_ASIDE),
+        ("", SET_ASIDE),
+        ("null", SET_ASIDE),
+        (None, SET_ASIDE),
+        (14, SET_ASIDE),
+        (True, SET_ASIDE),
+        ([], SET_ASIDE),
+        ({}, SET_ASIDE),
+    ],
+    ids=repr,
+)
+def test_days(value: Any, expected: Any) -> None:
+    assert read("day", value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("97440c6b-140b-40a9-9499-b23fd7a3868a", "97440c6b-140b-40a9-9499-b23fd7a3868a"),
+        ("a", "a"),
+        (" a ", " a "),
+        ("null", "null"),
+        ("x" * 256, "x" * 256),
+        ("😀" * 256, "😀" * 256),
+        ("..", ".."),
+        ("'; DROP TABLE core.livestreams; --", "'; DROP TABLE core.livestreams; --"),
+        (5, "5"),
+        (5.0, "5"),
+        (-5, "-5"),
+        (2**63 - 1, str(2**63 - 1)),
+        ("x" * 257, SET_ASIDE),
+        ("", SET_ASIDE),
+        (None, SET_ASIDE),
+        ("a\nb", SET_ASIDE),
+        ("a\x00b", SET_ASIDE),
+        ("\x7f", SET_ASIDE),
+        ("\x9b31m", SET_ASIDE),
+        (5.5, SET_ASIDE),
+        (1e22, SET_ASIDE),
+        (True, SET_ASIDE),
+        ([], SET_ASIDE),
+        ({"id": "a"}, SET_ASIDE),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_ids(value: Any, expected: Any) -> None:
+    assert read("id", value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("Matinée 😀", "Matinée 😀"),
+        ("", ""),
+        (" ", " "),
+        ("null", "null"),
+        ("a\x00b\n\x1b[31m", "a\x00b\n\x1b[31m"),
+        ("<script>alert(1)</script>", "<script>alert(1)</script>"),
+        ("x" * 100_000, "x" * 100_000),
+        (2024, "2024"),
+        (1.5, "1.5"),
+        (None, None),
+        (True, SET_ASIDE),
+        ([], SET_ASIDE),
+        ({"en": "x"}, SET_ASIDE),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_texts(value: Any, expected: Any) -> None:
+    assert read("text", value) == expected
+
+
+def test_a_missing_field_says_null_or_is_missing() -> None:
+    fields = split_fields(["{}"], ["x"])
+    for kind in get_args(Kind):
+        taken = value_of(kind, cell("x"), NOW)
+        ((value, reason),) = fields.select(
+            taken.alias("v"), reason_not_taken(kind, cell("x"), taken).alias("r")
+        ).iter_rows()
+        assert value is None
+        assert (reason is not None) == (kind in {"id", "day"})
+
+
+UGLY: list[Any] = [value for value, _ in NUMBERS + FLAGS + TIMESTAMPS] + [
+    "a\x00b",
+    "\u202e",
+    "x" * 300,
+    [[]],
+    2**53 + 1,
+]
+json_values = st.sampled_from(UGLY) | st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+    | st.from_regex(r"\A[-+ 0-9.eETZ:]{0,30}\Z"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", max_size=2), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+@settings(deadline=None, max_examples=60)
+@given(values=st.lists(json_values, min_size=1, max_size=12))
+@example(values=UGLY)
+def test_taken_null_or_reason_exactly_one(kind: Kind, values: list[Any]) -> None:
+    values = [parse(json.dumps(value).encode()) for value in values]  # as the client hands them on
+    for value, (taken, reason) in zip(values, read_all(kind, values), strict=True):
+        says_null = value is None or (isinstance(value, str) and kind != "text" and value.strip() in {"", "null"})
+        may_be_null = says_null and kind not in {"id", "day"}
+        assert (taken is not None) + (reason is not None) + may_be_null == 1, (kind, value, taken, reason)
+        if isinstance(value, dict | list):
+            assert reason is not None
+        if kind in {"seconds", "minutes"} and taken is not None:
+            assert taken == abs(float(value))
+        if kind == "count" and isinstance(value, int) and taken is not None:
+            assert taken == value
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_a_value_is_read_alike_alone_and_among_others(kind: Kind) -> None:
+    # polars guesses a type from what it sees first: 150 integers, then 1.5, was Int64 and 1.
+    together = read_all(kind, UGLY * 3)
+    alone = [read_all(kind, [value])[0] for value in UGLY]
+    assert together == alone * 3
+
+
+def test_150_integers_then_a_fraction() -> None:
+    assert [value for value, _ in read_all("seconds", [1] * 150 + [1.5])][-1] == 1.5
+
+
+def test_no_values_at_all() -> None:
+    for kind in get_args(Kind):
+        assert read_all(kind, []) == []
+    assert split_fields([], ["a"]).schema["a"] == pl.String

@@ -1,0 +1,191 @@
+"""Promise 1, killed: at every write and at any moment, each day stays as it was or is as it was to be."""
+
+import random
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from pipelines.settings import Settings
+from pipelines.simulator.server import Simulator
+from pipelines.steps import sessions
+from tests.houses import DAYS, assert_holds_truth, load, settings_for, variables
+from tests.promises.attack import (
+    OWN_FILES,
+    Standing,
+    another_process,
+    changed_days,
+    doomed_run,
+    ended,
+    run,
+    standing,
+    start_livehouse,
+    strays,
+)
+from tests.promises.conftest import WHOLE, Change
+from tests.promises.worlds import everything_changes, tiny_world
+
+KILLED = -9
+
+
+def assert_old_or_new(found: Standing, change: Change) -> None:
+    for at in found.keys() | change.before.keys() | change.after.keys():
+        assert found.get(at) in {change.before.get(at), change.after.get(at)}, f"{at} is torn"
+
+
+def assert_survived(settings: Settings, change: Change, *, backfill: bool) -> None:
+    """Old or new, day by day; and the next run completes it."""
+    readers = standing(settings.warehouse)
+    assert readers in (change.before, change.after), "the readers' copy is swapped in whole"
+    assert_old_or_new(standing(settings.home / "pipeline.duckdb"), change)
+    load(settings, run_id="after", backfill=backfill)
+    assert_holds_truth(settings, change.simulator.world)
+    assert standing(settings.warehouse) == change.after
+    assert strays(settings.home) == set()
+
+
+def test_a_run_that_is_not_killed_changes_every_day(change: Change) -> None:
+    changed = changed_days(change.before, change.after)
+    assert {day for _, _, day in changed} > {DAYS[0], DAYS[1]}
+    assert any(day < DAYS[0] for _, _, day in changed), "news of a day before the range arrive too"
+    assert len(change.writes) > 60
+    assert {"COMMIT", "CHECKPOINT", "close()", "commit()", "fsync", "half of the copy is written"} <= set(change.writes)
+
+
+def kill_at_write(change: Change, home: Path, share: float, *, backfill: bool) -> Settings:
+    settings = change.copy(home)
+    at = 1 + round(share * (len(change.writes) - 1))
+    environment = variables(change.simulator, home)
+    flags = {"run_id": "killed", "backfill": backfill}
+    with another_process(doomed_run, environment, DAYS, flags, at) as (process, _):
+        assert ended(process) == KILLED
+    return settings
+
+
+@pytest.mark.parametrize("share", [0.12, 0.3, 0.42, 0.55, 0.68, 0.8, 0.97, 1.0])
+def test_promise_1_killed_at_a_write_each_day_is_old_or_new(share: float, change: Change, tmp_path: Path) -> None:
+    backfill = share in {0.3, 0.68}
+    settings = kill_at_write(change, tmp_path / "home", share, backfill=backfill)
+    assert_survived(settings, change, backfill=backfill)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("backfill", [False, True])
+def test_promise_1_killed_at_every_write_each_day_is_old_or_new(
+    change: Change, tmp_path: Path, *, backfill: bool
+) -> None:
+    for at in range(len(change.writes)):
+        home = tmp_path / f"home{at}"
+        settings = kill_at_write(change, home, at / (len(change.writes) - 1), backfill=backfill)
+        assert_survived(settings, change, backfill=backfill)
+
+
+def kill_at_any_moment(change: Change, home: Path, rng: random.Random) -> Settings:
+    settings = change.copy(home)
+    arguments = (variables(change.simulator, home), DAYS, {"run_id": "killed"})
+    with another_process(run, *arguments) as (process, told):
+        before = change.simulator.count()
+        while change.simulator.count() == before and process.is_alive():
+            time.sleep(0.001)  # it is on its way from here on
+        told.poll(rng.uniform(0, 2.5))
+        process.kill()
+        assert ended(process) in {KILLED, 0}
+    return settings
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_promise_1_killed_at_any_moment_each_day_is_old_or_new(seed: int, change: Change, tmp_path: Path) -> None:
+    settings = kill_at_any_moment(change, tmp_path / "home", random.Random(seed))
+    assert_survived(settings, change, backfill=False)
+
+
+@pytest.mark.long
+def test_promise_1_killed_at_many_moments_each_day_is_old_or_new(change: Change, tmp_path: Path) -> None:
+    rng = random.Random(3)
+    for number in range(25):
+        settings = kill_at_any_moment(change, tmp_path / f"home{number}", rng)
+        assert_survived(settings, change, backfill=False)
+
+
+def test_promise_1_killed_again_and_again_it_gets_there(change: Change, tmp_path: Path) -> None:
+    settings = change.copy(tmp_path / "home")
+    for at in (len(change.writes) // 3, len(change.writes) // 2):
+        with another_process(doomed_run, variables(change.simulator, settings.home), DAYS, {"run_id": f"{at}"}, at) as (
+            process,
+            _,
+        ):
+            assert ended(process) == KILLED
+    assert_survived(settings, change, backfill=False)
+
+
+def test_promise_1_what_duckdb_spilled_in_a_killed_run_goes_with_the_next(change: Change, tmp_path: Path) -> None:
+    settings = change.copy(tmp_path / "home")
+    for name in ("pipeline.duckdb.tmp", "pipeline_raw.duckdb.tmp"):
+        (settings.home / name).mkdir()
+        (settings.home / name / "duckdb_temp_storage_DEFAULT-0.tmp").write_bytes(b"spilled")
+    (settings.home / "warehouse.duckdb.publishing").write_bytes(b"half a copy")
+    assert_survived(settings, change, backfill=False)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("moment", [0.0, 0.5, 1.0, 3.0, 6.0])
+@pytest.mark.parametrize("command", ["nightly", "backfill"])
+def test_promise_1_the_program_itself_killed_and_started_again(command: str, moment: float, tmp_path: Path) -> None:
+    world = tiny_world(broken=False)
+    arguments = [command] if command == "nightly" else [command, f"{DAYS[0]}", f"{DAYS[1]}"]
+    with Simulator(world) as simulator:
+        settings = settings_for(simulator, tmp_path / "home")
+        load(settings, WHOLE)
+        everything_changes(world)
+        before, asked = standing(settings.warehouse), simulator.count()
+        others = {"LIVEHOUSE_LOOKBACK_DAYS": "10"}
+        with start_livehouse(simulator, settings.home, *arguments, **others) as process:
+            while simulator.count() == asked and process.poll() is None:
+                time.sleep(0.001)
+            try:
+                process.wait(moment)
+            except TimeoutError:
+                pass
+            except Exception:  # noqa: BLE001 - it still runs, as it should
+                pass
+        seen = standing(settings.warehouse)
+        with start_livehouse(simulator, settings.home, *arguments, **others) as process:
+            _, said = process.communicate()
+            assert process.returncode == 0, said
+        assert seen in (before, standing(settings.warehouse))
+        assert_holds_truth(settings, world)
+        assert strays(settings.home) == {"dagster"}
+        assert {path.name for path in settings.home.iterdir()} == OWN_FILES | {"dagster"}
+
+
+def interrupted_backfill(told: Connection, environment: dict[str, str]) -> None:
+    """A backfill that lands what it has at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sessions, "_LAND_EVERY_SECONDS", 0.0)
+        run(told, environment, WHOLE, {"run_id": "killed", "backfill": True})
+
+
+def test_promise_1_a_backfill_killed_at_nine_tenths_asks_the_last_tenth(tmp_path: Path) -> None:
+    world = tiny_world(livestreams=60, sessions=200, on_air=0, broken=False)
+    with Simulator(world, latency=0.002) as simulator:
+        settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_CONCURRENCY="2")
+        environment = variables(simulator, settings.home, LIVEHOUSE_CONCURRENCY="2")
+        load(settings_for(simulator, tmp_path / "whole"), WHOLE, backfill=True)
+        whole = simulator.count("get-livestream")
+        simulator.requests.clear()
+        with another_process(interrupted_backfill, environment) as (process, _):
+            while simulator.count("get-livestream") < 0.9 * whole and process.is_alive():
+                time.sleep(0.001)
+            process.kill()
+            assert ended(process) == KILLED
+        asked = {request.path for request in simulator.requests if request.operation == "get-livestream"}
+        simulator.requests.clear()
+        load(settings, WHOLE, backfill=True)
+        assert_holds_truth(settings, world, WHOLE)
+        again = simulator.count("get-livestream")
+        assert whole - len(asked) <= again <= 0.2 * whole, "what was landed is not asked again"
+        overall_asked_twice = simulator.count("get-overall-analytics")
+        assert overall_asked_twice == 0
+        load(settings, WHOLE, backfill=True)
+        assert simulator.count("get-overall-analytics") > 0, "once it is whole, the next one asks anew"

@@ -1,0 +1,37 @@
+"""Small accounts for attacks, and what may happen in one from one day to the next."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from pipelines.clock import days_from, utc_now
+from pipelines.simulator.records import Usage
+from pipelines.simulator.world import World
+from tests.houses import APPS, DAYS, FIRST, small_world
+
+EARLIER = (FIRST - timedelta(days=20), FIRST - timedelta(days=1))
+
+
+def tiny_world(**options: Any) -> World:
+    """Two apps of eight livestreams each, with sessions on most of the days that tests load."""
+    return small_world(**({"livestreams": 8, "sessions": 80, "days": 32, "on_air": 1} | options))
+
+
+def everything_changes(world: World, now: datetime | None = None) -> None:
+    """Every day of the range gets other figures in every table, and a day long before it too."""
+    world.now = world.now if now is None else now
+    for app_id in APPS:
+        app = world.apps[app_id]
+        for number, day in enumerate(days_from(*DAYS)):
+            stream = app.livestreams[number % len(app.livestreams)]
+            created_at = datetime.combine(day, datetime.min.time(), world.now.tzinfo) + timedelta(hours=6)
+            world.add_session(
+                app_id, stream.id, created_at=created_at, ingest_seconds=600.0 + number, viewer_seconds=6_000.0
+            )
+            world.set_day(app_id, day, meetings=Usage(100 + number, 1_000.5), recordings=Usage(200 + number, 2_000.25))
+        early = next(s for s in app.timeline if s.stopped_ms and s.moment_ms < world.now_ms - 15 * 86_400_000)
+        world.change_session(app_id, early.id, ingest_seconds=4_321.0, viewer_seconds=54_321.0)
+
+
+def start_of_minute() -> datetime:
+    """Now, the same for everybody who asks within a test."""
+    return utc_now().replace(second=0, microsecond=0)
