@@ -26,6 +26,11 @@ class Sight:
     session: Record
     seen_at: datetime
 
+    @property
+    def session_id(self) -> str | None:
+        """Which session it runs, where the record tells."""
+        return _text(self.session, "id")
+
 
 @dataclass
 class Present:

@@ -32,7 +32,7 @@ class Warehouse:
         self.lock = self.directory / "pipeline.lock"
         self._held: dict[Path, duckdb.DuckDBPyConnection] | None = None
         # DuckDB calls a file's catalog by its stem: `core.duckdb` would make `core.livestreams` ambiguous.
-        if published.stem in (
+        if published.stem.lower() in (
             "pipeline",
             "pipeline_raw",
             "pipeline_live",

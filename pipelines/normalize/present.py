@@ -61,25 +61,31 @@ def observations(seen: Sequence[Seen], *, app_id: str, looked_at: datetime) -> t
 
     Of a session that is over there is a row at the moment it ended; none where it turns out to go on.
     """
+    if not seen:
+        return pl.DataFrame(schema=RAW_LIVE_OBSERVATIONS.polars_schema), pl.DataFrame(schema=QUARANTINE.polars_schema)
     payloads = [payload_of(_flat(one)) for one in seen]
-    fields = split_fields(payloads, [field for _, field, _ in _COLUMNS])
-    values = fields.select(
-        *[value_of(kind, cell(field), looked_at).alias(name) for name, field, kind in _COLUMNS],
-        *[
-            reason_not_taken(kind, cell(field), value_of(kind, cell(field), looked_at)).alias(f"{field}:reason")
-            for _, field, kind in _COLUMNS
-        ],
-    ).with_columns(
-        pl.lit(app_id).alias("app_id"),
-        pl.lit(value=False).alias("is_merged"),
-        pl.lit(looked_at).cast(pl.Datetime("us")).alias("looked_at"),
-        pl.Series("payload", payloads, dtype=pl.String),
-        pl.Series("seen_at", [one.seen_at for one in seen], dtype=pl.Datetime("us")),
-        pl.Series("on_air_at", [one.on_air_at for one in seen], dtype=pl.Datetime("us")),
-        pl.coalesce(
-            [pl.when(pl.col(f"{field}:reason").is_not_null()).then(pl.lit(field)) for _, field, _ in _COLUMNS]
-        ).alias("field"),
-        pl.coalesce([f"{field}:reason" for _, field, _ in _COLUMNS]).alias("reason"),
+    values = (
+        split_fields(payloads, [field for _, field, _ in _COLUMNS])
+        .with_columns(value_of(kind, cell(field), looked_at).alias(f"{name}:value") for name, field, kind in _COLUMNS)
+        .select(
+            pl.col("^.*:value$").name.map(lambda name: name.removesuffix(":value")),
+            *[
+                reason_not_taken(kind, cell(field), pl.col(f"{name}:value")).alias(f"{field}:reason")
+                for name, field, kind in _COLUMNS
+            ],
+            pl.Series("payload", payloads, dtype=pl.String),
+            pl.Series("seen_at", [one.seen_at for one in seen], dtype=pl.Datetime("us")),
+            pl.Series("on_air_at", [one.on_air_at for one in seen], dtype=pl.Datetime("us")),
+        )
+        .with_columns(
+            pl.lit(app_id).alias("app_id"),
+            pl.lit(value=False).alias("is_merged"),
+            pl.lit(looked_at).cast(pl.Datetime("us")).alias("looked_at"),
+            pl.coalesce(
+                [pl.when(pl.col(f"{field}:reason").is_not_null()).then(pl.lit(field)) for _, field, _ in _COLUMNS]
+            ).alias("field"),
+            pl.coalesce([f"{field}:reason" for _, field, _ in _COLUMNS]).alias("reason"),
+        )
     )
     whole = _with_ends(values.filter(pl.col("reason").is_null()))
     rejected = values.filter(pl.col("reason").is_not_null()).select(

@@ -78,40 +78,35 @@ def _look(warehouse: Warehouse, eye: Eye) -> Look:
     try:
         present = eye.look()
         seen = [Seen(one.livestream_id, one.livestream, one.session, one.seen_at) for one in present.sights]
-        rows, rejects = observations(seen, app_id=app_id, looked_at=looked_at)
-        # Who could not be asked about, or could not be read, is not known to be over.
-        going_on = {*rows["session_id"], *rejects["record_id"]}
-        gone = [key for key, one in before.items() if key not in going_on and one.livestream_id not in going_on]
-        last = [
-            Seen(
-                before[session_id].livestream_id,
-                {"name": before[session_id].name, "meeting_id": before[session_id].meeting_id},
-                session,
-                eye.now(),
-                on_air_at=before[session_id].observed_at,
-            )
-            for session_id, session in eye.ended(gone).items()
+        gone = before.keys() - {one.session_id for one in present.sights}
+        seen += [
+            _ended(before[session_id], session, eye.now()) for session_id, session in eye.ended(sorted(gone)).items()
         ]
     except ApiError as error:
         with live.open_live(warehouse) as connection:
             live.record_failure(connection, app_id, looked_at, str(error))
         return Look(app_id, looked_at, seconds=time.monotonic() - started, said=str(error), failed=True)
-    ends, unread = observations(last, app_id=app_id, looked_at=looked_at)
+    rows, rejects = observations(seen, app_id=app_id, looked_at=looked_at)
+    ended = rows.filter(pl.col("status").is_in([ENDED, FAILED])).height
     look = Look(
         app_id,
         looked_at,
-        on_air=rows.height,
-        ended=ends.height,
+        on_air=rows.height - ended,
+        ended=ended,
         waiting=present.waiting,
-        unreadable=rejects.height + unread.height,
+        unreadable=rejects.height,
         seconds=time.monotonic() - started,
         said=_said(present.errors, rejects, eye.client.retried - retried),
     )
     with live.open_live(warehouse) as connection:
-        live.record_look(
-            connection, app_id, looked_at, rows=rows.vstack(ends), rejects=rejects.vstack(unread), said=look.said
-        )
+        live.record_look(connection, app_id, looked_at, rows=rows, rejects=rejects, said=look.said)
     return look
+
+
+def _ended(running: live.Running, session: object, seen_at: datetime) -> Seen:
+    """How a session stands that was on air at the look before; the stream itself is as it was then."""
+    livestream = {"name": running.name, "meeting_id": running.meeting_id}
+    return Seen(running.livestream_id, livestream, session, seen_at, on_air_at=running.observed_at)
 
 
 def _said(errors: list[ApiError], rejects: pl.DataFrame, retried: int) -> str | None:

@@ -114,7 +114,7 @@ def test_raw_missing_beside_a_warehouse_made_of_it(warehouse: Warehouse) -> None
 
 @pytest.mark.parametrize(
     "name",
-    ["pipeline.duckdb", "pipeline_raw.duckdb", "core.duckdb", "ops.db", "raw.duckdb", "marts.duckdb", "Core.duckdb"],
+    ["pipeline.duckdb", "pipeline_raw.duckdb", "core.duckdb", "ops.db", "marts.duckdb", "Core.duckdb"],
 )
 def test_names_that_are_taken(name: str, tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match="LIVEHOUSE_WAREHOUSE cannot be named"):

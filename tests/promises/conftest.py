@@ -17,6 +17,9 @@ from tests.promises.worlds import EARLIER, everything_changes, start_of_minute, 
 WHOLE = (EARLIER[0], DAYS[1])
 
 
+Serve = Callable[[Simulator], Simulator]
+
+
 @dataclass(frozen=True)
 class Change:
     """A home loaded before its world changed, and what a run that is not killed makes of it."""
@@ -51,7 +54,7 @@ def change(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Change]:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Simulator], Simulator]]:
+def serve() -> Iterator[Serve]:
     started: list[Simulator] = []
 
     def begin(simulator: Simulator) -> Simulator:

@@ -167,7 +167,7 @@ def interrupted_backfill(told: Connection, environment: dict[str, str]) -> None:
 
 
 def test_promise_1_a_backfill_killed_at_nine_tenths_asks_the_last_tenth(tmp_path: Path) -> None:
-    world = tiny_world(livestreams=60, sessions=200, on_air=0, broken=False)
+    world = tiny_world(apps=("aula",), livestreams=40, sessions=120, on_air=0, broken=False)
     with Simulator(world, latency=0.002) as simulator:
         settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_CONCURRENCY="2")
         environment = variables(simulator, settings.home, LIVEHOUSE_CONCURRENCY="2")

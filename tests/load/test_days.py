@@ -1,0 +1,251 @@
+"""Whole days swapped, or nothing."""
+
+import json
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipelines.load.days import (
+    loaded_days,
+    note_load,
+    replace_days,
+    replace_livestreams,
+    unfinished_livestreams,
+)
+from pipelines.load.warehouse import Warehouse
+from pipelines.normalize.records import raw_livestreams, raw_sessions
+from pipelines.normalize.rows import Normalized, normalize
+from pipelines.tables import LIVESTREAM_SESSIONS, LIVESTREAMS, LOADS, SHRINKS
+
+NOW = datetime(2025, 3, 14, 15, 9, 26)
+A_DAY = timedelta(days=1)
+DAY = date(2025, 3, 10)
+Days = list[date | None]
+
+
+def session(name: str, day: date = DAY, **fields: Any) -> dict[str, Any]:
+    times = {"created_at": f"{day}T10:00:00Z", "started_time": f"{day}T10:00:00Z", "stopped_time": f"{day}T11:00:00Z"}
+    return {"id": name, "livestream_id": "l", "ingest_seconds": 60, "viewer_seconds": 90.5, **times, **fields}
+
+
+def made_of(records: list[Any], days: Days, app_id: str = "app") -> Normalized:
+    count = len(records)
+    raw = raw_sessions(records, app_id=app_id, livestream_ids=["l"] * count, fetched_at=[NOW] * count, run_id="run")
+    return normalize(LIVESTREAM_SESSIONS, raw, now=NOW, retention_days=180, days=days)
+
+
+def swap(
+    warehouse: Warehouse,
+    records: list[Any],
+    days: Days,
+    *,
+    app_id: str = "app",
+    run_id: str = "run",
+    shrinks: pl.DataFrame | None = None,
+    now: datetime = NOW,
+) -> Normalized:
+    made = made_of(records, days, app_id)
+    with warehouse.open_working() as connection:
+        replace_days(
+            connection,
+            LIVESTREAM_SESSIONS,
+            app_id,
+            days,
+            rows=made.rows,
+            rejects=made.rejects,
+            shrinks=made.shrinks if shrinks is None else shrinks,
+            run_id=run_id,
+            now=now,
+            retention_days=180,
+        )
+    return made
+
+
+def query(warehouse: Warehouse, sql: str) -> list[tuple[Any, ...]]:
+    with warehouse.open_working() as connection:
+        return connection.execute(sql).fetchall()
+
+
+SESSIONS = "SELECT app_id, session_id, day FROM core.livestream_sessions ORDER BY ALL"
+BROKEN = session("broken", viewer_seconds="many")
+
+
+def test_a_day_holds_what_was_given_however_often(warehouse: Warehouse) -> None:
+    for _ in range(3):
+        swap(warehouse, [session("a"), session("b"), BROKEN], [DAY])
+    assert query(warehouse, SESSIONS) == [("app", "a", DAY), ("app", "b", DAY)]
+    assert query(warehouse, "SELECT record_id, field FROM ops.quarantine") == [("broken", "viewer_seconds")]
+    assert query(warehouse, "SELECT day, row_count, is_known FROM ops.days") == [(DAY, 2, True)]
+
+
+def test_other_days_apps_and_tables_are_left_alone(warehouse: Warehouse) -> None:
+    swap(warehouse, [session("a"), session("b", DAY + A_DAY), BROKEN], [DAY, DAY + A_DAY])
+    swap(warehouse, [session("a"), BROKEN], [DAY], app_id="other")
+    swap(warehouse, [], [DAY])
+    assert query(warehouse, SESSIONS) == [("app", "b", DAY + A_DAY), ("other", "a", DAY)]
+    assert query(warehouse, "SELECT app_id FROM ops.quarantine") == [("other",)]
+
+
+def test_a_record_that_arrives_whole_leaves_quarantine(warehouse: Warehouse) -> None:
+    swap(warehouse, [BROKEN], [DAY])
+    swap(warehouse, [session("broken")], [DAY])
+    assert query(warehouse, "SELECT * FROM ops.quarantine") == []
+    assert query(warehouse, SESSIONS) == [("app", "broken", DAY)]
+
+
+def test_records_without_a_day(warehouse: Warehouse) -> None:
+    swap(warehouse, [{"id": "x"}, None], [None, DAY])
+    assert query(warehouse, "SELECT record_id, day FROM ops.quarantine ORDER BY ALL") == [("x", None), (None, None)]
+    swap(warehouse, [], [DAY])
+    assert len(query(warehouse, "FROM ops.quarantine")) == 2
+    swap(warehouse, [], [None])
+    assert query(warehouse, "FROM ops.quarantine") == []
+
+
+def test_a_swap_that_fails_in_the_middle_changes_nothing(warehouse: Warehouse) -> None:
+    swap(warehouse, [session("a"), BROKEN], [DAY], run_id="first")
+    tables = ("core.livestream_sessions", "ops.quarantine", "ops.shrinks", "ops.days")
+    before = [query(warehouse, f"FROM {table}") for table in tables]
+    # The last INSERT fails, after the day was deleted and filled again.
+    torn = pl.DataFrame({name: ["no day"] for name in SHRINKS.column_names})
+    with pytest.raises(duckdb.Error):
+        swap(warehouse, [session("b"), session("c")], [DAY], shrinks=torn, run_id="second")
+    assert [query(warehouse, f"FROM {table}") for table in tables] == before
+
+
+def test_rows_of_other_days_are_refused_before_anything_is_deleted(warehouse: Warehouse) -> None:
+    swap(warehouse, [session("a")], [DAY])
+    made = made_of([session("b", DAY + A_DAY)], [DAY + A_DAY])
+    with pytest.raises(AssertionError), warehouse.open_working() as connection:
+        replace_days(
+            connection, LIVESTREAM_SESSIONS, "app", [DAY], rows=made.rows, rejects=made.rejects, shrinks=made.shrinks,
+            run_id="run", now=NOW, retention_days=180,
+        )  # fmt: skip
+    assert query(warehouse, SESSIONS) == [("app", "a", DAY)]
+
+
+def test_two_writers_of_a_new_day_do_not_double_it(warehouse: Warehouse) -> None:
+    made = made_of([session("a")], [DAY])
+    with warehouse.open_working() as connection:
+        other = connection.cursor()
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM ops.days").fetchall()
+        arguments: dict[str, Any] = {
+            "rows": made.rows, "rejects": made.rejects, "shrinks": made.shrinks,
+            "run_id": "run", "now": NOW, "retention_days": 180,
+        }  # fmt: skip
+        replace_days(connection, LIVESTREAM_SESSIONS, "app", [DAY], **arguments)
+        # what the second one does inside of a transaction that began before the first one's end
+        with pytest.raises(duckdb.Error):
+            other.execute("INSERT INTO core.livestream_sessions (app_id, day, session_id) VALUES ('app', '2025-03-10', 'a')")
+            other.execute(
+                "INSERT INTO ops.days (table_name, app_id, day) VALUES ('core.livestream_sessions', 'app', '2025-03-10')"
+            )
+            other.execute("COMMIT")
+        other.close()
+    assert query(warehouse, SESSIONS) == [("app", "a", DAY)]
+
+
+@pytest.mark.parametrize(
+    ("age", "is_known"), [(timedelta(days=0), True), (timedelta(days=180), True), (timedelta(days=181), False)]
+)
+def test_no_rows_are_known_to_be_none_only_as_long_as_the_source_remembers(
+    age: timedelta, is_known: bool, warehouse: Warehouse  # noqa: FBT001 - a parameter of the test
+) -> None:
+    day = NOW.date() - age
+    swap(warehouse, [], [day])
+    assert query(warehouse, "SELECT row_count, is_known FROM ops.days") == [(0, is_known)]
+
+
+def test_what_was_known_stays_known(warehouse: Warehouse) -> None:
+    swap(warehouse, [], [DAY])
+    swap(warehouse, [], [DAY], now=NOW + 400 * A_DAY)
+    assert query(warehouse, "SELECT is_known FROM ops.days") == [(True,)]
+
+
+def test_days_are_sorted(warehouse: Warehouse) -> None:
+    swap(warehouse, [session(f"s{n}", DAY + (n * 7 % 5) * A_DAY) for n in range(50)], [DAY + n * A_DAY for n in range(5)])
+    days = [day for (day,) in query(warehouse, "SELECT day FROM core.livestream_sessions")]
+    assert days == sorted(days)
+
+
+def test_loaded_days_and_unfinished_livestreams(warehouse: Warehouse) -> None:
+    records = [
+        session("over"),
+        session("on air", livestream_id="m", stopped_time=None),
+        session("failed", livestream_id="n", stopped_time=None, err_message="x"),
+        session("waiting", livestream_id="o", stopped_time="", started_time=None, err_message=""),
+    ]
+    swap(warehouse, records, [DAY, None])
+    with warehouse.open_working() as connection:
+        assert loaded_days(connection, LIVESTREAM_SESSIONS, "app") == {DAY: NOW}
+        assert loaded_days(connection, LIVESTREAM_SESSIONS, "other") == {}
+        assert sorted(unfinished_livestreams(connection, "app")) == ["m", "o"]
+        assert unfinished_livestreams(connection, "other") == []
+
+
+def test_livestreams_are_replaced_by_the_app(warehouse: Warehouse) -> None:
+    def replace(records: list[Any], app_id: str) -> None:
+        raw = raw_livestreams(records, app_id=app_id, fetched_at=NOW, run_id="run")
+        made = normalize(LIVESTREAMS, raw, now=NOW, retention_days=180)
+        with warehouse.open_working() as connection:
+            replace_livestreams(connection, app_id, rows=made.rows, rejects=made.rejects)
+
+    replace([{"id": "a"}, {"id": "b"}, None], "app")
+    replace([{"id": "a"}], "other")
+    swap(warehouse, [BROKEN], [DAY])
+    replace([{"id": "c"}], "app")
+    assert query(warehouse, "SELECT app_id, livestream_id FROM core.livestreams ORDER BY ALL") == [
+        ("app", "c"),
+        ("other", "a"),
+    ]
+    assert query(warehouse, "SELECT table_name FROM ops.quarantine") == [("core.livestream_sessions",)]
+
+
+def test_the_ledger(warehouse: Warehouse) -> None:
+    row = dict.fromkeys(LOADS.column_names) | {"run_id": "r", "rows_received": 3, "started_at": NOW, "note": "a'b"}
+    with warehouse.open_working() as connection:
+        note_load(connection, row)
+        note_load(connection, row)
+    assert query(warehouse, "SELECT run_id, rows_received, started_at, note FROM ops.loads") == [("r", 3, NOW, "a'b")] * 2
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(["a\0b", "'", '"', "\u202e", ""])
+
+
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(texts, st.none() | texts, st.none() | st.floats(0, 1e300), st.none() | st.integers(0, 2**63 - 1)),
+        max_size=20,
+    )
+)
+def test_what_landed_reads_back_as_sent(
+    warehouse: Warehouse, sent: list[tuple[str, str | None, float | None, int | None]]
+) -> None:
+    records = [
+        session(f"s{n}", livestream_id=name or "l", err_message=message, viewer_seconds=viewed, ingest_seconds=fed)
+        for n, (name, message, viewed, fed) in enumerate(sent)
+    ]
+    with warehouse.hold():
+        made = swap(warehouse, records, [DAY])
+    columns = "session_id, livestream_id, err_message, viewer_seconds, ingest_seconds"
+    rows = {row[0]: row[1:] for row in query(warehouse, f"SELECT {columns} FROM core.livestream_sessions")}
+    rejected = {id_: json.loads(payload) for id_, payload in query(warehouse, "SELECT record_id, payload FROM ops.quarantine")}
+    assert len(rows) + len(rejected) == len(records) == made.received
+    for record in records:
+        if record["id"] in rejected:
+            assert rejected[record["id"]] == record
+        else:
+            fed = record["ingest_seconds"]
+            assert rows[record["id"]] == (
+                record["livestream_id"],
+                record["err_message"],
+                record["viewer_seconds"],
+                None if fed is None else float(fed),
+            )

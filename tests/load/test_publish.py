@@ -1,0 +1,178 @@
+"""The readers' copy: whole or not at all, whatever readers do with the one before."""
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipelines.clock import utc_now
+from pipelines.errors import WarehouseError
+from pipelines.load.publish import clear_unfinished, mirror, publish
+from pipelines.load.warehouse import Warehouse
+from pipelines.tables import FIELD_TYPES, LIVESTREAM_SYNC
+from tests.load.conftest import Start
+
+READER = """
+import sys, duckdb
+with duckdb.connect(sys.argv[1], read_only=sys.argv[2] == "True") as connection:
+    read = lambda: connection.execute("SELECT count(*) FROM ops.loads").fetchall()[0][0]
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(read(), flush=True)
+"""
+WRITER_THAT_DIES = """
+import os, sys, duckdb
+connection = duckdb.connect(sys.argv[1])
+connection.execute("SET checkpoint_threshold = '1GB'")
+connection.execute("INSERT INTO ops.loads (run_id) SELECT 'theirs' FROM range(100)")
+print("ready", flush=True)
+sys.stdin.readline()
+os._exit(9)
+"""
+
+
+def add(warehouse: Warehouse, run_id: str = "run") -> None:
+    with warehouse.open_working() as connection:
+        connection.execute("INSERT INTO ops.loads (run_id) VALUES (?)", [run_id])
+
+
+def published(warehouse: Warehouse, sql: str = "SELECT run_id FROM ops.loads ORDER BY ALL") -> list[tuple[Any, ...]]:
+    with duckdb.connect(warehouse.published, read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def files(warehouse: Warehouse) -> set[str]:
+    return {path.name for path in warehouse.directory.iterdir()}
+
+
+def test_what_stands_is_published(warehouse: Warehouse) -> None:
+    add(warehouse, "one")
+    assert publish(warehouse) == warehouse.published.stat().st_size
+    add(warehouse, "two")
+    assert published(warehouse) == [("one",)]
+    publish(warehouse)
+    assert published(warehouse) == [("one",), ("two",)]
+    assert files(warehouse) == {"pipeline.duckdb", "warehouse.duckdb"}
+
+
+def test_raw_is_not_published(warehouse: Warehouse) -> None:
+    with warehouse.open_raw():
+        pass
+    add(warehouse)
+    publish(warehouse)
+    assert published(warehouse, "SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'raw'") == [(0,)]
+
+
+def test_what_extraction_knows_is_mirrored(warehouse: Warehouse) -> None:
+    now = utc_now()
+    with warehouse.open_raw() as connection:
+        connection.execute("INSERT INTO ops.livestream_sync VALUES ('app', 'l', NULL, ?, true)", [now])
+        connection.execute("INSERT INTO ops.field_types VALUES ('raw.x', 'f', 'string', 5, ?, ?)", [now, now])
+    for _ in range(2):
+        mirror(warehouse)
+        publish(warehouse)
+    assert published(warehouse, f"SELECT livestream_id FROM {LIVESTREAM_SYNC.full_name}") == [("l",)]
+    assert published(warehouse, f"SELECT field, records FROM {FIELD_TYPES.full_name}") == [("f", 5)]
+
+
+def test_a_log_left_by_a_killed_reader_is_not_replayed_into_the_new_copy(warehouse: Warehouse, start: Start) -> None:
+    add(warehouse, "ours")
+    publish(warehouse)
+    assert start(WRITER_THAT_DIES, warehouse.published).finish()[0] == 9
+    assert f"{warehouse.published.name}.wal" in files(warehouse)
+    add(warehouse, "ours too")
+    publish(warehouse)
+    assert published(warehouse) == [("ours",), ("ours too",)]
+    assert f"{warehouse.published.name}.wal" not in files(warehouse)
+
+
+def test_a_log_left_by_a_killed_run_is_published(warehouse: Warehouse, start: Start) -> None:
+    add(warehouse)
+    start(WRITER_THAT_DIES, warehouse.working).kill()
+    assert "pipeline.duckdb.wal" in files(warehouse)
+    publish(warehouse)
+    assert published(warehouse, "SELECT count(*) FROM ops.loads") == [(101,)]
+    assert files(warehouse) == {"pipeline.duckdb", "warehouse.duckdb"}
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_reader_that_has_it_open_is_not_in_the_way(
+    read_only: bool, warehouse: Warehouse, start: Start  # noqa: FBT001 - a parameter of the test
+) -> None:
+    add(warehouse)
+    publish(warehouse)
+    reader = start(READER, warehouse.published, read_only)
+    for _ in range(3):
+        add(warehouse)
+        publish(warehouse)
+    assert len(published(warehouse)) == 4
+    assert reader.finish() == (0, "1\n")  # the one it opened
+    assert len(published(warehouse)) == 4
+    assert files(warehouse) == {"pipeline.duckdb", "warehouse.duckdb"}
+
+
+def test_an_unfinished_copy_is_cleared(warehouse: Warehouse) -> None:
+    unfinished = warehouse.directory / "warehouse.duckdb.publishing"
+    unfinished.write_bytes(b"half")
+    spilled = warehouse.directory / "pipeline.duckdb.tmp"
+    spilled.mkdir()
+    (spilled / "block").write_bytes(b"x")
+    clear_unfinished(warehouse)
+    clear_unfinished(warehouse)
+    assert files(warehouse) == set()
+
+
+def test_an_unfinished_copy_does_not_stop_a_publication(warehouse: Warehouse) -> None:
+    add(warehouse)
+    (warehouse.directory / "warehouse.duckdb.publishing").write_bytes(b"x" * 10_000_000)
+    publish(warehouse)
+    assert published(warehouse) == [("run",)]
+
+
+def test_a_publication_that_fails_leaves_the_one_before(warehouse: Warehouse) -> None:
+    add(warehouse, "before")
+    publish(warehouse)
+    add(warehouse, "after")
+    (warehouse.directory / "warehouse.duckdb.wal").mkdir()  # cannot be unlinked: fails after the copy was made
+    with pytest.raises(WarehouseError) as raised:
+        publish(warehouse)
+    assert "\n" not in str(raised.value)
+    (warehouse.directory / "warehouse.duckdb.wal").rmdir()
+    assert published(warehouse) == [("before",)]
+    assert "warehouse.duckdb.publishing" not in files(warehouse)
+
+
+def test_a_working_file_that_is_damaged_leaves_the_one_before(warehouse: Warehouse) -> None:
+    add(warehouse, "before")
+    publish(warehouse)
+    warehouse.working.write_bytes(b"x" * 50_000)
+    with pytest.raises(WarehouseError):
+        publish(warehouse)
+    assert published(warehouse) == [("before",)]
+
+
+def test_connections_held_are_let_go_before_the_copy(warehouse: Warehouse) -> None:
+    with warehouse.hold():
+        add(warehouse)
+        publish(warehouse)
+        assert published(warehouse) == [("run",)]
+        add(warehouse)
+        publish(warehouse)
+    assert len(published(warehouse)) == 2
+
+
+def test_a_path_with_quotes_and_spaces(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path / "it's \"mine\" ü" / "ware house's.duckdb")
+    warehouse.prepare()
+    mirror(warehouse)
+    add(warehouse)
+    publish(warehouse)
+    assert published(warehouse) == [("run",)]
+
+
+def test_a_large_batch_is_copied_whole(warehouse: Warehouse) -> None:
+    with warehouse.open_working() as connection:
+        connection.execute("INSERT INTO ops.loads (run_id, rows_landed) SELECT 'r', range FROM range(200000)")
+    publish(warehouse)
+    assert published(warehouse, "SELECT count(*), sum(rows_landed) FROM ops.loads") == [(200_000, sum(range(200_000)))]

@@ -1,0 +1,219 @@
+"""Promise 4: within the budget, waiting as told, asking again where that can help, and only as often."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import ApiError, ApiRefusedError, TransientApiError
+from pipelines.extract.client import RETRIES
+from pipelines.extract.parallel import _FAILURES_TO_GIVE_UP
+from pipelines.simulator.faults import GROUPS, Blow, Faults
+from pipelines.simulator.gate import Asked, RequestLog
+from pipelines.simulator.server import Simulator
+from pipelines.simulator.truth import Truth
+from pipelines.simulator.world import World
+from tests.houses import APPS, DAYS, assert_holds_truth, load, query, settings_for
+from tests.promises.attack import livehouse, most_asked, standing
+from tests.promises.conftest import Serve
+from tests.promises.worlds import everything_changes, tiny_world
+
+ALWAYS = 10**9
+QUICK = Blow(retry_after=0, trickle_seconds=0.02)
+TRIES = 1 + RETRIES
+
+
+@dataclass(slots=True)
+class TimedLog(RequestLog):
+    """Also notes when each request came in."""
+
+    times: list[float] = field(default_factory=list)
+
+    def begin(self, asked: Asked) -> None:
+        self.times.append(time.monotonic())
+        RequestLog.begin(self, asked)
+
+
+def assert_app_holds_truth(settings: object, world: World, app_id: str) -> None:
+    """The truth of one app, whatever became of the others."""
+    alone = World(now=world.now)
+    alone.apps = {app_id: world.apps[app_id]}
+    alone.broken = world.broken
+    assert_holds_truth(settings, alone)  # type: ignore[arg-type]
+
+
+# --- asking again where that can help -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_promise_4_eight_percent_of_passing_faults_leave_the_truth(seed: int, serve: Serve, tmp_path: Path) -> None:
+    faults = Faults(seed=seed, rate=0.08, kinds=GROUPS["transient"], blow=QUICK)
+    simulator = serve(Simulator(tiny_world(livestreams=20), per_page_cap=7, faults=faults))
+    settings = settings_for(simulator, tmp_path / "home")
+    house = load(settings)
+    assert faults.struck
+    assert house.failures == {}
+    assert_holds_truth(settings, simulator.world)
+    assert query(settings, "SELECT sum(api_retries) > 0 FROM ops.loads") == [(True,)]
+    assert query(settings, "SELECT sum(api_requests) FROM ops.loads") == [(simulator.count(),)]
+
+
+@pytest.mark.parametrize("kind", GROUPS["transient"])
+def test_promise_4_each_passing_fault_alone_leaves_the_truth(kind: str, serve: Serve, tmp_path: Path) -> None:
+    world = tiny_world(apps=("aula",), livestreams=6, sessions=30)
+    blow = Blow(retry_after=1 if kind == "quota_out" else 0, trickle_seconds=0.02)
+    limit = 2 if kind in {"quota_out", "rate_limited_date"} else None  # these wait for whole seconds
+    faults = Faults(seed=3, rate=0.3, kinds=(kind,), blow=blow, limit=limit)
+    simulator = serve(Simulator(world, faults=faults))
+    settings = settings_for(simulator, tmp_path / "home")
+    assert load(settings).failures == {}
+    assert faults.struck
+    assert_holds_truth(settings, world)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(20))
+def test_promise_4_passing_faults_of_every_kind_leave_the_truth(seed: int, serve: Serve, tmp_path: Path) -> None:
+    faults = Faults(seed=seed, rate=0.08, kinds=GROUPS["transient"], blow=QUICK)
+    simulator = serve(Simulator(tiny_world(seed=seed, livestreams=60, sessions=300), per_page_cap=7, faults=faults))
+    settings = settings_for(simulator, tmp_path / "home")
+    assert load(settings).failures == {}
+    assert_holds_truth(settings, simulator.world)
+
+
+def test_promise_4_a_request_is_sent_seven_times_at_most(serve: Serve, tmp_path: Path) -> None:
+    faults = Faults(rate=1.0, kinds=("server_error",), operations=("get-overall-analytics",), consecutive=ALWAYS)
+    simulator = serve(Simulator(tiny_world(apps=("aula",)), faults=faults))
+    settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_CONCURRENCY="2")
+    with pytest.raises(TransientApiError):
+        load(settings)
+    overall = [asked for asked in simulator.requests if asked.operation == "get-overall-analytics"]
+    assert most_asked(overall) == TRIES
+    assert most_asked([asked for asked in simulator.requests if asked not in overall]) == 1
+    given_up = _FAILURES_TO_GIVE_UP + 2  # under way in two threads when the last straw came
+    assert len(overall) <= given_up * TRIES
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 422, 451])
+def test_promise_4_a_refusal_is_not_asked_again(status: int, serve: Serve, tmp_path: Path) -> None:
+    faults = Faults(rate=1.0, kinds=("server_error",), consecutive=ALWAYS, blow=Blow(status=status))
+    simulator = serve(Simulator(tiny_world(apps=("aula",)), faults=faults))
+    with pytest.raises(ApiRefusedError, match=rf"/livestreams: {status}: Internal error"):
+        load(settings_for(simulator, tmp_path / "home"))
+    assert most_asked(simulator.requests) == 1
+
+
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 520, 530])
+def test_promise_4_what_passes_is_asked_again(status: int, serve: Serve, tmp_path: Path) -> None:
+    simulator = serve(Simulator(tiny_world(apps=("aula",), livestreams=2, sessions=4)))
+    simulator.faults.order("server_error", times=RETRIES, blow=Blow(status=status))
+    settings = settings_for(simulator, tmp_path / "home")
+    assert load(settings, (DAYS[1], DAYS[1])).failures == {}
+    assert most_asked(simulator.requests) == TRIES
+
+
+# --- within the budget, waiting as told ---------------------------------------------------------------------
+
+
+def test_promise_4_a_429_holds_every_thread(serve: Serve, tmp_path: Path) -> None:
+    world = tiny_world(livestreams=30, sessions=30, apps=("aula",))
+    simulator = serve(Simulator(world, latency=0.02))
+    log = simulator.service.log = TimedLog()
+    simulator.faults.order("rate_limited", operation="get-overall-analytics", blow=Blow(retry_after=2))
+    settings = settings_for(simulator, tmp_path / "home")
+    assert load(settings).failures == {}
+    struck = next(number for number, asked in enumerate(log.requests) if asked.status == 429)
+    told = log.times[struck]
+    # Others are under way while the 429 travels; a second later nobody is.
+    assert [moment for moment in log.times if told + 1 < moment < told + 2] == []
+    assert Counter(asked.status for asked in log.requests)[429] == 1
+    assert_holds_truth(settings, world)
+
+
+def test_promise_4_a_server_that_counts_exactly_has_nothing_to_refuse(serve: Serve, tmp_path: Path) -> None:
+    world = tiny_world(livestreams=6, sessions=20)
+    simulator = serve(Simulator(world, rate_limit=(15, 1.0)))
+    settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_REQUESTS_PER_SECOND="15")
+    load(settings)
+    assert simulator.count() > 30
+    assert {asked.status for asked in simulator.requests} == {200}
+    assert_holds_truth(settings, world)
+
+
+def test_promise_4_a_quota_that_runs_out_is_waited_for(serve: Serve, tmp_path: Path) -> None:
+    world = tiny_world(livestreams=6, sessions=20)
+    simulator = serve(Simulator(world, rate_limit=(25, 1.0)))
+    settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_REQUESTS_PER_SECOND="0")
+    load(settings)
+    assert simulator.count() > 30
+    assert {asked.status for asked in simulator.requests} == {200}
+    assert_holds_truth(settings, world)
+
+
+def test_promise_4_no_more_in_flight_than_set(serve: Serve, tmp_path: Path) -> None:
+    simulator = serve(Simulator(tiny_world(livestreams=30), latency=0.01))
+    load(settings_for(simulator, tmp_path / "home", LIVEHOUSE_CONCURRENCY="3"))
+    assert simulator.most_concurrent == 3
+
+
+# --- one app fails, the others go on ------------------------------------------------------------------------
+
+FAILURES = {
+    "403 on everything": (None, 403, ApiRefusedError),
+    "404 on everything": (None, 404, ApiRefusedError),
+    "500 on overall": ("get-overall-analytics", 500, TransientApiError),
+    "500 on sessions": ("get-livestream", 500, TransientApiError),
+    "422 on daywise": ("get-daywise-analytics", 422, ApiRefusedError),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_promise_4_one_app_fails_and_the_others_go_on(case: str, serve: Serve, tmp_path: Path) -> None:
+    operation, status, kind = FAILURES[case]
+    world = tiny_world()
+    simulator = serve(Simulator(world))
+    settings = settings_for(simulator, tmp_path / "home")
+    load(settings, run_id="before")
+    before = {at: rows for at, rows in standing(settings.warehouse).items() if at[0].startswith("core.")}
+    everything_changes(world)
+    simulator.faults.order(
+        "server_error", operation=operation, app_id=APPS[0], times=ALWAYS, blow=Blow(status=status)
+    )
+    house = load(settings, run_id="failing")
+    assert {app_id for app_id, _ in house.failures} == {APPS[0]}
+    for error in house.failures.values():
+        assert isinstance(error, kind | ApiError)
+        assert f"/realtime/kit/{APPS[0]}/" in str(error)
+        assert f": {status}: Internal error" in str(error)
+        assert "\n" not in str(error)
+    assert_app_holds_truth(settings, world, APPS[1])
+    failed = {table for _, table in house.failures}
+    for at, rows in standing(settings.warehouse).items():
+        if at[0] in failed and at[1] == APPS[0]:
+            assert rows == before[at], "what could not be asked for stands as it was"
+    noted = query(settings, "SELECT DISTINCT app_id FROM ops.loads WHERE starts_with(note, 'failed')")
+    assert noted == [(APPS[0],)]
+    simulator.service.faults = Faults()
+    load(settings, run_id="after")
+    assert_holds_truth(settings, world)
+
+
+def test_promise_4_the_program_says_which_app_failed_and_why(serve: Serve, tmp_path: Path) -> None:
+    world = tiny_world()
+    simulator = serve(Simulator(world))
+    simulator.faults.order("server_error", app_id=APPS[1], times=ALWAYS, blow=Blow(status=403))
+    ran = livehouse(simulator, tmp_path / "home", "backfill", f"{DAYS[0]}", f"{DAYS[1]}")
+    assert ran.returncode == 1
+    lines = [line for line in ran.stderr.splitlines() if line.startswith("livehouse: ")]
+    assert len(lines) == 1, ran.stderr
+    for part in (APPS[1], f"/realtime/kit/{APPS[1]}/livestreams", "403", "Internal error", "Realtime permission"):
+        assert part in lines[0]
+    assert "Traceback" not in ran.stderr + ran.stdout
+    assert_app_holds_truth(settings_for(simulator, tmp_path / "home"), world, APPS[0])
+
+
+def test_truth_is_not_empty() -> None:
+    truth: Truth = tiny_world().truth(APPS[0], *DAYS)
+    assert all(truth.tables().values())

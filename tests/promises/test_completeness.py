@@ -1,0 +1,150 @@
+"""Promises 2 and 3: nothing twice, and complete or not done, while lists move, repeat and miscount."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import IncompleteListError
+from pipelines.extract import paging
+from pipelines.settings import Settings
+from pipelines.simulator.faults import GROUPS, Faults
+from pipelines.simulator.server import Simulator
+from tests.houses import APPS, DAYS, assert_holds_truth, load, query, settings_for
+from tests.promises.attack import changed_days, standing
+from tests.promises.conftest import Serve
+from tests.promises.worlds import tiny_world
+
+ALWAYS = 10**9
+PAGE = 3
+LIST = "list-livestreams"
+SESSIONS = "get-livestream"
+PAGES = 40
+"""More pages than any list of these worlds has."""
+
+
+def assert_true_or_told(settings: Settings, simulator: Simulator, days: tuple[date, date] = DAYS) -> bool:
+    """A run that meets the faults: it ends with the truth, or with an error that says what is not complete."""
+    before = simulator.count()
+    try:
+        house = load(settings, days, run_id="drift")
+        failures = [str(error) for error in house.failures.values()]
+        errors = list(house.failures.values())
+    except IncompleteListError as error:
+        errors, failures = [error], [str(error)]
+    lists = 2 * (1 + max(len(app.livestreams) for app in simulator.world.apps.values()))
+    assert simulator.count() - before <= lists * paging.READINGS * PAGES + 100, "bounded"
+    for error, said in zip(errors, failures, strict=True):
+        assert isinstance(error, IncompleteListError)
+        assert "not complete after" in said
+        assert "livestream" in said
+    return not failures
+
+
+@pytest.mark.parametrize("kind", sorted(set(GROUPS["drift"]) - {"endless_pages"}))
+def test_promise_3_complete_or_not_done(kind: str, serve: Serve, tmp_path: Path) -> None:
+    world = tiny_world(broken=False, stale_clocks=False)
+    order = "updated_at" if kind == "row_moved" else "created_at"
+    faults = Faults(seed=5, rate=0.25, kinds=(kind,), consecutive=1)
+    simulator = serve(Simulator(world, per_page_cap=PAGE, order_by=order, faults=faults))
+    settings = settings_for(simulator, tmp_path / "home")
+    whole = assert_true_or_told(settings, simulator)
+    assert {struck for _, struck in faults.struck} == {kind}
+    if whole and kind != "row_moved":  # a row touched after it was read is younger than the table
+        assert_holds_truth(settings, world)
+    simulator.service.faults = Faults()
+    load(settings, run_id="quiet")
+    assert_holds_truth(settings, world)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_promise_3_under_every_drift_at_once(seed: int, serve: Serve, tmp_path: Path) -> None:
+    world = tiny_world(seed=seed, broken=False)
+    kinds = tuple(sorted(set(GROUPS["drift"]) - {"endless_pages", "row_moved"}))
+    faults = Faults(seed=seed, rate=0.1, kinds=kinds, consecutive=2)
+    simulator = serve(Simulator(world, per_page_cap=PAGE, faults=faults))
+    settings = settings_for(simulator, tmp_path / "home")
+    if assert_true_or_told(settings, simulator):
+        assert_holds_truth(settings, world)
+    simulator.service.faults = Faults()
+    load(settings, run_id="quiet")
+    assert_holds_truth(settings, world)
+
+
+@pytest.mark.parametrize("kind", ["page_no_ignored", "repeat_page", "total_high"])
+@pytest.mark.parametrize("operation", [LIST, SESSIONS])
+def test_promise_3_a_list_that_never_comes_whole_is_an_error_that_says_so(
+    kind: str, operation: str, serve: Serve, tmp_path: Path
+) -> None:
+    world = tiny_world(apps=("aula",), livestreams=7, broken=False)
+    simulator = serve(Simulator(world, per_page_cap=PAGE))
+    settings = settings_for(simulator, tmp_path / "home")
+    load(settings, run_id="before")
+    before = standing(settings.warehouse)
+    simulator.service.faults = Faults(rate=1.0, kinds=(kind,), operations=(operation,), consecutive=ALWAYS)
+    asked = simulator.count(operation)
+    with pytest.raises(IncompleteListError, match=r"not complete after 4 readings: .*(repeats|distinct)"):
+        load(settings, run_id="drift", full=True)
+    assert simulator.count(operation) - asked <= 7 * paging.READINGS * PAGES
+    assert changed_days(before, standing(settings.warehouse)) == set()
+
+
+@pytest.mark.parametrize("operation", [LIST, SESSIONS])
+def test_promise_3_endless_pages_end_in_an_error(
+    operation: str, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paging.read_all, "__kwdefaults__", {"max_pages": 50})
+    endless(operation, 50, serve, tmp_path)
+
+
+@pytest.mark.long
+def test_promise_3_endless_pages_end_in_an_error_in_earnest(serve: Serve, tmp_path: Path) -> None:
+    endless(SESSIONS, paging.MAX_PAGES, serve, tmp_path)
+
+
+def endless(operation: str, most: int, serve: Serve, tmp_path: Path) -> None:
+    world = tiny_world(apps=("aula",), livestreams=1, sessions=12, broken=False)
+    simulator = serve(Simulator(world, per_page_cap=PAGE))
+    settings = settings_for(simulator, tmp_path / "home")
+    load(settings, run_id="before")
+    simulator.service.faults = Faults(
+        rate=1.0, kinds=("endless_pages",), operations=(operation,), consecutive=ALWAYS
+    )
+    asked = simulator.count(operation)
+    with pytest.raises(IncompleteListError, match=f"no end after {most} pages"):
+        load(settings, run_id="endless", full=True)
+    assert simulator.count(operation) - asked <= most + 1
+    before = standing(settings.warehouse)
+    simulator.service.faults = Faults()
+    load(settings, run_id="after", full=True)
+    assert changed_days(before, standing(settings.warehouse)) == set()
+
+
+def test_promise_2_nothing_is_counted_twice_while_rows_repeat(serve: Serve, tmp_path: Path) -> None:
+    world = tiny_world(broken=False)
+    faults = Faults(rate=1.0, kinds=("same_record_twice",), consecutive=ALWAYS)
+    simulator = serve(Simulator(world, per_page_cap=PAGE, faults=faults))
+    settings = settings_for(simulator, tmp_path / "home")
+    found = []
+    for run in ("first", "second", "third"):
+        load(settings, run_id=run, full=run == "second", backfill=run == "third")
+        assert_holds_truth(settings, world)
+        found.append(standing(settings.warehouse))
+    assert found[0] == found[1] == found[2]
+    unbalanced = "SELECT * FROM ops.loads WHERE rows_received <> rows_landed + rows_quarantined + rows_duplicate"
+    assert query(settings, unbalanced) == []
+    assert query(settings, "SELECT sum(rows_duplicate) > 0 FROM ops.loads WHERE run_id = 'first'") == [(True,)]
+
+
+def test_promise_2_overlapping_ranges_leave_the_rows_of_one(serve: Serve, tmp_path: Path) -> None:
+    simulator = serve(Simulator(tiny_world()))
+    settings = settings_for(simulator, tmp_path / "home")
+    first, last = DAYS
+    middle = first.replace() + (last - first) // 2
+    for number, days in enumerate([(first, middle), (middle, last), DAYS, (last, last)]):
+        load(settings, days, run_id=f"{number}", backfill=number % 2 == 1)
+    assert_holds_truth(settings, simulator.world)
+    for table in ("livestream_sessions", "livestream_analytics_daily", "meeting_sessions_daily", "recordings_daily"):
+        key = "session_id" if table == "livestream_sessions" else "day"
+        assert query(settings, f"SELECT app_id, {key} FROM core.{table} GROUP BY ALL HAVING count(*) > 1") == []
+    assert {app_id for (app_id,) in query(settings, "SELECT DISTINCT app_id FROM core.livestreams")} == set(APPS)

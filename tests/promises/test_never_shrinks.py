@@ -1,0 +1,147 @@
+"""Promise 1, forgetting: what the source no longer says stands, is told, and goes only when asked to."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipelines.report.checks import find_checks, run_check
+from pipelines.settings import Settings
+from pipelines.simulator.faults import GROUPS, Faults
+from pipelines.simulator.server import Simulator
+from pipelines.simulator.world import World
+from tests.houses import APPS, DAYS, FIRST, LAST, assert_holds_truth, load, published, query, settings_for
+from tests.promises.attack import call_livehouse, standing
+from tests.promises.conftest import Serve
+from tests.promises.worlds import tiny_world
+
+ALWAYS = 10**9
+
+
+def forget(simulator: Simulator, kind: str) -> None:
+    """From now on every reply is like this."""
+    simulator.service.faults = Faults(rate=1.0, kinds=(kind,), consecutive=ALWAYS)
+
+
+def warned(settings: Settings) -> set[str]:
+    """The tables of which the check `never_shrinks` says that they would have shrunk."""
+    checks = [check for check in find_checks() if check.rule == "never_shrinks"]
+    assert checks
+    assert not any(check.blocks for check in checks), "older figures are not wrong figures"
+    with published(settings) as connection:
+        return {check.table for check in checks if not run_check(connection, check).passed}
+
+
+SESSIONS, OVERALL = "core.livestream_sessions", "core.livestream_analytics_daily"
+DAYWISE = {"core.meeting_sessions_daily", "core.recordings_daily"}
+EXPECTED = {
+    "empty_list": {SESSIONS},  # its *daywise* contradicts itself: no days, and a total above zero; so it says nothing
+    "shorter_list": {SESSIONS},
+    "zeros": {SESSIONS, OVERALL} | DAYWISE,
+    "not_found": {SESSIONS},
+}
+
+
+def test_every_way_of_forgetting_is_tried() -> None:
+    assert EXPECTED.keys() == set(GROUPS["forgetting"])
+
+
+@pytest.mark.parametrize("kind", GROUPS["forgetting"])
+def test_promise_1_never_shrinks(kind: str, serve: Serve, tmp_path: Path) -> None:
+    world = tiny_world(broken=False)
+    for session in (session for app in world.apps.values() for session in app.timeline):
+        session.ingest_seconds = session.ingest_seconds or 1.0  # from unknown to zero is news, and no loss
+    simulator = serve(Simulator(world))
+    settings = settings_for(simulator, tmp_path / "home")
+    load(settings, run_id="first")
+    assert warned(settings) == set()
+    before = standing(settings.warehouse)
+    forget(simulator, kind)
+    load(settings, run_id="second", full=True)
+    assert standing(settings.warehouse) == before
+    assert_holds_truth(settings, world)
+    assert warned(settings) >= EXPECTED[kind] - ({SESSIONS} if kind == "not_found" else set())
+    told = dict(query(settings, "SELECT table_name, count(*) FROM ops.shrinks GROUP BY table_name"))
+    assert told.keys() >= EXPECTED[kind] - ({SESSIONS} if kind == "not_found" else set())
+    load(settings, run_id="third", full=True, allow_shrink=True)
+    after = standing(settings.warehouse)
+    for table in EXPECTED[kind]:
+        held = {at for at in before if at[0] == table}
+        assert any(after.get(at) != before[at] for at in held), f"{table} follows the source when it is told to"
+    assert warned(settings) == set()
+    simulator.service.faults = Faults()
+    load(settings, run_id="fourth", full=True)
+    assert_holds_truth(settings, world)
+
+
+def test_promise_1_sessions_that_the_api_no_longer_returns_stay(serve: Serve, tmp_path: Path) -> None:
+    world = tiny_world(broken=False)
+    simulator = serve(Simulator(world))
+    settings = settings_for(simulator, tmp_path / "home")
+    load(settings, run_id="first")
+    before = standing(settings.warehouse)
+    for app_id in APPS:
+        world.forget_before(app_id, LAST - timedelta(days=2))
+        world.forget_livestream(app_id, world.apps[app_id].livestreams[0].id)
+    load(settings, run_id="night")
+    load(settings, run_id="second", full=True)
+    assert standing(settings.warehouse) == before
+    assert warned(settings) == {SESSIONS, OVERALL} | DAYWISE
+    gone = query(settings, "SELECT DISTINCT day FROM ops.shrinks WHERE table_name = ? ORDER BY day", SESSIONS)
+    assert gone[0] == (min(day for table, _, day in before if table == SESSIONS),)
+    assert query(settings, "SELECT count(*) FROM core.livestreams") == [(16,)]
+
+
+def test_promise_1_what_came_back_is_no_shrink(serve: Serve, tmp_path: Path) -> None:
+    simulator = serve(Simulator(tiny_world(broken=False)))
+    settings = settings_for(simulator, tmp_path / "home")
+    load(settings, run_id="first")
+    forget(simulator, "zeros")
+    load(settings, run_id="second", full=True)
+    assert warned(settings)
+    simulator.service.faults = Faults()
+    load(settings, run_id="third", full=True)
+    assert warned(settings) == set()
+    assert_holds_truth(settings, simulator.world)
+
+
+def days_held(settings: Settings, table: str) -> set[object]:
+    return {day for (day,) in query(settings, f"SELECT DISTINCT day FROM {table}")}
+
+
+def test_promise_1_zero_and_unknown_are_different_things(serve: Serve, tmp_path: Path) -> None:
+    world = World(now=tiny_world().now)
+    for app_id in APPS:
+        world.add_app(app_id)
+    simulator = serve(Simulator(world))
+    daily = (OVERALL, *sorted(DAYWISE))
+    days = {FIRST + timedelta(days=number) for number in range(10)}
+    young = {day for day in days if day >= world.now.date() - timedelta(days=5)}
+    short = {"LIVEHOUSE_RETENTION_DAYS": "5"}
+    forgetful = settings_for(simulator, tmp_path / "forgetful", **short)
+    load(forgetful)
+    for table in daily:
+        assert days_held(forgetful, table) == young, "an older day of which nothing is known is no row"
+    unknown = query(forgetful, "SELECT DISTINCT day FROM ops.days WHERE NOT is_known")
+    assert {day for (day,) in unknown} == days - young
+    mindful = settings_for(simulator, tmp_path / "mindful")
+    load(mindful)
+    for table in daily:
+        assert days_held(mindful, table) == days, "a day within the retention is a row of zeros"
+    with duckdb.connect(mindful.home / "pipeline_raw.duckdb") as connection:
+        for raw in ("livestream_analytics", "app_analytics"):
+            earlier = "fetched_at = fetched_at - INTERVAL 9 DAY, first_fetched_at = first_fetched_at - INTERVAL 9 DAY"
+            connection.execute(f"UPDATE raw.{raw} SET {earlier}")
+    load(settings_for(simulator, tmp_path / "mindful", **short), run_id="aged", full=True)
+    for table in daily:
+        assert days_held(mindful, table) == days, "what was known to be zero does not become unknown"
+    assert query(mindful, "SELECT count(*) FROM ops.days WHERE NOT is_known") == [(0,)]
+
+
+def test_allow_shrink_goes_with_full_only(serve: Serve, tmp_path: Path) -> None:
+    simulator = serve(Simulator(tiny_world()))
+    settings = simulator.settings() | {"LIVEHOUSE_HOME": str(tmp_path / "home")}
+    status, _, said = call_livehouse(settings, "backfill", f"{DAYS[0]}", f"{DAYS[1]}", "--allow-shrink")
+    assert (status, simulator.count()) == (2, 0)
+    assert "--full" in said
