@@ -161,13 +161,27 @@ class Settings(BaseSettings):
     @field_validator("base_url")
     @classmethod
     def _address_is_safe(cls, url: str) -> str:
+        # urlsplit passes over a tab in the middle, an empty query and an empty user: what it read was not this text.
+        if not url.strip().isascii() or not url.strip().isprintable() or set(url.strip()) & set(" ?#@\\"):
+            raise ValueError("not a plain address")
         parts = urlsplit(url.strip())
         _ = parts.port  # urlsplit checks a port only when it is asked for
-        if not parts.hostname or parts.username or parts.password or parts.query or parts.fragment:
+        if not parts.hostname:
             raise ValueError("not a plain address")
         if parts.scheme != "https" and not (parts.scheme == "http" and _is_this_machine(parts.hostname)):
             raise ValueError("the token would travel unencrypted")
         return url.strip().rstrip("/")
+
+    @field_validator("home", "warehouse_path")
+    @classmethod
+    def _path_can_be(cls, path: Path | None) -> Path | None:
+        """No shell expands a `~` in `.env`: without this, a directory of that name is made."""
+        if path is not None and "\0" in str(path):
+            raise ValueError("not a path")
+        try:
+            return path and path.expanduser()
+        except RuntimeError:
+            raise ValueError("there is no such home directory") from None
 
     @model_validator(mode="after")
     def _starts_in_the_past(self) -> Self:

@@ -80,3 +80,9 @@ def test_nothing_committed_names_an_index_or_a_path_of_this_machine() -> None:
         if pattern.search((ROOT / name).read_text(errors="replace"))
     ]
     assert found == []
+
+
+def test_every_test_named_in_the_threat_table_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "SECURITY.md").read_text()))
+    written = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert {name for name in named if f"def {name}(" not in written} == set()

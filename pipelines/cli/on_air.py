@@ -5,7 +5,6 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,15 +13,13 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.table import Table
 
+    from pipelines.extract.client import ApiClient
     from pipelines.settings import Settings
-    from pipelines.steps.on_air import OnAir, Present
+    from pipelines.steps.on_air import Present
 
 _EVERY_SECONDS = 15
-_TREND = 16
-_BARS = "▁▂▃▄▅▆▇█"
-_LINES_BESIDE_TABLE = 9
+_LINES_BESIDE_TABLE = 6
 _REDRAW_SECONDS = 0.5
 _SILENCE_SECONDS = 10
 """A look that takes longer is said to."""
@@ -65,10 +62,19 @@ class _State:
     present: "Present | None" = None
     said: list[str] = field(default_factory=list)
     failed: bool = False
+    fault: Exception | None = None
+    client: "ApiClient | None" = None
+    """Of the look that is under way."""
     looking_since: float | None = None
     next_look: float | None = None
     looks: int = 0
     stopped: threading.Event = field(default_factory=threading.Event)
+
+    def recall(self) -> None:
+        """Take up what earlier looks saw, so that there is something to see while the API takes its time."""
+        from pipelines.steps.on_air import read_present  # noqa: PLC0415 - kept out of --help
+
+        self.present = read_present(self.settings)
 
     def look(self) -> None:
         """Look once. What goes wrong is said, not raised: the next look may go well."""
@@ -76,11 +82,10 @@ class _State:
         from pipelines.errors import HouseBusyError, LivehouseError  # noqa: PLC0415 - kept out of --help
         from pipelines.steps.house import make_client  # noqa: PLC0415 - kept out of --help
         from pipelines.steps.observe import observe  # noqa: PLC0415 - kept out of --help
-        from pipelines.steps.on_air import read_present  # noqa: PLC0415 - kept out of --help
 
         said, failed, waiting = [], False, 0
         self.looking_since = time.monotonic()
-        client = make_client(self.settings)
+        self.client = client = make_client(self.settings)
         try:
             looks = observe(self.settings, client, is_stopped=self.stopped.is_set)
             failed = any(look.failed for look in looks)
@@ -94,8 +99,8 @@ class _State:
         finally:
             client.close()
         try:
-            self.present = read_present(self.settings)
-            said += _lag(self.present, utc_now())
+            self.recall()
+            said += _lag(self.present, utc_now()) if self.present else []
         except LivehouseError as error:
             said.append(str(error))
         if waiting:
@@ -109,13 +114,14 @@ class _State:
             return
         from rich.console import Console  # noqa: PLC0415 - kept out of --help
 
+        from pipelines.cli.on_air_table import on_air_table  # noqa: PLC0415 - kept out of --help
+        from pipelines.cli.text import printable  # noqa: PLC0415 - kept out of --help
+
         console = Console(file=sys.stdout, highlight=False)
         if not console.is_terminal:  # nothing is cut where nobody looks: a pipe has no width
             console = Console(file=sys.stdout, highlight=False, width=400)
         streams = self.present.streams if self.present else []
-        console.print(_table(streams, len(streams)) if streams else "Nothing is on air.")
-        from pipelines.cli.text import printable  # noqa: PLC0415 - kept out of --help
-
+        console.print(on_air_table(streams, len(streams), console.width) if streams else "Nothing is on air.")
         for line in self.said:
             click.echo(f"livehouse: {printable(line)}", err=True)
         if streams and all(stream.average_viewers is None for stream in streams):
@@ -126,13 +132,17 @@ def _watch(state: _State, every: int, *, as_json: bool) -> int:
     """Look every so many seconds beside the thread that draws, which stays able to answer ctrl-C."""
 
     def keep_looking() -> None:
-        while not state.stopped.is_set():
-            begun = time.monotonic()
-            state.look()
-            state.next_look = begun + max(every, time.monotonic() - begun)
-            state.stopped.wait(max(state.next_look - time.monotonic(), 0))
+        try:
+            state.recall()
+            while not state.stopped.is_set():
+                begun = time.monotonic()
+                state.look()
+                state.next_look = begun + max(every, time.monotonic() - begun)
+                state.stopped.wait(max(state.next_look - time.monotonic(), 0))
+        except Exception as error:  # noqa: BLE001 - a thread's last place: the other raises it
+            state.fault = error
 
-    thread = threading.Thread(target=_guarded(keep_looking, state), daemon=True, name="look")
+    thread = threading.Thread(target=keep_looking, daemon=True, name="look")
     thread.start()
     try:
         if as_json or not sys.stdout.isatty():
@@ -140,7 +150,7 @@ def _watch(state: _State, every: int, *, as_json: bool) -> int:
         else:
             _draw(state, thread)
     except KeyboardInterrupt:
-        pass
+        pass  # how a watch is ended
     finally:
         state.stopped.set()
         thread.join(_GOODBYE_SECONDS)
@@ -148,19 +158,9 @@ def _watch(state: _State, every: int, *, as_json: bool) -> int:
         # It waits for the API, minutes perhaps, and Python would wait with it. What it saw is committed or is not.
         sys.stdout.flush()
         os._exit(0)
-    return 1 if state.failed and not state.looks else 0
-
-
-def _guarded(body: Callable[[], None], state: _State) -> Callable[[], None]:
-    """A fault of the looking thread is said on the screen, and ends the watch."""
-
-    def run() -> None:
-        try:
-            body()
-        except Exception as error:  # noqa: BLE001 - a thread's last place
-            state.said, state.failed = [f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"], True
-
-    return run
+    if state.fault:
+        raise state.fault
+    return 0
 
 
 def _print_each(state: _State, thread: threading.Thread, *, as_json: bool) -> None:
@@ -189,12 +189,15 @@ def _screen(state: _State, console: "Console") -> "RenderableType":
     from rich.console import Group  # noqa: PLC0415 - kept out of --help
     from rich.text import Text  # noqa: PLC0415 - kept out of --help
 
+    from pipelines.cli.on_air_table import on_air_table  # noqa: PLC0415 - kept out of --help
     from pipelines.cli.text import printable  # noqa: PLC0415 - kept out of --help
 
     parts: list[RenderableType] = [Text(_heading(state), style="bold", no_wrap=True, overflow="ellipsis")]
     streams = state.present.streams if state.present else []
     if streams:
-        parts.append(_table(streams, max(console.height - _LINES_BESIDE_TABLE - len(state.said), 3)))
+        said = sum(1 + len(line) // console.width for line in state.said)
+        rows = max(console.height - _LINES_BESIDE_TABLE - said, 3)
+        parts.append(on_air_table(streams, rows, console.width))
     elif state.present:
         parts.append("Nothing is on air.")
     parts += [Text(printable(line), style="yellow") for line in state.said]
@@ -212,65 +215,12 @@ def _heading(state: _State) -> str:
     parts += [f"seen {max(looked):%H:%M:%S} UTC"] if looked else []
     if state.looking_since is not None:
         seconds = now - state.looking_since
-        slow = f"looking for {seconds:.0f} s: the API is slow, or holds us back"
+        again = f", requests sent again: {state.client.retried}" if state.client and state.client.retried else ""
+        slow = f"looking for {seconds:.0f} s{again}: the API is slow, or holds us back"
         parts.append("looking …" if seconds < _SILENCE_SECONDS else slow)
     elif state.next_look is not None:
         parts.append(f"next look in {max(state.next_look - now, 0):.0f} s")
     return " · ".join(parts)
-
-
-def _table(streams: "list[OnAir]", rows: int) -> "Table":
-    from rich.table import Table  # noqa: PLC0415 - kept out of --help
-    from rich.text import Text  # noqa: PLC0415 - kept out of --help
-
-    from pipelines.cli.text import printable  # noqa: PLC0415 - kept out of --help
-    from pipelines.clock import utc_now  # noqa: PLC0415 - kept out of --help
-
-    now = utc_now()
-    left = len(streams) - rows
-    table = Table(box=None, pad_edge=False, header_style="bold", caption=f"and {left} more" if left > 0 else None)
-    table.caption_justify = "left"
-    table.add_column("name", no_wrap=True, overflow="ellipsis", max_width=40)
-    table.add_column("app", no_wrap=True, overflow="ellipsis", max_width=20)
-    table.add_column("since", no_wrap=True, justify="right")
-    table.add_column("viewer seconds", no_wrap=True, justify="right")
-    table.add_column("viewers", no_wrap=True, justify="right")
-    table.add_column("trend", no_wrap=True, min_width=_TREND)
-    for stream in streams[:rows]:
-        name = (stream.name or "").strip()
-        table.add_row(
-            Text(printable(name)) if name else Text(printable(stream.livestream_id[:8]), style="dim"),
-            Text(printable(stream.app_id)),
-            Text(_since(stream, now)),
-            Text("-" if stream.viewer_seconds is None else f"{stream.viewer_seconds:,.0f}"),
-            Text(_viewers(stream.average_viewers), style="bold"),
-            Text(sparkline(stream.trend[-_TREND:]), style="cyan"),
-        )
-    return table
-
-
-def _viewers(average: float | None) -> str:
-    """One decimal where a fraction of a viewer is to be seen, none in a crowd."""
-    if average is None:
-        return "-"
-    return f"{average:,.1f}" if average < 100 else f"{average:,.0f}"  # noqa: PLR2004 - said above
-
-
-def _since(stream: "OnAir", now: datetime) -> str:
-    if stream.started_at is None:
-        return "starting"
-    if now - stream.started_at > timedelta(hours=20):
-        return f"{stream.started_at:%m-%d %H:%M}"
-    return f"{stream.started_at:%H:%M:%S}"
-
-
-def sparkline(trend: "list[float | None]") -> str:
-    """A bar for each average, from zero to the highest of them; a dot where it is unknown."""
-    highest = max((average for average in trend if average is not None), default=0.0)
-    top = len(_BARS) - 1
-    return "".join(
-        "·" if average is None else _BARS[round(top * average / highest) if highest else 0] for average in trend
-    )
 
 
 def _lag(present: "Present", now: datetime) -> list[str]:

@@ -112,12 +112,12 @@ def _ended(running: live.Running, session: object, seen_at: datetime) -> Seen:
 def _said(errors: list[ApiError], rejects: pl.DataFrame, retried: int) -> str | None:
     parts = []
     if errors:
-        parts.append(f"{len(errors)} questions failed, first {errors[0]}")
+        parts.append(f"questions that failed: {len(errors)}, first {errors[0]}")
     if not rejects.is_empty():
         field, reason = rejects.select("field", "reason").row(0)
-        parts.append(f"{rejects.height} streams cannot be read, first {field} is {reason}")
+        parts.append(f"streams that cannot be read: {rejects.height}, first {field} is {reason}")
     if retried:
-        parts.append(f"{retried} requests had to be sent again")
+        parts.append(f"requests sent again: {retried}")
     return "; ".join(parts) or None
 
 

@@ -60,6 +60,7 @@ class Present:
 def read_present(settings: Settings, *, now: datetime | None = None) -> Present:
     """Read what the last looks saw, the most watched first."""
     warehouse = Warehouse(settings.warehouse)
+    warehouse.prepare()
     with live.open_live(warehouse) as connection:
         looks = live.read_looks(connection).to_dicts()
         rows = live.read_since(connection, (now or utc_now()) - KEPT_FOR_ON_AIR).to_dicts()

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
@@ -62,10 +62,8 @@ class CannedServer:
                 for name, value in {"Content-Length": str(promised), **reply.headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                try:
+                with suppress(OSError):  # the client has heard enough
                     self.wfile.write(reply.body)
-                except OSError:
-                    pass  # the client has heard enough
 
             do_GET = do_POST = _answer  # noqa: N815 - names of the standard library
 

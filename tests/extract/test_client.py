@@ -223,7 +223,7 @@ def test_the_largest_body_is_64_mib() -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_body_without_end_is_not_read(
-    packed: bool,
+    packed: bool,  # noqa: FBT001 - a parameter of the test
     small_limit: int,
     server: CannedServer,
     connect: Connect,

@@ -1,6 +1,7 @@
 """Whole days swapped, or nothing."""
 
 import json
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -25,6 +26,15 @@ from pipelines.tables import LIVESTREAM_SESSIONS, LIVESTREAMS, LOADS, SHRINKS
 NOW = datetime(2025, 3, 14, 15, 9, 26)
 A_DAY = timedelta(days=1)
 DAY = date(2025, 3, 10)
+
+
+@pytest.fixture(autouse=True)
+def run(warehouse: Warehouse) -> Iterator[None]:
+    """Each test is one run: opening a file costs more than most of what is done with it."""
+    with warehouse.hold():
+        yield
+
+
 Days = list[date | None]
 
 
@@ -142,7 +152,9 @@ def test_two_writers_of_a_new_day_do_not_double_it(warehouse: Warehouse) -> None
         replace_days(connection, LIVESTREAM_SESSIONS, "app", [DAY], **arguments)
         # what the second one does inside of a transaction that began before the first one's end
         with pytest.raises(duckdb.Error):
-            other.execute("INSERT INTO core.livestream_sessions (app_id, day, session_id) VALUES ('app', '2025-03-10', 'a')")
+            other.execute(
+                "INSERT INTO core.livestream_sessions (app_id, day, session_id) VALUES ('app', '2025-03-10', 'a')"
+            )
             other.execute(
                 "INSERT INTO ops.days (table_name, app_id, day) VALUES ('core.livestream_sessions', 'app', '2025-03-10')"
             )
@@ -155,7 +167,9 @@ def test_two_writers_of_a_new_day_do_not_double_it(warehouse: Warehouse) -> None
     ("age", "is_known"), [(timedelta(days=0), True), (timedelta(days=180), True), (timedelta(days=181), False)]
 )
 def test_no_rows_are_known_to_be_none_only_as_long_as_the_source_remembers(
-    age: timedelta, is_known: bool, warehouse: Warehouse  # noqa: FBT001 - a parameter of the test
+    age: timedelta,
+    is_known: bool,  # noqa: FBT001 - a parameter of the test
+    warehouse: Warehouse,
 ) -> None:
     day = NOW.date() - age
     swap(warehouse, [], [day])
@@ -169,7 +183,9 @@ def test_what_was_known_stays_known(warehouse: Warehouse) -> None:
 
 
 def test_days_are_sorted(warehouse: Warehouse) -> None:
-    swap(warehouse, [session(f"s{n}", DAY + (n * 7 % 5) * A_DAY) for n in range(50)], [DAY + n * A_DAY for n in range(5)])
+    swap(
+        warehouse, [session(f"s{n}", DAY + (n * 7 % 5) * A_DAY) for n in range(50)], [DAY + n * A_DAY for n in range(5)]
+    )
     days = [day for (day,) in query(warehouse, "SELECT day FROM core.livestream_sessions")]
     assert days == sorted(days)
 
@@ -212,10 +228,14 @@ def test_the_ledger(warehouse: Warehouse) -> None:
     with warehouse.open_working() as connection:
         note_load(connection, row)
         note_load(connection, row)
-    assert query(warehouse, "SELECT run_id, rows_received, started_at, note FROM ops.loads") == [("r", 3, NOW, "a'b")] * 2
+    assert (
+        query(warehouse, "SELECT run_id, rows_received, started_at, note FROM ops.loads") == [("r", 3, NOW, "a'b")] * 2
+    )
 
 
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(["a\0b", "'", '"', "\u202e", ""])
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
+    ["a\0b", "'", '"', "\u202e", ""]
+)
 
 
 @settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -232,11 +252,12 @@ def test_what_landed_reads_back_as_sent(
         session(f"s{n}", livestream_id=name or "l", err_message=message, viewer_seconds=viewed, ingest_seconds=fed)
         for n, (name, message, viewed, fed) in enumerate(sent)
     ]
-    with warehouse.hold():
-        made = swap(warehouse, records, [DAY])
+    made = swap(warehouse, records, [DAY])
     columns = "session_id, livestream_id, err_message, viewer_seconds, ingest_seconds"
     rows = {row[0]: row[1:] for row in query(warehouse, f"SELECT {columns} FROM core.livestream_sessions")}
-    rejected = {id_: json.loads(payload) for id_, payload in query(warehouse, "SELECT record_id, payload FROM ops.quarantine")}
+    rejected = {
+        id_: json.loads(payload) for id_, payload in query(warehouse, "SELECT record_id, payload FROM ops.quarantine")
+    }
     assert len(rows) + len(rejected) == len(records) == made.received
     for record in records:
         if record["id"] in rejected:

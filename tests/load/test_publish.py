@@ -98,7 +98,9 @@ def test_a_log_left_by_a_killed_run_is_published(warehouse: Warehouse, start: St
 
 @pytest.mark.parametrize("read_only", [True, False])
 def test_a_reader_that_has_it_open_is_not_in_the_way(
-    read_only: bool, warehouse: Warehouse, start: Start  # noqa: FBT001 - a parameter of the test
+    read_only: bool,  # noqa: FBT001 - a parameter of the test
+    warehouse: Warehouse,
+    start: Start,
 ) -> None:
     add(warehouse)
     publish(warehouse)
@@ -163,7 +165,7 @@ def test_connections_held_are_let_go_before_the_copy(warehouse: Warehouse) -> No
 
 
 def test_a_path_with_quotes_and_spaces(tmp_path: Path) -> None:
-    warehouse = Warehouse(tmp_path / "it's \"mine\" ü" / "ware house's.duckdb")
+    warehouse = Warehouse(tmp_path / 'it\'s "mine" ü' / "ware house's.duckdb")
     warehouse.prepare()
     mirror(warehouse)
     add(warehouse)

@@ -1,6 +1,7 @@
 """Records landed raw: every distinct version once, and what extraction knows committed with them."""
 
 import json
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,13 @@ HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)
 DAY = date(2025, 3, 10)
 
 
+@pytest.fixture(autouse=True)
+def run(warehouse: Warehouse) -> Iterator[None]:
+    """Each test is one run: opening a file costs more than most of what is done with it."""
+    with warehouse.hold():
+        yield
+
+
 def session(id_: Any, day: date | None = DAY, **fields: Any) -> dict[str, Any]:
     return {"id": id_, "created_at": f"{day}T10:00:00Z" if day else None, **fields}
 
@@ -34,7 +42,11 @@ def sync(at: datetime = NOW, *, complete: bool = True, livestream_id: str = "l")
 
 
 def land(
-    warehouse: Warehouse, frame: pl.DataFrame, *, table: Table = RAW_LIVESTREAM_SESSIONS, synced: pl.DataFrame | None = None
+    warehouse: Warehouse,
+    frame: pl.DataFrame,
+    *,
+    table: Table = RAW_LIVESTREAM_SESSIONS,
+    synced: pl.DataFrame | None = None,
 ) -> tuple[int, int]:
     types = field_types(table, [json.loads(payload) for payload in frame["payload"]], NOW)
     with warehouse.open_raw() as connection:
@@ -76,7 +88,16 @@ def test_the_same_id_in_two_apps_is_two_records(warehouse: Warehouse) -> None:
     assert land(warehouse, frame_of([session("a")], app_id="other")) == (1, 0)
 
 
-UGLY_TEXT = ["ü😀", "a\x00b", "\u202e", "'; DROP TABLE raw.livestream_sessions; --", '"\\', "x" * 100_000, "\x1b[31m", ""]
+UGLY_TEXT = [
+    "ü😀",
+    "a\x00b",
+    "\u202e",
+    "'; DROP TABLE raw.livestream_sessions; --",
+    '"\\',
+    "x" * 100_000,
+    "\x1b[31m",
+    "",
+]
 
 
 @pytest.mark.parametrize("text", UGLY_TEXT, ids=lambda text: repr(text)[:30])
@@ -86,7 +107,9 @@ def test_what_landed_reads_back_as_sent(text: str, warehouse: Warehouse) -> None
     ((payload,),) = held(warehouse, "payload")
     assert json.loads(payload) == record
     with warehouse.open_raw() as connection:
-        (read,) = raw_file.read_versions_of_days(connection, RAW_LIVESTREAM_SESSIONS, "app", [DAY], stats=None).to_dicts()
+        (read,) = raw_file.read_versions_of_days(
+            connection, RAW_LIVESTREAM_SESSIONS, "app", [DAY], stats=None
+        ).to_dicts()
     assert json.loads(read["payload"]) == record
 
 
@@ -111,7 +134,9 @@ def test_types_seen_add_up(warehouse: Warehouse) -> None:
 
 
 def test_versions_of_days_bring_every_version_of_the_record(warehouse: Warehouse) -> None:
-    land(warehouse, frame_of([session("moved"), session("still"), session("other", DAY + A_DAY), session("none", None)]))
+    land(
+        warehouse, frame_of([session("moved"), session("still"), session("other", DAY + A_DAY), session("none", None)])
+    )
     land(warehouse, frame_of([session("moved", DAY + A_DAY)], NOW + HOUR))
     land(warehouse, frame_of([session("moved")], app_id="other"))
 
@@ -205,7 +230,9 @@ def test_sessions_no_longer_returned(synced: pl.DataFrame, vanished: list[str], 
 
 
 def test_forgetting_is_of_these_days_of_this_app_and_of_what_came_before(warehouse: Warehouse) -> None:
-    land(warehouse, frame_of([session("old"), session("later", DAY + A_DAY), session("again"), session("dayless", None)]))
+    land(
+        warehouse, frame_of([session("old"), session("later", DAY + A_DAY), session("again"), session("dayless", None)])
+    )
     land(warehouse, frame_of([session("old")], app_id="other"))
     land(warehouse, frame_of([session("again")], NOW + HOUR))
     with warehouse.open_raw() as connection:

@@ -51,7 +51,8 @@ def test_identity() -> None:
     assert identity({"id": "5"}) != identity({"id": 5})
     assert identity({"id": None, "x": 1}) != identity({"id": None, "x": 2})
     assert identity({"x": 1}) != identity({"x": 2})
-    assert len({identity(record) for record in (None, 5, "5", [5], {}, {"id": []})}) == 6
+    different: list[Any] = [None, 5, "5", [5], {}, {"id": []}]
+    assert len({identity(record) for record in different}) == 6
 
 
 def sessions(*records: Any, fetched_at: datetime = NOW) -> list[dict[str, Any]]:

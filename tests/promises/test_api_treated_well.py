@@ -178,9 +178,7 @@ def test_promise_4_one_app_fails_and_the_others_go_on(case: str, serve: Serve, t
     load(settings, run_id="before")
     before = {at: rows for at, rows in standing(settings.warehouse).items() if at[0].startswith("core.")}
     everything_changes(world)
-    simulator.faults.order(
-        "server_error", operation=operation, app_id=APPS[0], times=ALWAYS, blow=Blow(status=status)
-    )
+    simulator.faults.order("server_error", operation=operation, app_id=APPS[0], times=ALWAYS, blow=Blow(status=status))
     house = load(settings, run_id="failing")
     assert {app_id for app_id, _ in house.failures} == {APPS[0]}
     for error in house.failures.values():

@@ -107,9 +107,7 @@ def endless(operation: str, most: int, serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(world, per_page_cap=PAGE))
     settings = settings_for(simulator, tmp_path / "home")
     load(settings, run_id="before")
-    simulator.service.faults = Faults(
-        rate=1.0, kinds=("endless_pages",), operations=(operation,), consecutive=ALWAYS
-    )
+    simulator.service.faults = Faults(rate=1.0, kinds=("endless_pages",), operations=(operation,), consecutive=ALWAYS)
     asked = simulator.count(operation)
     with pytest.raises(IncompleteListError, match=f"no end after {most} pages"):
         load(settings, run_id="endless", full=True)

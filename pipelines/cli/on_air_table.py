@@ -1,0 +1,74 @@
+"""How `on-air` looks in a terminal: one line a stream."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from pipelines.cli.text import printable
+from pipelines.clock import utc_now
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from pipelines.steps.on_air import OnAir
+
+_TREND = 16
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def on_air_table(streams: "Sequence[OnAir]", rows: int, width: int) -> "Table":
+    """The first so many streams as a table that fits a terminal of this width."""
+    from rich.table import Table  # noqa: PLC0415 - kept out of --help
+    from rich.text import Text  # noqa: PLC0415 - kept out of --help
+
+    now = utc_now()
+    left = len(streams) - rows
+    table = Table(box=None, pad_edge=False, header_style="bold", caption=f"and {left} more" if left > 0 else None)
+    table.caption_justify = "left"
+    shown = streams[:rows]
+    totals = ["-" if one.viewer_seconds is None else f"{one.viewer_seconds:,.0f}" for one in shown]
+    # In a narrow terminal the trend and names give way: a figure cut short is another figure.
+    room = width - 2 * 5 - len("MM-DD HH:MM") - max(map(len, (*totals, "viewer seconds"))) - len("viewers")
+    trend = max(min(_TREND, room - 26), 5)
+    app = max(min(20, (room - trend) // 3), 4)
+    name = max(min(40, room - trend - app), 8)
+    table.add_column("name", no_wrap=True, overflow="ellipsis", max_width=name)
+    table.add_column("app", no_wrap=True, overflow="ellipsis", max_width=app)
+    for column in ("since", "viewer seconds", "viewers"):
+        table.add_column(column, no_wrap=True, justify="right")
+    table.add_column("trend", no_wrap=True)
+    for stream, total in zip(shown, totals, strict=True):
+        title = (stream.name or "").strip()
+        table.add_row(
+            Text(printable(title)) if title else Text(printable(stream.livestream_id[:8]), style="dim"),
+            Text(printable(stream.app_id)),
+            Text(_since(stream, now)),
+            Text(total),
+            Text(_viewers(stream.average_viewers), style="bold"),
+            Text(sparkline(stream.trend[-trend:]), style="cyan"),
+        )
+    return table
+
+
+def _viewers(average: float | None) -> str:
+    """One decimal where a fraction of a viewer is to be seen, none in a crowd."""
+    if average is None:
+        return "-"
+    return f"{average:,.1f}" if average < 100 else f"{average:,.0f}"  # noqa: PLR2004 - said above
+
+
+def _since(stream: "OnAir", now: datetime) -> str:
+    if stream.started_at is None:
+        return "starting"
+    if now - stream.started_at > timedelta(hours=20):
+        return f"{stream.started_at:%m-%d %H:%M}"
+    return f"{stream.started_at:%H:%M:%S}"
+
+
+def sparkline(trend: Sequence[float | None]) -> str:
+    """A bar for each average, from zero to the highest of them; a dot where it is unknown."""
+    highest = max((average for average in trend if average is not None), default=0.0)
+    top = len(_BARS) - 1
+    return "".join(
+        "·" if average is None else _BARS[round(top * average / highest) if highest else 0] for average in trend
+    )

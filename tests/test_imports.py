@@ -1,0 +1,148 @@
+"""Imports point one way: command line and graph, their parts, steps, stages, what everybody knows."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted((ROOT / "pipelines").rglob("*.py"))
+STAGES = ("extract", "normalize", "load", "report")
+BASE = ("tables", "schema", "settings", "errors", "clock")
+LAYERS: tuple[tuple[str, ...], ...] = (
+    BASE,
+    STAGES,
+    ("steps",),
+    ("assets", "checks", "schedules"),
+    ("definitions",),
+    ("cli",),
+)
+"""From the bottom up. A part may import what lies below it, and itself; of the lowest and of the parts of the
+graph, also its neighbours."""
+MIXING = (BASE, ("assets", "checks", "schedules"))
+KNOW_DAGSTER = ("definitions", "cli", "assets", "checks", "schedules")
+MOST_LINES = 300
+
+
+def part_of(module: str) -> str:
+    """`extract` of `pipelines.extract.client`; the empty text of `pipelines` itself."""
+    return [*module.split("."), ""][1]
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports_of(source: str) -> Iterator[str]:
+    """The modules that a source imports, at its head, in functions and by name."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "a relative import slips past this test"
+            assert node.module is not None
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            # a name given to importlib, and every other way to say it
+            yield from re.findall(r"^pipelines(?:\.\w+)+(?=$|:)", node.value)
+
+
+def layer_of(part: str) -> int:
+    return next(number for number, layer in enumerate(LAYERS) if part in layer)
+
+
+def may_import(importer: str, imported: str) -> bool:
+    if imported in {"", importer} or (imported == "simulator" and importer == "cli"):
+        return True
+    if "simulator" in {importer, imported} or importer == "":
+        return False
+    above, below = layer_of(importer), layer_of(imported)
+    return above > below or (above == below and LAYERS[above] in MIXING)
+
+
+def ours(source: str) -> set[str]:
+    return {part_of(module) for module in imports_of(source) if module.split(".")[0] == "pipelines"}
+
+
+def test_every_part_has_its_place() -> None:
+    parts = {part_of(name_of(path)) for path in MODULES} - {"", "simulator"}
+    assert parts == {part for layer in LAYERS for part in layer}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_point_one_way(path: Path) -> None:
+    importer = part_of(name_of(path))
+    wrong = sorted(part for part in ours(path.read_text()) if not may_import(importer, part))
+    assert not wrong, f"{name_of(path)} must not import {', '.join(wrong)}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_the_graph_and_the_command_line_know_dagster(path: Path) -> None:
+    knows = any(module.split(".")[0].startswith("dagster") for module in imports_of(path.read_text()))
+    assert not knows or part_of(name_of(path)) in KNOW_DAGSTER
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_files_are_small(path: Path) -> None:
+    lines = len(path.read_text().splitlines())
+    assert lines <= MOST_LINES, f"{name_of(path)} has {lines} lines"
+
+
+def test_the_program_does_not_import_tests() -> None:
+    for path in MODULES:
+        assert not [module for module in imports_of(path.read_text()) if module.split(".")[0] == "tests"], path
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported", "allowed"),
+    [
+        ("cli", "definitions", True),
+        ("cli", "simulator", True),
+        ("cli", "settings", True),
+        ("definitions", "cli", False),
+        ("definitions", "assets", True),
+        ("schedules", "assets", True),
+        ("assets", "steps", True),
+        ("assets", "definitions", False),
+        ("steps", "extract", True),
+        ("steps", "assets", False),
+        ("steps", "simulator", False),
+        ("extract", "normalize", False),
+        ("normalize", "load", False),
+        ("load", "tables", True),
+        ("load", "load", True),
+        ("report", "load", False),
+        ("tables", "schema", True),
+        ("errors", "load", False),
+        ("simulator", "errors", False),
+        ("simulator", "simulator", True),
+    ],
+)
+def test_the_rule(importer: str, imported: str, allowed: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    assert may_import(importer, imported) is allowed
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pipelines.load.raw",
+        "from pipelines import load",
+        "from pipelines.load import raw",
+        "from pipelines.load.raw import land as _land",
+        "def f():\n    import pipelines.load as x",
+        "if True:\n    from pipelines.load.raw import (\n        land,\n    )",
+        "import importlib\nimportlib.import_module('pipelines.load.raw')",
+        "__import__('pipelines.load')",
+        "LAZY = {'x': 'pipelines.load.raw:land'}",
+    ],
+)
+def test_every_way_to_import_is_seen(source: str) -> None:
+    assert "load" in ours(source)
+
+
+def test_a_relative_import_is_refused() -> None:
+    with pytest.raises(AssertionError):
+        list(imports_of("from .raw import land"))

@@ -1,0 +1,304 @@
+"""Every variable: its default, what it takes, and one line about what it does not."""
+
+import logging
+import os
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipelines.clock import today
+from pipelines.errors import SettingsError
+from pipelines.settings import Settings, load_settings
+
+TOKEN = "s3cret-token-0123456789abcdefghij"
+ACCOUNT = {"CLOUDFLARE_API_TOKEN": TOKEN, "CLOUDFLARE_ACCOUNT_ID": "account", "REALTIMEKIT_APP_ID": "app"}
+VARIABLES = [str(field.validation_alias) for field in Settings.model_fields.values()]
+
+
+@pytest.fixture(autouse=True)
+def no_variables(own_settings: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+
+
+def loaded(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return load_settings()
+
+
+def test_the_defaults_of_the_contract() -> None:
+    settings = load_settings()
+    assert (
+        settings.model_dump(exclude={"retry_pause_seconds", "lock_wait_seconds"}).items()
+        >= {
+            "api_token": None,
+            "account_id": None,
+            "app_ids": (),
+            "base_url": "https://api.cloudflare.com/client/v4",
+            "home": Path("data"),
+            "warehouse_path": None,
+            "start_date": date(2025, 1, 1),
+            "lookback_days": 3,
+            "retention_days": 180,
+            "requests_per_second": 4.0,
+            "concurrency": 8,
+        }.items()
+    )
+    assert settings.warehouse == Path("data/warehouse.duckdb")
+    assert settings.dagster_home == Path("data/dagster").resolve()
+
+
+GOOD: list[tuple[str, str, str, Any]] = [
+    ("CLOUDFLARE_ACCOUNT_ID", " abc ", "account_id", "abc"),
+    ("REALTIMEKIT_APP_ID", "one", "app_ids", ("one",)),
+    ("REALTIMEKIT_APP_ID", " one, two ,,one,three", "app_ids", ("one", "two", "three")),
+    ("REALTIMEKIT_APP_ID", "..,ü", "app_ids", ("..", "ü")),
+    ("REALTIMEKIT_APP_ID", " , ", "app_ids", ()),
+    ("CLOUDFLARE_BASE_URL", "https://proxy.example:8443/cf/", "base_url", "https://proxy.example:8443/cf"),
+    ("CLOUDFLARE_BASE_URL", " https://x.example ", "base_url", "https://x.example"),
+    ("CLOUDFLARE_BASE_URL", "http://127.0.0.1:9000/client/v4", "base_url", "http://127.0.0.1:9000/client/v4"),
+    ("CLOUDFLARE_BASE_URL", "http://localhost:9000", "base_url", "http://localhost:9000"),
+    ("CLOUDFLARE_BASE_URL", "http://[::1]:9000", "base_url", "http://[::1]:9000"),
+    ("LIVEHOUSE_HOME", "/srv/livehouse", "home", Path("/srv/livehouse")),
+    ("LIVEHOUSE_WAREHOUSE", "/srv/w.duckdb", "warehouse", Path("/srv/w.duckdb")),
+    ("LIVEHOUSE_HOME", "/srv", "warehouse", Path("/srv/warehouse.duckdb")),
+    ("LIVEHOUSE_START_DATE", "2024-02-29", "start_date", date(2024, 2, 29)),
+    ("LIVEHOUSE_START_DATE", "2015-01-01", "start_date", date(2015, 1, 1)),
+    ("LIVEHOUSE_LOOKBACK_DAYS", "1", "lookback_days", 1),
+    ("LIVEHOUSE_LOOKBACK_DAYS", "366", "lookback_days", 366),
+    ("LIVEHOUSE_RETENTION_DAYS", "30", "retention_days", 30),
+    ("LIVEHOUSE_REQUESTS_PER_SECOND", "0", "requests_per_second", 0.0),
+    ("LIVEHOUSE_REQUESTS_PER_SECOND", "11.6", "requests_per_second", 11.6),
+    ("LIVEHOUSE_CONCURRENCY", "64", "concurrency", 64),
+    ("LIVEHOUSE_RETRY_PAUSE_SECONDS", "0.001", "retry_pause_seconds", 0.001),
+    ("LIVEHOUSE_LOCK_WAIT_SECONDS", "0", "lock_wait_seconds", 0.0),
+]
+
+
+@pytest.mark.parametrize(("variable", "text", "field", "value"), GOOD)
+def test_what_is_taken(variable: str, text: str, field: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert getattr(loaded(monkeypatch, **{variable: text}), field) == value
+
+
+BAD: list[tuple[str, str]] = [
+    ("CLOUDFLARE_API_TOKEN", f"{TOKEN}\nX-Injected: 1"),
+    ("CLOUDFLARE_API_TOKEN", f"Bearer {TOKEN}"),
+    ("CLOUDFLARE_API_TOKEN", f"{TOKEN}ü"),
+    ("CLOUDFLARE_API_TOKEN", f"{TOKEN}\x7f"),
+    ("CLOUDFLARE_ACCOUNT_ID", "   "),
+    ("CLOUDFLARE_ACCOUNT_ID", "badvalue\n7"),
+    ("CLOUDFLARE_ACCOUNT_ID", "badvalue" * 50),
+    ("REALTIMEKIT_APP_ID", "good,badvalue\x07"),
+    ("REALTIMEKIT_APP_ID", "badvalue" * 50),
+    ("CLOUDFLARE_BASE_URL", "http://badvalue.example"),
+    ("CLOUDFLARE_BASE_URL", "http://10.0.0.1/badvalue"),
+    ("CLOUDFLARE_BASE_URL", "http://localhost.badvalue.example"),
+    ("CLOUDFLARE_BASE_URL", "http://127.0.0.1.badvalue.example"),
+    ("CLOUDFLARE_BASE_URL", "http://localhost@badvalue.example"),
+    ("CLOUDFLARE_BASE_URL", "http://0.0.0.0/badvalue"),
+    ("CLOUDFLARE_BASE_URL", "ftp://badvalue.example"),
+    ("CLOUDFLARE_BASE_URL", "file:///badvalue"),
+    ("CLOUDFLARE_BASE_URL", "badvalue.example"),
+    ("CLOUDFLARE_BASE_URL", "//badvalue.example"),
+    ("CLOUDFLARE_BASE_URL", "https://"),
+    ("CLOUDFLARE_BASE_URL", "https:///badvalue"),
+    ("CLOUDFLARE_BASE_URL", "https://user:badvalue@x.example"),
+    ("CLOUDFLARE_BASE_URL", "https://@badvalue.example"),
+    ("CLOUDFLARE_BASE_URL", "https://x.example/?badvalue=1"),
+    ("CLOUDFLARE_BASE_URL", "https://badvalue.example/?"),  # everything after it would be a query
+    ("CLOUDFLARE_BASE_URL", "https://badvalue.example/#"),
+    ("CLOUDFLARE_BASE_URL", "https://x.example:badvalue"),
+    ("CLOUDFLARE_BASE_URL", "https://badvalue.example:99999"),
+    ("CLOUDFLARE_BASE_URL", "https://[badvalue"),
+    ("CLOUDFLARE_BASE_URL", "https://bad\tvalue.example"),  # urlsplit drops the tab, httpx refuses it
+    ("CLOUDFLARE_BASE_URL", "https://bad\nvalue.example"),
+    ("CLOUDFLARE_BASE_URL", "https://bad value.example"),
+    ("CLOUDFLARE_BASE_URL", "https://badvalue.example\\@y.example"),
+    ("CLOUDFLARE_BASE_URL", "https://bädvalue.example"),
+    ("LIVEHOUSE_HOME", "~nobodyofthisname/badvalue"),
+    ("LIVEHOUSE_START_DATE", "badvalue"),
+    ("LIVEHOUSE_START_DATE", "2025-02-30"),
+    ("LIVEHOUSE_START_DATE", "2014-12-31"),
+    ("LIVEHOUSE_START_DATE", f"{today() + timedelta(days=1)}"),
+    ("LIVEHOUSE_START_DATE", "01/02/2025"),
+    *[
+        (f"LIVEHOUSE_{name}", value)
+        for name, values in {
+            "LOOKBACK_DAYS": ["0", "-1", "367", "2.5", "badvalue", "1e1", "NaN", "0x10", "9" * 5000],
+            "RETENTION_DAYS": ["0", "-1", "1.5", "badvalue", "9" * 30],
+            "REQUESTS_PER_SECOND": ["-1", "nan", "inf", "badvalue", "4/s", "10001"],
+            "CONCURRENCY": ["0", "65", "-3", "2.5", "badvalue"],
+            "RETRY_PAUSE_SECONDS": ["0", "-1", "nan", "61", "badvalue"],
+            "LOCK_WAIT_SECONDS": ["-1", "nan", "inf", "badvalue"],
+            "EXPORT_RATE": ["-1", "badvalue", "inf"],
+            "PARTICIPANT_RATE": ["-1", "badvalue", "nan"],
+        }.items()
+        for value in values
+    ],
+]
+
+
+@pytest.mark.parametrize(("variable", "text"), BAD, ids=lambda text: repr(text)[:40])
+def test_what_is_not_taken_is_one_line_without_the_value(
+    variable: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SettingsError) as raised:
+        loaded(monkeypatch, **{variable: text})
+    message = str(raised.value)
+    assert message.startswith(f"{variable} is malformed: it takes ")
+    assert len(message) > len(f"{variable} is malformed: it takes ") + 5
+    assert message.isprintable()
+    assert "badvalue" not in message
+    assert TOKEN not in message
+    assert raised.value.__cause__ is None
+
+
+def test_an_address_that_is_taken_can_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, text, field, value in GOOD:
+        if variable == "CLOUDFLARE_BASE_URL":
+            assert str(httpx.URL(f"{getattr(loaded(monkeypatch, **{variable: text}), field)}/x")) == f"{value}/x"
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12))
+def test_no_address_sends_the_token_unencrypted_or_crashes_later(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    for url in (f"https://{text}", f"http://{text}", f"http://127.0.0.1{text}", text):
+        try:
+            taken = httpx.URL(loaded(monkeypatch, CLOUDFLARE_BASE_URL=url or "-").base_url)
+        except SettingsError:
+            continue
+        assert (
+            taken.scheme == "https" or taken.host in {"127.0.0.1", "localhost", "::1"} or taken.host.startswith("127.")
+        )
+        assert not taken.query
+        assert not taken.userinfo
+
+
+def test_several_faults_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError) as raised:
+        loaded(monkeypatch, LIVEHOUSE_CONCURRENCY="many", LIVEHOUSE_LOOKBACK_DAYS="few", LIVEHOUSE_START_DATE="then")
+    assert str(raised.value).count(" is malformed: it takes ") == 3
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("missing", ACCOUNT)
+@pytest.mark.parametrize("text", [None, "", "  "])
+def test_what_is_missing(missing: str, text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if missing == "CLOUDFLARE_ACCOUNT_ID" and text == "  ":
+        pytest.skip("malformed, see above")
+    given = {name: value for name, value in ACCOUNT.items() if name != missing} | (
+        {missing: text} if text is not None else {}
+    )
+    settings = loaded(monkeypatch, **given)
+    with pytest.raises(SettingsError, match=rf"^{missing} is not set: it takes [^;\n]+$") as raised:
+        settings.require_account()
+    assert TOKEN not in str(raised.value)
+
+
+def test_everything_missing_is_one_line() -> None:
+    with pytest.raises(SettingsError) as raised:
+        load_settings().require_account()
+    for variable in ACCOUNT:
+        assert f"{variable} is not set" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_nothing_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded(monkeypatch, **ACCOUNT).require_account()
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_an_empty_variable_is_not_set(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert loaded(monkeypatch, **{variable: ""}) == load_settings()
+
+
+def test_the_secret_is_in_no_text(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    settings = loaded(monkeypatch, **ACCOUNT)
+    assert settings.api_token is not None
+    assert settings.api_token.get_secret_value() == TOKEN
+    logging.getLogger("test").warning("%s %r", settings, settings.model_dump())
+    for text in (repr(settings), str(settings), settings.model_dump_json(), f"{settings.model_dump()}", caplog.text):
+        assert TOKEN not in text
+
+
+def test_a_token_is_stripped(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = loaded(monkeypatch, CLOUDFLARE_API_TOKEN=f" {TOKEN}\n")
+    assert settings.api_token is not None
+    assert settings.api_token.get_secret_value() == TOKEN
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_the_names_of_fields_are_no_variables(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # HOME is in everybody's environment.
+    assert loaded(monkeypatch, **{field.upper(): "/somewhere/else"}) == Settings()
+    assert loaded(monkeypatch, **{field: "/somewhere/else"}) == Settings()
+
+
+# --- .env -------------------------------------------------------------------------------------------------------
+
+
+def test_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text(
+        "# comment\nCLOUDFLARE_API_TOKEN='"
+        + TOKEN
+        + '\'\nexport CLOUDFLARE_ACCOUNT_ID="a"\nREALTIMEKIT_APP_ID=one,two\n'
+        "LIVEHOUSE_CONCURRENCY=\nUNKNOWN=5\nHOME=/x\nhome=/x\n\nLIVEHOUSE_LOOKBACK_DAYS=7 # a week\n"
+    )
+    settings = load_settings()
+    settings.require_account()
+    assert (settings.account_id, settings.app_ids, settings.concurrency) == ("a", ("one", "two"), 8)
+    assert (settings.lookback_days, settings.home) == (7, Path("data"))
+    assert loaded(monkeypatch, LIVEHOUSE_LOOKBACK_DAYS="2").lookback_days == 2  # the environment comes first
+    assert "CLOUDFLARE_API_TOKEN" not in os.environ
+
+
+def test_a_home_in_the_file_may_begin_with_a_tilde(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Path(".env").write_text("LIVEHOUSE_HOME=~/livehouse\nLIVEHOUSE_WAREHOUSE=~/w.duckdb\n")
+    settings = load_settings()
+    assert (settings.home, settings.warehouse) == (tmp_path / "livehouse", tmp_path / "w.duckdb")
+
+
+def test_a_fault_in_the_file_names_the_variable() -> None:
+    Path(".env").write_text("LIVEHOUSE_LOOKBACK_DAYS=badvalue\n")
+    with pytest.raises(SettingsError, match=r"^LIVEHOUSE_LOOKBACK_DAYS is malformed") as raised:
+        load_settings()
+    assert "badvalue" not in str(raised.value)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"CLOUDFLARE_API_TOKEN=\xe4\n"])
+def test_a_file_that_is_no_text_is_one_line(content: bytes) -> None:
+    Path(".env").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"\.env cannot be read"):
+        load_settings()
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "no assignment\n", "=\n", "A" * 100_000, "LIVEHOUSE_HOME\n"])
+def test_a_file_that_says_nothing(content: str, caplog: pytest.LogCaptureFixture) -> None:
+    Path(".env").write_text(content)
+    assert load_settings() == Settings(_env_file=None)  # type: ignore[call-arg]  # pydantic-settings' own
+
+
+def test_a_path_that_no_file_can_have() -> None:
+    Path(".env").write_bytes(b"LIVEHOUSE_HOME=a\0b\n")
+    with pytest.raises(SettingsError, match="LIVEHOUSE_HOME"):
+        load_settings()
+
+
+def test_a_directory_of_that_name_is_no_file() -> None:
+    Path(".env").mkdir()
+    load_settings()
+
+
+def test_the_example_names_every_variable_of_the_contract_and_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    example = (Path(__file__).parents[1] / ".env.example").read_text()
+    contract = {variable for variable in VARIABLES if variable != "LIVEHOUSE_RETRY_PAUSE_SECONDS"}
+    assert not {variable for variable in contract if f"{variable}=" not in example}
+    Path(".env").write_text(example)
+    assert load_settings() == Settings(_env_file=None)  # type: ignore[call-arg]  # pydantic-settings' own
