@@ -1,7 +1,6 @@
 """The tables of the warehouse, once: columns, kinds, keys, where a value comes from, what it means.
 
-Everything that creates, fills, checks or documents a table reads it here. The marts are not here: their
-files in `sql/marts/` are the one place for them.
+Everything that creates, fills, checks or documents a table reads it here. Marts have `sql/marts/` for it.
 """
 
 from pipelines.schema import Column, Table
@@ -12,7 +11,6 @@ FETCHED = Column("fetched_at", "timestamp", "when this answer was last received,
 RUN = Column("run_id", "text", "Dagster run that received or wrote it")
 
 # --- core: what analysts read -------------------------------------------------------------------------
-
 LIVESTREAMS = Table(
     "core",
     "livestreams",
@@ -50,9 +48,7 @@ LIVESTREAM_SESSIONS = Table(
         Column("stopped_at", "timestamp", "when it stopped, UTC; NULL while it runs", "stopped_time"),
         Column("updated_at", "timestamp", "when the record last changed, UTC", "updated_at"),
         Column("ingest_seconds", "seconds", "time the stream was fed in, seconds", "ingest_seconds", figure=True),
-        Column(
-            "viewer_seconds", "seconds", "time watched, summed over viewers, seconds", "viewer_seconds", figure=True
-        ),
+        Column("viewer_seconds", "seconds", "seconds watched, of all viewers", "viewer_seconds", figure=True),
         Column("err_message", "text", "why it failed; NULL or empty if it did not", "err_message"),
         Column("is_live", "flag", "started, not stopped, no error"),
         FETCHED,
@@ -69,13 +65,7 @@ LIVESTREAM_ANALYTICS_DAILY = Table(
         DAY,
         Column("livestream_count", "count", "livestreams the API counted", "count", figure=True),
         Column("ingest_seconds", "seconds", "time streams were fed in, seconds", "total_ingest_seconds", figure=True),
-        Column(
-            "viewer_seconds",
-            "seconds",
-            "time watched, summed over viewers, seconds",
-            "total_viewer_seconds",
-            figure=True,
-        ),
+        Column("viewer_seconds", "seconds", "seconds watched, of all viewers", "total_viewer_seconds", figure=True),
         FETCHED,
     ),
 )
@@ -108,7 +98,7 @@ RECORDINGS_DAILY = Table(
     ),
 )
 
-_OBSERVED = (
+OBSERVED = (
     APP,
     Column("livestream_id", "id", "livestream"),
     Column("observed_at", "timestamp", "when the API answered, or when the session had ended, UTC"),
@@ -124,14 +114,13 @@ LIVE_OBSERVATIONS = Table(
     "What was on air at a moment somebody looked, one row a stream and moment; a row more when its session ended.",
     ("app_id", "livestream_id", "observed_at"),
     (
-        *_OBSERVED,
+        *OBSERVED,
         Column("day", "day", "UTC day of observed_at"),
         Column("is_thinned", "flag", "rows between the one before and this one were dropped; no gap was among them"),
     ),
 )
 
 # --- raw: records as received, in a file of their own --------------------------------------------------
-
 _RAW_COLUMNS = (
     Column("payload", "text", "the record as received, as JSON with sorted keys, stream keys removed"),
     Column("first_fetched_at", "timestamp", "when this very answer was first received, UTC"),
@@ -173,37 +162,7 @@ RAW_APP_ANALYTICS = Table(
     (APP, DAY, Column("stats", "text", "session_stats or recording_stats"), *_RAW_COLUMNS),
 )
 
-# --- what was seen on air and is not merged yet, in a file of its own (load/live.py) ------------------------
-
-RAW_LIVE_OBSERVATIONS = Table(
-    "raw",
-    "live_observations",
-    "What was on air, look by look, until a run has merged it into core.live_observations.",
-    LIVE_OBSERVATIONS.key,
-    (
-        *_OBSERVED,
-        Column("looked_at", "timestamp", "start of the look this row is of, UTC"),
-        Column("name", "text", "name of the livestream; NULL where it has none"),
-        Column("started_at", "timestamp", "when the session went live, UTC; NULL if it has not yet"),
-        Column("is_merged", "flag", "whether a run has merged it; it stays two hours, as the last look and the trend"),
-    ),
-)
-LOOKS = Table(
-    "ops",
-    "looks",
-    "When each app was last looked at, and what went wrong since.",
-    ("app_id",),
-    (
-        APP,
-        Column("looked_at", "timestamp", "start of the last look that was answered, UTC"),
-        Column("tried_at", "timestamp", "start of the last look, UTC"),
-        Column("said", "text", "what was out of the ordinary in the last look; NULL if nothing was"),
-    ),
-    unique=True,
-)
-
 # --- ops: the pipeline about itself ---------------------------------------------------------------------
-
 LOADS = Table(
     "ops",
     "loads",
@@ -218,11 +177,7 @@ LOADS = Table(
         Column("rows_received", "count", "records at hand: of raw tables received, of core tables read from raw"),
         Column("rows_landed", "count", "rows written"),
         Column("rows_quarantined", "count", "records set aside, see ops.quarantine"),
-        Column(
-            "rows_duplicate",
-            "count",
-            "records that another one of the same key supersedes or repeats, or that say nothing",
-        ),
+        Column("rows_duplicate", "count", "records that another of the same key supersedes or repeats; and empty ones"),
         Column("api_requests", "count", "requests sent for it, retries included"),
         Column("api_retries", "count", "requests that had to be sent again"),
         Column("started_at", "timestamp", "start, UTC"),
@@ -334,18 +289,9 @@ BACKFILLS = Table(
 )
 
 FACTS = (LIVESTREAM_SESSIONS, LIVESTREAM_ANALYTICS_DAILY, MEETING_SESSIONS_DAILY, RECORDINGS_DAILY)
-RAW_FILE = (
-    RAW_LIVESTREAMS,
-    RAW_LIVESTREAM_SESSIONS,
-    RAW_LIVESTREAM_ANALYTICS,
-    RAW_APP_ANALYTICS,
-    LIVESTREAM_SYNC,
-    FIELD_TYPES,
-    BACKFILLS,
-)
+_RAW = (RAW_LIVESTREAMS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAM_ANALYTICS, RAW_APP_ANALYTICS)
+RAW_FILE = (*_RAW, LIVESTREAM_SYNC, FIELD_TYPES, BACKFILLS)
 """Tables of `pipeline_raw.duckdb`. What extraction knows is committed with the records it knows it from."""
-LIVE_FILE = (RAW_LIVE_OBSERVATIONS, LOOKS, QUARANTINE)
-"""Tables of `pipeline_live.duckdb`."""
 MIRRORED = (LIVESTREAM_SYNC, FIELD_TYPES)
 """Tables of `pipeline_raw.duckdb` that are copied into the warehouse, since raw is not published."""
 WAREHOUSE_FILE = (LIVESTREAMS, *FACTS, LIVE_OBSERVATIONS, LOADS, QUARANTINE, DAYS, SHRINKS, MART_BUILDS, *MIRRORED)

@@ -10,7 +10,8 @@ from pipelines.schema import SQL_TYPES, Table
 from pipelines.settings import load_settings
 from pipelines.steps.house import House, make_client
 from pipelines.steps.observe import merge_observations, observe
-from pipelines.tables import LIVE_OBSERVATIONS, RAW_LIVE_OBSERVATIONS
+from pipelines.tables import LIVE_OBSERVATIONS
+from pipelines.tables_live import RAW_LIVE_OBSERVATIONS
 
 
 def _shown(table: Table) -> dict[str, Any]:

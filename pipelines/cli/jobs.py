@@ -115,7 +115,7 @@ def _innermost(error: Any) -> LivehouseError:  # noqa: ANN401 - Dagster's Serial
         error = error.cause
     said = error.message.strip()
     name, _, text = said.partition(": ")
-    if name.startswith("pipelines.errors."):
+    if name.startswith("pipelines.errors.") or name.endswith(".events.Failure"):
         text = " ".join(text.split())
         return SettingsError(text) if name.endswith("SettingsError") else RunFailedError(text)
     return RunFailedError(f"a fault of livehouse itself: {' '.join(said.split())[:300]} (see `livehouse ui`)")

@@ -24,7 +24,8 @@ from pipelines.errors import HouseBusyError
 from pipelines.load.frames import read_frame, registered
 from pipelines.load.lock import holder
 from pipelines.load.warehouse import Warehouse, explained
-from pipelines.tables import LIVE_FILE, LOOKS, QUARANTINE, RAW_LIVE_OBSERVATIONS
+from pipelines.tables import QUARANTINE
+from pipelines.tables_live import LIVE_FILE, LOOKS, RAW_LIVE_OBSERVATIONS
 
 _OPENS_WITHIN = 10.0
 """Seconds within which another process is sure to have closed the file: it holds it for milliseconds."""

@@ -10,10 +10,11 @@ import pytest
 from pipelines.errors import ApiError, ApiRefusedError, TransientApiError
 from pipelines.extract.client import RETRIES
 from pipelines.extract.parallel import _FAILURES_TO_GIVE_UP
-from pipelines.simulator.faults import GROUPS, Blow, Faults
+from pipelines.simulator.faults import GROUPS, Faults
 from pipelines.simulator.gate import Asked, RequestLog
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.truth import Truth
+from pipelines.simulator.wire import Blow
 from pipelines.simulator.world import World
 from tests.houses import APPS, DAYS, assert_holds_truth, load, query, settings_for
 from tests.promises.attack import livehouse, most_asked, standing

@@ -34,8 +34,8 @@ def assert_true_or_told(settings: Settings, simulator: Simulator, days: tuple[da
         errors, failures = [error], [str(error)]
     lists = 2 * (1 + max(len(app.livestreams) for app in simulator.world.apps.values()))
     assert simulator.count() - before <= lists * paging.READINGS * PAGES + 100, "bounded"
-    for error, said in zip(errors, failures, strict=True):
-        assert isinstance(error, IncompleteListError)
+    for failure, said in zip(errors, failures, strict=True):
+        assert isinstance(failure, IncompleteListError)
         assert "not complete after" in said
         assert "livestream" in said
     return not failures

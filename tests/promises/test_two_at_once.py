@@ -1,0 +1,122 @@
+"""Two at once: the second waits for the first, says so, and does its work; a death leaves no lock behind."""
+
+import os
+import threading
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import HouseBusyError
+from pipelines.load.lock import exclusive
+from pipelines.simulator.server import Simulator
+from tests.houses import DAYS, assert_holds_truth, load, query, settings_for
+from tests.promises.attack import another_process, ended, livehouse, run, standing, start_livehouse, strays
+from tests.promises.conftest import Serve
+from tests.promises.worlds import everything_changes, tiny_world
+
+
+def hold(told: Connection, lock: str) -> None:
+    """Hold the house until told otherwise."""
+    with exclusive(Path(lock), wait_seconds=0, say=lambda _: None):
+        told.send(os.getpid())
+        told.recv()
+
+
+def test_two_programs_at_once_do_both_their_works(serve: Serve, tmp_path: Path) -> None:
+    world = tiny_world(broken=False)
+    simulator = serve(Simulator(world))
+    settings = settings_for(simulator, tmp_path / "home")
+    (tmp_path / "home").mkdir()
+    first, last = f"{DAYS[0]}", f"{DAYS[1]}"
+    with another_process(hold, f"{settings.home / 'pipeline.lock'}") as (holder, told):
+        holder_pid = told.recv()
+        with (
+            start_livehouse(simulator, settings.home, "backfill", first, last) as one,
+            start_livehouse(simulator, settings.home, "backfill", first, last, "--full") as two,
+        ):
+            assert one.stderr
+            assert two.stderr
+            for waiting in (one, two):
+                said = waiting.stderr.readline() if waiting.stderr else ""
+                assert said == f"waiting for PID {holder_pid}, which is writing to {settings.home}\n"
+            assert simulator.count() == 0, "who waits asks nothing"
+            told.send("let go")
+            assert ended(holder) == 0
+            for waiting in (one, two):
+                _, said = waiting.communicate()
+                assert waiting.returncode == 0, said
+    assert_holds_truth(settings, world)
+    runs = query(settings, "SELECT run_id, min(started_at), max(finished_at) FROM ops.loads GROUP BY 1 ORDER BY 2")
+    assert len(runs) == 2
+    assert runs[0][2] <= runs[1][1], "one after the other"
+    assert strays(settings.home) - {"report.html"} == {"dagster"}
+
+
+def test_who_may_not_wait_is_told_in_one_line(serve: Serve, tmp_path: Path) -> None:
+    simulator = serve(Simulator(tiny_world()))
+    home = tmp_path / "home"
+    home.mkdir()
+    with another_process(hold, f"{home / 'pipeline.lock'}") as (_, told):
+        pid = told.recv()
+        ran = livehouse(simulator, home, "nightly", LIVEHOUSE_LOCK_WAIT_SECONDS="0")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    last = ran.stderr.splitlines()[-1]
+    assert last.startswith(f"livehouse: PID {pid} is still writing to {home} after 0 s")
+    assert "LIVEHOUSE_LOCK_WAIT_SECONDS" in last
+    assert len([line for line in ran.stderr.splitlines() if line.startswith("livehouse: ")]) == 1
+    assert "Traceback" not in ran.stderr
+    assert simulator.count() == 0
+
+
+def test_a_killed_holder_leaves_no_lock(serve: Serve, tmp_path: Path) -> None:
+    simulator = serve(Simulator(tiny_world()))
+    settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_LOCK_WAIT_SECONDS="0")
+    settings.home.mkdir()
+    lock = settings.home / "pipeline.lock"
+    with another_process(hold, f"{lock}") as (holder, told):
+        told.recv()
+        with pytest.raises(HouseBusyError):
+            load(settings)
+        holder.kill()
+        assert ended(holder) == -9
+        assert lock.read_text().startswith("PID ")
+        load(settings)
+    assert_holds_truth(settings, simulator.world)
+
+
+def test_two_runs_side_by_side_leave_the_rows_of_one(serve: Serve, tmp_path: Path) -> None:
+    world = tiny_world(broken=False)
+    simulator = serve(Simulator(world))
+    settings = settings_for(simulator, tmp_path / "home")
+    load(settings, run_id="before")
+    everything_changes(world)
+    environment = simulator.settings() | {
+        "LIVEHOUSE_HOME": str(settings.home),
+        "LIVEHOUSE_REQUESTS_PER_SECOND": "0",
+    }
+    with (
+        another_process(run, environment, DAYS, {"run_id": "one"}) as (one, _),
+        another_process(run, environment, DAYS, {"run_id": "two", "backfill": True}) as (two, _),
+    ):
+        assert (ended(one), ended(two)) == (0, 0)
+    assert_holds_truth(settings, world)
+    before = standing(settings.warehouse)
+    load(settings, run_id="after")
+    assert standing(settings.warehouse) == before
+
+
+def test_a_run_beside_a_dagster_run_waits_for_it(serve: Serve, tmp_path: Path) -> None:
+    world = tiny_world(broken=False)
+    simulator = serve(Simulator(world, latency=0.02))
+    settings = settings_for(simulator, tmp_path / "home")
+    with start_livehouse(simulator, settings.home, "backfill", f"{DAYS[0]}", f"{DAYS[1]}") as program:
+        while simulator.count() == 0 and program.poll() is None:
+            threading.Event().wait(0.01)
+        load(settings, run_id="beside")
+        _, said = program.communicate()
+        assert program.returncode == 0, said
+    assert_holds_truth(settings, world)
+    order = query(settings, "SELECT run_id FROM ops.loads GROUP BY run_id ORDER BY min(started_at)")
+    assert len(order) == 2
+    assert order[1] == ("beside",)
