@@ -110,7 +110,7 @@ class _State:
     def show(self, *, as_json: bool) -> None:
         """Print what is known: the table (or JSON) to stdout, what was said to stderr."""
         if as_json:
-            click.echo(json.dumps(_document(self), ensure_ascii=False, default=datetime.isoformat))
+            click.echo(json.dumps(_document(self), default=datetime.isoformat))
             return
         from rich.console import Console  # noqa: PLC0415 - kept out of --help
 

@@ -13,14 +13,17 @@ def finish(
     """Run a job over days, show its summary and faults, and give the exit status."""
     from pipelines.cli.jobs import run_job  # noqa: PLC0415 - kept out of --help
     from pipelines.cli.summary import show_summary  # noqa: PLC0415 - kept out of --help
-    from pipelines.errors import SettingsError  # noqa: PLC0415 - kept out of --help
+    from pipelines.errors import SettingsError, WarehouseError  # noqa: PLC0415 - kept out of --help
     from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
 
     settings = load_settings()
     if job != "rebuild":
         settings.require_account()
     outcome = run_job(settings, job, days, full=full, allow_shrink=allow_shrink)
-    show_summary(settings, outcome, days, quiet=quiet, as_json=as_json)
+    try:
+        show_summary(settings, outcome, days, quiet=quiet, as_json=as_json)
+    except WarehouseError as locked:  # a reader's lock on the copy is no fault of the run
+        click.echo(f"no summary can be shown: {locked}", err=True)
     for error in outcome.errors:
         click.echo(f"livehouse: {error}", err=True)
     if any(isinstance(error, SettingsError) for error in outcome.errors):

@@ -1,14 +1,15 @@
 """One run at a time on a home. The operating system frees the lock of a process that died."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pipelines.errors import HouseBusyError
+from pipelines.errors import HouseBusyError, WarehouseError
 
 _LOOK_AGAIN_SECONDS = 0.2
 
@@ -16,9 +17,10 @@ _LOOK_AGAIN_SECONDS = 0.2
 def holder(lock_path: Path) -> str:
     """Who holds the lock, as it wrote itself in: `PID n`, or `another process`."""
     try:
-        return lock_path.read_text().strip() or "another process"
+        written = lock_path.read_text(encoding="ascii", errors="replace").strip()
     except OSError:
-        return "another process"
+        written = ""
+    return written if re.fullmatch(r"PID \d{1,10}", written) else "another process"
 
 
 @contextmanager
@@ -39,9 +41,13 @@ def exclusive(lock_path: Path, *, wait_seconds: float, say: Callable[[str], None
                         f"{holder(lock_path)} is still writing to {lock_path.parent}"
                         f" after {wait_seconds:.0f} s: wait for it, end it, or raise LIVEHOUSE_LOCK_WAIT_SECONDS"
                     ) from None
+    except OSError as error:
+        raise WarehouseError(f"{lock_path}: {error.strerror}; fix its permissions or LIVEHOUSE_HOME") from None
     try:
-        lock_path.write_text(f"PID {os.getpid()}\n")
+        with suppress(OSError):  # on a full disk the lock holds all the same, without a name
+            lock_path.write_text(f"PID {os.getpid()}\n")
         yield
     finally:
-        lock_path.write_text("")
+        with suppress(OSError):
+            lock_path.write_text("")
         lock.release()

@@ -6,6 +6,7 @@ replayed into the new file, so it goes first; and a rename without fsync can lea
 power cut.
 """
 
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import duckdb
 
 from pipelines.load.frames import read_frame, registered
-from pipelines.load.warehouse import Warehouse, explained
+from pipelines.load.warehouse import OTHER_NAME, Warehouse, explained
 from pipelines.tables import MIRRORED
 
 
@@ -38,8 +39,9 @@ def clear_unfinished(warehouse: Warehouse) -> None:
     """Remove what a run that was cut off left behind: half a copy, and what DuckDB had spilled to disk."""
     with explained(warehouse.directory):
         _unfinished(warehouse).unlink(missing_ok=True)
-    for file in (warehouse.raw, warehouse.working):
-        shutil.rmtree(file.with_name(f"{file.name}.tmp"), ignore_errors=True)
+    spilled = [file.with_name(f"{file.name}.tmp") for file in (warehouse.raw, warehouse.working)]
+    for left in (*spilled, *warehouse.directory.glob(f"{OTHER_NAME}*")):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def publish(warehouse: Warehouse) -> int:
@@ -59,6 +61,18 @@ def publish(warehouse: Warehouse) -> int:
         finally:
             unfinished.unlink(missing_ok=True)
     return target.stat().st_size
+
+
+def is_written_to(published: Path) -> bool:
+    """Whether another process has the readers' copy open read-write; DuckDB then holds a lock on it."""
+    try:
+        with published.open("rb") as file:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def _sync_directory(directory: Path) -> None:

@@ -6,8 +6,9 @@ with it: a run, which has the house to itself, keeps its connections (`hold`).
 """
 
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import duckdb
@@ -18,6 +19,12 @@ from pipelines.tables import RAW_FILE, WAREHOUSE_FILE
 
 MEMORY_LIMIT = "384MB"
 """What DuckDB may hold; beyond it spills to disk. Polars' and Python's own share comes on top."""
+
+OTHER_NAME = ".livehouse-"
+"""How directories begin in which the readers' copy has another name, while `livehouse sql` reads it."""
+
+STORAGE_VERSION = "v1.5.0"
+"""In which format files are made. A newer DuckDB would make files that readers with an older one cannot open."""
 
 
 class Warehouse:
@@ -128,7 +135,7 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def _connect(path: Path, tables: Iterable[Table]) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(path)
+    connection = duckdb.connect(path, config={"storage_compatibility_version": STORAGE_VERSION})
     try:
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
         _make(connection, tables)
@@ -171,11 +178,31 @@ def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the readers' copy, read-only, shut off from every other file."""
     if not path.exists():
         raise WarehouseError(f"{path} does not exist: nothing was published yet; run `livehouse nightly`")
-    with explained(path):
-        connection = duckdb.connect(path, read_only=True, config={"enable_external_access": "false"})
+    with explained(path), _without_log(path) as alone:
+        connection = duckdb.connect(alone, read_only=True, config={"enable_external_access": "false"})
         try:
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET lock_configuration = true")
             yield connection
         finally:
             connection.close()
+
+
+@contextmanager
+def _without_log(path: Path) -> Iterator[Path]:
+    """Another name of the file, where a log lies beside it.
+
+    The log is somebody's who writes into the copy he has, perhaps one that was replaced long ago: DuckDB would
+    replay it into this one. It follows symbolic links to find the log, but cannot follow a hard one.
+    """
+    if not path.with_name(f"{path.name}.wal").exists():
+        yield path
+        return
+    with ExitStack() as undone:
+        try:
+            directory = tempfile.TemporaryDirectory(prefix=OTHER_NAME, dir=path.parent)
+            alias = Path(undone.enter_context(directory)) / path.name
+            alias.hardlink_to(path)
+        except OSError:  # a directory that only others may write to
+            alias = path
+        yield alias

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.clock import utc_now
-from pipelines.load.publish import mirror, publish
+from pipelines.load.publish import is_written_to, mirror, publish
 from pipelines.load.raw import end_backfill
 from pipelines.report.checks import Check, Verdict, run_check
 from pipelines.report.marts import Mart, MartBuild, build_mart
 from pipelines.report.page import Rates, write_report
 from pipelines.steps.house import House, Range
+from pipelines.steps.progress import say
 
 
 def refresh_mart(house: House, mart: Mart) -> MartBuild:
@@ -21,6 +22,11 @@ def refresh_mart(house: House, mart: Mart) -> MartBuild:
 def publish_warehouse(house: House, backfill: Range | None) -> int:
     """Give readers what stands now, also of a run in which an app failed. Returns the size in bytes."""
     mirror(house.warehouse)
+    if is_written_to(house.warehouse.published):
+        say(
+            f"another program has {house.warehouse.published} open for writing: it keeps the copy it has; let it close"
+            " it, or what it writes from now on is read together with the new copy (open it read-only)"
+        )
     size = publish(house.warehouse)
     if backfill and not house.failures:
         with house.warehouse.open_raw() as connection:
@@ -29,10 +35,13 @@ def publish_warehouse(house: House, backfill: Range | None) -> int:
 
 
 def write_page(house: House) -> Path:
-    """Write `report.html` from what was just published."""
+    """Write `report.html` from what was just published: from the original, which no reader can have locked."""
     settings = house.settings
     rates = Rates(settings.export_rate, settings.participant_rate)
-    return write_report(house.warehouse.published, settings.home / "report.html", rates)
+    for left in settings.home.glob(".report.html.*"):  # by a run that was killed
+        left.unlink(missing_ok=True)
+    house.warehouse.close()
+    return write_report(house.warehouse.working, settings.home / "report.html", rates)
 
 
 def run_checks(house: House, checks: Sequence[Check]) -> list[tuple[Check, Verdict]]:

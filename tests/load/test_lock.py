@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import HouseBusyError
+from pipelines.errors import HouseBusyError, WarehouseError
 from pipelines.load.lock import exclusive, holder
 from tests.load.conftest import Start
 
@@ -75,6 +75,13 @@ def test_two_in_one_process_exclude_each_other(tmp_path: Path) -> None:
     with exclusive(path, wait_seconds=0, say=silent), pytest.raises(HouseBusyError):
         with exclusive(path, wait_seconds=0, say=lambda _: None):
             pass
+
+
+def test_a_lock_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.lock").mkdir()
+    with pytest.raises(WarehouseError, match=r"pipeline\.lock: .*LIVEHOUSE_HOME"):
+        with exclusive(tmp_path / "pipeline.lock", wait_seconds=0, say=silent):
+            pytest.fail("held")
 
 
 @pytest.mark.parametrize("text", ["", "  \n", None])

@@ -1,5 +1,6 @@
 """The readers' copy: whole or not at all, whatever readers do with the one before."""
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,16 @@ def test_what_stands_is_published(warehouse: Warehouse) -> None:
     publish(warehouse)
     assert published(warehouse) == [("one",), ("two",)]
     assert files(warehouse) == {"pipeline.duckdb", "warehouse.duckdb"}
+
+
+def test_the_format_is_one_that_older_readers_know(warehouse: Warehouse) -> None:
+    # DuckDB 2 makes files that 1.5 cannot open, unless told to.
+    with warehouse.open_raw(), warehouse.open_working():
+        pass
+    publish(warehouse)
+    for path in (warehouse.raw, warehouse.working, warehouse.published):
+        (version,) = struct.unpack_from("<Q", path.read_bytes(), 12)
+        assert version <= 68
 
 
 def test_raw_is_not_published(warehouse: Warehouse) -> None:

@@ -1,6 +1,7 @@
 """What stands of the versions of a record: later wins, broken is set aside, forgotten figures stay."""
 
 import json
+import random
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -459,8 +460,8 @@ records = (
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=20)
-@given(st.lists(st.tuples(records, st.integers(0, 5)), max_size=30))
+@settings(deadline=None, max_examples=12)
+@given(st.lists(st.tuples(records, st.integers(0, 5)), max_size=40))
 def test_received_is_landed_and_quarantined_and_duplicates(received: list[tuple[Any, int]]) -> None:
     raw = raw_of(*[(record, NOW + hours * HOUR) for record, hours in received])
     raw = raw.unique(["session_id", "payload"], keep="last", maintain_order=True)  # as raw keeps them
@@ -494,3 +495,25 @@ def test_figures_once_landed_never_become_nothing(received: list[tuple[Any, int]
         held = max([row["ingest_seconds"] or 0 for row in rows.to_dicts()], default=0)
         assert held > 0 or best == 0
         best = max(best, held)
+
+
+@pytest.mark.long
+def test_a_hundred_thousand_records_are_conserved() -> None:
+    choose = random.Random(2025)  # seeded: the same records every time
+    received = []
+    for number in range(100_000):
+        record: Any = SESSION | {"id": f"s{choose.randrange(40_000)}"}
+        for name in choose.sample(sorted(SESSION), choose.randrange(3)):
+            record[name] = choose.choice(UGLY)
+        received.append((choose.choice(UGLY) if number % 97 == 0 else record, NOW + choose.randrange(100) * HOUR))
+    raw = raw_of(*received).unique(["session_id", "payload"], keep="last", maintain_order=True)
+    made = balanced(LIVESTREAM_SESSIONS, raw)
+    assert made.rows.height > 30_000
+    assert made.rejects.height > 1_000
+    assert set(raw["session_id"].drop_nulls()) == set(made.rows["session_id"]) | set(
+        made.rejects["record_id"].drop_nulls()
+    )
+    days: list[date | None] = raw["day"].unique().to_list()
+    parts = [balanced(LIVESTREAM_SESSIONS, raw, days=half) for half in (days[::2], days[1::2])]
+    assert sum(part.received for part in parts) == made.received
+    assert sum(part.rows.height for part in parts) == made.rows.height

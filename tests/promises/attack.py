@@ -31,6 +31,7 @@ from tests.houses import load, variables
 PATIENCE = 120.0
 """Seconds after which a process that should have ended is a failure; nothing is measured by it."""
 OWN_FILES = {"pipeline.duckdb", "pipeline_raw.duckdb", "pipeline.lock", "warehouse.duckdb"}
+OTHERS = {"pipeline_live.duckdb", "pipeline_live.lock", "dagster", "report.html"}
 TABLES = (
     "core.livestream_sessions",
     "core.livestream_analytics_daily",
@@ -230,7 +231,7 @@ def changed_days(before: Standing, after: Standing) -> set[tuple[str, str, date]
 
 def strays(home: Path) -> set[str]:
     """Files and directories beside the pipeline's own."""
-    return {path.name for path in home.iterdir()} - OWN_FILES
+    return {path.name for path in home.iterdir()} - OWN_FILES - OTHERS
 
 
 def words_of(home: Path) -> Iterator[tuple[str, bytes]]:

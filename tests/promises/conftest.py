@@ -64,3 +64,10 @@ def serve() -> Iterator[Serve]:
     yield begin
     for simulator in started:
         simulator.__exit__(None, None, None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Attacks take minutes on two shared cores: they are run by `make test-long`."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.long)

@@ -1,0 +1,78 @@
+"""Promise 6: neither requests nor memory grow with what is already there, or with what a reply weighs."""
+
+import resource
+from datetime import timedelta
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import TransientApiError
+from pipelines.simulator.server import Simulator
+from pipelines.simulator.wire import Blow
+from pipelines.simulator.world import World
+from tests.houses import DAYS, LAST, assert_holds_truth, load, settings_for, variables
+from tests.promises.attack import another_process, ended, run
+from tests.promises.conftest import WHOLE, Serve
+from tests.promises.worlds import tiny_world
+
+MIB = 2**20
+NIGHT = (LAST - timedelta(days=2), LAST)
+
+
+def heaviest(told: Connection, environment: dict[str, str], flags: dict[str, bool]) -> None:
+    """A run, and what it held at its heaviest, in bytes."""
+    run(told, environment, DAYS, {"run_id": "heavy", **flags})
+    told.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+def weight(simulator: Simulator, home: Path) -> int:
+    with another_process(heaviest, variables(simulator, home), {}) as (process, told):
+        assert told.recv() == "done"
+        found: int = told.recv()
+        assert ended(process) == 0
+    return found
+
+
+def test_promise_6_a_nights_requests_do_not_grow_with_the_days_landed(serve: Serve, tmp_path: Path) -> None:
+    world = tiny_world(livestreams=12, sessions=150, broken=False)
+    simulator = serve(Simulator(world))
+    asked = []
+    for name, landed in (("young", NIGHT), ("old", WHOLE)):
+        settings = settings_for(simulator, tmp_path / name)
+        load(settings, landed, run_id="before", full=True)
+        before = simulator.count()
+        load(settings, NIGHT, run_id="night")
+        asked.append(simulator.count() - before)
+        assert_holds_truth(settings, world, NIGHT)
+    assert asked[0] == asked[1]
+
+
+@pytest.mark.parametrize("kind", ["huge_body", "gzip_bomb"])
+def test_promise_6_a_huge_body_is_refused_and_not_held(kind: str, serve: Serve, tmp_path: Path) -> None:
+    world = tiny_world(apps=("aula",))
+    simulator = serve(Simulator(world))
+    light = weight(simulator, tmp_path / "light")
+    blow = Blow(huge_bytes=1_000 * MIB if kind == "gzip_bomb" else 200 * MIB)
+    simulator.faults.order(kind, operation="get-overall-analytics", times=1, blow=blow)
+    heavy = weight(simulator, tmp_path / "heavy")
+    # 64 MiB are read before it is refused, once as pieces and once as a whole at most.
+    assert heavy - light < 160 * MIB
+    assert_holds_truth(settings_for(simulator, tmp_path / "heavy"), world)
+
+
+def test_promise_6_a_body_that_is_always_huge_is_an_error(serve: Serve, tmp_path: Path) -> None:
+    simulator = serve(Simulator(tiny_world(apps=("aula",))))
+    simulator.faults.order("gzip_bomb", operation="list-livestreams", times=10**9, blow=Blow(huge_bytes=80 * MIB))
+    with pytest.raises(TransientApiError, match="a body above 64 MiB was not read"):
+        load(settings_for(simulator, tmp_path / "home"))
+
+
+@pytest.mark.long
+def test_promise_6_memory_does_not_grow_with_the_livestreams(serve: Serve, tmp_path: Path) -> None:
+    weights = []
+    for livestreams in (1_000, 8_000):
+        world = World.seeded(1, apps=("aula",), livestreams=livestreams, days=30, now=tiny_world().now)
+        simulator = serve(Simulator(world))
+        weights.append(weight(simulator, tmp_path / f"{livestreams}"))
+    assert weights[1] - weights[0] < 200 * MIB

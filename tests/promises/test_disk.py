@@ -1,0 +1,124 @@
+"""A full disk, and a home that cannot be written: one clear line, status 1, and the published copy intact."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import LivehouseError, WarehouseError
+from pipelines.settings import Settings
+from pipelines.simulator.server import Simulator
+from tests.houses import DAYS, assert_holds_truth, load, settings_for
+from tests.promises.attack import livehouse, standing, strays
+from tests.promises.conftest import Serve
+from tests.promises.worlds import everything_changes, tiny_world
+
+MIB = 2**20
+DISK = 96 * MIB
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(place)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("a small disk can be mounted by root only")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(disk: Path, *, left: int) -> Path:
+    """Leave so many bytes of the disk free."""
+    free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+    ballast = disk / "ballast"
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(free - left, 1))
+    return ballast
+
+
+def assert_one_line_and_intact(said: str, settings: Settings, before: object) -> None:
+    assert "\n" not in said
+    assert "disk" in said or "space" in said
+    assert standing(settings.warehouse) == before
+
+
+@pytest.mark.parametrize("left", [0, 1 * MIB, 6 * MIB])
+def test_a_full_disk_is_one_line_and_the_copy_stays(left: int, small_disk: Path, serve: Serve, tmp_path: Path) -> None:
+    world = tiny_world(broken=False)
+    simulator = serve(Simulator(world))
+    settings = settings_for(simulator, small_disk / "home")
+    load(settings, run_id="before")
+    before = standing(settings.warehouse)
+    everything_changes(world)
+    ballast = fill(small_disk, left=left)
+    with pytest.raises(WarehouseError) as raised:
+        load(settings, run_id="full")
+    assert_one_line_and_intact(str(raised.value), settings, before)
+    assert "warehouse.duckdb.publishing" not in strays(settings.home)
+    ballast.unlink()
+    load(settings, run_id="after")
+    assert_holds_truth(settings, world)
+
+
+@pytest.mark.parametrize("left", [0, 4 * MIB])
+def test_the_program_on_a_full_disk_says_so_in_one_line(left: int, small_disk: Path, serve: Serve) -> None:
+    world = tiny_world(broken=False)
+    simulator = serve(Simulator(world))
+    settings = settings_for(simulator, small_disk / "home")
+    load(settings, run_id="before")
+    before = standing(settings.warehouse)
+    everything_changes(world)
+    fill(small_disk, left=left)
+    ran = livehouse(simulator, settings.home, "backfill", f"{DAYS[0]}", f"{DAYS[1]}")
+    assert ran.returncode == 1, ran.stderr
+    lines = [line for line in ran.stderr.splitlines() if line.startswith("livehouse: ")]
+    assert len(lines) == 1, ran.stderr
+    assert "Traceback" not in ran.stderr + ran.stdout
+    assert_one_line_and_intact(lines[0], settings, before)
+
+
+@pytest.mark.parametrize("command", [["nightly"], ["report"], ["doctor"]])
+def test_a_file_in_place_of_the_home_is_one_line(command: list[str], serve: Serve, tmp_path: Path) -> None:
+    simulator = serve(Simulator(tiny_world(apps=("aula",))))
+    (tmp_path / "home").write_text("not a directory")
+    ran = livehouse(simulator, tmp_path / "home", *command)
+    assert ran.returncode == 1, ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert str(tmp_path / "home") in ran.stderr + ran.stdout
+    assert len([line for line in ran.stderr.splitlines() if line.startswith("livehouse: ")]) <= 1
+    assert (tmp_path / "home").read_text() == "not a directory"
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> Iterator[Path]:
+    """A home that holds a warehouse and cannot be written."""
+    place = tmp_path / "sealed"
+    place.mkdir()
+    yield place
+    subprocess.run(["umount", "-l", str(place)], capture_output=True, check=False)
+
+
+def test_a_home_that_cannot_be_written_is_one_line_and_stays(sealed: Path, serve: Serve) -> None:
+    world = tiny_world(broken=False)
+    simulator = serve(Simulator(world))
+    settings = settings_for(simulator, sealed / "home")
+    mounts = (["mount", "--bind", f"{sealed}", f"{sealed}"], ["mount", "-o", "remount,bind,ro", f"{sealed}"])
+    load(settings, run_id="before")
+    before = standing(settings.warehouse)
+    for command in mounts:
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("a home can be sealed against root by root only")
+    with pytest.raises(LivehouseError) as raised:
+        load(settings, run_id="sealed")
+    assert "\n" not in str(raised.value)
+    assert str(settings.home) in str(raised.value)
+    ran = livehouse(simulator, settings.home, "nightly")
+    assert ran.returncode == 1
+    assert len(ran.stderr.splitlines()) == 1, ran.stderr
+    assert str(settings.home) in ran.stderr
+    assert standing(settings.warehouse) == before

@@ -1,0 +1,125 @@
+"""What names, ids and unknown fields may hold: data, and nothing else, whoever wrote them."""
+
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pipelines.report.page import write_report
+from pipelines.simulator.faults import GROUPS, Faults
+from pipelines.simulator.server import Simulator
+from tests.houses import DAYS, FIRST, assert_holds_truth, load, query, settings_for, variables
+from tests.promises.attack import call_livehouse, livehouse
+from tests.promises.conftest import Serve
+from tests.promises.worlds import tiny_world
+
+NAMES = [
+    "\x1b[2J\x1b]0;owned\x07\x1b[31mred",
+    "\x9b31mC1",
+    "<script>alert('x')</script>",
+    "</script><img src=x onerror=alert(1)>",
+    "'; DROP TABLE core.livestreams; --",
+    "\"); COPY core.livestreams TO '/tmp/stolen'; --",
+    "[red]markup[/red] [link=http://evil.example]click[/link] [/nothing]",
+    "\u202etxt.exe",
+    "=cmd|'/C calc'!A0",
+    "{{7*7}} {% raise %} ${jndi:ldap://x}",
+    "null",
+    "",
+    " \t\n\r ",
+    "\u0000nul",
+    "😀" * 500,
+    "a\\u0000b\\",
+    "x" * 100_000,
+]
+IDS = ["..", "../../etc/passwd", "a'b", 'a"b', "a b?c#d&e=f", "%2e%2e%2f", "ä/ö", "; DROP TABLE x", "$(id)", "-rf"]
+
+
+def test_promise_names_and_messages_stay_data(serve: Serve, tmp_path: Path) -> None:
+    world = tiny_world(apps=("aula",), broken=False)
+    for name in NAMES:
+        stream = world.add_livestream("aula", name=name, created_at=world.now - timedelta(days=30))
+        world.add_session(
+            "aula", stream.id, created_at=world.now - timedelta(days=3), ingest_seconds=6.5, err_message=name
+        )
+    simulator = serve(Simulator(world))
+    settings = settings_for(simulator, tmp_path / "home")
+    load(settings)
+    assert_holds_truth(settings, world)
+    told = {name for (name,) in query(settings, "SELECT DISTINCT name FROM core.livestreams")}
+    assert told >= set(NAMES)
+    given = variables(simulator, settings.home)
+    for style in ("table", "json"):
+        status, out, err = call_livehouse(given, "sql", "--format", style, "SELECT name FROM core.livestreams")
+        assert status == 0
+        if style == "json":
+            assert {row["name"] for row in json.loads(out)} >= set(NAMES), "written out, and nothing lost"
+        assert re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", out + err) is None, style
+        assert "\u202e" not in out
+    page = write_report(settings.warehouse, tmp_path / "report.html").read_text(encoding="utf-8")
+    for name in NAMES[2:4]:
+        assert name not in page
+
+
+def test_promise_ids_are_one_segment_and_stay_data(serve: Serve, tmp_path: Path) -> None:
+    world = tiny_world(apps=("aula",), livestreams=len(IDS), sessions=30, broken=False)
+    app = world.apps["aula"]
+    for stream, hostile in zip(list(app.livestreams), IDS, strict=True):
+        app.by_id[hostile] = app.by_id.pop(stream.id)
+        stream.id = hostile
+        for session in stream.sessions:
+            session.livestream_id = hostile
+    simulator = serve(Simulator(world))
+    settings = settings_for(simulator, tmp_path / "home")
+    load(settings)
+    paths = {asked.path for asked in simulator.requests}
+    root = f"/client/v4/accounts/{simulator.account_id}/realtime/kit/aula/"
+    assert all(path.startswith(root) for path in paths), "nothing else is ever asked for"
+    held = query(settings, "SELECT livestream_id FROM core.livestreams ORDER BY livestream_id")
+    assert [livestream_id for (livestream_id,) in held] == sorted(IDS)
+    assert not (tmp_path / "etc").exists()
+
+
+@pytest.mark.parametrize("kind", GROUPS["strange"])
+def test_promise_records_such_as_were_never_seen_are_taken_or_set_aside(
+    kind: str, serve: Serve, tmp_path: Path
+) -> None:
+    world = tiny_world(broken=False)
+    simulator = serve(Simulator(world))
+    settings = settings_for(simulator, tmp_path / "home")
+    load(settings, run_id="before")
+    simulator.service.faults = Faults(rate=1.0, kinds=(kind,), consecutive=10**9)
+    load(settings, run_id="strange", full=True)
+    if kind == "unknown_fields":
+        assert_holds_truth(settings, world)
+        seen = {field for (field,) in query(settings, "SELECT DISTINCT field FROM ops.field_types")}
+        assert {"codec", "tags", "encoder"} <= seen
+    if kind == "unknown_status":
+        assert query(settings, "SELECT count(*) > 0 FROM core.livestreams WHERE status = 'HIBERNATING'") == [(True,)]
+    if kind == "new_type":
+        aside = query(settings, "SELECT DISTINCT field, reason FROM ops.quarantine")
+        assert {field for field, _ in aside} <= {"name", "err_message"}
+        assert aside
+        assert query(settings, "SELECT count(*) FROM core.livestreams") == [(16,)], "the older record stands"
+    unbalanced = "SELECT * FROM ops.loads WHERE rows_received <> rows_landed + rows_quarantined + rows_duplicate"
+    assert query(settings, unbalanced) == []
+    simulator.service.faults = Faults()
+    load(settings, run_id="after", full=True)
+    assert_holds_truth(settings, world)
+
+
+def test_promise_the_summary_and_doctor_print_no_escapes(serve: Serve, tmp_path: Path) -> None:
+    world = tiny_world(apps=("aula",))
+    for name in NAMES[:8]:
+        stream = world.add_livestream("aula", name=name, created_at=world.now - timedelta(days=20))
+        session = world.add_session("aula", stream.id, created_at=world.now - timedelta(days=3), err_message=name)
+        world.break_record(session.id, "viewer_seconds", name)
+    simulator = serve(Simulator(world))
+    ran = livehouse(simulator, tmp_path / "home", "backfill", f"{FIRST}", f"{DAYS[1]}")
+    assert ran.returncode == 0, ran.stderr
+    assert re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", ran.stdout + ran.stderr) is None
+    page = (tmp_path / "home" / "report.html").read_text(encoding="utf-8")
+    assert "<script>alert('x')" not in page
+    assert "<img src=x" not in page

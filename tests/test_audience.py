@@ -1,0 +1,286 @@
+"""Observations merged and thinned, and marts.live_audience made of them: gaps, resets, midnight, age, size."""
+
+import random
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+
+from pipelines.load import observations
+from pipelines.report.marts import build_mart, find_marts
+from pipelines.tables import LIVE_OBSERVATIONS, WAREHOUSE_FILE
+
+[MART] = [mart for mart in find_marts() if mart.name == "live_audience"]
+DAY = date(2026, 3, 10)
+NOON = datetime(2026, 3, 10, 12)
+Seen = tuple[float, float | None, float | None]
+"""Seconds since noon, seconds fed in, seconds watched."""
+
+pytestmark = pytest.mark.long  # an accelerated day, minute by minute
+
+
+class House:
+    """A working file in memory, with a clock that moves on."""
+
+    def __init__(self, path: str | Path = ":memory:") -> None:
+        self.connection = duckdb.connect(path, config={"threads": 1})
+        for schema in ("core", "ops"):
+            self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        for table in WAREHOUSE_FILE:
+            self.connection.execute(table.create_sql)
+        self.now = NOON + timedelta(days=1)
+
+    def tick(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+    def merge(self, *seen: Seen, session: str = "s1", stream: str = "l1", by_hour: bool = False) -> int:
+        rows = [
+            {
+                "app_id": "a",
+                "livestream_id": stream,
+                "observed_at": NOON + timedelta(seconds=at),
+                "session_id": session,
+                "ingest_seconds": ingest,
+                "viewer_seconds": viewed,
+            }
+            for at, ingest, viewed in seen
+        ]
+        frame = pl.DataFrame(rows, schema_overrides=LIVE_OBSERVATIONS.polars_schema, infer_schema_length=None)
+        return sum(
+            observations.merge_day(self.connection, "a", day, rows=part, by_hour=by_hour, run_id="run", now=self.tick())
+            for (day,), part in frame.group_by(pl.col("observed_at").dt.date(), maintain_order=True)
+            if isinstance(day, date)
+        )
+
+    def age(self, day: date, app_id: str = "a") -> None:
+        """Keep a day by the hour."""
+        empty = pl.DataFrame(schema={name: LIVE_OBSERVATIONS.polars_schema[name] for name in LIVE_OBSERVATIONS.key})
+        observations.merge_day(self.connection, app_id, day, rows=empty, by_hour=True, run_id="run", now=self.tick())
+
+    def audience(self) -> list[tuple[Any, ...]]:
+        """Bring the mart up to date: seconds since noon of each minute, its span, seconds observed, average."""
+        build_mart(self.connection, MART, self.tick())
+        rows = self.connection.execute(
+            "SELECT minute, span_minutes, observed_seconds, average_concurrent_viewers FROM marts.live_audience ORDER BY ALL"
+        ).fetchall()
+        return [((row[0] - NOON).total_seconds(), row[1], *(round(cell, 6) for cell in row[2:])) for row in rows]
+
+    def total(self) -> float:
+        self.audience()
+        return float(self.query("SELECT coalesce(sum(viewer_seconds), 0) FROM marts.live_audience")[0][0])
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        return self.connection.execute(sql).fetchall()
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    made = House()
+    yield made
+    made.connection.close()
+
+
+def steady(first: int, last: int, viewers: float, *, every: int = 60, began: int = 0) -> list[Seen]:
+    """A stream that so many watch all the time, seen every so many seconds."""
+    return [(at, at - began, viewers * (at - began)) for at in range(first, last + 1, every)]
+
+
+# --- the mart ---------------------------------------------------------------------------------------------
+
+
+def test_a_minute_is_what_was_watched_between_two_looks(house: House) -> None:
+    house.merge((0, 3600, 1000), (60, 3660, 1600), (120, 3720, 3400))
+    assert house.audience() == [(0, 1, 60, 10), (60, 1, 60, 30)]
+
+
+def test_a_span_is_cut_at_full_minutes(house: House) -> None:
+    house.merge((30, 3600, 0), (90, 3660, 600), (210, 3780, 3000))
+    assert house.audience() == [(0, 1, 30, 10), (60, 1, 60, 15), (120, 1, 60, 20), (180, 1, 30, 20)]
+
+
+def test_a_session_counts_from_its_start(house: House) -> None:
+    house.merge((50, 40, 400), (110, 100, 1000))
+    assert house.audience() == [(0, 1, 50, 10), (60, 1, 50, 10)]
+    house.merge((0, 3600, 10**6), session="s2", stream="l2")
+    assert len(house.audience()) == 2, "of a stream first seen after an hour, nothing is known of that hour"
+
+
+def test_five_minutes_without_a_look_are_known_and_six_are_not(house: House) -> None:
+    house.merge((0, 3600, 0), (300, 3900, 3000), (660, 4260, 9000), (720, 4320, 9600))
+    assert house.audience() == [*((60 * n, 1, 60, 10) for n in range(5)), (660, 1, 60, 10)]
+
+
+def test_a_new_session_starts_from_zero(house: House) -> None:
+    house.merge((0, 3600, 9000), (60, 3660, 9600), (80, 3680, 9800))
+    house.merge((120, 30, 150), (180, 90, 450), session="s2")
+    assert house.audience() == [(0, 1, 60, 10), (60, 1, 50, pytest.approx(7)), (120, 1, 60, 5)]
+
+
+def test_seconds_that_go_back_are_never_negative(house: House) -> None:
+    # an older answer comes late: the next one is measured from the one before
+    house.merge((0, 3600, 1000), (60, 3660, 1600), (120, 3600, 1000), (180, 3780, 2800))
+    assert house.audience() == [(0, 1, 60, 10), (60, 1, 60, 10), (120, 1, 60, 10)]
+    # the feed of the same session starts anew, 30 s before it is seen
+    house.merge((0, 3600, 5000), (60, 30, 150), (120, 90, 450), session="s2", stream="l2")
+    assert sorted(set(house.audience()) - {(60 * n, 1, 60, 10) for n in range(3)}) == [(0, 1, 30, 5), (60, 1, 60, 5)]
+
+
+def test_a_look_without_a_figure_tells_nothing(house: House) -> None:
+    house.merge((0, 3600, 0), (60, 3660, None), (120, 3720, 1200), (180, None, 1800))
+    assert house.audience() == [(0, 1, 60, 10), (60, 1, 60, 10), (120, 1, 60, 10)]
+
+
+def test_audience_at_midnight_belongs_to_both_days(house: House) -> None:
+    midnight = 12 * 3600
+    house.merge((midnight - 90, 100, 1000), (midnight - 30, 160, 1600))
+    assert house.audience()[-1] == (midnight - 60, 1, 30, 10)
+    house.merge((midnight + 30, 220, 2200), (midnight + 90, 280, 2800))
+    assert house.audience()[-3:] == [(midnight - 60, 1, 60, 10), (midnight, 1, 60, 10), (midnight + 60, 1, 30, 10)]
+    assert house.total() == pytest.approx(2800)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_refresh_leaves_what_a_whole_build_makes(house: House, seed: int) -> None:
+    dice = random.Random(seed)
+    at = {f"l{n}": 0 for n in range(3)}
+    fed = dict.fromkeys(at, 0.0)
+    watched = dict.fromkeys(at, 0.0)
+    number = 0
+    for _ in range(8):
+        for stream in ("l0", "l1", "l2"):
+            seen: list[Seen] = []
+            for _ in range(dice.randint(0, 40)):
+                passed = dice.choice([15, 60, 60, 60, 299, 301, 7200, 30000])
+                at[stream] += passed
+                if dice.random() < 0.1:
+                    number, fed[stream], watched[stream] = number + 1, dice.uniform(0, passed), 0
+                else:
+                    fed[stream] += passed
+                watched[stream] += dice.uniform(0, 100) * passed
+                stale = watched[stream] / 2 if dice.random() < 0.05 else watched[stream]
+                seen.append((at[stream], fed[stream], stale))
+            if seen:
+                house.merge(*seen, session=f"{stream}/{number}", stream=stream)
+        if dice.random() < 0.5:
+            house.audience()
+        if dice.random() < 0.4:
+            [(day,)] = house.query("SELECT min(day) FROM core.live_observations")
+            house.age(day + timedelta(days=dice.randint(0, 1)))
+    refreshed = house.audience()
+    assert min(row[3] for row in refreshed) >= 0
+    house.connection.execute("DELETE FROM ops.mart_builds")
+    assert house.audience() == refreshed
+
+
+# --- merging and thinning ---------------------------------------------------------------------------------
+
+
+def test_a_row_merged_twice_is_there_once(house: House) -> None:
+    seen = steady(0, 600, 10, every=20)
+    assert house.merge(*seen) == 31
+    kept = house.query("FROM core.live_observations ORDER BY ALL")
+    house.merge(*seen)
+    assert house.query("FROM core.live_observations ORDER BY ALL") == kept
+    assert len(kept) == 12, "the first, and the last of each minute"
+
+
+def test_the_ledger_counts_what_is_there(house: House) -> None:
+    house.merge(*steady(0, 600, 10, every=20))
+    house.age(DAY)
+    counted = house.query("SELECT day, count(*) FROM core.live_observations GROUP BY day")
+    assert house.query("SELECT day, row_count FROM ops.days") == counted
+
+
+def test_hours_have_the_totals_that_their_minutes_had(house: House) -> None:
+    house.merge(*steady(60, 3 * 3600 + 600, 10))  # from its start on
+    house.merge(*steady(1800, 5400, 7, began=1790), session="s2", stream="l2")
+    before, rows = house.total(), house.query("SELECT count(*) FROM core.live_observations")[0][0]
+    house.age(DAY)
+    kept = house.query("FROM core.live_observations ORDER BY ALL")
+    assert len(kept) < rows / 20
+    assert house.total() == pytest.approx(before)
+    assert {row[1] for row in house.audience()} == {60.0}
+    house.age(DAY)
+    assert house.query("FROM core.live_observations ORDER BY ALL") == kept, "thinned twice is thinned once"
+
+
+def test_a_gap_a_restart_and_a_reset_outlast_thinning(house: House) -> None:
+    house.merge(*steady(60, 1200, 10), *steady(2400, 4200, 10))  # nobody looked for twenty minutes
+    house.merge(*steady(60, 1200, 10), *steady(1260, 3000, 10, began=1230), session="s2", stream="l2")  # the feed anew
+    known = 1200 * 10 + 1800 * 10 + 1200 * 10 + 1770 * 10
+    assert house.total() == pytest.approx(known)
+    house.age(DAY)
+    assert house.total() == pytest.approx(known)
+    assert len(house.query("FROM core.live_observations")) < 20
+
+
+def test_only_days_that_are_old_enough_and_not_thinned_yet_are_thinned(house: House) -> None:
+    days = [DAY + timedelta(days=n) for n in range(4)]
+    for n in range(4):
+        house.merge((86400 * n, 100, 100))
+
+    def to_thin(app_id: str) -> list[date]:
+        now = NOON + timedelta(days=4)
+        return observations.days_to_thin(house.connection, app_id, observation_days=2, now=now)
+
+    assert to_thin("a") == days[:2]
+    house.now = NOON + timedelta(days=4)
+    for day in days[:2]:
+        house.age(day)
+    assert to_thin("a") == to_thin("b") == []
+
+
+def fill(house: House, first: date, days: int) -> None:
+    """50 streams on air without a break for so many days, each in sessions of six hours, seen every minute."""
+    house.connection.execute("CREATE MACRO uuid_of(n) AS md5(n::VARCHAR)::UUID::VARCHAR")
+    house.connection.execute(
+        f"""
+        INSERT INTO core.live_observations BY NAME
+        SELECT 'aula-3f2b1c9e' AS app_id, uuid_of(stream) AS livestream_id,
+            uuid_of(stream * 1_000_000 + n * 4 + minute // 360) AS session_id, uuid_of(-stream) AS meeting_id,
+            DATE '{first}' + n::INT AS day, 'LIVE' AS status, false AS is_thinned,
+            day + to_seconds(minute * 60 + stream) + to_microseconds((random() * 1e6)::BIGINT) AS observed_at,
+            (minute % 360 + 1) * 60.0 AS ingest_seconds, (minute % 360 + random()) * 60 * (stream + 1) AS viewer_seconds
+        FROM range(50) AS streams (stream), range({days}) AS dates (n), range(1440) AS minutes (minute)
+        ORDER BY day, livestream_id, observed_at
+        """
+    )
+    house.connection.execute(
+        """
+        INSERT INTO ops.days BY NAME
+        SELECT 'core.live_observations' AS table_name, app_id, day, count(*) AS row_count, true AS is_known,
+            TIMESTAMP '2026-01-01' AS loaded_at
+        FROM core.live_observations GROUP BY ALL
+        """
+    )
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_a_year_of_fifty_streams_stays_below_a_gigabyte(tmp_path: Path) -> None:
+    """A month as it is kept by the minute, and one by the hour, both with the mart; a year is 30 days and 335 of them."""
+    sizes, figures = {}, []
+    for kept in ("minute", "hour"):
+        path = tmp_path / f"{kept}.duckdb"
+        house = House(path)
+        fill(house, DAY, 30)
+        if kept == "hour":
+            for n in range(30):
+                house.age(DAY + timedelta(days=n), app_id="aula-3f2b1c9e")
+        house.audience()
+        rows, minutes = (
+            house.query(f"SELECT count(*) FROM {table}")[0][0] for table in ("core.live_observations", MART.full_name)
+        )
+        house.connection.execute("CHECKPOINT")
+        # blocks in use: those that thinning freed are taken up by what comes next
+        [(sizes[kept],)] = house.query("SELECT used_blocks * block_size FROM pragma_database_size()")
+        house.connection.close()
+        figures.append(f"{kept}: {rows:,} rows, {minutes:,} of the mart, {sizes[kept] / 1e6:.1f} MB")
+    year = sizes["minute"] + sizes["hour"] / 30 * 335
+    print(*figures, f"a year: {year / 1e6:.0f} MB", sep="\n")  # noqa: T201 - a measurement
+    assert year < 10**9
