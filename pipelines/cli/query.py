@@ -60,15 +60,22 @@ def _rows(result: Any) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - a DuckDB 
 
 
 def _write_csv(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    from pipelines.cli.text import printable  # noqa: PLC0415 - kept out of --help
+
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(names)
+    if sys.stdout.isatty():  # a file gets every text as it is, a terminal must not obey it
+        rows = (tuple(printable(cell) if isinstance(cell, str) else cell for cell in row) for row in rows)
     writer.writerows(rows)
 
 
 def _write_json(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    from pipelines.cli.text import printable_json  # noqa: PLC0415 - kept out of --help
+
     separator = "["
     for row in rows:
-        sys.stdout.write(separator + json.dumps(dict(zip(names, row, strict=True)), default=_plain, ensure_ascii=False))
+        record = json.dumps(dict(zip(names, row, strict=True)), default=_plain, ensure_ascii=False)
+        sys.stdout.write(separator + printable_json(record))
         separator = ",\n "
     sys.stdout.write("]\n" if separator != "[" else "[]\n")
 

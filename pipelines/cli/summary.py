@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from pipelines.cli.jobs import Outcome
-from pipelines.cli.text import command_name, printable
+from pipelines.cli.text import command_name, printable, printable_json
 from pipelines.load.frames import read_frame
 from pipelines.load.warehouse import open_published
 from pipelines.settings import Settings
@@ -51,7 +51,7 @@ def show_summary(settings: Settings, outcome: Outcome, days: tuple[date, date], 
             "warehouse": str(settings.warehouse),
         }
     if as_json:
-        click.echo(json.dumps(summary, ensure_ascii=False, indent=2))
+        click.echo(printable_json(json.dumps(summary, ensure_ascii=False, indent=2)))
     else:
         _show(summary)
 

@@ -14,6 +14,11 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text.replace("\n", "\\n").replace("\t", " "))
 
 
+def printable_json(text: str) -> str:
+    r"""JSON with the control characters that JSON itself allows written out, as `\u009b`."""
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def command_name(warehouse: str | None = None) -> str:
     """`livehouse` as the reader must type it: with its path when it is not on PATH, and with the home it used."""
     called = Path(sys.argv[0])

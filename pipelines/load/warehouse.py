@@ -118,8 +118,10 @@ def explained(path: Path) -> Iterator[None]:
     """Turn what DuckDB and the disk say into a `WarehouseError` of one line."""
     try:
         yield
-    except _FAULTS_OF_FILES as error:
+    except (*_FAULTS_OF_FILES, duckdb.TransactionException) as error:
         said = str(error).splitlines()[0]
+        if isinstance(error, duckdb.TransactionException) and "Could not" not in said:
+            raise  # two writers met; a commit that the disk refused says which file it could not write
         without_path = said.replace(str(path), "").lower()  # which may lie on /mnt/disk1, or in /home/sherlock
         if "no space left" in without_path or "disk" in without_path or isinstance(error, duckdb.OutOfMemoryException):
             remedy = "free some disk space and run again; what was published before stands"
