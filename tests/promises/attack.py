@@ -219,7 +219,7 @@ def standing(path: Path) -> Standing:
                 columns = "COLUMNS(c -> c NOT IN ('fetched_at', 'loaded_at'))"
                 for row in connection.execute(f"SELECT app_id, day, {columns} FROM {table}").fetchall():
                     # The last bit of a sum depends on the order in which threads add.
-                    rounded = tuple(round(cell, 6) if isinstance(cell, float) else cell for cell in row)
+                    rounded = tuple(round(cell, 10) if isinstance(cell, float) else cell for cell in row)
                     found.setdefault((table, row[0], row[1]), set()).add(rounded)
         return {at: frozenset(rows) for at, rows in found.items()}
 
