@@ -19,12 +19,14 @@ from pipelines.assets.observe import LOOKING, MERGING
 from pipelines.assets.publish import PUBLISH
 from pipelines.checks import CHECKS
 from pipelines.schedules import JOBS, SCHEDULES
+from pipelines.sensors import SENSORS
 
 defs = dg.Definitions(
     assets=[*RAW, *CORE, LOOKING, MERGING, *MARTS, *PUBLISH],
     asset_checks=CHECKS,
     jobs=JOBS,
     schedules=SCHEDULES,
+    sensors=SENSORS,
     resources={"house": house_resource},
     executor=dg.in_process_executor,  # a step process each would cost ten times what the steps do
 )

@@ -114,6 +114,11 @@ class Settings(BaseSettings):
         validation_alias="LIVEHOUSE_LOCK_WAIT_SECONDS",
         description="seconds to wait for another run on the same home, 0 or more",
     )
+    alert_webhook: SecretStr | None = Field(
+        default=None,
+        validation_alias="LIVEHOUSE_ALERT_WEBHOOK",
+        description="an https address (http only for this machine) that takes Slack's JSON",
+    )
     export_rate: float = Field(
         default=0.010,
         ge=0,
@@ -171,6 +176,20 @@ class Settings(BaseSettings):
         if parts.scheme != "https" and not (parts.scheme == "http" and _is_this_machine(parts.hostname)):
             raise ValueError("the token would travel unencrypted")
         return url.strip().rstrip("/")
+
+    @field_validator("alert_webhook")
+    @classmethod
+    def _webhook_is_safe(cls, address: SecretStr | None) -> SecretStr | None:
+        if address is None:
+            return None
+        text = address.get_secret_value().strip()
+        parts = urlsplit(text)
+        _ = parts.port
+        if not text.isascii() or not text.isprintable() or " " in text or not parts.hostname:
+            raise ValueError("not an address")
+        if parts.scheme != "https" and not (parts.scheme == "http" and _is_this_machine(parts.hostname)):
+            raise ValueError("it would travel unencrypted")
+        return SecretStr(text)
 
     @field_validator("home", "warehouse_path")
     @classmethod

@@ -4,9 +4,9 @@ import os
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipelines.errors import LivehouseError, SettingsError, UsageError, WarehouseError
+from pipelines.errors import LivehouseError, UsageError, WarehouseError
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,10 +35,6 @@ class Outcome:
     errors: list[LivehouseError]
     warnings: list[str]
     """What checks found odd, a line each."""
-
-
-class RunFailedError(LivehouseError):
-    """A run failed for a reason that is already one line."""
 
 
 def prepare_dagster_home(settings: Settings) -> Path:
@@ -78,8 +74,10 @@ def run_job(
     instance = _instance(settings)
     from pipelines.assets.house import ALLOW_SHRINK, FULL, RANGE_END, RANGE_START  # noqa: PLC0415 - imports Dagster
     from pipelines.definitions import defs  # noqa: PLC0415 - imports Dagster
+    from pipelines.failures import errors_of, post_failure  # noqa: PLC0415 - imports httpx
+    from pipelines.sensors import TOLD  # noqa: PLC0415 - imports Dagster
 
-    tags = {RANGE_START: f"{days[0]}", RANGE_END: f"{days[1]}"}
+    tags = {RANGE_START: f"{days[0]}", RANGE_END: f"{days[1]}", TOLD: "the command line"}
     tags |= {FULL: "true"} if full else {}
     tags |= {ALLOW_SHRINK: "true"} if allow_shrink else {}
     result = defs.resolve_job_def(job).execute_in_process(
@@ -93,29 +91,8 @@ def run_job(
         for evaluation in result.get_asset_check_evaluations()
         if not evaluation.passed
     ]
-    return Outcome(result.run_id, [] if result.success else _errors(result.all_events), warnings)
-
-
-def _errors(events: Any) -> list[LivehouseError]:  # noqa: ANN401 - Dagster's events
-    found: list[LivehouseError] = []
-    for event in events:
-        data = event.event_specific_data
-        failure = getattr(data, "user_failure_data", None)
-        if failure and failure.description:
-            found.append(RunFailedError(failure.description))
-        elif (event.is_step_failure or event.is_failure) and getattr(data, "error", None):
-            found.append(_innermost(data.error))
-    distinct = {str(error): error for error in found}
-    known = [error for error in distinct.values() if "caused the run" not in str(error)]
-    return known or [RunFailedError("the run failed; its page in `livehouse ui` says why")]
-
-
-def _innermost(error: Any) -> LivehouseError:  # noqa: ANN401 - Dagster's SerializableErrorInfo
-    while error.cause:
-        error = error.cause
-    said = error.message.strip()
-    name, _, text = said.partition(": ")
-    if name.startswith("pipelines.errors.") or name.endswith(".events.Failure"):
-        text = " ".join(text.split())
-        return SettingsError(text) if name.endswith("SettingsError") else RunFailedError(text)
-    return RunFailedError(f"a fault of livehouse itself: {' '.join(said.split())[:300]} (see `livehouse ui`)")
+    if result.success:
+        return Outcome(result.run_id, [], warnings)
+    errors = errors_of(result.all_events)
+    untold = post_failure(settings, job, result.run_id, days, errors)
+    return Outcome(result.run_id, errors, warnings + ([untold] if untold else []))

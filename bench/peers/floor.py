@@ -1,0 +1,54 @@
+"""The floor: bare httpx with as many connections as livehouse, one insert a table. Checks and keeps nothing else."""
+
+import json
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from typing import Any
+
+import duckdb
+import httpx
+
+PER_PAGE = 100
+
+
+def main(database: str, first_day: str, last_day: str) -> None:
+    account, app = os.environ["CLOUDFLARE_ACCOUNT_ID"], os.environ["REALTIMEKIT_APP_ID"]
+    base = f"{os.environ['CLOUDFLARE_BASE_URL']}/accounts/{account}/realtime/kit/{app}"
+    headers = {"Authorization": f"Bearer {os.environ['CLOUDFLARE_API_TOKEN']}"}
+    with httpx.Client(base_url=base, headers=headers, timeout=60) as client, ThreadPoolExecutor(8) as pool:
+
+        def ask(path: str, **params: Any) -> Any:
+            return client.get(path, params=params).raise_for_status().json()
+
+        def pages(path: str) -> list[Any]:
+            replies = [ask(path, page_no=1, per_page=PER_PAGE)]
+            total = int(replies[0]["paging"]["total_count"])
+            replies += [ask(path, page_no=number, per_page=PER_PAGE) for number in range(2, -(-total // PER_PAGE) + 1)]
+            return [reply["data"] for reply in replies]
+
+        livestreams = [row for page in pages("/livestreams") for row in page]
+        details = pool.map(lambda row: pages(f"/livestreams/{row['id']}"), livestreams)
+        sessions = [session for found in details for page in found for session in page["sessions"]]
+        start, end = date.fromisoformat(first_day), date.fromisoformat(last_day)
+        days = [start + timedelta(days=number) for number in range((end - start).days + 1)]
+        overall = list(
+            pool.map(
+                lambda day: ask(
+                    "/analytics/livestreams/overall",
+                    start_time=f"{day}T00:00:00.000Z",
+                    end_time=f"{day}T23:59:59.999Z",
+                )["data"],
+                days,
+            )
+        )
+        daywise = ask("/analytics/daywise", start_date=first_day, end_date=last_day)["data"]
+    with duckdb.connect(database) as connection:
+        tables = {"livestreams": livestreams, "sessions": sessions, "overall": overall, "daywise": [daywise]}
+        for table, rows in tables.items():
+            payloads = [json.dumps(row, default=str) for row in rows]
+            connection.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT unnest(?::VARCHAR[]) AS payload", [payloads])
+
+
+main(*sys.argv[1:])
