@@ -14,7 +14,7 @@ from pipelines.load import observations
 from pipelines.report.marts import build_mart, find_marts
 from pipelines.tables import LIVE_OBSERVATIONS, WAREHOUSE_FILE
 
-[MART] = [mart for mart in find_marts() if mart.name == "live_audience"]
+MART, PEAKS = (mart for mart in find_marts() if mart.name in ("live_audience", "stream_concurrency"))
 DAY = date(2026, 3, 10)
 NOON = datetime(2026, 3, 10, 12)
 Seen = tuple[float, float | None, float | None]
@@ -69,6 +69,20 @@ class House:
             "SELECT minute, span_minutes, observed_seconds, average_concurrent_viewers FROM marts.live_audience ORDER BY ALL"
         ).fetchall()
         return [((row[0] - NOON).total_seconds(), row[1], *(round(cell, 6) for cell in row[2:])) for row in rows]
+
+    def peaks(self) -> list[tuple[Any, ...]]:
+        """Bring the marts up to date: most viewers of each day, and when."""
+        self.audience()
+        build_mart(self.connection, PEAKS, self.tick())
+        return self.query("SELECT peak_concurrent_viewers, viewers_peak_at FROM marts.stream_concurrency ORDER BY day")
+
+    def hold_sessions(self, day: date) -> None:
+        """Say that a night has loaded the sessions of a day: none."""
+        self.connection.execute(
+            """INSERT INTO ops.days BY NAME SELECT 'core.livestream_sessions' AS table_name, 'a' AS app_id,
+            $day AS day, 0 AS row_count, true AS is_known, $now AS loaded_at""",
+            {"day": day, "now": self.tick()},
+        )
 
     def total(self) -> float:
         self.audience()
@@ -142,6 +156,26 @@ def test_audience_at_midnight_belongs_to_both_days(house: House) -> None:
     house.merge((midnight + 30, 220, 2200), (midnight + 90, 280, 2800))
     assert house.audience()[-3:] == [(midnight - 60, 1, 60, 10), (midnight, 1, 60, 10), (midnight + 60, 1, 30, 10)]
     assert house.total() == pytest.approx(2800)
+
+
+def test_the_peak_of_a_day_is_of_all_streams_together_and_says_when(house: House) -> None:
+    house.hold_sessions(DAY)
+    house.hold_sessions(DAY + timedelta(days=1))
+    assert house.peaks() == [(None, None), (None, None)], "nobody looked"
+    house.merge((0, 3600, 0), (60, 3660, 600), (120, 3720, 1800), (180, 3780, 3000))
+    house.merge((60, 3600, 0), (120, 3660, 1200), session="s2", stream="l2")
+    assert house.peaks() == [(40.0, NOON + timedelta(minutes=1)), (None, None)]
+    house.merge((240, 3840, 6600))  # what comes later in the day counts, though its sessions were loaded before
+    assert house.peaks()[0] == (60.0, NOON + timedelta(minutes=3))
+
+
+def test_the_peak_of_a_day_known_by_the_hour_is_the_average_of_an_hour(house: House) -> None:
+    house.hold_sessions(DAY)
+    house.merge(*steady(60, 3600, 10), (3660, 3660, 36600))
+    house.merge(*steady(600, 720, 30, began=570), session="s2", stream="l2")  # two minutes and a half of 30
+    assert house.peaks()[0][0] == 40.0
+    house.age(DAY)
+    assert house.peaks() == [(pytest.approx(10 + 30 * 150 / 3600), NOON)]
 
 
 @pytest.mark.parametrize("seed", range(4))
