@@ -1,5 +1,6 @@
 """`livehouse on-air` as a user meets it: what it shows, what it says, how it ends."""
 
+import io
 import json
 import os
 import signal
@@ -11,14 +12,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from pipelines.cli.on_air_table import sparkline
+from pipelines.cli.on_air_table import on_air_table, sparkline
 from pipelines.clock import utc_now
 from pipelines.load.lock import exclusive
 from pipelines.load.warehouse import Warehouse
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
-from pipelines.steps.on_air import averages_of
+from pipelines.steps.on_air import OnAir, averages_of
 from tests.houses import variables
 from tests.watching import APP, MIDNIGHT, new_world
 
@@ -134,6 +136,33 @@ def test_averages_never_fall_below_zero() -> None:
         (None, None),
         (1.0, 120.0),
     ]
+
+
+@pytest.mark.parametrize("width", [46, 50, 59, 60, 80, 200])
+def test_no_figure_is_cut_short_in_a_narrow_terminal(width: int) -> None:
+    begun, seen = MIDNIGHT - timedelta(days=3), MIDNIGHT
+    stream = OnAir(
+        APP,
+        "l" * 36,
+        "A long name " * 5,
+        "LIVE",
+        "s",
+        begun,
+        seen,
+        9.0,
+        1_234_567.0,
+        12_345.6,
+        60.0,
+        [1.0] * 90,
+        stands_still=False,
+    )
+    console = Console(width=width, file=io.StringIO(), force_terminal=True, no_color=True)
+    with console.capture() as shown:
+        console.print(on_air_table([stream], 5, width))
+    lines = shown.get().splitlines()
+    assert len(lines) == 2
+    for figure in (f"{begun:%m-%d %H:%M}", "1,234,567", "12,346"):
+        assert figure in lines[1]
 
 
 def test_a_sparkline_says_what_is_unknown() -> None:
