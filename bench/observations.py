@@ -19,7 +19,7 @@ from pipelines.load.warehouse import Warehouse
 from pipelines.report.marts import build_mart, find_marts
 from pipelines.tables import LIVE_OBSERVATIONS
 
-APP, STREAMS, FIRST, KEPT_DAYS, PUBLISHED_EVERY = "aula-3f2b1c9e", 50, date(2025, 1, 1), 30, 30
+APP, STREAMS, FIRST, KEPT_DAYS, PUBLISHED_EVERY, LIMIT_MB = "aula-3f2b1c9e", 50, date(2025, 1, 1), 30, 30, 1000
 MARTS = [mart for mart in find_marts() if mart.name in ("live_audience", "stream_concurrency")]
 
 SEEN = f"""
@@ -66,6 +66,7 @@ def live_through(warehouse: Warehouse, days: int) -> None:
                 f" {megabytes(warehouse.published):.0f} MB; {time.perf_counter() - started:.0f} s",
                 flush=True,
             )
+    assert max(largest, megabytes(warehouse.published)) < LIMIT_MB
 
 
 if __name__ == "__main__":
