@@ -1,4 +1,4 @@
-"""Observations merged and thinned, and marts.live_audience made of them: gaps, resets, midnight, age, size."""
+"""Observations merged and thinned, and marts.live_audience made of them: gaps, resets, midnight, age."""
 
 import random
 from collections.abc import Iterator
@@ -14,13 +14,11 @@ from pipelines.load import observations
 from pipelines.report.marts import build_mart, find_marts
 from pipelines.tables import LIVE_OBSERVATIONS, WAREHOUSE_FILE
 
-[MART] = [mart for mart in find_marts() if mart.name == "live_audience"]
+MART, PEAKS = (mart for mart in find_marts() if mart.name in ("live_audience", "stream_concurrency"))
 DAY = date(2026, 3, 10)
 NOON = datetime(2026, 3, 10, 12)
 Seen = tuple[float, float | None, float | None]
 """Seconds since noon, seconds fed in, seconds watched."""
-
-pytestmark = pytest.mark.long  # an accelerated day, minute by minute
 
 
 class House:
@@ -69,6 +67,20 @@ class House:
             "SELECT minute, span_minutes, observed_seconds, average_concurrent_viewers FROM marts.live_audience ORDER BY ALL"
         ).fetchall()
         return [((row[0] - NOON).total_seconds(), row[1], *(round(cell, 6) for cell in row[2:])) for row in rows]
+
+    def peaks(self) -> list[tuple[Any, ...]]:
+        """Bring the marts up to date: most viewers of each day, and when."""
+        self.audience()
+        build_mart(self.connection, PEAKS, self.tick())
+        return self.query("SELECT peak_concurrent_viewers, viewers_peak_at FROM marts.stream_concurrency ORDER BY day")
+
+    def hold_sessions(self, day: date) -> None:
+        """Say that a night has loaded the sessions of a day: none."""
+        self.connection.execute(
+            """INSERT INTO ops.days BY NAME SELECT 'core.livestream_sessions' AS table_name, 'a' AS app_id,
+            $day AS day, 0 AS row_count, true AS is_known, $now AS loaded_at""",
+            {"day": day, "now": self.tick()},
+        )
 
     def total(self) -> float:
         self.audience()
@@ -144,6 +156,27 @@ def test_audience_at_midnight_belongs_to_both_days(house: House) -> None:
     assert house.total() == pytest.approx(2800)
 
 
+def test_the_peak_of_a_day_is_of_all_streams_together_and_says_when(house: House) -> None:
+    house.hold_sessions(DAY)
+    house.hold_sessions(DAY + timedelta(days=1))
+    assert house.peaks() == [(None, None), (None, None)], "nobody looked"
+    house.merge((0, 3600, 0), (60, 3660, 600), (120, 3720, 1800), (180, 3780, 3000))
+    house.merge((60, 3600, 0), (120, 3660, 1200), session="s2", stream="l2")
+    assert house.peaks() == [(40.0, NOON + timedelta(minutes=1)), (None, None)]
+    house.merge((240, 3840, 6600))  # what comes later in the day counts, though its sessions were loaded before
+    assert house.peaks()[0] == (60.0, NOON + timedelta(minutes=3))
+
+
+def test_the_peak_of_a_day_known_by_the_hour_is_the_average_of_an_hour(house: House) -> None:
+    house.hold_sessions(DAY)
+    house.merge(*steady(60, 3600, 10), (3660, 3660, 36600))
+    house.merge(*steady(600, 720, 30, began=570), session="s2", stream="l2")  # two minutes and a half of 30
+    assert house.peaks()[0][0] == 40.0
+    house.age(DAY)
+    assert house.peaks() == [(pytest.approx(10 + 30 * 150 / 3600), NOON)]
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
 def test_a_refresh_leaves_what_a_whole_build_makes(house: House, seed: int) -> None:
     dice = random.Random(seed)
@@ -233,54 +266,3 @@ def test_only_days_that_are_old_enough_and_not_thinned_yet_are_thinned(house: Ho
     for day in days[:2]:
         house.age(day)
     assert to_thin("a") == to_thin("b") == []
-
-
-def fill(house: House, first: date, days: int) -> None:
-    """50 streams on air without a break for so many days, each in sessions of six hours, seen every minute."""
-    house.connection.execute("CREATE MACRO uuid_of(n) AS md5(n::VARCHAR)::UUID::VARCHAR")
-    house.connection.execute(
-        f"""
-        INSERT INTO core.live_observations BY NAME
-        SELECT 'aula-3f2b1c9e' AS app_id, uuid_of(stream) AS livestream_id,
-            uuid_of(stream * 1_000_000 + n * 4 + minute // 360) AS session_id, uuid_of(-stream) AS meeting_id,
-            DATE '{first}' + n::INT AS day, 'LIVE' AS status, false AS is_thinned,
-            day + to_seconds(minute * 60 + stream) + to_microseconds((random() * 1e6)::BIGINT) AS observed_at,
-            (minute % 360 + 1) * 60.0 AS ingest_seconds, (minute % 360 + random()) * 60 * (stream + 1) AS viewer_seconds
-        FROM range(50) AS streams (stream), range({days}) AS dates (n), range(1440) AS minutes (minute)
-        ORDER BY day, livestream_id, observed_at
-        """
-    )
-    house.connection.execute(
-        """
-        INSERT INTO ops.days BY NAME
-        SELECT 'core.live_observations' AS table_name, app_id, day, count(*) AS row_count, true AS is_known,
-            TIMESTAMP '2026-01-01' AS loaded_at
-        FROM core.live_observations GROUP BY ALL
-        """
-    )
-
-
-@pytest.mark.long
-@pytest.mark.timeout(1800)
-def test_a_year_of_fifty_streams_stays_below_a_gigabyte(tmp_path: Path) -> None:
-    """A month as it is kept by the minute, and one by the hour, both with the mart; a year is 30 days and 335 of them."""
-    sizes, figures = {}, []
-    for kept in ("minute", "hour"):
-        path = tmp_path / f"{kept}.duckdb"
-        house = House(path)
-        fill(house, DAY, 30)
-        if kept == "hour":
-            for n in range(30):
-                house.age(DAY + timedelta(days=n), app_id="aula-3f2b1c9e")
-        house.audience()
-        rows, minutes = (
-            house.query(f"SELECT count(*) FROM {table}")[0][0] for table in ("core.live_observations", MART.full_name)
-        )
-        house.connection.execute("CHECKPOINT")
-        # blocks in use: those that thinning freed are taken up by what comes next
-        [(sizes[kept],)] = house.query("SELECT used_blocks * block_size FROM pragma_database_size()")
-        house.connection.close()
-        figures.append(f"{kept}: {rows:,} rows, {minutes:,} of the mart, {sizes[kept] / 1e6:.1f} MB")
-    year = sizes["minute"] + sizes["hour"] / 30 * 335
-    print(*figures, f"a year: {year / 1e6:.0f} MB", sep="\n")  # noqa: T201 - a measurement
-    assert year < 10**9

@@ -18,6 +18,7 @@ def _upstream(mart: Mart) -> list[dg.AssetKey]:
     if not tables or DAYS.full_name in mart.depends_on:
         # Which days are loaded is known when every fact table is.
         tables |= {table.full_name for table in FACTS}
+    tables |= {other.full_name for other in mart.builds_on}
     return [dg.AssetKey(table.split(".")) for table in sorted(tables)]
 
 

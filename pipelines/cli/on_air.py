@@ -194,13 +194,14 @@ def _screen(state: _State, console: "Console") -> "RenderableType":
 
     parts: list[RenderableType] = [Text(_heading(state), style="bold", no_wrap=True, overflow="ellipsis")]
     streams = state.present.streams if state.present else []
+    lines = state.said + _waiting(state)
     if streams:
-        said = sum(1 + len(line) // console.width for line in state.said)
+        said = sum(1 + len(line) // console.width for line in lines)
         rows = max(console.height - _LINES_BESIDE_TABLE - said, 3)
         parts.append(on_air_table(streams, rows, console.width))
     elif state.present:
         parts.append("Nothing is on air.")
-    parts += [Text(printable(line), style="yellow") for line in state.said]
+    parts += [Text(printable(line), style="yellow") for line in lines]
     parts.append(Text("ctrl-C ends", style="dim"))
     return Group(*parts)
 
@@ -214,13 +215,19 @@ def _heading(state: _State) -> str:
     parts += [f"{sum(viewers):,.0f} watch"] if viewers else []
     parts += [f"seen {max(looked):%H:%M:%S} UTC"] if looked else []
     if state.looking_since is not None:
-        seconds = now - state.looking_since
-        again = f", requests sent again: {state.client.retried}" if state.client and state.client.retried else ""
-        slow = f"looking for {seconds:.0f} s{again}: the API is slow, or holds us back"
-        parts.append("looking …" if seconds < _SILENCE_SECONDS else slow)
+        parts.append("looking …")
     elif state.next_look is not None:
         parts.append(f"next look in {max(state.next_look - now, 0):.0f} s")
     return " · ".join(parts)
+
+
+def _waiting(state: _State) -> list[str]:
+    """What tells that the look under way takes long."""
+    begun = state.looking_since
+    if begun is None or (seconds := time.monotonic() - begun) < _SILENCE_SECONDS:
+        return []
+    again = f", requests sent again: {state.client.retried}" if state.client and state.client.retried else ""
+    return [f"looking for {seconds:.0f} s{again}: the API is slow, or holds us back"]
 
 
 def _lag(present: "Present", now: datetime) -> list[str]:

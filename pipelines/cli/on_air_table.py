@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pipelines.steps.on_air import OnAir
 
 _TREND = 16
+_NARROW = 60
+"""In a terminal of fewer columns there is no room for app and trend."""
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -28,25 +30,33 @@ def on_air_table(streams: "Sequence[OnAir]", rows: int, width: int) -> "Table":
     shown = streams[:rows]
     totals = ["-" if one.viewer_seconds is None else f"{one.viewer_seconds:,.0f}" for one in shown]
     # In a narrow terminal the trend and names give way: a figure cut short is another figure.
-    room = width - 2 * 5 - len("MM-DD HH:MM") - max(map(len, (*totals, "viewer seconds"))) - len("viewers")
-    trend = max(min(_TREND, room - 26), 5)
-    app = max(min(20, (room - trend) // 3), 4)
+    is_narrow = width < _NARROW
+    room = (
+        width
+        - 2 * (3 if is_narrow else 5)
+        - len("MM-DD HH:MM")
+        - max(map(len, (*totals, "viewer seconds")))
+        - len("viewers")
+    )
+    trend = 0 if is_narrow else max(min(_TREND, room - 26), 5)
+    app = 0 if is_narrow else max(min(20, (room - trend) // 3), 4)
     name = max(min(40, room - trend - app), 8)
     table.add_column("name", no_wrap=True, overflow="ellipsis", max_width=name)
-    table.add_column("app", no_wrap=True, overflow="ellipsis", max_width=app)
+    if not is_narrow:
+        table.add_column("app", no_wrap=True, overflow="ellipsis", max_width=app)
     for column in ("since", "viewer seconds", "viewers"):
         table.add_column(column, no_wrap=True, justify="right")
-    table.add_column("trend", no_wrap=True)
+    if not is_narrow:
+        table.add_column("trend", no_wrap=True)
     for stream, total in zip(shown, totals, strict=True):
         title = (stream.name or "").strip()
-        table.add_row(
-            Text(printable(title)) if title else Text(printable(stream.livestream_id[:8]), style="dim"),
-            Text(printable(stream.app_id)),
-            Text(_since(stream, now)),
-            Text(total),
-            Text(_viewers(stream.average_viewers), style="bold"),
-            Text(sparkline(stream.trend[-trend:]), style="cyan"),
-        )
+        called = Text(printable(title)) if title else Text(printable(stream.livestream_id[:8]), style="dim")
+        figures = (_since(stream, now), total, Text(_viewers(stream.average_viewers), style="bold"))
+        if is_narrow:
+            table.add_row(called, *figures)
+        else:
+            bars = Text(sparkline(stream.trend[-trend:]), style="cyan")
+            table.add_row(called, Text(printable(stream.app_id)), *figures, bars)
     return table
 
 

@@ -30,6 +30,7 @@ def chart_specifications() -> dict[str, dict[str, Any]]:
         "days": _days(),
         "weekdays": _weekdays(),
         "peaks": _peaks(),
+        "audience": _audience(),
         "top": _top(),
         "waits": _waits(),
         "failures": _failures(),
@@ -152,6 +153,15 @@ def _peaks() -> Drawing:
         )
     )
     return alt.layer(bars, _unknown("peaks")).properties(height=170)
+
+
+def _audience() -> Drawing:
+    """Rows: t, value (viewers), state, sign, and for tooltips day, shown, moment. Drawn where anybody ever looked."""
+    tooltip = _tooltip(day="Day", shown="Most viewers at once", moment="First at")
+    bars = alt.Chart(_data("audience")).mark_bar(color="var(--series)")
+    return alt.layer(bars.encode(x=_by_day(), y=_amount("value"), tooltip=tooltip), _unknown("audience")).properties(
+        height=170
+    )
 
 
 def _top() -> Drawing:

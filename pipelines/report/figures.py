@@ -13,6 +13,7 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from pipelines.errors import WarehouseError
+from pipelines.tables import LIVE_OBSERVATIONS
 
 LIMITS = {
     "exact": 60_000,  # times to live embedded to the millisecond; of more, each is rounded
@@ -28,12 +29,14 @@ Columns = dict[str, list[Any]]
 
 def read_figures(connection: DuckDBPyConnection) -> dict[str, Any] | None:
     """Read everything the page shows; None where no day was ever loaded."""
-    [(first, last)] = connection.execute("SELECT min(day), max(day) FROM ops.days").fetchall()
+    # Of today, of which looks may be there already, nothing else is known: it would make every comparison unknown.
+    nights = f"FROM ops.days WHERE table_name <> '{LIVE_OBSERVATIONS.full_name}'"
+    [(first, last)] = connection.execute(f"SELECT min(day), max(day) {nights}").fetchall()
     if first is None:
         return None
     connection.execute(
-        """CREATE OR REPLACE TEMP TABLE apps AS
-        SELECT row_number() OVER (ORDER BY app_id) - 1 AS app, app_id FROM (SELECT DISTINCT app_id FROM ops.days)"""
+        f"""CREATE OR REPLACE TEMP TABLE apps AS
+        SELECT row_number() OVER (ORDER BY app_id) - 1 AS app, app_id FROM (SELECT DISTINCT app_id {nights})"""
     )
     apps = [app_id for (app_id,) in connection.execute("SELECT app_id FROM apps ORDER BY app").fetchall()]
     bound = LIMITS | {"first": first}
@@ -58,6 +61,7 @@ def read_figures(connection: DuckDBPyConnection) -> dict[str, Any] | None:
         "last": last.isoformat(),
         "days": days,
         "peaks": read_query(connection, "peaks", bound) if len(apps) > 1 else {},
+        "audience": read_query(connection, "audience", bound),
         "waits": waits,
         "waits_are_exact": waiting <= LIMITS["exact"],
         "streams": _factored(streams, ("app", "livestream_id", "name"), "stream"),

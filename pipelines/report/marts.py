@@ -34,13 +34,15 @@ class Mart:
     columns: dict[str, tuple[str, str]]
     """Unit and meaning of each column, in order."""
     depends_on: tuple[str, ...]
-    """Full names of the tables it reads."""
+    """Full names of the tables it is made of, also by way of other marts."""
     period: Literal["day", "month"]
     """The column by which it is refreshed."""
     follows: tuple[str, ...] = ()
     """A column, the table without days it is copied from, and the key: kept alike in every row."""
     reaches: tuple[str, ...] = ()
     """Columns that name the first and last day that the facts of a day reach: those are refreshed with it."""
+    builds_on: tuple["Mart", ...] = ()
+    """The marts it reads, which are built before."""
 
     @property
     def full_name(self) -> str:
@@ -49,8 +51,8 @@ class Mart:
 
     @property
     def sql_hash(self) -> str:
-        """SHA-256 of its file: another text is another mart."""
-        return sha256(self.sql.encode()).hexdigest()
+        """SHA-256 of its file, and of those it builds on: another text is another mart."""
+        return sha256("".join([*(mart.sql_hash for mart in self.builds_on), self.sql]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def sql_directory() -> Path:
 
 
 def find_marts() -> tuple[Mart, ...]:
-    """Every mart, by name."""
+    """Every mart, by name, which is the order in which they are built."""
     return tuple(read_mart(path) for path in sorted((sql_directory() / "marts").glob("*.sql")))
 
 
@@ -84,15 +86,23 @@ def read_mart(path: Path) -> Mart:
     if not columns or {"day", "month"}.isdisjoint(grain):
         raise LivehouseError(f"{path}: needs `-- grain: …, day` or month, and `-- column: NAME (unit): …`")
     tables = {table for table in sqlglot.parse_one(sql, dialect="duckdb").find_all(exp.Table) if table.db}
-    if wrong := sorted({table.db for table in tables} - {"core", "ops"}):
-        raise LivehouseError(f"{path} reads from {', '.join(wrong)}: a mart reads core and ops tables only")
+    marts = sorted({table.name for table in tables if table.db == "marts"})
+    wrong = {table.db for table in tables} - {"core", "ops", "marts"}
+    wrong |= {f"marts.{name}" for name in marts if name >= path.stem or not path.with_name(f"{name}.sql").is_file()}
+    if wrong:
+        raise LivehouseError(
+            f"{path} reads from {', '.join(sorted(wrong))}: a mart reads tables of core and ops, and marts before it by name"
+        )
+    builds_on = tuple(read_mart(path.with_name(f"{name}.sql")) for name in marts)
+    own = {f"{table.db}.{table.name}" for table in tables if table.db != "marts"}
     return Mart(
         name=path.stem,
         sql=sql,
         meaning="\n".join(line.removeprefix("-- ") for line in sql.partition("\n-- grain:")[0].splitlines()),
         grain=grain,
         columns={name: (unit, meaning) for name, unit, meaning in columns},
-        depends_on=tuple(sorted({f"{table.db}.{table.name}" for table in tables})),
+        depends_on=tuple(sorted(own.union(*(mart.depends_on for mart in builds_on)))),
+        builds_on=builds_on,
         period="day" if "day" in grain else "month",
         follows=tuple(re.findall(r"[\w.]+", re.sub(r"\b(of|by)\b", "", fields.get("follows", "")))),
         reaches=tuple(re.findall(r"\w+", fields.get("reaches", ""))),

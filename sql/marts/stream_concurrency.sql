@@ -1,6 +1,8 @@
 -- How many streams were on air at once, by day. A session is on air from its start until it stopped (not included); one on
 -- air when last received counts until then; one that failed without a stop counts until its record last changed. A session
--- that runs over midnight counts on each day it touches. Peak concurrent viewers cannot be had from these fields.
+-- that runs over midnight counts on each day it touches. How many watched at once cannot be had from sessions: it is known
+-- of minutes that were observed (marts.live_audience), and only of hours once observations are thinned to those, which
+-- makes a peak lower: half an hour of 100 viewers is then an hour of 50.
 -- A figure is NULL where the day's sessions are unknown and 0 where they are known and nothing was on air.
 -- grain: app_id, day
 -- reaches: first_day_reached, last_day_reached
@@ -12,6 +14,8 @@
 -- column: average_concurrent_streams (streams): stream_hours / 24
 -- column: busiest_hour (hour of the day, 0 to 23, UTC): hour with the most time on air, the first of several
 -- column: busiest_hour_stream_hours (hours): time on air in that hour, summed over sessions
+-- column: peak_concurrent_viewers (viewers): most at once, all streams, averaged over a minute (or hour); NULL if unobserved
+-- column: viewers_peak_at (UTC time): first such minute or hour
 -- column: first_day_reached (UTC day): first day that a session of this day's partition touches; NULL where none started
 -- column: last_day_reached (UTC day): last such day: when this day is loaded again, those days are built again
 WITH held AS (
@@ -103,6 +107,26 @@ peaks AS (
     SELECT app_id, day, max(on_air) AS on_air, arg_min(moment, (-on_air, moment)) AS moment
     FROM levels
     GROUP BY app_id, day
+),
+audiences AS (
+    SELECT app_id, day, moment, sum(viewer_seconds) / any_value(seconds) AS viewers
+    FROM (
+        SELECT
+            app_id,
+            day,
+            viewer_seconds,
+            -- streams add up only over the same time: one known by the hour puts all of that hour there
+            bool_or(span_minutes > 1) OVER (PARTITION BY app_id, day, date_trunc('hour', minute)) AS is_by_hour,
+            CASE WHEN is_by_hour THEN date_trunc('hour', minute) ELSE minute END AS moment,
+            CASE WHEN is_by_hour THEN 3600 ELSE 60 END AS seconds
+        FROM marts.live_audience
+    ) AS observed
+    GROUP BY app_id, day, moment
+),
+crowds AS (
+    SELECT app_id, day, max(viewers) AS viewers, arg_min(moment, (-viewers, moment)) AS moment
+    FROM audiences
+    GROUP BY app_id, day
 )
 SELECT
     held.app_id,
@@ -113,9 +137,12 @@ SELECT
     CASE WHEN held.is_known THEN coalesce(busiest.stream_hours, 0) END / 24 AS average_concurrent_streams,
     CASE WHEN held.is_known THEN busiest.busiest_hour END AS busiest_hour,
     CASE WHEN held.is_known THEN busiest.busiest_hour_stream_hours END AS busiest_hour_stream_hours,
+    crowds.viewers AS peak_concurrent_viewers,
+    crowds.moment AS viewers_peak_at,
     reach.first_day_reached,
     reach.last_day_reached
 FROM held
 LEFT JOIN peaks ON held.app_id = peaks.app_id AND held.day = peaks.day
 LEFT JOIN busiest ON held.app_id = busiest.app_id AND held.day = busiest.day
+LEFT JOIN crowds ON held.app_id = crowds.app_id AND held.day = crowds.day
 LEFT JOIN reach ON held.app_id = reach.app_id AND held.day = reach.day

@@ -68,7 +68,11 @@ class Warehouse:
         )
 
     def build(self, mart: str | Mart) -> MartBuild:
-        return build_mart(self.connection, self.marts[mart] if isinstance(mart, str) else mart, self.tick())
+        """Build a mart, and before it those it builds on."""
+        mart = self.marts[mart] if isinstance(mart, str) else mart
+        for other in mart.builds_on:
+            self.build(other)
+        return build_mart(self.connection, mart, self.tick())
 
     def build_all(self) -> None:
         for name in self.marts:

@@ -95,7 +95,9 @@ def test_what_a_mart_depends_on_is_read_from_its_sql(mart: Mart) -> None:
     [
         ("SELECT 1 AS day", "needs `-- grain"),
         ("-- grain: app_id\n-- column: app_id (id): app\nSELECT app_id FROM ops.days", "needs `-- grain"),
-        ("-- grain: day\n-- column: day (day): d\nSELECT day FROM marts.daily_usage", "reads from marts"),
+        ("-- grain: day\n-- column: day (day): d\nSELECT day FROM raw.days", "reads from raw:"),
+        ("-- grain: day\n-- column: day (day): d\nSELECT day FROM marts.daily_usage", "reads from marts.daily_usage:"),
+        ("-- grain: day\n-- column: day (day): d\nSELECT day FROM marts.mine", "reads from marts.mine:"),
     ],
 )
 def test_a_file_that_is_no_mart_is_refused(tmp_path: Path, sql: str, said: str) -> None:
@@ -320,6 +322,8 @@ def test_stream_concurrency_over_midnight(warehouse: "Warehouse") -> None:
         "average_concurrent_streams": 4 / 24,
         "busiest_hour": 10,
         "busiest_hour_stream_hours": 1.5,
+        "peak_concurrent_viewers": None,
+        "viewers_peak_at": None,
         "first_day_reached": DAY,
         "last_day_reached": NEXT,
     }
@@ -581,6 +585,13 @@ def test_a_refresh_does_not_read_the_history() -> None:
         SELECT '{SESSIONS}' AS table_name, 'a' AS app_id, day, count(*) AS row_count, true AS is_known,
             TIMESTAMP '2026-01-01' AS loaded_at
         FROM {SESSIONS} GROUP BY day"""
+    )
+    build_mart(connection, MARTS["live_audience"], datetime(2026, 1, 1))
+    connection.execute(
+        """INSERT INTO marts.live_audience BY NAME
+        SELECT 'a' AS app_id, 'l' AS livestream_id, DATE '2024-01-01' + (i // 1000)::INT AS day,
+            day + to_minutes(i % 1000) AS minute, 1 AS span_minutes, 60 AS viewer_seconds
+        FROM range(600_000) AS series (i)"""
     )
     last: date
     [(last,)] = connection.execute(f"SELECT max(day) FROM {SESSIONS}").fetchall()

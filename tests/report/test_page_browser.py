@@ -16,6 +16,7 @@ import duckdb
 import pytest
 
 from pipelines.report.page import write_report
+from tests.report.test_page_audience import watched
 from tests.report.test_page_cases import CASES, HOSTILE, LAST, make_warehouse, named
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
@@ -159,6 +160,18 @@ def test_every_chart_is_drawn_and_ranges_change_the_figures(browser: Any, tmp_pa
         seen.page.wait_for_selector(DRAWN)
         seen.requests.pop()
         check_tiles(seen, published, "app_id = 'side-app' AND day BETWEEN '2026-01-20' AND '2026-02-03'")
+
+
+def test_the_audience_has_a_panel_where_somebody_looked(browser: Any, tmp_path: Path) -> None:
+    with opened(browser, write_report(watched(tmp_path), tmp_path / "report.html")) as seen:
+        assert marks(seen, "audience") > 0
+        assert "most at once: 60.0, first on 28 Feb" in seen.page.inner_text("#audience-caption")
+        seen.pick("#app", "1")
+        assert "most at once: 50.0" in seen.page.inner_text("#audience-caption")
+    (tmp_path / "unwatched").mkdir()
+    published = make_warehouse(tmp_path / "unwatched", days=3)
+    with opened(browser, write_report(published, tmp_path / "report.html")) as seen:
+        assert not seen.page.is_visible("#audience")
 
 
 def test_tables_say_what_sql_says(browser: Any, tmp_path: Path) -> None:

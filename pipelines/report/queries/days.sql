@@ -9,6 +9,7 @@ WITH grid AS (
         CASE WHEN NOT is_known THEN 'u' WHEN loaded_at < day + INTERVAL 1 DAY THEN 'p' ELSE 'k' END AS state,
         loaded_at
     FROM ops.days
+    WHERE table_name <> 'core.live_observations'
 ),
 held AS (
     SELECT

@@ -73,6 +73,20 @@ function peaksRows(period) {
   });
 }
 
+function audiencesRows(period) {
+  return period.days.map((day) => {
+    const found = audience({...period, days: [day]});
+    return {
+      t: moment(day),
+      value: found.value,
+      ...stateOfDay(found, period),
+      day: `${weekday(day)} ${dayText(day)}`,
+      shown: found.value === null ? "nobody looked" : written(found.value, 1),
+      moment: timeText(found.at),
+    };
+  });
+}
+
 function topRows(streams, rank) {
   const {factor, digits, unit} = RANKS[rank];
   return streams
@@ -170,6 +184,17 @@ function captionCharts(metric, period, before, rank) {
           coverage(best, period),
         ),
   );
+  const crowd = audience(period);
+  showCaption(
+    "audience-caption",
+    "Peak concurrent viewers, by day",
+    crowd.value === null
+      ? "nobody looked in this period"
+      : clauses(
+          `most at once: ${written(crowd.value, 1)}, first on ${minuteText(crowd.at)}`,
+          crowd.known < crowd.wanted ? `observed on ${crowd.known} of ${counted(crowd.wanted, "day", "days")}` : "",
+        ),
+  );
   showCaption(
     "top-caption",
     `${RANKS[rank].label}${period.apps.length > 1 ? ", all apps" : ""}`,
@@ -202,6 +227,7 @@ function chartRows(metric, period, before, rank, streams) {
     days: daysRows(metric, period, before),
     weekdays: weekdaysRows(metric, period, before),
     peaks: peaksRows(period),
+    audience: audiencesRows(period),
     top: topRows(streams, rank),
     waits: waitsRows(period),
     failures: failuresRows(period),
@@ -213,6 +239,7 @@ async function drawCharts(rows) {
   const specifications = JSON.parse(document.getElementById("charts").textContent);
   for (const [name, specification] of Object.entries(specifications)) {
     const place = document.getElementById(`chart-${name}`);
+    if (place.parentElement.hidden) continue;
     const caption = place.parentElement.querySelector("figcaption");
     specification.datasets = {[name]: rows[name]};
     specification.description = caption.firstChild.textContent;

@@ -18,6 +18,7 @@ function byAppAndDay(table) {
 const dayRows = byAppAndDay(data.days);
 const waitRows = byAppAndDay(data.waits);
 const verdictRows = byAppAndDay(data.reconciliation);
+const audienceRows = new Map(data.audience.day.map((day, n) => [`${data.audience.app[n]} ${day}`, n]));
 const peakRows = new Map((data.peaks.day || []).map((day, n) => [day, n]));
 
 /** Days from one to another, both included. */
@@ -77,6 +78,21 @@ function peak(period) {
     if (value !== null && (best.value === null || value > best.value)) best = {value, at: source.peak_at[n], day};
   }
   return {...best, known, wanted: period.apps.length * period.days.length};
+}
+
+/** Most viewers at once, averaged over a minute or hour, of the days on which somebody looked. */
+function audience(period) {
+  const app = period.apps.length > 1 ? -1 : period.apps[0];
+  let best = {value: null, at: null};
+  let known = 0;
+  for (const day of period.days) {
+    const n = audienceRows.get(`${app} ${day}`);
+    if (n === undefined) continue;
+    known += 1;
+    const value = data.audience.viewers[n];
+    if (best.value === null || value > best.value) best = {value, at: data.audience.peak_at[n]};
+  }
+  return {...best, known, wanted: period.days.length};
 }
 
 /** Times to live, rising, ms. */

@@ -153,6 +153,7 @@ function start() {
   themes();
   readAddress();
   if (data.apps.length === 1) chosen.app = 0;
+  document.getElementById("audience").hidden = !data.audience.day.length;
   update();
 }
 

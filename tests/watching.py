@@ -1,0 +1,102 @@
+"""Streams watched through HTTP minute by minute of the world's clock, and the truth their audience is held against."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pipelines.clock import yesterday
+from pipelines.load import live
+from pipelines.load.warehouse import Warehouse
+from pipelines.report.marts import find_marts
+from pipelines.settings import Settings
+from pipelines.simulator.server import Simulator
+from pipelines.simulator.world import World
+from pipelines.steps import report
+from pipelines.steps.house import House, make_client, open_house
+from pipelines.steps.observe import Look, merge_observations, observe
+from tests.houses import query
+
+APP = "aula"
+MIDNIGHT = datetime.combine(yesterday(), datetime.min.time())
+MINUTE = timedelta(minutes=1)
+Watch = Callable[[], list[Look]]
+
+
+def new_world(now: datetime = MIDNIGHT, *, streams: int = 0, values: Any = "mixed") -> World:
+    world = World(now=now.replace(tzinfo=UTC), seed=3, values=values)
+    world.add_app(APP)
+    for number in range(streams):
+        world.add_livestream(APP, name=f"Stream {number}", meeting_id=f"meeting-{number}" if number % 2 else None)
+    return world
+
+
+@contextmanager
+def watching(simulator: Simulator, settings: Settings) -> Iterator[Watch]:
+    """Looks at the moment of the world's clock."""
+    client = make_client(settings)
+    try:
+        yield lambda: observe(settings, client, now=lambda: simulator.world.now.replace(tzinfo=None))
+    finally:
+        client.close()
+
+
+def merge(settings: Settings, run_id: str = "run") -> House:
+    """What a run does with observations."""
+    with open_house(settings, run_id=run_id, full=False, allow_shrink=False, backfill=None) as house:
+        merge_observations(house)
+        for mart in find_marts():
+            report.refresh_mart(house, mart)
+        report.publish_warehouse(house, None)
+        return house
+
+
+def stored(settings: Settings) -> list[tuple[Any, ...]]:
+    """What waits to be merged, and what stays for a while."""
+    with live.open_live(Warehouse(settings.warehouse)) as connection:
+        return connection.execute("FROM raw.live_observations ORDER BY observed_at, livestream_id").fetchall()
+
+
+def true_seconds(world: World) -> dict[str, float]:
+    """Viewer seconds of each livestream, by the world."""
+    return {
+        one.id: sum(session.figures(world.now_ms)[1] or 0.0 for session in one.sessions)
+        for one in world.apps[APP].livestreams
+    }
+
+
+def live_through(world: World, watch: Watch, minutes: int, *, seed: int = 1) -> None:
+    """Streams that start, stop, restart at once and fail, at any second, and a look at each full minute."""
+    dice = random.Random(seed)
+    streams = [one.id for one in world.apps[APP].livestreams]
+    for _ in range(minutes):
+        moments = sorted(dice.uniform(0, 60) for _ in streams)
+        passed = 0.0
+        for livestream_id, moment in zip(dice.sample(streams, len(streams)), moments, strict=True):
+            world.advance(timedelta(seconds=moment - passed))
+            passed = moment
+            what = dice.random()
+            if world.apps[APP].by_id[livestream_id].open_session is None:
+                if what < 0.3:
+                    begin = world.go_live if what < 0.2 else world.invoke
+                    begin(APP, livestream_id, audience=dice.uniform(0, 200))
+            elif what < 0.08:
+                world.end(APP, livestream_id, err_message=dice.choice([None, None, "encoder lost"]))
+                if dice.random() < 0.3:
+                    world.go_live(APP, livestream_id, audience=dice.uniform(0, 50))
+        world.advance(timedelta(seconds=60 - passed))
+        assert not [look.said for look in watch() if look.said]
+
+
+def assert_audience_is_true(settings: Settings, world: World) -> None:
+    """The audience integrated over observations is the sessions' viewer seconds, within 1 %, for each stream."""
+    seen = dict(query(settings, "SELECT livestream_id, sum(viewer_seconds) FROM marts.live_audience GROUP BY ALL"))
+    truth = true_seconds(world)
+    assert {livestream for livestream, seconds in truth.items() if seconds} == set(seen)
+    for livestream_id, seconds in seen.items():
+        assert seconds == pytest.approx(truth[livestream_id], rel=0.01)
+    odd = "SELECT * FROM marts.live_audience WHERE viewer_seconds < 0 OR observed_seconds <= 0 OR observed_seconds > 60.001"
+    assert query(settings, odd) == []
