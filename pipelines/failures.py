@@ -17,6 +17,10 @@ class RunFailedError(LivehouseError):
     """A run failed for a reason that is already one line."""
 
 
+class RunStoppedError(RunFailedError):
+    """Somebody stopped the run: ctrl-C, SIGTERM, or the UI."""
+
+
 def errors_of(events: Iterable[Any]) -> list[LivehouseError]:
     """The distinct faults in a run's Dagster events, each one line; at least one."""
     found: list[LivehouseError] = []
@@ -37,6 +41,8 @@ def _innermost(error: Any) -> LivehouseError:  # noqa: ANN401 - Dagster's Serial
         error = error.cause
     said = error.message.strip()
     name, _, text = said.partition(": ")
+    if name.endswith("DagsterExecutionInterruptedError"):
+        return RunStoppedError("stopped; what was landed stays: the same command again goes on from there")
     if name.startswith("pipelines.errors.") or name.endswith(".events.Failure"):
         text = " ".join(text.split())
         return SettingsError(text) if name.endswith("SettingsError") else RunFailedError(text)

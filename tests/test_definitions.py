@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipelines.assets.house import RANGE_END, RANGE_START
+from pipelines.assets.house import EVERY_MORNING, RANGE_END, RANGE_START
 from pipelines.definitions import defs
 from pipelines.report.marts import find_marts
 from pipelines.schedules import every_night
@@ -35,6 +35,8 @@ def test_every_asset_is_described_and_makes_a_range_one_run() -> None:
     for asset in assets():
         assert asset.backfill_policy == dg.BackfillPolicy.single_run(), asset.key
         for spec in asset.specs:
+            nightly = spec.key.path[0] in {"core", "marts"} and spec.key.path[-1] != "live_observations"
+            assert spec.freshness_policy == (EVERY_MORNING if nightly else None), spec.key
             keys.add(spec.key.to_user_string())
             assert spec.description
             assert spec.owners

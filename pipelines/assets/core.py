@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from pipelines.assets.extract import app_analytics, livestream_analytics, livestream_sessions, livestreams
-from pipelines.assets.house import ONE_RUN, column_metadata, days_of, outcome
+from pipelines.assets.house import EVERY_MORNING, ONE_RUN, column_metadata, days_of, outcome
 from pipelines.assets.partitions import DAYS
 from pipelines.schema import SQL_TYPES, Table
 from pipelines.steps.core import load_facts, load_livestreams
@@ -30,6 +30,7 @@ def _shown(table: Table) -> dict[str, Any]:
         "kinds": {"polars", "duckdb"},
         "owners": ["team:data"],
         "backfill_policy": ONE_RUN,
+        "freshness_policy": EVERY_MORNING,
         "metadata": {"dagster/table_name": table.full_name}
         | column_metadata([(column.name, SQL_TYPES[column.kind], column.meaning) for column in table.columns]),
     }

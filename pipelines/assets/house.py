@@ -1,7 +1,7 @@
 """The run's house as a Dagster resource, and what assets have in common. Keep the work itself in `steps/`."""
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
@@ -18,6 +18,11 @@ PUBLISHED = dg.AssetKey(["publish", "warehouse"])
 
 ONE_RUN = dg.BackfillPolicy.single_run()
 """A range of days is one run and asks the API once. Every asset needs it, those without partitions too."""
+
+EVERY_MORNING = dg.FreshnessPolicy.cron(
+    deadline_cron="0 6 * * *", lower_bound_delta=timedelta(hours=12), timezone="UTC"
+)
+"""What a nightly run makes is stale at 06:00 UTC if it was not made since 18:00 the day before."""
 
 
 def range_of(tags: dict[str, str]) -> Range | None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines.assets.house import ONE_RUN, column_metadata
+from pipelines.assets.house import EVERY_MORNING, ONE_RUN, column_metadata
 from pipelines.report.marts import Mart, find_marts
 from pipelines.steps.house import House
 from pipelines.steps.report import refresh_mart
@@ -31,6 +31,7 @@ def _asset(mart: Mart) -> dg.AssetsDefinition:
         kinds={"sql", "duckdb"},
         owners=["team:data"],
         backfill_policy=ONE_RUN,
+        freshness_policy=EVERY_MORNING,
         metadata={"dagster/table_name": mart.full_name}
         | column_metadata([(name, unit, meaning) for name, (unit, meaning) in mart.columns.items()]),
     )

@@ -5,6 +5,8 @@ from datetime import date, datetime, timedelta
 import click
 
 DAY = click.DateTime(["%Y-%m-%d"])
+STOPPED = 130
+"""Exit status after ctrl-C, as shells have it."""
 
 
 def finish(
@@ -14,6 +16,7 @@ def finish(
     from pipelines.cli.jobs import run_job  # noqa: PLC0415 - kept out of --help
     from pipelines.cli.summary import show_summary  # noqa: PLC0415 - kept out of --help
     from pipelines.errors import SettingsError, WarehouseError  # noqa: PLC0415 - kept out of --help
+    from pipelines.failures import RunStoppedError  # noqa: PLC0415 - kept out of --help
     from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
 
     settings = load_settings()
@@ -26,6 +29,8 @@ def finish(
         click.echo(f"no summary can be shown: {locked}", err=True)
     for error in outcome.errors:
         click.echo(f"livehouse: {error}", err=True)
+    if any(isinstance(error, RunStoppedError) for error in outcome.errors):
+        return STOPPED
     if any(isinstance(error, SettingsError) for error in outcome.errors):
         return 2
     return 1 if outcome.errors else 0

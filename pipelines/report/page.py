@@ -10,6 +10,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def write_report(published: Path, target: Path, rates: Rates = DEFAULT_RATES) ->
 
 def render_page(figures: dict[str, Any] | None, rates: Rates = DEFAULT_RATES) -> str:
     """Make the page of what `read_figures` read; None is a warehouse without a day."""
-    engine = as_script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")) if figures else ""
+    engine = as_script(_engine()) if figures else ""
     own = as_script("\n".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)) if figures else ""
     environment = Environment(loader=FileSystemLoader(WEB), autoescape=True, undefined=StrictUndefined)
     verdicts = {verdict: name for verdict, (name, _) in VERDICTS.items()}
@@ -84,6 +85,12 @@ def render_page(figures: dict[str, Any] | None, rates: Rates = DEFAULT_RATES) ->
         own=own,
         script_sources=" ".join(_source(script) for script in (engine, own) if script) or "'none'",
     )
+
+
+@cache
+def _engine() -> str:
+    """What draws the charts, as one script; bundling it takes a second."""
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
 def as_json(data: object) -> Markup:

@@ -1,0 +1,35 @@
+"""Promise 1, stopped: ctrl-C and SIGTERM end a run in one line, and what was landed stays."""
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines.simulator.server import Simulator
+from tests.houses import DAYS, assert_holds_truth, settings_for
+from tests.promises.attack import start_livehouse, strays
+from tests.promises.worlds import tiny_world
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_promise_1_stopped_by_hand_is_one_line_and_goes_on(stop: signal.Signals, tmp_path: Path) -> None:
+    world = tiny_world(broken=False)
+    command = "backfill", f"{DAYS[0]}", f"{DAYS[1]}"
+    with Simulator(world, latency=0.1) as simulator:
+        settings = settings_for(simulator, tmp_path / "home")
+        with start_livehouse(simulator, settings.home, *command) as process:
+            while simulator.count("get-livestream") < 3 and process.poll() is None:
+                time.sleep(0.001)
+            process.send_signal(stop)
+            _, said = process.communicate()
+        assert process.returncode == 130, said
+        [line] = [line for line in said.splitlines() if line.startswith("livehouse:")]
+        assert "the same command again goes on" in line
+        assert "Traceback" not in said
+        simulator.service.latency = 0.0
+        with start_livehouse(simulator, settings.home, *command) as process:
+            _, said = process.communicate()
+        assert process.returncode == 0, said
+        assert_holds_truth(settings, world)
+        assert strays(settings.home) == set()
