@@ -9,7 +9,7 @@ help:
 	@echo "make test-long    the slow proofs too"
 	@echo "make test-newest  the suite on the newest duckdb, polars and dagster"
 	@echo "make lint types   ruff and mypy"
-	@echo "make bench        what Dagster's bookkeeping costs, as it comes and batched"
+	@echo "make bench        a cold load beside dlt, the SDK and the floor; Dagster's bookkeeping; a year of observations"
 
 setup: .venv/.ready
 
@@ -46,7 +46,10 @@ types: setup
 check: lint types test
 
 bench: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -W ignore bench/cold_load.py
 	$(BIN)/python -W ignore bench/bookkeeping.py
+	$(BIN)/python -W ignore bench/observations.py
 
 clean:
 	rm -rf .venv .venv-newest .pytest_cache .mypy_cache .ruff_cache
