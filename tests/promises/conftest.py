@@ -74,7 +74,6 @@ IN_DEFAULT = {
     "test_promise_1_killed_at_any_moment_each_day_is_old_or_new[1]",
     "test_promise_1_killed_again_and_again_it_gets_there",
     "test_promise_1_never_shrinks[empty_list]",
-    "test_promise_2_nothing_is_counted_twice_while_rows_repeat",
     "test_promise_3_complete_or_not_done[row_moved]",
     "test_promise_3_complete_or_not_done[total_low]",
     "test_promise_3_endless_pages_end_in_an_error[get-livestream]",
@@ -87,7 +86,6 @@ IN_DEFAULT = {
     "test_a_full_disk_is_one_line_and_the_copy_stays[0]",
     "test_a_home_that_cannot_be_written_is_one_line_and_stays",
     "test_who_may_not_wait_is_told_in_one_line",
-    "test_two_runs_side_by_side_leave_the_rows_of_one",
     "test_who_opens_it_over_and_over_sees_whole_copies[reading]",
 }
 """Of each promise a few attacks that `make test` has time for; `make test-long` runs all of them."""

@@ -269,7 +269,12 @@ def test_names_stay_text(browser: Any, tmp_path: Path) -> None:
         assert seen.page.title() == "Livestream report"
 
 
-@pytest.mark.parametrize("case", CASES)
+IN_DEFAULT = {"nothing", "one day", "hostile names", "a year of two apps"}
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=() if case in IN_DEFAULT else pytest.mark.long) for case in CASES]
+)
 def test_every_case_shows_without_complaint_and_fits(case: str, browser: Any, tmp_path: Path) -> None:
     report = write_report(make_warehouse(tmp_path, **CASES[case]), tmp_path / "report.html")
     for width, scheme in ((1280, "light"), (360, "dark")):
