@@ -1,18 +1,23 @@
 """Dagster's event log in SQLite, written by the batch.
 
 Each day of each asset is two events, and Dagster's own SQLite log opens, commits and syncs two files for each:
-a year took longer to book than to load. Here a batch is one transaction a file. What is stored is the same.
+a year took longer to book than to load. Here a batch is one transaction a file, and a file stays open while it is
+written to. What is stored is the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from dagster import EventLogEntry
 from dagster._core.events import ASSET_EVENTS
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.sqlalchemy_compat import db_result
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
+from sqlalchemy import Connection, Engine, StaticPool, create_engine
 
 
 class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
@@ -24,6 +29,40 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
     ) -> "BatchedSqliteEventLogStorage":
         """Keep the log where Dagster would: `base_dir` is DAGSTER_HOME, so that the house can be moved."""
         return cls(base_dir=str(Path(config_value["base_dir"]) / "history" / "runs"), inst_data=inst_data)
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._engines: dict[str, Engine] = {}
+        super().__init__(base_dir, inst_data)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        """Open a transaction on the index or on a run's file, each of which stays open until another run's is used."""
+        with self._db_lock:
+            for other in self._engines.keys() - {shard, INDEX_SHARD_NAME}:
+                self._engines.pop(other).dispose()
+            engine = self._engines.get(shard)
+            if engine is None:
+                options = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False}  # the lock is ours
+                engine = create_engine(self.conn_string_for_shard(shard), poolclass=StaticPool, connect_args=options)
+                self._initdb(engine)
+                self._engines[shard] = engine
+            with engine.connect() as connection, connection.begin():
+                yield connection
+
+    def _close(self) -> None:
+        with self._db_lock:
+            while self._engines:
+                self._engines.popitem()[1].dispose()
+
+    def wipe(self) -> None:
+        """Delete every run's events, whose files must be closed first."""
+        self._close()
+        super().wipe()
+
+    def dispose(self) -> None:
+        """Close every file."""
+        super().dispose()
+        self._close()
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events of assets together; any others one by one."""

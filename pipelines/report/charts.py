@@ -9,19 +9,12 @@ from typing import Any
 
 import altair as alt
 
+from pipelines.report.verdicts import VERDICTS
+
 Drawing = alt.Chart | alt.LayerChart | alt.FacetChart
 
 _DAY_LABEL = "utcFormat(datum.value, '%-d %b')"
 _WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
-VERDICTS = {
-    "match": ("match", "var(--good)"),
-    "unsettled": ("unsettled", "var(--pale)"),
-    "sessions_missing": ("sessions missing", "var(--bad)"),
-    "overall_behind": ("overall behind", "var(--odd)"),
-    "unknown": ("unknown", "var(--unknown)"),
-    "not_loaded": ("not loaded", "var(--unknown)"),
-}
-"""Each verdict of marts.reconciliation and `not_loaded`: how the page calls it, and its colour."""
 
 
 def chart_specifications() -> dict[str, dict[str, Any]]:

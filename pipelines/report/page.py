@@ -10,19 +10,18 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipelines.errors import WarehouseError
-from pipelines.report.charts import VERDICTS, chart_specifications
+from pipelines.report.drawing import read_drawing
 from pipelines.report.figures import read_figures
+from pipelines.report.verdicts import VERDICTS
 from pipelines.settings import Settings
 
 WEB = Path(__file__).parent / "web"
@@ -50,7 +49,7 @@ def write_report(published: Path, target: Path, rates: Rates = DEFAULT_RATES) ->
     """Write the page of a published warehouse, whole or not at all, and return where it is."""
     with _opened(published) as connection:
         figures = read_figures(connection)
-    page = render_page(figures, rates)
+    page = render_page(figures, target.parent / "cache", rates)
     temporary = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -71,26 +70,21 @@ def write_report(published: Path, target: Path, rates: Rates = DEFAULT_RATES) ->
     return target
 
 
-def render_page(figures: dict[str, Any] | None, rates: Rates = DEFAULT_RATES) -> str:
-    """Make the page of what `read_figures` read; None is a warehouse without a day."""
-    engine = as_script(_engine()) if figures else ""
+def render_page(figures: dict[str, Any] | None, kept: Path, rates: Rates = DEFAULT_RATES) -> str:
+    """Make the page of what `read_figures` read; None is a warehouse without a day. `kept` is for `read_drawing`."""
+    drawing = read_drawing(kept) if figures else None
+    engine = as_script(drawing.script) if drawing else ""
     own = as_script("\n".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)) if figures else ""
     environment = Environment(loader=FileSystemLoader(WEB), autoescape=True, undefined=StrictUndefined)
     verdicts = {verdict: name for verdict, (name, _) in VERDICTS.items()}
     return environment.get_template("page.html.j2").render(
         figures=as_json(figures | {"rates": asdict(rates), "verdicts": verdicts}) if figures else None,
-        charts=as_json(chart_specifications()),
+        charts=as_json(drawing.charts) if drawing else None,
         style=Markup((WEB / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
         engine=engine,
         own=own,
         script_sources=" ".join(_source(script) for script in (engine, own) if script) or "'none'",
     )
-
-
-@cache
-def _engine() -> str:
-    """What draws the charts, as one script; bundling it takes a second."""
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
 def as_json(data: object) -> Markup:

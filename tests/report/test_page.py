@@ -2,6 +2,7 @@
 
 import hashlib
 import html
+import json
 import re
 import stat
 from base64 import b64encode
@@ -14,6 +15,7 @@ import pytest
 
 from pipelines.errors import WarehouseError
 from pipelines.report import figures
+from pipelines.report.drawing import read_drawing
 from pipelines.report.page import DEFAULT_RATES, Rates, as_json, as_script, render_page, write_report
 from pipelines.settings import Settings
 from tests.report.test_page_cases import HOSTILE, embedded, make_warehouse, named
@@ -218,7 +220,7 @@ def test_the_same_warehouse_gives_the_same_page(tmp_path: Path) -> None:
     pages = [write_report(published, target).read_bytes() for _ in range(2)]
     assert all(first == second for first, second in pairwise(pages))
     assert stat.S_IMODE(target.stat().st_mode) == 0o644
-    assert [path.name for path in target.parent.iterdir()] == ["report.html"]
+    assert sorted(path.name for path in target.parent.iterdir()) == ["cache", "report.html"]
 
 
 def test_an_empty_warehouse_says_so_and_what_to_do(tmp_path: Path) -> None:
@@ -276,5 +278,25 @@ def test_faults_are_one_line_with_a_remedy(tmp_path: Path) -> None:
         write_report(published, tmp_path / "report.html")
 
 
-def test_a_page_without_figures_needs_no_engine() -> None:
-    assert len(render_page(None)) < 20_000
+def test_a_page_without_figures_needs_no_engine(tmp_path: Path) -> None:
+    assert len(render_page(None, tmp_path)) < 20_000
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_draws_is_made_once_and_read_after(tmp_path: Path) -> None:
+    kept = tmp_path / "cache"
+    made = read_drawing(kept)
+    [file] = kept.iterdir()
+    assert read_drawing(kept) == made
+    left = kept / "tmpleft"
+    left.touch()
+    file.write_text('{"charts": {}, "scr', encoding="utf-8")  # a disk that was full
+    assert read_drawing(kept) == made
+    assert list(kept.iterdir()) == [file]
+    file.write_text(json.dumps({"charts": {}, "script": "kept"}), encoding="utf-8")
+    assert read_drawing(kept).script == "kept"
+
+
+def test_where_nothing_can_be_kept_the_drawing_is_made_each_time(tmp_path: Path) -> None:
+    (tmp_path / "cache").touch()
+    assert read_drawing(tmp_path / "cache").charts.keys() >= {"days", "top"}
