@@ -44,13 +44,15 @@ def read_versions(table: Table, raw: pl.DataFrame, now: datetime) -> pl.DataFram
     parsed = split_fields(raw["payload"], [str(column.source) for column in sourced])
     if table is LIVESTREAM_SESSIONS:
         parsed = _with_asked_livestream(parsed, raw["livestream_id"])
-    values = parsed.select(
+    values = parsed.with_columns(
+        value_of(column.kind, cell(str(column.source)), now).alias(f"{column.source}:value") for column in sourced
+    ).select(
         "record:type",
-        *[value_of(column.kind, cell(str(column.source)), now).alias(column.name) for column in sourced],
+        *[pl.col(f"{column.source}:value").alias(column.name) for column in sourced],
         *[
-            reason_not_taken(
-                column.kind, cell(str(column.source)), value_of(column.kind, cell(str(column.source)), now)
-            ).alias(f"{column.source}:reason")
+            reason_not_taken(column.kind, cell(str(column.source)), pl.col(f"{column.source}:value")).alias(
+                f"{column.source}:reason"
+            )
             for column in sourced
         ],
     )
