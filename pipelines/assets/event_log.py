@@ -38,11 +38,12 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
     def _connect(self, shard: str) -> Iterator[Connection]:
         """Open a transaction on the index or on a run's file, each of which stays open until another run's is used."""
         with self._db_lock:
-            for other in self._engines.keys() - {shard, INDEX_SHARD_NAME}:
-                self._engines.pop(other).dispose()
             engine = self._engines.get(shard)
             if engine is None:
-                options = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False}  # the lock is ours
+                for other in self._engines.keys() - {INDEX_SHARD_NAME}:
+                    self._engines.pop(other).dispose()
+                # One connection for every thread: the lock lets them in one by one.
+                options = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
                 engine = create_engine(self.conn_string_for_shard(shard), poolclass=StaticPool, connect_args=options)
                 self._initdb(engine)
                 self._engines[shard] = engine
