@@ -1,6 +1,8 @@
 """The flow from HTTP replies to published tables, in every shape of the API, against the simulator's truth."""
 
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -8,20 +10,25 @@ from pipelines.simulator.server import Simulator
 from pipelines.simulator.shapes import Shapes
 from tests.houses import DAYS, assert_holds_truth, load, query, settings_for, small_world
 
+CHOICES = {field.name: get_args(field.type) for field in fields(Shapes)}
+MIXTURES = [
+    Shapes(**{name: choices[number % len(choices)] for name, choices in CHOICES.items()})
+    for number in range(max(map(len, CHOICES.values())))
+]
+"""The shape captured, and as few others as take every choice once."""
+VALUES = ("mixed", "numbers", "text")
 
-@pytest.mark.parametrize("shapes", list(Shapes.all_variants()), ids=str)
-def test_every_shape_gives_the_truth(shapes: Shapes, tmp_path: Path) -> None:
-    world = small_world(livestreams=12, sessions=60)
+
+@pytest.mark.parametrize(
+    ("shapes", "values"),
+    [
+        *[pytest.param(shapes, VALUES[number % 3], id=f"mixture {number}") for number, shapes in enumerate(MIXTURES)],
+        *[pytest.param(shapes, "mixed", id=str(shapes), marks=pytest.mark.long) for shapes in Shapes.all_variants()],
+    ],
+)
+def test_every_shape_and_style_of_value_gives_the_truth(shapes: Shapes, values: str, tmp_path: Path) -> None:
+    world = small_world(livestreams=12, sessions=60, values=values)
     with Simulator(world, shapes=shapes) as simulator:
-        settings = settings_for(simulator, tmp_path)
-        load(settings)
-        assert_holds_truth(settings, world)
-
-
-@pytest.mark.parametrize("values", ["numbers", "text", "mixed"])
-def test_every_style_of_value_gives_the_truth(values: str, tmp_path: Path) -> None:
-    world = small_world(values=values)
-    with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path)
         load(settings)
         assert_holds_truth(settings, world)
