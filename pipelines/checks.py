@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from pipelines.assets.shown import rows_table
 from pipelines.report.checks import Check, Verdict, find_checks
 from pipelines.steps.house import House
 from pipelines.steps.report import run_checks
@@ -26,19 +27,10 @@ def _spec(check: Check) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(check.rule, asset=_asset_key(check), description=check.meaning, blocking=check.blocks)
 
 
-def _shown(value: Any) -> Any:  # noqa: ANN401 - a cell of any type
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
-
-
 def _result(check: Check, verdict: Verdict) -> dg.AssetCheckResult:
     metadata: dict[str, Any] = {"offending_rows": verdict.offending}
     if verdict.rows:
-        records = [
-            dg.TableRecord({name: _shown(cell) for name, cell in zip(verdict.columns, row, strict=True)})
-            for row in verdict.rows
-        ]
-        columns = [dg.TableColumn(name) for name in verdict.columns]
-        metadata["rows"] = dg.MetadataValue.table(records, schema=dg.TableSchema(columns=columns))
+        metadata["rows"] = rows_table(verdict.columns, verdict.rows)
     return dg.AssetCheckResult(
         passed=verdict.passed,
         asset_key=_asset_key(check),

@@ -4,52 +4,46 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines.assets.house import ONE_RUN, column_metadata, days_of, outcome
+from pipelines.assets.house import days_of
 from pipelines.assets.partitions import DAYS
-from pipelines.schema import SQL_TYPES, Table
+from pipelines.assets.shown import definition_of, outcome
 from pipelines.steps import extract, sessions
 from pipelines.steps.house import House
 from pipelines.tables import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 
-
-def _shown(table: Table) -> dict[str, Any]:
-    return {
-        "key": dg.AssetKey([table.schema, table.name]),
-        "description": table.meaning,
-        "group_name": "raw",
-        "kinds": {"python", "duckdb"},
-        "owners": ["team:data"],
-        "backfill_policy": ONE_RUN,
-        "metadata": {"dagster/table_name": table.full_name}
-        | column_metadata([(column.name, SQL_TYPES[column.kind], column.meaning) for column in table.columns]),
-    }
+_KINDS = {"python", "duckdb"}
 
 
-@dg.asset(**_shown(RAW_LIVESTREAMS))
+@dg.asset(**definition_of(RAW_LIVESTREAMS, _KINDS))
 def livestreams(context: dg.AssetExecutionContext, house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
     """Page through all livestreams."""
-    return outcome(context, house, extract.extract_livestreams(house))
+    return outcome(context, house, RAW_LIVESTREAMS, extract.extract_livestreams(house))
 
 
-@dg.asset(**_shown(RAW_LIVESTREAM_ANALYTICS), partitions_def=DAYS)
+@dg.asset(**definition_of(RAW_LIVESTREAM_ANALYTICS, _KINDS), partitions_def=DAYS)
 def livestream_analytics(
     context: dg.AssetExecutionContext, house: dg.ResourceParam[House]
 ) -> dg.MaterializeResult[Any]:
     """*overall*, day by day."""
-    return outcome(context, house, extract.extract_overall(house, days_of(context)))
+    days = days_of(context)
+    return outcome(context, house, RAW_LIVESTREAM_ANALYTICS, extract.extract_overall(house, days), days)
 
 
-@dg.asset(**_shown(RAW_APP_ANALYTICS), partitions_def=DAYS)
+@dg.asset(**definition_of(RAW_APP_ANALYTICS, _KINDS), partitions_def=DAYS)
 def app_analytics(context: dg.AssetExecutionContext, house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
     """*daywise*, a month in one request."""
-    return outcome(context, house, extract.extract_daywise(house, days_of(context)))
+    days = days_of(context)
+    return outcome(context, house, RAW_APP_ANALYTICS, extract.extract_daywise(house, days), days)
 
 
 # After *overall*: where that says more than the sessions at hand, more livestreams are asked.
-@dg.asset(**_shown(RAW_LIVESTREAM_SESSIONS), partitions_def=DAYS, deps=[livestreams, livestream_analytics])
+@dg.asset(
+    **definition_of(RAW_LIVESTREAM_SESSIONS, _KINDS), partitions_def=DAYS, deps=[livestreams, livestream_analytics]
+)
 def livestream_sessions(context: dg.AssetExecutionContext, house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
     """Sessions of the livestreams that could have new ones."""
-    return outcome(context, house, sessions.extract_sessions(house, days_of(context)))
+    days = days_of(context)
+    return outcome(context, house, RAW_LIVESTREAM_SESSIONS, sessions.extract_sessions(house, days), days)
 
 
 RAW = [livestreams, livestream_analytics, app_analytics, livestream_sessions]

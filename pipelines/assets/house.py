@@ -1,13 +1,12 @@
-"""The run's house as a Dagster resource, and what assets have in common. Keep the work itself in `steps/`."""
+"""The run's house as a Dagster resource, and the days of a run. Keep the work itself in `steps/`."""
 
 from collections.abc import Iterator
 from datetime import date, timedelta
-from typing import Any
 
 import dagster as dg
 
 from pipelines.settings import load_settings
-from pipelines.steps.house import Counts, House, Range, open_house
+from pipelines.steps.house import House, Range, open_house
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
@@ -56,34 +55,3 @@ def days_of(context: dg.AssetExecutionContext) -> Range:
     """First and last day of the partitions a run was started for."""
     keys = context.partition_key_range
     return date.fromisoformat(keys.start), date.fromisoformat(keys.end)
-
-
-def outcome(context: dg.AssetExecutionContext, house: House, done: dict[str, Counts]) -> dg.MaterializeResult[Any]:
-    """What Dagster shows of a load: its counts, of all apps and of each.
-
-    A run that publishes goes on without the apps that failed, and fails at its end. One that does not (the UI
-    splits a backfill into several) must fail here, or nobody would hear of it.
-    """
-    selected = context.run.asset_selection  # empty when a whole job runs
-    if house.failures and selected and PUBLISHED not in selected:
-        raise dg.Failure("; ".join(house.failure_lines()), allow_retries=False)
-    metadata: dict[str, Any] = {
-        "dagster/row_count": sum(counts.landed for counts in done.values()),
-        "rows_received": sum(counts.received for counts in done.values()),
-        "rows_quarantined": sum(counts.quarantined for counts in done.values()),
-        "by_app": {
-            app_id: {"received": counts.received, "landed": counts.landed, "quarantined": counts.quarantined}
-            for app_id, counts in done.items()
-        },
-    }
-    notes = {app_id: counts.note for app_id, counts in done.items() if counts.note}
-    return dg.MaterializeResult(metadata=metadata | ({"notes": notes} if notes else {}))
-
-
-def column_metadata(columns: list[tuple[str, str, str]]) -> dict[str, Any]:
-    """The column schema for the UI, from (name, SQL type, meaning)."""
-    return {
-        "dagster/column_schema": dg.TableSchema(
-            columns=[dg.TableColumn(name, kind, description=meaning) for name, kind, meaning in columns]
-        )
-    }

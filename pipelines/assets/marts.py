@@ -4,10 +4,12 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines.assets.house import EVERY_MORNING, ONE_RUN, column_metadata
+from pipelines.assets.house import EVERY_MORNING
+from pipelines.assets.shown import definition, lineage, sample
+from pipelines.report.lineage import column_lineage
 from pipelines.report.marts import Mart, find_marts
 from pipelines.steps.house import House
-from pipelines.steps.report import refresh_mart
+from pipelines.steps.report import look_at, refresh_mart
 from pipelines.tables import DAYS, FACTS, LIVE_OBSERVATIONS, LIVESTREAMS
 
 _CORE = {table.full_name for table in (LIVESTREAMS, *FACTS, LIVE_OBSERVATIONS)}
@@ -23,25 +25,23 @@ def _upstream(mart: Mart) -> list[dg.AssetKey]:
 
 
 def _asset(mart: Mart) -> dg.AssetsDefinition:
+    columns = [(name, unit, meaning) for name, (unit, meaning) in mart.columns.items()]
+
     @dg.asset(
-        key=dg.AssetKey(["marts", mart.name]),
+        **definition(mart.full_name, mart.meaning, columns, {"sql", "duckdb"}),
         deps=_upstream(mart),
-        description=mart.meaning,
-        group_name="marts",
-        kinds={"sql", "duckdb"},
-        owners=["team:data"],
-        backfill_policy=ONE_RUN,
         freshness_policy=EVERY_MORNING,
-        metadata={"dagster/table_name": mart.full_name}
-        | column_metadata([(name, unit, meaning) for name, (unit, meaning) in mart.columns.items()]),
     )
     def built(house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
         build = refresh_mart(house, mart)
         ranges = [f"{first} to {last}" for first, last in build.refreshed or []]
+        seen = look_at(house, mart)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": build.rows,
                 "refreshed": "whole" if build.refreshed is None else ", ".join(ranges),
+                "sample": sample(seen),
+                **lineage(column_lineage(mart)),
             }
         )
 

@@ -46,6 +46,9 @@ class Counts:
     landed: int = 0
     quarantined: int = 0
     duplicates: int = 0
+    requests: int = 0
+    """Sent for it, those sent again included; and those sent again."""
+    retries: int = 0
     note: str | None = None
 
 
@@ -94,7 +97,6 @@ class House:
                 self.failures[app_id, table.full_name] = broken[0]
                 continue
             counts, started_at = Counts(), utc_now()
-            tally = {"api_requests": 0, "api_retries": 0}
             sent = (self.client.sent, self.client.retried) if asks else (0, 0)
             try:
                 body(app_id, counts)
@@ -104,7 +106,7 @@ class House:
                 counts.note = f"failed: {error}"
                 say(f"{app_id}: {error}")
             if asks:
-                tally = {"api_requests": self.client.sent - sent[0], "api_retries": self.client.retried - sent[1]}
+                counts.requests, counts.retries = self.client.sent - sent[0], self.client.retried - sent[1]
             with self.warehouse.open_working() as connection:
                 note_load(
                     connection,
@@ -118,10 +120,11 @@ class House:
                         "rows_landed": counts.landed,
                         "rows_quarantined": counts.quarantined,
                         "rows_duplicate": counts.duplicates,
+                        "api_requests": counts.requests,
+                        "api_retries": counts.retries,
                         "started_at": started_at,
                         "finished_at": utc_now(),
                         "note": counts.note,
-                        **tally,
                     },
                 )
         if apps and not done:

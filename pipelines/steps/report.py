@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.clock import utc_now
+from pipelines.load.glance import Glance, glance
 from pipelines.load.publish import is_written_to, mirror, publish
 from pipelines.load.raw import end_backfill
 from pipelines.report.checks import Check, Verdict, run_check
 from pipelines.report.marts import Mart, MartBuild, build_mart
 from pipelines.report.page import Rates, write_report
+from pipelines.schema import Table
 from pipelines.steps.house import House, Range
 from pipelines.steps.progress import say
 
@@ -17,6 +19,13 @@ def refresh_mart(house: House, mart: Mart) -> MartBuild:
     """Bring one mart up to date."""
     with house.warehouse.open_working() as connection:
         return build_mart(connection, mart, utc_now())
+
+
+def look_at(house: House, table: Table | Mart, days: Range | None = None) -> Glance:
+    """A glance at a table, or at some days of it."""
+    in_raw = isinstance(table, Table) and table.schema == "raw"
+    with house.warehouse.open_raw() if in_raw else house.warehouse.open_working() as connection:
+        return glance(connection, table.full_name, days, table.period if isinstance(table, Mart) else None)
 
 
 def publish_warehouse(house: House, backfill: Range | None) -> int:

@@ -10,7 +10,9 @@ from pipelines.tables import WAREHOUSE_FILE
 
 MARTS = {mart.name: mart for mart in find_marts()}
 KNOWN = {"ops.days.is_known", "ops.days.table_name"}
-ON_AIR = {f"core.livestream_sessions.{name}" for name in ("started_at", "stopped_at", "updated_at", "is_live", "fetched_at")}
+ON_AIR = {
+    f"core.livestream_sessions.{name}" for name in ("started_at", "stopped_at", "updated_at", "is_live", "fetched_at")
+}
 
 
 def made_of(mart: Mart, column: str) -> set[str]:

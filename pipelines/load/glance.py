@@ -1,0 +1,39 @@
+"""A few rows of a table, and how many it holds: what is shown of it after a run."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import duckdb
+
+ROWS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What a table holds, all of it or of a range of days."""
+
+    rows: int
+    by_day: dict[date, int]
+    """Rows of each day of the range that has any; empty without a range."""
+    columns: list[str]
+    newest: list[tuple[Any, ...]]
+    """`ROWS_SHOWN` rows at most, of the newest days."""
+
+
+def glance(
+    connection: duckdb.DuckDBPyConnection, table: str, days: tuple[date, date] | None = None, period: str | None = None
+) -> Glance:
+    """Look at a table by its full name: at these days of it, or at all of it, newest `period` first if it has one."""
+    where, bounds = ("WHERE day BETWEEN $first AND $last", {"first": days[0], "last": days[1]}) if days else ("", {})
+    by_day: dict[date, int] = {}
+    if days:
+        counted = connection.execute(f"SELECT day, count(*) FROM {table} {where} GROUP BY day ORDER BY day", bounds)
+        by_day = dict(counted.fetchall())
+        rows = sum(by_day.values())
+    else:
+        [(rows,)] = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+    period = "day" if days else period
+    order = f"ORDER BY {period} DESC" if period else ""
+    newest = connection.execute(f"SELECT * FROM {table} {where} {order} LIMIT {ROWS_SHOWN}", bounds)
+    return Glance(rows, by_day, [column[0] for column in newest.description or []], newest.fetchall())
