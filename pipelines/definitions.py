@@ -22,7 +22,7 @@ from pipelines.schedules import JOBS, SCHEDULES
 from pipelines.sensors import SENSORS
 
 defs = dg.Definitions(
-    assets=[*RAW, *CORE, LOOKING, MERGING, *MARTS, *PUBLISH],
+    assets=dg.with_source_code_references([*RAW, *CORE, LOOKING, MERGING, *MARTS, *PUBLISH]),
     asset_checks=CHECKS,
     jobs=JOBS,
     schedules=SCHEDULES,

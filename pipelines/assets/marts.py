@@ -7,7 +7,7 @@ import dagster as dg
 from pipelines.assets.house import EVERY_MORNING
 from pipelines.assets.shown import definition, lineage, sample
 from pipelines.report.lineage import column_lineage
-from pipelines.report.marts import Mart, find_marts
+from pipelines.report.marts import Mart, find_marts, sql_directory
 from pipelines.steps.house import House
 from pipelines.steps.report import look_at, refresh_mart
 from pipelines.tables import DAYS, FACTS, LIVE_OBSERVATIONS, LIVESTREAMS
@@ -26,9 +26,12 @@ def _upstream(mart: Mart) -> list[dg.AssetKey]:
 
 def _asset(mart: Mart) -> dg.AssetsDefinition:
     columns = [(name, unit, meaning) for name, (unit, meaning) in mart.columns.items()]
+    shown = definition(mart.full_name, mart.meaning, columns, {"sql", "duckdb"})
+    source = dg.LocalFileCodeReference(file_path=str(sql_directory() / "marts" / f"{mart.name}.sql"), label="the SQL")
+    shown["metadata"]["dagster/code_references"] = dg.CodeReferencesMetadataValue(code_references=[source])
 
     @dg.asset(
-        **definition(mart.full_name, mart.meaning, columns, {"sql", "duckdb"}),
+        **shown,
         deps=_upstream(mart),
         freshness_policy=EVERY_MORNING,
     )

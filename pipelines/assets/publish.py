@@ -5,10 +5,13 @@ from typing import Any
 import dagster as dg
 
 from pipelines.assets.core import CORE
-from pipelines.assets.house import ONE_RUN, PUBLISHED, backfill_of
+from pipelines.assets.house import ONE_RUN, PUBLISHED, backfill_of, range_of
 from pipelines.assets.marts import MARTS
+from pipelines.assets.shown import rows_table
+from pipelines.clock import utc_now
 from pipelines.steps.house import House
 from pipelines.steps.report import publish_warehouse, write_page
+from pipelines.steps.summary import findings, loads_of, summarize
 
 
 @dg.asset(
@@ -24,25 +27,52 @@ from pipelines.steps.report import publish_warehouse, write_page
 def warehouse(context: dg.AssetExecutionContext, house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
     """Publish, then say whether anything is missing."""
     size = publish_warehouse(house, backfill_of(context.run.job_name, dict(context.run.tags)))
-    failures = house.failure_lines()
-    if failures:
-        raise dg.Failure("; ".join(failures), metadata={"bytes": size}, allow_retries=False)
+    if house.failures:
+        raise dg.Failure("; ".join(house.failure_lines()), metadata=_told(context, house), allow_retries=False)
     return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(house.warehouse.published), "bytes": size})
 
 
 @dg.asset(
     key=dg.AssetKey(["publish", "report"]),
     deps=[warehouse],
-    description="`report.html`: usage, audience, failures, cost, and how far the figures can be trusted.",
+    description="`report.html`: usage, audience, failures, cost, and how far the figures can be trusted. Being the last "
+    "step of a run, it also tells what the run did, what it cost and what was odd.",
     group_name="publish",
     kinds={"altair"},
     owners=["team:data"],
     backfill_policy=ONE_RUN,
 )
-def report(house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
+def report(context: dg.AssetExecutionContext, house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
     """Write the page people look at."""
+    told = _told(context, house)  # before the page: that is written with the warehouse closed
     path = write_page(house)
-    return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(path), "bytes": path.stat().st_size})
+    return dg.MaterializeResult(metadata=told | {"path": dg.MetadataValue.path(path), "bytes": path.stat().st_size})
+
+
+def _told(context: dg.AssetExecutionContext, house: House) -> dict[str, Any]:
+    """What the run did, what it cost, what is odd: told at the end of its log, where the run's page opens, and as tags."""
+    with house.warehouse.open_working() as connection:
+        loads, summary = loads_of(connection, house.run_id), summarize(connection, house.run_id)
+    requests, retries = (sum(load[name] for load in loads) for name in ("requests", "retries"))
+    landed = {name: sum(app[name] or 0 for app in summary["apps"]) for name in ("livestreams", "sessions")}
+    odd = findings(house, summary)
+    tags = {"livehouse/requests": f"{requests:,}, {retries:,} again", "livehouse/odd": f"{len(odd) or 'no'} findings"}
+    context.instance.add_run_tags(context.run_id, tags)
+    for line in odd:
+        context.log.warning(line)
+    days = range_of(dict(context.run.tags))
+    # Short lines first: the run's page cuts a long event.
+    return {
+        "what_it_did": f"{f'{days[0]} to {days[1]}: ' if days else ''}{landed['sessions']:,} sessions and "
+        f"{landed['livestreams']:,} livestreams of {len(summary['apps'])} apps stand",
+        "what_it_cost": f"{requests:,} requests, {retries:,} of them sent again; "
+        f"{(utc_now() - house.started_at).total_seconds():,.1f} s",
+        "what_is_odd": f"{len(odd)} findings: {odd[0]} …" if odd else "nothing",
+        "api_requests": requests,
+        "api_retries": retries,
+        "findings": rows_table(["finding"], [[line] for line in odd]),
+        "loads": rows_table(list(loads[0]) if loads else [], [list(load.values()) for load in loads]),
+    }
 
 
 PUBLISH = [warehouse, report]

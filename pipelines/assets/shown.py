@@ -93,8 +93,10 @@ def rows_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> dg.Tabl
 
 
 def _cell(value: Any) -> Any:  # noqa: ANN401 - a cell of any type
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | int):
         return value
+    if isinstance(value, float):
+        return round(value, 6)
     text = str(value)
     return text if len(text) <= _LONGEST_CELL else f"{text[:_LONGEST_CELL]}…"
 

@@ -9,27 +9,9 @@ import click
 
 from pipelines.cli.jobs import Outcome
 from pipelines.cli.text import command_name, printable, printable_json
-from pipelines.load.frames import read_frame
 from pipelines.load.warehouse import open_published
 from pipelines.settings import Settings
-
-_TOTALS = """
-    SELECT app_id,
-        max(rows_landed) FILTER (table_name = 'core.livestreams') AS livestreams,
-        max(rows_landed) FILTER (table_name = 'core.livestream_sessions') AS sessions,
-        sum(rows_quarantined) FILTER (starts_with(table_name, 'core.'))::BIGINT AS quarantined,
-        sum(api_requests)::BIGINT AS requests, sum(api_retries)::BIGINT AS retries
-    FROM ops.loads WHERE run_id = ? GROUP BY app_id ORDER BY app_id
-"""
-_SECONDS = "SELECT round(epoch(max(finished_at) - min(started_at)), 1) AS seconds FROM ops.loads WHERE run_id = ?"
-_QUARANTINE = """
-    SELECT table_name, field, reason, count(*) AS records FROM ops.quarantine WHERE run_id = ?
-    GROUP BY ALL ORDER BY records DESC, table_name, field LIMIT 8
-"""
-_NOTES = """
-    SELECT app_id || ': ' || note AS note FROM ops.loads
-    WHERE run_id = ? AND note IS NOT NULL AND NOT starts_with(note, 'failed')
-"""
+from pipelines.steps.summary import set_aside, summarize
 
 
 def show_summary(settings: Settings, outcome: Outcome, days: tuple[date, date], *, quiet: bool, as_json: bool) -> None:
@@ -42,10 +24,7 @@ def show_summary(settings: Settings, outcome: Outcome, days: tuple[date, date], 
             "succeeded": not outcome.errors,
             "first_day": f"{days[0]}",
             "last_day": f"{days[1]}",
-            **read_frame(connection, _SECONDS, [outcome.run_id]).to_dicts()[0],
-            "apps": read_frame(connection, _TOTALS, [outcome.run_id]).to_dicts(),
-            "quarantined": read_frame(connection, _QUARANTINE, [outcome.run_id]).to_dicts(),
-            "notes": read_frame(connection, _NOTES, [outcome.run_id])["note"].to_list(),
+            **summarize(connection, outcome.run_id),
             "warnings": outcome.warnings,
             "errors": [str(error) for error in outcome.errors],
             "warehouse": str(settings.warehouse),
@@ -78,8 +57,7 @@ def _show(summary: dict[str, Any]) -> None:
     if summary["quarantined"]:
         console.print("Set aside, since no rule could read them (all of it: ops.quarantine):")
         for entry in summary["quarantined"]:
-            line = f"  {entry['records']} in {entry['table_name']}: {entry['field']} is {entry['reason']}"
-            console.print(printable(line), markup=False)
+            console.print(f"  {printable(set_aside(entry))}", markup=False)
     query = "select day, sum(ingest_seconds) from core.livestream_sessions group by day order by day"
     console.print(f"Warehouse: {summary['warehouse']}", markup=False, soft_wrap=True)
     console.print(f'Query it:  {command_name(summary["warehouse"])} sql "{query}"', markup=False, soft_wrap=True)

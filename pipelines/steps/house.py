@@ -66,6 +66,8 @@ class House:
     """Answers since then are as good as asking again: an interrupted backfill goes on."""
     failures: dict[tuple[str, str], ApiError] = field(default_factory=dict)
     """What could not be had, by (app, table). The other apps go on; the run fails at its end."""
+    odd: list[str] = field(default_factory=list)
+    """What checks found, a line each."""
 
     @cached_property
     def client(self) -> ApiClient:

@@ -57,4 +57,10 @@ def run_checks(house: House, checks: Sequence[Check]) -> list[tuple[Check, Verdi
     """What the checks say about the working file, before anybody else sees it."""
     mirror(house.warehouse)
     with house.warehouse.open_working() as connection:
-        return [(check, run_check(connection, check)) for check in checks]
+        judged = [(check, run_check(connection, check)) for check in checks]
+    house.odd += [
+        f"{check.table} {check.rule} does not hold for {verdict.offending} rows: {check.meaning.partition('. ')[0]}"
+        for check, verdict in judged
+        if not verdict.passed
+    ]
+    return judged

@@ -1,0 +1,58 @@
+"""What a run did, what it cost and what was odd about it, from what it noted in the warehouse."""
+
+from typing import Any
+
+from duckdb import DuckDBPyConnection
+
+from pipelines.load.frames import read_frame
+from pipelines.steps.house import House
+
+_TOTALS = """
+    SELECT app_id,
+        max(rows_landed) FILTER (table_name = 'core.livestreams') AS livestreams,
+        max(rows_landed) FILTER (table_name = 'core.livestream_sessions') AS sessions,
+        sum(rows_quarantined) FILTER (starts_with(table_name, 'core.'))::BIGINT AS quarantined,
+        sum(api_requests)::BIGINT AS requests, sum(api_retries)::BIGINT AS retries
+    FROM ops.loads WHERE run_id = ? GROUP BY app_id ORDER BY app_id
+"""
+_SECONDS = "SELECT round(epoch(max(finished_at) - min(started_at)), 1) AS seconds FROM ops.loads WHERE run_id = ?"
+_QUARANTINE = """
+    SELECT table_name, field, reason, count(*) AS records FROM ops.quarantine WHERE run_id = ?
+    GROUP BY ALL ORDER BY records DESC, table_name, field LIMIT 8
+"""
+_NOTES = """
+    SELECT app_id || ': ' || note AS note FROM ops.loads
+    WHERE run_id = ? AND note IS NOT NULL AND NOT starts_with(note, 'failed') ORDER BY note
+"""
+_LOADS = """
+    SELECT table_name AS "table", app_id AS app, rows_received AS received, rows_landed AS landed,
+        rows_quarantined AS quarantined, rows_duplicate AS duplicates, api_requests AS requests, api_retries AS retries,
+        round(epoch(finished_at - started_at), 1) AS seconds
+    FROM ops.loads WHERE run_id = ? ORDER BY started_at
+"""
+
+
+def summarize(connection: DuckDBPyConnection, run_id: str) -> dict[str, Any]:
+    """Seconds it took, totals of each app, kinds of records set aside, and what its loads found worth a note."""
+    return {
+        **read_frame(connection, _SECONDS, [run_id]).to_dicts()[0],
+        "apps": read_frame(connection, _TOTALS, [run_id]).to_dicts(),
+        "quarantined": read_frame(connection, _QUARANTINE, [run_id]).to_dicts(),
+        "notes": read_frame(connection, _NOTES, [run_id])["note"].to_list(),
+    }
+
+
+def loads_of(connection: DuckDBPyConnection, run_id: str) -> list[dict[str, Any]]:
+    """What it did to each table of each app, in the order it was done."""
+    return read_frame(connection, _LOADS, [run_id]).to_dicts()
+
+
+def set_aside(entry: dict[str, Any]) -> str:
+    """One kind of record set aside, as a line."""
+    return f"{entry['records']} in {entry['table_name']}: {entry['field']} is {entry['reason']}"
+
+
+def findings(house: House, summary: dict[str, Any]) -> list[str]:
+    """What somebody should look at, a line each."""
+    aside = [f"set aside: {set_aside(entry)}" for entry in summary["quarantined"]]
+    return [*house.failure_lines(), *house.odd, *summary["notes"], *aside]
