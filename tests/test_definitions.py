@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -59,8 +61,47 @@ def test_a_range_started_by_dagster_holds_the_truth_and_shows_every_day(
         for table in ("livestream_sessions", "recordings_daily"):
             held = instance.get_materialized_partitions(dg.AssetKey(["core", table]))
             assert held == {f"{FIRST + timedelta(days=n)}" for n in range(days)}
+        assert_shown(result, simulator)
         checks = {evaluation.check_name for evaluation in result.get_asset_check_evaluations()}
         assert {"unique_key", "never_shrinks", "quarantine_empty", "day_gaps", "reconciles"} <= checks
+
+
+def assert_shown(result: dg.ExecuteInProcessResult, simulator: Simulator) -> None:
+    """What the last of several runs shows of itself: its figures are those of the tables, and no secret is among them."""
+    events = result.get_asset_materialization_events()
+    shown: dict[str, dict[str, Any]] = {}
+    for event in events:
+        materialization = event.step_materialization_data.materialization
+        name = materialization.asset_key.to_user_string().replace("/", ".")
+        at = f"{name} {materialization.partition}" if materialization.partition else name
+        shown[at] = {label: entry.value for label, entry in materialization.metadata.items()}
+    world = simulator.world
+    truths = [world.truth(app_id, FIRST, LAST).tables()["core.livestream_sessions"] for app_id in world.apps]
+    per_day = Counter(row["day"] for rows in truths for row in rows.values())
+    for n in range((LAST - FIRST).days + 1):
+        day = FIRST + timedelta(days=n)
+        assert shown[f"core.livestream_sessions {day}"]["dagster/row_count"] == per_day[day]
+    for table in (
+        "raw.livestreams",
+        f"raw.livestream_sessions {LAST}",
+        f"core.recordings_daily {LAST}",
+        "marts.daily_usage",
+    ):
+        assert shown[table]["sample"].records, table
+    told = shown["publish.report"]
+    assert told["api_requests"] == sum(load["requests"] for load in records_of(told["loads"]))
+    assert f"{told['api_requests']:,} requests" in told["what_it_cost"]
+    assert "quarantine_empty does not hold" in str(told["findings"].records)
+    [overall] = shown["marts.daily_usage"]["dagster/column_lineage"].deps_by_column["recordings"]
+    assert (overall.asset_key, overall.column_name) == (dg.AssetKey(["core", "recordings_daily"]), "recording_count")
+    assert len(shown["marts.daily_usage"]["drawn"].records) == (LAST - FIRST).days + 1
+    everything = repr(shown)
+    assert simulator.token not in everything
+    assert not any(key in everything for key in simulator.world.stream_keys())
+
+
+def records_of(table: dg.TableMetadataValue) -> list[dict[str, Any]]:
+    return [dict(record.data) for record in table.records]
 
 
 def test_the_schedule_asks_for_the_lookback(monkeypatch: pytest.MonkeyPatch) -> None:

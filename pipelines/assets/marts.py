@@ -5,11 +5,11 @@ from typing import Any
 import dagster as dg
 
 from pipelines.assets.house import EVERY_MORNING
-from pipelines.assets.shown import definition, lineage, sample
+from pipelines.assets.shown import definition, lineage, rows_table, sample
 from pipelines.report.lineage import column_lineage
 from pipelines.report.marts import Mart, find_marts, sql_directory
 from pipelines.steps.house import House
-from pipelines.steps.report import look_at, refresh_mart
+from pipelines.steps.report import draw, look_at, refresh_mart
 from pipelines.tables import DAYS, FACTS, LIVE_OBSERVATIONS, LIVESTREAMS
 
 _CORE = {table.full_name for table in (LIVESTREAMS, *FACTS, LIVE_OBSERVATIONS)}
@@ -38,12 +38,13 @@ def _asset(mart: Mart) -> dg.AssetsDefinition:
     def built(house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
         build = refresh_mart(house, mart)
         ranges = [f"{first} to {last}" for first, last in build.refreshed or []]
-        seen = look_at(house, mart)
+        bars = draw(house, mart)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": build.rows,
                 "refreshed": "whole" if build.refreshed is None else ", ".join(ranges),
-                "sample": sample(seen),
+                **({"drawn": rows_table([mart.period, str(mart.drawn), "of all apps"], bars)} if bars else {}),
+                "sample": sample(look_at(house, mart)),
                 **lineage(column_lineage(mart)),
             }
         )

@@ -57,7 +57,7 @@ def _told(context: dg.AssetExecutionContext, house: House) -> dict[str, Any]:
     landed = {name: sum(app[name] or 0 for app in summary["apps"]) for name in ("livestreams", "sessions")}
     odd = findings(house, summary)
     tags = {"livehouse/requests": f"{requests:,}, {retries:,} again", "livehouse/odd": f"{len(odd) or 'no'} findings"}
-    context.instance.add_run_tags(context.run_id, tags)
+    context.instance.add_run_tags(context.run.run_id, tags)
     for line in odd:
         context.log.warning(line)
     days = range_of(dict(context.run.tags))

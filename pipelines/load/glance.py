@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 
 ROWS_SHOWN = 5
+PERIODS_DRAWN = 31
 
 
 @dataclass(frozen=True)
@@ -37,3 +38,14 @@ def glance(
     order = f"ORDER BY {period} DESC" if period else ""
     newest = connection.execute(f"SELECT * FROM {table} {where} {order} LIMIT {ROWS_SHOWN}", bounds)
     return Glance(rows, by_day, [column[0] for column in newest.description or []], newest.fetchall())
+
+
+def drawn(connection: duckdb.DuckDBPyConnection, table: str, period: str, column: str) -> list[tuple[Any, ...]]:
+    """The newest days or months with the sum of a column, and a bar as long; neither where a part of it is unknown."""
+    query = f"""
+        SELECT *, bar(total, 0, greatest(max(total) OVER (), 1), 40)
+        FROM (
+            SELECT {period}, CASE WHEN count({column}) = count(*) THEN sum({column}) END AS total
+            FROM {table} GROUP BY {period} ORDER BY {period} DESC LIMIT {PERIODS_DRAWN}
+        ) ORDER BY {period} DESC"""
+    return connection.execute(query).fetchall()

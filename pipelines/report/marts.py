@@ -41,6 +41,8 @@ class Mart:
     """A column, the table without days it is copied from, and the key: kept alike in every row."""
     reaches: tuple[str, ...] = ()
     """Columns that name the first and last day that the facts of a day reach: those are refreshed with it."""
+    drawn: str | None = None
+    """A column whose sum over all apps tells how things go: drawn after each build."""
     builds_on: tuple["Mart", ...] = ()
     """The marts it reads, which are built before."""
 
@@ -80,7 +82,7 @@ def find_marts() -> tuple[Mart, ...]:
 def read_mart(path: Path) -> Mart:
     """Read one mart from its file."""
     sql = path.read_text(encoding="utf-8")
-    fields = dict(re.findall(r"^-- (grain|follows|reaches): (.+)$", sql, re.MULTILINE))
+    fields = dict(re.findall(r"^-- (grain|follows|reaches|drawn): (.+)$", sql, re.MULTILINE))
     columns = re.findall(r"^-- column: (\w+) \((.+?)\): (.+)$", sql, re.MULTILINE)
     grain = tuple(re.findall(r"\w+", fields.get("grain", "")))
     if not columns or {"day", "month"}.isdisjoint(grain):
@@ -106,6 +108,7 @@ def read_mart(path: Path) -> Mart:
         period="day" if "day" in grain else "month",
         follows=tuple(re.findall(r"[\w.]+", re.sub(r"\b(of|by)\b", "", fields.get("follows", "")))),
         reaches=tuple(re.findall(r"\w+", fields.get("reaches", ""))),
+        drawn=fields.get("drawn"),
     )
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pipelines.clock import utc_now
-from pipelines.load.glance import Glance, glance
+from pipelines.load.glance import Glance, drawn, glance
 from pipelines.load.publish import is_written_to, mirror, publish
 from pipelines.load.raw import end_backfill
 from pipelines.report.checks import Check, Verdict, run_check
@@ -26,6 +27,14 @@ def look_at(house: House, table: Table | Mart, days: Range | None = None) -> Gla
     in_raw = isinstance(table, Table) and table.schema == "raw"
     with house.warehouse.open_raw() if in_raw else house.warehouse.open_working() as connection:
         return glance(connection, table.full_name, days, table.period if isinstance(table, Mart) else None)
+
+
+def draw(house: House, mart: Mart) -> list[tuple[Any, ...]]:
+    """The column that a mart is drawn by, period by period, newest first; empty for a mart that names none."""
+    if mart.drawn is None:
+        return []
+    with house.warehouse.open_working() as connection:
+        return drawn(connection, mart.full_name, mart.period, mart.drawn)
 
 
 def publish_warehouse(house: House, backfill: Range | None) -> int:

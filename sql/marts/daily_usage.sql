@@ -2,6 +2,7 @@
 -- A figure is NULL where it is unknown (the day was not loaded, or the source no longer remembers it) and 0 where the
 -- day is known and nothing happened. Sessions count on the day of core.livestream_sessions.day, wholly.
 -- grain: app_id, day
+-- drawn: viewer_seconds
 -- column: app_id (id): RealtimeKit app
 -- column: day (UTC day): day; one row for each that any of the fact tables holds
 -- column: sessions (count): livestream sessions

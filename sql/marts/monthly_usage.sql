@@ -1,6 +1,7 @@
 -- Usage of each app by month: the sums of its known days. A figure is NULL where no day of the month is known, and a sum
 -- of fewer days than the month has while is_complete is false. Change against the month before: sql/examples.
 -- grain: app_id, month
+-- drawn: viewer_seconds
 -- column: app_id (id): RealtimeKit app
 -- column: month (first day of the month): UTC month; one row for each of which any fact table holds a day
 -- column: sessions (count): livestream sessions

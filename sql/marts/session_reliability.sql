@@ -1,6 +1,7 @@
 -- How reliably sessions went live, by day: failures, time to live, sessions that do not end. A figure is NULL where it is
 -- unknown and 0 where the day is known and nothing happened. A session failed when it carries an error message.
 -- grain: app_id, day
+-- drawn: failed_sessions
 -- column: app_id (id): RealtimeKit app
 -- column: day (UTC day): day that core.livestream_sessions holds
 -- column: sessions (count): sessions of the day

@@ -6,6 +6,7 @@
 -- A figure is NULL where the day's sessions are unknown and 0 where they are known and nothing was on air.
 -- grain: app_id, day
 -- reaches: first_day_reached, last_day_reached
+-- drawn: stream_hours
 -- column: app_id (id): RealtimeKit app
 -- column: day (UTC day): day that core.livestream_sessions holds
 -- column: peak_concurrent_streams (count): most sessions on air at one moment of the day
