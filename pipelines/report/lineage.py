@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 from sqlglot.lineage import Node, lineage
 
-from pipelines.report.marts import Mart
+from pipelines.report.marts import Mart, parsed
 from pipelines.tables import WAREHOUSE_FILE
 
 Source = tuple[str, str]
@@ -20,8 +20,8 @@ def column_lineage(mart: Mart) -> dict[str, tuple[Source, ...]]:
     for full_name, names in columns.items():
         group, _, table = full_name.partition(".")
         schema.setdefault(group, {})[table] = dict.fromkeys(names, "")
-    query = parse_one(mart.sql, dialect="duckdb")
-    nodes = lineage(None, query, schema, dialect="duckdb", trim_selects=False, copy=False)
+    query = parsed(mart.sql)
+    nodes = lineage(None, query, schema, dialect="duckdb", trim_selects=False)
     keys = {table.full_name: table.key for table in WAREHOUSE_FILE}
     keys |= {other.full_name: other.grain for other in mart.builds_on}
     return {name: tuple(sorted(set(_sources(node, query, keys)))) for name, node in nodes.items()}

@@ -7,6 +7,7 @@ refresh evaluates `SELECT * FROM (the SELECT) WHERE day BETWEEN …`: it costs w
 import re
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal, cast
@@ -87,7 +88,7 @@ def read_mart(path: Path) -> Mart:
     grain = tuple(re.findall(r"\w+", fields.get("grain", "")))
     if not columns or {"day", "month"}.isdisjoint(grain):
         raise LivehouseError(f"{path}: needs `-- grain: …, day` or month, and `-- column: NAME (unit): …`")
-    tables = {table for table in sqlglot.parse_one(sql, dialect="duckdb").find_all(exp.Table) if table.db}
+    tables = {table for table in parsed(sql).find_all(exp.Table) if table.db}
     marts = sorted({table.name for table in tables if table.db == "marts"})
     wrong = {table.db for table in tables} - {"core", "ops", "marts"}
     wrong |= {f"marts.{name}" for name in marts if name >= path.stem or not path.with_name(f"{name}.sql").is_file()}
@@ -110,6 +111,12 @@ def read_mart(path: Path) -> Mart:
         reaches=tuple(re.findall(r"\w+", fields.get("reaches", ""))),
         drawn=fields.get("drawn"),
     )
+
+
+@cache
+def parsed(sql: str) -> exp.Expr:
+    """The query as a tree, not to be changed: parsed once, since that takes most of the time."""
+    return sqlglot.parse_one(sql, dialect="duckdb")
 
 
 def build_mart(connection: DuckDBPyConnection, mart: Mart, now: datetime) -> MartBuild:

@@ -19,7 +19,9 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def test_a_range_counts_its_days_and_shows_the_newest(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute("INSERT INTO facts SELECT 'a', DATE '2025-12-31' + CAST(n // 4 AS INTEGER), n FROM range(12) AS numbers(n)")
+    connection.execute(
+        "INSERT INTO facts SELECT 'a', DATE '2025-12-31' + CAST(n // 4 AS INTEGER), n FROM range(12) AS numbers(n)"
+    )
     seen = glance(connection, "facts", (DAY, NEXT))
     assert (seen.rows, seen.by_day) == (8, {DAY: 4, NEXT: 4})
     assert seen.columns == ["app_id", "day", "seconds"]
