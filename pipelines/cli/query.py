@@ -10,7 +10,6 @@ from typing import Any, TextIO
 import click
 
 _ROWS_AT_ONCE = 10_000
-_ROWS_SHOWN = 1_000
 
 
 def _published() -> Path:
@@ -85,26 +84,9 @@ def _plain(value: Any) -> str:  # noqa: ANN401 - what JSON has no form for
 
 
 def _write_table(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - only for tables
-    from rich.table import Table  # noqa: PLC0415 - only for tables
-    from rich.text import Text  # noqa: PLC0415 - only for tables
+    from pipelines.cli.table import show_table  # noqa: PLC0415 - rich, only for tables
 
-    from pipelines.cli.text import printable  # noqa: PLC0415 - kept out of --help
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    shown = [row for row, _ in zip(rows, range(_ROWS_SHOWN), strict=False)]
-    for n, name in enumerate(names):
-        is_number = any(isinstance(row[n], int | float) for row in shown)
-        table.add_column(Text(printable(name)), justify="right" if is_number else "left", overflow="fold")
-    for row in shown:
-        table.add_row(*(Text("NULL", style="dim") if cell is None else Text(printable(str(cell))) for cell in row))
-    console = Console(file=sys.stdout, highlight=False)
-    if not console.is_terminal:  # nothing is cut where nobody looks: a pipe has no width
-        console = Console(file=sys.stdout, highlight=False, width=100_000)
-    console.print(table)
-    more = next(rows, None)
-    if more is not None:
-        click.echo(f"livehouse: the first {_ROWS_SHOWN:,} rows; --format csv gives all", err=True)
+    show_table(names, rows)
 
 
 _WRITERS = {"table": _write_table, "csv": _write_csv, "json": _write_json}

@@ -1,0 +1,106 @@
+"""A result as a table for a terminal: what does not fit is left out and said, never squeezed until it misleads."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+import click
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.cli.text import printable
+
+ROWS_SHOWN = 1_000
+LEAST_TEXT = 16
+"""Characters that are left of a long text at least. Numbers and times are never cut."""
+GAP = 2
+
+
+def show_table(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    """Print rows to stdout: to a terminal as wide as that is, by its pager if longer; to a pipe as wide as they are."""
+    shown = list(islice(rows, ROWS_SHOWN))
+    notes = [f"the first {ROWS_SHOWN:,} rows; --format csv gives all"] if next(rows, None) is not None else []
+    console = Console(file=sys.stdout, highlight=False)
+    if not console.is_terminal:
+        Console(file=sys.stdout, highlight=False, width=1_000_000).print(_table(names, shown, None))
+        for note in notes:
+            click.echo(f"livehouse: {note}", err=True)
+        return
+    widths = _widths(names, shown, console.width)
+    if any(cell_len(_cell(row[n]).plain) > width for row in shown for n, width in enumerate(widths)):
+        notes.append("texts that end in … are cut; --format csv gives all")
+    if left_out := names[len(widths) :]:
+        notes.append(f"left out for want of width: {', '.join(map(printable, left_out))}")
+    with console.capture() as drawn:
+        console.print(_table(names, shown, widths))
+        for note in notes:
+            console.print(Text(f"-- {note}", style="dim"))
+    text = drawn.get()
+    if text.count("\n") < console.height:
+        click.echo(text, nl=False)
+    else:
+        click.echo_via_pager(text)
+
+
+def _cell(value: Any) -> Text:  # noqa: ANN401 - a cell of any type
+    if value is None:
+        return Text("NULL", style="dim")
+    # 15 digits are all that a DOUBLE is good for: more of them tell 147292.443 as 147292.44299999997
+    return Text(f"{value:.15g}" if isinstance(value, float) else printable(str(value)))
+
+
+def _is_number(value: Any) -> bool:  # noqa: ANN401 - a cell of any type
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+
+
+def _table(names: Sequence[str], rows: list[tuple[Any, ...]], widths: list[int] | None) -> Table:
+    """All columns as wide as they are, or the first ones, as wide as told."""
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for n, name in enumerate(names if widths is None else names[: len(widths)]):
+        table.add_column(
+            Text(printable(name) if widths is None else _folded(printable(name), widths[n])),
+            justify="right" if any(_is_number(row[n]) for row in rows) else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            width=None if widths is None else widths[n],
+        )
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row[: len(table.columns)]))
+    return table
+
+
+def _folded(name: str, width: int) -> str:
+    """A column's name, broken after underscores where it is wider than the column."""
+    lines = [""]
+    for part in name.replace("_", "_\0").split("\0"):
+        lines = [*lines[:-1], lines[-1] + part] if cell_len(lines[-1] + part) <= width else [*lines, part]
+    return "\n".join(line for line in lines if line)
+
+
+def _widths(names: Sequence[str], rows: list[tuple[Any, ...]], room: int) -> list[int]:
+    """How wide each column is, of as many as fit: names are broken before texts are cut, texts before columns go."""
+    wide = [max((cell_len(_cell(row[n]).plain) for row in rows), default=0) for n in range(len(names))]
+    parts = [max(map(cell_len, printable(name).replace("_", "_\0").split("\0"))) for name in names]
+    is_text = [any(isinstance(row[n], str) for row in rows) for n in range(len(names))]
+
+    def fitted(longest_text: int, count: int) -> list[int]:
+        cut = [min(wide[n], longest_text) if is_text[n] else wide[n] for n in range(count)]
+        return [max(width, parts[n]) for n, width in enumerate(cut)]
+
+    def is_too_wide(widths: list[int]) -> bool:
+        return sum(widths) + GAP * len(widths) > room + GAP
+
+    whole = [max(width, cell_len(printable(name))) for width, name in zip(wide, names, strict=True)]
+    if not is_too_wide(whole):
+        return whole
+    count = len(names)
+    while count > 1 and is_too_wide(fitted(LEAST_TEXT, count)):
+        count -= 1
+    longest = LEAST_TEXT
+    while longest < room and not is_too_wide(fitted(longest + 1, count)):
+        longest += 1
+    return [min(width, room) for width in fitted(longest, count)]

@@ -1,0 +1,89 @@
+"""`livehouse sql` on a terminal: what fits is whole, what does not is said, what is long goes through the pager."""
+
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from fcntl import ioctl
+from pathlib import Path
+
+import duckdb
+import pytest
+from rich.cells import cell_len
+
+from pipelines.cli.table import ROWS_SHOWN, show_table
+
+LIVEHOUSE = Path(sys.executable).with_name("livehouse")
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name, value in {"TTY_COMPATIBLE": "1", "NO_COLOR": "1", "COLUMNS": "60", "LINES": "2000"}.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def test_a_number_is_never_cut_and_a_column_left_out_is_named(
+    terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["app", "average_concurrent_viewers", "message", "sessions", "left_out"]
+    row = ("aula", 147292.44299999997, "x" * 90, 123456789, "2026-01-01 00:00:00.000001")
+    show_table(names, iter([row]))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(cell_len, lines)) <= 60
+    assert [line.split() for line in lines[:3]] == [
+        ["average_"],
+        ["concurrent_"],
+        ["app", "viewers", "message", "sessions"],
+    ]
+    assert lines[3].split() == ["aula", "147292.443", "x" * 24 + "…", "123456789"]
+    assert "texts that end in … are cut" in lines[4]
+    assert lines[5] == "-- left out for want of width: left_out"
+
+
+def test_what_fits_is_shown_whole(terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    show_table(["a_long_name", "b"], iter([(None, "é中\x1b[31m"), (True, "")]))
+    shown = capsys.readouterr().out
+    assert [line.rstrip() for line in shown.splitlines()] == ["a_long_name  b", "NULL         é中\\x1b[31m", "True"]
+
+
+def test_a_long_result_says_that_it_is_cut(terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    show_table(["n"], ((n,) for n in range(ROWS_SHOWN + 1)))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == [f"{ROWS_SHOWN - 1}", f"-- the first {ROWS_SHOWN:,} rows; --format csv gives all"]
+
+
+def test_a_terminal_narrower_than_one_column_still_shows_it(
+    terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal.setenv("COLUMNS", "10")
+    show_table(["name", "b"], iter([("abcdefghijklmnop", 1)]))
+    assert "abcdefghi…" in capsys.readouterr().out
+
+
+def test_a_pipe_gets_every_column_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    show_table(["text", "more"], iter([("x" * 500, "y" * 500)]))
+    assert f"{'x' * 500}  {'y' * 500}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("rows", "is_paged"), [(5, False), (50, True)])
+def test_only_what_is_longer_than_the_screen_goes_to_the_pager(tmp_path: Path, rows: int, *, is_paged: bool) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    duckdb.connect(home / "warehouse.duckdb").close()
+    pager = tmp_path / "pager"
+    pager.write_text(f"#!/bin/sh\ncat > {tmp_path}/paged\n")
+    pager.chmod(0o755)
+    environment = os.environ | {"PAGER": str(pager), "LIVEHOUSE_HOME": str(home), "TERM": "xterm"}
+    ours, theirs = pty.openpty()
+    ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = [str(LIVEHOUSE), "sql", f"select range as n from range({rows})"]
+    done = subprocess.run(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, timeout=60, check=False)
+    shown = os.read(ours, 10_000).decode() if not is_paged else (tmp_path / "paged").read_text()
+    os.close(ours)
+    os.close(theirs)
+    assert done.returncode == 0
+    assert (tmp_path / "paged").exists() == is_paged
+    assert f"{rows - 1}" in shown.split()
