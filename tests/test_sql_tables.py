@@ -38,7 +38,7 @@ def test_a_number_is_never_cut_and_a_column_left_out_is_named(
         ["concurrent_"],
         ["app", "viewers", "message", "sessions"],
     ]
-    assert lines[3].split() == ["aula", "147292.443", "x" * 24 + "…", "123456789"]
+    assert lines[3].split() == ["aula", "147292.443", "x" * 29 + "…", "123456789"]
     assert "texts that end in … are cut" in lines[4]
     assert lines[5] == "-- left out for want of width: left_out"
 
