@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from pipelines.cli import COMMANDS
 from pipelines.simulator.server import Simulator
 from tests.houses import APPS, FIRST, LAST, assert_holds_truth, settings_for, variables
+from tests.terminals import on_a_terminal
 
 LIVEHOUSE = Path(sys.executable).with_name("livehouse")
 
@@ -33,16 +35,19 @@ def assert_one_line(done: subprocess.CompletedProcess[str], status: int) -> str:
 
 def test_a_backfill_and_what_can_be_asked_of_it(simulator: Simulator, tmp_path: Path) -> None:
     environment = variables(simulator, tmp_path / "home")
-    done = livehouse("backfill", f"{FIRST}", f"{LAST}", "--json", **environment)
-    assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout)
+    command = [str(LIVEHOUSE), "backfill", f"{FIRST}", f"{LAST}", "--json"]
+    status, written, seen = on_a_terminal(command, stdout=subprocess.PIPE, NO_COLOR="1", **environment)
+    assert status == 0, seen
+    assert re.search(r"aula sessions ━.* \d+/\d+ [\d.]+/s \d\d:\d\d", seen), "count, rate and time left"
+    assert not re.search(r"\x1b\[[\d;]*[34]\d[\d;]*m", seen), "no colour"
+    summary = json.loads(written)
     assert [app["app_id"] for app in summary["apps"]] == sorted(APPS)
     settings = settings_for(simulator, tmp_path / "home")
     assert_holds_truth(settings, simulator.world)
 
     requests = len(simulator.requests)
     again = livehouse("rebuild", f"{FIRST}", f"{LAST}", "--quiet", **environment)
-    assert (again.returncode, again.stdout) == (0, "")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
     assert len(simulator.requests) == requests, "a rebuild sends no request"
     assert_holds_truth(settings, simulator.world)
 
@@ -110,12 +115,36 @@ def test_a_query_before_the_first_run_says_what_to_do() -> None:
 
 
 def test_a_refused_token_is_one_line(simulator: Simulator, tmp_path: Path) -> None:
-    done = livehouse("nightly", **variables(simulator, tmp_path, CLOUDFLARE_API_TOKEN="wrong-token-1234"))
+    done = livehouse("nightly", "--json", **variables(simulator, tmp_path, CLOUDFLARE_API_TOKEN="wrong-token-1234"))
     assert done.returncode == 1
     assert "401" in done.stderr
     assert "CLOUDFLARE_API_TOKEN" in done.stderr
     assert "wrong-token-1234" not in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
+    summary = json.loads(done.stdout)
+    assert (summary["succeeded"], summary["apps"], len(summary["errors"])) == (False, [], 3)
+    assert all(error in done.stderr for error in summary["errors"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("ba", {"backfill"}),
+        ("backfill --", {"--full", "--allow-shrink", "--json", "--quiet", "--help"}),
+        ("sql --format ", {"table", "csv", "json"}),
+        ("api get-s", {"get-session"}),
+    ],
+)
+def test_bash_completes_commands_options_and_choices(typed: str, offered: set[str]) -> None:
+    words = f"livehouse {typed}"
+    script = f"""
+        eval "$(_LIVEHOUSE_COMPLETE=bash_source {LIVEHOUSE})"
+        COMP_WORDS=({words}{' ""' if words.endswith(" ") else ""}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+        _livehouse_completion {LIVEHOUSE}
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert set(done.stdout.split()) == offered, done.stderr
 
 
 @pytest.mark.parametrize("command", COMMANDS)

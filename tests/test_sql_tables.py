@@ -1,12 +1,6 @@
 """`livehouse sql` on a terminal: what fits is whole, what does not is said, what is long goes through the pager."""
 
-import os
-import pty
-import struct
-import subprocess
 import sys
-import termios
-from fcntl import ioctl
 from pathlib import Path
 
 import duckdb
@@ -14,6 +8,7 @@ import pytest
 from rich.cells import cell_len
 
 from pipelines.cli.table import ROWS_SHOWN, show_table
+from tests.terminals import on_a_terminal
 
 LIVEHOUSE = Path(sys.executable).with_name("livehouse")
 
@@ -76,14 +71,8 @@ def test_only_what_is_longer_than_the_screen_goes_to_the_pager(tmp_path: Path, r
     pager = tmp_path / "pager"
     pager.write_text(f"#!/bin/sh\ncat > {tmp_path}/paged\n")
     pager.chmod(0o755)
-    environment = os.environ | {"PAGER": str(pager), "LIVEHOUSE_HOME": str(home), "TERM": "xterm"}
-    ours, theirs = pty.openpty()
-    ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     command = [str(LIVEHOUSE), "sql", f"select range as n from range({rows})"]
-    done = subprocess.run(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, timeout=60, check=False)
-    shown = os.read(ours, 10_000).decode() if not is_paged else (tmp_path / "paged").read_text()
-    os.close(ours)
-    os.close(theirs)
-    assert done.returncode == 0
+    status, _, seen = on_a_terminal(command, PAGER=str(pager), LIVEHOUSE_HOME=str(home))
+    assert status == 0
     assert (tmp_path / "paged").exists() == is_paged
-    assert f"{rows - 1}" in shown.split()
+    assert f"{rows - 1}" in ((tmp_path / "paged").read_text() if is_paged else seen).split()

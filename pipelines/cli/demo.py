@@ -2,10 +2,11 @@
 
 import click
 
+from pipelines.cli.runs import finish, output_options
+
 
 @click.command("demo")
-@click.option("--quiet", is_flag=True, help="No summary.")
-@click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
+@output_options
 @click.option("--days", type=click.IntRange(1, 90), default=30, show_default=True, help="Days to load.")
 def demo_command(*, quiet: bool, as_json: bool, days: int) -> int:
     """Load 30 simulated days through the real pipeline into $LIVEHOUSE_HOME/demo. No account needed."""
@@ -13,14 +14,14 @@ def demo_command(*, quiet: bool, as_json: bool, days: int) -> int:
     import shutil  # noqa: PLC0415 - kept out of --help
     from datetime import timedelta  # noqa: PLC0415 - kept out of --help
 
-    from pipelines.cli.runs import finish  # noqa: PLC0415 - kept out of --help
     from pipelines.clock import utc_now, yesterday  # noqa: PLC0415 - kept out of --help
     from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
     from pipelines.simulator.server import DEMO_APPS, Simulator, demo_world  # noqa: PLC0415 - kept out of --help
 
     home = load_settings().home / "demo"
     shutil.rmtree(home, ignore_errors=True)  # its own: another day's simulated world is another world
-    click.echo("livehouse: loading a simulated account; no figure in it is real", err=True)
+    if not quiet:
+        click.echo("livehouse: loading a simulated account; no figure in it is real", err=True)
     with Simulator(demo_world(utc_now())) as simulator:
         os.environ.pop("LIVEHOUSE_WAREHOUSE", None)
         os.environ.update(

@@ -24,6 +24,8 @@ event_log_storage:
     base_dir:
       env: DAGSTER_HOME
 """
+_IN_THIS_TERMINAL = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+"""Else Dagster turns stderr into a file while a step runs: no progress would be seen, and messages come late."""
 _EVENT_BATCH_SIZE = "1000"  # see pipelines/assets/event_log.py; Dagster asks the environment
 
 
@@ -54,11 +56,13 @@ def prepare_dagster_home(settings: Settings) -> Path:
 
 def _instance(settings: Settings) -> "DagsterInstance":
     from dagster import DagsterInstance  # noqa: PLC0415 - 0.8 s
+    from dagster._core.instance.ref import InstanceRef  # noqa: PLC0415 - same
     from filelock import FileLock  # noqa: PLC0415 - goes with it
 
     home = prepare_dagster_home(settings)
     with FileLock(home / "setup.lock"):  # two first runs at once would both create its database
-        instance = DagsterInstance.get()
+        overrides = {"compute_logs": _IN_THIS_TERMINAL}
+        instance = DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=overrides))
         instance.get_runs(limit=1)
     return instance
 

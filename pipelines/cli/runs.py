@@ -15,18 +15,18 @@ def finish(
     """Run a job over days, show its summary and faults, and give the exit status."""
     from pipelines.cli.jobs import run_job  # noqa: PLC0415 - kept out of --help
     from pipelines.cli.summary import show_summary  # noqa: PLC0415 - kept out of --help
-    from pipelines.errors import SettingsError, WarehouseError  # noqa: PLC0415 - kept out of --help
+    from pipelines.errors import SettingsError  # noqa: PLC0415 - kept out of --help
     from pipelines.failures import RunStoppedError  # noqa: PLC0415 - kept out of --help
     from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
+    from pipelines.steps.progress import hushed  # noqa: PLC0415 - kept out of --help
 
     settings = load_settings()
     if job != "rebuild":
         settings.require_account()
-    outcome = run_job(settings, job, days, full=full, allow_shrink=allow_shrink)
-    try:
-        show_summary(settings, outcome, days, quiet=quiet, as_json=as_json)
-    except WarehouseError as locked:  # a reader's lock on the copy is no fault of the run
-        click.echo(f"no summary can be shown: {locked}", err=True)
+    with hushed(quiet=quiet):
+        outcome = run_job(settings, job, days, full=full, allow_shrink=allow_shrink)
+    if as_json or not quiet:
+        show_summary(settings, outcome, days, as_json=as_json)
     for error in outcome.errors:
         click.echo(f"livehouse: {error}", err=True)
     if any(isinstance(error, RunStoppedError) for error in outcome.errors):
@@ -36,14 +36,15 @@ def finish(
     return 1 if outcome.errors else 0
 
 
-def _output_options(command: click.decorators.FC) -> click.decorators.FC:
-    command = click.option("--quiet", is_flag=True, help="No summary.")(command)
+def output_options(command: click.decorators.FC) -> click.decorators.FC:
+    """`--quiet` and `--json`: each alone, or the JSON without progress."""
+    command = click.option("--quiet", is_flag=True, help="Neither progress nor summary; faults are told.")(command)
     return click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")(command)
 
 
 @click.command("nightly")
 @click.option("--date", "last", type=DAY, help="Last day to load; yesterday (UTC) if not given.")
-@_output_options
+@output_options
 def nightly_command(last: datetime | None, *, quiet: bool, as_json: bool) -> int:
     """Load the LIVEHOUSE_LOOKBACK_DAYS days that end with a day, in one run. For cron."""
     from pipelines.clock import yesterday  # noqa: PLC0415 - kept out of --help
@@ -63,7 +64,7 @@ def nightly_command(last: datetime | None, *, quiet: bool, as_json: bool) -> int
 @click.option(
     "--allow-shrink", is_flag=True, help="With --full: let what the API says now replace what it said before."
 )
-@_output_options
+@output_options
 def backfill_command(
     start: datetime, end: datetime, *, full: bool, allow_shrink: bool, quiet: bool, as_json: bool
 ) -> int:
@@ -80,7 +81,7 @@ def backfill_command(
 @click.command("rebuild")
 @click.argument("start", type=DAY)
 @click.argument("end", type=DAY)
-@_output_options
+@output_options
 def rebuild_command(start: datetime, end: datetime, *, quiet: bool, as_json: bool) -> int:
     """Make typed tables and marts of START to END again from what was landed raw. Sends no request."""
     return finish(_range(start, end), "rebuild", quiet=quiet, as_json=as_json)

@@ -10,10 +10,24 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)  # noqa: T201 - messages belong on stderr
 
 
+_hushed = False
+
+
+@contextmanager
+def hushed(*, quiet: bool) -> Iterator[None]:
+    """No progress meanwhile, if so: `--quiet`. What is said with `say` is."""
+    global _hushed  # noqa: PLW0603 - one terminal, one person in front of it
+    before, _hushed = _hushed, quiet
+    try:
+        yield
+    finally:
+        _hushed = before
+
+
 @contextmanager
 def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
     """A counter to call with how many more are done. Silent when nobody watches."""
-    if not sys.stderr.isatty():
+    if _hushed or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console  # noqa: PLC0415 - a nightly run without a terminal does not need it
