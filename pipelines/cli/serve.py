@@ -37,9 +37,10 @@ def simulate_command(port: int, faults: str | None) -> None:
 
 @click.command("ui")
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
-def ui_command(port: int) -> int:
+def ui_command(port: int) -> None:
     """Start Dagster's UI, with its daemon, on this project; history is kept under $LIVEHOUSE_HOME/dagster."""
-    import subprocess  # noqa: PLC0415 - kept out of --help
+    import os  # noqa: PLC0415 - kept out of --help
+    import signal  # noqa: PLC0415 - kept out of --help
     import sys  # noqa: PLC0415 - kept out of --help
 
     from pipelines.cli.jobs import prepare_dagster_home  # noqa: PLC0415 - kept out of --help
@@ -56,11 +57,9 @@ def ui_command(port: int) -> int:
         "-h",
         "127.0.0.1",
         "-p",
-        str(port),
+        f"{port}",
     ]
-    process = subprocess.Popen(command)  # noqa: S603 - our own interpreter and arguments
-    try:
-        return process.wait()
-    finally:
-        process.terminate()
-        process.wait()
+    # In place of this process: what ends it ends Dagster's servers with it. Dagster takes SIGTERM as it takes SIGINT,
+    # which a shell's background job is told to ignore.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.execv(sys.executable, command)  # noqa: S606 - our own interpreter and arguments
