@@ -269,6 +269,8 @@ def test_names_stay_text(browser: Any, tmp_path: Path) -> None:
         assert seen.page.title() == "Livestream report"
 
 
+LIES_OVER_THE_NEXT = """[...document.querySelectorAll(".table :is(th, td)")]
+    .filter((cell) => cell.scrollWidth > cell.clientWidth + 1).map((cell) => cell.textContent)"""
 IN_DEFAULT = {"nothing", "one day", "a year of two apps"}  # hostile names have a test of their own
 
 
@@ -280,6 +282,7 @@ def test_every_case_shows_without_complaint_and_fits(case: str, browser: Any, tm
     for width, scheme in ((1280, "light"), (360, "dark")):
         with opened(browser, report, width=width, scheme=scheme) as seen:
             assert seen.page.evaluate("document.documentElement.scrollWidth") == width
+            assert seen.page.evaluate(LIES_OVER_THE_NEXT) == []
             if case != "nothing":
                 assert seen.page.query_selector_all("#chart-verdicts svg")
                 seen.press("#presets [data-days='all']")
