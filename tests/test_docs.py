@@ -3,6 +3,7 @@
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -41,7 +42,7 @@ def test_every_make_target_shown_exists() -> None:
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE)) <= targets
 
 
-def test_the_first_query_and_the_notebook_line_run(simulator: Simulator, tmp_path: Path) -> None:
+def test_the_first_query_and_the_notebook_run(simulator: Simulator, tmp_path: Path) -> None:
     settings = settings_for(simulator, tmp_path)
     load(settings)
     shown = re.search(r'^livehouse sql "(.+)"$', README, re.MULTILINE)
@@ -51,6 +52,11 @@ def test_the_first_query_and_the_notebook_line_run(simulator: Simulator, tmp_pat
     with duckdb.connect(settings.warehouse, read_only=True) as connection:
         days = connection.execute("SELECT count(DISTINCT day) FROM core.livestream_sessions").fetchall()[0][0]
     assert len(done.stdout.splitlines()) == days + 1
+    [cell] = re.findall(r"^```python\n(.+?)^```", README, re.MULTILINE | re.DOTALL)
+    *lines, last = cell.replace("data/warehouse.duckdb", str(settings.warehouse)).splitlines()
+    made: dict[str, Any] = {}
+    exec("\n".join([*lines, f"answer = {last}"]), made)
+    assert set(made["answer"]["app_id"]) == set(settings.app_ids)
 
 
 def test_every_table_and_column_has_a_comment(simulator: Simulator, tmp_path: Path) -> None:

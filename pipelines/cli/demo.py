@@ -1,8 +1,24 @@
 """`demo`: the real pipeline on a simulated account."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from pipelines.cli.runs import finish, output_options
+
+if TYPE_CHECKING:
+    from pipelines.settings import Settings
+
+
+def demo_instead(settings: "Settings") -> Path | None:
+    """The demo's home, said so, where no account is connected and nothing else was ever loaded: what a newcomer means."""
+    home = settings.home / "demo"
+    is_meant = not (settings.warehouse.exists() or settings.warehouse_path or settings.api_token)
+    if not is_meant or not (home / "warehouse.duckdb").exists():
+        return None
+    click.echo(f"livehouse: nothing is loaded yet; these are the simulated figures of the demo ({home})", err=True)
+    return home
 
 
 @click.command("demo")

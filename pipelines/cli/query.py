@@ -13,15 +13,12 @@ _ROWS_AT_ONCE = 10_000
 
 
 def _published() -> Path:
-    """The warehouse of the settings; the demo's, said so, where no account is connected and nothing else is there."""
+    from pipelines.cli.demo import demo_instead  # noqa: PLC0415 - kept out of --help
     from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
 
     settings = load_settings()
-    demo = settings.home / "demo" / "warehouse.duckdb"
-    if not settings.warehouse.exists() and not settings.warehouse_path and not settings.api_token and demo.exists():
-        click.echo(f"livehouse: nothing is loaded yet; these are the simulated figures of the demo ({demo})", err=True)
-        return demo
-    return settings.warehouse
+    demo = demo_instead(settings)
+    return demo / "warehouse.duckdb" if demo else settings.warehouse
 
 
 @click.command("sql")

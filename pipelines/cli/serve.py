@@ -43,22 +43,17 @@ def ui_command(port: int) -> None:
     import signal  # noqa: PLC0415 - kept out of --help
     import sys  # noqa: PLC0415 - kept out of --help
 
+    from pipelines.cli.demo import demo_instead  # noqa: PLC0415 - kept out of --help
     from pipelines.cli.jobs import prepare_dagster_home  # noqa: PLC0415 - kept out of --help
     from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
 
-    prepare_dagster_home(load_settings())
-    command = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "dev",
-        "-m",
-        "pipelines.definitions",
-        "-h",
-        "127.0.0.1",
-        "-p",
-        f"{port}",
-    ]
+    settings = load_settings()
+    if demo := demo_instead(settings):
+        settings = settings.model_copy(update={"home": demo})
+        os.environ["LIVEHOUSE_HOME"] = str(demo)  # for Dagster's processes
+    prepare_dagster_home(settings)
+    dagster = f"-m dagster dev -m pipelines.definitions -h 127.0.0.1 -p {port}"
+    command = [sys.executable, "-W", "ignore", *dagster.split()]
     # In place of this process: what ends it ends Dagster's servers with it. Dagster takes SIGTERM as it takes SIGINT,
     # which a shell's background job is told to ignore.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
