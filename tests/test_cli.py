@@ -48,8 +48,8 @@ def test_a_backfill_and_what_can_be_asked_of_it(simulator: Simulator, tmp_path: 
     assert_holds_truth(settings, simulator.world)
 
     requests = len(simulator.requests)
-    again = livehouse("rebuild", f"{FIRST}", f"{LAST}", "--quiet", **environment)
-    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+    rebuild = [str(LIVEHOUSE), "rebuild", f"{FIRST}", f"{LAST}", "--quiet"]
+    assert on_a_terminal(rebuild, stdout=None, **environment) == (0, "", "")
     assert len(simulator.requests) == requests, "a rebuild sends no request"
     assert_holds_truth(settings, simulator.world)
 

@@ -9,6 +9,7 @@ from pipelines.load.days import loaded_days, replace_days, replace_livestreams
 from pipelines.normalize.rows import Normalized, normalize
 from pipelines.schema import Table
 from pipelines.steps.house import Counts, House, Range
+from pipelines.steps.progress import progress
 from pipelines.tables import (
     LIVESTREAM_ANALYTICS_DAILY,
     LIVESTREAM_SESSIONS,
@@ -54,25 +55,30 @@ def load_facts(house: House, table: Table, days: Range) -> dict[str, Counts]:
     raw_table, _ = RAW_OF[table.full_name]
 
     def load(app_id: str, counts: Counts) -> None:
-        for chunk, made in standing_of_days(house, table, app_id, days, with_changed=True):
-            shrinks = made.shrinks
-            if table is LIVESTREAM_SESSIONS:
-                with house.warehouse.open_raw() as connection:
-                    shrinks = shrinks.vstack(raw_file.vanished_sessions(connection, app_id, chunk, house.run_id))
-            with house.warehouse.open_working() as connection:
-                replace_days(
-                    connection,
-                    table,
-                    app_id,
-                    chunk,
-                    rows=made.rows,
-                    rejects=made.rejects,
-                    shrinks=shrinks,
-                    run_id=house.run_id,
-                    now=utc_now(),
-                    retention_days=house.settings.retention_days,
-                )
-            _count(counts, made)
+        with progress(f"{app_id} {table.full_name}, days") as advance:
+            for chunk, made in standing_of_days(house, table, app_id, days, with_changed=True):
+                replace(app_id, chunk, made)
+                _count(counts, made)
+                advance(len(chunk))
+
+    def replace(app_id: str, chunk: Days, made: Normalized) -> None:
+        shrinks = made.shrinks
+        if table is LIVESTREAM_SESSIONS:
+            with house.warehouse.open_raw() as connection:
+                shrinks = shrinks.vstack(raw_file.vanished_sessions(connection, app_id, chunk, house.run_id))
+        with house.warehouse.open_working() as connection:
+            replace_days(
+                connection,
+                table,
+                app_id,
+                chunk,
+                rows=made.rows,
+                rejects=made.rejects,
+                shrinks=shrinks,
+                run_id=house.run_id,
+                now=utc_now(),
+                retention_days=house.settings.retention_days,
+            )
 
     return house.for_each_app(table, load, days=days, needs=(raw_table,))
 
