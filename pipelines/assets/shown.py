@@ -69,16 +69,15 @@ def outcome(
             for app_id, it in done.items()
         ],
     )
+    metadata["sample"] = sample(seen)
     if not days:
-        return dg.MaterializeResult(metadata=metadata | {"dagster/row_count": seen.rows, "sample": sample(seen)})
-    metadata["days"] = f"{days[0]} to {days[1]}"
-    # Each day is an event of its own, with its own rows; what is long is told once, at the last.
+        return dg.MaterializeResult(metadata=metadata | {"dagster/row_count": seen.rows})
+    # Each day is an event of its own, with its own rows; what the run did to all of them is told once, at the last.
     for day in context.partition_keys:
-        context.add_asset_metadata(
-            {"dagster/row_count": seen.by_day.get(date.fromisoformat(day), 0)}, partition_key=day
-        )
-    context.add_asset_metadata({"sample": sample(seen)}, partition_key=context.partition_keys[-1])
-    return dg.MaterializeResult(metadata=metadata)
+        count = {"dagster/row_count": seen.by_day.get(date.fromisoformat(day), 0)}
+        context.add_asset_metadata(count, partition_key=day)
+    context.add_asset_metadata(metadata, partition_key=context.partition_keys[-1])
+    return dg.MaterializeResult(metadata={"days": f"{days[0]} to {days[1]}"})
 
 
 def sample(seen: Glance) -> dg.TableMetadataValue:
