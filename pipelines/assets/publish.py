@@ -55,6 +55,7 @@ def _told(context: dg.AssetExecutionContext, house: House) -> dict[str, Any]:
         loads, summary = loads_of(connection, house.run_id), summarize(connection, house.run_id)
     requests, retries = (sum(load[name] for load in loads) for name in ("requests", "retries"))
     landed = {name: sum(app[name] or 0 for app in summary["apps"]) for name in ("livestreams", "sessions")}
+    apps = sum(app["sessions"] is not None for app in summary["apps"])
     odd = findings(house, summary)
     tags = {"livehouse/requests": f"{requests:,}, {retries:,} again", "livehouse/odd": f"{len(odd) or 'no'} findings"}
     context.instance.add_run_tags(context.run.run_id, tags)
@@ -64,7 +65,7 @@ def _told(context: dg.AssetExecutionContext, house: House) -> dict[str, Any]:
     # Short lines first: the run's page cuts a long event.
     return {
         "what_it_did": f"{f'{days[0]} to {days[1]}: ' if days else ''}{landed['sessions']:,} sessions and "
-        f"{landed['livestreams']:,} livestreams of {len(summary['apps'])} apps stand",
+        f"{landed['livestreams']:,} livestreams of {apps} apps stand",
         "what_it_cost": f"{requests:,} requests, {retries:,} of them sent again; "
         f"{(utc_now() - house.started_at).total_seconds():,.1f} s",
         "what_is_odd": f"{len(odd)} findings: {odd[0]} …" if odd else "nothing",
