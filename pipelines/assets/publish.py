@@ -27,7 +27,7 @@ def warehouse(context: dg.AssetExecutionContext, house: dg.ResourceParam[House])
     failures = house.failure_lines()
     if failures:
         raise dg.Failure("; ".join(failures), metadata={"bytes": size}, allow_retries=False)
-    return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(house.warehouse.published), "bytes": size})
+    return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(house.warehouse.address), "bytes": size})
 
 
 @dg.asset(

@@ -10,7 +10,7 @@ import click
 from pipelines.cli.jobs import Outcome
 from pipelines.cli.text import command_name, printable, printable_json
 from pipelines.load.frames import read_frame
-from pipelines.load.warehouse import open_published
+from pipelines.load.store import open_store
 from pipelines.settings import Settings
 
 _TOTALS = """
@@ -34,9 +34,10 @@ _NOTES = """
 
 def show_summary(settings: Settings, outcome: Outcome, days: tuple[date, date], *, quiet: bool, as_json: bool) -> None:
     """Print the summary of a run to stdout; nothing where nothing was ever published."""
-    if quiet or not settings.warehouse.exists():
+    warehouse = open_store(settings)
+    if quiet or not warehouse.is_there():
         return
-    with open_published(settings.warehouse) as connection:
+    with warehouse.open_published() as connection:
         summary: dict[str, Any] = {
             "run_id": outcome.run_id,
             "succeeded": not outcome.errors,
@@ -48,7 +49,7 @@ def show_summary(settings: Settings, outcome: Outcome, days: tuple[date, date], 
             "notes": read_frame(connection, _NOTES, [outcome.run_id])["note"].to_list(),
             "warnings": outcome.warnings,
             "errors": [str(error) for error in outcome.errors],
-            "warehouse": str(settings.warehouse),
+            "warehouse": warehouse.address,
         }
     if as_json:
         click.echo(printable_json(json.dumps(summary, ensure_ascii=False, indent=2)))

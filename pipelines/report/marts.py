@@ -16,6 +16,7 @@ from duckdb import DuckDBPyConnection
 from sqlglot import exp
 
 from pipelines.errors import LivehouseError
+from pipelines.tables import MART_BUILDS
 
 ROWS_AT_ONCE = 2_000_000
 """Facts that one statement evaluates at most (one day or month at least): this bounds memory."""
@@ -129,10 +130,8 @@ def build_mart(connection: DuckDBPyConnection, mart: Mart, now: datetime) -> Mar
             other += f" AND mart.{column} IS DISTINCT FROM source.{column}"
             update = f"UPDATE {mart.full_name} AS mart SET {column} = source.{column} FROM {table} AS source"
             connection.execute(f"{update} WHERE {other}")
-        connection.execute(
-            "INSERT OR REPLACE INTO ops.mart_builds (mart_name, sql_hash, built_at) VALUES (?, ?, ?)",
-            [mart.full_name, mart.sql_hash, now],
-        )
+        built = "(SELECT ? AS mart_name, ? AS sql_hash, ?::TIMESTAMP AS built_at)"
+        connection.execute(MART_BUILDS.merge_sql(built), [mart.full_name, mart.sql_hash, now])
         [(rows,)] = connection.execute(f"SELECT count(*) FROM {mart.full_name}").fetchall()
         connection.commit()
     except BaseException:

@@ -4,17 +4,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 from pipelines.clock import utc_now
 from pipelines.errors import ApiError
 from pipelines.extract.client import ApiClient
 from pipelines.load.days import note_load
-from pipelines.load.lock import exclusive
-from pipelines.load.publish import clear_unfinished
 from pipelines.load.raw import begin_backfill
-from pipelines.load.warehouse import Warehouse
+from pipelines.load.store import Store, open_store
 from pipelines.schema import Table
 from pipelines.settings import Settings
 from pipelines.steps.progress import say
@@ -54,7 +52,7 @@ class House:
     """One run. Made by `open_house`, which holds the lock for as long as the run lasts."""
 
     settings: Settings
-    warehouse: Warehouse
+    warehouse: Store
     run_id: str
     full: bool = False
     allow_shrink: bool = False
@@ -97,7 +95,8 @@ class House:
             tally = {"api_requests": 0, "api_retries": 0}
             sent = (self.client.sent, self.client.retried) if asks else (0, 0)
             try:
-                body(app_id, counts)
+                with self.warehouse.alone(table.full_name, app_id):
+                    body(app_id, counts)
                 done[app_id] = counts
             except ApiError as error:
                 self.failures[app_id, table.full_name] = error
@@ -105,25 +104,22 @@ class House:
                 say(f"{app_id}: {error}")
             if asks:
                 tally = {"api_requests": self.client.sent - sent[0], "api_retries": self.client.retried - sent[1]}
-            with self.warehouse.open_working() as connection:
-                note_load(
-                    connection,
-                    {
-                        "run_id": self.run_id,
-                        "table_name": table.full_name,
-                        "app_id": app_id,
-                        "first_day": days[0] if days else None,
-                        "last_day": days[1] if days else None,
-                        "rows_received": counts.received,
-                        "rows_landed": counts.landed,
-                        "rows_quarantined": counts.quarantined,
-                        "rows_duplicate": counts.duplicates,
-                        "started_at": started_at,
-                        "finished_at": utc_now(),
-                        "note": counts.note,
-                        **tally,
-                    },
-                )
+            noted: dict[str, object] = {
+                "run_id": self.run_id,
+                "table_name": table.full_name,
+                "app_id": app_id,
+                "first_day": days[0] if days else None,
+                "last_day": days[1] if days else None,
+                "rows_received": counts.received,
+                "rows_landed": counts.landed,
+                "rows_quarantined": counts.quarantined,
+                "rows_duplicate": counts.duplicates,
+                "started_at": started_at,
+                "finished_at": utc_now(),
+                "note": counts.note,
+                **tally,
+            }
+            self.warehouse.write(partial(note_load, load=noted))
         if apps and not done:
             raise self.failures[apps[0], table.full_name]
         return done
@@ -138,14 +134,14 @@ def open_house(
     settings: Settings, *, run_id: str, full: bool, allow_shrink: bool, backfill: Range | None
 ) -> Iterator[House]:
     """Hold the house for one run: wait for the lock, clear up after a run that was killed, go on with its backfill."""
-    warehouse = Warehouse(settings.warehouse)
+    warehouse = open_store(settings)
     warehouse.prepare()
-    with exclusive(warehouse.lock, wait_seconds=settings.lock_wait_seconds, say=say), warehouse.hold():
-        clear_unfinished(warehouse)
+    with warehouse.run(wait_seconds=settings.lock_wait_seconds, say=say):
         house = House(settings, warehouse, run_id, full=full, allow_shrink=allow_shrink)
         if backfill:
-            with warehouse.open_raw() as connection:
-                started_at = begin_backfill(connection, *backfill, is_full=full, now=house.started_at)
+            started_at = warehouse.write_raw(
+                lambda connection: begin_backfill(connection, *backfill, is_full=full, now=house.started_at)
+            )
             house.answered_since = started_at if started_at < house.started_at else None
         try:
             yield house
