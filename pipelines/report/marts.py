@@ -153,7 +153,10 @@ def _built_at(connection: DuckDBPyConnection, mart: Mart) -> datetime | None:
 def _create(connection: DuckDBPyConnection, mart: Mart) -> None:
     """Make the mart's table anew, empty, with its comments."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS marts")
-    connection.execute(f"CREATE OR REPLACE TABLE {mart.full_name} AS SELECT * FROM (\n{mart.sql}\n) LIMIT 0")
+    # CREATE … AS that fails takes the process along where the catalog is a lakehouse (duckdb 1.5.5): described first.
+    described = connection.execute(f"DESCRIBE SELECT * FROM (\n{mart.sql}\n)").fetchall()
+    columns = ", ".join(f'"{name}" {kind}' for name, kind, *_ in described)
+    connection.execute(f"CREATE OR REPLACE TABLE {mart.full_name} ({columns})")
     comments = {f"TABLE {mart.full_name}": mart.meaning}
     for name, (unit, meaning) in mart.columns.items():
         comments[f"COLUMN {mart.full_name}.{name}"] = f"{meaning} ({unit})"
