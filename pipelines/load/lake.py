@@ -31,6 +31,12 @@ _Result = TypeVar("_Result")
 _OVERTAKEN_FOR = timedelta(minutes=3)
 """How long a transaction is tried again when others commit to the same table first."""
 
+_OVERTAKEN = ("transaction conflict", "maximum retry count", "could not serialize")
+"""What DuckLake says when another commit came first: to the same table, again and again, or at the very moment."""
+
+_COMMITS_AGAIN = {"ducklake_max_retry_count": 30, "ducklake_retry_wait_ms": 20, "ducklake_retry_backoff": 1.2}
+"""DuckLake's own retries, where commits meet that touch different tables."""
+
 _TABLES = tuple(dict.fromkeys((*RAW_FILE, *WAREHOUSE_FILE)))
 
 
@@ -105,6 +111,13 @@ class Lakehouse:
 
     def write(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         """Run it again, whole, where another writer committed to the same table first."""
+        try:
+            return self._written(body)
+        except duckdb.TransactionException as error:
+            said = " ".join(str(error).split())
+            raise WarehouseError(f"{self.address}: other runs were always first: {said}; run again") from None
+
+    def _written(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         for attempt in stamina.retry_context(
             on=_was_overtaken,
             attempts=None,
@@ -191,6 +204,9 @@ class Lakehouse:
                 " METADATA_PARAMETERS MAP {'TYPE': 'postgres', 'SECRET': 'livehouse_catalog'})"
             )
             connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET enable_progress_bar = false")
+            for name, value in _COMMITS_AGAIN.items():
+                connection.execute(f"SET {name} = {value}")
             given = f" ({', '.join(options)})" if options else ""
             connection.execute(f"ATTACH 'ducklake:livehouse_lake' AS lake{given}")
             connection.execute("USE lake")
@@ -217,4 +233,4 @@ class Lakehouse:
 def _was_overtaken(error: Exception) -> bool:
     """Whether doing the transaction again can help."""
     said = str(error).lower()
-    return isinstance(error, duckdb.Error) and ("conflict" in said or "could not serialize" in said)
+    return isinstance(error, duckdb.Error) and any(word in said for word in _OVERTAKEN)

@@ -5,6 +5,7 @@ refresh evaluates `SELECT * FROM (the SELECT) WHERE day BETWEEN …`: it costs w
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from hashlib import sha256
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 import sqlglot
-from duckdb import DuckDBPyConnection
+from duckdb import DuckDBPyConnection, TransactionException
 from sqlglot import exp
 
 from pipelines.errors import LivehouseError
@@ -135,7 +136,8 @@ def build_mart(connection: DuckDBPyConnection, mart: Mart, now: datetime) -> Mar
         [(rows,)] = connection.execute(f"SELECT count(*) FROM {mart.full_name}").fetchall()
         connection.commit()
     except BaseException:
-        connection.rollback()
+        with suppress(TransactionException):  # a commit that was refused has ended the transaction
+            connection.rollback()
         raise
     return MartBuild(rows, refreshed)
 

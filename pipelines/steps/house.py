@@ -10,6 +10,8 @@ from typing import Literal
 from pipelines.clock import utc_now
 from pipelines.errors import ApiError
 from pipelines.extract.client import ApiClient
+from pipelines.extract.shared_budget import SharedBudget
+from pipelines.load.catalog import Catalog
 from pipelines.load.days import note_load
 from pipelines.load.raw import begin_backfill
 from pipelines.load.store import Store, open_store
@@ -33,7 +35,16 @@ def make_client(settings: Settings, *, stream_keys: Literal["remove", "mask", "s
         concurrency=settings.concurrency,
         retry_pause_seconds=settings.retry_pause_seconds,
         stream_keys=stream_keys,
+        budget=_shared_budget(settings),
     )
+
+
+def _shared_budget(settings: Settings) -> SharedBudget | None:
+    """The budget of all machines that share a lakehouse."""
+    if settings.lakehouse is None:
+        return None
+    catalog = Catalog(settings.lakehouse)
+    return SharedBudget(catalog.connect, settings.account_id or "", settings.requests_per_second)
 
 
 @dataclass
