@@ -58,6 +58,19 @@ def test_a_backfill_on_a_lakehouse_is_a_backfill_on_a_file(lake: str, tmp_path: 
         assert [file.name for file in (tmp_path / "lake").glob("*.duckdb")] == ["pipeline_live.duckdb"]
 
 
+def test_a_run_on_a_lakehouse_holds_what_one_on_a_file_does(lake: str, tmp_path: Path) -> None:
+    days = (LAST - timedelta(days=1), LAST)
+    world = tiny_world(livestreams=4, sessions=40)
+    with Simulator(world) as simulator:
+        in_file = settings_for(simulator, tmp_path / "file")
+        in_lake = settings_for(simulator, tmp_path / "lake", LIVEHOUSE_WAREHOUSE=lake)
+        load(in_file, days)
+        load(in_lake, days)
+        assert_holds_truth(in_lake, world, days)
+        assert rows_of(in_lake) == rows_of(in_file)
+
+
+@pytest.mark.long
 def test_nights_go_on_as_on_a_file(lake: str, tmp_path: Path) -> None:
     now = start_of_minute()
     world = tiny_world(now=now - timedelta(minutes=10), broken=False)

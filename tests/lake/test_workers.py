@@ -39,7 +39,7 @@ def look(told: Connection, environment: dict[str, str]) -> None:
     settings = Settings(**environment)  # type: ignore[arg-type]  # read by alias
     wrong: list[Any] = []
     looks = 0
-    while not told.poll(0.05):
+    while not told.poll(0.5):
         with open_store(settings).open_published() as connection:
             before = connection.execute("SELECT count(*), sum(viewer_seconds) FROM core.livestream_sessions").fetchall()
             wrong += connection.execute(TORN).fetchall() + connection.execute(DOUBLED).fetchall()
