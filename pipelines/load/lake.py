@@ -8,7 +8,8 @@ whoever was overtaken by a commit to the same table does his transaction again.
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,9 +18,11 @@ import stamina
 from pydantic import SecretStr
 
 from pipelines.errors import WarehouseError
+from pipelines.load import upkeep
 from pipelines.load.catalog import Catalog, data_path, locked, quoted
 from pipelines.load.extensions import connect_with, extension_file
 from pipelines.load.schema import make
+from pipelines.load.upkeep import Size
 from pipelines.load.warehouse import MEMORY_LIMIT
 from pipelines.tables import RAW_FILE, WAREHOUSE_FILE
 
@@ -145,6 +148,14 @@ class Lakehouse:
                 "SELECT sum(file_size_bytes)::BIGINT FROM ducklake_table_info('lake')"
             ).fetchall()
         return int(size or 0)
+
+    def upkeep(self, *, keep_days: float, now: datetime) -> list[Size]:
+        """Make small files one, forget old snapshots, remove what nobody refers to."""
+        with self.alone("every table", "every app, for upkeep"):
+            for step in upkeep.steps(keep_days=keep_days, now=now):
+                self.write(partial(upkeep.run_step, step=step))
+            with self.open_working() as connection:
+                return upkeep.sizes(connection)
 
     @contextmanager
     def open_published(self) -> Iterator[duckdb.DuckDBPyConnection]:

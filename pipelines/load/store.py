@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import duckdb
 
 from pipelines.load.lake import Lakehouse
+from pipelines.load.upkeep import Size
 from pipelines.load.warehouse import Warehouse
 from pipelines.settings import Settings
 
@@ -63,6 +64,9 @@ class Store(Protocol):
 
     def publish(self, say: Callable[[str], None]) -> int:
         """Show readers what stands now. Returns its size in bytes."""
+
+    def upkeep(self, *, keep_days: float, now: datetime) -> list[Size]:
+        """Do what is due once a week; nothing that is younger than `keep_days` days is removed. Returns the sizes."""
 
     def open_published(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """Open what readers see, read-only, shut off from every other file."""
