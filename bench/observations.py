@@ -14,7 +14,6 @@ import polars as pl
 
 from pipelines.load.frames import read_frame
 from pipelines.load.observations import days_to_thin, merge_day, oldest_by_minute
-from pipelines.load.publish import publish
 from pipelines.load.warehouse import Warehouse
 from pipelines.report.marts import build_mart, find_marts
 from pipelines.tables import LIVE_OBSERVATIONS
@@ -55,7 +54,7 @@ def live_through(warehouse: Warehouse, days: int) -> None:
                 build_mart(working, mart, now)
         largest = max(largest, megabytes(warehouse.working))
         if (number + 1) % PUBLISHED_EVERY == 0 or number + 1 == days:
-            publish(warehouse)
+            warehouse.publish(print)
             with warehouse.open_working() as working:
                 [(rows, hours)] = working.execute(
                     "SELECT (SELECT count(*) FROM core.live_observations), (SELECT count(*) FROM marts.live_audience)"

@@ -1,11 +1,13 @@
 """When the pipeline runs by itself, and the jobs a run can be of."""
 
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 
 from pipelines.assets.house import NIGHTLY, RANGE_END, RANGE_START
 from pipelines.assets.observe import LOOKING
+from pipelines.assets.upkeep import upkeep
 from pipelines.settings import load_settings
 
 _EVERY_DAY = dg.AssetSelection.all() - dg.AssetSelection.assets(LOOKING)
@@ -47,5 +49,12 @@ def every_minute(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest(run_key=f"observe {context.scheduled_execution_time:%Y-%m-%d %H:%M}")
 
 
-JOBS = [nightly, backfill, rebuild, observe]
-SCHEDULES = [every_night, every_minute]
+every_week = dg.ScheduleDefinition(
+    job=upkeep,
+    cron_schedule="0 5 * * 0",
+    execution_timezone="UTC",
+    description="Sundays. Only a lakehouse needs it.",
+)
+
+JOBS: list[Any] = [nightly, backfill, rebuild, observe, upkeep]
+SCHEDULES = [every_night, every_minute, every_week]

@@ -66,6 +66,13 @@ class Table:
         return {column.name: POLARS_TYPES[column.kind] for column in self.columns}
 
     @property
+    def partition(self) -> tuple[str, ...]:
+        """By which columns a lakehouse keeps its rows in files of their own; raw, landed by the batch, by app."""
+        if self.schema == "core" and "day" in self.column_names:
+            return ("app_id", "day")
+        return ("app_id",) if self.schema == "raw" else ()
+
+    @property
     def column_names(self) -> tuple[str, ...]:
         """Column names, in order."""
         return tuple(column.name for column in self.columns)
@@ -82,3 +89,13 @@ class Table:
         if self.unique:
             parts.append(f"PRIMARY KEY ({', '.join(self.key)})")
         return f"CREATE TABLE IF NOT EXISTS {self.full_name} ({', '.join(parts)})"
+
+    def merge_sql(self, source: str, **otherwise: str) -> str:
+        """The statement that puts rows in by key: `held` rows take what `given` says, or what is said otherwise."""
+        same = " AND ".join(f"held.{name} = given.{name}" for name in self.key)
+        names = [name for name in self.column_names if name not in self.key]
+        taken = ", ".join(f"{name} = {otherwise.get(name, f'given.{name}')}" for name in names)
+        return (
+            f"MERGE INTO {self.full_name} AS held USING {source} AS given ON ({same})"
+            f" WHEN MATCHED THEN UPDATE SET {taken} WHEN NOT MATCHED THEN INSERT BY NAME"
+        )

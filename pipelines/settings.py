@@ -16,6 +16,9 @@ from pipelines.errors import SettingsError
 ID_PATTERN = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,256}")
 """What the API uses as identifiers: text of at most 256 characters without control characters."""
 
+_WAREHOUSE = "the path of a DuckDB file, or ducklake:postgres: and how to reach a PostgreSQL"
+_LAKEHOUSE = "ducklake:postgres:"
+
 
 def _is_this_machine(host: str) -> bool:
     if host == "localhost":
@@ -55,8 +58,12 @@ class Settings(BaseSettings):
         description="an https address (http only for this machine), without user, query or fragment",
     )
     home: Path = Field(default=Path("data"), validation_alias="LIVEHOUSE_HOME", description="a directory to write into")
-    warehouse_path: Path | None = Field(
-        default=None, validation_alias="LIVEHOUSE_WAREHOUSE", description="the path of a DuckDB file"
+    warehouse_path: Path | None = Field(default=None, validation_alias="LIVEHOUSE_WAREHOUSE", description=_WAREHOUSE)
+    lakehouse: SecretStr | None = Field(default=None, validation_alias="LIVEHOUSE_WAREHOUSE", description=_WAREHOUSE)
+    data_path: str | None = Field(
+        default=None,
+        validation_alias="LIVEHOUSE_DATA_PATH",
+        description="a directory, or s3://BUCKET/PREFIX, for the files of a lakehouse",
     )
     start_date: date = Field(
         default=date(2025, 1, 1),
@@ -191,6 +198,28 @@ class Settings(BaseSettings):
             raise ValueError("it would travel unencrypted")
         return SecretStr(text)
 
+    @field_validator("warehouse_path", mode="before")
+    @classmethod
+    def _file_if_no_lakehouse(cls, given: object) -> object:
+        return None if isinstance(given, str) and given.strip().startswith("ducklake:") else given
+
+    @field_validator("lakehouse", mode="before")
+    @classmethod
+    def _lakehouse_if_no_file(cls, given: object) -> object:
+        """Only how to reach PostgreSQL: it may hold a password, so it is a secret."""
+        if not isinstance(given, str) or not given.strip().startswith("ducklake:"):
+            return None
+        if not given.strip().startswith(_LAKEHOUSE) or "\0" in given:
+            raise ValueError("another kind of catalog")
+        return given.strip().removeprefix(_LAKEHOUSE)
+
+    @field_validator("data_path")
+    @classmethod
+    def _files_can_be(cls, given: str | None) -> str | None:
+        if given is not None and ("\0" in given or ("://" in given and not re.match(r"s3://[^/]+", given))):
+            raise ValueError("not a place of files")
+        return given
+
     @field_validator("home", "warehouse_path")
     @classmethod
     def _path_can_be(cls, path: Path | None) -> Path | None:
@@ -210,7 +239,7 @@ class Settings(BaseSettings):
 
     @property
     def warehouse(self) -> Path:
-        """The published DuckDB file, opened by anybody."""
+        """The published DuckDB file, opened by anybody; of no meaning where there is a lakehouse."""
         return self.warehouse_path or self.home / "warehouse.duckdb"
 
     @property
@@ -234,10 +263,13 @@ def _takes(field: str) -> str:
     return str(Settings.model_fields[field].description)
 
 
-def load_settings() -> Settings:
-    """Read the settings; a malformed one is a `SettingsError` of one line that never shows the value."""
+def load_settings(**given: str) -> Settings:
+    """Read the settings; a malformed one is a `SettingsError` of one line that never shows the value.
+
+    What is `given`, by variable, comes before the environment.
+    """
     try:
-        return Settings()
+        return Settings(**given)  # type: ignore[arg-type]  # read by alias, as from the environment
     except ValidationError as error:
         by_variable = {_variable(name): name for name in Settings.model_fields}
         faults = []

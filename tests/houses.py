@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 
 from pipelines.clock import utc_now, yesterday
+from pipelines.load.store import open_store
 from pipelines.report.marts import find_marts
 from pipelines.settings import Settings
 from pipelines.simulator.server import Simulator
@@ -70,7 +71,7 @@ def load(
 @contextmanager
 def published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """The readers' copy."""
-    with duckdb.connect(settings.warehouse, read_only=True) as connection:
+    with open_store(settings).open_published() as connection:
         yield connection
 
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from pipelines.clock import today
 from pipelines.errors import SettingsError
@@ -68,6 +69,10 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("LIVEHOUSE_HOME", "/srv/livehouse", "home", Path("/srv/livehouse")),
     ("LIVEHOUSE_WAREHOUSE", "/srv/w.duckdb", "warehouse", Path("/srv/w.duckdb")),
     ("LIVEHOUSE_HOME", "/srv", "warehouse", Path("/srv/warehouse.duckdb")),
+    ("LIVEHOUSE_WAREHOUSE", "ducklake:postgres:dbname=x", "lakehouse", SecretStr("dbname=x")),
+    ("LIVEHOUSE_WAREHOUSE", "ducklake:postgres:dbname=x", "warehouse_path", None),
+    ("LIVEHOUSE_WAREHOUSE", "/srv/w.duckdb", "lakehouse", None),
+    ("LIVEHOUSE_DATA_PATH", "s3://bucket/prefix", "data_path", "s3://bucket/prefix"),
     ("LIVEHOUSE_START_DATE", "2024-02-29", "start_date", date(2024, 2, 29)),
     ("LIVEHOUSE_START_DATE", "2015-01-01", "start_date", date(2015, 1, 1)),
     ("LIVEHOUSE_LOOKBACK_DAYS", "1", "lookback_days", 1),
@@ -91,6 +96,10 @@ BAD: list[tuple[str, str]] = [
     ("CLOUDFLARE_API_TOKEN", f"Bearer {TOKEN}"),
     ("CLOUDFLARE_API_TOKEN", f"{TOKEN}ü"),
     ("CLOUDFLARE_API_TOKEN", f"{TOKEN}\x7f"),
+    ("LIVEHOUSE_WAREHOUSE", "ducklake:sqlite:badvalue"),
+    ("LIVEHOUSE_WAREHOUSE", "ducklake:badvalue.ducklake"),
+    ("LIVEHOUSE_DATA_PATH", "gs://badvalue"),
+    ("LIVEHOUSE_DATA_PATH", "s3:///badvalue"),
     ("CLOUDFLARE_ACCOUNT_ID", "   "),
     ("CLOUDFLARE_ACCOUNT_ID", "badvalue\n7"),
     ("CLOUDFLARE_ACCOUNT_ID", "badvalue" * 50),

@@ -29,7 +29,7 @@ def warehouse(context: dg.AssetExecutionContext, house: dg.ResourceParam[House])
     size = publish_warehouse(house, backfill_of(context.run.job_name, dict(context.run.tags)))
     if house.failures:
         raise dg.Failure("; ".join(house.failure_lines()), metadata=_told(context, house), allow_retries=False)
-    return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(house.warehouse.published), "bytes": size})
+    return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(house.warehouse.address), "bytes": size})
 
 
 @dg.asset(

@@ -18,6 +18,8 @@ COMMANDS = {
     "doctor": ("pipelines.cli.doctor", "Check settings, token, reachability, disk, lock and schema."),
     "simulate": ("pipelines.cli.serve", "Serve a simulated API until stopped."),
     "api": ("pipelines.cli.api", "Perform one operation of the API by hand."),
+    "move": ("pipelines.cli.move", "Carry a warehouse from a file to a lakehouse, or back."),
+    "upkeep": ("pipelines.cli.upkeep", "Do what a lakehouse needs once a week, and show sizes."),
     "ui": ("pipelines.cli.serve", "Start Dagster's UI on this project."),
 }
 

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Literal
@@ -13,7 +13,10 @@ from filelock import FileLock, Timeout
 from pipelines.errors import ApiRefusedError, LivehouseError, NotFoundError
 from pipelines.extract.operations import list_livestreams
 from pipelines.load.lock import holder
+from pipelines.load.schema import COLUMNS
+from pipelines.load.store import open_store
 from pipelines.load.warehouse import Warehouse
+from pipelines.schema import Table
 from pipelines.settings import Settings, load_settings
 from pipelines.steps.house import make_client
 from pipelines.tables import RAW_FILE, WAREHOUSE_FILE
@@ -46,7 +49,7 @@ def checkup() -> Iterator[Finding]:
         yield from _api(settings)
     except LivehouseError as error:
         yield Finding("fault", "settings", str(error), "set it in the environment or in .env, see .env.example")
-    yield from _files(settings)
+    yield from _lakehouse(settings) if settings.lakehouse else _files(settings)
 
 
 def _api(settings: Settings) -> Iterator[Finding]:
@@ -89,6 +92,31 @@ def _clock(served: str | None) -> Iterator[Finding]:
         yield Finding("ok", "clock", "agrees with the API's")
 
 
+def _lakehouse(settings: Settings) -> Iterator[Finding]:
+    try:
+        lakehouse = open_store(settings)
+        lakehouse.prepare()
+        if not lakehouse.is_there():
+            yield Finding("ok", "lakehouse", f"{lakehouse.address} answers; the first run makes its tables")
+            return
+        with lakehouse.open_published() as connection:
+            there = set(connection.execute(COLUMNS).fetchall())
+            newest = connection.execute("SELECT max(finished_at) FROM ops.loads").fetchall()[0][0]
+    except LivehouseError as error:
+        yield Finding("fault", "lakehouse", str(error))
+        return
+    yield _schema("lakehouse", there, (*RAW_FILE, *WAREHOUSE_FILE))
+    yield Finding("ok", "lakehouse", f"{lakehouse.address}, last load {newest} UTC")
+
+
+def _schema(what: str, there: set[tuple[str, str, str]], tables: Iterable[Table]) -> Finding:
+    missing = [f"{t.full_name}.{c.name}" for t in tables for c in t.columns if (t.schema, t.name, c.name) not in there]
+    if missing:
+        said = f"of an older version: lacks {', '.join(missing[:5])}"
+        return Finding("warning", what, said, "the next run adds it")
+    return Finding("ok", what, "opens, schema up to date")
+
+
 def _files(settings: Settings) -> Iterator[Finding]:
     warehouse = Warehouse(settings.warehouse)
     try:
@@ -122,22 +150,12 @@ def _contents(warehouse: Warehouse) -> Iterator[Finding]:
             continue
         try:
             with duckdb.connect(path) as connection:
-                there = set(
-                    connection.execute("SELECT schema_name, table_name, column_name FROM duckdb_columns()").fetchall()
-                )
+                there = set(connection.execute(COLUMNS).fetchall())
         except duckdb.Error as error:
             remedy = "move it away with its .wal and bring it back from a backup, or backfill again"
             yield Finding("fault", path.name, f"cannot be opened: {str(error).splitlines()[0]}", remedy)
             continue
-        missing = [
-            f"{t.full_name}.{c.name}" for t in tables for c in t.columns if (t.schema, t.name, c.name) not in there
-        ]
-        if missing:
-            yield Finding(
-                "warning", path.name, f"of an older version: lacks {', '.join(missing[:5])}", "the next run adds it"
-            )
-        else:
-            yield Finding("ok", path.name, "opens, schema up to date")
+        yield _schema(path.name, there, tables)
     yield from _published(warehouse)
 
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def demo_instead(settings: "Settings") -> Path | None:
     """The demo's home, said so, where no account is connected and nothing else was ever loaded: what a newcomer means."""
     home = settings.home / "demo"
-    is_meant = not (settings.warehouse.exists() or settings.warehouse_path or settings.api_token)
+    is_chosen = settings.lakehouse or settings.warehouse_path or settings.api_token
+    is_meant = not (is_chosen or settings.warehouse.exists())
     if not is_meant or not (home / "warehouse.duckdb").exists():
         return None
     click.echo(f"livehouse: nothing is loaded yet; these are the simulated figures of the demo ({home})", err=True)

@@ -4,21 +4,26 @@ import csv
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
+
+if TYPE_CHECKING:
+    from pipelines.load.store import Store
 
 _ROWS_AT_ONCE = 10_000
 
 
-def _published() -> Path:
+def _published() -> "Store":
+    """The warehouse of the settings, or the demo's where that is meant."""
     from pipelines.cli.demo import demo_instead  # noqa: PLC0415 - kept out of --help
+    from pipelines.load.store import open_store  # noqa: PLC0415 - kept out of --help
+    from pipelines.load.warehouse import Warehouse  # noqa: PLC0415 - kept out of --help
     from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
 
     settings = load_settings()
     demo = demo_instead(settings)
-    return demo / "warehouse.duckdb" if demo else settings.warehouse
+    return Warehouse(demo / "warehouse.duckdb") if demo else open_store(settings)
 
 
 @click.command("sql")
@@ -39,9 +44,8 @@ def sql_command(query: str | None, file: TextIO | None, style: str, *, examples:
     import duckdb  # noqa: PLC0415 - kept out of --help
 
     from pipelines.errors import QueryError  # noqa: PLC0415 - kept out of --help
-    from pipelines.load.warehouse import open_published  # noqa: PLC0415 - kept out of --help
 
-    with open_published(_published()) as connection:
+    with _published().open_published() as connection:
         try:
             result = connection.execute(text)
             names = [column[0] for column in result.description or []]
@@ -101,12 +105,14 @@ def _list_examples() -> None:
 @click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
 def report_command(*, open_it: bool) -> None:
     """Write report.html beside the warehouse's home, from what was published."""
-    from pipelines.report.page import Rates, write_report  # noqa: PLC0415 - kept out of --help
+    from pipelines.report.page import Rates, write_report_from  # noqa: PLC0415 - kept out of --help
     from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
 
     settings, published = load_settings(), _published()
-    home = published.parent if published.parent.name == "demo" else settings.home
-    path = write_report(published, home / "report.html", Rates(settings.export_rate, settings.participant_rate))
+    home = published.directory if published.directory.name == "demo" else settings.home
+    rates = Rates(settings.export_rate, settings.participant_rate)
+    with published.open_published() as connection:
+        path = write_report_from(connection, home / "report.html", rates)
     click.echo(path)
     if open_it:
         click.launch(str(path))

@@ -10,7 +10,7 @@ import click
 from pipelines.cli.jobs import Outcome
 from pipelines.cli.text import command_name, printable, printable_json
 from pipelines.errors import WarehouseError
-from pipelines.load.warehouse import open_published
+from pipelines.load.store import open_store
 from pipelines.settings import Settings
 from pipelines.steps.summary import set_aside, summarize
 
@@ -23,11 +23,13 @@ def show_summary(settings: Settings, outcome: Outcome, days: tuple[date, date], 
 
     A copy that a reader has locked is no fault of the run: the figures are then left out, and a warning says so.
     """
+    warehouse = open_store(settings)
+    is_there = warehouse.is_there()
     warnings = list(outcome.warnings)
     figures: dict[str, Any] = {"seconds": None, "apps": [], "quarantined": [], "notes": []}
-    if settings.warehouse.exists():
+    if is_there:
         try:
-            with open_published(settings.warehouse) as connection:
+            with warehouse.open_published() as connection:
                 figures = summarize(connection, outcome.run_id)
         except WarehouseError as locked:
             warnings.append(f"no figures can be shown: {locked}")
@@ -39,11 +41,11 @@ def show_summary(settings: Settings, outcome: Outcome, days: tuple[date, date], 
         **figures,
         "warnings": warnings,
         "errors": [str(error) for error in outcome.errors],
-        "warehouse": str(settings.warehouse),
+        "warehouse": warehouse.address,
     }
     if as_json:
         click.echo(printable_json(json.dumps(summary, ensure_ascii=False, indent=2)))
-    elif settings.warehouse.exists():
+    elif is_there:
         _show(summary)
 
 

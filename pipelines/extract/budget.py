@@ -17,6 +17,18 @@ _LONGEST_RESET = 900.0
 """Seconds. The vendor's windows last five minutes; a header that says a year must not stop us for one."""
 
 
+def interval_of(requests_per_second: float) -> float:
+    """Seconds between the starts of two requests; 0 requests per second means unlimited."""
+    return 1 / (requests_per_second * _HEADROOM) if requests_per_second else 0.0
+
+
+def left_by(headers: Mapping[str, str]) -> tuple[int, float] | None:
+    """How many requests a reply's `Ratelimit` header leaves, and for how many seconds; None where it does not say."""
+    header = headers.get("ratelimit", "")
+    remaining, reset = _REMAINING.search(header), _RESET.search(header)
+    return (int(remaining[1]), min(float(reset[1]), _LONGEST_RESET)) if remaining and reset else None
+
+
 class Budget:
     """Spaces requests evenly, and holds all of them back when the API says to.
 
@@ -26,7 +38,7 @@ class Budget:
 
     def __init__(self, requests_per_second: float) -> None:
         """Begin with nothing sent, so the first request may go at once."""
-        self._interval = 1 / (requests_per_second * _HEADROOM) if requests_per_second else 0.0
+        self._interval = interval_of(requests_per_second)
         self._lock = threading.Lock()
         self._next_start = 0.0
         self._held_until = 0.0
@@ -72,10 +84,12 @@ class Budget:
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Take over what a reply's `Ratelimit` header says is left, less what is under way already."""
-        header = headers.get("ratelimit", "")
-        remaining, reset = _REMAINING.search(header), _RESET.search(header)
-        if remaining and reset:
+        told = left_by(headers)
+        if told:
             with self._lock:
-                self.remaining = int(remaining[1])
+                self.remaining = told[0]
                 self._credit = self.remaining - (self._in_flight - 1)
-                self._credit_ends = time.monotonic() + min(float(reset[1]), _LONGEST_RESET)
+                self._credit_ends = time.monotonic() + told[1]
+
+    def close(self) -> None:
+        """End it; nothing of it is kept anywhere."""

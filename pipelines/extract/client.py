@@ -17,6 +17,7 @@ from pipelines.errors import TransientApiError
 from pipelines.extract.budget import Budget
 from pipelines.extract.replies import parse, read_reply, seconds_told
 from pipelines.extract.secrets import MASK, SHORTEST_SECRET, mask, stream_keys, without_stream_keys
+from pipelines.extract.shared_budget import SharedBudget
 
 RETRIES = 6
 """How often a request is sent again after a 5xx, a broken or a cut reply: with the pauses below about half
@@ -50,8 +51,9 @@ class ApiClient:
         concurrency: int,
         retry_pause_seconds: float,
         stream_keys: Literal["remove", "mask", "show"] = "remove",
+        budget: Budget | SharedBudget | None = None,
     ) -> None:
-        """Connect to nothing yet. `stream_keys`: what becomes of those in replies."""
+        """Connect to nothing yet. `stream_keys`: what becomes of those in replies; `budget`: its own if not given."""
         self.account_id = account_id
         self.concurrency = concurrency
         self.sent = 0
@@ -60,7 +62,7 @@ class ApiClient:
         self._base_url = httpx.URL(base_url)
         self._pause = retry_pause_seconds
         self._stream_keys = stream_keys
-        self._budget = Budget(requests_per_second)
+        self._budget = budget or Budget(requests_per_second)
         self._secrets = [token]
         self._lock = threading.Lock()
         self._http = httpx.Client(
@@ -85,6 +87,7 @@ class ApiClient:
     def close(self) -> None:
         """Give the connections back."""
         self._http.close()
+        self._budget.close()
 
     def get(self, path: str, params: Mapping[str, str | int]) -> dict[str, Any]:
         """Ask for the JSON object of a successful reply; retried as promised."""

@@ -63,17 +63,16 @@ def _note_days(
 ) -> None:
     """No rows mean zero while the source remembers the day, else unknown; what was known stays known."""
     connection.execute(
-        f"""
-        INSERT INTO {DAYS.full_name} BY NAME
+        DAYS.merge_sql(
+            f"""(
         SELECT $table_name AS table_name, $app_id AS app_id, wanted.day, count(held.day) AS row_count,
             count(held.day) > 0 OR wanted.day >= $oldest::DATE AS is_known,
             $now::TIMESTAMP AS loaded_at, $run_id AS run_id
         FROM (SELECT unnest($days::DATE[]) AS day) AS wanted
         LEFT JOIN {table.full_name} AS held ON held.app_id = $app_id AND held.day = wanted.day
-        GROUP BY wanted.day
-        ON CONFLICT (table_name, app_id, day) DO UPDATE SET row_count = excluded.row_count,
-            is_known = is_known OR excluded.is_known, loaded_at = excluded.loaded_at, run_id = excluded.run_id
-        """,
+        GROUP BY wanted.day)""",
+            is_known="held.is_known OR given.is_known",
+        ),
         {
             "table_name": table.full_name,
             "app_id": app_id,

@@ -21,9 +21,10 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from pipelines.errors import HouseBusyError
+from pipelines.load.faults import explained
 from pipelines.load.frames import read_frame, registered
 from pipelines.load.lock import holder
-from pipelines.load.warehouse import Warehouse, explained
+from pipelines.load.store import Store
 from pipelines.tables import QUARANTINE
 from pipelines.tables_live import LIVE_FILE, LOOKS, RAW_LIVE_OBSERVATIONS
 
@@ -34,13 +35,13 @@ _TABLE = RAW_LIVE_OBSERVATIONS.full_name
 _SAME = " AND ".join(f"held.{name} = given.{name}" for name in RAW_LIVE_OBSERVATIONS.key)
 
 
-def live_path(warehouse: Warehouse) -> Path:
+def live_path(warehouse: Store) -> Path:
     """Where the file is: beside the pipeline's other files."""
     return warehouse.directory / "pipeline_live.duckdb"
 
 
 @contextmanager
-def open_live(warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_live(warehouse: Store) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the file, for as short as can be; its tables made where they are missing."""
     path = live_path(warehouse)
     with explained(path):
@@ -66,7 +67,7 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
 
 
 @contextmanager
-def observing(warehouse: Warehouse) -> Iterator[None]:
+def observing(warehouse: Store) -> Iterator[None]:
     """Be the only one who looks. Raises `HouseBusyError` at once where another does."""
     lock = FileLock(warehouse.directory / "pipeline_live.lock", mode=0o644)
     try:
@@ -79,7 +80,7 @@ def observing(warehouse: Warehouse) -> Iterator[None]:
         lock.release()
 
 
-def run_under_way(warehouse: Warehouse) -> str | None:
+def run_under_way(warehouse: Store) -> str | None:
     """Who runs the house now, `PID n`; None where nobody does.
 
     A run that starts at this moment must not find its lock taken by the one who asks: so the lock itself is

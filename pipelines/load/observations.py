@@ -100,14 +100,10 @@ def thin(connection: duckdb.DuckDBPyConnection, app_id: str, day: date, *, bucke
 def _note_day(connection: duckdb.DuckDBPyConnection, app_id: str, day: date, *, run_id: str, now: datetime) -> None:
     """Make marts build the day again, and the days beside it: audience at midnight is told by rows on both sides."""
     connection.execute(
-        f"""
-        INSERT INTO {_LEDGER} BY NAME
+        DAYS.merge_sql(f"""(
         SELECT $table_name AS table_name, $app_id AS app_id, $day::DATE AS day, count(*) AS row_count,
             true AS is_known, $now::TIMESTAMP AS loaded_at, $run_id AS run_id
-        FROM {_TABLE} WHERE app_id = $app_id AND day = $day
-        ON CONFLICT (table_name, app_id, day) DO UPDATE
-        SET row_count = excluded.row_count, loaded_at = excluded.loaded_at, run_id = excluded.run_id
-        """,
+        FROM {_TABLE} WHERE app_id = $app_id AND day = $day)"""),
         {"table_name": _TABLE, "app_id": app_id, "day": day, "now": now, "run_id": run_id},
     )
     connection.execute(

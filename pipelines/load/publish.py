@@ -9,58 +9,49 @@ power cut.
 import fcntl
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import duckdb
 
-from pipelines.load.frames import read_frame, registered
-from pipelines.load.warehouse import OTHER_NAME, Warehouse, explained
-from pipelines.tables import MIRRORED
+from pipelines.errors import WarehouseError
+from pipelines.load.faults import explained
+
+_OTHER_NAME = ".livehouse-"
+"""How directories begin in which the readers' copy has another name, while `livehouse sql` reads it."""
 
 
-def mirror(warehouse: Warehouse) -> None:
-    """Copy into the working file what extraction knows, since raw itself is not published."""
-    with warehouse.open_raw() as connection:
-        known = {table: read_frame(connection, f"FROM {table.full_name}") for table in MIRRORED}
-    with warehouse.open_working() as connection:
-        connection.execute("BEGIN")
-        for table, rows in known.items():
-            with registered(connection, "mirrored_rows", rows):
-                connection.execute(f"DELETE FROM {table.full_name}")
-                connection.execute(f"INSERT OR REPLACE INTO {table.full_name} BY NAME SELECT * FROM mirrored_rows")
-        connection.execute("COMMIT")
+def _unfinished(published: Path) -> Path:
+    return published.with_name(f"{published.name}.publishing")
 
 
-def _unfinished(warehouse: Warehouse) -> Path:
-    return warehouse.published.with_name(f"{warehouse.published.name}.publishing")
-
-
-def clear_unfinished(warehouse: Warehouse) -> None:
+def clear_unfinished(published: Path, written: Sequence[Path]) -> None:
     """Remove what a run that was cut off left behind: half a copy, and what DuckDB had spilled to disk."""
-    with explained(warehouse.directory):
-        _unfinished(warehouse).unlink(missing_ok=True)
-    spilled = [file.with_name(f"{file.name}.tmp") for file in (warehouse.raw, warehouse.working)]
-    for left in (*spilled, *warehouse.directory.glob(f"{OTHER_NAME}*")):
+    with explained(published.parent):
+        _unfinished(published).unlink(missing_ok=True)
+    spilled = [file.with_name(f"{file.name}.tmp") for file in written]
+    for left in (*spilled, *published.parent.glob(f"{_OTHER_NAME}*")):
         shutil.rmtree(left, ignore_errors=True)
 
 
-def publish(warehouse: Warehouse) -> int:
-    """Swap a copy of the working file in for readers. Returns its size in bytes."""
-    target, unfinished = warehouse.published, _unfinished(warehouse)
-    warehouse.close()
-    with explained(target):
+def publish(working: Path, published: Path) -> int:
+    """Swap a copy of the working file, which nobody has open, in for readers. Returns its size in bytes."""
+    unfinished = _unfinished(published)
+    with explained(published):
         # A killed run leaves a log beside the working file; opening it to checkpoint folds it in.
-        duckdb.connect(warehouse.working).execute("CHECKPOINT").close()
+        duckdb.connect(working).execute("CHECKPOINT").close()
         try:
-            shutil.copyfile(warehouse.working, unfinished)
+            shutil.copyfile(working, unfinished)
             with unfinished.open("rb") as copied:
                 os.fsync(copied.fileno())
-            target.with_name(f"{target.name}.wal").unlink(missing_ok=True)
-            unfinished.replace(target)
-            _sync_directory(target.parent)
+            published.with_name(f"{published.name}.wal").unlink(missing_ok=True)
+            unfinished.replace(published)
+            _sync_directory(published.parent)
         finally:
             unfinished.unlink(missing_ok=True)
-    return target.stat().st_size
+    return published.stat().st_size
 
 
 def is_written_to(published: Path) -> bool:
@@ -81,3 +72,38 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the readers' copy, read-only, shut off from every other file."""
+    if not path.exists():
+        raise WarehouseError(f"{path} does not exist: nothing was published yet; run `livehouse nightly`")
+    with explained(path), _without_log(path) as alone:
+        connection = duckdb.connect(alone, read_only=True, config={"enable_external_access": "false"})
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET lock_configuration = true")
+            yield connection
+        finally:
+            connection.close()
+
+
+@contextmanager
+def _without_log(path: Path) -> Iterator[Path]:
+    """Another name of the file, where a log lies beside it.
+
+    The log is somebody's who writes into the copy he has, perhaps one that was replaced long ago: DuckDB would
+    replay it into this one. It follows symbolic links to find the log, but cannot follow a hard one.
+    """
+    if not path.with_name(f"{path.name}.wal").exists():
+        yield path
+        return
+    with ExitStack() as undone:
+        try:
+            directory = tempfile.TemporaryDirectory(prefix=_OTHER_NAME, dir=path.parent)
+            alias = Path(undone.enter_context(directory)) / path.name
+            alias.hardlink_to(path)
+        except OSError:  # a directory that only others may write to
+            alias = path
+        yield alias

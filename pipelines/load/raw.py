@@ -20,12 +20,10 @@ from pipelines.tables import (
     SHRINKS,
 )
 
-_UPSERT_SYNC = f"INSERT OR REPLACE INTO {LIVESTREAM_SYNC.full_name} BY NAME SELECT * FROM synced_livestreams"
-_UPSERT_TYPES = f"""
-    INSERT INTO {FIELD_TYPES.full_name} BY NAME SELECT * FROM seen_types
-    ON CONFLICT (table_name, field, json_type) DO UPDATE
-    SET records = records + excluded.records, last_seen_at = excluded.last_seen_at
-"""
+_UPSERT_SYNC = LIVESTREAM_SYNC.merge_sql("synced_livestreams")
+_UPSERT_TYPES = FIELD_TYPES.merge_sql(
+    "seen_types", records="held.records + given.records", first_seen_at="held.first_seen_at"
+)
 
 _GOES_ON_WITHIN = timedelta(days=3)
 """A backfill left for longer starts anew: what it asked then is no longer what the source says."""
@@ -175,7 +173,10 @@ def begin_backfill(
 ) -> datetime:
     """When this backfill was first started: now, or earlier if it was killed before it finished."""
     connection.execute(f"DELETE FROM {BACKFILLS.full_name} WHERE started_at < ?", [now - _GOES_ON_WITHIN])
-    connection.execute(f"INSERT OR IGNORE INTO {BACKFILLS.full_name} VALUES (?, ?, ?, ?)", [first, last, is_full, now])
+    started_now = (
+        "(SELECT ?::DATE AS first_day, ?::DATE AS last_day, ?::BOOLEAN AS is_full, ?::TIMESTAMP AS started_at)"
+    )
+    connection.execute(BACKFILLS.merge_sql(started_now, started_at="held.started_at"), [first, last, is_full, now])
     query = f"SELECT started_at FROM {BACKFILLS.full_name} WHERE (first_day, last_day, is_full) = (?, ?, ?)"
     started: datetime = connection.execute(query, [first, last, is_full]).fetchall()[0][0]
     return started

@@ -6,29 +6,37 @@ with it: a run, which has the house to itself, keeps its connections (`hold`).
 """
 
 import os
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 
 from pipelines.errors import WarehouseError
-from pipelines.schema import SQL_TYPES, Table
-from pipelines.tables import RAW_FILE, WAREHOUSE_FILE
+from pipelines.load.faults import explained
+from pipelines.load.frames import read_frame, registered
+from pipelines.load.lock import exclusive
+from pipelines.load.publish import clear_unfinished, is_written_to, open_published, publish
+from pipelines.load.schema import make
+from pipelines.load.upkeep import Size
+from pipelines.schema import Table
+from pipelines.tables import MIRRORED, RAW_FILE, WAREHOUSE_FILE
+
+_Result = TypeVar("_Result")
 
 MEMORY_LIMIT = "384MB"
 """What DuckDB may hold; beyond it spills to disk. Polars' and Python's own share comes on top."""
-
-OTHER_NAME = ".livehouse-"
-"""How directories begin in which the readers' copy has another name, while `livehouse sql` reads it."""
 
 STORAGE_VERSION = "v1.5.0"
 """In which format files are made. A newer DuckDB would make files that readers with an older one cannot open."""
 
 
 class Warehouse:
-    """The three files that lie side by side, and the lock beside them."""
+    """The three files that lie side by side, and the lock beside them. See `store.py` for what each method means."""
+
+    lag = timedelta(0)
 
     def __init__(self, published: Path) -> None:
         """Take the path readers open; the pipeline's own files lie beside it."""
@@ -37,6 +45,7 @@ class Warehouse:
         self.working = self.directory / "pipeline.duckdb"
         self.raw = self.directory / "pipeline_raw.duckdb"
         self.lock = self.directory / "pipeline.lock"
+        self.address = f"{published}"
         self._held: dict[Path, duckdb.DuckDBPyConnection] | None = None
         # DuckDB calls a file's catalog by its stem: `core.duckdb` would make `core.livestreams` ambiguous.
         if published.stem.lower() in (
@@ -74,6 +83,62 @@ class Warehouse:
         with self._opened(self.working, WAREHOUSE_FILE) as connection:
             yield connection
 
+    def write_raw(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+        """Run what writes raw. Nobody else writes, so nothing can be in its way."""
+        with self.open_raw() as connection:
+            return body(connection)
+
+    def write(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+        """Run what writes everything else."""
+        with self.open_working() as connection:
+            return body(connection)
+
+    def open_published(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Open the copy."""
+        return open_published(self.published)
+
+    def is_there(self) -> bool:
+        """Whether a copy was published."""
+        return self.published.exists()
+
+    @contextmanager
+    def run(self, *, wait_seconds: float, say: Callable[[str], None]) -> Iterator[None]:
+        """Have the files alone, and clear up after a run that was killed."""
+        with exclusive(self.lock, wait_seconds=wait_seconds, say=say), self.hold():
+            clear_unfinished(self.published, (self.raw, self.working))
+            yield
+
+    def alone(self, table: str, app_id: str) -> AbstractContextManager[None]:  # noqa: ARG002 - the run has every file
+        """Have what the run has anyway."""
+        return nullcontext()
+
+    def mirror(self) -> None:
+        """Copy into the working file what extraction knows, since raw itself is not published."""
+        with self.open_raw() as connection:
+            known = {table: read_frame(connection, f"FROM {table.full_name}") for table in MIRRORED}
+        with self.open_working() as connection:
+            connection.execute("BEGIN")
+            for table, rows in known.items():
+                with registered(connection, "mirrored_rows", rows):
+                    connection.execute(f"DELETE FROM {table.full_name}")
+                    connection.execute(f"INSERT OR REPLACE INTO {table.full_name} BY NAME SELECT * FROM mirrored_rows")
+            connection.execute("COMMIT")
+
+    def publish(self, say: Callable[[str], None]) -> int:
+        """Swap in a copy."""
+        if is_written_to(self.published):
+            say(
+                f"another program has {self.published} open for writing: it keeps the copy it has; let it close"
+                " it, or what it writes from now on is read together with the new copy (open it read-only)"
+            )
+        self.close()
+        return publish(self.working, self.published)
+
+    def upkeep(self, *, keep_days: float, now: datetime) -> list[Size]:  # noqa: ARG002 - nothing of a file grows old
+        """Nothing is due: DuckDB uses the space of what was replaced again."""
+        files = [file for file in (self.working, self.raw, self.published) if file.exists()]
+        return [Size(file.name, 1, file.stat().st_size) for file in files]
+
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Keep connections open between uses, for one run."""
@@ -105,106 +170,12 @@ class Warehouse:
                 held.pop(path).close()
 
 
-_FAULTS_OF_FILES = (
-    duckdb.IOException,
-    duckdb.SerializationException,
-    duckdb.FatalException,
-    duckdb.OutOfMemoryException,  # nothing could be spilled to disk
-)
-
-
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn what DuckDB and the disk say into a `WarehouseError` of one line."""
-    try:
-        yield
-    except (*_FAULTS_OF_FILES, duckdb.TransactionException) as error:
-        said = str(error).splitlines()[0]
-        if isinstance(error, duckdb.TransactionException) and "Could not" not in said:
-            raise  # two writers met; a commit that the disk refused says which file it could not write
-        without_path = said.replace(str(path), "").lower()  # which may lie on /mnt/disk1, or in /home/sherlock
-        if "no space left" in without_path or "disk" in without_path or isinstance(error, duckdb.OutOfMemoryException):
-            remedy = "free some disk space and run again; what was published before stands"
-        elif "lock" in without_path:
-            remedy = "end the program that has this file open; others read warehouse.duckdb"
-        else:
-            remedy = "see `livehouse doctor`"
-        raise WarehouseError(f"{path}: {said}; {remedy}") from None
-    except OSError as error:
-        raise WarehouseError(
-            f"{error.filename or path}: {error.strerror}; free disk space or fix permissions"
-        ) from None
-
-
 def _connect(path: Path, tables: Iterable[Table]) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(path, config={"storage_compatibility_version": STORAGE_VERSION})
     try:
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-        _make(connection, tables)
+        make(connection, tables)
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _make(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table]) -> None:
-    """Bring the schema up to date: missing tables and columns are added, nothing is ever dropped."""
-    there = {
-        (schema, table, column)
-        for schema, table, column in connection.execute(
-            "SELECT schema_name, table_name, column_name FROM duckdb_columns() WHERE NOT internal"
-        ).fetchall()
-    }
-    missing = [t for t in tables if any((t.schema, t.name, c.name) not in there for c in t.columns)]
-    if not missing:
-        return
-    connection.execute("BEGIN")
-    for table in missing:
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.schema}")
-        connection.execute(table.create_sql)
-        connection.execute(f"COMMENT ON TABLE {table.full_name} IS {_quoted(table.meaning)}")
-        for column in table.columns:
-            connection.execute(
-                f"ALTER TABLE {table.full_name} ADD COLUMN IF NOT EXISTS {column.name} {SQL_TYPES[column.kind]}"
-            )
-            connection.execute(f"COMMENT ON COLUMN {table.full_name}.{column.name} IS {_quoted(column.meaning)}")
-    connection.execute("COMMIT")
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-@contextmanager
-def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the readers' copy, read-only, shut off from every other file."""
-    if not path.exists():
-        raise WarehouseError(f"{path} does not exist: nothing was published yet; run `livehouse nightly`")
-    with explained(path), _without_log(path) as alone:
-        connection = duckdb.connect(alone, read_only=True, config={"enable_external_access": "false"})
-        try:
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute("SET lock_configuration = true")
-            yield connection
-        finally:
-            connection.close()
-
-
-@contextmanager
-def _without_log(path: Path) -> Iterator[Path]:
-    """Another name of the file, where a log lies beside it.
-
-    The log is somebody's who writes into the copy he has, perhaps one that was replaced long ago: DuckDB would
-    replay it into this one. It follows symbolic links to find the log, but cannot follow a hard one.
-    """
-    if not path.with_name(f"{path.name}.wal").exists():
-        yield path
-        return
-    with ExitStack() as undone:
-        try:
-            directory = tempfile.TemporaryDirectory(prefix=OTHER_NAME, dir=path.parent)
-            alias = Path(undone.enter_context(directory)) / path.name
-            alias.hardlink_to(path)
-        except OSError:  # a directory that only others may write to
-            alias = path
-        yield alias

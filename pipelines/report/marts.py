@@ -5,6 +5,7 @@ refresh evaluates `SELECT * FROM (the SELECT) WHERE day BETWEEN …`: it costs w
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import Literal, cast
 
 import sqlglot
-from duckdb import DuckDBPyConnection
+from duckdb import DuckDBPyConnection, TransactionException
 from sqlglot import exp
 
 from pipelines.errors import LivehouseError
+from pipelines.tables import MART_BUILDS
 
 ROWS_AT_ONCE = 2_000_000
 """Facts that one statement evaluates at most (one day or month at least): this bounds memory."""
@@ -139,14 +141,13 @@ def build_mart(connection: DuckDBPyConnection, mart: Mart, now: datetime) -> Mar
             other += f" AND mart.{column} IS DISTINCT FROM source.{column}"
             update = f"UPDATE {mart.full_name} AS mart SET {column} = source.{column} FROM {table} AS source"
             connection.execute(f"{update} WHERE {other}")
-        connection.execute(
-            "INSERT OR REPLACE INTO ops.mart_builds (mart_name, sql_hash, built_at) VALUES (?, ?, ?)",
-            [mart.full_name, mart.sql_hash, now],
-        )
+        built = "(SELECT ? AS mart_name, ? AS sql_hash, ?::TIMESTAMP AS built_at)"
+        connection.execute(MART_BUILDS.merge_sql(built), [mart.full_name, mart.sql_hash, now])
         [(rows,)] = connection.execute(f"SELECT count(*) FROM {mart.full_name}").fetchall()
         connection.commit()
     except BaseException:
-        connection.rollback()
+        with suppress(TransactionException):  # a commit that was refused has ended the transaction
+            connection.rollback()
         raise
     return MartBuild(rows, refreshed)
 
@@ -164,7 +165,10 @@ def _built_at(connection: DuckDBPyConnection, mart: Mart) -> datetime | None:
 def _create(connection: DuckDBPyConnection, mart: Mart) -> None:
     """Make the mart's table anew, empty, with its comments."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS marts")
-    connection.execute(f"CREATE OR REPLACE TABLE {mart.full_name} AS SELECT * FROM (\n{mart.sql}\n) LIMIT 0")
+    # CREATE … AS that fails takes the process along where the catalog is a lakehouse (duckdb 1.5.5): described first.
+    described = connection.execute(f"DESCRIBE SELECT * FROM (\n{mart.sql}\n)").fetchall()
+    columns = ", ".join(f'"{name}" {kind}' for name, kind, *_ in described)
+    connection.execute(f"CREATE OR REPLACE TABLE {mart.full_name} ({columns})")
     comments = {f"TABLE {mart.full_name}": mart.meaning}
     for name, (unit, meaning) in mart.columns.items():
         comments[f"COLUMN {mart.full_name}.{name}"] = f"{meaning} ({unit})"

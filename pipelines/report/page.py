@@ -48,7 +48,12 @@ DEFAULT_RATES = Rates(
 def write_report(published: Path, target: Path, rates: Rates = DEFAULT_RATES) -> Path:
     """Write the page of a published warehouse, whole or not at all, and return where it is."""
     with _opened(published) as connection:
-        figures = read_figures(connection)
+        return write_report_from(connection, target, rates)
+
+
+def write_report_from(connection: duckdb.DuckDBPyConnection, target: Path, rates: Rates) -> Path:
+    """Write the page of the warehouse that is open."""
+    figures = read_figures(connection)
     page = render_page(figures, target.parent / "cache", rates)
     temporary = None
     try:

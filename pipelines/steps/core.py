@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date
+from functools import partial
 
 from pipelines.clock import days_from, utc_now
 from pipelines.load import raw as raw_file
@@ -43,8 +44,7 @@ def load_livestreams(house: House) -> dict[str, Counts]:
         with house.warehouse.open_raw() as connection:
             raw = raw_file.read_livestreams(connection, app_id)
         made = normalize(LIVESTREAMS, raw, now=house.started_at, retention_days=house.settings.retention_days)
-        with house.warehouse.open_working() as connection:
-            replace_livestreams(connection, app_id, rows=made.rows, rejects=made.rejects)
+        house.warehouse.write(partial(replace_livestreams, app_id=app_id, rows=made.rows, rejects=made.rejects))
         _count(counts, made)
 
     return house.for_each_app(LIVESTREAMS, load, days=None, needs=(RAW_LIVESTREAMS,))
@@ -66,12 +66,12 @@ def load_facts(house: House, table: Table, days: Range) -> dict[str, Counts]:
         if table is LIVESTREAM_SESSIONS:
             with house.warehouse.open_raw() as connection:
                 shrinks = shrinks.vstack(raw_file.vanished_sessions(connection, app_id, chunk, house.run_id))
-        with house.warehouse.open_working() as connection:
-            replace_days(
-                connection,
-                table,
-                app_id,
-                chunk,
+        house.warehouse.write(
+            partial(
+                replace_days,
+                table=table,
+                app_id=app_id,
+                days=chunk,
                 rows=made.rows,
                 rejects=made.rejects,
                 shrinks=shrinks,
@@ -79,6 +79,7 @@ def load_facts(house: House, table: Table, days: Range) -> dict[str, Counts]:
                 now=utc_now(),
                 retention_days=house.settings.retention_days,
             )
+        )
 
     return house.for_each_app(table, load, days=days, needs=(raw_table,))
 

@@ -4,17 +4,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 from pipelines.clock import utc_now
 from pipelines.errors import ApiError
 from pipelines.extract.client import ApiClient
+from pipelines.extract.shared_budget import SharedBudget
+from pipelines.load.catalog import Catalog
 from pipelines.load.days import note_load
-from pipelines.load.lock import exclusive
-from pipelines.load.publish import clear_unfinished
 from pipelines.load.raw import begin_backfill
-from pipelines.load.warehouse import Warehouse
+from pipelines.load.store import Store, open_store
 from pipelines.schema import Table
 from pipelines.settings import Settings
 from pipelines.steps.progress import say
@@ -35,7 +35,16 @@ def make_client(settings: Settings, *, stream_keys: Literal["remove", "mask", "s
         concurrency=settings.concurrency,
         retry_pause_seconds=settings.retry_pause_seconds,
         stream_keys=stream_keys,
+        budget=_shared_budget(settings),
     )
+
+
+def _shared_budget(settings: Settings) -> SharedBudget | None:
+    """The budget of all machines that share a lakehouse."""
+    if settings.lakehouse is None:
+        return None
+    catalog = Catalog(settings.lakehouse)
+    return SharedBudget(catalog.connect, settings.account_id or "", settings.requests_per_second)
 
 
 @dataclass
@@ -57,7 +66,7 @@ class House:
     """One run. Made by `open_house`, which holds the lock for as long as the run lasts."""
 
     settings: Settings
-    warehouse: Warehouse
+    warehouse: Store
     run_id: str
     full: bool = False
     allow_shrink: bool = False
@@ -101,7 +110,8 @@ class House:
             counts, started_at = Counts(), utc_now()
             sent = (self.client.sent, self.client.retried) if asks else (0, 0)
             try:
-                body(app_id, counts)
+                with self.warehouse.alone(table.full_name, app_id):
+                    body(app_id, counts)
                 done[app_id] = counts
             except ApiError as error:
                 self.failures[app_id, table.full_name] = error
@@ -109,26 +119,23 @@ class House:
                 say(f"{app_id}: {error}")
             if asks:
                 counts.requests, counts.retries = self.client.sent - sent[0], self.client.retried - sent[1]
-            with self.warehouse.open_working() as connection:
-                note_load(
-                    connection,
-                    {
-                        "run_id": self.run_id,
-                        "table_name": table.full_name,
-                        "app_id": app_id,
-                        "first_day": days[0] if days else None,
-                        "last_day": days[1] if days else None,
-                        "rows_received": counts.received,
-                        "rows_landed": counts.landed,
-                        "rows_quarantined": counts.quarantined,
-                        "rows_duplicate": counts.duplicates,
-                        "api_requests": counts.requests,
-                        "api_retries": counts.retries,
-                        "started_at": started_at,
-                        "finished_at": utc_now(),
-                        "note": counts.note,
-                    },
-                )
+            noted: dict[str, object] = {
+                "run_id": self.run_id,
+                "table_name": table.full_name,
+                "app_id": app_id,
+                "first_day": days[0] if days else None,
+                "last_day": days[1] if days else None,
+                "rows_received": counts.received,
+                "rows_landed": counts.landed,
+                "rows_quarantined": counts.quarantined,
+                "rows_duplicate": counts.duplicates,
+                "api_requests": counts.requests,
+                "api_retries": counts.retries,
+                "started_at": started_at,
+                "finished_at": utc_now(),
+                "note": counts.note,
+            }
+            self.warehouse.write(partial(note_load, load=noted))
         if apps and not done:
             raise self.failures[apps[0], table.full_name]
         return done
@@ -143,14 +150,14 @@ def open_house(
     settings: Settings, *, run_id: str, full: bool, allow_shrink: bool, backfill: Range | None
 ) -> Iterator[House]:
     """Hold the house for one run: wait for the lock, clear up after a run that was killed, go on with its backfill."""
-    warehouse = Warehouse(settings.warehouse)
+    warehouse = open_store(settings)
     warehouse.prepare()
-    with exclusive(warehouse.lock, wait_seconds=settings.lock_wait_seconds, say=say), warehouse.hold():
-        clear_unfinished(warehouse)
+    with warehouse.run(wait_seconds=settings.lock_wait_seconds, say=say):
         house = House(settings, warehouse, run_id, full=full, allow_shrink=allow_shrink)
         if backfill:
-            with warehouse.open_raw() as connection:
-                started_at = begin_backfill(connection, *backfill, is_full=full, now=house.started_at)
+            started_at = warehouse.write_raw(
+                lambda connection: begin_backfill(connection, *backfill, is_full=full, now=house.started_at)
+            )
             house.answered_since = started_at if started_at < house.started_at else None
         try:
             yield house

@@ -28,8 +28,9 @@ def land(
 ) -> None:
     """Land the raw rows made of these records, and count them."""
     types = field_types(table, records, utc_now())
-    with house.warehouse.open_raw() as connection:
-        landed, repeated = raw_file.land(connection, table, frame, types, synced)
+    landed, repeated = house.warehouse.write_raw(
+        lambda connection: raw_file.land(connection, table, frame, types, synced)
+    )
     counts.landed += landed
     counts.duplicates += repeated
     counts.received += frame.height
@@ -37,8 +38,8 @@ def land(
 
 def forget(house: House, table: Table, app_id: str, days: Range) -> None:
     """Drop what was landed of these days and did not come again in this run: `--allow-shrink`."""
-    with house.warehouse.open_raw() as connection:
-        raw_file.forget_before(connection, table, app_id, *days, house.answered_since or house.started_at)
+    since = house.answered_since or house.started_at
+    house.warehouse.write_raw(lambda connection: raw_file.forget_before(connection, table, app_id, *days, since))
 
 
 def raise_first(errors: list[ApiError]) -> None:

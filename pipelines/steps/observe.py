@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import polars as pl
 
@@ -17,7 +18,7 @@ from pipelines.extract.client import ApiClient
 from pipelines.extract.present import Eye
 from pipelines.load import live
 from pipelines.load import observations as stored
-from pipelines.load.warehouse import Warehouse
+from pipelines.load.store import Store, open_store
 from pipelines.normalize.present import ENDED, FAILED, Seen, observations
 from pipelines.normalize.records import identity
 from pipelines.settings import Settings
@@ -57,7 +58,7 @@ def observe(
 
     Raises `HouseBusyError` at once where a run has the house, or another process is looking.
     """
-    warehouse = Warehouse(settings.warehouse)
+    warehouse = open_store(settings)
     warehouse.prepare()
 
     def may_ask() -> None:
@@ -71,7 +72,7 @@ def observe(
         return [_look(warehouse, Eye(client, app_id, identity, may_ask, now)) for app_id in settings.app_ids]
 
 
-def _look(warehouse: Warehouse, eye: Eye) -> Look:
+def _look(warehouse: Store, eye: Eye) -> Look:
     app_id, looked_at, started, retried = eye.app_id, eye.now(), time.monotonic(), eye.client.retried
     with live.open_live(warehouse) as connection:
         before = {one.session_id: one for one in live.running_at_last_look(connection, app_id, over=(ENDED, FAILED))}
@@ -134,16 +135,17 @@ def merge_observations(house: House) -> dict[str, Counts]:
         for day in sorted({*fresh, *aged}):
             with live.open_live(house.warehouse) as seen:
                 rows = live.read_seen(seen, app_id, day)
-            with house.warehouse.open_working() as working:
-                by_hour = day < stored.oldest_by_minute(days, now)
-                new = stored.merge_day(working, app_id, day, rows=rows, by_hour=by_hour, run_id=house.run_id, now=now)
+            by_hour = day < stored.oldest_by_minute(days, now)
+            merged = partial(
+                stored.merge_day, app_id=app_id, day=day, rows=rows, by_hour=by_hour, run_id=house.run_id, now=now
+            )
+            new = house.warehouse.write(merged)
             with live.open_live(house.warehouse) as seen:
                 live.forget_merged(seen, app_id, rows, now - KEPT_FOR_ON_AIR)
             counts.received += rows.height
             counts.landed += new
             counts.duplicates += rows.height - new
-        with house.warehouse.open_working() as working:
-            stored.replace_rejects(working, app_id, rejects, house.run_id)
+        house.warehouse.write(partial(stored.replace_rejects, app_id=app_id, rejects=rejects, run_id=house.run_id))
         counts.received += rejects.height
         counts.quarantined += rejects.height
 

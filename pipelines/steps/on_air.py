@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.clock import utc_now
 from pipelines.load import live
-from pipelines.load.warehouse import Warehouse
+from pipelines.load.store import open_store
 from pipelines.normalize.present import ENDED, FAILED
 from pipelines.settings import Settings
 from pipelines.steps.observe import KEPT_FOR_ON_AIR
@@ -59,7 +59,7 @@ class Present:
 
 def read_present(settings: Settings, *, now: datetime | None = None) -> Present:
     """Read what the last looks saw, the most watched first."""
-    warehouse = Warehouse(settings.warehouse)
+    warehouse = open_store(settings)
     warehouse.prepare()
     with live.open_live(warehouse) as connection:
         looks = live.read_looks(connection).to_dicts()

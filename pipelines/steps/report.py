@@ -1,16 +1,17 @@
 """Builds marts from landed tables, publishes the readers' copy, writes the page."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 from pipelines.clock import utc_now
 from pipelines.load.glance import Glance, drawn, glance
-from pipelines.load.publish import is_written_to, mirror, publish
 from pipelines.load.raw import end_backfill
 from pipelines.report.checks import Check, Verdict, run_check
 from pipelines.report.marts import Mart, MartBuild, build_mart
-from pipelines.report.page import Rates, write_report
+from pipelines.report.page import Rates, write_report_from
 from pipelines.schema import Table
 from pipelines.steps.house import House, Range
 from pipelines.steps.progress import say
@@ -18,8 +19,9 @@ from pipelines.steps.progress import say
 
 def refresh_mart(house: House, mart: Mart) -> MartBuild:
     """Bring one mart up to date."""
-    with house.warehouse.open_working() as connection:
-        return build_mart(connection, mart, utc_now())
+    warehouse = house.warehouse
+    with warehouse.alone(mart.full_name, "every app"):
+        return warehouse.write(lambda connection: build_mart(connection, mart, utc_now() - warehouse.lag))
 
 
 def look_at(house: House, table: Table | Mart, days: Range | None = None) -> Glance:
@@ -39,32 +41,34 @@ def draw(house: House, mart: Mart) -> list[tuple[Any, ...]]:
 
 def publish_warehouse(house: House, backfill: Range | None) -> int:
     """Give readers what stands now, also of a run in which an app failed. Returns the size in bytes."""
-    mirror(house.warehouse)
-    if is_written_to(house.warehouse.published):
-        say(
-            f"another program has {house.warehouse.published} open for writing: it keeps the copy it has; let it close"
-            " it, or what it writes from now on is read together with the new copy (open it read-only)"
-        )
-    size = publish(house.warehouse)
+    house.warehouse.mirror()
+    size = house.warehouse.publish(say)
     if backfill and not house.failures:
-        with house.warehouse.open_raw() as connection:
-            end_backfill(connection, *backfill, is_full=house.full)
+        house.warehouse.write_raw(lambda connection: end_backfill(connection, *backfill, is_full=house.full))
     return size
 
 
 def write_page(house: House) -> Path:
-    """Write `report.html` from what was just published: from the original, which no reader can have locked."""
+    """Write `report.html` from what was just published: from the original, which no reader can have locked.
+
+    All of it is read at one moment.
+    """
     settings = house.settings
     rates = Rates(settings.export_rate, settings.participant_rate)
-    for left in settings.home.glob(".report.html.*"):  # by a run that was killed
-        left.unlink(missing_ok=True)
-    house.warehouse.close()
-    return write_report(house.warehouse.working, settings.home / "report.html", rates)
+    for left in settings.home.glob(".report.html.*"):  # by a run that was killed; another's may be replaced just now
+        with suppress(FileNotFoundError):
+            if left.stat().st_mtime < house.started_at.replace(tzinfo=UTC).timestamp():
+                left.unlink()
+    with house.warehouse.open_working() as connection:
+        connection.begin()
+        page = write_report_from(connection, settings.home / "report.html", rates)
+        connection.rollback()
+    return page
 
 
 def run_checks(house: House, checks: Sequence[Check]) -> list[tuple[Check, Verdict]]:
     """What the checks say about the working file, before anybody else sees it."""
-    mirror(house.warehouse)
+    house.warehouse.mirror()
     with house.warehouse.open_working() as connection:
         judged = [(check, run_check(connection, check)) for check in checks]
     house.odd += [

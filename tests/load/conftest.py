@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.load.store import Store, open_store
 from pipelines.load.warehouse import Warehouse
+from pipelines.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,6 +20,16 @@ def warehouse(tmp_path: Path) -> Warehouse:
     made = Warehouse(tmp_path / "home" / "warehouse.duckdb")
     made.prepare()
     return made
+
+
+@pytest.fixture(params=["file", pytest.param("lake", marks=pytest.mark.long)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """A warehouse of either kind, held for a run: opening one costs more than most of what is done with it."""
+    place = request.getfixturevalue("lake") if request.param == "lake" else f"{tmp_path / 'home' / 'warehouse.duckdb'}"
+    made = open_store(Settings(LIVEHOUSE_HOME=tmp_path / "home", LIVEHOUSE_WAREHOUSE=place))  # type: ignore[call-arg]
+    made.prepare()
+    with made.run(wait_seconds=0, say=print):
+        yield made
 
 
 class Program:

@@ -1,7 +1,6 @@
 """Whole days swapped, or nothing."""
 
 import json
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -18,6 +17,7 @@ from pipelines.load.days import (
     replace_livestreams,
     unfinished_livestreams,
 )
+from pipelines.load.store import Store
 from pipelines.load.warehouse import Warehouse
 from pipelines.normalize.records import raw_livestreams, raw_sessions
 from pipelines.normalize.rows import Normalized, normalize
@@ -26,13 +26,6 @@ from pipelines.tables import LIVESTREAM_SESSIONS, LIVESTREAMS, LOADS, SHRINKS
 NOW = datetime(2025, 3, 14, 15, 9, 26)
 A_DAY = timedelta(days=1)
 DAY = date(2025, 3, 10)
-
-
-@pytest.fixture(autouse=True)
-def run(warehouse: Warehouse) -> Iterator[None]:
-    """Each test is one run: opening a file costs more than most of what is done with it."""
-    with warehouse.hold():
-        yield
 
 
 Days = list[date | None]
@@ -50,7 +43,7 @@ def made_of(records: list[Any], days: Days, app_id: str = "app") -> Normalized:
 
 
 def swap(
-    warehouse: Warehouse,
+    store: Store,
     records: list[Any],
     days: Days,
     *,
@@ -60,7 +53,7 @@ def swap(
     now: datetime = NOW,
 ) -> Normalized:
     made = made_of(records, days, app_id)
-    with warehouse.open_working() as connection:
+    with store.open_working() as connection:
         replace_days(
             connection,
             LIVESTREAM_SESSIONS,
@@ -76,8 +69,8 @@ def swap(
     return made
 
 
-def query(warehouse: Warehouse, sql: str) -> list[tuple[Any, ...]]:
-    with warehouse.open_working() as connection:
+def query(store: Store, sql: str) -> list[tuple[Any, ...]]:
+    with store.open_working() as connection:
         return connection.execute(sql).fetchall()
 
 
@@ -85,63 +78,63 @@ SESSIONS = "SELECT app_id, session_id, day FROM core.livestream_sessions ORDER B
 BROKEN = session("broken", viewer_seconds="many")
 
 
-def test_a_day_holds_what_was_given_however_often(warehouse: Warehouse) -> None:
+def test_a_day_holds_what_was_given_however_often(store: Store) -> None:
     for _ in range(3):
-        swap(warehouse, [session("a"), session("b"), BROKEN], [DAY])
-    assert query(warehouse, SESSIONS) == [("app", "a", DAY), ("app", "b", DAY)]
-    assert query(warehouse, "SELECT record_id, field FROM ops.quarantine") == [("broken", "viewer_seconds")]
-    assert query(warehouse, "SELECT day, row_count, is_known FROM ops.days") == [(DAY, 2, True)]
+        swap(store, [session("a"), session("b"), BROKEN], [DAY])
+    assert query(store, SESSIONS) == [("app", "a", DAY), ("app", "b", DAY)]
+    assert query(store, "SELECT record_id, field FROM ops.quarantine") == [("broken", "viewer_seconds")]
+    assert query(store, "SELECT day, row_count, is_known FROM ops.days") == [(DAY, 2, True)]
 
 
-def test_other_days_apps_and_tables_are_left_alone(warehouse: Warehouse) -> None:
-    swap(warehouse, [session("a"), session("b", DAY + A_DAY), BROKEN], [DAY, DAY + A_DAY])
-    swap(warehouse, [session("a"), BROKEN], [DAY], app_id="other")
-    swap(warehouse, [], [DAY])
-    assert query(warehouse, SESSIONS) == [("app", "b", DAY + A_DAY), ("other", "a", DAY)]
-    assert query(warehouse, "SELECT app_id FROM ops.quarantine") == [("other",)]
+def test_other_days_apps_and_tables_are_left_alone(store: Store) -> None:
+    swap(store, [session("a"), session("b", DAY + A_DAY), BROKEN], [DAY, DAY + A_DAY])
+    swap(store, [session("a"), BROKEN], [DAY], app_id="other")
+    swap(store, [], [DAY])
+    assert query(store, SESSIONS) == [("app", "b", DAY + A_DAY), ("other", "a", DAY)]
+    assert query(store, "SELECT app_id FROM ops.quarantine") == [("other",)]
 
 
-def test_a_record_that_arrives_whole_leaves_quarantine(warehouse: Warehouse) -> None:
-    swap(warehouse, [BROKEN], [DAY])
-    swap(warehouse, [session("broken")], [DAY])
-    assert query(warehouse, "SELECT * FROM ops.quarantine") == []
-    assert query(warehouse, SESSIONS) == [("app", "broken", DAY)]
+def test_a_record_that_arrives_whole_leaves_quarantine(store: Store) -> None:
+    swap(store, [BROKEN], [DAY])
+    swap(store, [session("broken")], [DAY])
+    assert query(store, "SELECT * FROM ops.quarantine") == []
+    assert query(store, SESSIONS) == [("app", "broken", DAY)]
 
 
-def test_records_without_a_day(warehouse: Warehouse) -> None:
-    swap(warehouse, [{"id": "x"}, None], [None, DAY])
-    assert query(warehouse, "SELECT record_id, day FROM ops.quarantine ORDER BY ALL") == [("x", None), (None, None)]
-    swap(warehouse, [], [DAY])
-    assert len(query(warehouse, "FROM ops.quarantine")) == 2
-    swap(warehouse, [], [None])
-    assert query(warehouse, "FROM ops.quarantine") == []
+def test_records_without_a_day(store: Store) -> None:
+    swap(store, [{"id": "x"}, None], [None, DAY])
+    assert query(store, "SELECT record_id, day FROM ops.quarantine ORDER BY ALL") == [("x", None), (None, None)]
+    swap(store, [], [DAY])
+    assert len(query(store, "FROM ops.quarantine")) == 2
+    swap(store, [], [None])
+    assert query(store, "FROM ops.quarantine") == []
 
 
-def test_a_swap_that_fails_in_the_middle_changes_nothing(warehouse: Warehouse) -> None:
-    swap(warehouse, [session("a"), BROKEN], [DAY], run_id="first")
+def test_a_swap_that_fails_in_the_middle_changes_nothing(store: Store) -> None:
+    swap(store, [session("a"), BROKEN], [DAY], run_id="first")
     tables = ("core.livestream_sessions", "ops.quarantine", "ops.shrinks", "ops.days")
-    before = [query(warehouse, f"FROM {table}") for table in tables]
+    before = [query(store, f"FROM {table}") for table in tables]
     # The last INSERT fails, after the day was deleted and filled again.
     torn = pl.DataFrame({name: ["no day"] for name in SHRINKS.column_names})
     with pytest.raises(duckdb.Error):
-        swap(warehouse, [session("b"), session("c")], [DAY], shrinks=torn, run_id="second")
-    assert [query(warehouse, f"FROM {table}") for table in tables] == before
+        swap(store, [session("b"), session("c")], [DAY], shrinks=torn, run_id="second")
+    assert [query(store, f"FROM {table}") for table in tables] == before
 
 
-def test_rows_of_other_days_are_refused_before_anything_is_deleted(warehouse: Warehouse) -> None:
-    swap(warehouse, [session("a")], [DAY])
+def test_rows_of_other_days_are_refused_before_anything_is_deleted(store: Store) -> None:
+    swap(store, [session("a")], [DAY])
     made = made_of([session("b", DAY + A_DAY)], [DAY + A_DAY])
-    with pytest.raises(AssertionError), warehouse.open_working() as connection:
+    with pytest.raises(AssertionError), store.open_working() as connection:
         replace_days(
             connection, LIVESTREAM_SESSIONS, "app", [DAY], rows=made.rows, rejects=made.rejects, shrinks=made.shrinks,
             run_id="run", now=NOW, retention_days=180,
         )  # fmt: skip
-    assert query(warehouse, SESSIONS) == [("app", "a", DAY)]
+    assert query(store, SESSIONS) == [("app", "a", DAY)]
 
 
 def test_two_writers_of_a_new_day_do_not_double_it(warehouse: Warehouse) -> None:
     made = made_of([session("a")], [DAY])
-    with warehouse.open_working() as connection:
+    with warehouse.hold(), warehouse.open_working() as connection:
         other = connection.cursor()
         other.execute("BEGIN")
         other.execute("SELECT count(*) FROM ops.days").fetchall()
@@ -169,68 +162,64 @@ def test_two_writers_of_a_new_day_do_not_double_it(warehouse: Warehouse) -> None
 def test_no_rows_are_known_to_be_none_only_as_long_as_the_source_remembers(
     age: timedelta,
     is_known: bool,  # noqa: FBT001 - a parameter of the test
-    warehouse: Warehouse,
+    store: Store,
 ) -> None:
     day = NOW.date() - age
-    swap(warehouse, [], [day])
-    assert query(warehouse, "SELECT row_count, is_known FROM ops.days") == [(0, is_known)]
+    swap(store, [], [day])
+    assert query(store, "SELECT row_count, is_known FROM ops.days") == [(0, is_known)]
 
 
-def test_what_was_known_stays_known(warehouse: Warehouse) -> None:
-    swap(warehouse, [], [DAY])
-    swap(warehouse, [], [DAY], now=NOW + 400 * A_DAY)
-    assert query(warehouse, "SELECT is_known FROM ops.days") == [(True,)]
+def test_what_was_known_stays_known(store: Store) -> None:
+    swap(store, [], [DAY])
+    swap(store, [], [DAY], now=NOW + 400 * A_DAY)
+    assert query(store, "SELECT is_known FROM ops.days") == [(True,)]
 
 
-def test_days_are_sorted(warehouse: Warehouse) -> None:
-    swap(
-        warehouse, [session(f"s{n}", DAY + (n * 7 % 5) * A_DAY) for n in range(50)], [DAY + n * A_DAY for n in range(5)]
-    )
-    days = [day for (day,) in query(warehouse, "SELECT day FROM core.livestream_sessions")]
+def test_days_are_sorted(store: Store) -> None:
+    swap(store, [session(f"s{n}", DAY + (n * 7 % 5) * A_DAY) for n in range(50)], [DAY + n * A_DAY for n in range(5)])
+    days = [day for (day,) in query(store, "SELECT day FROM core.livestream_sessions")]
     assert days == sorted(days)
 
 
-def test_loaded_days_and_unfinished_livestreams(warehouse: Warehouse) -> None:
+def test_loaded_days_and_unfinished_livestreams(store: Store) -> None:
     records = [
         session("over"),
         session("on air", livestream_id="m", stopped_time=None),
         session("failed", livestream_id="n", stopped_time=None, err_message="x"),
         session("waiting", livestream_id="o", stopped_time="", started_time=None, err_message=""),
     ]
-    swap(warehouse, records, [DAY, None])
-    with warehouse.open_working() as connection:
+    swap(store, records, [DAY, None])
+    with store.open_working() as connection:
         assert loaded_days(connection, LIVESTREAM_SESSIONS, "app") == {DAY: NOW}
         assert loaded_days(connection, LIVESTREAM_SESSIONS, "other") == {}
         assert sorted(unfinished_livestreams(connection, "app")) == ["m", "o"]
         assert unfinished_livestreams(connection, "other") == []
 
 
-def test_livestreams_are_replaced_by_the_app(warehouse: Warehouse) -> None:
+def test_livestreams_are_replaced_by_the_app(store: Store) -> None:
     def replace(records: list[Any], app_id: str) -> None:
         raw = raw_livestreams(records, app_id=app_id, fetched_at=NOW, run_id="run")
         made = normalize(LIVESTREAMS, raw, now=NOW, retention_days=180)
-        with warehouse.open_working() as connection:
+        with store.open_working() as connection:
             replace_livestreams(connection, app_id, rows=made.rows, rejects=made.rejects)
 
     replace([{"id": "a"}, {"id": "b"}, None], "app")
     replace([{"id": "a"}], "other")
-    swap(warehouse, [BROKEN], [DAY])
+    swap(store, [BROKEN], [DAY])
     replace([{"id": "c"}], "app")
-    assert query(warehouse, "SELECT app_id, livestream_id FROM core.livestreams ORDER BY ALL") == [
+    assert query(store, "SELECT app_id, livestream_id FROM core.livestreams ORDER BY ALL") == [
         ("app", "c"),
         ("other", "a"),
     ]
-    assert query(warehouse, "SELECT table_name FROM ops.quarantine") == [("core.livestream_sessions",)]
+    assert query(store, "SELECT table_name FROM ops.quarantine") == [("core.livestream_sessions",)]
 
 
-def test_the_ledger(warehouse: Warehouse) -> None:
+def test_the_ledger(store: Store) -> None:
     row = dict.fromkeys(LOADS.column_names) | {"run_id": "r", "rows_received": 3, "started_at": NOW, "note": "a'b"}
-    with warehouse.open_working() as connection:
+    with store.open_working() as connection:
         note_load(connection, row)
         note_load(connection, row)
-    assert (
-        query(warehouse, "SELECT run_id, rows_received, started_at, note FROM ops.loads") == [("r", 3, NOW, "a'b")] * 2
-    )
+    assert query(store, "SELECT run_id, rows_received, started_at, note FROM ops.loads") == [("r", 3, NOW, "a'b")] * 2
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
@@ -246,17 +235,17 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampl
     )
 )
 def test_what_landed_reads_back_as_sent(
-    warehouse: Warehouse, sent: list[tuple[str, str | None, float | None, int | None]]
+    store: Store, sent: list[tuple[str, str | None, float | None, int | None]]
 ) -> None:
     records = [
         session(f"s{n}", livestream_id=name or "l", err_message=message, viewer_seconds=viewed, ingest_seconds=fed)
         for n, (name, message, viewed, fed) in enumerate(sent)
     ]
-    made = swap(warehouse, records, [DAY])
+    made = swap(store, records, [DAY])
     columns = "session_id, livestream_id, err_message, viewer_seconds, ingest_seconds"
-    rows = {row[0]: row[1:] for row in query(warehouse, f"SELECT {columns} FROM core.livestream_sessions")}
+    rows = {row[0]: row[1:] for row in query(store, f"SELECT {columns} FROM core.livestream_sessions")}
     rejected = {
-        id_: json.loads(payload) for id_, payload in query(warehouse, "SELECT record_id, payload FROM ops.quarantine")
+        id_: json.loads(payload) for id_, payload in query(store, "SELECT record_id, payload FROM ops.quarantine")
     }
     assert len(rows) + len(rejected) == len(records) == made.received
     for record in records:

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.clock import utc_now
 from pipelines.errors import WarehouseError
-from pipelines.load.publish import clear_unfinished, mirror, publish
+from pipelines.load.publish import clear_unfinished
 from pipelines.load.warehouse import Warehouse
 from pipelines.tables import FIELD_TYPES, LIVESTREAM_SYNC
 from tests.load.conftest import Start
@@ -49,10 +49,10 @@ def files(warehouse: Warehouse) -> set[str]:
 
 def test_what_stands_is_published(warehouse: Warehouse) -> None:
     add(warehouse, "one")
-    assert publish(warehouse) == warehouse.published.stat().st_size
+    assert warehouse.publish(print) == warehouse.published.stat().st_size
     add(warehouse, "two")
     assert published(warehouse) == [("one",)]
-    publish(warehouse)
+    warehouse.publish(print)
     assert published(warehouse) == [("one",), ("two",)]
     assert files(warehouse) == {"pipeline.duckdb", "warehouse.duckdb"}
 
@@ -61,7 +61,7 @@ def test_the_format_is_one_that_older_readers_know(warehouse: Warehouse) -> None
     # DuckDB 2 makes files that 1.5 cannot open, unless told to.
     with warehouse.open_raw(), warehouse.open_working():
         pass
-    publish(warehouse)
+    warehouse.publish(print)
     for path in (warehouse.raw, warehouse.working, warehouse.published):
         (version,) = struct.unpack_from("<Q", path.read_bytes(), 12)
         assert version <= 68
@@ -71,7 +71,7 @@ def test_raw_is_not_published(warehouse: Warehouse) -> None:
     with warehouse.open_raw():
         pass
     add(warehouse)
-    publish(warehouse)
+    warehouse.publish(print)
     assert published(warehouse, "SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'raw'") == [(0,)]
 
 
@@ -81,19 +81,19 @@ def test_what_extraction_knows_is_mirrored(warehouse: Warehouse) -> None:
         connection.execute("INSERT INTO ops.livestream_sync VALUES ('app', 'l', NULL, ?, true)", [now])
         connection.execute("INSERT INTO ops.field_types VALUES ('raw.x', 'f', 'string', 5, ?, ?)", [now, now])
     for _ in range(2):
-        mirror(warehouse)
-        publish(warehouse)
+        warehouse.mirror()
+        warehouse.publish(print)
     assert published(warehouse, f"SELECT livestream_id FROM {LIVESTREAM_SYNC.full_name}") == [("l",)]
     assert published(warehouse, f"SELECT field, records FROM {FIELD_TYPES.full_name}") == [("f", 5)]
 
 
 def test_a_log_left_by_a_killed_reader_is_not_replayed_into_the_new_copy(warehouse: Warehouse, start: Start) -> None:
     add(warehouse, "ours")
-    publish(warehouse)
+    warehouse.publish(print)
     assert start(WRITER_THAT_DIES, warehouse.published).finish()[0] == 9
     assert f"{warehouse.published.name}.wal" in files(warehouse)
     add(warehouse, "ours too")
-    publish(warehouse)
+    warehouse.publish(print)
     assert published(warehouse) == [("ours",), ("ours too",)]
     assert f"{warehouse.published.name}.wal" not in files(warehouse)
 
@@ -102,7 +102,7 @@ def test_a_log_left_by_a_killed_run_is_published(warehouse: Warehouse, start: St
     add(warehouse)
     start(WRITER_THAT_DIES, warehouse.working).kill()
     assert "pipeline.duckdb.wal" in files(warehouse)
-    publish(warehouse)
+    warehouse.publish(print)
     assert published(warehouse, "SELECT count(*) FROM ops.loads") == [(101,)]
     assert files(warehouse) == {"pipeline.duckdb", "warehouse.duckdb"}
 
@@ -114,11 +114,11 @@ def test_a_reader_that_has_it_open_is_not_in_the_way(
     start: Start,
 ) -> None:
     add(warehouse)
-    publish(warehouse)
+    warehouse.publish(print)
     reader = start(READER, warehouse.published, read_only)
     for _ in range(3):
         add(warehouse)
-        publish(warehouse)
+        warehouse.publish(print)
     assert len(published(warehouse)) == 4
     assert reader.finish() == (0, "1\n")  # the one it opened
     assert len(published(warehouse)) == 4
@@ -131,25 +131,25 @@ def test_an_unfinished_copy_is_cleared(warehouse: Warehouse) -> None:
     spilled = warehouse.directory / "pipeline.duckdb.tmp"
     spilled.mkdir()
     (spilled / "block").write_bytes(b"x")
-    clear_unfinished(warehouse)
-    clear_unfinished(warehouse)
+    clear_unfinished(warehouse.published, (warehouse.raw, warehouse.working))
+    clear_unfinished(warehouse.published, (warehouse.raw, warehouse.working))
     assert files(warehouse) == set()
 
 
 def test_an_unfinished_copy_does_not_stop_a_publication(warehouse: Warehouse) -> None:
     add(warehouse)
     (warehouse.directory / "warehouse.duckdb.publishing").write_bytes(b"x" * 10_000_000)
-    publish(warehouse)
+    warehouse.publish(print)
     assert published(warehouse) == [("run",)]
 
 
 def test_a_publication_that_fails_leaves_the_one_before(warehouse: Warehouse) -> None:
     add(warehouse, "before")
-    publish(warehouse)
+    warehouse.publish(print)
     add(warehouse, "after")
     (warehouse.directory / "warehouse.duckdb.wal").mkdir()  # cannot be unlinked: fails after the copy was made
     with pytest.raises(WarehouseError) as raised:
-        publish(warehouse)
+        warehouse.publish(print)
     assert "\n" not in str(raised.value)
     (warehouse.directory / "warehouse.duckdb.wal").rmdir()
     assert published(warehouse) == [("before",)]
@@ -158,34 +158,34 @@ def test_a_publication_that_fails_leaves_the_one_before(warehouse: Warehouse) ->
 
 def test_a_working_file_that_is_damaged_leaves_the_one_before(warehouse: Warehouse) -> None:
     add(warehouse, "before")
-    publish(warehouse)
+    warehouse.publish(print)
     warehouse.working.write_bytes(b"x" * 50_000)
     with pytest.raises(WarehouseError):
-        publish(warehouse)
+        warehouse.publish(print)
     assert published(warehouse) == [("before",)]
 
 
 def test_connections_held_are_let_go_before_the_copy(warehouse: Warehouse) -> None:
     with warehouse.hold():
         add(warehouse)
-        publish(warehouse)
+        warehouse.publish(print)
         assert published(warehouse) == [("run",)]
         add(warehouse)
-        publish(warehouse)
+        warehouse.publish(print)
     assert len(published(warehouse)) == 2
 
 
 def test_a_path_with_quotes_and_spaces(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path / 'it\'s "mine" ü' / "ware house's.duckdb")
     warehouse.prepare()
-    mirror(warehouse)
+    warehouse.mirror()
     add(warehouse)
-    publish(warehouse)
+    warehouse.publish(print)
     assert published(warehouse) == [("run",)]
 
 
 def test_a_large_batch_is_copied_whole(warehouse: Warehouse) -> None:
     with warehouse.open_working() as connection:
         connection.execute("INSERT INTO ops.loads (run_id, rows_landed) SELECT 'r', range FROM range(200000)")
-    publish(warehouse)
+    warehouse.publish(print)
     assert published(warehouse, "SELECT count(*), sum(rows_landed) FROM ops.loads") == [(200_000, sum(range(200_000)))]

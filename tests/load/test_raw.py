@@ -1,7 +1,6 @@
 """Records landed raw: every distinct version once, and what extraction knows committed with them."""
 
 import json
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -10,7 +9,7 @@ import polars as pl
 import pytest
 
 from pipelines.load import raw as raw_file
-from pipelines.load.warehouse import Warehouse
+from pipelines.load.store import Store
 from pipelines.normalize.records import field_types, raw_day, raw_daywise, raw_sessions
 from pipelines.schema import Table
 from pipelines.tables import LIVESTREAM_SYNC, RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS
@@ -18,13 +17,6 @@ from pipelines.tables import LIVESTREAM_SYNC, RAW_APP_ANALYTICS, RAW_LIVESTREAM_
 NOW = datetime(2025, 3, 14, 15, 9, 26)
 HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)
 DAY = date(2025, 3, 10)
-
-
-@pytest.fixture(autouse=True)
-def run(warehouse: Warehouse) -> Iterator[None]:
-    """Each test is one run: opening a file costs more than most of what is done with it."""
-    with warehouse.hold():
-        yield
 
 
 def session(id_: Any, day: date | None = DAY, **fields: Any) -> dict[str, Any]:
@@ -42,50 +34,50 @@ def sync(at: datetime = NOW, *, complete: bool = True, livestream_id: str = "l")
 
 
 def land(
-    warehouse: Warehouse,
+    store: Store,
     frame: pl.DataFrame,
     *,
     table: Table = RAW_LIVESTREAM_SESSIONS,
     synced: pl.DataFrame | None = None,
 ) -> tuple[int, int]:
     types = field_types(table, [json.loads(payload) for payload in frame["payload"]], NOW)
-    with warehouse.open_raw() as connection:
+    with store.open_raw() as connection:
         return raw_file.land(connection, table, frame, types, synced)
 
 
-def held(warehouse: Warehouse, columns: str = "payload, first_fetched_at, fetched_at, run_id") -> list[tuple[Any, ...]]:
-    with warehouse.open_raw() as connection:
+def held(store: Store, columns: str = "payload, first_fetched_at, fetched_at, run_id") -> list[tuple[Any, ...]]:
+    with store.open_raw() as connection:
         return connection.execute(f"SELECT {columns} FROM raw.livestream_sessions").fetchall()
 
 
-def test_landed_twice_is_landed_once(warehouse: Warehouse) -> None:
+def test_landed_twice_is_landed_once(store: Store) -> None:
     records = [session("a"), session("b"), {"no": "id"}, None, 5]
-    assert land(warehouse, frame_of(records)) == (5, 0)
-    assert land(warehouse, frame_of(records, NOW + HOUR, "run2")) == (0, 5)
-    rows = held(warehouse)
+    assert land(store, frame_of(records)) == (5, 0)
+    assert land(store, frame_of(records, NOW + HOUR, "run2")) == (0, 5)
+    rows = held(store)
     assert len(rows) == 5
     assert {(first, last, run_id) for _, first, last, run_id in rows} == {(NOW, NOW + HOUR, "run2")}
     assert [json.loads(payload) for payload, *_ in rows] == records
 
 
-def test_received_is_new_and_repeated(warehouse: Warehouse) -> None:
+def test_received_is_new_and_repeated(store: Store) -> None:
     a, b = session("a"), session("b")
-    assert land(warehouse, frame_of([a, b, a, a])) == (2, 2)
-    assert land(warehouse, frame_of([a, a, session("c")])) == (1, 2)
-    assert land(warehouse, frame_of([])) == (0, 0)
+    assert land(store, frame_of([a, b, a, a])) == (2, 2)
+    assert land(store, frame_of([a, a, session("c")])) == (1, 2)
+    assert land(store, frame_of([])) == (0, 0)
 
 
-def test_a_then_b_then_a(warehouse: Warehouse) -> None:
+def test_a_then_b_then_a(store: Store) -> None:
     a, b = session("s", viewer_seconds=1), session("s", viewer_seconds=2)
     for hours, record in enumerate([a, b, a]):
-        land(warehouse, frame_of([record], NOW + hours * HOUR))
-    by_payload = {json.loads(payload)["viewer_seconds"]: (first, last) for payload, first, last, _ in held(warehouse)}
+        land(store, frame_of([record], NOW + hours * HOUR))
+    by_payload = {json.loads(payload)["viewer_seconds"]: (first, last) for payload, first, last, _ in held(store)}
     assert by_payload == {1: (NOW, NOW + 2 * HOUR), 2: (NOW + HOUR, NOW + HOUR)}
 
 
-def test_the_same_id_in_two_apps_is_two_records(warehouse: Warehouse) -> None:
-    land(warehouse, frame_of([session("a")]))
-    assert land(warehouse, frame_of([session("a")], app_id="other")) == (1, 0)
+def test_the_same_id_in_two_apps_is_two_records(store: Store) -> None:
+    land(store, frame_of([session("a")]))
+    assert land(store, frame_of([session("a")], app_id="other")) == (1, 0)
 
 
 UGLY_TEXT = [
@@ -101,47 +93,45 @@ UGLY_TEXT = [
 
 
 @pytest.mark.parametrize("text", UGLY_TEXT, ids=lambda text: repr(text)[:30])
-def test_what_landed_reads_back_as_sent(text: str, warehouse: Warehouse) -> None:
+def test_what_landed_reads_back_as_sent(text: str, store: Store) -> None:
     record = session("s", name=text, nested={text: [text, 2**63 - 1, 0.1, None, True]})
-    land(warehouse, frame_of([record]))
-    ((payload,),) = held(warehouse, "payload")
+    land(store, frame_of([record]))
+    ((payload,),) = held(store, "payload")
     assert json.loads(payload) == record
-    with warehouse.open_raw() as connection:
+    with store.open_raw() as connection:
         (read,) = raw_file.read_versions_of_days(
             connection, RAW_LIVESTREAM_SESSIONS, "app", [DAY], stats=None
         ).to_dicts()
     assert json.loads(read["payload"]) == record
 
 
-def test_a_landing_that_fails_changes_nothing(warehouse: Warehouse) -> None:
-    land(warehouse, frame_of([session("a")]), synced=sync())
+def test_a_landing_that_fails_changes_nothing(store: Store) -> None:
+    land(store, frame_of([session("a")]), synced=sync())
     torn = sync(NOW + HOUR).with_columns(pl.lit("not a time").alias("synced_at"))
     with pytest.raises(duckdb.Error):
-        land(warehouse, frame_of([session("a"), session("b")], NOW + HOUR), synced=torn)
-    assert held(warehouse, "session_id, fetched_at") == [("a", NOW)]
-    with warehouse.open_raw() as connection:
+        land(store, frame_of([session("a"), session("b")], NOW + HOUR), synced=torn)
+    assert held(store, "session_id, fetched_at") == [("a", NOW)]
+    with store.open_raw() as connection:
         assert raw_file.read_sync(connection, "app")["synced_at"].to_list() == [NOW]
         counted = connection.execute("SELECT sum(records) FROM ops.field_types WHERE field = 'id'").fetchall()
         assert counted == [(1,)]
 
 
-def test_types_seen_add_up(warehouse: Warehouse) -> None:
-    land(warehouse, frame_of([session("a"), session(5)]))
-    land(warehouse, frame_of([session("b")]))
-    with warehouse.open_raw() as connection:
+def test_types_seen_add_up(store: Store) -> None:
+    land(store, frame_of([session("a"), session(5)]))
+    land(store, frame_of([session("b")]))
+    with store.open_raw() as connection:
         query = "SELECT json_type, records FROM ops.field_types WHERE field = 'id' ORDER BY ALL"
         assert connection.execute(query).fetchall() == [("number", 1), ("string", 2)]
 
 
-def test_versions_of_days_bring_every_version_of_the_record(warehouse: Warehouse) -> None:
-    land(
-        warehouse, frame_of([session("moved"), session("still"), session("other", DAY + A_DAY), session("none", None)])
-    )
-    land(warehouse, frame_of([session("moved", DAY + A_DAY)], NOW + HOUR))
-    land(warehouse, frame_of([session("moved")], app_id="other"))
+def test_versions_of_days_bring_every_version_of_the_record(store: Store) -> None:
+    land(store, frame_of([session("moved"), session("still"), session("other", DAY + A_DAY), session("none", None)]))
+    land(store, frame_of([session("moved", DAY + A_DAY)], NOW + HOUR))
+    land(store, frame_of([session("moved")], app_id="other"))
 
     def ids(*days: date | None) -> list[str]:
-        with warehouse.open_raw() as connection:
+        with store.open_raw() as connection:
             read = raw_file.read_versions_of_days(connection, RAW_LIVESTREAM_SESSIONS, "app", days, stats=None)
         return sorted(read["session_id"].to_list())
 
@@ -152,61 +142,61 @@ def test_versions_of_days_bring_every_version_of_the_record(warehouse: Warehouse
     assert ids() == []
 
 
-def test_parts_of_daywise_are_told_apart(warehouse: Warehouse) -> None:
+def test_parts_of_daywise_are_told_apart(store: Store) -> None:
     for stats, total in (("session_stats", 1), ("recording_stats", 2)):
         entry = {"day": f"{DAY}", "total": total}
         frame = raw_daywise([entry], True, [DAY], stats=stats, app_id="app", fetched_at=NOW, run_id="run")  # noqa: FBT003 - as steps do
-        land(warehouse, frame, table=RAW_APP_ANALYTICS)
-    with warehouse.open_raw() as connection:
+        land(store, frame, table=RAW_APP_ANALYTICS)
+    with store.open_raw() as connection:
         read = raw_file.read_versions_of_days(connection, RAW_APP_ANALYTICS, "app", [DAY], stats="recording_stats")
         assert [json.loads(payload)["total"] for payload in read["payload"]] == [2]
         assert raw_file.rows_by_day(connection, RAW_APP_ANALYTICS, "app") == {DAY: 2}
 
 
-def days_changed(warehouse: Warehouse, run_id: str, app_id: str = "app") -> dict[date, datetime]:
-    with warehouse.open_raw() as connection:
+def days_changed(store: Store, run_id: str, app_id: str = "app") -> dict[date, datetime]:
+    with store.open_raw() as connection:
         return raw_file.days_changed(connection, RAW_LIVESTREAM_SESSIONS, app_id, run_id)
 
 
 THIS_RUN = datetime(9999, 12, 31)
 
 
-def test_days_of_which_a_run_brought_news(warehouse: Warehouse) -> None:
-    land(warehouse, frame_of([session("a"), session("b", DAY + A_DAY), session("c", DAY + 2 * A_DAY)], run_id="one"))
-    land(warehouse, frame_of([session("a"), session("b", DAY - 9 * A_DAY)], NOW + HOUR, run_id="two"))
-    assert days_changed(warehouse, "two") == {
+def test_days_of_which_a_run_brought_news(store: Store) -> None:
+    land(store, frame_of([session("a"), session("b", DAY + A_DAY), session("c", DAY + 2 * A_DAY)], run_id="one"))
+    land(store, frame_of([session("a"), session("b", DAY - 9 * A_DAY)], NOW + HOUR, run_id="two"))
+    assert days_changed(store, "two") == {
         DAY: NOW,
         DAY + A_DAY: THIS_RUN,  # where it was
         DAY - 9 * A_DAY: THIS_RUN,
         DAY + 2 * A_DAY: NOW,
     }
-    assert days_changed(warehouse, "two", "other") == {}
+    assert days_changed(store, "two", "other") == {}
 
 
-def test_news_that_a_run_did_not_live_to_load_are_told_by_their_time(warehouse: Warehouse) -> None:
-    land(warehouse, frame_of([session("a")], run_id="one"))
-    land(warehouse, frame_of([session("a", viewer_seconds=5)], NOW + HOUR, "killed"))
-    assert days_changed(warehouse, "next") == {DAY: NOW + HOUR}
-    land(warehouse, frame_of([session("a", viewer_seconds=5)], NOW + 2 * HOUR, "next"))
-    assert days_changed(warehouse, "next") == {DAY: NOW + HOUR}
+def test_news_that_a_run_did_not_live_to_load_are_told_by_their_time(store: Store) -> None:
+    land(store, frame_of([session("a")], run_id="one"))
+    land(store, frame_of([session("a", viewer_seconds=5)], NOW + HOUR, "killed"))
+    assert days_changed(store, "next") == {DAY: NOW + HOUR}
+    land(store, frame_of([session("a", viewer_seconds=5)], NOW + 2 * HOUR, "next"))
+    assert days_changed(store, "next") == {DAY: NOW + HOUR}
 
 
-def test_a_version_that_came_back_is_news(warehouse: Warehouse) -> None:
+def test_a_version_that_came_back_is_news(store: Store) -> None:
     for hours, seconds in enumerate([1, 2, 1]):
-        land(warehouse, frame_of([session("a", viewer_seconds=seconds)], NOW + hours * HOUR, f"run{hours}"))
-    assert days_changed(warehouse, "run2") == {DAY: NOW + 2 * HOUR}
+        land(store, frame_of([session("a", viewer_seconds=seconds)], NOW + hours * HOUR, f"run{hours}"))
+    assert days_changed(store, "run2") == {DAY: NOW + 2 * HOUR}
 
 
-def day_versions(warehouse: Warehouse, *answers: tuple[Any, datetime]) -> list[dict[str, Any]]:
+def day_versions(store: Store, *answers: tuple[Any, datetime]) -> list[dict[str, Any]]:
     for record, at in answers:
         frame = raw_day(RAW_LIVESTREAM_ANALYTICS, record, DAY, app_id="app", fetched_at=at, run_id="run")
-        land(warehouse, frame, table=RAW_LIVESTREAM_ANALYTICS)
-    with warehouse.open_raw() as connection:
+        land(store, frame, table=RAW_LIVESTREAM_ANALYTICS)
+    with store.open_raw() as connection:
         return raw_file.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, "app").to_dicts()
 
 
-def test_since_when_a_day_is_as_it_is(warehouse: Warehouse) -> None:
-    assert day_versions(warehouse, ({"count": 1}, NOW), ({"count": 1}, NOW + HOUR), (None, NOW + 2 * HOUR)) == [
+def test_since_when_a_day_is_as_it_is(store: Store) -> None:
+    assert day_versions(store, ({"count": 1}, NOW), ({"count": 1}, NOW + HOUR), (None, NOW + 2 * HOUR)) == [
         {"day": DAY, "asked_at": NOW + 2 * HOUR, "changed_at": NOW + 2 * HOUR}
     ]
 
@@ -220,24 +210,22 @@ def test_since_when_a_day_is_as_it_is(warehouse: Warehouse) -> None:
         (sync(NOW + HOUR, livestream_id="another"), []),
     ],
 )
-def test_sessions_no_longer_returned(synced: pl.DataFrame, vanished: list[str], warehouse: Warehouse) -> None:
-    land(warehouse, frame_of([session("gone"), session("here"), {"created_at": f"{DAY}T10:00:00Z"}]), synced=sync())
-    land(warehouse, frame_of([session("here")], NOW + HOUR), synced=synced)
-    with warehouse.open_raw() as connection:
+def test_sessions_no_longer_returned(synced: pl.DataFrame, vanished: list[str], store: Store) -> None:
+    land(store, frame_of([session("gone"), session("here"), {"created_at": f"{DAY}T10:00:00Z"}]), synced=sync())
+    land(store, frame_of([session("here")], NOW + HOUR), synced=synced)
+    with store.open_raw() as connection:
         shrinks = raw_file.vanished_sessions(connection, "app", [DAY, None], "run")
         assert shrinks["record_id"].to_list() == vanished
         assert raw_file.vanished_sessions(connection, "app", [DAY + A_DAY], "run").is_empty()
 
 
-def test_forgetting_is_of_these_days_of_this_app_and_of_what_came_before(warehouse: Warehouse) -> None:
-    land(
-        warehouse, frame_of([session("old"), session("later", DAY + A_DAY), session("again"), session("dayless", None)])
-    )
-    land(warehouse, frame_of([session("old")], app_id="other"))
-    land(warehouse, frame_of([session("again")], NOW + HOUR))
-    with warehouse.open_raw() as connection:
+def test_forgetting_is_of_these_days_of_this_app_and_of_what_came_before(store: Store) -> None:
+    land(store, frame_of([session("old"), session("later", DAY + A_DAY), session("again"), session("dayless", None)]))
+    land(store, frame_of([session("old")], app_id="other"))
+    land(store, frame_of([session("again")], NOW + HOUR))
+    with store.open_raw() as connection:
         raw_file.forget_before(connection, RAW_LIVESTREAM_SESSIONS, "app", DAY, DAY, NOW + HOUR)
-    assert sorted(held(warehouse, "app_id, session_id")) == [
+    assert sorted(held(store, "app_id, session_id")) == [
         ("app", "again"),
         ("app", "dayless"),
         ("app", "later"),
@@ -245,8 +233,8 @@ def test_forgetting_is_of_these_days_of_this_app_and_of_what_came_before(warehou
     ]
 
 
-def test_a_backfill_goes_on_until_it_has_ended(warehouse: Warehouse) -> None:
-    with warehouse.open_raw() as connection:
+def test_a_backfill_goes_on_until_it_has_ended(store: Store) -> None:
+    with store.open_raw() as connection:
 
         def begin(now: datetime, *, is_full: bool = False, last: date = DAY) -> datetime:
             return raw_file.begin_backfill(connection, DAY, last, is_full=is_full, now=now)

@@ -7,7 +7,9 @@ import duckdb
 import pytest
 
 from pipelines.errors import WarehouseError
-from pipelines.load.warehouse import Warehouse, explained, open_published
+from pipelines.load.faults import explained
+from pipelines.load.publish import open_published
+from pipelines.load.warehouse import Warehouse
 from pipelines.schema import SQL_TYPES, Table
 from pipelines.tables import LIVESTREAM_SESSIONS, LOADS, RAW_FILE, WAREHOUSE_FILE
 from tests.load.conftest import Start

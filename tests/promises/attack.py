@@ -40,7 +40,7 @@ TABLES = (
     "marts.daily_usage",
     "marts.stream_concurrency",
 )
-_WRITES = ("INSERT", "DELETE", "UPDATE", "CREATE", "ALTER", "COMMIT", "CHECKPOINT", "DROP")
+_WRITES = ("INSERT", "DELETE", "UPDATE", "CREATE", "ALTER", "COMMIT", "CHECKPOINT", "DROP", "MERGE")
 
 Standing = dict[tuple[str, str, date], frozenset[tuple[Any, ...]]]
 """The rows of each table of days, by table, app and day."""

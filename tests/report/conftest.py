@@ -9,8 +9,10 @@ from typing import Any
 import duckdb
 import pytest
 
+from pipelines.load.store import open_store
 from pipelines.report.marts import Mart, MartBuild, build_mart, find_marts
-from pipelines.tables import FACTS, WAREHOUSE_FILE
+from pipelines.settings import Settings
+from pipelines.tables import DAYS, FACTS, WAREHOUSE_FILE
 
 Row = dict[str, Any]
 SESSIONS = "core.livestream_sessions"
@@ -21,14 +23,21 @@ _COLUMNS = {table.full_name: set(table.column_names) for table in WAREHOUSE_FILE
 class Warehouse:
     """A warehouse, in memory or in a file, with a clock that moves on with every load and build."""
 
-    def __init__(self, path: str | Path = ":memory:", now: datetime = NOON) -> None:
-        self.connection = duckdb.connect(path, config={"threads": 1})
+    def __init__(
+        self,
+        path: str | Path = ":memory:",
+        now: datetime = NOON,
+        *,
+        connection: duckdb.DuckDBPyConnection | None = None,
+    ) -> None:
+        self.connection = connection or duckdb.connect(path, config={"threads": 1})
         self.now = now
         self.marts = {mart.name: mart for mart in find_marts()}
         for schema in ("core", "ops", "marts"):
             self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-        for table in WAREHOUSE_FILE:
-            self.connection.execute(table.create_sql)
+        if connection is None:
+            for table in WAREHOUSE_FILE:
+                self.connection.execute(table.create_sql)
 
     def tick(self) -> datetime:
         self.now += timedelta(minutes=1)
@@ -54,8 +63,10 @@ class Warehouse:
         self.connection.execute(f"DELETE FROM {table} WHERE app_id = ? AND day = ?", [app_id, day])
         self.insert(table, *({"app_id": app_id, "day": day, "fetched_at": self.now, **row} for row in rows))
         self.connection.execute(
-            "INSERT OR REPLACE INTO ops.days (table_name, app_id, day, row_count, is_known, loaded_at, run_id) "
-            "VALUES ($table_name, $app_id, $day, $rows, $is_known, $loaded_at, $run_id)",
+            DAYS.merge_sql(
+                "(SELECT $table_name AS table_name, $app_id AS app_id, $day AS day, $rows AS row_count,"
+                " $is_known AS is_known, $loaded_at AS loaded_at, $run_id AS run_id)"
+            ),
             {
                 "table_name": table,
                 "app_id": app_id,
@@ -105,11 +116,16 @@ def session(session_id: str, started: str | None = None, stopped: str | None = N
     return row | more
 
 
-@pytest.fixture
-def warehouse() -> Iterator[Warehouse]:
-    house = Warehouse()
-    yield house
-    house.connection.close()
+@pytest.fixture(params=["file", pytest.param("lake", marks=pytest.mark.long)])
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Warehouse]:
+    if request.param == "file":
+        house = Warehouse()
+        yield house
+        house.connection.close()
+        return
+    lake = Settings(LIVEHOUSE_HOME=tmp_path, LIVEHOUSE_WAREHOUSE=request.getfixturevalue("lake"))  # type: ignore[call-arg]
+    with open_store(lake).open_working() as connection:
+        yield Warehouse(connection=connection)
 
 
 @pytest.fixture(scope="session")

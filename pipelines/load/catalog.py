@@ -1,0 +1,122 @@
+"""The PostgreSQL that holds a lakehouse's catalog: what is asked of it directly, and the locks that runs take there."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from pipelines.errors import HouseBusyError, SettingsError, WarehouseError
+
+if TYPE_CHECKING:
+    import psycopg
+
+_CONNECTS_WITHIN = 10
+"""Seconds."""
+
+_KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+"""A machine that vanished is noticed within a minute, and its locks are free."""
+
+
+class Catalog:
+    """How to reach it. The password never leaves this class but to PostgreSQL and DuckDB's own secrets."""
+
+    def __init__(self, conninfo: SecretStr) -> None:
+        """Take what libpq takes: `host=… dbname=… user=…`, or `postgresql://…`."""
+        if find_spec("psycopg") is None:
+            raise SettingsError(
+                "LIVEHOUSE_WAREHOUSE is a lakehouse, and psycopg is not installed: pip install 'livehouse[lakehouse]'"
+            )
+        from psycopg import ProgrammingError  # noqa: PLC0415 - of the extra
+        from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 - of the extra
+
+        try:
+            given = conninfo_to_dict(conninfo.get_secret_value())
+        except ProgrammingError:
+            raise SettingsError(
+                "LIVEHOUSE_WAREHOUSE is malformed: after ducklake:postgres: it takes `host=… dbname=… user=…`"
+                " or postgresql://…, as PostgreSQL's own programs do"
+            ) from None
+        self._password = str(given.pop("password", ""))
+        self._given = {name: str(value) for name, value in given.items() if value is not None}
+        self.address = "ducklake:postgres:" + " ".join(
+            f"{name}={self._given[name]}" for name in ("host", "port", "dbname", "user") if name in self._given
+        )
+
+    def connect(self) -> "psycopg.Connection":
+        """Open a session, each statement its own transaction. Raises `WarehouseError`."""
+        import psycopg  # noqa: PLC0415 - of the extra
+
+        options = {"connect_timeout": _CONNECTS_WITHIN, "application_name": "livehouse", **_KEEPALIVES}
+        password = {"password": self._password} if self._password else {}
+        try:
+            return psycopg.connect(autocommit=True, **(options | self._given | password))  # type: ignore[arg-type]
+        except psycopg.OperationalError as error:
+            said = self.without_password(" ".join(str(error).split()))
+            raise WarehouseError(f"{self.address}: {said}; start PostgreSQL, or correct LIVEHOUSE_WAREHOUSE") from None
+
+    def secret_sql(self) -> str:
+        """The statement that lets a DuckDB connection in, without the password being shown by anything it says."""
+        options = {"host": "HOST", "port": "PORT", "dbname": "DBNAME", "user": "USER"}
+        parts = [f"{option} {quoted(self._given[name])}" for name, option in options.items() if name in self._given]
+        parts += [f"PASSWORD {quoted(self._password)}"] if self._password else []
+        return f"CREATE SECRET livehouse_catalog ({', '.join(['TYPE postgres', *parts])})"
+
+    @property
+    def rest(self) -> str:
+        """What DuckDB's secret has no place for, such as `sslmode=require`."""
+        return " ".join(
+            f"{name}={quoted(value)}"
+            for name, value in self._given.items()
+            if name not in {"host", "port", "dbname", "user"}
+        )
+
+    def without_password(self, text: str) -> str:
+        """Make a text fit to be shown."""
+        return text.replace(self._password, "***") if self._password else text
+
+
+def quoted(text: str) -> str:
+    """Text as SQL and libpq write it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+@contextmanager
+def locked(
+    session: "psycopg.Connection", name: str, *, wait_seconds: float, say: Callable[[str], None]
+) -> Iterator[None]:
+    """Hold a lock that PostgreSQL frees with the session, however it ends. Waits for it, and says so once."""
+    import psycopg  # noqa: PLC0415 - of the extra
+
+    key = "hashtextextended(%s, 0)"
+    if not _first(session, f"SELECT pg_try_advisory_lock({key})", name):
+        say(f"waiting for another run, which is working on {name}")
+        try:
+            session.execute(f"SET lock_timeout = {max(1, int(wait_seconds * 1000))}")
+            session.execute(f"SELECT pg_advisory_lock({key})", [name])
+        except psycopg.errors.LockNotAvailable:
+            raise HouseBusyError(
+                f"another run is still working on {name} after {wait_seconds:.0f} s: wait for it, end it,"
+                " or raise LIVEHOUSE_LOCK_WAIT_SECONDS"
+            ) from None
+        finally:
+            session.execute("RESET lock_timeout")
+    try:
+        yield
+    finally:
+        if not session.broken:
+            session.execute(f"SELECT pg_advisory_unlock({key})", [name])
+
+
+def _first(session: "psycopg.Connection", query: str, *parameters: str) -> object:
+    row = session.execute(query, parameters).fetchone()
+    return row[0] if row else None
+
+
+def data_path(session: "psycopg.Connection") -> str | None:
+    """Where the files of the lakehouse lie, as it was made; None where there is none yet."""
+    if _first(session, "SELECT to_regclass('ducklake_metadata')::text") is None:
+        return None
+    found = _first(session, "SELECT value FROM ducklake_metadata WHERE key = 'data_path'")
+    return None if found is None else str(found)

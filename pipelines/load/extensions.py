@@ -1,0 +1,29 @@
+"""DuckDB's extensions, from the files of their wheels: nothing is downloaded, and DuckDB checks each signature."""
+
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+
+import duckdb
+
+from pipelines.errors import SettingsError
+
+
+def extension_file(name: str) -> Path:
+    """Find the file of an extension. Raises `SettingsError` where the extra `lakehouse` is not installed."""
+    found = find_spec(f"duckdb_extension_{name}")
+    remedy = "pip install 'livehouse[lakehouse]'"
+    if found is None or found.origin is None:
+        raise SettingsError(f"LIVEHOUSE_WAREHOUSE is a lakehouse, and DuckDB's {name} is not installed: {remedy}")
+    file = Path(found.origin).parent / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
+    if not file.exists():
+        raise SettingsError(f"DuckDB's {name} is installed for another version than {duckdb.__version__}: {remedy}")
+    return file
+
+
+def connect_with(files: Iterable[Path]) -> duckdb.DuckDBPyConnection:
+    """Connect to a DuckDB in memory that has these extensions and fetches no others."""
+    connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
+    for file in files:
+        connection.load_extension(str(file))
+    return connection

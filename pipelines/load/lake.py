@@ -1,0 +1,247 @@
+"""A lakehouse: tables in Parquet files that several machines share, their catalog in PostgreSQL (DuckLake).
+
+Readers see what was committed last, so nothing is published. Several runs write at once: who works on a table of
+an app has it alone, by a lock in PostgreSQL, since two who replace the same new day would both succeed; and
+whoever was overtaken by a commit to the same table does his transaction again.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import duckdb
+import stamina
+from pydantic import SecretStr
+
+from pipelines.errors import WarehouseError
+from pipelines.load import upkeep
+from pipelines.load.catalog import Catalog, data_path, locked, quoted
+from pipelines.load.extensions import connect_with, extension_file
+from pipelines.load.schema import make
+from pipelines.load.upkeep import Size
+from pipelines.load.warehouse import MEMORY_LIMIT
+from pipelines.tables import RAW_FILE, WAREHOUSE_FILE
+
+if TYPE_CHECKING:
+    import psycopg
+
+_Result = TypeVar("_Result")
+
+_OVERTAKEN_FOR = timedelta(minutes=3)
+"""How long a transaction is tried again when others commit to the same table first."""
+
+_OVERTAKEN = ("transaction conflict", "maximum retry count", "could not serialize")
+"""What DuckLake says when another commit came first: to the same table, again and again, or at the very moment."""
+
+_COMMITS_AGAIN = {"ducklake_max_retry_count": 30, "ducklake_retry_wait_ms": 20, "ducklake_retry_backoff": 1.2}
+"""DuckLake's own retries, where commits meet that touch different tables."""
+
+_TABLES = tuple(dict.fromkeys((*RAW_FILE, *WAREHOUSE_FILE)))
+
+
+class Lakehouse:
+    """One catalog and where its files lie. See `store.py` for what each method means."""
+
+    lag = 2 * _OVERTAKEN_FOR
+
+    def __init__(self, conninfo: SecretStr, files: str | None, home: Path) -> None:
+        """`files`: a directory or an `s3://` address; asked for only when the lakehouse is first made."""
+        self._catalog = Catalog(conninfo)
+        self._extensions = [extension_file(name) for name in ("ducklake", "postgres_scanner", "httpfs")]
+        self._files = files
+        self.address = self._catalog.address
+        self.directory = home
+        self.lock = home / "pipeline.lock"
+        self._session: psycopg.Connection | None = None
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._is_held = False
+        self._wait_seconds = 0.0
+        self._say: Callable[[str], None] = lambda _: None
+
+    def prepare(self) -> None:
+        """Make this machine's own directory, and see that the catalog answers."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WarehouseError(f"{self.directory} cannot be made: {error.strerror}") from None
+        self._catalog.connect().close()
+
+    def is_there(self) -> bool:
+        """Whether it was made."""
+        with self._catalog.connect() as session:
+            return data_path(session) is not None
+
+    @contextmanager
+    def run(self, *, wait_seconds: float, say: Callable[[str], None]) -> Iterator[None]:
+        """Keep connections open. Other runs go on beside this one."""
+        self._wait_seconds, self._say, self._is_held = wait_seconds, say, True
+        try:
+            with self._catalog.connect() as self._session:
+                yield
+        finally:
+            self.close()
+            self._session, self._is_held = None, False
+
+    @contextmanager
+    def alone(self, table: str, app_id: str) -> Iterator[None]:
+        """Hold the lock of a table and app."""
+        assert self._session is not None, "only a run works alone"  # noqa: S101 - guards every write
+        name = f"{table} of {app_id}"
+        with self._explained(), locked(self._session, name, wait_seconds=self._wait_seconds, say=self._say):
+            yield
+
+    @contextmanager
+    def open_working(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Raw and everything else: one catalog has them all."""
+        with self._explained():
+            connection = self._connection or self._connect()
+            try:
+                yield connection
+            except BaseException:
+                with suppress(duckdb.Error):
+                    connection.rollback()
+                raise
+            finally:
+                self._connection = connection
+                if not self._is_held:
+                    self.close()
+
+    open_raw = open_working
+
+    def write(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+        """Run it again, whole, where another writer committed to the same table first."""
+        try:
+            return self._written(body)
+        except duckdb.TransactionException as error:
+            said = " ".join(str(error).split())
+            raise WarehouseError(f"{self.address}: other runs were always first: {said}; run again") from None
+
+    def _written(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+        for attempt in stamina.retry_context(
+            on=_was_overtaken,
+            attempts=None,
+            timeout=_OVERTAKEN_FOR,
+            wait_initial=0.02,
+            wait_max=1.0,
+            wait_jitter=random.uniform(0.05, 0.5),  # noqa: S311 - so that two do not meet again and again
+        ):
+            with attempt, self.open_working() as connection:
+                if self._session is not None:
+                    self._session.execute("SELECT 1")  # its locks are held as long as it answers
+                return body(connection)
+        raise AssertionError("unreachable")
+
+    write_raw = write
+
+    def mirror(self) -> None:
+        """Nothing: what extraction knows is in the same catalog."""
+
+    def publish(self, say: Callable[[str], None]) -> int:
+        """Nothing: readers see each commit. Returns the size of the files in bytes."""
+        say("readers of a lakehouse see each commit as it is made: there is nothing to publish")
+        with self.open_working() as connection:
+            [(size,)] = connection.execute(
+                "SELECT sum(file_size_bytes)::BIGINT FROM ducklake_table_info('lake')"
+            ).fetchall()
+        return int(size or 0)
+
+    def upkeep(self, *, keep_days: float, now: datetime) -> list[Size]:
+        """Make small files one, forget old snapshots, remove what nobody refers to."""
+        with self.alone("every table", "every app, for upkeep"):
+            for step in upkeep.steps(keep_days=keep_days, now=now):
+                self.write(partial(upkeep.run_step, step=step))
+            with self.open_working() as connection:
+                return upkeep.sizes(connection)
+
+    @contextmanager
+    def open_published(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open it for reading. All that is read is of one moment."""
+        with self._explained():
+            with self._catalog.connect() as session:
+                files = data_path(session)
+            if files is None:
+                raise WarehouseError(f"{self.address} has no tables yet: run `livehouse nightly`")
+            connection = self._attached("READ_ONLY")
+            try:
+                connection.execute(f"SET allowed_directories = [{quoted(files)}]")
+                connection.execute("SET enable_external_access = false")
+                connection.execute("SET lock_configuration = true")
+                connection.execute("BEGIN")
+                yield connection
+            finally:
+                connection.close()
+
+    def close(self) -> None:
+        """Close the connection to DuckDB; what was not committed is undone."""
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        with (
+            self._catalog.connect() as session,  # two who make it at once would both fail
+            locked(session, "the catalog", wait_seconds=self._wait_seconds, say=lambda _: None),
+        ):
+            made = [] if data_path(session) else [f"DATA_PATH {quoted(self._new_files())}"]
+            connection = self._attached(*made)
+            try:
+                connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+                make(connection, _TABLES, in_lake=True)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    def _new_files(self) -> str:
+        if self._files and "://" in self._files:
+            return self._files.rstrip("/") + "/"
+        directory = Path(self._files or self.directory / "lake").resolve()
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WarehouseError(f"{directory} cannot be made: {error.strerror}; set LIVEHOUSE_DATA_PATH") from None
+        return f"{directory}/"
+
+    def _attached(self, *options: str) -> duckdb.DuckDBPyConnection:
+        connection = connect_with(self._extensions)
+        try:
+            connection.execute(self._catalog.secret_sql())
+            connection.execute(
+                f"CREATE SECRET livehouse_lake (TYPE ducklake, METADATA_PATH {quoted(self._catalog.rest)},"
+                " METADATA_PARAMETERS MAP {'TYPE': 'postgres', 'SECRET': 'livehouse_catalog'})"
+            )
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET enable_progress_bar = false")
+            for name, value in _COMMITS_AGAIN.items():
+                connection.execute(f"SET {name} = {value}")
+            given = f" ({', '.join(options)})" if options else ""
+            connection.execute(f"ATTACH 'ducklake:livehouse_lake' AS lake{given}")
+            connection.execute("USE lake")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what DuckDB, PostgreSQL and the disk say into a `WarehouseError` of one line without the password."""
+        import psycopg  # noqa: PLC0415 - of the extra
+
+        try:
+            yield
+        except (duckdb.IOException, duckdb.OutOfMemoryException, psycopg.Error) as error:
+            if _was_overtaken(error):
+                raise
+            said = self._catalog.without_password(f"{error}".splitlines()[0])
+            remedy = "see that PostgreSQL and the place of the files can be reached, then run again"
+            raise WarehouseError(f"{self.address}: {said}; {remedy}") from None
+
+
+def _was_overtaken(error: Exception) -> bool:
+    """Whether doing the transaction again can help."""
+    said = str(error).lower()
+    return isinstance(error, duckdb.Error) and any(word in said for word in _OVERTAKEN)

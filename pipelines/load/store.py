@@ -1,0 +1,82 @@
+"""What the rest of livehouse knows of a warehouse, be it files of this machine or a lakehouse that several share."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import duckdb
+
+from pipelines.load.lake import Lakehouse
+from pipelines.load.upkeep import Size
+from pipelines.load.warehouse import Warehouse
+from pipelines.settings import Settings
+
+_Result = TypeVar("_Result")
+
+
+class Store(Protocol):
+    """A warehouse. Opened late and closed early, except by a run, which holds it."""
+
+    @property
+    def address(self) -> str:
+        """Where it is, for people: no secret is in it."""
+
+    @property
+    def directory(self) -> Path:
+        """Where this machine keeps what is its own: what it saw on air until a run merges it."""
+
+    @property
+    def lock(self) -> Path:
+        """The file that a run holds which nobody may work beside."""
+
+    @property
+    def lag(self) -> timedelta:
+        """How long what a run notes may take until another one sees it."""
+
+    def prepare(self) -> None:
+        """See that it can be written to, before any request is sent."""
+
+    def is_there(self) -> bool:
+        """Whether readers have anything to read."""
+
+    def run(self, *, wait_seconds: float, say: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Work on it for one run, with connections kept open."""
+
+    def alone(self, table: str, app_id: str) -> AbstractContextManager[None]:
+        """Be the only one, of all runs, who works on a table of an app."""
+
+    def open_raw(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Read what was landed raw; its tables made where they are missing."""
+
+    def open_working(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Read everything else as it stands now."""
+
+    def write_raw(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+        """Run what writes raw, a transaction: whole or not at all, again where another writer came first."""
+
+    def write(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+        """Run what writes everything else, likewise."""
+
+    def mirror(self) -> None:
+        """Show readers and checks what extraction knows."""
+
+    def publish(self, say: Callable[[str], None]) -> int:
+        """Show readers what stands now. Returns its size in bytes."""
+
+    def upkeep(self, *, keep_days: float, now: datetime) -> list[Size]:
+        """Do what is due once a week; nothing that is younger than `keep_days` days is removed. Returns the sizes."""
+
+    def open_published(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Open what readers see, read-only, shut off from every other file."""
+
+    def close(self) -> None:
+        """Close the connections that are held."""
+
+
+def open_store(settings: Settings) -> Store:
+    """The warehouse of the settings. Raises `WarehouseError` where it is a lakehouse and its extra is not there."""
+    if settings.lakehouse:
+        return Lakehouse(settings.lakehouse, settings.data_path, settings.home)
+    return Warehouse(settings.warehouse)

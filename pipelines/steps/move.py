@@ -1,0 +1,42 @@
+"""Carries a whole warehouse into another place: file to lakehouse, and back."""
+
+from functools import partial
+
+from pipelines.clock import utc_now
+from pipelines.errors import UsageError, WarehouseError
+from pipelines.load.move import copy_missing, moved_tables
+from pipelines.load.store import open_store
+from pipelines.report.marts import build_mart, find_marts
+from pipelines.settings import Settings
+from pipelines.steps.progress import progress, say
+
+
+def move(source_settings: Settings, target_settings: Settings) -> dict[str, int]:
+    """Carry every row, compare every day, build the marts, publish. Returns the rows carried, by table.
+
+    Nobody else writes to either meanwhile. Cut off and started again, it carries what is not there yet. The source
+    stays as it is.
+    """
+    source, target = open_store(source_settings), open_store(target_settings)
+    if source.address == target.address:
+        raise UsageError(f"SOURCE and TARGET are the same: {source.address}")
+    if not source.is_there():
+        raise WarehouseError(f"{source.address} holds nothing: there is nothing to move")
+    target.prepare()
+    wait_seconds = source_settings.lock_wait_seconds
+    carried: dict[str, int] = {}
+    with (
+        source.run(wait_seconds=wait_seconds, say=say),
+        target.run(wait_seconds=wait_seconds, say=say),
+        target.alone("every table", "every app"),
+    ):
+        tables = list(moved_tables())
+        with progress("tables", len(tables)) as advance:
+            for table, is_raw in tables:
+                carried[table.full_name] = copy_missing(source, target, table, is_raw=is_raw)
+                advance(1)
+        target.mirror()
+        for mart in find_marts():
+            target.write(partial(build_mart, mart=mart, now=utc_now() - target.lag))
+        target.publish(say)
+    return carried

@@ -1,0 +1,18 @@
+"""What a warehouse needs once a week, and how large it is."""
+
+from pipelines.clock import utc_now
+from pipelines.load.store import open_store
+from pipelines.load.upkeep import Size
+from pipelines.settings import Settings
+from pipelines.steps.progress import say
+
+KEEP_DAYS = 7.0
+"""Longer than anybody reads on without looking anew; what was replaced in the last week can be looked at as it was."""
+
+
+def keep_up(settings: Settings, *, keep_days: float = KEEP_DAYS) -> list[Size]:
+    """Do it, beside runs, which go on. Returns the sizes, the largest first."""
+    warehouse = open_store(settings)
+    warehouse.prepare()
+    with warehouse.run(wait_seconds=settings.lock_wait_seconds, say=say):
+        return warehouse.upkeep(keep_days=keep_days, now=utc_now())

@@ -1,0 +1,105 @@
+"""The whole flow on a lakehouse: what users start, and what they then see, is as it is on a file."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.load.store import open_store
+from pipelines.settings import Settings
+from pipelines.simulator.server import Simulator
+from tests.houses import DAYS, FIRST, LAST, assert_holds_truth, load, settings_for
+from tests.promises.attack import livehouse
+from tests.promises.worlds import everything_changes, start_of_minute, tiny_world
+
+TIMES = (
+    *("fetched_at", "overall_fetched_at", "loaded_at", "sessions_loaded_at", "synced_at", "built_at", "run_id"),
+    *("first_seen_at", "last_seen_at"),
+)
+
+
+def rows_of(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
+    """Every table that readers see but ops.loads, without when it was loaded."""
+    with open_store(settings).open_published() as connection:
+        tables = connection.execute(
+            "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE database_name = current_database()"
+            " AND schema_name IN ('core', 'marts', 'ops') AND table_name NOT IN ('loads', 'backfills') ORDER BY ALL"
+        ).fetchall()
+        found = {}
+        for (table,) in tables:
+            rows = connection.execute(f"SELECT COLUMNS(c -> c NOT IN {TIMES}) FROM {table}").fetchall()
+            # The last bit of a sum depends on the order in which threads add.
+            rounded = [tuple(round(cell, 8) if isinstance(cell, float) else cell for cell in row) for row in rows]
+            found[table] = sorted(rounded, key=repr)
+        return found
+
+
+@pytest.mark.long
+def test_a_backfill_on_a_lakehouse_is_a_backfill_on_a_file(lake: str, tmp_path: Path) -> None:
+    world = tiny_world()
+    with Simulator(world) as simulator:
+        for home, others in ((tmp_path / "file", {}), (tmp_path / "lake", {"LIVEHOUSE_WAREHOUSE": lake})):
+            ran = livehouse(simulator, home, "backfill", f"{FIRST}", f"{LAST}", "--json", **others)
+            assert ran.returncode == 0, ran.stderr
+            assert len(json.loads(ran.stdout)["apps"]) == len(world.apps)
+            assert (home / "report.html").exists()
+        in_file = settings_for(simulator, tmp_path / "file")
+        in_lake = settings_for(simulator, tmp_path / "lake", LIVEHOUSE_WAREHOUSE=lake)
+        assert_holds_truth(in_lake, world)
+        assert rows_of(in_lake) == rows_of(in_file)
+        asked = "SELECT app_id, sum(viewer_seconds)::BIGINT AS s FROM marts.daily_usage GROUP BY 1 ORDER BY 1"
+        said = [
+            livehouse(simulator, settings.home, "sql", asked, "--format", "csv", **others).stdout
+            for settings, others in ((in_file, {}), (in_lake, {"LIVEHOUSE_WAREHOUSE": lake}))
+        ]
+        assert said[0] == said[1] != ""
+        assert [file.name for file in (tmp_path / "lake").glob("*.duckdb")] == ["pipeline_live.duckdb"]
+
+
+def test_a_run_on_a_lakehouse_holds_what_one_on_a_file_does(lake: str, tmp_path: Path) -> None:
+    days = (LAST - timedelta(days=1), LAST)
+    world = tiny_world(livestreams=4, sessions=40)
+    with Simulator(world) as simulator:
+        in_file = settings_for(simulator, tmp_path / "file")
+        in_lake = settings_for(simulator, tmp_path / "lake", LIVEHOUSE_WAREHOUSE=lake)
+        load(in_file, days)
+        load(in_lake, days)
+        assert_holds_truth(in_lake, world, days)
+        assert rows_of(in_lake) == rows_of(in_file)
+
+
+@pytest.mark.long
+def test_nights_go_on_as_on_a_file(lake: str, tmp_path: Path) -> None:
+    now = start_of_minute()
+    world = tiny_world(now=now - timedelta(minutes=10), broken=False)
+    with Simulator(world) as simulator:
+        settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_WAREHOUSE=lake)
+        load(settings, DAYS)
+        before = rows_of(settings)
+        load(settings, DAYS, run_id="again")
+        assert rows_of(settings) | {"ops.field_types": before["ops.field_types"]} == before, (
+            "N runs leave the same rows as one"
+        )
+        everything_changes(world, world.now + timedelta(minutes=10))
+        load(settings, DAYS, run_id="later")
+        assert_holds_truth(settings, world)
+        fresh = settings_for(simulator, tmp_path / "fresh")
+        load(fresh, DAYS)
+        marts = {table: rows for table, rows in rows_of(fresh).items() if table.startswith("marts.")}
+        assert {table: rows for table, rows in rows_of(settings).items() if table in marts} == marts
+
+
+@pytest.mark.long
+def test_the_doctor_and_the_report_know_a_lakehouse(lake: str, tmp_path: Path) -> None:
+    with Simulator(tiny_world()) as simulator:
+        at = {"LIVEHOUSE_WAREHOUSE": lake}
+        settings = settings_for(simulator, tmp_path, **at)
+        assert "the first run makes its tables" in livehouse(simulator, tmp_path, "doctor", **at).stdout
+        load(settings, (LAST, LAST))
+        examined = livehouse(simulator, tmp_path, "doctor", **at)
+        assert examined.returncode == 0, examined.stdout
+        assert "lakehouse: opens, schema up to date" in examined.stdout
+        written = livehouse(simulator, tmp_path, "report", **at)
+        assert Path(written.stdout.strip()).stat().st_size > 100_000, written.stderr

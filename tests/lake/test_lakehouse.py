@@ -1,0 +1,171 @@
+"""A lakehouse by itself: made once, reached without showing the password, shut for readers, alone for who writes."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import duckdb
+import pytest
+from pydantic import SecretStr
+
+from pipelines.clock import utc_now
+from pipelines.errors import HouseBusyError, SettingsError, WarehouseError
+from pipelines.load.lake import Lakehouse
+from pipelines.load.raw import begin_backfill
+from tests.houses import DAYS
+from tests.postgres import Postgres
+
+PASSWORD = "hush-hush-7"
+
+
+def lakehouse(address: str, home: Path, files: str | None = None) -> Lakehouse:
+    return Lakehouse(SecretStr(address.removeprefix("ducklake:postgres:")), files, home)
+
+
+def test_it_is_made_with_every_table_its_comments_and_partitions(lake: str, tmp_path: Path) -> None:
+    made = lakehouse(lake, tmp_path)
+    assert not made.is_there()
+    with made.open_working() as connection:
+        bare = connection.execute(
+            "SELECT table_name, column_name FROM duckdb_columns()"
+            " WHERE database_name = 'lake' AND comment IS NULL AND NOT internal"
+        ).fetchall()
+        partitions = connection.execute(
+            "SELECT t.table_name, list(column_name ORDER BY partition_key_index)"
+            " FROM __ducklake_metadata_lake.ducklake_partition_column AS p"
+            " JOIN __ducklake_metadata_lake.ducklake_column AS c USING (table_id, column_id)"
+            " JOIN __ducklake_metadata_lake.ducklake_table AS t USING (table_id) GROUP BY ALL"
+        ).fetchall()
+    assert made.is_there()
+    assert bare == []
+    assert dict(partitions)["recordings_daily"] == ["app_id", "day"]
+    assert dict(partitions)["app_analytics"] == ["app_id"]
+
+
+def test_readers_can_neither_write_nor_read_other_files(lake: str, tmp_path: Path) -> None:
+    made = lakehouse(lake, tmp_path)
+    (tmp_path / "other.csv").write_text("a\n1\n")
+    with pytest.raises(WarehouseError, match="no tables yet"), made.open_published():
+        pass
+    with made.open_working() as connection:
+        connection.execute("INSERT INTO ops.loads (run_id) SELECT 'r' FROM range(1000)")
+    with made.open_published() as connection:
+        assert connection.execute("SELECT count(*) FROM ops.loads").fetchall() == [(1000,)]
+    for query in (
+        f"FROM '{tmp_path}/other.csv'",
+        "DELETE FROM ops.loads",
+        "CREATE TABLE ops.x (i INTEGER)",
+        "SET TimeZone = 'UTC'",
+    ):
+        with made.open_published() as connection, pytest.raises(duckdb.Error):
+            connection.execute(query)
+
+
+def test_a_reader_sees_one_moment_only(lake: str, tmp_path: Path) -> None:
+    made, other = lakehouse(lake, tmp_path), lakehouse(lake, tmp_path)
+    with made.open_working() as connection:
+        connection.execute("INSERT INTO ops.loads (run_id) VALUES ('one')")
+    with made.open_published() as reader:
+        assert reader.execute("SELECT count(*) FROM ops.loads").fetchall() == [(1,)]
+        with other.open_working() as connection:
+            connection.execute("INSERT INTO ops.loads (run_id) VALUES ('two')")
+        assert reader.execute("SELECT count(*) FROM ops.loads").fetchall() == [(1,)]
+
+
+@pytest.fixture
+def guarded(postgres: Postgres) -> str:
+    """A lakehouse whose user has a password; the test's server asks nobody for it."""
+    postgres.execute("DROP ROLE IF EXISTS guarded")
+    postgres.execute(f"CREATE ROLE guarded LOGIN SUPERUSER PASSWORD '{PASSWORD}'")
+    return postgres.new_database().replace("user=postgres", f"user=guarded password={PASSWORD}")
+
+
+def test_the_password_is_shown_by_nothing(guarded: str, tmp_path: Path) -> None:
+    made = lakehouse(guarded, tmp_path)
+    with made.open_working() as connection:
+        said = [
+            connection.execute(f"FROM {function}()").fetchall()
+            for function in ("duckdb_databases", "duckdb_secrets", "duckdb_settings")
+        ]
+    assert PASSWORD not in f"{said} {made.address} {vars(made)}"
+    gone = lakehouse(guarded.replace("host=/tmp", "host=/nowhere"), tmp_path)
+    with pytest.raises(WarehouseError, match="start PostgreSQL") as raised, gone.open_published():
+        pass
+    assert PASSWORD not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_what_is_no_connection_string_is_told_without_showing_it(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="LIVEHOUSE_WAREHOUSE is malformed") as raised:
+        lakehouse(f"ducklake:postgres:{PASSWORD}", tmp_path)
+    assert PASSWORD not in str(raised.value)
+
+
+@pytest.mark.parametrize("missing", ["psycopg", "duckdb_extension_ducklake"])
+def test_without_the_extra_the_error_names_it(missing: str, tmp_path: Path) -> None:
+    program = f"import sys; sys.modules[{missing!r}] = None; from pipelines.cli import main; main(['sql', 'SELECT 1'])"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"LIVEHOUSE_WAREHOUSE": f"ducklake:postgres:host={tmp_path} dbname=x", "LIVEHOUSE_HOME": f"{tmp_path}"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "pip install 'livehouse[lakehouse]'" in done.stderr
+
+
+def test_one_at_a_time_works_on_a_table_of_an_app(lake: str, tmp_path: Path) -> None:
+    one, two = lakehouse(lake, tmp_path), lakehouse(lake, tmp_path)
+    said: list[str] = []
+    with one.run(wait_seconds=0, say=print), two.run(wait_seconds=0.01, say=said.append):
+        with one.alone("core.x", "a"), two.alone("core.x", "b"), two.alone("core.y", "a"):
+            with pytest.raises(HouseBusyError, match="LIVEHOUSE_LOCK_WAIT_SECONDS"), two.alone("core.x", "a"):
+                pass
+        assert said == ["waiting for another run, which is working on core.x of a"]
+        with two.alone("core.x", "a"):
+            pass
+
+
+def test_who_is_overtaken_does_it_again(lake: str, tmp_path: Path) -> None:
+    stores = [lakehouse(lake, tmp_path) for _ in range(3)]
+    with stores[0].open_working() as connection:
+        connection.execute("INSERT INTO ops.loads (run_id, rows_landed) SELECT 'r', 0 FROM range(100)")
+
+    def add(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("BEGIN")
+        connection.execute("UPDATE ops.loads SET rows_landed = rows_landed + 1")
+        connection.execute("COMMIT")
+
+    def work(store: Lakehouse) -> None:
+        with store.run(wait_seconds=10, say=print):
+            for _ in range(4):
+                store.write(add)
+
+    threads = [threading.Thread(target=work, args=(store,)) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with stores[0].open_published() as connection:
+        assert connection.execute("SELECT DISTINCT rows_landed FROM ops.loads").fetchall() == [(12,)]
+
+
+def test_what_fails_half_way_is_undone(lake: str, tmp_path: Path) -> None:
+    made = lakehouse(lake, tmp_path)
+
+    def fail(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("BEGIN")
+        connection.execute("INSERT INTO ops.loads (run_id) VALUES ('half')")
+        raise ZeroDivisionError
+
+    with made.run(wait_seconds=0, say=print):
+        with pytest.raises(ZeroDivisionError):
+            made.write(fail)
+        made.write(lambda connection: begin_backfill(connection, *DAYS, is_full=False, now=utc_now()))
+    with made.open_published() as connection:
+        assert connection.execute("SELECT count(*) FROM ops.loads").fetchall() == [(0,)]
+        assert connection.execute("SELECT count(*) FROM ops.backfills").fetchall() == [(1,)]

@@ -1,0 +1,93 @@
+"""From a file to a lakehouse and back: whole, compared, and what was cut off goes on."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import UsageError, WarehouseError
+from pipelines.load import move as moving
+from pipelines.load.store import open_store
+from pipelines.settings import Settings
+from pipelines.simulator.server import Simulator
+from pipelines.steps.move import move
+from tests.houses import DAYS, assert_holds_truth, load, query, settings_for
+from tests.promises.worlds import everything_changes, tiny_world
+
+
+def held(settings: Settings) -> dict[str, Any]:
+    """What each table holds of each app and day, raw too."""
+    store = open_store(settings)
+    return {table.full_name: moving.digests(store, table, is_raw=is_raw) for table, is_raw in moving.moved_tables()}
+
+
+@pytest.mark.long
+def test_a_warehouse_moves_to_a_lakehouse_and_back_and_lives_on(lake: str, tmp_path: Path) -> None:
+    world = tiny_world()
+    with Simulator(world) as simulator:
+        file = settings_for(simulator, tmp_path / "file")
+        lakehouse = settings_for(simulator, tmp_path / "lake", LIVEHOUSE_WAREHOUSE=lake)
+        back = settings_for(simulator, tmp_path / "back")
+        load(file)
+        carried = move(file, lakehouse)
+        assert carried["core.livestream_sessions"] > 0
+        assert carried["raw.livestream_sessions"] > 0
+        assert held(lakehouse) == held(file)
+        assert_holds_truth(lakehouse, world)
+        assert sum(move(file, lakehouse).values()) == 0, "what is there is compared, not carried again"
+        everything_changes(world)
+        load(lakehouse, run_id="on the lake")
+        assert_holds_truth(lakehouse, world)
+        move(lakehouse, back)
+        assert held(back) == held(lakehouse)
+        assert_holds_truth(back, world)
+        load(back, run_id="back")
+        assert_holds_truth(back, world)
+        marts = "SELECT * EXCLUDE (loaded_at) FROM marts.daily_usage ORDER BY ALL"
+        assert query(back, marts) == query(lakehouse, marts)
+
+
+@pytest.mark.long
+def test_a_move_that_was_cut_off_goes_on(lake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moving, "ROWS_AT_ONCE", 20)
+    insert = moving.insert_rows
+    left = iter(range(12))
+
+    def die(*given: Any, **named: Any) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        insert(*given, **named)
+
+    with Simulator(tiny_world()) as simulator:
+        file = settings_for(simulator, tmp_path / "file")
+        lakehouse = settings_for(simulator, tmp_path / "lake", LIVEHOUSE_WAREHOUSE=lake)
+        load(file, (DAYS[1], DAYS[1]))
+        whole = sum(rows for parts in held(file).values() for rows, _ in parts.values())
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(moving, "insert_rows", die)
+            move(file, lakehouse)
+        already = sum(rows for parts in held(lakehouse).values() for rows, _ in parts.values())
+        assert 0 < already < whole
+        assert sum(move(file, lakehouse).values()) == whole - already
+        assert held(lakehouse) == held(file)
+
+
+def test_what_is_there_is_never_overwritten(lake: str, tmp_path: Path) -> None:
+    row = "INSERT INTO core.recordings_daily (app_id, day, recording_count) VALUES ('a', '2026-01-02', {})"
+    here = Settings(LIVEHOUSE_HOME=tmp_path / "here")  # type: ignore[call-arg]
+    there = Settings(LIVEHOUSE_HOME=tmp_path / "there", LIVEHOUSE_WAREHOUSE=lake)  # type: ignore[call-arg]
+    for settings, count in ((here, 1), (there, 2)):
+        store = open_store(settings)
+        store.prepare()
+        with store.open_raw():
+            pass
+        with store.open_working() as connection:
+            connection.execute(row.format(count))
+    with pytest.raises(WarehouseError, match="holds nothing"):
+        move(here, there)
+    open_store(here).publish(print)
+    with pytest.raises(WarehouseError, match=r"holds other rows of core\.recordings_daily \(app a day 2026-01-02"):
+        move(here, there)
+    with pytest.raises(UsageError, match="the same"):
+        move(here, here)
+    assert query(there, "SELECT recording_count FROM core.recordings_daily") == [(2,)]

@@ -1,0 +1,79 @@
+"""One request budget for all that share a lakehouse: turns are spaced, and who is told to wait holds everybody."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from pipelines.errors import WarehouseError
+from pipelines.extract.shared_budget import SharedBudget
+from pipelines.load.catalog import Catalog
+from tests.postgres import Postgres
+
+RATE = 50.0
+
+
+def budgets(lake: str, count: int, rate: float = RATE) -> list[SharedBudget]:
+    catalog = Catalog(SecretStr(lake.removeprefix("ducklake:postgres:")))
+    return [SharedBudget(catalog.connect, "account", rate) for _ in range(count)]
+
+
+def seconds(postgres: Postgres, lake: str, expression: str) -> float:
+    database = lake.rpartition("=")[2]
+    return float(
+        str(postgres.execute(f"SELECT extract(epoch FROM {expression}) FROM livehouse_budget", database)[0][0])
+    )
+
+
+def take(budget: SharedBudget, turns: int) -> None:
+    for _ in range(turns):
+        with budget.request():
+            pass
+
+
+def test_turns_of_all_are_spaced(lake: str, postgres: Postgres) -> None:
+    several = budgets(lake, 3)
+    take(several[0], 1)
+    first = seconds(postgres, lake, "next_start")
+    threads = [threading.Thread(target=take, args=(budget, 4)) for budget in several for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seconds(postgres, lake, "next_start") - first >= 24 / RATE
+    for budget in several:
+        budget.close()
+
+
+def test_who_is_told_to_wait_holds_everybody(lake: str, postgres: Postgres) -> None:
+    one, two = budgets(lake, 2)
+    take(two, 1)
+    one.hold(0.3)
+    until = seconds(postgres, lake, "held_until")
+    take(two, 1)
+    assert seconds(postgres, lake, "next_start") >= until
+    assert seconds(postgres, lake, "clock_timestamp()") >= until
+    one.close()
+    two.close()
+
+
+def test_what_the_api_leaves_is_left_for_all(lake: str, postgres: Postgres) -> None:
+    one, two = budgets(lake, 2, rate=0)
+    with one.request():
+        one.learn({"ratelimit": '"default";r=3;t=1'})
+    assert one.remaining == 3
+    ends = seconds(postgres, lake, "credit_ends")
+    take(two, 2)
+    take(one, 1)
+    assert seconds(postgres, lake, "next_start") < ends
+    take(two, 1)
+    assert seconds(postgres, lake, "next_start") >= ends
+    one.close()
+    two.close()
+
+
+def test_without_postgres_it_is_one_line(tmp_path: Path) -> None:
+    [budget] = budgets(f"ducklake:postgres:host={tmp_path} dbname=x", 1)
+    with pytest.raises(WarehouseError, match="start PostgreSQL"), budget.request():
+        pass

@@ -1,0 +1,74 @@
+"""Once a week: fewer files, the same rows; nobody who reads is cut off; what dead runs left is gone."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipelines.clock import utc_now
+from pipelines.definitions import defs
+from pipelines.load.store import open_store
+from pipelines.settings import Settings
+from pipelines.steps.upkeep import keep_up
+
+ROWS = "SELECT count(*), sum(recording_count) FROM core.recordings_daily"
+
+
+@pytest.fixture
+def worn(lake: str, tmp_path: Path) -> Settings:
+    """A lakehouse of which one day was replaced many times, beside a file that a run left when it was killed."""
+    settings = Settings(LIVEHOUSE_HOME=tmp_path, LIVEHOUSE_WAREHOUSE=lake)  # type: ignore[call-arg]
+    insert = "INSERT INTO core.recordings_daily (app_id, day, recording_count) SELECT 'a', '2026-01-01', i FROM range(50) t(i)"
+    with open_store(settings).open_working() as connection:
+        for _ in range(4):
+            connection.execute("BEGIN; DELETE FROM core.recordings_daily; " + insert + "; COMMIT")
+        for _ in range(3):
+            connection.execute(insert)
+    orphan = tmp_path / "lake" / "core" / "recordings_daily" / "orphan.parquet"
+    orphan.write_bytes(b"half a file")
+    long_ago = (utc_now() - timedelta(days=3)).timestamp()
+    os.utime(orphan, (long_ago, long_ago))
+    return settings
+
+
+def files(settings: Settings) -> list[str]:
+    return [file.name for file in (settings.home / "lake").rglob("*.parquet")]
+
+
+def test_small_files_become_one_and_the_rows_stay(worn: Settings) -> None:
+    before = len(files(worn))
+    keep_up(worn, keep_days=0)  # what it replaces is removed by the next one
+    sizes = {size.name: size for size in keep_up(worn, keep_days=0)}
+    left = files(worn)
+    assert len(left) < before
+    assert "orphan.parquet" not in left
+    assert sizes["core.recordings_daily"].files == 1
+    assert sizes["core.recordings_daily"].bytes > 0
+    with open_store(worn).open_published() as connection:
+        assert connection.execute(ROWS).fetchall() == [(200, 4 * sum(range(50)))]
+
+
+def test_who_reads_is_not_cut_off(worn: Settings) -> None:
+    with open_store(worn).open_published() as reader:
+        before = reader.execute(ROWS).fetchall()
+        with open_store(worn).open_working() as connection:
+            connection.execute("DELETE FROM core.recordings_daily")
+        keep_up(worn)
+        assert reader.execute(ROWS).fetchall() == before
+    with open_store(worn).open_published() as connection:
+        assert connection.execute(ROWS).fetchall() == [(0, None)]
+        earlier = "FROM (SELECT count(*) AS rows FROM core.recordings_daily AT (VERSION => 5))"
+        assert connection.execute(earlier).fetchall()[0][0] > 0, "the last week can be read as it was"
+
+
+def test_of_a_file_it_shows_the_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIVEHOUSE_HOME", str(tmp_path))
+    store = open_store(Settings())
+    store.prepare()
+    with store.open_raw(), store.open_working():
+        pass
+    with dg.instance_for_test() as instance:
+        assert defs.resolve_job_def("upkeep").execute_in_process(instance=instance).success
+    assert [size.name for size in keep_up(Settings())] == ["pipeline.duckdb", "pipeline_raw.duckdb"]

