@@ -29,7 +29,7 @@ def rows_of(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
         ).fetchall()
         found = {}
         for (table,) in tables:
-            rows = connection.execute(f"SELECT COLUMNS(c -> c NOT IN {TIMES}) FROM {table}").fetchall()
+            rows = connection.execute(f"SELECT COLUMNS(lambda c: c NOT IN {TIMES}) FROM {table}").fetchall()
             # The last bit of a sum depends on the order in which threads add.
             rounded = [tuple(round(cell, 8) if isinstance(cell, float) else cell for cell in row) for row in rows]
             found[table] = sorted(rounded, key=repr)

@@ -97,6 +97,7 @@ def test_the_password_is_shown_by_nothing(guarded: str, tmp_path: Path) -> None:
 
 
 def test_what_is_no_connection_string_is_told_without_showing_it(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg", reason="the extra `lakehouse` is not installed")
     with pytest.raises(SettingsError, match="LIVEHOUSE_WAREHOUSE is malformed") as raised:
         lakehouse(f"ducklake:postgres:{PASSWORD}", tmp_path)
     assert PASSWORD not in str(raised.value)

@@ -74,6 +74,7 @@ def test_what_the_api_leaves_is_left_for_all(lake: str, postgres: Postgres) -> N
 
 
 def test_without_postgres_it_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg", reason="the extra `lakehouse` is not installed")
     [budget] = budgets(f"ducklake:postgres:host={tmp_path} dbname=x", 1)
     with pytest.raises(WarehouseError, match="start PostgreSQL"), budget.request():
         pass

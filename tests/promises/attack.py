@@ -216,7 +216,7 @@ def standing(path: Path) -> Standing:
         found: dict[tuple[str, str, date], set[tuple[Any, ...]]] = {}
         with duckdb.connect(Path(directory) / path.name) as connection:
             for table in TABLES:
-                columns = "COLUMNS(c -> c NOT IN ('fetched_at', 'loaded_at'))"
+                columns = "COLUMNS(lambda c: c NOT IN ('fetched_at', 'loaded_at'))"
                 for row in connection.execute(f"SELECT app_id, day, {columns} FROM {table}").fetchall():
                     # The last bit of a sum depends on the order in which threads add.
                     rounded = tuple(round(cell, 10) if isinstance(cell, float) else cell for cell in row)
