@@ -13,7 +13,7 @@ RANGE_END = "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
 FULL, ALLOW_SHRINK = "livehouse/full", "livehouse/allow_shrink"
 NIGHTLY = "nightly"
-PUBLISHED = dg.AssetKey(["publish", "warehouse"])
+REPORT = dg.AssetKey(["publish", "report"])
 
 ONE_RUN = dg.BackfillPolicy.single_run()
 """A range of days is one run and asks the API once. Every asset needs it, those without partitions too."""

@@ -40,6 +40,11 @@ class Verdict:
         """Whether nothing offends."""
         return self.offending == 0
 
+    @property
+    def complaint(self) -> str:
+        """What is wrong, to be followed by the check's meaning."""
+        return f"does not hold for {self.offending:,} row{'s' * (self.offending != 1)}"
+
 
 def find_checks() -> tuple[Check, ...]:
     """Every check, by table and rule."""

@@ -31,7 +31,7 @@ from tests.houses import load, variables
 PATIENCE = 120.0
 """Seconds after which a process that should have ended is a failure; nothing is measured by it."""
 OWN_FILES = {"pipeline.duckdb", "pipeline_raw.duckdb", "pipeline.lock", "warehouse.duckdb"}
-OTHERS = {"pipeline_live.duckdb", "pipeline_live.lock", "dagster", "report.html"}
+OTHERS = {"pipeline_live.duckdb", "pipeline_live.lock", "dagster", "report.html", "cache"}
 TABLES = (
     "core.livestream_sessions",
     "core.livestream_analytics_daily",

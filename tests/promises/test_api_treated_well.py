@@ -211,6 +211,8 @@ def test_promise_4_the_program_says_which_app_failed_and_why(serve: Serve, tmp_p
         assert part in lines[0]
     assert "Traceback" not in ran.stderr + ran.stdout
     assert_app_holds_truth(settings_for(simulator, tmp_path / "home"), world, APPS[0])
+    page = (tmp_path / "home" / "report.html").read_text()
+    assert "403" in page, "the page is of this run, and says that a night failed"
 
 
 def test_truth_is_not_empty() -> None:
