@@ -5,13 +5,16 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines.assets.house import NIGHTLY, RANGE_END, RANGE_START
+from pipelines.assets.house import FULL, NIGHTLY, RANGE_END, RANGE_START
 from pipelines.assets.observe import LOOKING
 from pipelines.assets.upkeep import upkeep
 from pipelines.settings import load_settings
 
 _EVERY_DAY = dg.AssetSelection.all() - dg.AssetSelection.assets(LOOKING)
 """All but the look at the present, which steps back from a run; what was seen before is merged by every run."""
+
+_DAYS_IN_FULL = 35
+"""A month and some days: what a bill is made of is asked for in full before the bill."""
 
 nightly = dg.define_asset_job(NIGHTLY, _EVERY_DAY, description="Load the last days again, and what they changed.")
 backfill = dg.define_asset_job(
@@ -38,6 +41,15 @@ def every_night(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest(run_key=f"nightly {last}", tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat()})
 
 
+@dg.schedule(job=nightly, cron_schedule="30 3 * * 0", execution_timezone="UTC")
+def every_week_in_full(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Sundays: the 35 days that end with yesterday, asking for all that could hold them whatever seems known."""
+    last = context.scheduled_execution_time.date() - timedelta(days=1)
+    first = max(last - timedelta(days=_DAYS_IN_FULL - 1), load_settings().start_date)
+    tags = {RANGE_START: first.isoformat(), RANGE_END: last.isoformat(), FULL: "true"}
+    return dg.RunRequest(run_key=f"in full {last}", tags=tags)
+
+
 @dg.schedule(
     job=observe,
     cron_schedule="* * * * *",
@@ -57,4 +69,4 @@ every_week = dg.ScheduleDefinition(
 )
 
 JOBS: list[Any] = [nightly, backfill, rebuild, observe, upkeep]
-SCHEDULES = [every_night, every_minute, every_week]
+SCHEDULES = [every_night, every_week_in_full, every_minute, every_week]

@@ -10,10 +10,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pipelines.assets.house import EVERY_MORNING, RANGE_END, RANGE_START
+from pipelines.assets.house import EVERY_MORNING, FULL, NIGHTLY, RANGE_END, RANGE_START
 from pipelines.definitions import defs
 from pipelines.report.marts import find_marts
-from pipelines.schedules import every_night
+from pipelines.schedules import every_night, every_week_in_full
 from pipelines.simulator.server import Simulator
 from tests.houses import FIRST, LAST, assert_holds_truth, settings_for, variables
 
@@ -110,6 +110,15 @@ def test_the_schedule_asks_for_the_lookback(monkeypatch: pytest.MonkeyPatch) -> 
     request = every_night(context)
     assert isinstance(request, dg.RunRequest)
     assert (request.tags[RANGE_START], request.tags[RANGE_END]) == ("2026-03-05", "2026-03-09")
+
+
+def test_once_a_week_the_last_35_days_are_asked_in_full() -> None:
+    context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, 15, 3, 30))
+    request = every_week_in_full(context)
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags == {RANGE_START: "2026-02-08", RANGE_END: "2026-03-14", FULL: "true"}
+    assert every_week_in_full.cron_schedule == "30 3 * * 0"
+    assert defs.resolve_schedule_def("every_week_in_full").job_name == NIGHTLY
 
 
 def test_a_run_that_does_not_publish_fails_with_the_app_that_failed(

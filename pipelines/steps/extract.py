@@ -13,7 +13,7 @@ from pipelines.extract.parallel import Answer, ask_each
 from pipelines.load import raw as raw_file
 from pipelines.normalize import records as normalize
 from pipelines.steps.house import Counts, House, Range
-from pipelines.steps.landing import BATCH, Record, forget, land, raise_first
+from pipelines.steps.landing import BATCH, Pace, Record, forget, land, raise_first
 from pipelines.steps.progress import progress
 from pipelines.tables import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAMS
 
@@ -58,17 +58,20 @@ def extract_overall(house: House, days: Range) -> dict[str, Counts]:
         def overall(day: date) -> Record:
             return shapes.overall_of_day(operations.get_overall_analytics(house.client, app_id, day, day), day)
 
-        answers = []
-        with progress(f"{app_id} overall", len(wanted)) as advance:
-            errors = []
-            for answer in ask_each(overall, wanted, house.client.concurrency):
-                advance(1)
-                answers += [answer] if answer.error is None else []
-                errors += [answer.error] if answer.error else []
-                if len(answers) >= BATCH // 100:
-                    _land_days(house, app_id, answers, counts)
-                    answers = []
-        _land_days(house, app_id, answers, counts)
+        answers: list[Answer[date, Record]] = []
+        errors, pace = [], Pace()
+        try:
+            with progress(f"{app_id} overall", len(wanted)) as advance:
+                for answer in ask_each(overall, wanted, house.client.concurrency):
+                    advance(1)
+                    answers += [answer] if answer.error is None else []
+                    errors += [answer.error] if answer.error else []
+                    if pace.due():
+                        _land_days(house, app_id, answers, counts)
+                        pace.landed()
+                        answers = []
+        finally:
+            _land_days(house, app_id, answers, counts)
         raise_first(errors)
         if house.allow_shrink:
             forget(house, RAW_LIVESTREAM_ANALYTICS, app_id, days)

@@ -1,5 +1,6 @@
 """What every question has in common once it is answered: land the records, count them, fail at the end."""
 
+import time
 from typing import Any
 
 import polars as pl
@@ -16,6 +17,31 @@ BATCH = 5_000
 
 Record = Any
 """A record as received: an object in every case ever seen, yet any JSON value may come."""
+
+_EVERY_SECONDS = 1.0
+"""What a killed run has to ask again is what it asked since it last landed: four requests at four a second."""
+
+_SHARE = 0.05
+"""Of a run's time goes to landing at most, however large raw has grown."""
+
+
+class Pace:
+    """When to land what is held: so often that little is asked again, unless landing itself takes the time."""
+
+    def __init__(self) -> None:
+        """Begin to count now."""
+        self._began = time.monotonic()
+        self._next = self._began + _EVERY_SECONDS
+
+    def due(self) -> bool:
+        """Whether to land now; the time until `landed` is what landing takes."""
+        self._began = time.monotonic()
+        return self._began >= self._next
+
+    def landed(self) -> None:
+        """Count anew."""
+        now = time.monotonic()
+        self._next = now + max(_EVERY_SECONDS, (now - self._began) / _SHARE)
 
 
 def land(

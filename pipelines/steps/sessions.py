@@ -1,6 +1,5 @@
 """Asks for sessions: of the livestreams that could have new ones, and of all where *overall* says more."""
 
-import time
 from datetime import date, datetime
 
 import polars as pl
@@ -15,7 +14,7 @@ from pipelines.normalize.records import identity, raw_sessions
 from pipelines.normalize.rows import listed_livestreams
 from pipelines.steps.core import standing_of_days
 from pipelines.steps.house import Counts, House, Range
-from pipelines.steps.landing import BATCH, Record, forget, land, raise_first
+from pipelines.steps.landing import BATCH, Pace, Record, forget, land, raise_first
 from pipelines.steps.progress import progress
 from pipelines.tables import (
     LIVESTREAM_ANALYTICS_DAILY,
@@ -25,9 +24,6 @@ from pipelines.tables import (
     RAW_LIVESTREAM_SESSIONS,
     RAW_LIVESTREAMS,
 )
-
-_LAND_EVERY_SECONDS = 5.0
-"""What a killed run has to ask again is what it asked since it last landed: twenty requests at four a second."""
 
 _TOLERANCE_SECONDS = 0.5
 _TOLERANCE_SHARE = 1e-6
@@ -94,7 +90,7 @@ def _ask_sessions(house: House, app_id: str, livestream_ids: list[str], listed: 
     asked_at: list[datetime] = []
     synced: list[tuple[str, str, datetime | None, datetime, bool]] = []
     errors: list[ApiError] = []
-    flush_at = time.monotonic() + _LAND_EVERY_SECONDS
+    pace = Pace()
 
     def flush() -> None:
         if synced:
@@ -124,9 +120,9 @@ def _ask_sessions(house: House, app_id: str, livestream_ids: list[str], listed: 
                 asked_at += [answer.asked_at] * len(found)
                 complete = answer.value is not None
                 synced.append((app_id, answer.question, updated_at.get(answer.question), answer.asked_at, complete))
-                if len(records) >= BATCH or time.monotonic() >= flush_at:
+                if len(records) >= BATCH or pace.due():
                     flush()
-                    flush_at = time.monotonic() + _LAND_EVERY_SECONDS
+                    pace.landed()
     finally:
         flush()
     raise_first(errors)

@@ -1,6 +1,7 @@
 """The request budget, on a clock that moves only while somebody sleeps."""
 
 import itertools
+import random
 import threading
 from collections.abc import Mapping
 
@@ -31,6 +32,29 @@ def test_never_above_the_rate_in_any_second(clock: Clock, rate: float) -> None:
     for first, later in itertools.pairwise(times):
         assert later - first >= 1 / rate
     assert times[-1] == pytest.approx(59 / rate, rel=0.03)
+
+
+@pytest.mark.parametrize("late", [0.0, 0.001, 0.02])
+def test_97_percent_are_used_and_a_server_that_counts_any_second_refuses_none(clock: Clock, late: float) -> None:
+    wakes_late = random.Random(1)
+    sleep = clock.sleep
+    clock.sleep = lambda seconds: sleep(seconds + wakes_late.uniform(0, late))  # type: ignore[method-assign]
+    times = starts(Budget(4), clock, 2_000)
+    assert all(fifth - first > 1 for first, fifth in zip(times, times[4:], strict=False))
+    assert (len(times) - 1) / times[-1] >= 0.97 * 4
+
+
+def test_bursts_stay_within_the_policy_and_use_all_of_it(clock: Clock) -> None:
+    budget, used, ends, began = Budget(0), 0, 0.0, clock.now
+    for _ in range(100):
+        with budget.request():
+            if clock.now >= ends:
+                used, ends = 0, clock.now + 5
+            used += 1
+            assert used <= 10, "the server would answer 429"
+            left = {"ratelimit": f'"default";r={10 - used};t={ends - clock.now:.0f}', "ratelimit-policy": "q=10;w=5"}
+            budget.learn(left)
+    assert clock.now - began == 45
 
 
 def test_a_pause_gives_no_credit_for_a_burst(clock: Clock) -> None:

@@ -1,8 +1,10 @@
 """Promise 4: within the budget, waiting as told, asking again where that can help, and only as often."""
 
+import math
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,62 @@ def assert_app_holds_truth(settings: object, world: World, app_id: str) -> None:
     alone.apps = {app_id: world.apps[app_id]}
     alone.broken = world.broken
     assert_holds_truth(settings, alone)  # type: ignore[arg-type]
+
+
+# --- what need not be asked is not asked --------------------------------------------------------------------
+
+
+def pages(records: int) -> int:
+    return max(1, math.ceil(records / 100))
+
+
+def asked_by(simulator: Simulator) -> Counter[str]:
+    return Counter(asked.operation for asked in simulator.requests)
+
+
+def test_promise_4_a_night_with_nothing_new_asks_exactly_what_may_change(serve: Serve, tmp_path: Path) -> None:
+    world = tiny_world(livestreams=105, sessions=40, on_air=3, broken=False)
+    simulator = serve(Simulator(world))
+    settings = settings_for(simulator, tmp_path / "home")
+    night = (DAYS[1] - timedelta(days=2), DAYS[1])
+    load(settings, night, run_id="before", full=True)
+    world.advance(timedelta(minutes=10))
+    load(settings, night, run_id="night before", full=True)
+    simulator.requests.clear()
+    load(settings, night, run_id="night")
+    running = {
+        livestream.id
+        for app in world.apps.values()
+        for livestream in app.livestreams
+        if livestream.status in ("LIVE", "INVOKED") or livestream.open_session
+    }
+    assert running
+    asked = [request.path for request in simulator.requests if request.operation == "get-livestream"]
+    assert Counter(path.rpartition("/")[2] for path in asked) == Counter(running)
+    assert asked_by(simulator) == {
+        "list-livestreams": sum(pages(len(app.livestreams)) for app in world.apps.values()),
+        "get-livestream": len(running),
+        "get-overall-analytics": 3 * len(world.apps),
+        "get-daywise-analytics": len(world.apps),
+    }
+
+
+@pytest.mark.parametrize(
+    ("livestreams", "days"), [(20, 40), pytest.param(2_000, 365, marks=pytest.mark.long, id="a year of 2,000")]
+)
+def test_promise_4_a_backfill_asks_two_percent_more_than_it_must_at_most(
+    livestreams: int, days: int, serve: Serve, tmp_path: Path
+) -> None:
+    world = tiny_world(apps=("aula",), livestreams=livestreams, sessions=6 * livestreams, days=days - 5, broken=False)
+    simulator = serve(Simulator(world))
+    first = DAYS[1] - timedelta(days=days - 1)
+    load(settings_for(simulator, tmp_path / "home"), (first, DAYS[1]), backfill=True)
+    [app] = world.apps.values()
+    sessions = Counter(livestream.id for livestream in app.livestreams for _ in livestream.sessions)
+    candidates = sum(pages(sessions[livestream.id]) for livestream in app.livestreams)
+    must = pages(livestreams) + candidates + days + math.ceil(days / 30)
+    assert simulator.count() <= 1.02 * must, asked_by(simulator)
+    assert_holds_truth(settings_for(simulator, tmp_path / "home"), world, (first, DAYS[1]))
 
 
 # --- asking again where that can help -----------------------------------------------------------------------

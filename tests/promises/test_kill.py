@@ -1,15 +1,18 @@
 """Promise 1, killed: at every write and at any moment, each day stays as it was or is as it was to be."""
 
+import os
 import random
+import signal
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipelines.settings import Settings
 from pipelines.simulator.server import Simulator
-from pipelines.steps import sessions
+from pipelines.steps import landing, sessions
 from tests.houses import DAYS, assert_holds_truth, load, settings_for, variables
 from tests.promises.attack import (
     Standing,
@@ -159,33 +162,38 @@ def test_promise_1_the_program_itself_killed_and_started_again(command: str, mom
         assert strays(settings.home) == set()
 
 
-def interrupted_backfill(told: Connection, environment: dict[str, str]) -> None:
-    """A backfill that lands what it has at once."""
+def backfill_killed_when_known(told: Connection, environment: dict[str, str], livestreams: int) -> None:
+    """A backfill that lands each answer at once, and dies as soon as the sessions of so many livestreams are landed."""
+    landed: list[str] = []
+
+    def land(*given: Any) -> None:
+        landing.land(*given)
+        landed.extend(given[-1]["livestream_id"])
+        if len(landed) == livestreams:
+            told.send(landed)
+            os.kill(os.getpid(), signal.SIGKILL)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sessions, "_LAND_EVERY_SECONDS", 0.0)
+        patch.setattr(landing, "_EVERY_SECONDS", 0.0)
+        patch.setattr(landing, "_SHARE", float("inf"))
+        patch.setattr(sessions, "land", land)
         run(told, environment, WHOLE, {"run_id": "killed", "backfill": True})
 
 
 def test_promise_1_a_backfill_killed_at_nine_tenths_asks_the_last_tenth(tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",), livestreams=40, sessions=120, on_air=0, broken=False)
-    with Simulator(world, latency=0.002) as simulator:
+    with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_CONCURRENCY="2")
         environment = variables(simulator, settings.home, LIVEHOUSE_CONCURRENCY="2")
-        load(settings_for(simulator, tmp_path / "whole"), WHOLE, backfill=True)
-        whole = simulator.count("get-livestream")
-        simulator.requests.clear()
-        with another_process(interrupted_backfill, environment) as (process, _):
-            while simulator.count("get-livestream") < 0.9 * whole and process.is_alive():
-                time.sleep(0.001)
-            process.kill()
+        with another_process(backfill_killed_when_known, environment, 36) as (process, told):
+            known = told.recv()
             assert ended(process) == KILLED
-        asked = {request.path for request in simulator.requests if request.operation == "get-livestream"}
+        assert len(set(known)) == 36
         simulator.requests.clear()
         load(settings, WHOLE, backfill=True)
         assert_holds_truth(settings, world, WHOLE)
-        again = simulator.count("get-livestream")
-        assert whole - len(asked) <= again <= 0.2 * whole, "what was landed is not asked again"
-        overall_asked_twice = simulator.count("get-overall-analytics")
-        assert overall_asked_twice == 0
+        rest = {livestream.id for livestream in world.apps["aula"].livestreams} - set(known)
+        assert simulator.count("get-livestream") == len(rest) == 4, "the last tenth, and nothing of the rest"
+        assert simulator.count("get-overall-analytics") == 0
         load(settings, WHOLE, backfill=True)
         assert simulator.count("get-overall-analytics") > 0, "once it is whole, the next one asks anew"
