@@ -83,7 +83,7 @@ def test_four_workers_and_two_readers(lake: str, postgres: Postgres, tmp_path: P
         assert query(settings, "SELECT sum(sessions) FROM marts.daily_usage") == query(
             settings, "SELECT count(*) FROM core.livestream_sessions"
         )
-        assert query(settings, "SELECT * FROM ops.backfills") == []
+        assert query(settings, "SELECT * FROM ops.open_backfills") == []
     database = lake.rpartition("=")[2]
     left = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = '{database}')"
     assert postgres.execute(left) == [(0,)]
