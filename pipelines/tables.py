@@ -276,10 +276,11 @@ MART_BUILDS = Table(
 )
 BACKFILLS = Table(
     "ops",
-    "backfills",
+    "open_backfills",
     "Backfills that have not finished: one started again goes on from what it asked since then.",
-    ("first_day", "last_day", "is_full"),
+    ("app_ids", "first_day", "last_day", "is_full"),
     (
+        Column("app_ids", "text", "the apps it is of, in the order of the alphabet, comma-separated"),
         Column("first_day", "day", "first day"),
         Column("last_day", "day", "last day"),
         Column("is_full", "flag", "whether --full was given"),

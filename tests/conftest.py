@@ -2,14 +2,31 @@
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from pipelines.simulator.server import Simulator
+from tests import houses
 from tests.houses import small_world
 from tests.postgres import Postgres, find_programs, running_postgres
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--warehouse", choices=("file", "lake"), default="file", help="where tests of the flow load")
+
+
+@pytest.fixture(autouse=True)
+def chosen_warehouse(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `--warehouse=lake` each home that a test has is a lakehouse; what is of files alone is skipped."""
+    if request.config.getoption("--warehouse") == "file":
+        return
+    if request.node.get_closest_marker("file_only"):
+        pytest.skip("of the files of a warehouse")
+    server: Postgres = request.getfixturevalue("postgres")
+    monkeypatch.setattr(houses, "lakes", cache(lambda _home: server.new_database()))
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """What tests of the whole flow share: a simulated account, runs on it, and the comparison with its truth."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
@@ -23,6 +23,8 @@ APPS = ("aula", "stage")
 LAST = yesterday()
 FIRST = LAST - timedelta(days=9)
 DAYS = (FIRST, LAST)
+lakes: Callable[[Path], str] | None = None
+"""With `pytest --warehouse=lake`: the lakehouse of a home. None: a home has files."""
 
 
 def small_world(seed: int = 7, **options: Any) -> World:
@@ -33,6 +35,8 @@ def small_world(seed: int = 7, **options: Any) -> World:
 
 def variables(simulator: Simulator, home: Path, **others: str) -> dict[str, str]:
     """The environment that points livehouse at a simulator."""
+    if lakes:
+        others = {"LIVEHOUSE_WAREHOUSE": lakes(home), **others}
     return {
         "CLOUDFLARE_API_TOKEN": simulator.token,
         "CLOUDFLARE_ACCOUNT_ID": simulator.account_id,

@@ -10,6 +10,9 @@ _HEADROOM = 0.98
 """Share of the rate that is used. A server that counts exactly, over any second, also counts what the
 network pushed together: four requests spaced to the letter can arrive as five in one second."""
 
+MADE_UP = 0.1
+"""How much of its interval a turn may be late and the next one still be on time; after more, all are later."""
+
 _REMAINING = re.compile(r"\b(?:r|remaining)\s*=\s*(\d+)")
 _RESET = re.compile(r"\b(?:t|reset)\s*=\s*(\d+(?:\.\d+)?)")
 
@@ -71,9 +74,8 @@ class Budget:
                 return start - now
             if self._credit is not None:
                 self._credit -= 1
-            # A sleep that ran over by a little is made up for; a pause is not.
             late = now - self._next_start
-            self._next_start = (self._next_start if late < self._interval / 10 else now) + self._interval
+            self._next_start = (self._next_start if late < MADE_UP * self._interval else now) + self._interval
             self._in_flight += 1
             return 0.0
 

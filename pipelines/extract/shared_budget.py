@@ -1,17 +1,19 @@
 """When the next request of any machine may start: one budget for all that share a lakehouse, kept in its PostgreSQL.
 
-The API counts per token, not per machine. A turn is a moment, taken from one row in one statement by PostgreSQL's
-clock; whoever dies leaves a turn unused and nothing else behind.
+The API counts per token, not per machine. A turn is taken from one row in one statement when it has come, by
+PostgreSQL's clock: were it given beforehand, who wakes up late would send together with the next. Whoever dies leaves
+a turn unused and nothing else behind.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pipelines.errors import WarehouseError
-from pipelines.extract.budget import interval_of, left_by
+from pipelines.extract.budget import MADE_UP, interval_of, left_by
 
 if TYPE_CHECKING:
     import psycopg
@@ -25,19 +27,17 @@ _MAKE = """
         credit_ends timestamptz NOT NULL DEFAULT to_timestamp(0)
     )
 """
-_TAKE = """
+_STARTS = "greatest(next_start, held_until, CASE WHEN credit <= 0 THEN credit_ends END)"
+_TAKE = f"""
     UPDATE livehouse_budget SET
         next_start = greatest(
-            next_start, held_until, clock_timestamp(), CASE WHEN credit <= 0 THEN credit_ends END
-        ) + make_interval(secs => %(interval)s),
-        credit = CASE WHEN credit > 0 AND credit_ends > clock_timestamp() THEN credit - 1
-            WHEN credit_ends > clock_timestamp() THEN credit END
-    WHERE account_id = %(account_id)s
-    RETURNING extract(epoch FROM next_start - clock_timestamp())::float8 - %(interval)s
+            next_start, CASE WHEN clock_timestamp() - next_start >= %(made_up)s * %(interval)s THEN clock_timestamp() END
+        ) + %(interval)s,
+        credit = CASE WHEN credit_ends > clock_timestamp() THEN credit - 1 END
+    WHERE account_id = %(account_id)s AND {_STARTS} <= clock_timestamp()
+    RETURNING true
 """
-_HELD = (
-    "SELECT extract(epoch FROM held_until - clock_timestamp())::float8 > 0 FROM livehouse_budget WHERE account_id = %s"
-)
+_WAIT = f"SELECT extract(epoch FROM {_STARTS} - clock_timestamp())::float8 FROM livehouse_budget WHERE account_id = %s"
 _HOLD = """
     UPDATE livehouse_budget SET held_until = greatest(held_until, clock_timestamp() + make_interval(secs => %s))
     WHERE account_id = %s
@@ -57,20 +57,20 @@ class SharedBudget:
         """Connect to nothing yet. `connect` opens a session in which each statement is a transaction."""
         self._connect = connect
         self._account_id = account_id
-        self._interval = interval_of(requests_per_second)
+        interval = timedelta(seconds=interval_of(requests_per_second))
+        self._taking = {"account_id": account_id, "interval": interval, "made_up": MADE_UP}
         self._session: psycopg.Connection | None = None
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
         self._in_flight = 0
         self.remaining: int | None = None
 
     @contextmanager
     def request(self) -> Iterator[None]:
         """Wait for a turn, then hold a place among this process's requests in flight."""
-        turn = {"account_id": self._account_id, "interval": self._interval}
-        while (seconds := float(str(self._execute(_TAKE, turn)))) > 0:
-            time.sleep(seconds)
-            if not self._execute(_HELD, [self._account_id]):  # nobody was told to wait in the meantime
-                break
+        with self._turn:  # one of this process asks, the others wait for it
+            while not self._execute(_TAKE, self._taking):
+                time.sleep(max(0.0, float(str(self._execute(_WAIT, [self._account_id])))))
         with self._lock:
             self._in_flight += 1
         try:

@@ -63,12 +63,16 @@ class Lakehouse:
         self._say: Callable[[str], None] = lambda _: None
 
     def prepare(self) -> None:
-        """Make this machine's own directory, and see that the catalog answers."""
+        """Make this machine's own directory, and see that the catalog answers, and S3 where the files lie there."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WarehouseError(f"{self.directory} cannot be made: {error.strerror}") from None
-        self._catalog.connect().close()
+        with self._catalog.connect() as session:
+            files = data_path(session) or self._files or ""
+        if "://" in files:
+            with self._explained(), connect_with(self._extensions) as connection:
+                connection.execute(f"FROM glob({quoted(files.rstrip('/') + '/livehouse-*')})").fetchall()
 
     def is_there(self) -> bool:
         """Whether it was made."""

@@ -169,22 +169,26 @@ def forget_before(
 
 
 def begin_backfill(
-    connection: duckdb.DuckDBPyConnection, first: date, last: date, *, is_full: bool, now: datetime
+    connection: duckdb.DuckDBPyConnection, app_ids: str, first: date, last: date, *, is_full: bool, now: datetime
 ) -> datetime:
     """When this backfill was first started: now, or earlier if it was killed before it finished."""
     connection.execute(f"DELETE FROM {BACKFILLS.full_name} WHERE started_at < ?", [now - _GOES_ON_WITHIN])
     started_now = (
-        "(SELECT ?::DATE AS first_day, ?::DATE AS last_day, ?::BOOLEAN AS is_full, ?::TIMESTAMP AS started_at)"
+        "(SELECT ?::VARCHAR AS app_ids, ?::DATE AS first_day, ?::DATE AS last_day, ?::BOOLEAN AS is_full,"
+        " ?::TIMESTAMP AS started_at)"
     )
-    connection.execute(BACKFILLS.merge_sql(started_now, started_at="held.started_at"), [first, last, is_full, now])
-    query = f"SELECT started_at FROM {BACKFILLS.full_name} WHERE (first_day, last_day, is_full) = (?, ?, ?)"
-    started: datetime = connection.execute(query, [first, last, is_full]).fetchall()[0][0]
+    key = [app_ids, first, last, is_full]
+    connection.execute(BACKFILLS.merge_sql(started_now, started_at="held.started_at"), [*key, now])
+    query = f"SELECT started_at FROM {BACKFILLS.full_name} WHERE (app_ids, first_day, last_day, is_full) = (?, ?, ?, ?)"
+    started: datetime = connection.execute(query, key).fetchall()[0][0]
     return started
 
 
-def end_backfill(connection: duckdb.DuckDBPyConnection, first: date, last: date, *, is_full: bool) -> None:
+def end_backfill(
+    connection: duckdb.DuckDBPyConnection, app_ids: str, first: date, last: date, *, is_full: bool
+) -> None:
     """Note that the backfill is whole: started again, it asks anew."""
     connection.execute(
-        f"DELETE FROM {BACKFILLS.full_name} WHERE (first_day, last_day, is_full) = (?, ?, ?)",
-        [first, last, is_full],
+        f"DELETE FROM {BACKFILLS.full_name} WHERE (app_ids, first_day, last_day, is_full) = (?, ?, ?, ?)",
+        [app_ids, first, last, is_full],
     )

@@ -78,6 +78,11 @@ class House:
     odd: list[str] = field(default_factory=list)
     """What checks found, a line each."""
 
+    @property
+    def app_ids(self) -> str:
+        """Its apps, as an open backfill is found by: two machines may backfill the same days of different apps."""
+        return ",".join(sorted(self.settings.app_ids))
+
     @cached_property
     def client(self) -> ApiClient:
         """The API; made when the first question is asked, so that a rebuild needs no account."""
@@ -156,7 +161,9 @@ def open_house(
         house = House(settings, warehouse, run_id, full=full, allow_shrink=allow_shrink)
         if backfill:
             started_at = warehouse.write_raw(
-                lambda connection: begin_backfill(connection, *backfill, is_full=full, now=house.started_at)
+                lambda connection: begin_backfill(
+                    connection, house.app_ids, *backfill, is_full=full, now=house.started_at
+                )
             )
             house.answered_since = started_at if started_at < house.started_at else None
         try:

@@ -44,7 +44,9 @@ def publish_warehouse(house: House, backfill: Range | None) -> int:
     house.warehouse.mirror()
     size = house.warehouse.publish(say)
     if backfill and not house.failures:
-        house.warehouse.write_raw(lambda connection: end_backfill(connection, *backfill, is_full=house.full))
+        house.warehouse.write_raw(
+            lambda connection: end_backfill(connection, house.app_ids, *backfill, is_full=house.full)
+        )
     return size
 
 

@@ -25,7 +25,7 @@ def rows_of(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
     with open_store(settings).open_published() as connection:
         tables = connection.execute(
             "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE database_name = current_database()"
-            " AND schema_name IN ('core', 'marts', 'ops') AND table_name NOT IN ('loads', 'backfills') ORDER BY ALL"
+            " AND schema_name IN ('core', 'marts', 'ops') AND table_name NOT IN ('loads', 'open_backfills') ORDER BY ALL"
         ).fetchall()
         found = {}
         for (table,) in tables:
@@ -56,18 +56,6 @@ def test_a_backfill_on_a_lakehouse_is_a_backfill_on_a_file(lake: str, tmp_path: 
         ]
         assert said[0] == said[1] != ""
         assert [file.name for file in (tmp_path / "lake").glob("*.duckdb")] == ["pipeline_live.duckdb"]
-
-
-def test_a_run_on_a_lakehouse_holds_what_one_on_a_file_does(lake: str, tmp_path: Path) -> None:
-    days = (LAST - timedelta(days=1), LAST)
-    world = tiny_world(livestreams=4, sessions=40)
-    with Simulator(world) as simulator:
-        in_file = settings_for(simulator, tmp_path / "file")
-        in_lake = settings_for(simulator, tmp_path / "lake", LIVEHOUSE_WAREHOUSE=lake)
-        load(in_file, days)
-        load(in_lake, days)
-        assert_holds_truth(in_lake, world, days)
-        assert rows_of(in_lake) == rows_of(in_file)
 
 
 @pytest.mark.long

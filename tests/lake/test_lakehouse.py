@@ -166,7 +166,7 @@ def test_what_fails_half_way_is_undone(lake: str, tmp_path: Path) -> None:
     with made.run(wait_seconds=0, say=print):
         with pytest.raises(ZeroDivisionError):
             made.write(fail)
-        made.write(lambda connection: begin_backfill(connection, *DAYS, is_full=False, now=utc_now()))
+        made.write(lambda connection: begin_backfill(connection, "a", *DAYS, is_full=False, now=utc_now()))
     with made.open_published() as connection:
         assert connection.execute("SELECT count(*) FROM ops.loads").fetchall() == [(0,)]
-        assert connection.execute("SELECT count(*) FROM ops.backfills").fetchall() == [(1,)]
+        assert connection.execute("SELECT count(*) FROM ops.open_backfills").fetchall() == [(1,)]

@@ -20,6 +20,9 @@ HALVES = ((LAST - timedelta(days=364), LAST - timedelta(days=183)), (LAST - time
 YEAR = (HALVES[0][0], LAST)
 WORKERS = 4
 RATE = 60
+WINDOW = 10
+"""Seconds, over which the server counts exactly. The vendor's are 300. What a busy machine holds back between a turn
+and the server's clock then comes together: over one second this would test the machine."""
 
 TORN = """
     SELECT table_name, app_id, day, row_count, rows FROM ops.days FULL JOIN (
@@ -54,7 +57,7 @@ def look(told: Connection, environment: dict[str, str]) -> None:
 def test_four_workers_and_two_readers(lake: str, postgres: Postgres, tmp_path: Path) -> None:
     world = small_world(apps=APPS, livestreams=6, sessions=60, days=365, on_air=1, broken=False)
     dice = random.Random(4)
-    with Simulator(world, rate_limit=(RATE, 1.0)) as simulator:
+    with Simulator(world, rate_limit=(RATE * WINDOW, WINDOW)) as simulator:
         place = {"LIVEHOUSE_WAREHOUSE": lake, "LIVEHOUSE_REQUESTS_PER_SECOND": f"{RATE}", "LIVEHOUSE_CONCURRENCY": "4"}
         place |= {"LIVEHOUSE_RETRY_PAUSE_SECONDS": "0.2"}
         settings = settings_for(simulator, tmp_path / "reader", **place)
@@ -80,7 +83,7 @@ def test_four_workers_and_two_readers(lake: str, postgres: Postgres, tmp_path: P
         assert query(settings, "SELECT sum(sessions) FROM marts.daily_usage") == query(
             settings, "SELECT count(*) FROM core.livestream_sessions"
         )
-        assert query(settings, "SELECT * FROM ops.backfills") == []
+        assert query(settings, "SELECT * FROM ops.open_backfills") == []
     database = lake.rpartition("=")[2]
     left = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = '{database}')"
     assert postgres.execute(left) == [(0,)]

@@ -236,13 +236,16 @@ def test_forgetting_is_of_these_days_of_this_app_and_of_what_came_before(store: 
 def test_a_backfill_goes_on_until_it_has_ended(store: Store) -> None:
     with store.open_raw() as connection:
 
-        def begin(now: datetime, *, is_full: bool = False, last: date = DAY) -> datetime:
-            return raw_file.begin_backfill(connection, DAY, last, is_full=is_full, now=now)
+        def begin(now: datetime, *, is_full: bool = False, last: date = DAY, apps: str = "a") -> datetime:
+            return raw_file.begin_backfill(connection, apps, DAY, last, is_full=is_full, now=now)
 
         assert begin(NOW) == NOW
         assert begin(NOW + HOUR) == NOW
         assert begin(NOW + HOUR, is_full=True) == NOW + HOUR
         assert begin(NOW + HOUR, last=DAY + A_DAY) == NOW + HOUR
+        assert begin(NOW + HOUR, apps="b") == NOW + HOUR
+        raw_file.end_backfill(connection, "b", DAY, DAY, is_full=False)
+        assert begin(NOW + HOUR) == NOW, "the same days of another app are another backfill"
         assert begin(NOW + 3 * A_DAY + HOUR) == NOW + 3 * A_DAY + HOUR  # left for too long
-        raw_file.end_backfill(connection, DAY, DAY, is_full=False)
+        raw_file.end_backfill(connection, "a", DAY, DAY, is_full=False)
         assert begin(NOW + 4 * A_DAY) == NOW + 4 * A_DAY

@@ -1,0 +1,66 @@
+"""What a lakehouse costs beside a file: the same account backfilled, the same night after it, by the command line.
+
+python bench/scale.py [SESSIONS …]: needs the extras `dev` and `lakehouse`.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from pipelines.simulator.server import Simulator
+from tests.houses import small_world, variables
+from tests.postgres import Postgres, find_programs, running_postgres
+
+COUNTED = "SELECT count(*) AS n FROM core.livestream_sessions"
+DAYS = 30
+
+
+def livehouse(environment: dict[str, str], *arguments: str) -> tuple[float, str]:
+    """How many seconds a command took, and what it said."""
+    began = time.monotonic()
+    program = [str(Path(sys.executable).parent / "livehouse"), *arguments]
+    done = subprocess.run(program, env=os.environ | environment, check=True, capture_output=True, text=True)
+    return time.monotonic() - began, done.stdout
+
+
+def bytes_of(directory: Path) -> int:
+    return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file() and "dagster" not in file.parts)
+
+
+def measure(kind: str, sessions: int, place: Path, postgres: Postgres) -> None:
+    world = small_world(
+        apps=("a", "b", "c", "d"), livestreams=max(5, sessions // 24), sessions=sessions // 4, days=DAYS
+    )
+    with Simulator(world) as simulator:
+        at = {"LIVEHOUSE_CONCURRENCY": "8"}
+        if kind == "lake":
+            at |= {"LIVEHOUSE_WAREHOUSE": postgres.new_database(), "LIVEHOUSE_DATA_PATH": f"{place / 'files'}"}
+        environment = variables(simulator, place / "home", **at)
+        first, last = f"{world.now.date().fromordinal(world.now.toordinal() - DAYS)}", f"{world.now.date()}"
+        cold, _ = livehouse(environment, "backfill", first, last, "--quiet")
+        asked = simulator.count()
+        night, _ = livehouse(environment, "nightly", "--quiet")
+        question, said = livehouse(environment, "sql", COUNTED, "--format", "csv")
+        rows = int(said.split()[1])
+        print(
+            f"| {rows:,} | {kind} | {cold:.1f} | {asked:,} | {night:.1f} | {simulator.count() - asked} "
+            f"| {question:.1f} | {bytes_of(place) / 1e6:.0f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    programs = find_programs()
+    assert programs, "no PostgreSQL that we may run"
+    print("| sessions | where | backfill s | requests | night s | requests | a count s | MB |")
+    print("|---|---|---|---|---|---|---|---|")
+    with running_postgres(programs) as server:
+        for count in map(int, sys.argv[1:] or ("2000", "12000", "48000")):
+            for store in ("file", "lake"):
+                with tempfile.TemporaryDirectory() as scratch:
+                    measure(store, count, Path(scratch), server)

@@ -1,0 +1,93 @@
+"""A lakehouse whose files lie in S3: a server on this machine, credentials where DuckDB looks for them by itself."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+
+from pipelines.load.extensions import connect_with, extension_file
+from pipelines.simulator.server import Simulator
+from pipelines.steps.move import move
+from tests.houses import FIRST, LAST, assert_holds_truth, load, query, settings_for
+from tests.promises.attack import livehouse
+from tests.promises.worlds import everything_changes, tiny_world
+
+SECRET = "s3-hush-hush-7"
+PLACE = "s3://bucket/live house"
+COUNTED = "SELECT count(*) FROM core.livestream_sessions"
+
+
+def kept(bucket: str) -> list[str]:
+    """The names of all objects."""
+    with urlopen(f"{bucket}?list-type=2") as listed:
+        return re.findall("<Key>([^<]*)</Key>", listed.read().decode())
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a server with one empty bucket, which DuckDB is let into by a secret of its own."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - a second, for two slow tests
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    urlopen(Request(f"http://{host}:{port}/bucket", method="PUT")).close()
+    monkeypatch.setenv("HOME", str(tmp_path / "people"))
+    with connect_with([extension_file("httpfs")]) as connection:
+        connection.execute(
+            f"CREATE PERSISTENT SECRET livehouse_files (TYPE s3, KEY_ID 'livehouse', SECRET '{SECRET}',"
+            f" ENDPOINT '{host}:{port}', URL_STYLE 'path', USE_SSL false, SCOPE 's3://')"
+        )
+    yield f"http://{host}:{port}/bucket"
+    server.stop()
+
+
+@pytest.mark.long
+def test_files_in_s3_are_as_good_as_on_a_disk(lake: str, bucket: str, tmp_path: Path) -> None:
+    world = tiny_world()
+    at = {"LIVEHOUSE_WAREHOUSE": lake, "LIVEHOUSE_DATA_PATH": PLACE}
+    with Simulator(world) as simulator:
+        settings = settings_for(simulator, tmp_path / "home", **at)
+        ran = livehouse(simulator, settings.home, "backfill", f"{FIRST}", f"{LAST}", "--json", **at)
+        assert ran.returncode == 0, ran.stderr
+        assert_holds_truth(settings, world)
+        assert any(".parquet" in name for name in kept(bucket))
+        everything_changes(world)
+        load(settings, run_id="the night after")
+        assert_holds_truth(settings, world)
+        said = [
+            livehouse(simulator, settings.home, *command, **at)
+            for command in (
+                ("doctor",),
+                ("sql", "SELECT sum(sessions)::INT AS sessions FROM marts.daily_usage", "--format", "csv"),
+                ("report",),
+                ("upkeep", "--keep-days", "0"),
+            )
+        ]
+        assert [done.returncode for done in said] == [0] * 4, said
+        assert said[1].stdout.split() == ["sessions", str(query(settings, COUNTED)[0][0])]
+        assert Path(said[2].stdout.strip()).stat().st_size > 100_000
+        assert_holds_truth(settings, world)
+        back = settings_for(simulator, tmp_path / "back")
+        move(settings, back)
+        assert_holds_truth(back, world)
+    shown = "".join(done.stdout + done.stderr for done in (ran, *said))
+    written = [file for file in tmp_path.rglob("*") if file.is_file() and "people" not in file.parts]
+    assert SECRET not in shown
+    assert [file for file in written if SECRET.encode() in file.read_bytes()] == []
+
+
+@pytest.mark.long
+def test_a_place_that_does_not_answer_is_told_before_any_request(lake: str, bucket: str, tmp_path: Path) -> None:
+    at = {"LIVEHOUSE_WAREHOUSE": lake, "LIVEHOUSE_DATA_PATH": "s3://bucket-of-nobody/house"}
+    with Simulator(tiny_world()) as simulator:
+        ran = livehouse(simulator, tmp_path / "home", "backfill", f"{FIRST}", f"{LAST}", "--quiet", **at)
+        assert simulator.count() == 0
+        examined = livehouse(simulator, tmp_path / "home", "doctor", **at)
+    assert ran.returncode == examined.returncode == 1
+    for said in (ran.stderr, examined.stdout):
+        assert "bucket-of-nobody" in said
+        assert "the place of the files" in said
+        assert SECRET not in said
