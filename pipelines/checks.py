@@ -36,7 +36,7 @@ def _result(check: Check, verdict: Verdict) -> dg.AssetCheckResult:
         asset_key=_asset_key(check),
         check_name=check.rule,
         severity=dg.AssetCheckSeverity.ERROR if check.blocks else dg.AssetCheckSeverity.WARN,
-        description=None if verdict.passed else f"{verdict.complaint}: {check.meaning}",
+        description=None if verdict.passed else f"{verdict.complaint(check.rule)}: {check.meaning}",
         metadata=metadata,
     )
 

@@ -69,6 +69,18 @@ def test_a_backfill_and_what_can_be_asked_of_it(simulator: Simulator, tmp_path: 
         "selec",
     ):
         assert_one_line(livehouse("sql", hostile, **environment), 1)
+    assert "is empty" in assert_one_line(livehouse("sql", " ; ", **environment), 2)
+    assert "(line 2)" in assert_one_line(livehouse("sql", "select 1\nfrm x y z", **environment), 1)
+    assert "--tables" in assert_one_line(livehouse("sql", "from no_such", **environment), 1)
+    for named in ("8", "08", "error_messages", "08_error_messages"):
+        answer = livehouse("sql", "--example", named, "--format", "csv", **environment)
+        assert answer.stdout.startswith("err_message,sessions,"), answer.stderr
+    tables = json.loads(livehouse("sql", "--tables", "--format", "json", **environment).stdout)
+    assert {"core.livestreams", "marts.daily_usage"} <= {row["table"] for row in tables if row["meaning"]}
+    columns = json.loads(livehouse("sql", "--columns", "marts.daily_usage", "--format", "json", **environment).stdout)
+    assert [row["column"] for row in columns[:2]] == ["app_id", "day"]
+    assert all(row["meaning"] for row in columns)
+    assert "--tables" in assert_one_line(livehouse("sql", "--columns", "marts.no_such", **environment), 1)
     doctor = livehouse("doctor", **environment)
     assert doctor.returncode == 0, doctor.stdout
     report = livehouse("report", **environment)
@@ -98,7 +110,13 @@ def test_api_masks_stream_keys_unless_told_or_just_made(simulator: Simulator, tm
         (["backfill", "2026-01-01", "2999-01-01"], {}, "future"),
         (["backfill", "yesterday", "today"], {}, "yesterday"),
         (["backfill", "2026-01-01", "2026-01-02", "--allow-shrink"], {}, "--full"),
+        (["backfill", "2026-01-01"], {}, "END"),
+        (["nightly", "--date", "20260101"], {}, "YYYY-MM-DD"),
+        (["api", "get-overall-analytics", "2026-01-01", "x"], {}, "LAST_DAY"),
         (["sql"], {}, "query"),
+        (["sql", "select 1", "--example", "3"], {}, "give one query"),
+        (["sql", "--example", "no_such"], {}, "--examples"),
+        (["sql", "--format", "xml", "select 1"], {}, "sql --help"),
         (["simulate", "--faults", "no_such_fault"], {}, "no_such_fault"),
         (["no-such-command"], {}, "no-such-command"),
     ],
@@ -133,7 +151,7 @@ def test_a_refused_token_is_one_line(simulator: Simulator, tmp_path: Path) -> No
     [
         ("ba", {"backfill"}),
         ("backfill --", {"--full", "--allow-shrink", "--json", "--quiet", "--help"}),
-        ("sql --format ", {"table", "csv", "json"}),
+        ("sql --format ", {"table", "lines", "csv", "json"}),
         ("api get-s", {"get-session"}),
     ],
 )

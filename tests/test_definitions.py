@@ -91,7 +91,7 @@ def assert_shown(result: dg.ExecuteInProcessResult, simulator: Simulator) -> Non
     told = shown["publish.report"]
     assert told["api_requests"] == sum(load["requests"] for load in records_of(told["loads"]))
     assert f"{told['api_requests']:,} requests" in told["what_it_cost"]
-    assert "quarantine_empty does not hold" in str(told["findings"].records)
+    assert "break `quarantine_empty`" in str(told["findings"].records)
     [overall] = shown["marts.daily_usage"]["dagster/column_lineage"].deps_by_column["recordings"]
     assert (overall.asset_key, overall.column_name) == (dg.AssetKey(["core", "recordings_daily"]), "recording_count")
     assert len(shown["marts.daily_usage"]["drawn"].records) == (LAST - FIRST).days + 1

@@ -1,13 +1,14 @@
 """`livehouse sql` on a terminal: what fits is whole, what does not is said, what is long goes through the pager."""
 
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import pytest
 from rich.cells import cell_len
 
-from pipelines.cli.table import ROWS_SHOWN, show_table
+from pipelines.cli.table import ROWS_SHOWN, show_lines, show_table
 from tests.terminals import on_a_terminal
 
 LIVEHOUSE = Path(sys.executable).with_name("livehouse")
@@ -35,7 +36,7 @@ def test_a_number_is_never_cut_and_a_column_left_out_is_named(
     ]
     assert lines[3].split() == ["aula", "147292.443", "x" * 29 + "…", "123456789"]
     assert "texts that end in … are cut" in lines[4]
-    assert lines[5] == "-- left out for want of width: left_out"
+    assert " ".join(lines[5:]).startswith("-- left out for want of width: left_out; --format lines")
 
 
 def test_what_fits_is_shown_whole(terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,6 +57,30 @@ def test_a_terminal_narrower_than_one_column_still_shows_it(
     terminal.setenv("COLUMNS", "10")
     show_table(["name", "b"], iter([("abcdefghijklmnop", 1)]))
     assert "abcdefghi…" in capsys.readouterr().out
+
+
+def test_a_moment_has_no_digits_that_say_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    moments = [(datetime(2026, 1, 2, 3, 4, 5, 826000),), (datetime(2026, 1, 2, 3, 4, 5),)]
+    show_table(["at"], iter(moments))
+    assert capsys.readouterr().out.split("\n")[1:3] == ["2026-01-02 03:04:05.826", "2026-01-02 03:04:05    "]
+
+
+def test_an_empty_result_says_so(terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    show_table(["a", "b"], iter([]))
+    assert capsys.readouterr().out.splitlines()[-1] == "-- no rows"
+
+
+def test_lines_show_every_column_of_a_wide_row_whole(
+    terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_lines(["a", "long_name"], iter([(1, "x" * 90), (None, "\x1b[31m")]))
+    assert capsys.readouterr().out.splitlines() == [
+        "a          1",
+        f"long_name  {'x' * 90}",
+        "",
+        "a          NULL",
+        "long_name  \\x1b[31m",
+    ]
 
 
 def test_a_pipe_gets_every_column_whole(capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,6 +55,13 @@ def _fail(message: str, status: int) -> None:
     sys.exit(status)
 
 
+def _with_remedy(error: click.ClickException) -> str:
+    said = " ".join(error.format_message().split()).rstrip(".")
+    if not isinstance(error, click.UsageError) or error.ctx is None or said.endswith("?"):  # Did you mean …?
+        return said
+    return f"{said}; see `{error.ctx.command_path} --help`"
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; every fault ends as one line on stderr and an exit status."""
     try:
@@ -62,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(status if isinstance(status, int) else 0)
     except click.ClickException as error:
         if not isinstance(error, click.exceptions.NoArgsIsHelpError):
-            _fail(error.format_message(), 2)
+            _fail(_with_remedy(error), 2)
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):

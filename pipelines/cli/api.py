@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import click
+
+from pipelines.cli.days import day
 
 _app = click.option("--app", "app_id", help="App to ask about; the one of the settings if there is only one.")
 _show_keys = click.option("--show-keys", is_flag=True, help="Show stream keys, which are secrets.")
@@ -86,29 +89,24 @@ def _meeting(app_id: str | None, meeting_id: str, *, show_keys: bool) -> None:
     _perform(app_id, "get_meeting_livestream", show_keys=show_keys, meeting_id=meeting_id)
 
 
-_day = click.DateTime(["%Y-%m-%d"])
-
-
 @api_command.command("get-overall-analytics")
-@click.argument("first_day", type=_day)
-@click.argument("last_day", type=_day)
+@click.argument("first_day", type=day, metavar="FIRST_DAY")
+@click.argument("last_day", type=day, metavar="LAST_DAY")
 @_app
 @_show_keys
-def _overall(app_id: str | None, first_day: Any, last_day: Any, *, show_keys: bool) -> None:  # noqa: ANN401 - a datetime
+def _overall(app_id: str | None, first_day: date, last_day: date, *, show_keys: bool) -> None:
     """Fetch totals over all livestreams, from FIRST_DAY to LAST_DAY."""
-    days = {"first_day": first_day.date(), "last_day": last_day.date()}
-    _perform(app_id, "get_overall_analytics", show_keys=show_keys, **days)
+    _perform(app_id, "get_overall_analytics", show_keys=show_keys, first_day=first_day, last_day=last_day)
 
 
 @api_command.command("get-daywise-analytics")
-@click.argument("first_day", type=_day)
-@click.argument("last_day", type=_day)
+@click.argument("first_day", type=day, metavar="FIRST_DAY")
+@click.argument("last_day", type=day, metavar="LAST_DAY")
 @_app
 @_show_keys
-def _daywise(app_id: str | None, first_day: Any, last_day: Any, *, show_keys: bool) -> None:  # noqa: ANN401 - a datetime
+def _daywise(app_id: str | None, first_day: date, last_day: date, *, show_keys: bool) -> None:
     """Fetch meeting sessions and recordings day by day, from FIRST_DAY to LAST_DAY."""
-    days = {"first_day": first_day.date(), "last_day": last_day.date()}
-    _perform(app_id, "get_daywise_analytics", show_keys=show_keys, **days)
+    _perform(app_id, "get_daywise_analytics", show_keys=show_keys, first_day=first_day, last_day=last_day)
 
 
 @api_command.command("create-livestream")

@@ -91,7 +91,7 @@ def run_job(
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )
     warnings = [
-        f"{evaluation.asset_key.to_user_string().replace('/', '.')} {evaluation.check_name} "
+        f"{evaluation.asset_key.to_user_string().replace('/', '.')}: "
         f"{(evaluation.description or '').partition('. ')[0]}"  # the UI shows all of it, with the rows
         for evaluation in result.get_asset_check_evaluations()
         if not evaluation.passed

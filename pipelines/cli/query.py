@@ -3,7 +3,8 @@
 import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -26,32 +27,90 @@ def _published() -> "Store":
     return Warehouse(demo / "warehouse.duckdb") if demo else open_store(settings)
 
 
+def _complete_example(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    from pipelines.report.examples import find_examples  # noqa: PLC0415 - kept out of --help
+
+    return [example.name for example in find_examples() if example.name.startswith(typed)]
+
+
 @click.command("sql")
 @click.argument("query", required=False)
 @click.option(
     "-f", "--file", "file", type=click.File(encoding="utf-8"), help="Read the query from a file (- for stdin)."
 )
-@click.option("--format", "style", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
-@click.option("--examples", is_flag=True, help="List the example queries in sql/examples.")
-def sql_command(query: str | None, file: TextIO | None, style: str, *, examples: bool) -> None:
-    """Run QUERY on the warehouse, read-only."""
+@click.option("--format", "style", type=click.Choice(["table", "lines", "csv", "json"]), default="table")
+@click.option("--example", metavar="NAME", shell_complete=_complete_example, help="Run an example, by name or number.")
+@click.option("--examples", is_flag=True, help="List the examples: twelve questions to start from.")
+@click.option("--tables", is_flag=True, help="List all tables, and what each is.")
+@click.option("--columns", metavar="TABLE", help="List the columns of a table, with units and meanings.")
+def sql_command(
+    query: str | None,
+    file: TextIO | None,
+    style: str,
+    *,
+    example: str | None,
+    examples: bool,
+    tables: bool,
+    columns: str | None,
+) -> None:
+    """Run QUERY on the warehouse, read-only.
+
+    A table is made to fit the terminal; `--format lines` shows each value on a line of its own, csv and json are for
+    programs.
+    """
+    if sum(asked is not None for asked in (query, file, example, columns)) + examples + tables != 1:
+        raise click.UsageError(
+            'give one query, or -f FILE, --example NAME, --examples, --tables or --columns TABLE: livehouse sql "from marts.daily_usage"'
+        )
     if examples:
         _list_examples()
         return
-    if (query is None) == (file is None):
-        raise click.UsageError('give a query, or -f FILE: livehouse sql "select * from marts.daily_usage"')
-    text = query if query is not None else file.read() if file else ""
+    if tables:
+        text = _TABLES
+    elif columns is not None:
+        text = _COLUMNS
+    elif example is not None:
+        text = _example(example)
+    else:
+        text = query if query is not None else file.read() if file else ""
+    _run(text, style, about=columns)
+
+
+_TABLES = """
+    SELECT schema_name || '.' || table_name AS "table", split_part(comment, '. ', 1) AS meaning FROM duckdb_tables()
+    WHERE schema_name IN ('core', 'marts', 'ops', 'raw') ORDER BY ALL
+"""
+_COLUMNS = """
+    SELECT column_name AS "column", data_type AS type, comment AS meaning FROM duckdb_columns()
+    WHERE schema_name || '.' || table_name = lower(trim(?)) ORDER BY column_index
+"""
+
+
+def _run(text: str, style: str, *, about: str | None) -> None:
     import duckdb  # noqa: PLC0415 - kept out of --help
 
     from pipelines.errors import QueryError  # noqa: PLC0415 - kept out of --help
 
     with _published().open_published() as connection:
         try:
-            result = connection.execute(text)
+            result = connection.execute(text, [] if about is None else [about])
+            if result is None:
+                raise click.UsageError("the query is empty")
             names = [column[0] for column in result.description or []]
-            _WRITERS[style](names, _rows(result))
+            rows: Iterable[tuple[Any, ...]] = _rows(result)
+            if about is not None and not (rows := list(rows)):
+                raise QueryError(f"there is no table {about!r}: `livehouse sql --tables` lists them")
+            _WRITERS[style](names, iter(rows))
         except duckdb.Error as error:
-            raise QueryError(" ".join(str(error).split())) from None
+            raise QueryError(_said(error, text)) from None
+
+
+def _said(error: Exception, query: str) -> str:
+    """What DuckDB says about a query, without the line it repeats: where that is, if there are several."""
+    said, _, at = str(error).partition("\n\nLINE ")
+    line = f" (line {at.partition(':')[0]})" if at and "\n" in query.strip() else ""
+    remedy = "; `livehouse sql --tables` lists all" if said.startswith("Catalog Error: Table") else ""
+    return " ".join(said.split()) + line + remedy
 
 
 def _rows(result: Any) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - a DuckDB result
@@ -90,15 +149,35 @@ def _write_table(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
     show_table(names, rows)
 
 
-_WRITERS = {"table": _write_table, "csv": _write_csv, "json": _write_json}
+def _write_lines(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    from pipelines.cli.table import show_lines  # noqa: PLC0415 - rich, only for people
+
+    show_lines(names, rows)
+
+
+_WRITERS = {"table": _write_table, "lines": _write_lines, "csv": _write_csv, "json": _write_json}
 
 
 def _list_examples() -> None:
+    from pipelines.report.examples import find_examples  # noqa: PLC0415 - kept out of --help
     from pipelines.report.marts import sql_directory  # noqa: PLC0415 - kept out of --help
 
-    for path in sorted((sql_directory() / "examples").glob("*.sql")):
-        question = path.read_text(encoding="utf-8").splitlines()[0].removeprefix("--").strip()
-        click.echo(f"{path}\n    {question}")
+    width = get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    for example in find_examples():
+        click.echo(f"{example.name}\n{click.wrap_text(example.question, width, '    ', '    ')}")
+    directory = sql_directory() / "examples"
+    click.echo(f"livehouse: run one with `livehouse sql --example NAME`; their SQL is in {directory}", err=True)
+
+
+def _example(named: str) -> str:
+    """The SQL of an example that is named in full, without its number, or by that alone."""
+    from pipelines.report.examples import find_examples  # noqa: PLC0415 - kept out of --help
+
+    for example in find_examples():
+        number, _, name = example.name.partition("_")
+        if named in (example.name, name, number, number.lstrip("0")):
+            return example.sql
+    raise click.UsageError(f"there is no example {named!r}: `livehouse sql --examples` lists them")
 
 
 @click.command("report")

@@ -1,10 +1,11 @@
 """`nightly`, `backfill`, `rebuild`: the same jobs the UI starts."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 import click
 
-DAY = click.DateTime(["%Y-%m-%d"])
+from pipelines.cli.days import day
+
 STOPPED = 130
 """Exit status after ctrl-C, as shells have it."""
 
@@ -26,7 +27,7 @@ def finish(
     with hushed(quiet=quiet):
         outcome = run_job(settings, job, days, full=full, allow_shrink=allow_shrink)
     if as_json or not quiet:
-        show_summary(settings, outcome, days, as_json=as_json)
+        show_summary(settings, outcome, job, days, as_json=as_json)
     for error in outcome.errors:
         click.echo(f"livehouse: {error}", err=True)
     if any(isinstance(error, RunStoppedError) for error in outcome.errors):
@@ -43,31 +44,29 @@ def output_options(command: click.decorators.FC) -> click.decorators.FC:
 
 
 @click.command("nightly")
-@click.option("--date", "last", type=DAY, help="Last day to load; yesterday (UTC) if not given.")
+@click.option("--date", "last", type=day, help="Last day to load; yesterday (UTC) if not given.")
 @output_options
-def nightly_command(last: datetime | None, *, quiet: bool, as_json: bool) -> int:
+def nightly_command(last: date | None, *, quiet: bool, as_json: bool) -> int:
     """Load the LIVEHOUSE_LOOKBACK_DAYS days that end with a day, in one run. For cron."""
     from pipelines.clock import yesterday  # noqa: PLC0415 - kept out of --help
     from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
 
     settings = load_settings()
-    end = last.date() if last else yesterday()
+    end = last or yesterday()
     _check_end(end)
     first = end - timedelta(days=settings.lookback_days - 1)
     return finish((max(first, min(settings.start_date, end)), end), "nightly", quiet=quiet, as_json=as_json)
 
 
 @click.command("backfill")
-@click.argument("start", type=DAY)
-@click.argument("end", type=DAY)
+@click.argument("start", type=day, metavar="START")
+@click.argument("end", type=day, metavar="END")
 @click.option("--full", is_flag=True, help="Ask the API again even for what is known to be unchanged.")
 @click.option(
     "--allow-shrink", is_flag=True, help="With --full: let what the API says now replace what it said before."
 )
 @output_options
-def backfill_command(
-    start: datetime, end: datetime, *, full: bool, allow_shrink: bool, quiet: bool, as_json: bool
-) -> int:
+def backfill_command(start: date, end: date, *, full: bool, allow_shrink: bool, quiet: bool, as_json: bool) -> int:
     """Load every day from START to END (YYYY-MM-DD), both included, in one run.
 
     Killed and started again, it goes on where it stopped.
@@ -79,19 +78,19 @@ def backfill_command(
 
 
 @click.command("rebuild")
-@click.argument("start", type=DAY)
-@click.argument("end", type=DAY)
+@click.argument("start", type=day, metavar="START")
+@click.argument("end", type=day, metavar="END")
 @output_options
-def rebuild_command(start: datetime, end: datetime, *, quiet: bool, as_json: bool) -> int:
+def rebuild_command(start: date, end: date, *, quiet: bool, as_json: bool) -> int:
     """Make typed tables and marts of START to END again from what was landed raw. Sends no request."""
     return finish(_range(start, end), "rebuild", quiet=quiet, as_json=as_json)
 
 
-def _range(start: datetime, end: datetime) -> tuple[date, date]:
+def _range(start: date, end: date) -> tuple[date, date]:
     if start > end:
-        raise click.UsageError(f"START ({start.date()}) is after END ({end.date()}): give the earlier day first")
-    _check_end(end.date())
-    return start.date(), end.date()
+        raise click.UsageError(f"START ({start}) is after END ({end}): give the earlier day first")
+    _check_end(end)
+    return start, end
 
 
 def _check_end(end: date) -> None:

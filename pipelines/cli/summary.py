@@ -14,12 +14,12 @@ from pipelines.load.store import open_store
 from pipelines.settings import Settings
 from pipelines.steps.summary import set_aside, summarize
 
-_APPS_SHOWN, _LINES_SHOWN = 8, 8
-"""So that it fits a screen, however many apps there are and whatever happened."""
+_APPS_SHOWN, _LINES_SHOWN = 8, 3
+"""Apps, and lines of each kind, so that it fits a screen, however many apps there are and whatever happened."""
 
 
-def show_summary(settings: Settings, outcome: Outcome, days: tuple[date, date], *, as_json: bool) -> None:
-    """Print the summary of a run to stdout, of as much as was published.
+def show_summary(settings: Settings, outcome: Outcome, job: str, days: tuple[date, date], *, as_json: bool) -> None:
+    """Print the summary of a run of a job to stdout, of as much as was published.
 
     A copy that a reader has locked is no fault of the run: the figures are then left out, and a warning says so.
     """
@@ -35,6 +35,7 @@ def show_summary(settings: Settings, outcome: Outcome, days: tuple[date, date], 
             warnings.append(f"no figures can be shown: {locked}")
     summary = {
         "run_id": outcome.run_id,
+        "job": job,
         "succeeded": not outcome.errors,
         "first_day": f"{days[0]}",
         "last_day": f"{days[1]}",
@@ -46,38 +47,58 @@ def show_summary(settings: Settings, outcome: Outcome, days: tuple[date, date], 
     if as_json:
         click.echo(printable_json(json.dumps(summary, ensure_ascii=False, indent=2)))
     elif is_there:
-        _show(summary)
+        print_summary(summary)
 
 
-def _show(summary: dict[str, Any]) -> None:
+def print_summary(summary: dict[str, Any]) -> None:
+    """Print what `show_summary` gathered, for a person: at most a screen, however much it is."""
     from rich.console import Console  # noqa: PLC0415 - not needed with --json
-    from rich.table import Table  # noqa: PLC0415 - not needed with --json
 
     console = Console(file=sys.stdout, highlight=False)
-    state = "loaded" if summary["succeeded"] else "loaded with faults" if summary["apps"] else "not loaded"
+
+    def line(text: str) -> None:
+        console.print(printable(text), markup=False, soft_wrap=not console.is_terminal)
+
+    done = "rebuilt" if summary["job"] == "rebuild" else "loaded"
+    state = done if summary["succeeded"] else f"{done} with faults" if summary["apps"] else f"not {done}"
     seconds = f" in {summary['seconds']:.1f} s" if summary["seconds"] is not None else ""
-    console.print(f"{summary['first_day']} to {summary['last_day']} {state}{seconds}")
-    table = Table("app", box=None, pad_edge=False)
+    line(f"{summary['first_day']} to {summary['last_day']} {state}{seconds}")
+    if summary["apps"]:
+        console.print(_apps_table(summary["apps"]))
+    elif summary["succeeded"]:
+        line("Nothing was landed of these days before: `livehouse backfill START END` asks the API for them.")
+    odd = [f"Odd: {told}" for told in summary["warnings"] if "`quarantine_empty`" not in told]  # stands below
+    aside = [f"  {set_aside(entry)}" for entry in summary["quarantined"]]
+    if aside:
+        aside = ["Set aside, since no rule could read them (all of it: ops.quarantine):", *aside]
+    is_cut = False
+    for lines, shown in ((summary["notes"], _LINES_SHOWN), (odd, _LINES_SHOWN), (aside, 2 * _LINES_SHOWN)):
+        for told in lines[:shown]:
+            line(told)
+        if len(lines) > shown:
+            line(f"… and {len(lines) - shown} more like this")
+            is_cut = True
+    command = command_name(summary["warehouse"])
+    query = "select day, sum(ingest_seconds) from core.livestream_sessions group by day order by day"
+    line(f"Warehouse: {summary['warehouse']}{' (--json tells all of the above)' if is_cut else ''}")
+    for what, said in {
+        "Query it:": f'{command} sql "{query}"',
+        "Doubtful:": f"{command} sql --example can_it_be_trusted" if odd else None,
+        "Look:": f"{command} report --open    {command} ui",
+    }.items():
+        if said:
+            console.print(f"{what:10} {said}", markup=False, soft_wrap=True)  # whole, to be copied
+
+
+def _apps_table(apps: list[dict[str, Any]]) -> Any:  # noqa: ANN401 - rich is not imported here
+    from rich.table import Table  # noqa: PLC0415 - not needed with --json
+
+    more = len(apps) - _APPS_SHOWN
+    table = Table("app", box=None, pad_edge=False, caption=f"… and {more} more apps" if more > 0 else None)
+    table.caption_justify = "left"
     columns = ("livestreams", "sessions", "quarantined", "requests", "retries")
     for column in columns:
         table.add_column(column, justify="right")
-    for app in summary["apps"][:_APPS_SHOWN]:
+    for app in apps[:_APPS_SHOWN]:
         table.add_row(printable(app["app_id"]), *("-" if app[name] is None else f"{app[name]:,}" for name in columns))
-    console.print(table)
-    if len(summary["apps"]) > _APPS_SHOWN:
-        console.print(f"… and {len(summary['apps']) - _APPS_SHOWN} more apps")
-    # what is set aside stands below, record by record
-    odd = [f"Odd: {warning}" for warning in summary["warnings"] if " quarantine_empty " not in warning]
-    lines = [*summary["notes"], *odd]
-    if summary["quarantined"]:
-        lines.append("Set aside, since no rule could read them (all of it: ops.quarantine):")
-        lines += [f"  {set_aside(entry)}" for entry in summary["quarantined"]]
-    for line in lines[:_LINES_SHOWN]:
-        console.print(printable(line), markup=False)
-    if len(lines) > _LINES_SHOWN:
-        console.print(f"… and {len(lines) - _LINES_SHOWN} lines more; --json tells all")
-    command = command_name(summary["warehouse"])
-    query = "select day, sum(ingest_seconds) from core.livestream_sessions group by day order by day"
-    console.print(f"Warehouse: {summary['warehouse']}", markup=False, soft_wrap=True)
-    console.print(f'Query it:  {command} sql "{query}"', markup=False, soft_wrap=True)
-    console.print(f"Look:      {command} report --open    {command} ui", markup=False, soft_wrap=True)
+    return table

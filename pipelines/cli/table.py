@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -30,17 +31,39 @@ def show_table(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
         for note in notes:
             click.echo(f"livehouse: {note}", err=True)
         return
+    if not shown:
+        notes.append("no rows")
     widths = _widths(names, shown, console.width)
     if any(cell_len(_cell(row[n]).plain) > width for row in shown for n, width in enumerate(widths)):
-        notes.append("texts that end in … are cut; --format csv gives all")
+        notes.append("texts that end in … are cut; --format lines shows all")
     if left_out := names[len(widths) :]:
-        notes.append(f"left out for want of width: {', '.join(map(printable, left_out))}")
+        notes.append(f"left out for want of width: {', '.join(map(printable, left_out))}; --format lines shows all")
     with console.capture() as drawn:
         console.print(_table(names, shown, widths))
         for note in notes:
             console.print(Text(f"-- {note}", style="dim"))
-    text = drawn.get()
-    if text.count("\n") < console.height:
+    _show(drawn.get(), console)
+
+
+def show_lines(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    """Print each value to stdout on a line of its own, whole; a blank line between rows. By the pager if long."""
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    widest = max((cell_len(printable(name)) for name in names), default=0)
+    shown = list(islice(rows, ROWS_SHOWN))
+    with console.capture() as drawn:
+        for n, row in enumerate(shown):
+            if n:
+                console.print()
+            for name, value in zip(names, row, strict=True):
+                heading = printable(name)
+                console.print(Text(f"{heading}{' ' * (widest - cell_len(heading) + GAP)}", style="bold") + _cell(value))
+    _show(drawn.get(), console)
+    if next(rows, None) is not None:
+        click.echo(f"livehouse: the first {ROWS_SHOWN:,} rows; --format csv gives all", err=True)
+
+
+def _show(text: str, console: Console) -> None:
+    if not console.is_terminal or text.count("\n") < console.height:
         click.echo(text, nl=False)
     else:
         click.echo_via_pager(text)
@@ -49,8 +72,12 @@ def show_table(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
 def _cell(value: Any) -> Text:  # noqa: ANN401 - a cell of any type
     if value is None:
         return Text("NULL", style="dim")
-    # 15 digits are all that a DOUBLE is good for: more of them tell 147292.443 as 147292.44299999997
-    return Text(f"{value:.15g}" if isinstance(value, float) else printable(str(value)))
+    if isinstance(value, float):
+        # 15 digits are all that a DOUBLE is good for: more of them tell 147292.443 as 147292.44299999997
+        return Text(f"{value:.15g}")
+    if isinstance(value, datetime) and value.microsecond:
+        return Text(str(value).replace(f"{value:.%f}", f"{value:.%f}".rstrip("0")))
+    return Text(printable(str(value)))
 
 
 def _is_number(value: Any) -> bool:  # noqa: ANN401 - a cell of any type

@@ -173,6 +173,13 @@ def value_of(kind: Kind, value: Cell, now: datetime) -> pl.Expr:
 
 def reason_not_taken(kind: Kind, value: Cell, taken: pl.Expr) -> pl.Expr:
     """Why a value was not taken, null where it was. `taken` is what `value_of` gave for it."""
-    shown = pl.when(value.is_type("null")).then(pl.lit("missing")).otherwise(value.text.str.slice(0, 80))
-    reason = pl.format("not {}: {} {}", pl.lit(_RULES[kind][1]), value.json_type, shown)
+    start = value.text.str.slice(0, 80)
+    shown = (
+        pl.when(value.is_type("null"))
+        .then(pl.lit("missing"))
+        .when(value.is_type("string"))
+        .then(pl.format('"{}"', start))
+        .otherwise(start)
+    )
+    reason = pl.format("not {}: {}", pl.lit(_RULES[kind][1]), shown)
     return pl.when(taken.is_null() & ~is_null(kind, value)).then(reason)

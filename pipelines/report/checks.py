@@ -40,10 +40,9 @@ class Verdict:
         """Whether nothing offends."""
         return self.offending == 0
 
-    @property
-    def complaint(self) -> str:
-        """What is wrong, to be followed by the check's meaning."""
-        return f"does not hold for {self.offending:,} row{'s' * (self.offending != 1)}"
+    def complaint(self, rule: str) -> str:
+        """What is wrong, to be followed by what the rule means."""
+        return f"{self.offending:,} row{' breaks' if self.offending == 1 else 's break'} `{rule}`"
 
 
 def find_checks() -> tuple[Check, ...]:

@@ -74,7 +74,7 @@ def run_checks(house: House, checks: Sequence[Check]) -> list[tuple[Check, Verdi
     with house.warehouse.open_working() as connection:
         judged = [(check, run_check(connection, check)) for check in checks]
     house.odd += [
-        f"{check.table} {check.rule} {verdict.complaint}: {check.meaning.partition('. ')[0]}"
+        f"{check.table}: {verdict.complaint(check.rule)}: {check.meaning.partition('. ')[0]}"
         for check, verdict in judged
         if not verdict.passed
     ]

@@ -59,9 +59,8 @@ def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
             rest = sorted(set(choose(full=True, answered_since=since)) - set(wanted)) if short else []
             if rest:
                 said = f"{min(short)}" if len(short) == 1 else f"{len(short)} days from {min(short)} to {max(short)}"
-                counts.note = (
-                    f"overall said more than the sessions at hand for {said}: asked {len(rest)} livestreams more"
-                )
+                more = f"{len(rest):,} more livestream{'s' * (len(rest) != 1)}"
+                counts.note = f"overall said more than the sessions at hand for {said}: asked {more}"
                 _ask_sessions(house, app_id, rest, listed, counts)
         if house.allow_shrink:
             forget(house, RAW_LIVESTREAM_SESSIONS, app_id, days)

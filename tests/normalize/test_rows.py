@@ -130,7 +130,7 @@ def test_a_broken_version_is_set_aside_and_the_one_before_it_stands() -> None:
     assert only(made)["ingest_seconds"] == 3600
     (reject,) = made.rejects.to_dicts()
     assert (reject["record_id"], reject["field"], reject["day"]) == ("s", "ingest_seconds", DAY)
-    assert "string an hour" in reject["reason"]
+    assert '"an hour"' in reject["reason"]
     assert json.loads(reject["payload"]) == broken
     assert made.duplicates == 0
 

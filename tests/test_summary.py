@@ -1,0 +1,64 @@
+"""The summary of a run: whole for a few apps, a screen for many, every kind of news in it."""
+
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+
+from pipelines.cli.summary import print_summary
+
+APP = {"livestreams": 9, "sessions": 1234, "quarantined": 4, "requests": 90, "retries": None}
+
+
+def summary_of(apps: int, **changed: Any) -> dict[str, Any]:
+    kinds = ("disabled", "created_at", "ingest_seconds", "viewer_seconds", "status", "updated_at", "id", "day")
+    aside = [{"table_name": "core.livestream_sessions", "field": f, "reason": "not a yes", "records": 2} for f in kinds]
+    return {
+        "run_id": "r",
+        "job": "backfill",
+        "succeeded": True,
+        "first_day": "2026-10-26",
+        "last_day": "2026-11-24",
+        "seconds": 4.5,
+        "apps": [{"app_id": f"app-{n}", **APP} for n in range(apps)],
+        "notes": [f"app-{n}: overall said more" for n in range(apps)],
+        "warnings": [
+            "core.livestreams: 2 rows break `quarantine_empty`: no record is set aside",
+            "marts.x: 1 row breaks",
+        ],
+        "quarantined": aside[:apps],
+        "errors": [],
+        "warehouse": "data/warehouse.duckdb",
+    } | changed
+
+
+def printed(summary: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    print_summary(summary)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_summary_of_many_apps_fits_a_screen_and_tells_of_everything(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"TTY_COMPATIBLE": "1", "NO_COLOR": "1", "COLUMNS": "100", "LINES": "30"}.items():
+        monkeypatch.setenv(name, value)
+    lines = printed(summary_of(50), capsys)
+    assert len(lines) < 30
+    for told in ("42 more apps", "47 more like this", "Odd: marts.x", "Set aside", "--json", "Doubtful:", "Query it:"):
+        assert any(told in line for line in lines), told
+    assert not any("quarantine_empty" in line for line in lines), "the records themselves are told"
+
+
+def test_a_summary_of_two_apps_is_whole_and_no_line_is_broken_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "app-0: " + "overall said more than the sessions at hand " * 3
+    lines = printed(summary_of(2, notes=[long], warnings=[]), capsys)
+    assert long.strip() in [line.strip() for line in lines]
+    assert cell_len(long) > 80
+    assert not any("… and" in line for line in lines)
+    assert not any("Doubtful" in line for line in lines)
+
+
+def test_a_rebuild_of_days_never_landed_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(summary_of(0, job="rebuild", warnings=[], notes=[], seconds=None), capsys)
+    assert lines[0].endswith("rebuilt")
+    assert "livehouse backfill" in lines[1]
