@@ -126,6 +126,10 @@ _RAW_COLUMNS = (
     Column("first_fetched_at", "timestamp", "when this very answer was first received, UTC"),
     FETCHED,
     RUN,
+    Column(
+        "changed_at", "timestamp", "when it was last news: new, or back after another answer; NULL if not noted, UTC"
+    ),
+    Column("changed_run_id", "text", "Dagster run to which it was news"),
 )
 RAW_LIVESTREAMS = Table(
     "raw",
@@ -145,6 +149,7 @@ RAW_LIVESTREAM_SESSIONS = Table(
         Column("livestream_id", "id", "livestream whose sessions were asked for"),
         Column("day", "day", "UTC day of the session; NULL where the record names none"),
         *_RAW_COLUMNS,
+        Column("days_differ", "flag", "whether versions of this session name different days; NULL if not noted"),
     ),
 )
 RAW_LIVESTREAM_ANALYTICS = Table(

@@ -85,16 +85,31 @@ def _note_days(
 
 
 def replace_livestreams(
-    connection: duckdb.DuckDBPyConnection, app_id: str, *, rows: pl.DataFrame, rejects: pl.DataFrame
+    connection: duckdb.DuckDBPyConnection,
+    app_id: str,
+    livestream_ids: Sequence[str | None],
+    *,
+    rows: pl.DataFrame,
+    rejects: pl.DataFrame,
 ) -> None:
-    """Make core.livestreams hold exactly these livestreams of an app."""
+    """Make core.livestreams hold exactly these rows of these livestreams. None: rejects that name none."""
+    parameters = {
+        "app_id": app_id,
+        "ids": [livestream_id for livestream_id in livestream_ids if livestream_id is not None],
+        "nameless": None in livestream_ids,
+        "table_name": LIVESTREAMS.full_name,
+    }
+    of_ids = "app_id = $app_id AND ({0} IN (SELECT unnest($ids::VARCHAR[])) OR ($nameless AND {0} IS NULL))"
     with registered(connection, "new_rows", rows), registered(connection, "new_rejects", rejects):
         connection.execute("BEGIN")
-        connection.execute(f"DELETE FROM {LIVESTREAMS.full_name} WHERE app_id = ?", [app_id])
+        connection.execute(
+            f"DELETE FROM {LIVESTREAMS.full_name} WHERE {of_ids.format('livestream_id')} AND $table_name IS NOT NULL",
+            parameters,
+        )
         connection.execute(f"INSERT INTO {LIVESTREAMS.full_name} BY NAME SELECT * FROM new_rows ORDER BY livestream_id")
         connection.execute(
-            f"DELETE FROM {QUARANTINE.full_name} WHERE app_id = ? AND table_name = ?",
-            [app_id, LIVESTREAMS.full_name],
+            f"DELETE FROM {QUARANTINE.full_name} WHERE table_name = $table_name AND {of_ids.format('record_id')}",
+            parameters,
         )
         connection.execute(f"INSERT INTO {QUARANTINE.full_name} BY NAME SELECT * FROM new_rejects")
         connection.execute("COMMIT")
@@ -104,6 +119,16 @@ def loaded_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str
     """Look up the days of an app that a fact table holds, and when each was loaded."""
     query = f"SELECT day, loaded_at FROM {DAYS.full_name} WHERE table_name = ? AND app_id = ?"
     return dict(connection.execute(query, [table.full_name, app_id]).fetchall())
+
+
+def last_load_began(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> datetime | None:
+    """When the last load of a table of an app began that did not fail; None where there was none."""
+    query = f"""
+        SELECT max(started_at) FROM {LOADS.full_name}
+        WHERE table_name = ? AND app_id = ? AND NOT starts_with(coalesce(note, ''), 'failed')
+    """
+    [(began,)] = connection.execute(query, [table.full_name, app_id]).fetchall()
+    return began  # type: ignore[no-any-return]  # of a TIMESTAMP column
 
 
 def note_load(connection: duckdb.DuckDBPyConnection, load: dict[str, object]) -> None:

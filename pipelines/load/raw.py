@@ -1,6 +1,6 @@
-"""Raw records in and out of `pipeline_raw.duckdb`, and what extraction remembers. No rule of value is here.
+"""What was landed raw, read again, and what extraction remembers. How records land: `versions.py`.
 
-Every distinct version of a record is kept once, with when it was first and last received.
+No rule of value is here.
 """
 
 from collections.abc import Sequence
@@ -9,57 +9,18 @@ from datetime import date, datetime, timedelta
 import duckdb
 import polars as pl
 
-from pipelines.load.frames import read_frame, registered
+from pipelines.load.frames import read_frame
 from pipelines.schema import Table
 from pipelines.tables import (
     BACKFILLS,
-    FIELD_TYPES,
     LIVESTREAM_SYNC,
     RAW_LIVESTREAM_SESSIONS,
     RAW_LIVESTREAMS,
     SHRINKS,
 )
 
-_UPSERT_SYNC = LIVESTREAM_SYNC.merge_sql("synced_livestreams")
-_UPSERT_TYPES = FIELD_TYPES.merge_sql(
-    "seen_types", records="held.records + given.records", first_seen_at="held.first_seen_at"
-)
-
 _GOES_ON_WITHIN = timedelta(days=3)
 """A backfill left for longer starts anew: what it asked then is no longer what the source says."""
-
-
-def land(
-    connection: duckdb.DuckDBPyConnection,
-    table: Table,
-    batch: pl.DataFrame,
-    types: pl.DataFrame,
-    synced: pl.DataFrame | None = None,
-) -> tuple[int, int]:
-    """Land a batch, and what it makes known of livestreams, in one transaction.
-
-    Returns how many versions were new, and how many records said again what was known.
-    """
-    keys = list(table.key)
-    distinct = batch.unique([*keys, "payload"], keep="last", maintain_order=True)
-    same = " AND ".join(f"held.{name} IS NOT DISTINCT FROM landing.{name}" for name in [*keys, "payload"])
-    with registered(connection, "landing_batch", distinct), registered(connection, "seen_types", types):
-        connection.execute("BEGIN")
-        connection.execute("CREATE OR REPLACE TEMP TABLE landing AS SELECT * FROM landing_batch")
-        repeated = connection.execute(
-            f"UPDATE {table.full_name} AS held SET fetched_at = landing.fetched_at, run_id = landing.run_id"
-            f" FROM landing WHERE {same}"
-        ).fetchall()
-        inserted = connection.execute(
-            f"INSERT INTO {table.full_name} BY NAME SELECT * FROM landing"
-            f" WHERE NOT EXISTS (FROM {table.full_name} AS held WHERE {same})"
-        ).fetchall()
-        connection.execute(_UPSERT_TYPES)
-        if synced is not None:
-            with registered(connection, "synced_livestreams", synced):
-                connection.execute(_UPSERT_SYNC)
-        connection.execute("COMMIT")
-    return int(inserted[0][0]), int(repeated[0][0]) + batch.height - distinct.height
 
 
 def read_versions_of_days(
@@ -71,23 +32,26 @@ def read_versions_of_days(
     stats: str | None,
 ) -> pl.DataFrame:
     """Every version of each record that has a version of one of these days (None: of no day)."""
-    key = table.key[1]
-    part = "AND stats = $stats" if stats else "AND $stats IS NULL"
-    where = f"app_id = $app_id AND (day IN (SELECT unnest($days::DATE[])) OR ($dayless AND day IS NULL)) {part}"
-    parameters = {
-        "app_id": app_id,
-        "days": [day for day in days if day],
-        "dayless": None in days,
-        "stats": stats,
-    }
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE wanted AS SELECT DISTINCT " + key + f" FROM {table.full_name} WHERE {where}",
-        parameters,
-    )
-    other_days = f"OR (app_id = $app_id AND {key} IN (FROM wanted)) {part}" if key != "day" else ""
-    return pl.DataFrame(
-        connection.sql(f"SELECT * FROM {table.full_name} WHERE ({where}) {other_days}", params=parameters)
-    )
+    of_app = f"app_id = $app_id AND {'stats = $stats' if stats else '$stats IS NULL'}"
+    of_days = "day IN (SELECT unnest($days::DATE[]))"
+    # Each condition by itself: joined by OR, they would make DuckDB read the whole history.
+    parts = [f"SELECT * FROM {table.full_name} WHERE {of_app} AND {of_days}"]
+    if None in days:
+        parts.append(f"SELECT * FROM {table.full_name} WHERE {of_app} AND day IS NULL")
+    parameters = {"app_id": app_id, "days": [day for day in days if day], "stats": stats}
+    versions = pl.DataFrame(connection.sql(" UNION ALL ".join(parts), params=parameters))
+    if "days_differ" not in table.column_names:
+        return versions
+    # NULL was landed before this was noted: it may be of several days.
+    elsewhere = versions.filter(pl.col("days_differ").fill_null(value=True))[table.key[1]].unique().drop_nulls()
+    if elsewhere.is_empty():
+        return versions
+    others = f"""
+        SELECT * FROM {table.full_name} WHERE app_id = $app_id AND days_differ IS NOT FALSE
+            AND {table.key[1]} IN (SELECT unnest($keys::VARCHAR[])) AND NOT coalesce({of_days}, $dayless)
+    """
+    elsewhere_too = {"app_id": app_id, "days": parameters["days"], "keys": elsewhere.to_list(), "dayless": None in days}
+    return versions.vstack(pl.DataFrame(connection.sql(others, params=elsewhere_too)))
 
 
 def rows_by_day(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> dict[date | None, int]:
@@ -96,29 +60,51 @@ def rows_by_day(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str
     return dict(connection.execute(query, [app_id]).fetchall())
 
 
-def days_changed(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, run_id: str) -> dict[date, datetime]:
-    """When each day last had news, on every day that a version of a record names.
+def days_changed(
+    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, run_id: str, since: datetime
+) -> dict[date, datetime]:
+    """When each day last had news, of the days that had any since a moment or by this run.
 
     News of this run are of the end of time, whatever the clock says. News that a run landed and did not live to
-    load are told by their time: they are later than the load. A version that came back is news too.
+    load are told by their time: they are later than the load.
     """
-    key = table.key[1]
     query = f"""
-        SELECT held.day, max(changed_at) FROM {table.full_name} AS held JOIN (
-            SELECT {key}, CASE
-                WHEN bool_or(run_id = $run_id AND first_fetched_at = fetched_at) THEN TIMESTAMP '9999-12-31'
-                WHEN arg_max(first_fetched_at, fetched_at) < max(first_fetched_at) THEN max(fetched_at)
-                ELSE max(first_fetched_at) END AS changed_at
-            FROM {table.full_name} WHERE app_id = $app_id GROUP BY {key}
-        ) AS news USING ({key})
-        WHERE held.app_id = $app_id AND held.day IS NOT NULL GROUP BY held.day
+        SELECT day, max(CASE WHEN changed_run_id = $run_id THEN TIMESTAMP '9999-12-31' ELSE changed_at END)
+        FROM (
+            -- what was landed before changes were noted: the last time it came
+            SELECT day, coalesce(changed_at, fetched_at) AS changed_at, coalesce(changed_run_id, run_id) AS changed_run_id
+            FROM {table.full_name} WHERE app_id = $app_id AND day IS NOT NULL
+        ) WHERE changed_at >= $since OR changed_run_id = $run_id GROUP BY day
     """
-    return dict(connection.execute(query, {"app_id": app_id, "run_id": run_id}).fetchall())
+    return dict(connection.execute(query, {"app_id": app_id, "run_id": run_id, "since": since}).fetchall())
 
 
-def read_livestreams(connection: duckdb.DuckDBPyConnection, app_id: str) -> pl.DataFrame:
-    """Every version of the livestreams of an app."""
-    return read_frame(connection, f"SELECT * FROM {RAW_LIVESTREAMS.full_name} WHERE app_id = ?", [app_id])
+def read_listed(connection: duckdb.DuckDBPyConnection, app_id: str) -> pl.DataFrame:
+    """The versions of an app's livestreams that were last received, one each, unless a list held two."""
+    query = f"""
+        SELECT * FROM {RAW_LIVESTREAMS.full_name} WHERE app_id = ? AND livestream_id IS NOT NULL
+        QUALIFY fetched_at = max(fetched_at) OVER (PARTITION BY livestream_id)
+    """
+    return read_frame(connection, query, [app_id])
+
+
+def count_livestreams(connection: duckdb.DuckDBPyConnection, app_id: str) -> list[tuple[str | None, int]]:
+    """How many versions raw holds of each livestream of an app, by id; None: of records that name none."""
+    query = (
+        f"SELECT livestream_id, count(*) FROM {RAW_LIVESTREAMS.full_name} WHERE app_id = ? GROUP BY ALL ORDER BY ALL"
+    )
+    return connection.execute(query, [app_id]).fetchall()
+
+
+def read_livestreams(
+    connection: duckdb.DuckDBPyConnection, app_id: str, livestream_ids: Sequence[str | None]
+) -> pl.DataFrame:
+    """Every version that is held of some livestreams of an app; None: of the records that name none."""
+    of_ids = "livestream_id IN (SELECT unnest($ids::VARCHAR[])) OR ($nameless AND livestream_id IS NULL)"
+    query = f"SELECT * FROM {RAW_LIVESTREAMS.full_name} WHERE app_id = $app_id AND ({of_ids})"
+    ids = [livestream_id for livestream_id in livestream_ids if livestream_id is not None]
+    parameters = {"app_id": app_id, "ids": ids, "nameless": None in livestream_ids}
+    return pl.DataFrame(connection.sql(query, params=parameters))
 
 
 def read_sync(connection: duckdb.DuckDBPyConnection, app_id: str) -> pl.DataFrame:
@@ -138,7 +124,10 @@ def read_day_versions(connection: duckdb.DuckDBPyConnection, table: Table, app_i
 def vanished_sessions(
     connection: duckdb.DuckDBPyConnection, app_id: str, days: Sequence[date | None], run_id: str
 ) -> pl.DataFrame:
-    """Rows of ops.shrinks: sessions that a later, complete answer about their livestream no longer had."""
+    """Rows of ops.shrinks: sessions that a later, complete answer about their livestream no longer had.
+
+    One that moved to another day is still returned there.
+    """
     query = f"""
         SELECT app_id, 'core.livestream_sessions' AS table_name, max(day) AS day, session_id AS record_id,
             'the source no longer returns it; the older row stands' AS reason,
@@ -146,7 +135,7 @@ def vanished_sessions(
         FROM {RAW_LIVESTREAM_SESSIONS.full_name} AS session
         JOIN {LIVESTREAM_SYNC.full_name} AS sync USING (app_id, livestream_id)
         WHERE app_id = $app_id AND sync.complete AND session_id IS NOT NULL
-            AND day IN (SELECT unnest($days::DATE[]))
+            AND day IN (SELECT unnest($days::DATE[])) AND days_differ IS NOT TRUE
         GROUP BY app_id, session_id HAVING max(fetched_at) < max(synced_at)
     """
     parameters = {"app_id": app_id, "run_id": run_id, "days": [day for day in days if day]}

@@ -35,7 +35,8 @@ def _raw_frame(
     run_id: str,
     **columns: Any,  # noqa: ANN401 - a series or a literal a column
 ) -> pl.DataFrame:
-    context = {"first_fetched_at": fetched_at, "fetched_at": fetched_at, "run_id": run_id} | columns
+    received = dict.fromkeys(("first_fetched_at", "fetched_at", "changed_at"), fetched_at)
+    context = {**received, "run_id": run_id, "changed_run_id": run_id, **columns}
     frame = pl.DataFrame({"payload": [payload_of(record) for record in records]}, schema={"payload": pl.String})
     return frame.with_columns(
         (value if isinstance(value, pl.Series) else pl.lit(value)).cast(table.polars_schema[name]).alias(name)
@@ -74,6 +75,7 @@ def raw_sessions(
         session_id=read["id"],
         livestream_id=pl.Series(livestream_ids, dtype=pl.String),
         day=read["day"],
+        days_differ=False,
     )
 
 

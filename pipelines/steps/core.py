@@ -1,12 +1,13 @@
 """Makes typed rows of what was landed raw, and swaps them into the warehouse, some days at a time."""
 
-from collections.abc import Iterator
-from datetime import date
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
 from pipelines.clock import days_from, utc_now
 from pipelines.load import raw as raw_file
-from pipelines.load.days import loaded_days, replace_days, replace_livestreams
+from pipelines.load.days import last_load_began, loaded_days, replace_days, replace_livestreams
 from pipelines.normalize.rows import Normalized, normalize
 from pipelines.schema import Table
 from pipelines.steps.house import Counts, House, Range
@@ -34,7 +35,11 @@ RAW_OF: dict[str, tuple[Table, str | None]] = {
 }
 """Which raw table, and which part of it, a fact table is made of."""
 
+_LANDED_BESIDE = timedelta(hours=1)
+"""How much older than a load news may be that it did not see: of a lakehouse, landed while it was at work."""
+
 Days = list[date | None]
+Part = TypeVar("Part")
 
 
 def load_livestreams(house: House) -> dict[str, Counts]:
@@ -42,10 +47,15 @@ def load_livestreams(house: House) -> dict[str, Counts]:
 
     def load(app_id: str, counts: Counts) -> None:
         with house.warehouse.open_raw() as connection:
-            raw = raw_file.read_livestreams(connection, app_id)
-        made = normalize(LIVESTREAMS, raw, now=house.started_at, retention_days=house.settings.retention_days)
-        house.warehouse.write(partial(replace_livestreams, app_id=app_id, rows=made.rows, rejects=made.rejects))
-        _count(counts, made)
+            counted = dict(raw_file.count_livestreams(connection, app_id))
+        for ids in _chunks([None, *(livestream_id for livestream_id in counted if livestream_id is not None)], counted):
+            with house.warehouse.open_raw() as connection:
+                raw = raw_file.read_livestreams(connection, app_id, ids)
+            made = normalize(LIVESTREAMS, raw, now=house.started_at, retention_days=house.settings.retention_days)
+            house.warehouse.write(
+                partial(replace_livestreams, app_id=app_id, livestream_ids=ids, rows=made.rows, rejects=made.rejects)
+            )
+            _count(counts, made)
 
     return house.for_each_app(LIVESTREAMS, load, days=None, needs=(RAW_LIVESTREAMS,))
 
@@ -100,9 +110,15 @@ def standing_of_days(
     killed or failed before it could load them, and records without a day.
     """
     raw_table, stats = RAW_OF[table.full_name]
+    changed: dict[date, datetime] = {}
+    if with_changed:
+        with house.warehouse.open_working() as connection:
+            began = last_load_began(connection, table, app_id)
+        since = began - _LANDED_BESIDE if began else datetime.min  # noqa: DTZ901 - no time of day is meant
+        with house.warehouse.open_raw() as connection:
+            changed = raw_file.days_changed(connection, raw_table, app_id, house.run_id, since)
     with house.warehouse.open_raw() as connection:
         counted = raw_file.rows_by_day(connection, raw_table, app_id)
-        changed = raw_file.days_changed(connection, raw_table, app_id, house.run_id) if with_changed else {}
     wanted = set(days_from(*days))
     if changed.keys() - wanted:
         with house.warehouse.open_working() as connection:
@@ -118,13 +134,14 @@ def standing_of_days(
         )
 
 
-def _chunks(days: Days, counted: dict[date | None, int]) -> Iterator[Days]:
-    chunk: Days = []
+def _chunks(parts: Sequence[Part], counted: Mapping[Part, int]) -> Iterator[list[Part]]:
+    """Days or livestreams together, as many as have `CHUNK_ROWS` versions, or one."""
+    chunk: list[Part] = []
     rows = 0
-    for day in days:
-        if chunk and rows + counted.get(day, 0) > CHUNK_ROWS:
+    for part in parts:
+        if chunk and rows + counted.get(part, 0) > CHUNK_ROWS:
             yield chunk
             chunk, rows = [], 0
-        chunk.append(day)
-        rows += counted.get(day, 0)
+        chunk.append(part)
+        rows += counted.get(part, 0)
     yield chunk

@@ -8,6 +8,7 @@ import polars as pl
 from pipelines.clock import utc_now
 from pipelines.errors import ApiError
 from pipelines.load import raw as raw_file
+from pipelines.load import versions
 from pipelines.normalize.records import field_types
 from pipelines.schema import Table
 from pipelines.steps.house import Counts, House, Range
@@ -55,7 +56,7 @@ def land(
     """Land the raw rows made of these records, and count them."""
     types = field_types(table, records, utc_now())
     landed, repeated = house.warehouse.write_raw(
-        lambda connection: raw_file.land(connection, table, frame, types, synced)
+        lambda connection: versions.land(connection, table, frame, types, synced)
     )
     counts.landed += landed
     counts.duplicates += repeated

@@ -34,7 +34,7 @@ def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
 
     def ask(app_id: str, counts: Counts) -> None:
         with house.warehouse.open_raw() as connection:
-            listed = listed_livestreams(raw_file.read_livestreams(connection, app_id), house.started_at)
+            listed = listed_livestreams(raw_file.read_listed(connection, app_id), house.started_at)
             synced = raw_file.read_sync(connection, app_id)
         with house.warehouse.open_working() as connection:
             unfinished = unfinished_livestreams(connection, app_id)

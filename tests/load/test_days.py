@@ -196,22 +196,25 @@ def test_loaded_days_and_unfinished_livestreams(store: Store) -> None:
         assert unfinished_livestreams(connection, "other") == []
 
 
-def test_livestreams_are_replaced_by_the_app(store: Store) -> None:
-    def replace(records: list[Any], app_id: str) -> None:
+def test_livestreams_are_replaced_some_at_a_time(store: Store) -> None:
+    def replace(records: list[Any], app_id: str, ids: list[str | None]) -> None:
         raw = raw_livestreams(records, app_id=app_id, fetched_at=NOW, run_id="run")
         made = normalize(LIVESTREAMS, raw, now=NOW, retention_days=180)
         with store.open_working() as connection:
-            replace_livestreams(connection, app_id, rows=made.rows, rejects=made.rejects)
+            replace_livestreams(connection, app_id, ids, rows=made.rows, rejects=made.rejects)
 
-    replace([{"id": "a"}, {"id": "b"}, None], "app")
-    replace([{"id": "a"}], "other")
+    replace([{"id": "a"}, {"id": "b"}, {"id": "c", "name": []}, None], "app", [None, "a", "b", "c"])
+    replace([{"id": "a"}, None], "other", [None, "a"])
     swap(store, [BROKEN], [DAY])
-    replace([{"id": "c"}], "app")
-    assert query(store, "SELECT app_id, livestream_id FROM core.livestreams ORDER BY ALL") == [
-        ("app", "c"),
-        ("other", "a"),
+    replace([{"id": "a", "name": "new"}], "app", [None, "a"])
+    assert query(store, "SELECT app_id, livestream_id, name FROM core.livestreams ORDER BY ALL") == [
+        ("app", "a", "new"),
+        ("app", "b", None),
+        ("other", "a", None),
     ]
-    assert query(store, "SELECT table_name FROM ops.quarantine") == [("core.livestream_sessions",)]
+    replace([{"id": "c"}], "app", ["c"])
+    aside = query(store, "SELECT app_id, table_name FROM ops.quarantine ORDER BY ALL")
+    assert aside == [("app", "core.livestream_sessions"), ("other", "core.livestreams")]
 
 
 def test_the_ledger(store: Store) -> None:

@@ -9,10 +9,17 @@ import polars as pl
 import pytest
 
 from pipelines.load import raw as raw_file
+from pipelines.load import versions
 from pipelines.load.store import Store
-from pipelines.normalize.records import field_types, raw_day, raw_daywise, raw_sessions
+from pipelines.normalize.records import field_types, raw_day, raw_daywise, raw_livestreams, raw_sessions
 from pipelines.schema import Table
-from pipelines.tables import LIVESTREAM_SYNC, RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS
+from pipelines.tables import (
+    LIVESTREAM_SYNC,
+    RAW_APP_ANALYTICS,
+    RAW_LIVESTREAM_ANALYTICS,
+    RAW_LIVESTREAM_SESSIONS,
+    RAW_LIVESTREAMS,
+)
 
 NOW = datetime(2025, 3, 14, 15, 9, 26)
 HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)
@@ -42,7 +49,7 @@ def land(
 ) -> tuple[int, int]:
     types = field_types(table, [json.loads(payload) for payload in frame["payload"]], NOW)
     with store.open_raw() as connection:
-        return raw_file.land(connection, table, frame, types, synced)
+        return versions.land(connection, table, frame, types, synced)
 
 
 def held(store: Store, columns: str = "payload, first_fetched_at, fetched_at, run_id") -> list[tuple[Any, ...]]:
@@ -153,9 +160,9 @@ def test_parts_of_daywise_are_told_apart(store: Store) -> None:
         assert raw_file.rows_by_day(connection, RAW_APP_ANALYTICS, "app") == {DAY: 2}
 
 
-def days_changed(store: Store, run_id: str, app_id: str = "app") -> dict[date, datetime]:
+def days_changed(store: Store, run_id: str, app_id: str = "app", since: datetime = NOW - A_DAY) -> dict[date, datetime]:
     with store.open_raw() as connection:
-        return raw_file.days_changed(connection, RAW_LIVESTREAM_SESSIONS, app_id, run_id)
+        return raw_file.days_changed(connection, RAW_LIVESTREAM_SESSIONS, app_id, run_id, since)
 
 
 THIS_RUN = datetime(9999, 12, 31)
@@ -164,12 +171,11 @@ THIS_RUN = datetime(9999, 12, 31)
 def test_days_of_which_a_run_brought_news(store: Store) -> None:
     land(store, frame_of([session("a"), session("b", DAY + A_DAY), session("c", DAY + 2 * A_DAY)], run_id="one"))
     land(store, frame_of([session("a"), session("b", DAY - 9 * A_DAY)], NOW + HOUR, run_id="two"))
-    assert days_changed(store, "two") == {
-        DAY: NOW,
-        DAY + A_DAY: THIS_RUN,  # where it was
-        DAY - 9 * A_DAY: THIS_RUN,
-        DAY + 2 * A_DAY: NOW,
-    }
+    moved = {DAY + A_DAY: THIS_RUN, DAY - 9 * A_DAY: THIS_RUN}  # where it was, and where it is
+    assert days_changed(store, "two") == {DAY: NOW, DAY + 2 * A_DAY: NOW, **moved}
+    assert days_changed(store, "two", since=NOW + HOUR) == moved
+    assert days_changed(store, "two", since=NOW + A_DAY) == moved, "whatever the clock says"
+    assert days_changed(store, "next", since=NOW + HOUR) == dict.fromkeys(moved, NOW + HOUR)
     assert days_changed(store, "two", "other") == {}
 
 
@@ -184,7 +190,43 @@ def test_news_that_a_run_did_not_live_to_load_are_told_by_their_time(store: Stor
 def test_a_version_that_came_back_is_news(store: Store) -> None:
     for hours, seconds in enumerate([1, 2, 1]):
         land(store, frame_of([session("a", viewer_seconds=seconds)], NOW + hours * HOUR, f"run{hours}"))
-    assert days_changed(store, "run2") == {DAY: NOW + 2 * HOUR}
+    assert days_changed(store, "next") == {DAY: NOW + 2 * HOUR}
+
+
+def test_a_moved_session_is_news_only_when_it_has_some(store: Store) -> None:
+    land(store, frame_of([session("a")], run_id="one"))
+    land(store, frame_of([session("a", DAY + A_DAY)], NOW + HOUR, "two"))
+    land(store, frame_of([session("a", DAY + A_DAY)], NOW + A_DAY, "three"))
+    assert days_changed(store, "three") == {DAY: NOW + HOUR, DAY + A_DAY: NOW + HOUR}
+
+
+def test_what_was_landed_before_news_were_noted_counts_by_when_it_came(store: Store) -> None:
+    land(store, frame_of([session("a"), session("moved"), session("moved", DAY + A_DAY)]))
+    with store.open_raw() as connection:
+        connection.execute(
+            "UPDATE raw.livestream_sessions SET changed_at = NULL, changed_run_id = NULL, days_differ = NULL"
+        )
+        read = raw_file.read_versions_of_days(connection, RAW_LIVESTREAM_SESSIONS, "app", [DAY], stats=None)
+    assert sorted(read["session_id"].to_list()) == ["a", "moved", "moved"]
+    assert days_changed(store, "next", since=NOW) == {DAY: NOW, DAY + A_DAY: NOW}
+    assert days_changed(store, "next", since=NOW + HOUR) == {}
+    land(store, frame_of([session("a"), session("b")], NOW + HOUR, "two"))
+    assert days_changed(store, "two", since=NOW + HOUR) == {DAY: THIS_RUN}
+
+
+def test_of_a_livestream_the_first_version_and_the_newest_are_kept(store: Store) -> None:
+    for hours in range(9):
+        at = NOW + hours * HOUR
+        records = [{"id": "a", "updated_at": hours}, {"id": "b"}, {"updated_at": hours}]
+        land(store, raw_livestreams(records, app_id="app", fetched_at=at, run_id="run"), table=RAW_LIVESTREAMS)
+    with store.open_raw() as connection:
+        read = raw_file.read_livestreams(connection, "app", ["a"])
+        kept = sorted(json.loads(payload)["updated_at"] for payload in read["payload"])
+        assert kept == [0, 5, 6, 7, 8]
+        assert raw_file.count_livestreams(connection, "app") == [("a", 5), ("b", 1), (None, 9)]
+        assert raw_file.read_livestreams(connection, "app", ["b", None]).height == 10
+        listed = raw_file.read_listed(connection, "app")
+    assert [json.loads(payload) for payload in listed["payload"]] == [{"id": "b"}, {"id": "a", "updated_at": 8}]
 
 
 def day_versions(store: Store, *answers: tuple[Any, datetime]) -> list[dict[str, Any]]:

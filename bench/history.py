@@ -1,0 +1,116 @@
+"""What the days already landed cost a night: the same night on a small warehouse, and on one with years behind it.
+
+A simulated account is loaded; then sessions of earlier years are put beside it, in raw and core alike, as if nights had
+landed them. What is measured is the night after that, with 1 % of the livestreams changed: wall time without publishing,
+which is proportional to size, and peak memory. `python bench/history.py [SESSIONS …]`
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date, timedelta
+from pathlib import Path
+
+from dagster import DagsterInstance
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from pipelines.clock import utc_now, yesterday
+from pipelines.load.warehouse import Warehouse
+from pipelines.simulator.server import Simulator
+from pipelines.simulator.world import World
+from tests.houses import variables
+
+APP, LIVESTREAMS, CHANGED, YEARS, NIGHTS = "aula", 500, 5, 3, 3
+LAST = yesterday()
+EARLIER = LAST - timedelta(days=365 * YEARS + 30)
+
+SESSION = """
+    SELECT '{app}' AS app_id, md5(concat('session', n))::UUID::VARCHAR AS session_id,
+        $first::DATE + (n * {days} // {sessions})::INTEGER AS day,
+        md5(concat('stream', n % 20000))::UUID::VARCHAR AS livestream_id,
+        day + to_seconds((n * 7919) % 80000) AS created_at, created_at + INTERVAL 2 SECOND AS invoked_at,
+        created_at + INTERVAL 9 SECOND AS started_at, started_at + to_seconds(1200 + n % 3600) AS stopped_at,
+        stopped_at AS updated_at, 1200.0 + n % 3600 AS ingest_seconds, ingest_seconds * (n % 97) AS viewer_seconds,
+        NULL::VARCHAR AS err_message, false AS is_live, day + INTERVAL 26 HOUR AS fetched_at
+    FROM range({begin}, {end}) AS numbers (n)
+"""
+RAW = """
+    INSERT INTO raw.livestream_sessions BY NAME
+    SELECT app_id, session_id, livestream_id, day, fetched_at AS first_fetched_at, fetched_at,
+        'history' AS run_id, fetched_at AS changed_at, 'history' AS changed_run_id, false AS days_differ,
+        json_object('created_at', created_at, 'err_message', NULL, 'id', session_id, 'ingest_seconds', ingest_seconds,
+            'invoked_time', invoked_at, 'livestream_id', livestream_id, 'started_time', started_at,
+            'stopped_time', stopped_at, 'updated_at', updated_at, 'viewer_seconds', viewer_seconds) AS payload
+    FROM ({select})
+"""
+LEDGER = """
+    INSERT INTO ops.days BY NAME
+    SELECT 'core.livestream_sessions' AS table_name, app_id, day, count(*) AS row_count, true AS is_known,
+        max(fetched_at) AS loaded_at, 'history' AS run_id
+    FROM core.livestream_sessions WHERE day < $end GROUP BY app_id, day
+"""
+AT_ONCE = 500_000
+
+
+def put_history(warehouse: Warehouse, sessions: int) -> None:
+    """Sessions of earlier days, in the order in which nights land them."""
+    days = 365 * YEARS
+    for begin in range(0, sessions, AT_ONCE):
+        select = SESSION.format(app=APP, days=days, sessions=sessions, begin=begin, end=min(begin + AT_ONCE, sessions))
+        with warehouse.open_raw() as connection:
+            connection.execute(RAW.format(select=select), {"first": EARLIER})
+        with warehouse.open_working() as connection:
+            connection.execute(f"INSERT INTO core.livestream_sessions BY NAME {select}", {"first": EARLIER})
+    with warehouse.open_working() as connection:
+        connection.execute(LEDGER, {"end": EARLIER + timedelta(days=days)})
+
+
+def livehouse(environment: dict[str, str], *arguments: str) -> tuple[float, float]:
+    """Seconds and peak megabytes of a command."""
+    began = time.monotonic()
+    program = [str(Path(sys.executable).parent / "livehouse"), *arguments, "--quiet"]
+    process = subprocess.Popen(program, env=os.environ | environment)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, arguments
+    return time.monotonic() - began, usage.ru_maxrss / 1024
+
+
+def steps_of_last_run(home: Path) -> dict[str, float]:
+    """Seconds of each step."""
+    os.environ["DAGSTER_HOME"] = str(home / "dagster")
+    with DagsterInstance.get() as instance:
+        [run] = instance.get_runs(limit=1)
+        stats = instance.get_run_step_stats(run.run_id)
+    return {stat.step_key: (stat.end_time or 0) - (stat.start_time or 0) for stat in stats}
+
+
+def measure(sessions: int, home: Path) -> None:
+    world = World.seeded(7, apps=[APP], livestreams=LIVESTREAMS, sessions=3_000, days=30, now=utc_now(), broken=False)
+    with Simulator(world) as simulator:
+        environment = variables(simulator, home, LIVEHOUSE_START_DATE=f"{date(2022, 1, 1)}")
+        livehouse(environment, "backfill", f"{LAST - timedelta(days=29)}", f"{LAST}")
+        put_history(Warehouse(home / "warehouse.duckdb"), sessions)
+        livehouse(environment, "nightly")  # builds the marts of what was put there
+        nights = []
+        for _ in range(NIGHTS):
+            for stream in world.apps[APP].livestreams[:CHANGED]:
+                world.add_session(APP, stream.id, created_at=utc_now(), ingest_seconds=600.0, viewer_seconds=6_000.0)
+            seconds, peak = livehouse(environment, "nightly")
+            steps = steps_of_last_run(home)
+            nights.append((seconds - steps["publish__warehouse"], seconds, peak, steps))
+        rest, whole, peak, steps = sorted(nights, key=lambda night: night[0])[NIGHTS // 2]
+    slowest = sorted(steps.items(), key=lambda step: -step[1])[:6]
+    told = ", ".join(f"{name} {seconds:.1f}" for name, seconds in slowest)
+    print(f"| {sessions:,} | {rest:.1f} | {whole - rest:.1f} | {peak:.0f} | {told} |", flush=True)
+
+
+if __name__ == "__main__":
+    print("| sessions landed before | night without publishing s | publishing s | peak MB | slowest steps s |")
+    print("|---|---|---|---|---|")
+    for count in map(int, sys.argv[1:] or ("100000", "10000000")):
+        with tempfile.TemporaryDirectory() as directory:
+            measure(count, Path(directory))

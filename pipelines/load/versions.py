@@ -1,0 +1,116 @@
+"""Records into raw: every distinct version once, with when it was first and last received, and when it was last news.
+
+The history is long and a batch is small: the held versions of a batch's records are found once, by key alone, and only
+those rows are then read or written.
+"""
+
+import duckdb
+import polars as pl
+
+from pipelines.load.frames import registered
+from pipelines.schema import Table
+from pipelines.tables import FIELD_TYPES, LIVESTREAM_SYNC, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
+
+VERSIONS_KEPT = 5
+"""Of a livestream: the first, which tells when it was first seen, and the newest. It changes with each session."""
+
+_UPSERT_SYNC = LIVESTREAM_SYNC.merge_sql("synced_livestreams")
+_UPSERT_TYPES = FIELD_TYPES.merge_sql(
+    "seen_types", records="held.records + given.records", first_seen_at="held.first_seen_at"
+)
+
+_KNOWN = """
+    CREATE OR REPLACE TEMP TABLE known AS
+    SELECT
+        found.*, held.first_fetched_at, held.fetched_at, held.payload = landing.payload AS is_same,
+        -- a version that is received again after another one was is news, as it was the first time
+        is_same AND held.fetched_at < max(held.fetched_at) OVER (PARTITION BY landing_row) AS came_back
+    FROM (
+        SELECT held.rowid AS held_row, landing.rowid AS landing_row
+        FROM {table} AS held JOIN landing ON {same_key}
+    ) AS found
+    JOIN {table} AS held ON held.rowid = held_row
+    JOIN landing ON landing.rowid = landing_row
+"""
+_RECEIVED_AGAIN = """
+    UPDATE {table} AS held SET
+        fetched_at = again.fetched_at, run_id = again.run_id,
+        changed_at = CASE WHEN again.came_back THEN again.fetched_at ELSE held.changed_at END,
+        changed_run_id = CASE WHEN again.came_back THEN again.run_id ELSE held.changed_run_id END
+    FROM (
+        SELECT held_row, came_back, landing.fetched_at, landing.run_id
+        FROM known JOIN landing ON landing.rowid = landing_row WHERE is_same
+    ) AS again
+    WHERE held.rowid = again.held_row
+"""
+_RECEIVED_FIRST = """
+    INSERT INTO {table} BY NAME
+    SELECT * FROM landing WHERE landing.rowid NOT IN (SELECT landing_row FROM known WHERE is_same)
+"""
+_MOVED = """
+    CREATE OR REPLACE TEMP TABLE moved AS
+    WITH news AS (
+        SELECT *, rowid AS landing_row FROM landing
+        WHERE session_id IS NOT NULL
+            AND landing.rowid NOT IN (SELECT landing_row FROM known WHERE is_same AND NOT came_back)
+    )
+    SELECT app_id, session_id, max(fetched_at) AS fetched_at, any_value(run_id) AS run_id
+    FROM (
+        SELECT app_id, session_id, day, fetched_at, run_id FROM news
+        UNION ALL
+        SELECT news.app_id, news.session_id, held.day, news.fetched_at, news.run_id
+        FROM news JOIN known USING (landing_row) JOIN {table} AS held ON held.rowid = held_row
+    ) GROUP BY app_id, session_id
+    HAVING min(coalesce(day, DATE '0001-01-01')) <> max(coalesce(day, DATE '0001-01-01'))
+"""
+_MARK_MOVED = """
+    UPDATE {table} AS held SET days_differ = true, changed_at = moved.fetched_at, changed_run_id = moved.run_id
+    FROM moved WHERE held.app_id = moved.app_id AND held.session_id = moved.session_id
+"""
+_FORGET_MIDDLE = f"""
+    DELETE FROM {{table}} AS held WHERE held.rowid IN (
+        SELECT held_row FROM (
+            SELECT
+                held_row, is_same, first_fetched_at > min(first_fetched_at) OVER of_record AS is_later,
+                row_number() OVER (PARTITION BY landing_row ORDER BY fetched_at DESC) AS place
+            FROM known
+            WHERE landing_row IN (SELECT rowid FROM landing WHERE livestream_id IS NOT NULL)
+            WINDOW of_record AS (PARTITION BY landing_row)
+        ) WHERE is_later AND NOT is_same AND place > {VERSIONS_KEPT - 2}
+    )
+"""
+
+
+def land(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    batch: pl.DataFrame,
+    types: pl.DataFrame,
+    synced: pl.DataFrame | None = None,
+) -> tuple[int, int]:
+    """Land a batch, and what it makes known of livestreams, in one transaction.
+
+    Returns how many versions were new, and how many records said again what was known.
+    """
+    distinct = batch.unique([*table.key, "payload"], keep="last", maintain_order=True)
+    same_key = " AND ".join(f"held.{name} IS NOT DISTINCT FROM landing.{name}" for name in table.key)
+
+    def run(statement: str) -> int:
+        changed = connection.execute(statement.format(table=table.full_name, same_key=same_key)).fetchall()
+        return int(changed[0][0]) if changed else 0
+
+    with registered(connection, "landing_batch", distinct), registered(connection, "seen_types", types):
+        connection.execute("BEGIN")
+        connection.execute("CREATE OR REPLACE TEMP TABLE landing AS SELECT * FROM landing_batch")
+        run(_KNOWN)
+        repeated, new = run(_RECEIVED_AGAIN), run(_RECEIVED_FIRST)
+        if table is RAW_LIVESTREAM_SESSIONS and run(_MOVED):
+            run(_MARK_MOVED)
+        if table is RAW_LIVESTREAMS:
+            run(_FORGET_MIDDLE)
+        connection.execute(_UPSERT_TYPES)
+        if synced is not None:
+            with registered(connection, "synced_livestreams", synced):
+                connection.execute(_UPSERT_SYNC)
+        connection.execute("COMMIT")
+    return new, repeated + batch.height - distinct.height
