@@ -9,7 +9,7 @@ from pipelines.assets.partitions import DAYS
 from pipelines.assets.shown import definition_of, outcome
 from pipelines.steps import extract, sessions
 from pipelines.steps.house import House
-from pipelines.tables import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
+from pipelines.tables_raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 
 _KINDS = {"python", "duckdb"}
 

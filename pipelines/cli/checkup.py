@@ -19,7 +19,8 @@ from pipelines.load.warehouse import Warehouse
 from pipelines.schema import Table
 from pipelines.settings import Settings, load_settings
 from pipelines.steps.house import make_client
-from pipelines.tables import RAW_FILE, WAREHOUSE_FILE
+from pipelines.tables import WAREHOUSE_FILE
+from pipelines.tables_raw import RAW_FILE
 
 _LEAST_FREE_BYTES = 2**30
 _CLOCK_SECONDS = 60

@@ -24,7 +24,8 @@ from pipelines.load.extensions import connect_with, extension_file
 from pipelines.load.schema import make
 from pipelines.load.upkeep import Size
 from pipelines.load.warehouse import MEMORY_LIMIT
-from pipelines.tables import RAW_FILE, WAREHOUSE_FILE
+from pipelines.tables import WAREHOUSE_FILE
+from pipelines.tables_raw import RAW_FILE
 
 if TYPE_CHECKING:
     import psycopg

@@ -11,7 +11,8 @@ from pipelines.errors import WarehouseError
 from pipelines.load.frames import read_frame, registered
 from pipelines.load.store import Store
 from pipelines.schema import Table
-from pipelines.tables import MART_BUILDS, MIRRORED, RAW_FILE, WAREHOUSE_FILE
+from pipelines.tables import MART_BUILDS, MIRRORED, WAREHOUSE_FILE
+from pipelines.tables_raw import RAW_FILE
 
 ROWS_AT_ONCE = 100_000
 """Rows that one transaction carries, if they are not all of one day: what bounds memory."""

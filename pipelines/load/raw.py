@@ -11,13 +11,8 @@ import polars as pl
 
 from pipelines.load.frames import read_frame
 from pipelines.schema import Table
-from pipelines.tables import (
-    BACKFILLS,
-    LIVESTREAM_SYNC,
-    RAW_LIVESTREAM_SESSIONS,
-    RAW_LIVESTREAMS,
-    SHRINKS,
-)
+from pipelines.tables import BACKFILLS, LIVESTREAM_SYNC, SHRINKS
+from pipelines.tables_raw import RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 
 _GOES_ON_WITHIN = timedelta(days=3)
 """A backfill left for longer starts anew: what it asked then is no longer what the source says."""

@@ -9,7 +9,8 @@ import polars as pl
 
 from pipelines.load.frames import registered
 from pipelines.schema import Table
-from pipelines.tables import FIELD_TYPES, LIVESTREAM_SYNC, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
+from pipelines.tables import FIELD_TYPES, LIVESTREAM_SYNC
+from pipelines.tables_raw import RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 
 VERSIONS_KEPT = 5
 """Of a livestream: the first, which tells when it was first seen, and the newest. It changes with each session."""

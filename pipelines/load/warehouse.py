@@ -22,7 +22,8 @@ from pipelines.load.publish import clear_unfinished, is_written_to, open_publish
 from pipelines.load.schema import make
 from pipelines.load.upkeep import Size
 from pipelines.schema import Table
-from pipelines.tables import MIRRORED, RAW_FILE, WAREHOUSE_FILE
+from pipelines.tables import MIRRORED, WAREHOUSE_FILE
+from pipelines.tables_raw import RAW_FILE
 
 _Result = TypeVar("_Result")
 

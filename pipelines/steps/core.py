@@ -17,12 +17,9 @@ from pipelines.tables import (
     LIVESTREAM_SESSIONS,
     LIVESTREAMS,
     MEETING_SESSIONS_DAILY,
-    RAW_APP_ANALYTICS,
-    RAW_LIVESTREAM_ANALYTICS,
-    RAW_LIVESTREAM_SESSIONS,
-    RAW_LIVESTREAMS,
     RECORDINGS_DAILY,
 )
+from pipelines.tables_raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 
 CHUNK_ROWS = 50_000
 """Raw rows that are normalized at once: what bounds memory, however long the range."""

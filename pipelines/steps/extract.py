@@ -15,7 +15,7 @@ from pipelines.normalize import records as normalize
 from pipelines.steps.house import Counts, House, Range
 from pipelines.steps.landing import BATCH, Pace, Record, forget, land, raise_first
 from pipelines.steps.progress import progress
-from pipelines.tables import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAMS
+from pipelines.tables_raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAMS
 
 
 def extract_livestreams(house: House) -> dict[str, Counts]:

@@ -16,14 +16,8 @@ from pipelines.steps.core import standing_of_days
 from pipelines.steps.house import Counts, House, Range
 from pipelines.steps.landing import BATCH, Pace, Record, forget, land, raise_first
 from pipelines.steps.progress import progress
-from pipelines.tables import (
-    LIVESTREAM_ANALYTICS_DAILY,
-    LIVESTREAM_SESSIONS,
-    LIVESTREAM_SYNC,
-    RAW_LIVESTREAM_ANALYTICS,
-    RAW_LIVESTREAM_SESSIONS,
-    RAW_LIVESTREAMS,
-)
+from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, LIVESTREAM_SYNC
+from pipelines.tables_raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 
 _TOLERANCE_SECONDS = 0.5
 _TOLERANCE_SHARE = 1e-6

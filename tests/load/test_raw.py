@@ -13,13 +13,8 @@ from pipelines.load import versions
 from pipelines.load.store import Store
 from pipelines.normalize.records import field_types, raw_day, raw_daywise, raw_livestreams, raw_sessions
 from pipelines.schema import Table
-from pipelines.tables import (
-    LIVESTREAM_SYNC,
-    RAW_APP_ANALYTICS,
-    RAW_LIVESTREAM_ANALYTICS,
-    RAW_LIVESTREAM_SESSIONS,
-    RAW_LIVESTREAMS,
-)
+from pipelines.tables import LIVESTREAM_SYNC
+from pipelines.tables_raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 
 NOW = datetime(2025, 3, 14, 15, 9, 26)
 HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)

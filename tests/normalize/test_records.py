@@ -18,7 +18,7 @@ from pipelines.normalize.records import (
     raw_livestreams,
     raw_sessions,
 )
-from pipelines.tables import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
+from pipelines.tables_raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 
 NOW = datetime(2025, 3, 14, 15, 9, 26)
 DAYS = [date(2025, 3, 10) + timedelta(days=n) for n in range(3)]

@@ -19,9 +19,9 @@ from pipelines.tables import (
     LIVESTREAMS,
     MEETING_SESSIONS_DAILY,
     QUARANTINE,
-    RAW_LIVESTREAM_ANALYTICS,
     SHRINKS,
 )
+from pipelines.tables_raw import RAW_LIVESTREAM_ANALYTICS
 
 NOW = datetime(2025, 3, 14, 15, 9, 26)
 HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)

@@ -1,0 +1,61 @@
+"""The tables of `pipeline_raw.duckdb`: records as received. They are not published."""
+
+from pipelines.schema import Column, Table
+from pipelines.tables import APP, BACKFILLS, DAY, FETCHED, FIELD_TYPES, LIVESTREAM_SYNC, RUN
+
+_RAW_COLUMNS = (
+    Column("payload", "text", "the record as received, as JSON with sorted keys, stream keys removed"),
+    Column("first_fetched_at", "timestamp", "when this very answer was first received, UTC"),
+    FETCHED,
+    RUN,
+    Column(
+        "changed_at", "timestamp", "when it was last news: new, or back after another answer; NULL if not noted, UTC"
+    ),
+    Column("changed_run_id", "text", "Dagster run to which it was news"),
+)
+RAW_LIVESTREAMS = Table(
+    "raw",
+    "livestreams",
+    "Records of the list of livestreams: of each the first version and the newest ones.",
+    ("app_id", "livestream_id"),
+    (APP, Column("livestream_id", "id", "livestream"), *_RAW_COLUMNS),
+)
+RAW_LIVESTREAM_SESSIONS = Table(
+    "raw",
+    "livestream_sessions",
+    "Session records, every distinct version.",
+    ("app_id", "session_id"),
+    (
+        APP,
+        Column("session_id", "id", "session; NULL where the record names none"),
+        Column("livestream_id", "id", "livestream whose sessions were asked for"),
+        Column("day", "day", "UTC day of the session; NULL where the record names none"),
+        *_RAW_COLUMNS,
+        Column("days_differ", "flag", "whether versions of this session name different days; NULL if not noted"),
+    ),
+)
+RAW_LIVESTREAM_ANALYTICS = Table(
+    "raw",
+    "livestream_analytics",
+    "Answers of `overall` about one day, every distinct version; payload `null` where it had none.",
+    ("app_id", "day"),
+    (APP, DAY, *_RAW_COLUMNS),
+)
+RAW_APP_ANALYTICS = Table(
+    "raw",
+    "app_analytics",
+    "Day entries of `daywise`, every distinct version; payload `null` where a reply left the day out.",
+    ("app_id", "day", "stats"),
+    (APP, DAY, Column("stats", "text", "session_stats or recording_stats"), *_RAW_COLUMNS),
+)
+
+RAW_FILE = (
+    RAW_LIVESTREAMS,
+    RAW_LIVESTREAM_SESSIONS,
+    RAW_LIVESTREAM_ANALYTICS,
+    RAW_APP_ANALYTICS,
+    LIVESTREAM_SYNC,
+    FIELD_TYPES,
+    BACKFILLS,
+)
+"""Tables of `pipeline_raw.duckdb`. What extraction knows is committed with the records it knows it from."""
