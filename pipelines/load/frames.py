@@ -1,11 +1,19 @@
 """Frames from polars to DuckDB and back, without pyarrow. Nothing else belongs here."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import duckdb
 import polars as pl
+
+# DuckDB tries to import pandas for each day that is bound, and pyarrow for each frame; Python searches every directory
+# each time: of a year's days that was most of what a small query cost. None here says at once that it is not there.
+for _absent in ("pandas", "pyarrow"):
+    if find_spec(_absent) is None:
+        sys.modules.setdefault(_absent, None)  # type: ignore[arg-type]  # what Python's import system documents
 
 
 class _ArrowStream:
