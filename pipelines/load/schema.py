@@ -17,6 +17,7 @@ COLUMNS = """
 def make(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table], *, in_lake: bool = False) -> None:
     """Bring the schema up to date: missing tables and columns are added, nothing is ever dropped."""
     there = set(connection.execute(COLUMNS).fetchall())
+    tables_there = {(schema, name) for schema, name, _ in there}
     missing = [t for t in tables if any((t.schema, t.name, c.name) not in there for c in t.columns)]
     if not missing:
         return
@@ -24,13 +25,15 @@ def make(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table], *, in_l
     for table in missing:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.schema}")
         connection.execute((replace(table, unique=False) if in_lake else table).create_sql)  # a lake knows no keys
-        if in_lake and table.partition and (table.schema, table.name) not in {at[:2] for at in there}:
+        is_new = (table.schema, table.name) not in tables_there
+        if in_lake and table.partition and is_new:
             connection.execute(f"ALTER TABLE {table.full_name} SET PARTITIONED BY ({', '.join(table.partition)})")
         connection.execute(f"COMMENT ON TABLE {table.full_name} IS {_quoted(table.meaning)}")
         for column in table.columns:
-            connection.execute(
-                f"ALTER TABLE {table.full_name} ADD COLUMN IF NOT EXISTS {column.name} {SQL_TYPES[column.kind]}"
-            )
+            if not is_new and (table.schema, table.name, column.name) not in there:
+                connection.execute(
+                    f"ALTER TABLE {table.full_name} ADD COLUMN IF NOT EXISTS {column.name} {SQL_TYPES[column.kind]}"
+                )
             connection.execute(f"COMMENT ON COLUMN {table.full_name}.{column.name} IS {_quoted(column.meaning)}")
     connection.execute("COMMIT")
 

@@ -77,6 +77,7 @@ def sql_directory() -> Path:
     return inside if inside.is_dir() else here.parents[2] / "sql"
 
 
+@cache
 def find_marts() -> tuple[Mart, ...]:
     """Every mart, by name, which is the order in which they are built."""
     return tuple(read_mart(path) for path in sorted((sql_directory() / "marts").glob("*.sql")))
