@@ -2,6 +2,8 @@
 .PHONY: help setup demo test test-long test-newest lint types check bench clean
 BIN := .venv/bin
 PYTHON ?= python3
+# Bytecode is kept, whatever the environment says: tests start the program dozens of times.
+export PYTHONDONTWRITEBYTECODE :=
 
 help:
 	@echo "make demo         load a simulated account and look at it"
