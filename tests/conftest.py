@@ -1,6 +1,7 @@
 """No test sees the settings of whoever runs it."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
@@ -10,7 +11,7 @@ import pytest
 
 from pipelines.simulator.server import Simulator
 from tests import houses
-from tests.houses import small_world
+from tests.houses import Loaded, load, settings_for, small_world
 from tests.postgres import Postgres, find_programs, running_postgres
 
 
@@ -42,6 +43,27 @@ def own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def simulator() -> Iterator[Simulator]:
     with Simulator(small_world()) as served:
         yield served
+
+
+@pytest.fixture(scope="session")
+def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
+    """A small account loaded once, for all tests of a process."""
+    with Simulator(small_world()) as served:
+        settings = settings_for(served, tmp_path_factory.mktemp("loaded") / "home")
+        load(settings, run_id="first")
+        yield Loaded(served, settings)
+
+
+@pytest.fixture
+def loaded(loaded_once: Loaded, tmp_path: Path) -> Loaded:
+    """That account, which nobody changes, and a home of one's own in which it is loaded: `first` is its only run."""
+    home = tmp_path / "home"
+    if houses.lakes is None:
+        shutil.copytree(loaded_once.settings.home, home)
+    settings = settings_for(loaded_once.simulator, home)
+    if houses.lakes:
+        load(settings, run_id="first")
+    return Loaded(loaded_once.simulator, settings)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -25,6 +25,13 @@ FIRST = LAST - timedelta(days=9)
 DAYS = (FIRST, LAST)
 lakes: Callable[[Path], str] | None = None
 """With `pytest --warehouse=lake`: the lakehouse of a home. None: a home has files."""
+
+
+class Loaded(NamedTuple):
+    """A simulated account, and the settings of a home into which it was loaded."""
+
+    simulator: Simulator
+    settings: Settings
 
 
 def small_world(seed: int = 7, **options: Any) -> World:

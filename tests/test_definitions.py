@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,16 @@ from pipelines.definitions import defs
 from pipelines.report.marts import find_marts
 from pipelines.schedules import every_night, every_week_in_full
 from pipelines.simulator.server import Simulator
-from tests.houses import FIRST, LAST, assert_holds_truth, settings_for, variables
+from tests.houses import FIRST, LAST, assert_holds_truth, settings_for, small_world, variables
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """Two apps with something on each day: the graph is what is tested here, twice."""
+    with Simulator(small_world(livestreams=12, sessions=80)) as served:
+        yield served
 
 
 def assets() -> list[dg.AssetsDefinition]:
@@ -51,7 +59,7 @@ def test_a_range_started_by_dagster_holds_the_truth_and_shows_every_day(
 ) -> None:
     for name, value in variables(simulator, tmp_path).items():
         monkeypatch.setenv(name, value)
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         tags = {RANGE_START: f"{FIRST}", RANGE_END: f"{LAST}"}
         for job in ("nightly", "backfill"):
             result = defs.resolve_job_def(job).execute_in_process(instance=instance, tags=tags)

@@ -11,9 +11,8 @@ import pytest
 from pipelines.cli import COMMANDS
 from pipelines.report.marts import find_marts
 from pipelines.settings import Settings
-from pipelines.simulator.server import Simulator
 from pipelines.tables import WAREHOUSE_FILE
-from tests.houses import load, settings_for
+from tests.houses import Loaded
 from tests.test_cli import livehouse
 
 ROOT = Path(__file__).parents[1]
@@ -42,12 +41,11 @@ def test_every_make_target_shown_exists() -> None:
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE)) <= targets
 
 
-def test_the_first_query_and_the_notebook_run(simulator: Simulator, tmp_path: Path) -> None:
-    settings = settings_for(simulator, tmp_path)
-    load(settings)
+def test_the_first_query_and_the_notebook_run(loaded: Loaded) -> None:
+    settings = loaded.settings
     shown = re.search(r'^livehouse sql "(.+)"$', README, re.MULTILINE)
     assert shown
-    done = livehouse("sql", shown[1], LIVEHOUSE_HOME=str(tmp_path))
+    done = livehouse("sql", shown[1], LIVEHOUSE_HOME=str(settings.home))
     assert done.returncode == 0, done.stderr
     with duckdb.connect(settings.warehouse, read_only=True) as connection:
         days = connection.execute("SELECT count(DISTINCT day) FROM core.livestream_sessions").fetchall()[0][0]
@@ -59,10 +57,8 @@ def test_the_first_query_and_the_notebook_run(simulator: Simulator, tmp_path: Pa
     assert set(made["answer"]["app_id"]) == set(settings.app_ids)
 
 
-def test_every_table_and_column_has_a_comment(simulator: Simulator, tmp_path: Path) -> None:
-    settings = settings_for(simulator, tmp_path)
-    load(settings)
-    with duckdb.connect(settings.warehouse, read_only=True) as connection:
+def test_every_table_and_column_has_a_comment(loaded: Loaded) -> None:
+    with duckdb.connect(loaded.settings.warehouse, read_only=True) as connection:
         bare = connection.execute(
             "SELECT schema_name, table_name, column_name FROM duckdb_columns() WHERE comment IS NULL AND NOT internal"
         ).fetchall()

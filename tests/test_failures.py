@@ -1,8 +1,6 @@
 """A failed run is told of to a receiver that really listens: once, in words, without a secret."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import date
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -18,6 +16,7 @@ from pipelines.sensors import TOLD, failure_webhook
 from pipelines.settings import Settings
 from pipelines.simulator.server import Simulator
 from tests.houses import DAYS, settings_for, small_world, variables
+from tests.test_cli import livehouse
 
 SECRET_PATH = "/services/T000/B000/the-address-is-the-password"
 
@@ -47,7 +46,7 @@ class Receiver:
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     receiver = Receiver()
-    thread = Thread(target=receiver.server.serve_forever)
+    thread = Thread(target=receiver.server.serve_forever, args=(0.01,))
     thread.start()
     yield receiver
     receiver.server.shutdown()
@@ -62,23 +61,26 @@ def told_of(receiver: Receiver) -> str:
     return body["text"]
 
 
-def test_the_program_tells_the_receiver_once_and_never_its_address(receiver: Receiver, tmp_path: Path) -> None:
-    with Simulator(small_world(livestreams=2, sessions=4), permitted=False) as simulator:
-        environment = variables(simulator, tmp_path, LIVEHOUSE_ALERT_WEBHOOK=receiver.address)
-        done = subprocess.run(
-            [Path(sys.executable).with_name("livehouse"), "backfill", f"{DAYS[0]}", f"{DAYS[1]}"],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
+def test_a_refused_token_is_told_on_stderr_as_json_and_to_the_receiver_once(receiver: Receiver, tmp_path: Path) -> None:
+    with Simulator(small_world(livestreams=2, sessions=4)) as simulator:
+        done = livehouse(
+            *("backfill", f"{DAYS[0]}", f"{DAYS[1]}", "--json"),
+            **variables(
+                simulator, tmp_path, LIVEHOUSE_ALERT_WEBHOOK=receiver.address, CLOUDFLARE_API_TOKEN="wrong-token-1234"
+            ),
         )
     assert done.returncode == 1, done.stderr
+    assert "401" in done.stderr
+    assert "CLOUDFLARE_API_TOKEN" in done.stderr
+    assert "Traceback" not in done.stderr
+    summary = json.loads(done.stdout)
+    assert (summary["succeeded"], summary["apps"], len(summary["errors"])) == (False, [], 3)
+    assert all(error in done.stderr for error in summary["errors"])
     text = told_of(receiver)
     assert f"backfill of {DAYS[0]} to {DAYS[1]} failed" in text
-    assert "403" in text
+    assert "401" in text
     assert f"livehouse backfill {DAYS[0]} {DAYS[1]}" in text
-    assert simulator.token not in text
+    assert "wrong-token-1234" not in done.stderr + done.stdout + text
     assert SECRET_PATH not in done.stdout + done.stderr
     assert all(SECRET_PATH.encode() not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.shapes import Shapes
-from tests.houses import DAYS, assert_holds_truth, load, query, settings_for, small_world
+from tests.houses import DAYS, Loaded, assert_holds_truth, load, query, settings_for, small_world
 
 CHOICES = {field.name: get_args(field.type) for field in fields(Shapes)}
 MIXTURES = [
@@ -27,7 +27,7 @@ VALUES = ("mixed", "numbers", "text")
     ],
 )
 def test_every_shape_and_style_of_value_gives_the_truth(shapes: Shapes, values: str, tmp_path: Path) -> None:
-    world = small_world(livestreams=12, sessions=60, values=values)
+    world = small_world(apps=("aula",), livestreams=12, sessions=60, values=values)
     with Simulator(world, shapes=shapes) as simulator:
         settings = settings_for(simulator, tmp_path)
         load(settings)
@@ -35,24 +35,24 @@ def test_every_shape_and_style_of_value_gives_the_truth(shapes: Shapes, values: 
 
 
 def test_small_pages_give_the_truth(tmp_path: Path) -> None:
-    world = small_world()
+    world = small_world(apps=("aula",))
     with Simulator(world, per_page_cap=7) as simulator:
         settings = settings_for(simulator, tmp_path)
         load(settings)
         assert_holds_truth(settings, world)
 
 
-def test_promise_2_nothing_is_counted_twice(simulator: Simulator, tmp_path: Path) -> None:
-    settings = settings_for(simulator, tmp_path)
-    for run in ("first", "second", "third"):
+def test_promise_2_nothing_is_counted_twice(loaded: Loaded) -> None:
+    simulator, settings = loaded
+    assert_holds_truth(settings, simulator.world)
+    for run in ("second", "third"):
         load(settings, run_id=run, full=run == "third")
         assert_holds_truth(settings, simulator.world)
     assert query(settings, "SELECT count(DISTINCT run_id) FROM ops.loads") == [(3,)]
 
 
-def test_a_night_with_nothing_new_asks_only_what_may_change(simulator: Simulator, tmp_path: Path) -> None:
-    settings = settings_for(simulator, tmp_path)
-    load(settings, run_id="first", full=True)
+def test_a_night_with_nothing_new_asks_only_what_may_change(loaded: Loaded) -> None:
+    simulator, settings = loaded
     before = len(simulator.requests)
     load(settings, run_id="second")
     asked = [request.operation for request in simulator.requests[before:]]
@@ -72,7 +72,7 @@ def test_a_night_with_nothing_new_asks_only_what_may_change(simulator: Simulator
 
 
 def test_clocks_that_stand_still_are_noticed_by_overall(tmp_path: Path) -> None:
-    world = small_world(stale_clocks=True)
+    world = small_world(apps=("aula",), stale_clocks=True)
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path)
         load(settings)
@@ -81,9 +81,8 @@ def test_clocks_that_stand_still_are_noticed_by_overall(tmp_path: Path) -> None:
         assert any("overall said more" in (note or "") for (note,) in notes)
 
 
-def test_no_stream_key_and_no_token_in_any_file(simulator: Simulator, tmp_path: Path) -> None:
-    settings = settings_for(simulator, tmp_path)
-    load(settings)
+def test_no_stream_key_and_no_token_in_any_file(loaded: Loaded, tmp_path: Path) -> None:
+    simulator, _ = loaded
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     secrets = {simulator.token, *simulator.world.stream_keys()}
     assert not [secret for secret in secrets if secret.encode() in written]

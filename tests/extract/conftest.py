@@ -114,7 +114,7 @@ def connect() -> Iterator[Connect]:
                 "token": TOKEN,
                 "requests_per_second": 0,
                 "concurrency": 4,
-                "retry_pause_seconds": 0.001,
+                "retry_pause_seconds": 0.0001,
             }
             client = ApiClient(**(settings | options))  # type: ignore[arg-type]  # options by name
             opened.callback(client.close)

@@ -193,8 +193,8 @@ def test_promise_4_a_429_holds_every_thread(serve: Serve, tmp_path: Path) -> Non
 
 def test_promise_4_a_server_that_counts_exactly_has_nothing_to_refuse(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(livestreams=6, sessions=20)
-    simulator = serve(Simulator(world, rate_limit=(15, 1.0)))
-    settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_REQUESTS_PER_SECOND="15")
+    simulator = serve(Simulator(world, rate_limit=(25, 1.0)))
+    settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_REQUESTS_PER_SECOND="25")
     load(settings)
     assert simulator.count() > 30
     assert {asked.status for asked in simulator.requests} == {200}

@@ -43,7 +43,7 @@ def assert_true_or_told(settings: Settings, simulator: Simulator, days: tuple[da
 
 @pytest.mark.parametrize("kind", sorted(set(GROUPS["drift"]) - {"endless_pages"}))
 def test_promise_3_complete_or_not_done(kind: str, serve: Serve, tmp_path: Path) -> None:
-    world = tiny_world(broken=False, stale_clocks=False)
+    world = tiny_world(apps=("aula",), broken=False, stale_clocks=False)
     order = "updated_at" if kind == "row_moved" else "created_at"
     faults = Faults(seed=5, rate=0.25, kinds=(kind,), consecutive=1)
     simulator = serve(Simulator(world, per_page_cap=PAGE, order_by=order, faults=faults))

@@ -49,7 +49,7 @@ def assert_one_line_and_intact(said: str, settings: Settings, before: object) ->
 
 @pytest.mark.parametrize("left", [0, 1 * MIB, 6 * MIB])
 def test_a_full_disk_is_one_line_and_the_copy_stays(left: int, small_disk: Path, serve: Serve, tmp_path: Path) -> None:
-    world = tiny_world(broken=False)
+    world = tiny_world(apps=("aula",), broken=False)
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, small_disk / "home")
     load(settings, run_id="before")
@@ -67,7 +67,7 @@ def test_a_full_disk_is_one_line_and_the_copy_stays(left: int, small_disk: Path,
 
 @pytest.mark.parametrize("left", [0, 4 * MIB])
 def test_the_program_on_a_full_disk_says_so_in_one_line(left: int, small_disk: Path, serve: Serve) -> None:
-    world = tiny_world(broken=False)
+    world = tiny_world(apps=("aula",), broken=False)
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, small_disk / "home")
     load(settings, run_id="before")
@@ -104,7 +104,7 @@ def sealed(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_home_that_cannot_be_written_is_one_line_and_stays(sealed: Path, serve: Serve) -> None:
-    world = tiny_world(broken=False)
+    world = tiny_world(apps=("aula",), broken=False)
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, sealed / "home")
     mounts = (["mount", "--bind", f"{sealed}", f"{sealed}"], ["mount", "-o", "remount,bind,ro", f"{sealed}"])

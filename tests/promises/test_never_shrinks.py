@@ -49,7 +49,7 @@ def test_every_way_of_forgetting_is_tried() -> None:
 
 @pytest.mark.parametrize("kind", GROUPS["forgetting"])
 def test_promise_1_never_shrinks(kind: str, serve: Serve, tmp_path: Path) -> None:
-    world = tiny_world(broken=False)
+    world = tiny_world(apps=("aula",), broken=False)
     for session in (session for app in world.apps.values() for session in app.timeline):
         session.ingest_seconds = session.ingest_seconds or 1.0  # from unknown to zero is news, and no loss
     simulator = serve(Simulator(world))

@@ -58,7 +58,7 @@ def reads_anew(told: Connection, path: str, *, read_only: bool) -> None:
 
 
 def loaded(serve: Serve, home: Path) -> tuple[Settings, World]:
-    world = tiny_world(broken=False)
+    world = tiny_world(apps=("aula",), broken=False)
     settings = settings_for(serve(Simulator(world)), home)
     load(settings, run_id="before")
     return settings, world

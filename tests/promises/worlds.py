@@ -6,7 +6,7 @@ from typing import Any
 from pipelines.clock import days_from, utc_now
 from pipelines.simulator.records import Usage
 from pipelines.simulator.world import World
-from tests.houses import APPS, DAYS, FIRST, small_world
+from tests.houses import DAYS, FIRST, small_world
 
 EARLIER = (FIRST - timedelta(days=20), FIRST - timedelta(days=1))
 
@@ -19,8 +19,7 @@ def tiny_world(**options: Any) -> World:
 def everything_changes(world: World, now: datetime | None = None) -> None:
     """Every day of the range gets other figures in every table, and a day long before it too."""
     world.now = world.now if now is None else now
-    for app_id in APPS:
-        app = world.apps[app_id]
+    for app_id, app in world.apps.items():
         for number, day in enumerate(days_from(*DAYS)):
             stream = app.livestreams[number % len(app.livestreams)]
             created_at = datetime.combine(day, datetime.min.time(), world.now.tzinfo) + timedelta(hours=6)

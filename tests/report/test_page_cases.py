@@ -5,7 +5,9 @@ import re
 import time
 from collections.abc import Iterable
 from datetime import date, datetime
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -41,17 +43,23 @@ def make_warehouse(
 
     Every figure follows from the numbers of app, day and session: the same call makes the same warehouse.
     """
-    warehouse = Warehouse(directory / "warehouse.duckdb")
-    warehouse.prepare()
-    with warehouse.open_working() as connection:
-        for number, app_id in enumerate(apps):
-            _fill(connection, {"app": number, "app_id": app_id, "last": LAST, "now": NOW}, days, sessions, streams)
-        for change in changes:
-            connection.execute(change)
-        for mart in find_marts():
-            build_mart(connection, mart, NOW)
-    warehouse.working.rename(warehouse.published)
-    return warehouse.published
+    target = directory / "warehouse.duckdb"
+    target.write_bytes(_made(tuple(apps), days, sessions, streams, tuple(changes)))
+    return target
+
+
+@cache
+def _made(apps: tuple[str, ...], days: int, sessions: int, streams: int, changes: tuple[str, ...]) -> bytes:
+    with TemporaryDirectory() as directory:
+        warehouse = Warehouse(Path(directory) / "warehouse.duckdb")
+        with warehouse.open_working() as connection:
+            for number, app_id in enumerate(apps):
+                _fill(connection, {"app": number, "app_id": app_id, "last": LAST, "now": NOW}, days, sessions, streams)
+            for change in changes:
+                connection.execute(change)
+            for mart in find_marts():
+                build_mart(connection, mart, NOW)
+        return warehouse.working.read_bytes()
 
 
 def _fill(connection: DuckDBPyConnection, bound: dict[str, Any], days: int, sessions: int, streams: int) -> None:

@@ -39,10 +39,13 @@ function isWeekend(day) {
   return [0, 6].includes(new Date(moment(day)).getUTCDay());
 }
 function timeText(ms) {
-  return ms === null ? DASH : `${dayFormat.format(ms)}, ${new Date(ms).toISOString().slice(11, 16)} UTC`;
+  return ms === null ? DASH : `${new Date(ms).toISOString().slice(0, 16).replace("T", " ")} UTC`;
 }
 function rangeText(from, to) {
   return from === to ? dayText(from) : `${dayText(from)} – ${dayText(to)}`;
+}
+function minuteText(ms) {
+  return `${dayFormat.format(ms)}, ${new Date(ms).toISOString().slice(11, 16)} UTC`;
 }
 /** Clauses of a note, those that say something. */
 function clauses(...parts) {
