@@ -5,11 +5,17 @@ Every message is one line: what is wrong, where, and the remedy. Secrets never e
 
 from typing import ClassVar
 
+from pipelines.text import printable
+
 
 class LivehouseError(Exception):
     """A fault that a user, the API or the machine can cause. Shown as its one line, never as a traceback."""
 
     can_retry: ClassVar[bool] = False
+
+    def __init__(self, message: str) -> None:
+        """Take the line. What it quotes may come from outside, and is made safe for whatever shows it."""
+        super().__init__(printable(message))
 
 
 class SettingsError(LivehouseError):

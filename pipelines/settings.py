@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pipelines.clock import today
 from pipelines.errors import SettingsError
 
-ID_PATTERN = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,256}")
+ID_PATTERN = re.compile("[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,256}")
 """What the API uses as identifiers: text of at most 256 characters without control characters."""
 
 _WAREHOUSE = "the path of a DuckDB file, or ducklake:postgres: and how to reach a PostgreSQL"

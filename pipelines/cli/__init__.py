@@ -1,6 +1,8 @@
 """`livehouse`: the command line. Commands import what they need when they run: `--help` answers at once."""
 
+import errno
 import importlib
+import io
 import os
 import sys
 from typing import Any
@@ -50,11 +52,6 @@ def cli() -> None:
     """
 
 
-def _fail(message: str, status: int) -> None:
-    click.echo(f"livehouse: {message}", err=True)
-    sys.exit(status)
-
-
 def _with_remedy(error: click.ClickException) -> str:
     said = " ".join(error.format_message().split()).rstrip(".")
     if not isinstance(error, click.UsageError) or error.ctx is None or said.endswith("?"):  # Did you mean …?
@@ -64,27 +61,51 @@ def _with_remedy(error: click.ClickException) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; every fault ends as one line on stderr and an exit status."""
+    output = sys.stdout
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name may hold what an old terminal's encoding cannot say
+            stream.reconfigure(errors="backslashreplace")
     try:
         status: Any = cli.main(arguments, prog_name="livehouse", standalone_mode=False)
-        sys.exit(status if isinstance(status, int) else 0)
-    except click.ClickException as error:
-        if not isinstance(error, click.exceptions.NoArgsIsHelpError):
-            _fail(_with_remedy(error), 2)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where what goes wrong is still told
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        _fail("stopped; what was landed stays, and the same command goes on from there", 130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except Exception as error:
-        from pipelines.errors import LivehouseError, SettingsError, UsageError  # noqa: PLC0415 - faults are rare
-
-        if isinstance(error, SettingsError | UsageError):
-            _fail(str(error), 2)
-        if isinstance(error, LivehouseError):
-            _fail(str(error), 1)
-        if os.environ.get("LIVEHOUSE_DEBUG"):
+    except (SystemExit, BrokenPipeError) as ended:
+        # Whoever read has seen enough (`| head`): no fault. Click makes one of it, with a stdout of its own.
+        if isinstance(ended, SystemExit) and sys.stdout is output:
             raise
-        said = " ".join(str(error).split())[:300]
-        _fail(f"a fault of livehouse itself: {type(error).__name__}: {said} (LIVEHOUSE_DEBUG=1 shows where)", 1)
+        _end_output()
+        sys.exit(0)
+    except (Exception, KeyboardInterrupt) as error:
+        line, status = _told(error)
+        if line is None:
+            raise
+        click.echo(f"livehouse: {line}", err=True)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _end_output() -> None:
+    """Nothing more can be written: what is left in the buffer must not fail once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _told(error: BaseException) -> tuple[str | None, int]:
+    """The line that tells of a fault, and the exit status; no line for one to be seen whole."""
+    if isinstance(error, click.ClickException):
+        return _with_remedy(error), 2
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        return "stopped; what was landed stays, and the same command goes on from there", 130
+    from pipelines.errors import LivehouseError, SettingsError, UsageError  # noqa: PLC0415 - faults are rare
+    from pipelines.text import printable  # noqa: PLC0415 - same
+
+    if isinstance(error, LivehouseError):
+        return str(error), 2 if isinstance(error, SettingsError | UsageError) else 1
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+        _end_output()
+        return "what was to be said could not be written: no space left where it goes", 1
+    if os.environ.get("LIVEHOUSE_DEBUG"):
+        return None, 1
+    said = printable(" ".join(str(error).split()))[:300]
+    return f"a fault of livehouse itself: {type(error).__name__}: {said} (LIVEHOUSE_DEBUG=1 shows where)", 1

@@ -8,8 +8,11 @@ from typing import Any
 import click
 
 from pipelines.cli.days import day
+from pipelines.cli.texts import identifier, text
 
-_app = click.option("--app", "app_id", help="App to ask about; the one of the settings if there is only one.")
+_app = click.option(
+    "--app", "app_id", type=identifier, help="App to ask about; the one of the settings if there is only one."
+)
 _show_keys = click.option("--show-keys", is_flag=True, help="Show stream keys, which are secrets.")
 
 
@@ -41,7 +44,7 @@ def _perform(app_id: str | None, operation: str, *, show_keys: bool, **arguments
 @api_command.command("list-livestreams")
 @click.option("--page-no", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--per-page", type=click.IntRange(1), default=100, show_default=True)
-@click.option("--status", help="LIVE, IDLE, ERRORED or INVOKED.")
+@click.option("--status", type=text, help="LIVE, IDLE, ERRORED or INVOKED.")
 @_app
 @_show_keys
 def _list(app_id: str | None, page_no: int, per_page: int, status: str | None, *, show_keys: bool) -> None:
@@ -50,7 +53,7 @@ def _list(app_id: str | None, page_no: int, per_page: int, status: str | None, *
 
 
 @api_command.command("get-livestream")
-@click.argument("livestream_id")
+@click.argument("livestream_id", type=identifier)
 @click.option("--page-no", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--per-page", type=click.IntRange(1), default=100, show_default=True)
 @_app
@@ -63,7 +66,7 @@ def _livestream(app_id: str | None, livestream_id: str, page_no: int, per_page: 
 
 
 @api_command.command("get-session")
-@click.argument("session_id")
+@click.argument("session_id", type=identifier)
 @_app
 @_show_keys
 def _session(app_id: str | None, session_id: str, *, show_keys: bool) -> None:
@@ -72,7 +75,7 @@ def _session(app_id: str | None, session_id: str, *, show_keys: bool) -> None:
 
 
 @api_command.command("get-active-session")
-@click.argument("livestream_id")
+@click.argument("livestream_id", type=identifier)
 @_app
 @_show_keys
 def _active(app_id: str | None, livestream_id: str, *, show_keys: bool) -> None:
@@ -81,7 +84,7 @@ def _active(app_id: str | None, livestream_id: str, *, show_keys: bool) -> None:
 
 
 @api_command.command("get-meeting-livestream")
-@click.argument("meeting_id")
+@click.argument("meeting_id", type=identifier)
 @_app
 @_show_keys
 def _meeting(app_id: str | None, meeting_id: str, *, show_keys: bool) -> None:
@@ -110,7 +113,7 @@ def _daywise(app_id: str | None, first_day: date, last_day: date, *, show_keys: 
 
 
 @api_command.command("create-livestream")
-@click.option("--name", help="Name of the livestream.")
+@click.option("--name", type=text, help="Name of the livestream.")
 @_app
 def _create(app_id: str | None, name: str | None) -> None:
     """Create an independent livestream; its stream key is in the reply."""
@@ -118,8 +121,8 @@ def _create(app_id: str | None, name: str | None) -> None:
 
 
 @api_command.command("start-livestream")
-@click.argument("meeting_id")
-@click.option("--name", help="Name of the livestream.")
+@click.argument("meeting_id", type=identifier)
+@click.option("--name", type=text, help="Name of the livestream.")
 @_app
 def _start(app_id: str | None, meeting_id: str, name: str | None) -> None:
     """Start streaming a meeting; its stream key is in the reply."""
@@ -127,7 +130,7 @@ def _start(app_id: str | None, meeting_id: str, name: str | None) -> None:
 
 
 @api_command.command("stop-livestream")
-@click.argument("meeting_id")
+@click.argument("meeting_id", type=identifier)
 @_app
 @_show_keys
 def _stop(app_id: str | None, meeting_id: str, *, show_keys: bool) -> None:

@@ -115,7 +115,7 @@ class _State:
         from rich.console import Console  # noqa: PLC0415 - kept out of --help
 
         from pipelines.cli.on_air_table import on_air_table  # noqa: PLC0415 - kept out of --help
-        from pipelines.cli.text import printable  # noqa: PLC0415 - kept out of --help
+        from pipelines.text import printable  # noqa: PLC0415 - kept out of --help
 
         console = Console(file=sys.stdout, highlight=False)
         if not console.is_terminal:  # nothing is cut where nobody looks: a pipe has no width
@@ -190,7 +190,7 @@ def _screen(state: _State, console: "Console") -> "RenderableType":
     from rich.text import Text  # noqa: PLC0415 - kept out of --help
 
     from pipelines.cli.on_air_table import on_air_table  # noqa: PLC0415 - kept out of --help
-    from pipelines.cli.text import printable  # noqa: PLC0415 - kept out of --help
+    from pipelines.text import printable  # noqa: PLC0415 - kept out of --help
 
     parts: list[RenderableType] = [Text(_heading(state), style="bold", no_wrap=True, overflow="ellipsis")]
     streams = state.present.streams if state.present else []

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pipelines.cli.text import printable
 from pipelines.clock import utc_now
+from pipelines.text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table

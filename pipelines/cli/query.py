@@ -3,9 +3,12 @@
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from math import isfinite
+from pathlib import Path
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -35,9 +38,7 @@ def _complete_example(_context: click.Context, _parameter: click.Parameter, type
 
 @click.command("sql")
 @click.argument("query", required=False)
-@click.option(
-    "-f", "--file", "file", type=click.File(encoding="utf-8"), help="Read the query from a file (- for stdin)."
-)
+@click.option("-f", "--file", "file", help="Read the query from a file (- for stdin).")
 @click.option("--format", "style", type=click.Choice(["table", "lines", "csv", "json"]), default="table")
 @click.option("--example", metavar="NAME", shell_complete=_complete_example, help="Run an example, by name or number.")
 @click.option("--examples", is_flag=True, help="List the examples: twelve questions to start from.")
@@ -45,7 +46,7 @@ def _complete_example(_context: click.Context, _parameter: click.Parameter, type
 @click.option("--columns", metavar="TABLE", help="List the columns of a table, with units and meanings.")
 def sql_command(
     query: str | None,
-    file: TextIO | None,
+    file: str | None,
     style: str,
     *,
     example: str | None,
@@ -72,7 +73,7 @@ def sql_command(
     elif example is not None:
         text = _example(example)
     else:
-        text = query if query is not None else file.read() if file else ""
+        text = query if query is not None else _read_query(file or "-")
     _run(text, style, about=columns)
 
 
@@ -93,7 +94,7 @@ def _run(text: str, style: str, *, about: str | None) -> None:
 
     with _published().open_published() as connection:
         try:
-            result = connection.execute(text, [] if about is None else [about])
+            result: Any = connection.execute(text, [] if about is None else [about])
             if result is None:
                 raise click.UsageError("the query is empty")
             names = [column[0] for column in result.description or []]
@@ -113,30 +114,50 @@ def _said(error: Exception, query: str) -> str:
     return " ".join(said.split()) + line + remedy
 
 
+def _read_query(file: str) -> str:
+    try:
+        if file == "-":
+            return sys.stdin.read() if sys.stdin else ""
+        return Path(file).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise click.UsageError(f"-f {file}: is no text in UTF-8") from None
+    except OSError as error:
+        raise click.UsageError(f"-f {file}: {error.strerror}") from None
+
+
 def _rows(result: Any) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - a DuckDB result
     while rows := result.fetchmany(_ROWS_AT_ONCE):
         yield from rows
 
 
 def _write_csv(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
-    from pipelines.cli.text import printable  # noqa: PLC0415 - kept out of --help
+    from pipelines.text import printable  # noqa: PLC0415 - kept out of --help
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(names)
+    lines: Iterable[Sequence[Any]] = chain([names], rows)
     if sys.stdout.isatty():  # a file gets every text as it is, a terminal must not obey it
-        rows = (tuple(printable(cell) if isinstance(cell, str) else cell for cell in row) for row in rows)
-    writer.writerows(rows)
+        lines = (tuple(printable(cell) if isinstance(cell, str) else cell for cell in row) for row in lines)
+    writer.writerows(lines)
 
 
 def _write_json(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
-    from pipelines.cli.text import printable_json  # noqa: PLC0415 - kept out of --help
+    from pipelines.text import printable_json  # noqa: PLC0415 - kept out of --help
 
     separator = "["
     for row in rows:
-        record = json.dumps(dict(zip(names, row, strict=True)), default=_plain, ensure_ascii=False)
+        record = json.dumps(_finite(dict(zip(names, row, strict=True))), default=_plain, ensure_ascii=False)
         sys.stdout.write(separator + printable_json(record))
         separator = ",\n "
     sys.stdout.write("]\n" if separator != "[" else "[]\n")
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - any value of a query
+    """With NaN and Infinity as text: JSON has no number for them."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return str(value) if isinstance(value, float) and not isfinite(value) else value
 
 
 def _plain(value: Any) -> str:  # noqa: ANN401 - what JSON has no form for

@@ -1,5 +1,7 @@
 """`nightly`, `backfill`, `rebuild`: the same jobs the UI starts."""
 
+import os
+import sys
 from datetime import date, timedelta
 
 import click
@@ -27,7 +29,13 @@ def finish(
     with hushed(quiet=quiet):
         outcome = run_job(settings, job, days, full=full, allow_shrink=allow_shrink)
     if as_json or not quiet:
-        show_summary(settings, outcome, job, days, as_json=as_json)
+        try:
+            show_summary(settings, outcome, job, days, as_json=as_json)
+            sys.stdout.flush()
+        except OSError as untold:  # nobody reads any more, or a full disk: how the run went is told all the same
+            if not isinstance(untold, BrokenPipeError):
+                click.echo(f"livehouse: the summary could not be written: {untold.strerror}", err=True)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     for error in outcome.errors:
         click.echo(f"livehouse: {error}", err=True)
     if any(isinstance(error, RunStoppedError) for error in outcome.errors):
@@ -54,8 +62,10 @@ def nightly_command(last: date | None, *, quiet: bool, as_json: bool) -> int:
     settings = load_settings()
     end = last or yesterday()
     _check_end(end)
-    first = end - timedelta(days=settings.lookback_days - 1)
-    return finish((max(first, min(settings.start_date, end)), end), "nightly", quiet=quiet, as_json=as_json)
+    first = (
+        max(end - timedelta(days=settings.lookback_days - 1), settings.start_date) if end > settings.start_date else end
+    )
+    return finish((first, end), "nightly", quiet=quiet, as_json=as_json)
 
 
 @click.command("backfill")

@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
+from pipelines.cli.called import command_name
 from pipelines.cli.jobs import Outcome
-from pipelines.cli.text import command_name, printable, printable_json
 from pipelines.errors import WarehouseError
 from pipelines.load.store import open_store
 from pipelines.settings import Settings
 from pipelines.steps.summary import set_aside, summarize
+from pipelines.text import printable, printable_json
 
 _APPS_SHOWN, _LINES_SHOWN = 8, 3
 """Apps, and lines of each kind, so that it fits a screen, however many apps there are and whatever happened."""

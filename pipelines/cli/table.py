@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.cli.text import printable
+from pipelines.text import printable
 
 ROWS_SHOWN = 1_000
 LEAST_TEXT = 16

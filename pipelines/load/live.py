@@ -24,6 +24,7 @@ from pipelines.errors import HouseBusyError
 from pipelines.load.faults import explained
 from pipelines.load.frames import read_frame, registered
 from pipelines.load.lock import holder
+from pipelines.load.schema import FORMAT, create
 from pipelines.load.store import Store
 from pipelines.tables import QUARANTINE
 from pipelines.tables_live import LIVE_FILE, LOOKS, RAW_LIVE_OBSERVATIONS
@@ -56,12 +57,13 @@ def open_live(warehouse: Store) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _connect(path: Path) -> duckdb.DuckDBPyConnection:
+    create(path)
     deadline = time.monotonic() + _OPENS_WITHIN
     while True:
         try:
-            return duckdb.connect(path)
+            return duckdb.connect(path, config=FORMAT)
         except duckdb.IOException as error:
-            if "lock" not in str(error) or time.monotonic() > deadline:
+            if "lock on file" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
 

@@ -17,10 +17,8 @@ from pathlib import Path
 import duckdb
 
 from pipelines.errors import WarehouseError
-from pipelines.load.faults import explained
-
-_OTHER_NAME = ".livehouse-"
-"""How directories begin in which the readers' copy has another name, while `livehouse sql` reads it."""
+from pipelines.load.faults import explained, explained_by_duckdb
+from pipelines.load.schema import PASSING
 
 
 def _unfinished(published: Path) -> Path:
@@ -32,7 +30,7 @@ def clear_unfinished(published: Path, written: Sequence[Path]) -> None:
     with explained(published.parent):
         _unfinished(published).unlink(missing_ok=True)
     spilled = [file.with_name(f"{file.name}.tmp") for file in written]
-    for left in (*spilled, *published.parent.glob(f"{_OTHER_NAME}*")):
+    for left in (*spilled, *published.parent.glob(f"{PASSING}*")):
         shutil.rmtree(left, ignore_errors=True)
 
 
@@ -44,6 +42,8 @@ def publish(working: Path, published: Path) -> int:
         duckdb.connect(working).execute("CHECKPOINT").close()
         try:
             shutil.copyfile(working, unfinished)
+            if published.exists():
+                shutil.copymode(published, unfinished)  # who may read it was somebody's decision
             with unfinished.open("rb") as copied:
                 os.fsync(copied.fileno())
             published.with_name(f"{published.name}.wal").unlink(missing_ok=True)
@@ -56,13 +56,13 @@ def publish(working: Path, published: Path) -> int:
 
 def is_written_to(published: Path) -> bool:
     """Whether another process has the readers' copy open read-write; DuckDB then holds a lock on it."""
-    try:
-        with published.open("rb") as file:
-            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    if not published.is_file():
         return False
-    except OSError:
-        return True
+    with explained(published), published.open("rb") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
     return False
 
 
@@ -79,7 +79,9 @@ def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the readers' copy, read-only, shut off from every other file."""
     if not path.exists():
         raise WarehouseError(f"{path} does not exist: nothing was published yet; run `livehouse nightly`")
-    with explained(path), _without_log(path) as alone:
+    if not path.is_file():
+        raise WarehouseError(f"{path} is no file: move away what is in its place")
+    with explained_by_duckdb(path), _without_log(path) as alone:
         connection = duckdb.connect(alone, read_only=True, config={"enable_external_access": "false"})
         try:
             connection.execute("SET TimeZone = 'UTC'")
@@ -101,7 +103,7 @@ def _without_log(path: Path) -> Iterator[Path]:
         return
     with ExitStack() as undone:
         try:
-            directory = tempfile.TemporaryDirectory(prefix=_OTHER_NAME, dir=path.parent)
+            directory = tempfile.TemporaryDirectory(prefix=PASSING, dir=path.parent)
             alias = Path(undone.enter_context(directory)) / path.name
             alias.hardlink_to(path)
         except OSError:  # a directory that only others may write to

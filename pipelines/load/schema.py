@@ -1,17 +1,40 @@
-"""The tables a warehouse must have, made where they are missing."""
+"""The files and tables a warehouse must have, made where they are missing."""
 
+import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import duckdb
 
 from pipelines.schema import SQL_TYPES, Table
+
+FORMAT: dict[str, str | bool | int | float | list[str]] = {"storage_compatibility_version": "v1.5.0"}
+"""In which format files are made. A newer DuckDB would make files that readers with an older one cannot open."""
+
+PASSING = ".livehouse-"
+"""How directories begin that are gone in a moment; a run removes those of who was killed."""
 
 COLUMNS = """
     SELECT schema_name, table_name, column_name FROM duckdb_columns()
     WHERE NOT internal AND database_name = current_database()
 """
 """What is there of tables and columns."""
+
+
+def create(path: Path) -> None:
+    """Make an empty file where there is none, whole: DuckDB itself, killed while making one, leaves a part that it then refuses."""
+    if path.exists():
+        return
+    with tempfile.TemporaryDirectory(prefix=PASSING, dir=path.parent) as directory:
+        made = Path(directory) / path.name
+        duckdb.connect(made, config=FORMAT).close()
+        try:
+            path.hardlink_to(made)  # never over what another process has made meanwhile
+        except FileExistsError:
+            pass
+        except OSError:  # a file system that knows no hard links
+            made.replace(path)
 
 
 def make(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table], *, in_lake: bool = False) -> None:

@@ -14,12 +14,12 @@ from typing import TypeVar
 
 import duckdb
 
-from pipelines.errors import WarehouseError
+from pipelines.errors import SettingsError, WarehouseError
 from pipelines.load.faults import explained
 from pipelines.load.frames import read_frame, registered
 from pipelines.load.lock import exclusive
 from pipelines.load.publish import clear_unfinished, is_written_to, open_published, publish
-from pipelines.load.schema import make
+from pipelines.load.schema import FORMAT, create, make
 from pipelines.load.upkeep import Size
 from pipelines.schema import Table
 from pipelines.tables import MIRRORED, WAREHOUSE_FILE
@@ -29,9 +29,6 @@ _Result = TypeVar("_Result")
 
 MEMORY_LIMIT = "384MB"
 """What DuckDB may hold; beyond it spills to disk. Polars' and Python's own share comes on top."""
-
-STORAGE_VERSION = "v1.5.0"
-"""In which format files are made. A newer DuckDB would make files that readers with an older one cannot open."""
 
 
 class Warehouse:
@@ -56,16 +53,20 @@ class Warehouse:
             *(table.schema for table in WAREHOUSE_FILE),
             "marts",
         ):
-            raise WarehouseError(f"LIVEHOUSE_WAREHOUSE cannot be named {published.name}: livehouse uses that name")
+            raise SettingsError(f"LIVEHOUSE_WAREHOUSE cannot be named {published.name}: livehouse uses that name")
 
     def prepare(self) -> None:
         """Make the directory, and see that raw is not gone from under a warehouse made of it."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise WarehouseError(f"{self.directory} cannot be made: {error.strerror}") from None
+            said = "is no directory" if isinstance(error, FileExistsError) else f"cannot be made: {error.strerror}"
+            raise WarehouseError(f"{self.directory} {said}; set LIVEHOUSE_HOME elsewhere") from None
         if not os.access(self.directory, os.W_OK):
             raise WarehouseError(f"{self.directory} is not writable: change its permissions or LIVEHOUSE_HOME")
+        for file in (self.raw, self.working, self.published):
+            if file.exists() and not file.is_file():
+                raise WarehouseError(f"{file} is no file: move away what is in its place")
         if self.working.exists() and not self.raw.exists():
             raise WarehouseError(
                 f"{self.raw} is missing, and {self.working.name} was made of it: bring it back from a backup,"
@@ -172,7 +173,8 @@ class Warehouse:
 
 
 def _connect(path: Path, tables: Iterable[Table]) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(path, config={"storage_compatibility_version": STORAGE_VERSION})
+    create(path)
+    connection = duckdb.connect(path, config=FORMAT)
     try:
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
         make(connection, tables)

@@ -1,12 +1,13 @@
 """The files: made, brought up to date, and explained when something is wrong with them."""
 
 import os
+import signal
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from pipelines.errors import WarehouseError
+from pipelines.errors import SettingsError, WarehouseError
 from pipelines.load.faults import explained
 from pipelines.load.publish import open_published
 from pipelines.load.warehouse import Warehouse
@@ -20,6 +21,20 @@ import sys, duckdb
 connection = duckdb.connect(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
+"""
+
+
+DIES_WHILE_MAKING = """
+import resource, signal, sys
+from pathlib import Path
+from pipelines.load.warehouse import Warehouse
+print("ready", flush=True)
+sys.stdin.readline()
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # the kernel kills whoever writes beyond
+with Warehouse(Path(sys.argv[1])).open_working():
+    pass
 """
 
 
@@ -120,13 +135,13 @@ def test_raw_missing_beside_a_warehouse_made_of_it(warehouse: Warehouse) -> None
     ["pipeline.duckdb", "pipeline_raw.duckdb", "core.duckdb", "ops.db", "marts.duckdb", "Core.duckdb"],
 )
 def test_names_that_are_taken(name: str, tmp_path: Path) -> None:
-    with pytest.raises(WarehouseError, match="LIVEHOUSE_WAREHOUSE cannot be named"):
+    with pytest.raises(SettingsError, match="LIVEHOUSE_WAREHOUSE cannot be named"):
         Warehouse(tmp_path / name)
 
 
 def test_a_home_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(WarehouseError, match="cannot be made"):
+    with pytest.raises(WarehouseError, match="is no directory"):
         Warehouse(tmp_path / "file" / "warehouse.duckdb").prepare()
 
 
@@ -148,11 +163,22 @@ def test_a_damaged_file_is_one_line(content: bytes, warehouse: Warehouse) -> Non
     assert warehouse.working.read_bytes() == content
 
 
-def test_a_directory_in_the_place_of_a_file(warehouse: Warehouse) -> None:
-    warehouse.raw.mkdir()
-    with pytest.raises(WarehouseError) as raised, warehouse.open_raw():
-        pytest.fail("opened")
-    assert "\n" not in str(raised.value)
+@pytest.mark.parametrize("name", ["pipeline.duckdb", "pipeline_raw.duckdb", "warehouse.duckdb"])
+def test_a_directory_in_the_place_of_a_file(name: str, warehouse: Warehouse) -> None:
+    (warehouse.directory / name).mkdir()
+    with pytest.raises(WarehouseError, match=f"{name} is no file: move away"):
+        warehouse.prepare()
+
+
+def test_a_file_is_there_whole_or_not_at_all(warehouse: Warehouse, start: Start) -> None:
+    """Killed while it makes a new file, DuckDB leaves a part of its head, which it refuses ever after."""
+    killed = start(DIES_WHILE_MAKING, warehouse.published)
+    assert killed.finish()[0] == -signal.SIGXFSZ
+    assert not warehouse.working.exists()
+    assert list(warehouse.directory.iterdir()), "what was begun lies under another name"
+    with warehouse.run(wait_seconds=0, say=print), warehouse.open_working() as connection:
+        connection.execute("FROM ops.loads")
+    assert {path.name for path in warehouse.directory.iterdir()} == {"pipeline.duckdb", "pipeline.lock"}
 
 
 def test_a_file_that_another_program_has_open(tmp_path: Path, start: Start) -> None:
@@ -173,6 +199,11 @@ def test_a_file_that_another_program_has_open(tmp_path: Path, start: Start) -> N
         (duckdb.IOException("Could not write to file: No space left on device"), "free some disk space"),
         (duckdb.OutOfMemoryException("failed to offload data block\nmore"), "free some disk space"),
         (duckdb.IOException("Could not set lock on file: Conflicting lock is held"), "end the program"),
+        (
+            duckdb.IOException("Corrupt database file: checksum 1 does not match 2 in block at 3"),
+            "is damaged; `livehouse doctor`",
+        ),
+        (duckdb.IOException('Could not read enough bytes from file "x": 1 from location 2'), "is damaged"),
         (duckdb.IOException("Could not read from file /home/sherlock/disk/x.duckdb"), "livehouse doctor"),
         (OSError(28, "No space left on device", "/a/b"), "/a/b: No space left on device"),
     ],
@@ -181,6 +212,12 @@ def test_what_is_said_of_faults(error: Exception, remedy: str) -> None:
     with pytest.raises(WarehouseError, match=remedy) as raised, explained(Path("/home/sherlock/disk/x.duckdb")):
         raise error
     assert "\n" not in str(raised.value)
+
+
+def test_a_pipe_that_nobody_reads_is_no_fault_of_the_warehouse(warehouse: Warehouse) -> None:
+    duckdb.connect(warehouse.published).close()
+    with pytest.raises(BrokenPipeError), open_published(warehouse.published):
+        raise BrokenPipeError
 
 
 def test_faults_that_are_not_of_files_are_left_alone() -> None:

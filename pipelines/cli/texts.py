@@ -1,0 +1,23 @@
+"""Identifiers and texts as arguments of a command."""
+
+import re
+
+import click
+
+_ID = re.compile("[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,256}")
+_TEXT = re.compile("[^\x00\ud800-\udfff]*")
+"""A byte of the command line that is no UTF-8 arrives as half a character, which no request can carry."""
+
+
+def identifier(typed: str) -> str:
+    """What the API names things by."""
+    if not _ID.fullmatch(typed):
+        raise click.BadParameter(f"1 to 256 characters, none of them a control character, not {typed[:40]!a}")
+    return typed
+
+
+def text(typed: str) -> str:
+    """Any text."""
+    if not _TEXT.fullmatch(typed):
+        raise click.BadParameter(f"text in UTF-8, not {typed[:40]!a}")
+    return typed

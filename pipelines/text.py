@@ -1,0 +1,16 @@
+"""Text from outside, made safe for a terminal."""
+
+import re
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""What moves the cursor, colours, retitles, breaks lines, or turns the direction of writing."""
+
+
+def printable(text: str) -> str:
+    """The text on one line, with control characters written out: a stream's name may hold terminal escapes."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text.replace("\n", "\\n").replace("\t", " "))
+
+
+def printable_json(text: str) -> str:
+    r"""JSON with the control characters that JSON itself allows written out, as `\u009b`."""
+    return _CONTROL.sub(lambda found: rf"\u{ord(found[0]):04x}", text)

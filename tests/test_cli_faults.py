@@ -1,0 +1,107 @@
+"""What a terminal, a pipe and odd arguments do to the command line: one line at most, and never a traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipelines.text import printable
+from tests.terminals import on_a_terminal
+
+LIVEHOUSE = str(Path(sys.executable).with_name("livehouse"))
+EVIL = "\x1b[31mred\x9b2J\u202egpj.exe\u200f\u2028"
+SPELT = r"\x1b[31mred\x9b2J\u202egpj.exe\u200f\u2028"
+CONTROLS = set("\x1b\x9b\u202e\u200f\u2028")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home whose published copy has one name that a terminal must not obey."""
+    home = tmp_path / "home"
+    home.mkdir()
+    with duckdb.connect(home / "warehouse.duckdb") as connection:
+        connection.execute("CREATE TABLE names AS SELECT ? AS name", [EVIL])
+    return home
+
+
+def run(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A line of shell, `livehouse` at its place."""
+    return subprocess.run(
+        ["bash", "-c", command.replace("livehouse", LIVEHOUSE)],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], status: int, said: str) -> None:
+    assert done.returncode == status, done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert said in done.stderr
+
+
+def test_printable_leaves_nothing_to_obey() -> None:
+    assert printable(EVIL + "\n\t") == SPELT + r"\n "
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("livehouse sql ''", "query is empty"),
+        ("livehouse sql ';'", "query is empty"),
+        ("livehouse sql -f nowhere.sql", "nowhere.sql: No such file"),
+        ("livehouse sql -f .", "Is a directory"),
+        ("printf '\\xff' > x.sql; livehouse sql -f x.sql", "no text in UTF-8"),
+        ("livehouse sql -f - <&-", "query is empty"),
+        ("livehouse api get-session ''", "SESSION_ID"),
+        ("livehouse api get-session $'\\xff'", "SESSION_ID"),
+        ("livehouse api get-livestream $(head -c 300 /dev/zero | tr '\\0' a)", "LIVESTREAM_ID"),
+        ("livehouse api list-livestreams --app $'x\\x1b'", "--app"),
+        ("livehouse api create-livestream --name $'\\xff'", "--name"),
+        ("livehouse backfill 2026-02-30 2026-03-01", "START"),
+        ("livehouse backfill 2026-02-01", "END"),
+        ("livehouse nightly --date 0001-01-01", "LIVEHOUSE_START_DATE"),
+    ],
+)
+def test_odd_arguments_are_one_line(command: str, said: str, home: Path) -> None:
+    account = {"CLOUDFLARE_API_TOKEN": "a-token-of-nobody", "CLOUDFLARE_ACCOUNT_ID": "x", "REALTIMEKIT_APP_ID": "y"}
+    assert_one_line(run(command, LIVEHOUSE_HOME=str(home), **account), 2, said)
+
+
+@pytest.mark.parametrize("style", ["csv", "json"])
+def test_a_reader_that_has_seen_enough_is_no_fault(style: str, home: Path) -> None:
+    command = f"livehouse sql --format {style} 'from range(1000000)' | head -1; exit ${{PIPESTATUS[0]}}"
+    done = run(command, LIVEHOUSE_HOME=str(home))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_output_that_is_full_is_one_line() -> None:
+    assert_one_line(run("livehouse doctor > /dev/full"), 1, "no space left")
+
+
+def test_what_a_terminal_of_old_cannot_say_is_spelt_out(home: Path) -> None:
+    old = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "LIVEHOUSE_HOME": str(home)}
+    assert run("livehouse doctor", **old).returncode == 2
+    assert "\\xe9" in run('livehouse sql "select chr(233) as e"', **old).stdout
+
+
+@pytest.mark.parametrize("style", ["table", "csv", "json"])
+def test_names_do_not_command_the_terminal(style: str, home: Path) -> None:
+    pivot = "pivot (select name, 1 as n from names) on name using sum(n)"
+    for query in ("from names", pivot, "select error((select name from names))"):
+        command = [LIVEHOUSE, "sql", "--format", style, query]
+        _, _, seen = on_a_terminal(command, LIVEHOUSE_HOME=str(home), NO_COLOR="1", PAGER="cat")
+        assert not CONTROLS & set(seen.replace("\x1b[1m", "").replace("\x1b[0m", "")), seen
+        assert "gpj.exe" in seen
+
+
+def test_json_has_no_number_that_is_none(home: Path) -> None:
+    query = "select 'nan'::double as x, ['-inf'::double] as y, 1.5 as z"
+    done = run(f'livehouse sql --format json "{query}"', LIVEHOUSE_HOME=str(home))
+    assert json.loads(done.stdout) == [{"x": "nan", "y": ["-inf"], "z": "1.5"}]
