@@ -94,6 +94,11 @@ def test_a_backfill_and_what_can_be_asked_of_it(simulator: Simulator, tmp_path: 
     assert [row["column"] for row in columns[:2]] == ["app_id", "day"]
     assert all(row["meaning"] for row in columns)
     assert "--tables" in assert_one_line(call_livehouse(environment, "sql", "--columns", "marts.no_such"), 1)
+    twice = "select 1 as a, 2 as a, true as b"
+    assert json.loads(call_livehouse(environment, "sql", twice, "--format", "json")[1]) == [
+        {"a": 1, "a_1": 2, "b": True}
+    ]
+    assert call_livehouse(environment, "sql", twice, "--format", "csv")[1] == "a,a,b\n1,2,true\n"
     status, said, _ = call_livehouse(environment, "doctor")
     assert status == 0, said
     status, path, said = call_livehouse(environment, "report")
@@ -141,6 +146,14 @@ def test_wrong_usage_is_one_line_and_status_2(arguments: list[str], environment:
 def test_wrong_usage_of_the_program_is_one_line_and_status_2() -> None:
     done = livehouse("nightly")
     assert "CLOUDFLARE_API_TOKEN" in assert_one_line((done.returncode, done.stdout, done.stderr), 2)
+
+
+def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        for command in ("ui", "simulate"):
+            port = str(taken.getsockname()[1])
+            done = call_livehouse({"LIVEHOUSE_HOME": str(tmp_path)}, command, "--port", port)
+            assert port in assert_one_line(done, 2)
 
 
 def test_a_day_before_the_first_partition_is_refused(simulator: Simulator, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_a_number_is_never_cut_and_a_column_left_out_is_named(
 def test_what_fits_is_shown_whole(terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     show_table(["a_long_name", "b"], iter([(None, "é中\x1b[31m"), (True, "")]))
     shown = capsys.readouterr().out
-    assert [line.rstrip() for line in shown.splitlines()] == ["a_long_name  b", "NULL         é中\\x1b[31m", "True"]
+    assert [line.rstrip() for line in shown.splitlines()] == ["a_long_name  b", "NULL         é中\\x1b[31m", "true"]
 
 
 def test_a_long_result_says_that_it_is_cut(terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, count
 from math import isfinite
 from pathlib import Path
 from shutil import get_terminal_size
@@ -135,20 +135,36 @@ def _write_csv(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
     lines: Iterable[Sequence[Any]] = chain([names], rows)
-    if sys.stdout.isatty():  # a file gets every text as it is, a terminal must not obey it
-        lines = (tuple(printable(cell) if isinstance(cell, str) else cell for cell in row) for row in lines)
-    writer.writerows(lines)
+    is_terminal = sys.stdout.isatty()
+
+    def written(cell: Any) -> Any:  # noqa: ANN401 - a cell of any type
+        if isinstance(cell, bool):
+            return str(cell).lower()
+        # a file gets every text as it is, a terminal must not obey it
+        return printable(cell) if is_terminal and isinstance(cell, str) else cell
+
+    writer.writerows(map(written, line) for line in lines)
 
 
 def _write_json(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
     from pipelines.text import printable_json  # noqa: PLC0415 - kept out of --help
 
     separator = "["
+    keys = _distinct(names)
     for row in rows:
-        record = json.dumps(_finite(dict(zip(names, row, strict=True))), default=_plain, ensure_ascii=False)
+        record = json.dumps(_finite(dict(zip(keys, row, strict=True))), default=_plain, ensure_ascii=False)
         sys.stdout.write(separator + printable_json(record))
         separator = ",\n "
     sys.stdout.write("]\n" if separator != "[" else "[]\n")
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Names that come again get a number, as DuckDB gives them in a subquery: a key of a record is there once."""
+    taken: dict[str, None] = {}
+    for name in names:
+        numbered = (f"{name}_{n}" for n in count(1))
+        taken[name if name not in taken else next(one for one in numbered if one not in taken)] = None
+    return list(taken)
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - any value of a query

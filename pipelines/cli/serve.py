@@ -41,13 +41,19 @@ def ui_command(port: int) -> None:
     """Start Dagster's UI, with its daemon, on this project; history is kept under $LIVEHOUSE_HOME/dagster."""
     import os  # noqa: PLC0415 - kept out of --help
     import signal  # noqa: PLC0415 - kept out of --help
+    import socket  # noqa: PLC0415 - kept out of --help
     import sys  # noqa: PLC0415 - kept out of --help
 
     from pipelines.cli.demo import demo_instead  # noqa: PLC0415 - kept out of --help
     from pipelines.cli.jobs import prepare_dagster_home  # noqa: PLC0415 - kept out of --help
+    from pipelines.errors import UsageError  # noqa: PLC0415 - kept out of --help
     from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
 
     settings = load_settings()
+    try:  # Dagster says it after half a minute, in fifty lines
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise UsageError(f"port {port} cannot be served on: {error.strerror}; try another with --port") from None
     if demo := demo_instead(settings):
         settings = settings.model_copy(update={"home": demo})
         os.environ["LIVEHOUSE_HOME"] = str(demo)  # for Dagster's processes

@@ -72,6 +72,8 @@ def _show(text: str, console: Console) -> None:
 def _cell(value: Any) -> Text:  # noqa: ANN401 - a cell of any type
     if value is None:
         return Text("NULL", style="dim")
+    if isinstance(value, bool):
+        return Text(str(value).lower())
     if isinstance(value, float):
         # 15 digits are all that a DOUBLE is good for: more of them tell 147292.443 as 147292.44299999997
         return Text(f"{value:.15g}")
