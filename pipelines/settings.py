@@ -209,9 +209,10 @@ class Settings(BaseSettings):
         """Only how to reach PostgreSQL: it may hold a password, so it is a secret."""
         if not isinstance(given, str) or not given.strip().startswith("ducklake:"):
             return None
-        if not given.strip().startswith(_LAKEHOUSE) or "\0" in given:
-            raise ValueError("another kind of catalog")
-        return given.strip().removeprefix(_LAKEHOUSE)
+        reached_by = given.strip().removeprefix(_LAKEHOUSE).strip()
+        if not given.strip().startswith(_LAKEHOUSE) or not reached_by or "\0" in given:
+            raise ValueError("another kind of catalog, or none")
+        return reached_by
 
     @field_validator("data_path")
     @classmethod

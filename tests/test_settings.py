@@ -98,6 +98,7 @@ BAD: list[tuple[str, str]] = [
     ("CLOUDFLARE_API_TOKEN", f"{TOKEN}\x7f"),
     ("LIVEHOUSE_WAREHOUSE", "ducklake:sqlite:badvalue"),
     ("LIVEHOUSE_WAREHOUSE", "ducklake:badvalue.ducklake"),
+    ("LIVEHOUSE_WAREHOUSE", "ducklake:postgres: "),  # taken for a file by one half, for a lakehouse by the other
     ("LIVEHOUSE_DATA_PATH", "gs://badvalue"),
     ("LIVEHOUSE_DATA_PATH", "s3:///badvalue"),
     ("CLOUDFLARE_ACCOUNT_ID", "   "),

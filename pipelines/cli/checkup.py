@@ -10,7 +10,7 @@ from typing import Literal
 import duckdb
 from filelock import FileLock, Timeout
 
-from pipelines.errors import ApiRefusedError, LivehouseError, NotFoundError
+from pipelines.errors import ApiRefusedError, LivehouseError, NotFoundError, WarehouseError
 from pipelines.extract.operations import list_livestreams
 from pipelines.load.lock import holder
 from pipelines.load.schema import COLUMNS
@@ -64,6 +64,11 @@ def _api(settings: Settings) -> Iterator[Finding]:
         except ApiRefusedError as error:
             remedy = "make an API token with the *Realtime* permission for this account and set CLOUDFLARE_API_TOKEN"
             yield Finding("fault", f"app {app_id}", str(error), remedy)
+        except WarehouseError:
+            yield Finding(
+                "warning", f"app {app_id}", "not asked: the request budget is kept with the lakehouse, see there"
+            )
+            return
         except LivehouseError as error:
             yield Finding("fault", f"app {app_id}", str(error), "check CLOUDFLARE_BASE_URL, the network and a proxy")
         finally:

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 _CONNECTS_WITHIN = 10
 """Seconds."""
 
-_KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
-"""A machine that vanished is noticed within a minute, and its locks are free."""
+_NOTICES = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3 -c tcp_user_timeout=60000"
+"""A machine that vanished is noticed by PostgreSQL within a minute, and its locks are free. By default: two hours."""
+
+_IS_NOTICED = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
+"""And so is, by us, a PostgreSQL that vanished."""
 
 
 class Catalog:
@@ -39,7 +42,8 @@ class Catalog:
                 " or postgresql://…, as PostgreSQL's own programs do"
             ) from None
         self._password = str(given.pop("password", ""))
-        self._given = {name: str(value) for name, value in given.items() if value is not None}
+        self._given = _IS_NOTICED | {name: str(value) for name, value in given.items() if value is not None}
+        self._given["options"] = f"{_NOTICES} {self._given.get('options', '')}".rstrip()
         self.address = "ducklake:postgres:" + " ".join(
             f"{name}={self._given[name]}" for name in ("host", "port", "dbname", "user") if name in self._given
         )
@@ -48,7 +52,7 @@ class Catalog:
         """Open a session, each statement its own transaction. Raises `WarehouseError`."""
         import psycopg  # noqa: PLC0415 - of the extra
 
-        options = {"connect_timeout": _CONNECTS_WITHIN, "application_name": "livehouse", **_KEEPALIVES}
+        options = {"connect_timeout": _CONNECTS_WITHIN, "application_name": "livehouse"}
         password = {"password": self._password} if self._password else {}
         try:
             return psycopg.connect(autocommit=True, **(options | self._given | password))  # type: ignore[arg-type]

@@ -140,7 +140,12 @@ class Lakehouse:
                 return body(connection)
         raise AssertionError("unreachable")
 
-    write_raw = write
+    def write_raw(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+        """One after the other: what extraction learns is of all apps, and two who add the same key would both succeed."""
+        assert self._session is not None, "only a run lands"  # noqa: S101 - guards every write
+        patience = 2 * _OVERTAKEN_FOR.total_seconds()
+        with self._explained(), locked(self._session, "landing", wait_seconds=patience, say=lambda _: None):
+            return self.write(body)
 
     def mirror(self) -> None:
         """Nothing: what extraction knows is in the same catalog."""

@@ -10,8 +10,8 @@ import pytest
 from pipelines.load.store import open_store
 from pipelines.settings import Settings
 from pipelines.simulator.server import Simulator
-from tests.houses import DAYS, FIRST, LAST, assert_holds_truth, load, settings_for
-from tests.promises.attack import livehouse
+from tests.houses import DAYS, FIRST, LAST, assert_holds_truth, load, settings_for, variables
+from tests.promises.attack import call_livehouse, livehouse
 from tests.promises.worlds import everything_changes, start_of_minute, tiny_world
 
 TIMES = (
@@ -91,3 +91,14 @@ def test_the_doctor_and_the_report_know_a_lakehouse(lake: str, tmp_path: Path) -
         assert "lakehouse: opens, schema up to date" in examined.stdout
         written = livehouse(simulator, tmp_path, "report", **at)
         assert Path(written.stdout.strip()).stat().st_size > 100_000, written.stderr
+
+
+def test_the_doctor_tells_once_what_ails_a_lakehouse(simulator: Simulator, tmp_path: Path) -> None:
+    pytest.importorskip("psycopg", reason="the extra `lakehouse` is not installed")
+    environment = variables(simulator, tmp_path, LIVEHOUSE_WAREHOUSE=f"ducklake:postgres:host={tmp_path} dbname=x")
+    status, said, _ = call_livehouse(environment, "doctor")
+    assert status == 1
+    assert said.count("start PostgreSQL") == 1
+    assert "not asked: the request budget is kept with the lakehouse" in said
+    assert "CLOUDFLARE_BASE_URL" not in said
+    assert simulator.count() == 0

@@ -11,8 +11,10 @@ from pydantic import SecretStr
 
 from pipelines.clock import utc_now
 from pipelines.errors import HouseBusyError, SettingsError, WarehouseError
+from pipelines.load.catalog import Catalog
 from pipelines.load.lake import Lakehouse
 from pipelines.load.raw import begin_backfill
+from pipelines.tables import FIELD_TYPES
 from tests.houses import DAYS
 from tests.postgres import Postgres
 
@@ -131,6 +133,56 @@ def test_one_at_a_time_works_on_a_table_of_an_app(lake: str, tmp_path: Path) -> 
         assert said == ["waiting for another run, which is working on core.x of a"]
         with two.alone("core.x", "a"):
             pass
+
+
+def test_what_extraction_learns_of_all_apps_is_noted_once(lake: str, tmp_path: Path) -> None:
+    """Seen: four workers that met a field for the first time at once left it in ops.field_types twice."""
+    one, two = lakehouse(lake, tmp_path), lakehouse(lake, tmp_path)
+    began, landed = threading.Event(), threading.Event()
+    given = "'raw.x' AS table_name, 'id' AS field, 'string' AS json_type, 1 AS records"
+    given += ", NULL::TIMESTAMP AS first_seen_at, NULL::TIMESTAMP AS last_seen_at"
+    seen = FIELD_TYPES.merge_sql(f"(SELECT {given})")
+
+    def slow(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("BEGIN")
+        connection.execute(seen)
+        began.set()
+        landed.wait(1)
+        connection.execute("COMMIT")
+
+    def quick(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute(seen)
+
+    def beside() -> None:
+        began.wait(60)
+        two.write_raw(quick)
+        landed.set()
+
+    with one.run(wait_seconds=0, say=print), two.run(wait_seconds=0, say=print):
+        for store in (one, two):
+            with store.open_working():
+                pass
+        thread = threading.Thread(target=beside)
+        thread.start()
+        one.write_raw(slow)
+        thread.join()
+    with one.open_published() as connection:
+        assert connection.execute("SELECT count(*) FROM ops.field_types").fetchall() == [(1,)]
+
+
+def test_a_machine_that_vanished_is_noticed_by_the_server(lake: str, tmp_path: Path) -> None:
+    """By default PostgreSQL keeps the locks of a machine without power for two hours."""
+    address = lake + " options='-c work_mem=8MB'"
+    asked = "SELECT name, setting FROM pg_settings WHERE source = 'client' AND name ~ '^(tcp_|work_mem)'"
+    noticed = {
+        *("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout"),
+        "work_mem",
+    }
+    with Catalog(SecretStr(address.removeprefix("ducklake:postgres:"))).connect() as session:
+        assert {name for name, _ in session.execute(asked)} == noticed
+    with lakehouse(address, tmp_path).open_working() as connection:
+        theirs = connection.execute("FROM postgres_query('__ducklake_metadata_lake', ?)", [asked]).fetchall()
+        assert {name for name, _ in theirs} == noticed
 
 
 def test_who_is_overtaken_does_it_again(lake: str, tmp_path: Path) -> None:
