@@ -84,7 +84,7 @@ def running_postgres(programs: Path) -> Iterator[Postgres]:
         ]
         subprocess.run([*initdb, "--locale=C"], user=user, check=True, capture_output=True, cwd=directory)
         options = {"listen_addresses": "", "unix_socket_directories": directory, "fsync": "off", "max_connections": 200}
-        server: list[str | Path] = [
+        command: list[str | Path] = [
             programs / "postgres",
             "-D",
             data,
@@ -92,7 +92,7 @@ def running_postgres(programs: Path) -> Iterator[Postgres]:
         ]
         with (directory / "log").open("wb") as log:
             process = subprocess.Popen(
-                ["/bin/sh", "-c", _GONE_WITH_US, "sh", *server],
+                ["/bin/sh", "-c", _GONE_WITH_US, "sh", *command],
                 user=user,
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -100,22 +100,25 @@ def running_postgres(programs: Path) -> Iterator[Postgres]:
                 cwd=directory,
             )
         try:
-            _wait(programs, directory)
-            yield Postgres(directory)
+            server = Postgres(directory)
+            _wait(server)
+            yield server
         finally:
             process.communicate(timeout=_STARTS_WITHIN)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _wait(programs: Path, directory: Path) -> None:
+def _wait(server: Postgres) -> None:
+    """Until it answers: one that is there may still be starting up."""
+    import psycopg  # noqa: PLC0415 - of the extra
+
     deadline = time.monotonic() + _STARTS_WITHIN
-    while subprocess.run(
-        [programs / "pg_ctl", "status", "-D", directory / "data"],
-        capture_output=True,
-        check=False,
-        user=_unprivileged(),
-        cwd=directory,
-    ).returncode or not list(directory.glob(".s.PGSQL.*")):
-        assert time.monotonic() < deadline, (directory / "log").read_text()
-        time.sleep(0.05)
+    while True:
+        try:
+            server.execute("SELECT 1")
+        except psycopg.OperationalError:
+            assert time.monotonic() < deadline, (server.directory / "log").read_text()
+            time.sleep(0.05)
+        else:
+            return
