@@ -38,6 +38,17 @@ _OVERTAKEN_FOR = timedelta(minutes=3)
 _OVERTAKEN = ("transaction conflict", "maximum retry count", "could not serialize")
 """What DuckLake says when another commit came first: to the same table, again and again, or at the very moment."""
 
+_LOST = (
+    "server closed the connection",
+    "terminating connection",
+    "connection to server",
+    "no connection to the server",
+)
+"""What an error of DuckDB's, of any class, says in its midst when PostgreSQL was gone."""
+
+_OF_THE_PLACE = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException)
+"""Errors of DuckDB's that are of the disk, of S3, of memory, or of a commit that met one of them."""
+
 _COMMITS_AGAIN = {"ducklake_max_retry_count": 30, "ducklake_retry_wait_ms": 20, "ducklake_retry_backoff": 1.2}
 """DuckLake's own retries, where commits meet that touch different tables."""
 
@@ -104,14 +115,17 @@ class Lakehouse:
         """Raw and everything else: one catalog has them all."""
         with self._explained():
             connection = self._connection or self._connect()
+            self._connection = connection
             try:
                 yield connection
-            except BaseException:
-                with suppress(duckdb.Error):
-                    connection.rollback()
+            except BaseException as error:
+                if _was_overtaken(error):
+                    with suppress(duckdb.Error):
+                        connection.rollback()
+                else:
+                    self.close()
                 raise
             finally:
-                self._connection = connection
                 if not self._is_held:
                     self.close()
 
@@ -121,7 +135,9 @@ class Lakehouse:
         """Run it again, whole, where another writer committed to the same table first."""
         try:
             return self._written(body)
-        except duckdb.TransactionException as error:
+        except duckdb.Error as error:
+            if not _was_overtaken(error):
+                raise
             said = " ".join(str(error).split())
             raise WarehouseError(f"{self.address}: other runs were always first: {said}; run again") from None
 
@@ -183,12 +199,12 @@ class Lakehouse:
                 connection.execute("BEGIN")
                 yield connection
             finally:
-                connection.close()
+                _close(connection)
 
     def close(self) -> None:
         """Close the connection to DuckDB; what was not committed is undone."""
         if self._connection:
-            self._connection.close()
+            _close(self._connection)
             self._connection = None
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
@@ -202,7 +218,7 @@ class Lakehouse:
                 connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
                 make(connection, _TABLES, in_lake=True)
             except BaseException:
-                connection.close()
+                _close(connection)
                 raise
         return connection
 
@@ -243,15 +259,23 @@ class Lakehouse:
 
         try:
             yield
-        except (duckdb.IOException, duckdb.OutOfMemoryException, psycopg.Error) as error:
-            if _was_overtaken(error):
+        except (duckdb.Error, psycopg.Error) as error:
+            is_lost = any(word in str(error) for word in _LOST)
+            if _was_overtaken(error) or not (is_lost or isinstance(error, (*_OF_THE_PLACE, psycopg.Error))):
                 raise
-            said = self._catalog.without_password(f"{error}".splitlines()[0])
+            said = "lost the connection to PostgreSQL" if is_lost else f"{error}".splitlines()[0]
             remedy = "see that PostgreSQL and the place of the files can be reached, then run again"
-            raise WarehouseError(f"{self.address}: {said}; {remedy}") from None
+            raise WarehouseError(f"{self.address}: {self._catalog.without_password(said)}; {remedy}") from None
 
 
-def _was_overtaken(error: Exception) -> bool:
+def _close(connection: duckdb.DuckDBPyConnection) -> None:
+    """Undo first: closed within a transaction, a connection that was cut takes the process along (duckdb 1.5.5)."""
+    with suppress(duckdb.Error):
+        connection.rollback()
+    connection.close()
+
+
+def _was_overtaken(error: BaseException) -> bool:
     """Whether doing the transaction again can help."""
     said = str(error).lower()
     return isinstance(error, duckdb.Error) and any(word in said for word in _OVERTAKEN)

@@ -6,12 +6,14 @@ import threading
 from pathlib import Path
 
 import duckdb
+import polars as pl
 import pytest
 from pydantic import SecretStr
 
 from pipelines.clock import utc_now
 from pipelines.errors import HouseBusyError, SettingsError, WarehouseError
 from pipelines.load.catalog import Catalog
+from pipelines.load.frames import registered
 from pipelines.load.lake import Lakehouse
 from pipelines.load.raw import begin_backfill
 from pipelines.tables import FIELD_TYPES
@@ -34,15 +36,17 @@ def test_it_is_made_with_every_table_its_comments_and_partitions(lake: str, tmp_
             " WHERE database_name = 'lake' AND comment IS NULL AND NOT internal"
         ).fetchall()
         partitions = connection.execute(
-            "SELECT t.table_name, list(column_name ORDER BY partition_key_index)"
+            "SELECT schema_name || '.' || table_name, list(column_name || ' ' || transform ORDER BY partition_key_index)"
             " FROM __ducklake_metadata_lake.ducklake_partition_column AS p"
             " JOIN __ducklake_metadata_lake.ducklake_column AS c USING (table_id, column_id)"
-            " JOIN __ducklake_metadata_lake.ducklake_table AS t USING (table_id) GROUP BY ALL"
+            " JOIN __ducklake_metadata_lake.ducklake_table AS t USING (table_id)"
+            " JOIN __ducklake_metadata_lake.ducklake_schema USING (schema_id) GROUP BY ALL"
         ).fetchall()
     assert made.is_there()
     assert bare == []
-    assert dict(partitions)["recordings_daily"] == ["app_id", "day"]
-    assert dict(partitions)["app_analytics"] == ["app_id"]
+    assert dict(partitions)["core.livestream_sessions"] == ["app_id identity", "day identity"]
+    assert dict(partitions)["core.recordings_daily"] == ["app_id identity", "day year"]
+    assert dict(partitions)["raw.app_analytics"] == ["app_id identity"]
 
 
 def test_readers_can_neither_write_nor_read_other_files(lake: str, tmp_path: Path) -> None:
@@ -183,6 +187,38 @@ def test_a_machine_that_vanished_is_noticed_by_the_server(lake: str, tmp_path: P
     with lakehouse(address, tmp_path).open_working() as connection:
         theirs = connection.execute("FROM postgres_query('__ducklake_metadata_lake', ?)", [asked]).fetchall()
         assert {name for name, _ in theirs} == noticed
+
+
+def test_a_connection_that_is_cut_is_one_line_and_the_next_write_has_a_new_one(
+    lake: str, postgres: Postgres, tmp_path: Path
+) -> None:
+    """Seen: `a fault of livehouse itself`, with DuckDB's questions to the catalog in it, and all later writes failed."""
+    made, database = lakehouse(lake, tmp_path), lake.rpartition("=")[2]
+    rows = pl.DataFrame({"run_id": ["r"]})
+    of_duckdb = f"application_name <> 'livehouse' AND datname = '{database}'"
+    cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {of_duckdb}"
+
+    def note(connection: duckdb.DuckDBPyConnection, *, cut_off: bool) -> None:
+        with registered(connection, "noted", rows):
+            connection.execute("BEGIN")
+            connection.execute("INSERT INTO ops.loads BY NAME SELECT * FROM noted")
+            if cut_off:
+                postgres.execute(cut)
+            connection.execute("UPDATE ops.days SET row_count = 1 WHERE app_id = 'a'")
+            connection.execute("COMMIT")
+
+    with made.run(wait_seconds=0, say=print):
+        made.write(lambda connection: note(connection, cut_off=False))
+        with pytest.raises(WarehouseError, match="lost the connection to PostgreSQL") as raised:
+            made.write(lambda connection: note(connection, cut_off=True))
+        assert "\n" not in str(raised.value)
+        assert "SELECT" not in str(raised.value)
+        made.write(lambda connection: note(connection, cut_off=False))
+    with made.open_published() as connection:
+        assert connection.execute("SELECT count(*) FROM ops.loads").fetchall() == [(2,)]
+        postgres.execute(cut)
+        with pytest.raises(duckdb.Error):
+            connection.execute("SELECT count(*) FROM ops.days").fetchall()
 
 
 def test_who_is_overtaken_does_it_again(lake: str, tmp_path: Path) -> None:
