@@ -58,6 +58,15 @@ def test_a_summary_of_two_apps_is_whole_and_no_line_is_broken_in_a_pipe(capsys: 
     assert not any("Doubtful" in line for line in lines)
 
 
+def test_a_rule_that_many_tables_break_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    gaps = [f"core.table_{n}: 52 rows break `day_gaps`: No day of core.table_{n} was left out" for n in range(4)]
+    lines = printed(summary_of(1, warnings=[*gaps, "marts.x: 1 row breaks `reconciles`: they agree"]), capsys)
+    assert [line.rstrip() for line in lines if line.startswith("Odd")] == [
+        f"Odd: {gaps[0]} (3 more like this)",
+        "Odd: marts.x: 1 row breaks `reconciles`: they agree",
+    ]
+
+
 def test_a_rebuild_of_days_never_landed_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed(summary_of(0, job="rebuild", warnings=[], notes=[], seconds=None), capsys)
     assert lines[0].endswith("rebuilt")

@@ -26,6 +26,8 @@ def finish(
     settings = load_settings()
     if job != "rebuild":
         settings.require_account()
+    if not quiet and sys.stderr.isatty():  # Dagster takes seconds before there is progress to show
+        click.echo(f"livehouse: {job} of {days[0]} to {days[1]}; ctrl-C stops it, what was landed stays", err=True)
     with hushed(quiet=quiet):
         outcome = run_job(settings, job, days, full=full, allow_shrink=allow_shrink)
     if as_json or not quiet:

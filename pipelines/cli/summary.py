@@ -1,6 +1,7 @@
 """What a run did, on one screen."""
 
 import json
+import re
 import sys
 from datetime import date
 from typing import Any
@@ -68,7 +69,7 @@ def print_summary(summary: dict[str, Any]) -> None:
         console.print(_apps_table(summary["apps"]))
     elif summary["succeeded"]:
         line("Nothing was landed of these days before: `livehouse backfill START END` asks the API for them.")
-    odd = [f"Odd: {told}" for told in summary["warnings"] if "`quarantine_empty`" not in told]  # stands below
+    odd = _odd(summary["warnings"])
     aside = [f"  {set_aside(entry)}" for entry in summary["quarantined"]]
     if aside:
         aside = ["Set aside, since no rule could read them (all of it: ops.quarantine):", *aside]
@@ -89,6 +90,18 @@ def print_summary(summary: dict[str, Any]) -> None:
     }.items():
         if said:
             console.print(f"{what:10} {said}", markup=False, soft_wrap=True)  # whole, to be copied
+
+
+def _odd(warnings: list[str]) -> list[str]:
+    """A line for each rule that something breaks, however many tables break it."""
+    by_rule: dict[str, list[str]] = {}
+    for told in warnings:
+        rule = re.search(r"`(\w+)`", told)
+        by_rule.setdefault(rule[1] if rule else told, []).append(told)
+    by_rule.pop("quarantine_empty", None)  # what is set aside is told by itself
+    return [
+        f"Odd: {told[0]}{f' ({len(told) - 1} more like this)' if len(told) > 1 else ''}" for told in by_rule.values()
+    ]
 
 
 def _apps_table(apps: list[dict[str, Any]]) -> Any:  # noqa: ANN401 - rich is not imported here
