@@ -1,17 +1,21 @@
-"""The examinations of `livehouse doctor`, each a few findings. None of them changes anything."""
+"""The examinations of `livehouse doctor`, each a few findings. None of them changes what is loaded."""
 
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from pathlib import Path
 from typing import Literal
 
 import duckdb
 from filelock import FileLock, Timeout
 
-from pipelines.errors import ApiRefusedError, LivehouseError, NotFoundError, WarehouseError
+from pipelines.errors import LivehouseError, NotFoundError, SettingsError, TransientApiError, WarehouseError
 from pipelines.extract.operations import list_livestreams
+from pipelines.load.faults import explained
 from pipelines.load.lock import holder
 from pipelines.load.schema import COLUMNS
 from pipelines.load.store import open_store
@@ -25,6 +29,7 @@ from pipelines.tables_raw import RAW_FILE
 _LEAST_FREE_BYTES = 2**30
 _CLOCK_SECONDS = 60
 _BUDGET_LEFT = 50
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -54,36 +59,55 @@ def checkup() -> Iterator[Finding]:
 
 
 def _api(settings: Settings) -> Iterator[Finding]:
-    for app_id in settings.app_ids:
-        client = make_client(settings)
+    headers: Mapping[str, str] = {}
+    remaining = None
+    for number, app_id in enumerate(settings.app_ids, 1):
+        client = make_client(settings, is_patient=False)
         try:
             list_livestreams(client, app_id, per_page=1)
             yield Finding("ok", f"app {app_id}", "token accepted, livestreams can be listed")
-        except NotFoundError as error:
-            yield Finding("fault", f"app {app_id}", str(error), "check REALTIMEKIT_APP_ID and CLOUDFLARE_ACCOUNT_ID")
-        except ApiRefusedError as error:
-            remedy = "make an API token with the *Realtime* permission for this account and set CLOUDFLARE_API_TOKEN"
-            yield Finding("fault", f"app {app_id}", str(error), remedy)
+            error = None
         except WarehouseError:
             yield Finding(
                 "warning", f"app {app_id}", "not asked: the request budget is kept with the lakehouse, see there"
             )
             return
-        except LivehouseError as error:
-            yield Finding("fault", f"app {app_id}", str(error), "check CLOUDFLARE_BASE_URL, the network and a proxy")
+        except LivehouseError as refused:
+            error = refused
+            yield _unanswered(app_id, error)
         finally:
             client.close()
-        headers = client.last_headers
+        headers, remaining = client.last_headers or headers, client.remaining
+        if isinstance(error, TransientApiError) and number < len(settings.app_ids):
+            yield Finding("warning", "other apps", "not asked: this has nothing to do with one app")
+            break
     yield from _clock(headers.get("date"))
-    remaining = client.remaining
-    if remaining is not None:
-        state: Literal["ok", "warning"] = "warning" if remaining < _BUDGET_LEFT else "ok"
-        remedy = (
-            "another program uses the same token: wait, or give livehouse a token of its own"
-            if state == "warning"
-            else ""
-        )
-        yield Finding(state, "request budget", f"{remaining} requests left by the API's own count", remedy)
+    if remaining is not None and remaining < _BUDGET_LEFT:
+        remedy = "another program uses the same token: wait, or give livehouse a token of its own"
+        yield Finding("warning", "request budget", f"{remaining} requests left by the API's own count", remedy)
+    elif remaining is not None:
+        yield Finding("ok", "request budget", f"{remaining} requests left by the API's own count")
+
+
+def _unanswered(app_id: str, error: LivehouseError) -> Finding:
+    """What it means that an app's livestreams could not be listed."""
+    status = getattr(error, "status", None)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        told = getattr(error, "wait_seconds", None)
+        wait = "the API says no more now" if told is None else f"the API says to wait {told:.0f} s"
+        remedy = "wait; another program uses the same token: give livehouse one of its own"
+        return Finding("fault", "request budget", f"used up: {wait}", remedy)
+    if isinstance(error, NotFoundError):
+        remedy = "check REALTIMEKIT_APP_ID, CLOUDFLARE_ACCOUNT_ID and the path of CLOUDFLARE_BASE_URL"
+    elif status == HTTPStatus.UNAUTHORIZED:
+        remedy = "the token is wrong, expired or revoked: make a new one and set CLOUDFLARE_API_TOKEN"
+    elif status == HTTPStatus.FORBIDDEN:
+        remedy = "give the token the *Realtime* permission for this account, in Cloudflare's dashboard under API tokens"
+    elif status is None:
+        remedy = "until something answers there, nothing can be loaded; what was loaded before stands"
+    else:
+        remedy = "check CLOUDFLARE_BASE_URL; if it is right, the API has a fault: try again later"
+    return Finding("fault", f"app {app_id}", str(error), remedy)
 
 
 def _clock(served: str | None) -> Iterator[Finding]:
@@ -115,20 +139,29 @@ def _lakehouse(settings: Settings) -> Iterator[Finding]:
     yield Finding("ok", "lakehouse", f"{lakehouse.address}, last load {newest} UTC")
 
 
-def _schema(what: str, there: set[tuple[str, str, str]], tables: Iterable[Table]) -> Finding:
-    missing = [f"{t.full_name}.{c.name}" for t in tables for c in t.columns if (t.schema, t.name, c.name) not in there]
-    if missing:
-        said = f"of an older version: lacks {', '.join(missing[:5])}"
-        return Finding("warning", what, said, "the next run adds it")
-    return Finding("ok", what, "opens, schema up to date")
+def _schema(what: str, there: set[tuple[str, str, str]], tables: Sequence[Table]) -> Finding:
+    """Of which version a schema is. It only ever grows, so what is unknown here was made by a newer livehouse."""
+    known = {(table.schema, table.name, column.name) for table in tables for column in table.columns}
+    ours = {schema for schema, _, _ in known}
+    if missing := sorted(known - there):
+        return Finding("warning", what, f"of an older version: lacks {_some(missing)}", "the next run adds it")
+    if newer := sorted(at for at in there - known if at[0] in ours):
+        remedy = "use the newer livehouse: this one leaves empty there what it does not know"
+        return Finding("warning", what, f"of a newer version: has {_some(newer)}", remedy)
+    return Finding("ok", what, "can be read, schema up to date")
+
+
+def _some(columns: Sequence[tuple[str, str, str]]) -> str:
+    more = f" and {len(columns) - _NAMED} more" if len(columns) > _NAMED else ""
+    return ", ".join(map(".".join, columns[:_NAMED])) + more
 
 
 def _files(settings: Settings) -> Iterator[Finding]:
-    warehouse = Warehouse(settings.warehouse)
     try:
+        warehouse = Warehouse(settings.warehouse)
         warehouse.prepare()
     except LivehouseError as error:
-        yield Finding("fault", "home", str(error))
+        yield Finding("fault", "settings" if isinstance(error, SettingsError) else "home", str(error))
         return
     free = shutil.disk_usage(warehouse.directory).free
     needed = max(_LEAST_FREE_BYTES, 2 * (warehouse.working.stat().st_size if warehouse.working.exists() else 0))
@@ -150,40 +183,70 @@ def _files(settings: Settings) -> Iterator[Finding]:
 
 
 def _contents(warehouse: Warehouse) -> Iterator[Finding]:
+    """Read every value of both files, since DuckDB finds damage only where it reads."""
+    newest: dict[Path, datetime | None] = {}
     for path, tables in ((warehouse.raw, RAW_FILE), (warehouse.working, WAREHOUSE_FILE)):
         if not path.exists():
             yield Finding("ok", path.name, "not there yet; the first run makes it")
             continue
         try:
-            with duckdb.connect(path) as connection:
+            with explained(path), duckdb.connect(path, read_only=True) as connection:
                 there = set(connection.execute(COLUMNS).fetchall())
-        except duckdb.Error as error:
-            remedy = "move it away with its .wal and bring it back from a backup, or backfill again"
-            yield Finding("fault", path.name, f"cannot be opened: {str(error).splitlines()[0]}", remedy)
+                _read_all(connection)
+                newest[path] = _newest_load(connection)
+        except (WarehouseError, duckdb.Error) as error:
+            yield Finding("fault", path.name, _cause(error), _remedy(warehouse, path, str(error)))
             continue
         yield _schema(path.name, there, tables)
-    yield from _published(warehouse)
+    if warehouse.working in newest:
+        yield _published(warehouse, newest[warehouse.working])
 
 
-def _published(warehouse: Warehouse) -> Iterator[Finding]:
-    if not warehouse.working.exists():
-        return
-    newest = "SELECT max(finished_at) FROM ops.loads"
+def _read_all(connection: duckdb.DuckDBPyConnection) -> None:
+    tables = connection.execute("SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT internal").fetchall()
+    for schema, table in tables:
+        connection.execute(f'SELECT bit_xor(hash(held)) FROM "{schema}"."{table}" AS held').fetchall()
+
+
+def _newest_load(connection: duckdb.DuckDBPyConnection) -> datetime | None:
+    if not connection.execute("FROM duckdb_tables() WHERE schema_name = 'ops' AND table_name = 'loads'").fetchall():
+        return None
+    newest: datetime | None = connection.execute("SELECT max(finished_at) FROM ops.loads").fetchall()[0][0]
+    return newest
+
+
+def _cause(error: Exception) -> str:
+    """Without the remedy, which for a run is to ask the doctor."""
+    return " ".join(str(error).split()).partition("; ")[0]
+
+
+def _remedy(warehouse: Warehouse, path: Path, said: str) -> str:
+    if "lock on file" in said or "Permission denied" in said:
+        return "end the program that has it open, or run livehouse as its owner; others read warehouse.duckdb"
+    if "version number" in said:
+        return "a newer DuckDB wrote it: install that one"
+    if path == warehouse.raw:
+        return "bring it back from a backup: everything else is made of it, and the API forgets"
+    return (
+        f"move it away with its .wal, copy {warehouse.published.name} to {path.name}, and run `livehouse nightly`:"
+        f" {warehouse.raw.name} has what happened since"
+    )
+
+
+def _published(warehouse: Warehouse, worked: datetime | None) -> Finding:
+    if not warehouse.published.exists():
+        return Finding("warning", "published copy", "not there", "run `livehouse nightly`")
     try:
-        with duckdb.connect(warehouse.working) as connection:
-            worked = connection.execute(newest).fetchall()[0][0]
-        if not warehouse.published.exists():
-            yield Finding("warning", "published copy", "not there", "run `livehouse nightly`")
-            return
-        with duckdb.connect(warehouse.published, read_only=True) as connection:
-            shown = connection.execute(newest).fetchall()[0][0]
-    except duckdb.Error as error:
-        said = str(error).splitlines()[0]
-        remedy = "if another program has it open for writing, that is fine; if it is damaged, the next run replaces it"
-        yield Finding("warning", "published copy", f"cannot be read: {said}", remedy)
-        return
+        with warehouse.open_published() as connection:
+            _read_all(connection)
+            shown = _newest_load(connection)
+    except (WarehouseError, duckdb.Error) as error:
+        is_open = "lock on file" in str(error)
+        remedy = (
+            "no run minds; but nobody else can read it meanwhile" if is_open else "`livehouse nightly` makes it anew"
+        )
+        return Finding("warning", "published copy", _cause(error), remedy)
     if worked and (shown is None or shown < worked):
         said = f"of {shown} UTC, the last run ended {worked} UTC"
-        yield Finding("warning", "published copy", said, "a run ended before it published: run `livehouse nightly`")
-    else:
-        yield Finding("ok", "published copy", f"of {shown} UTC")
+        return Finding("warning", "published copy", said, "a run ended before it published: run `livehouse nightly`")
+    return Finding("ok", "published copy", f"of {shown} UTC")

@@ -7,13 +7,14 @@ import click
 def doctor_command() -> int:
     """Check settings, token, permission, reachability, clock, budget, disk, lock, files and schema."""
     from pipelines.cli.checkup import checkup  # noqa: PLC0415 - kept out of --help
+    from pipelines.text import printable  # noqa: PLC0415 - kept out of --help
 
-    findings = list(checkup())
-    for finding in findings:
+    found = []
+    for finding in checkup():  # told one by one: some take a while
+        found.append(finding)
         mark = {"ok": "ok  ", "warning": "warn", "fault": "FAIL"}[finding.state]
-        click.echo(
-            f"{mark}  {finding.what}: {finding.said}" + (f"\n      → {finding.remedy}" if finding.remedy else "")
-        )
-    if any(finding.state == "fault" and finding.what == "settings" for finding in findings):
+        remedy = f"\n      → {finding.remedy}" if finding.remedy else ""
+        click.echo(f"{mark}  {printable(f'{finding.what}: {finding.said}')}{remedy}")
+    if any(finding.state == "fault" and finding.what == "settings" for finding in found):
         return 2
-    return 1 if any(finding.state == "fault" for finding in findings) else 0
+    return 1 if any(finding.state == "fault" for finding in found) else 0

@@ -3,6 +3,7 @@
 Knows HTTP; knows nothing of operations, pages or tables.
 """
 
+import socket
 import ssl
 import threading
 import time
@@ -13,7 +14,7 @@ from typing import Any, Literal
 import httpx
 import stamina
 
-from pipelines.errors import TransientApiError
+from pipelines.errors import SettingsError, TransientApiError
 from pipelines.extract.budget import Budget
 from pipelines.extract.replies import parse, read_reply, seconds_told
 from pipelines.extract.secrets import MASK, SHORTEST_SECRET, mask, stream_keys, without_stream_keys
@@ -52,32 +53,43 @@ class ApiClient:
         retry_pause_seconds: float,
         stream_keys: Literal["remove", "mask", "show"] = "remove",
         budget: Budget | SharedBudget | None = None,
+        is_patient: bool = True,
     ) -> None:
-        """Connect to nothing yet. `stream_keys`: what becomes of those in replies; `budget`: its own if not given."""
+        """Connect to nothing yet. `stream_keys`: what becomes of those in replies; `budget`: its own if not given.
+
+        `is_patient` False: send a failed request again once at most, and wait for no limit: a person waits for the answer.
+        Raises `SettingsError` for an address, or a proxy in the environment, that cannot be used.
+        """
         self.account_id = account_id
         self.concurrency = concurrency
         self.sent = 0
         self.retried = 0
         self.last_headers: Mapping[str, str] = {}
-        self._base_url = httpx.URL(base_url)
+        self._base_url = _address(base_url)
+        self._retries, self._waits = (RETRIES, _WAITS_WHEN_LIMITED) if is_patient else (1, 1)
         self._pause = retry_pause_seconds
         self._stream_keys = stream_keys
         self._budget = budget or Budget(requests_per_second)
         self._secrets = [token]
         self._lock = threading.Lock()
-        self._http = httpx.Client(
-            headers={
-                "Authorization": f"Bearer {token}",
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",
-                "User-Agent": "livehouse",
-            },
-            timeout=httpx.Timeout(30.0, pool=None),
-            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
-            follow_redirects=False,
-            verify=ssl.create_default_context() if self._base_url.scheme == "https" else False,
-            trust_env=self._base_url.scheme == "https",
-        )
+        try:
+            self._http = httpx.Client(
+                headers={
+                    "Authorization": f"Bearer {token}",
+                    "Accept": "application/json",
+                    "Accept-Encoding": "gzip, deflate",
+                    "User-Agent": "livehouse",
+                },
+                timeout=httpx.Timeout(30.0, pool=None),
+                limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+                follow_redirects=False,
+                verify=ssl.create_default_context() if self._base_url.scheme == "https" else False,
+                trust_env=self._base_url.scheme == "https",
+            )
+        except (ValueError, ImportError, httpx.InvalidURL):  # what these say may quote a proxy's password
+            raise SettingsError(
+                "HTTPS_PROXY or ALL_PROXY in the environment cannot be used: it takes http://[USER:PASSWORD@]HOST:PORT"
+            ) from None
 
     @property
     def remaining(self) -> int | None:
@@ -93,7 +105,7 @@ class ApiClient:
         """Ask for the JSON object of a successful reply; retried as promised."""
         for attempt in stamina.retry_context(
             on=lambda error: isinstance(error, TransientApiError) and not _is_limit(error),
-            attempts=RETRIES + 1,
+            attempts=self._retries + 1,
             timeout=None,
             wait_initial=self._pause,
             wait_max=60 * self._pause,
@@ -110,11 +122,11 @@ class ApiClient:
         return self._send_when_allowed("POST", path, json=body)
 
     def _send_when_allowed(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's
-        for wait in range(_WAITS_WHEN_LIMITED):
+        for wait in range(self._waits):
             try:
                 return self._send(method, path, **arguments)
             except TransientApiError as error:
-                last = wait == _WAITS_WHEN_LIMITED - 1
+                last = wait == self._waits - 1
                 if not _is_limit(error) or last or (error.wait_seconds or 0) > _LONGEST_TOLD_WAIT:
                     raise
                 told = error.wait_seconds
@@ -134,7 +146,7 @@ class ApiClient:
                     body = self._without_token(b"".join(_bounded(what, response)))
             except httpx.HTTPError as error:
                 said = mask(str(error), self._secrets) or type(error).__name__
-                raise TransientApiError(f"{what}: no whole reply: {said}") from None
+                raise TransientApiError(f"{what}: no whole reply: {said}{_remedy(error)}") from None
         try:
             reply = read_reply(what, response.status_code, body)
         except TransientApiError as error:
@@ -163,6 +175,25 @@ class ApiClient:
     def _count_retry(self) -> None:
         with self._lock:
             self.retried += 1
+
+
+def _address(base_url: str) -> httpx.URL:
+    try:
+        return httpx.URL(base_url)
+    except (httpx.InvalidURL, UnicodeError):
+        raise SettingsError("CLOUDFLARE_BASE_URL is malformed: it takes an https address") from None
+
+
+def _remedy(error: BaseException | None) -> str:
+    """What to look at where no connection came about; httpx names what it got from the system only as a cause."""
+    found = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+    while error is not None:
+        if isinstance(error, socket.gaierror):
+            return " (no such host is known here: check CLOUDFLARE_BASE_URL, the network, DNS)"
+        if isinstance(error, ssl.SSLError):
+            return " (no trusted connection: check CLOUDFLARE_BASE_URL, this machine's clock, a proxy that opens TLS)"
+        error = error.__cause__ or error.__context__
+    return " (nothing answers there: check CLOUDFLARE_BASE_URL, the network, a firewall, a proxy)" if found else ""
 
 
 def _is_limit(error: TransientApiError) -> bool:

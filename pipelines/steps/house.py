@@ -23,7 +23,9 @@ Range = tuple[date, date]
 """First and last day, both included."""
 
 
-def make_client(settings: Settings, *, stream_keys: Literal["remove", "mask", "show"] = "remove") -> ApiClient:
+def make_client(
+    settings: Settings, *, stream_keys: Literal["remove", "mask", "show"] = "remove", is_patient: bool = True
+) -> ApiClient:
     """The API as the settings describe it. Raises `SettingsError` where the account is not set."""
     settings.require_account()
     token = settings.api_token
@@ -36,6 +38,7 @@ def make_client(settings: Settings, *, stream_keys: Literal["remove", "mask", "s
         retry_pause_seconds=settings.retry_pause_seconds,
         stream_keys=stream_keys,
         budget=_shared_budget(settings),
+        is_patient=is_patient,
     )
 
 

@@ -1,0 +1,182 @@
+"""`livehouse doctor`: each fault is made, found, and told in a line with its remedy; nothing is changed by looking."""
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from socketserver import StreamRequestHandler, TCPServer
+
+import duckdb
+import pytest
+
+from pipelines.simulator.server import Simulator
+from tests.houses import load, settings_for, small_world, variables
+from tests.load.conftest import Program
+from tests.load.test_lock import HOLD
+from tests.promises.attack import call_livehouse
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Simulator, Path]]:
+    with Simulator(small_world(apps=("aula",), livestreams=4, sessions=12)) as simulator:
+        home = tmp_path_factory.mktemp("doctor") / "home"
+        load(settings_for(simulator, home))
+        yield simulator, home
+
+
+@pytest.fixture
+def at(loaded: tuple[Simulator, Path], tmp_path: Path) -> dict[str, str]:
+    """The environment of a home that is well."""
+    shutil.copytree(loaded[1], tmp_path / "home")
+    return variables(loaded[0], tmp_path / "home")
+
+
+def examined(environment: dict[str, str], status: int) -> str:
+    found, out, err = call_livehouse(environment, "doctor")
+    assert (found, err) == (status, ""), out
+    assert "Traceback" not in out
+    assert environment["CLOUDFLARE_API_TOKEN"] not in out
+    return out
+
+
+def home_of(environment: dict[str, str]) -> Path:
+    return Path(environment["LIVEHOUSE_HOME"])
+
+
+def test_all_is_well_and_nothing_is_touched(at: dict[str, str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in home_of(at).glob("*.duckdb")}
+    told = examined(at, 0)
+    assert "warn" not in told
+    assert {path: path.stat().st_mtime_ns for path in home_of(at).glob("*.duckdb")} == before
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "told"),
+    [
+        ({"REALTIMEKIT_APP_ID": ""}, 2, "REALTIMEKIT_APP_ID is not set"),
+        ({"LIVEHOUSE_CONCURRENCY": "x"}, 2, "LIVEHOUSE_CONCURRENCY is malformed"),
+        ({"LIVEHOUSE_WAREHOUSE": "core.duckdb"}, 2, "cannot be named core.duckdb"),
+        ({"CLOUDFLARE_API_TOKEN": "wrong-token-0123"}, 1, "401: Authentication error"),
+        ({"REALTIMEKIT_APP_ID": "nobody"}, 1, "404: App not found"),
+        ({"CLOUDFLARE_BASE_URL": "http://127.0.0.1:1"}, 1, "nothing answers there"),
+        ({"CLOUDFLARE_BASE_URL": "https://nowhere.invalid"}, 1, "no such host is known here"),
+    ],
+)
+def test_settings_token_and_reachability(given: dict[str, str], status: int, told: str, at: dict[str, str]) -> None:
+    assert told in examined(at | given, status)
+
+
+def test_no_trusted_connection(loaded: tuple[Simulator, Path], at: dict[str, str]) -> None:
+    address = f"https://127.0.0.1:{loaded[0].port}"  # where nobody speaks TLS
+    assert "no trusted connection" in examined(at | {"CLOUDFLARE_BASE_URL": address}, 1)
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://user:hidden-word", "ftp://user:hidden-word@x:1", "socks5://u:hidden-word@x:1"]
+)
+def test_a_proxy_that_cannot_be_used_is_told_without_its_password(
+    proxy: str, at: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    told = examined(
+        at | {"CLOUDFLARE_BASE_URL": "https://nowhere.invalid", "HTTPS_PROXY": proxy, "https_proxy": proxy}, 2
+    )
+    assert "HTTPS_PROXY" in told
+    assert "hidden-word" not in told
+
+
+def test_a_token_without_the_permission(tmp_path: Path) -> None:
+    with Simulator(small_world(apps=("aula",), livestreams=1, sessions=1), permitted=False) as simulator:
+        told = examined(variables(simulator, tmp_path / "home"), 1)
+    assert "403" in told
+    assert "give the token the *Realtime* permission" in told
+
+
+@contextmanager
+def answering(reply: bytes) -> Iterator[str]:
+    """The address of a server that gives this reply to everything, and not a byte besides."""
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(reply)
+
+    with TCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "told"),
+    [
+        ("200 OK\r\nDate: Mon, 02 Jan 2023 00:00:00 GMT", 0, "ahead of the API's clock\n      → set the clock"),
+        (
+            '200 OK\r\nRatelimit: "default";r=3;t=200',
+            0,
+            "3 requests left by the API's own count\n      → another program",
+        ),
+        ("429 Too Many\r\nRetry-After: 300", 1, "used up: the API says to wait 300 s"),
+        ("302 Found\r\nLocation: https://elsewhere.example", 1, "302"),
+    ],
+)
+def test_clock_and_budget(head: str, status: int, told: str, at: dict[str, str]) -> None:
+    body = b'{"success": true, "data": []}'
+    reply = f"HTTP/1.1 {head}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
+    with answering(reply) as address:
+        assert told in examined(at | {"CLOUDFLARE_BASE_URL": address}, status)
+
+
+def test_who_holds_the_lock(at: dict[str, str]) -> None:
+    other = Program(HOLD, home_of(at) / "pipeline.lock")
+    assert other.line() == "ready"
+    try:
+        assert f"lock: held by PID {other.process.pid}" in examined(at, 0)
+    finally:
+        other.kill()
+
+
+@pytest.mark.parametrize("name", ["pipeline.duckdb", "pipeline_raw.duckdb", "warehouse.duckdb"])
+@pytest.mark.parametrize("damage", ["half", "empty", "garbled"])
+def test_a_damaged_file(name: str, damage: str, at: dict[str, str]) -> None:
+    path = home_of(at) / name
+    size = path.stat().st_size
+    if damage == "garbled":
+        with path.open("r+b") as file:  # from behind its three heads on
+            file.seek(3 * 4096)
+            file.write(os.urandom(size - 3 * 4096))
+    else:
+        os.truncate(path, size // 2 if damage == "half" else 0)
+    told = examined(at, 0 if name == "warehouse.duckdb" else 1)
+    assert "is damaged" in told
+    assert {"pipeline.duckdb": "copy warehouse.duckdb", "pipeline_raw.duckdb": "from a backup"}.get(
+        name, "nightly"
+    ) in told
+
+
+def test_raw_is_missing(at: dict[str, str]) -> None:
+    (home_of(at) / "pipeline_raw.duckdb").unlink()
+    assert "pipeline_raw.duckdb is missing" in examined(at, 1)
+
+
+def test_a_copy_that_is_older_than_the_last_run(at: dict[str, str]) -> None:
+    with duckdb.connect(home_of(at) / "pipeline.duckdb") as connection:
+        connection.execute("UPDATE ops.loads SET finished_at = finished_at + INTERVAL 1 HOUR")
+    assert "a run ended before it published" in examined(at, 0)
+
+
+def test_schemas_of_other_versions(at: dict[str, str]) -> None:
+    with duckdb.connect(home_of(at) / "pipeline.duckdb") as connection:
+        connection.execute("ALTER TABLE ops.loads DROP COLUMN note")
+    told = examined(at, 0)
+    assert "pipeline.duckdb: of an older version: lacks ops.loads.note\n      → the next run adds it" in told
+    with duckdb.connect(home_of(at) / "pipeline.duckdb") as connection:
+        connection.execute("ALTER TABLE ops.loads ADD COLUMN note VARCHAR")
+        connection.execute("ALTER TABLE core.livestream_sessions ADD COLUMN codec VARCHAR")
+    assert "pipeline.duckdb: of a newer version: has core.livestream_sessions.codec" in examined(at, 0)
