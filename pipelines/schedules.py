@@ -32,7 +32,12 @@ observe = dg.define_asset_job(
 )
 
 
-@dg.schedule(job=nightly, cron_schedule="30 2 * * *", execution_timezone="UTC")
+@dg.schedule(
+    job=nightly,
+    cron_schedule="30 2 * * *",
+    execution_timezone="UTC",
+    description="Loads the last LIVEHOUSE_LOOKBACK_DAYS days, yesterday included.",
+)
 def every_night(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """The `LIVEHOUSE_LOOKBACK_DAYS` days that end with yesterday."""
     last = context.scheduled_execution_time.date() - timedelta(days=1)
@@ -41,7 +46,12 @@ def every_night(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest(run_key=f"nightly {last}", tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat()})
 
 
-@dg.schedule(job=nightly, cron_schedule="30 3 * * 0", execution_timezone="UTC")
+@dg.schedule(
+    job=nightly,
+    cron_schedule="30 3 * * 0",
+    execution_timezone="UTC",
+    description=f"Sundays. Asks for the last {_DAYS_IN_FULL} days in full, whatever seems known of them.",
+)
 def every_week_in_full(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Sundays: the 35 days that end with yesterday, asking for all that could hold them whatever seems known."""
     last = context.scheduled_execution_time.date() - timedelta(days=1)
@@ -55,6 +65,7 @@ def every_week_in_full(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     cron_schedule="* * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.STOPPED,
+    description="Looks at what is on air. What it asks comes on top of the nights' requests.",
 )
 def every_minute(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One look a minute. Off until switched on: what it asks comes on top of the nights' requests."""
@@ -62,6 +73,7 @@ def every_minute(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 
 
 every_week = dg.ScheduleDefinition(
+    name="every_week",
     job=upkeep,
     cron_schedule="0 5 * * 0",
     execution_timezone="UTC",

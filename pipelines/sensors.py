@@ -8,8 +8,8 @@ from pipelines.assets.house import RANGE_END, RANGE_START
 from pipelines.failures import errors_of, post_failure
 from pipelines.settings import load_settings
 
-TOLD = "livehouse/failure_is_told_by"
-"""A run with this tag is told of by whoever started it."""
+TOLD = ".dagster/livehouse_failure_is_told_by"
+"""A run with this tag is told of by whoever started it. Dagster's UI hides tags of this prefix."""
 
 
 @dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING)

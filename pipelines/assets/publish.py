@@ -57,7 +57,10 @@ def _told(context: dg.AssetExecutionContext, house: House) -> dict[str, Any]:
     landed = {name: sum(app[name] or 0 for app in summary["apps"]) for name in ("livestreams", "sessions")}
     apps = sum(app["sessions"] is not None for app in summary["apps"])
     odd = findings(house, summary)
-    tags = {"livehouse/requests": f"{requests:,}, {retries:,} again", "livehouse/odd": f"{len(odd) or 'no'} findings"}
+    tags = {
+        "livehouse/requests": f"{requests:,} ({retries:,} sent again)",
+        "livehouse/odd": f"{len(odd) or 'no'} findings",
+    }
     context.instance.add_run_tags(context.run.run_id, tags)
     for line in odd:
         context.log.warning(line)

@@ -41,9 +41,13 @@ def glance(
 
 
 def drawn(connection: duckdb.DuckDBPyConnection, table: str, period: str, column: str) -> list[tuple[Any, ...]]:
-    """The newest days or months with the sum of a column, and a bar as long; neither where a part of it is unknown."""
+    """The newest days or months with the sum of a column, and a bar as long; neither where a part of it is unknown.
+
+    A sum beyond what a DOUBLE holds has no bar.
+    """
     query = f"""
-        SELECT *, bar(total, 0, greatest(max(total) OVER (), 1), 40)
+        SELECT *, CASE WHEN isfinite(total) THEN
+            bar(total / greatest(max(total) FILTER (WHERE isfinite(total)) OVER (), 1), 0, 1, 40) END
         FROM (
             SELECT {period}, CASE WHEN count({column}) = count(*) THEN sum({column}) END AS total
             FROM {table} GROUP BY {period} ORDER BY {period} DESC LIMIT {PERIODS_DRAWN}

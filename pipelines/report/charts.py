@@ -14,6 +14,8 @@ from pipelines.report.verdicts import VERDICTS
 Drawing = alt.Chart | alt.LayerChart | alt.FacetChart
 
 _DAY_LABEL = "utcFormat(datum.value, '%-d %b')"
+_BAR_WIDTH = alt.ExprRef("min(bandwidth('x'), 64)")
+"""So that a single day is a bar, not a wall."""
 _WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 
 
@@ -111,7 +113,7 @@ def _days() -> Drawing:
         legend=alt.Legend(title=None),
     )
     tooltip = _tooltip(day="Day", shown="Value", shown_before="Period before")
-    bars = base.mark_bar().encode(x=_by_day(), y=_amount("value"), color=kind, tooltip=tooltip)
+    bars = base.mark_bar(width=_BAR_WIDTH).encode(x=_by_day(), y=_amount("value"), color=kind, tooltip=tooltip)
     before = base.mark_line(interpolate="step", color="var(--ink)", strokeWidth=1.2, strokeDash=[3, 2], opacity=0.7)
     return alt.layer(
         bars, before.encode(x=_by_day(), y=_amount("before"), tooltip=tooltip), _unknown("days")
@@ -138,7 +140,7 @@ def _peaks() -> Drawing:
     """Rows: t, value (streams), state, sign, and for tooltips day, shown, moment."""
     bars = (
         alt.Chart(_data("peaks"))
-        .mark_bar(color="var(--series)")
+        .mark_bar(color="var(--series)", width=_BAR_WIDTH)
         .encode(
             x=_by_day(),
             y=_amount("value", whole=True),
@@ -151,7 +153,7 @@ def _peaks() -> Drawing:
 def _audience() -> Drawing:
     """Rows: t, value (viewers), state, sign, and for tooltips day, shown, moment. Drawn where anybody ever looked."""
     tooltip = _tooltip(day="Day", shown="Most viewers at once", moment="First at")
-    bars = alt.Chart(_data("audience")).mark_bar(color="var(--series)")
+    bars = alt.Chart(_data("audience")).mark_bar(color="var(--series)", width=_BAR_WIDTH)
     return alt.layer(bars.encode(x=_by_day(), y=_amount("value"), tooltip=tooltip), _unknown("audience")).properties(
         height=170
     )
@@ -202,7 +204,7 @@ def _failures() -> Drawing:
     domain = ["failed before going live", "failed after going live"]
     bars = (
         alt.Chart(_data("failures"))
-        .mark_bar()
+        .mark_bar(width=_BAR_WIDTH)
         .encode(
             x=_by_day(),
             y=_amount("value", whole=True),
@@ -230,7 +232,7 @@ def _verdicts() -> Drawing:
     )
     drawing: Drawing = (
         alt.Chart(_data("verdicts"))
-        .mark_bar(height=alt.RelativeBandSize(band=0.7))
+        .mark_bar(height=alt.RelativeBandSize(band=0.7), width=_BAR_WIDTH)
         .encode(
             x=_by_day(),
             y=y,

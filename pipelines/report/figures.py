@@ -6,6 +6,7 @@ Unix time, all UTC. NULL stays null: unknown is not zero. Nothing here depends o
 """
 
 import re
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,12 @@ def read_query(connection: DuckDBPyConnection, query: str, bound: dict[str, Any]
     result = connection.execute(body, named)
     names = [column[0] for column in result.description or ()]
     rows = result.fetchall()
-    return {name: [row[n] for row in rows] for n, name in enumerate(names)}
+    return {name: [_shown(row[n]) for row in rows] for n, name in enumerate(names)}
+
+
+def _shown(value: Any) -> Any:  # noqa: ANN401 - a cell of any type
+    """A sum beyond what a DOUBLE holds is shown as unknown: JSON has no infinity."""
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _factored(table: Columns, keys: tuple[str, ...], name: str) -> dict[str, Columns]:

@@ -25,7 +25,17 @@ from pipelines.report.verdicts import VERDICTS
 from pipelines.settings import Settings
 
 WEB = Path(__file__).parent / "web"
-SCRIPTS = ("figures.js", "format.js", "usage.js", "streams.js", "trust.js", "records.js", "charts.js", "main.js")
+SCRIPTS = (
+    "figures.js",
+    "format.js",
+    "usage.js",
+    "streams.js",
+    "trust.js",
+    "records.js",
+    "answer.js",
+    "charts.js",
+    "main.js",
+)
 """The page's own scripts, in the order they stand in it."""
 
 

@@ -61,7 +61,11 @@ spans AS (
         app_id,
         livestream_id,
         is_thinned AND lag(observed_at) OVER looks IS NOT NULL AS is_unbroken,
-        coalesce(lag(observed_at) OVER looks, observed_at - to_microseconds(CAST(ingest_seconds * 1e6 AS BIGINT))) AS begins,
+        -- more than an hour is too long to count anyway, and could be more than an interval holds
+        coalesce(
+            lag(observed_at) OVER looks,
+            observed_at - to_microseconds(CAST(least(ingest_seconds, 3600) * 1e6 AS BIGINT))
+        ) AS begins,
         observed_at AS ends,
         viewer_seconds - coalesce(lag(viewer_seconds) OVER looks, 0) AS viewer_seconds
     FROM answers

@@ -10,7 +10,7 @@
 -- column: ingest_seconds (seconds): time streams were fed in; sessions that started but report no figure add nothing
 -- column: viewer_seconds (seconds): time watched, summed over viewers and sessions
 -- column: average_concurrent_viewers (viewers): viewer_seconds / ingest_seconds; NULL where nothing was fed in
--- column: meeting_sessions (count): meeting sessions
+-- column: meeting_sessions (count): meeting sessions; NULL where their sum is beyond a BIGINT, as of recordings
 -- column: meeting_minutes (minutes): minutes of meeting sessions
 -- column: recordings (count): recordings
 -- column: recording_minutes (minutes): minutes recorded
@@ -73,9 +73,9 @@ SELECT
     CASE WHEN sessions.sessions > 0 THEN sessions.ingest_seconds WHEN held.days_known > 0 THEN 0 END AS ingest_seconds,
     CASE WHEN sessions.sessions > 0 THEN sessions.viewer_seconds WHEN held.days_known > 0 THEN 0 END AS viewer_seconds,
     sessions.viewer_seconds / nullif(sessions.ingest_seconds, 0) AS average_concurrent_viewers,
-    CAST(meetings.sessions AS BIGINT) AS meeting_sessions,
+    TRY_CAST(meetings.sessions AS BIGINT) AS meeting_sessions,
     meetings.minutes AS meeting_minutes,
-    CAST(recordings.recordings AS BIGINT) AS recordings,
+    TRY_CAST(recordings.recordings AS BIGINT) AS recordings,
     recordings.minutes AS recording_minutes,
     day(last_day(held.month)) AS days_in_month,
     held.days_known,

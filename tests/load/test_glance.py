@@ -1,5 +1,6 @@
 """What is shown of a table after a run: how many rows, of which days, the newest, and how things go."""
 
+import math
 from collections.abc import Iterator
 from datetime import date
 
@@ -50,3 +51,14 @@ def test_days_without_anything_have_no_bar(connection: duckdb.DuckDBPyConnection
     connection.execute("INSERT INTO facts VALUES ('a', ?, 0)", [DAY])
     [(_, total, bar)] = drawn(connection, "facts", "day", "seconds")
     assert (total, bar.strip()) == (0, "")
+
+
+def test_a_sum_beyond_all_numbers_has_no_bar(connection: duckdb.DuckDBPyConnection) -> None:
+    most = 1.7e308
+    connection.execute(
+        "INSERT INTO facts VALUES ('a', $day, $most), ('b', $day, $most), ('a', $next, $most)",
+        {"day": DAY, "next": NEXT, "most": most},
+    )
+    (_, total, bar), (_, beyond, none) = drawn(connection, "facts", "day", "seconds")
+    assert (total, bar.strip()) == (most, "█" * 40)
+    assert (beyond, none) == (math.inf, None)

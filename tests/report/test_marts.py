@@ -173,6 +173,22 @@ def test_sessions_that_report_no_figure_are_unknown_unless_they_never_started(wa
     assert [row["ingest_seconds"] for row in warehouse.mart("daily_usage")] == [0.0, None]
 
 
+def test_figures_as_large_as_the_rules_take_stop_no_mart(warehouse: "Warehouse") -> None:
+    most = {"ingest_seconds": 1.7e308, "viewer_seconds": 1.7e308}
+    for day in (DAY, NEXT):
+        begin, end = f"{day}T10:00:00", f"{day}T11:00:00"
+        warehouse.load(SESSIONS, day, *(session(f"{day}/{n}", begin, end, **most) for n in range(2)))
+        warehouse.load(OVERALL, day, {"livestream_count": 2**63 - 1, **most})
+        warehouse.load(MEETINGS, day, {"session_count": 2**63 - 1, "session_minutes": 1.7e308})
+        warehouse.load(RECORDINGS, day, {"recording_count": 2**63 - 1, "recording_minutes": 1.7e308})
+        look = {"livestream_id": "l", "session_id": "s", "observed_at": datetime.fromisoformat(begin), **most}
+        warehouse.insert("core.live_observations", {"app_id": "a", "day": day, **look})
+    warehouse.build_all()
+    month = only(warehouse.mart("monthly_usage"))
+    assert part(month, "meeting_sessions", "recordings") == {"meeting_sessions": None, "recordings": None}
+    assert [row["meeting_sessions"] for row in warehouse.mart("daily_usage")] == [2**63 - 1] * 2
+
+
 def test_monthly_usage_says_how_many_days_it_is_the_sum_of(warehouse: "Warehouse") -> None:
     for number in range(1, 31):
         day = date(2025, 11, number)

@@ -201,6 +201,17 @@ def test_json_and_scripts_cannot_end_their_element() -> None:
         as_json(float("nan"))
 
 
+def test_a_sum_beyond_all_numbers_is_shown_as_unknown(tmp_path: Path) -> None:
+    published = make_warehouse(tmp_path)
+    with duckdb.connect(published) as connection:
+        connection.execute(
+            "UPDATE marts.daily_usage SET ingest_seconds = 'inf', viewer_seconds = 'nan' WHERE day = (SELECT max(day) FROM marts.daily_usage)"
+        )
+    days = embedded(page_of(published))["days"]
+    assert None in days["ingest_seconds"]
+    assert None in days["viewer_seconds"]
+
+
 def test_only_its_own_two_scripts_may_run_and_nothing_may_be_fetched(tmp_path: Path) -> None:
     page = page_of(make_warehouse(tmp_path))
     scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)

@@ -249,6 +249,33 @@ def test_unknown_days_and_gaps_are_shown_as_such(browser: Any, tmp_path: Path) -
         assert signs == ["?", "?"]
 
 
+def test_how_far_the_figures_can_be_trusted_is_said_in_sentences(browser: Any, tmp_path: Path) -> None:
+    aside = """INSERT INTO ops.quarantine BY NAME SELECT 'app' AS app_id, 'core.livestream_sessions' AS table_name,
+        DATE '{}' AS day, '{}' AS record_id, 'ingest_seconds' AS field, 'not a number: "n/a"' AS reason"""
+    published = make_warehouse(
+        tmp_path,
+        ("app",),
+        days=14,
+        changes=(
+            "UPDATE core.livestream_analytics_daily SET viewer_seconds = viewer_seconds + 36000 WHERE day = '2026-02-24'",
+            *(aside.format(day, record) for day, record in (("2026-02-24", "a"), ("2026-02-25", "b"))),
+        ),
+    )
+    shown = ask(published, USAGE.format("day > DATE '2026-02-28' - 7"))[0]
+    with opened(browser, write_report(published, tmp_path / "report.html")) as seen:
+        answer = seen.page.inner_text("#answer")
+        assert "On 6 of 7 settled days the sessions shown add up" in answer
+        assert f"On 1 day the API counts 10.0 viewer hours ({1000 / shown:,.1f} %) and 0.0 ingest hours" in answer
+        assert "Then a session is set aside" in answer
+        assert "2 records are set aside" in answer
+        [kind] = seen.table("quarantine")
+        assert kind[3:6] == ["2", "app", "24 Feb 2026 – 25 Feb 2026"]
+        assert [row[:3] for row in seen.table("coverage")] == [["app", "all", "7"]]
+        seen.page.fill("#to", "2026-02-23")
+        seen.page.wait_for_selector(DRAWN)
+        assert seen.page.inner_text("#answer").splitlines()[-1].endswith("Nothing is missing, set aside or unsettled.")
+
+
 def test_names_stay_text(browser: Any, tmp_path: Path) -> None:
     published = make_warehouse(tmp_path, HOSTILE[:2], changes=named(HOSTILE))
     with opened(browser, write_report(published, tmp_path / "report.html")) as seen:
@@ -303,3 +330,6 @@ def test_theme_can_be_chosen_and_print_is_light(browser: Any, tmp_path: Path) ->
         seen.page.emulate_media(media="print")
         assert seen.page.evaluate(background) == light
         assert not seen.page.is_visible("#controls")
+        paper = 695  # what A4 leaves between its margins, at 96 dots an inch
+        seen.page.set_viewport_size({"width": paper, "height": 1000})
+        assert seen.page.evaluate("document.documentElement.scrollWidth") <= paper

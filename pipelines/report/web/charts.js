@@ -180,7 +180,7 @@ function captionCharts(metric, period, before, rank) {
     best.value === null
       ? "unknown"
       : clauses(
-          `most at one moment: ${written(best.value, 0)}${best.at ? `, first on ${minuteText(best.at)}` : ""}`,
+          `most at one moment: ${written(best.value, 0)}${best.at ? `, first on ${timeText(best.at)}` : ""}`,
           coverage(best, period),
         ),
   );
@@ -191,7 +191,7 @@ function captionCharts(metric, period, before, rank) {
     crowd.value === null
       ? "nobody looked in this period"
       : clauses(
-          `most at once: ${written(crowd.value, 1)}, first on ${minuteText(crowd.at)}`,
+          `most at once: ${written(crowd.value, 1)}, first on ${timeText(crowd.at)}`,
           crowd.known < crowd.wanted ? `observed on ${crowd.known} of ${counted(crowd.wanted, "day", "days")}` : "",
         ),
   );

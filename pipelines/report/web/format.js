@@ -39,13 +39,10 @@ function isWeekend(day) {
   return [0, 6].includes(new Date(moment(day)).getUTCDay());
 }
 function timeText(ms) {
-  return ms === null ? DASH : `${new Date(ms).toISOString().slice(0, 16).replace("T", " ")} UTC`;
+  return ms === null ? DASH : `${dayFormat.format(ms)}, ${new Date(ms).toISOString().slice(11, 16)} UTC`;
 }
 function rangeText(from, to) {
   return from === to ? dayText(from) : `${dayText(from)} – ${dayText(to)}`;
-}
-function minuteText(ms) {
-  return `${dayFormat.format(ms)}, ${new Date(ms).toISOString().slice(11, 16)} UTC`;
 }
 /** Clauses of a note, those that say something. */
 function clauses(...parts) {

@@ -1,4 +1,4 @@
-// What is in the figures not or only in part: records set aside or shrunk. What loads did. The short answer.
+// What is in the figures not or only in part: records set aside or shrunk. What loads did.
 
 function groupsIn(table, period) {
   const [from, to] = [period.days[0], period.days[period.days.length - 1]];
@@ -14,71 +14,92 @@ function sumOf(table, rows) {
   return rows.reduce((sum, n) => sum + table.records[n], 0);
 }
 
+/** Rows that say the same of different apps and days, as one: the largest first. */
+function alike(table, rows, columns) {
+  const found = new Map();
+  for (const n of rows) {
+    const key = JSON.stringify(columns.map((column) => table[column][n]));
+    const group = found.get(key) || {n, records: 0, apps: new Set(), days: new Set()};
+    group.records += table.records[n];
+    group.apps.add(table.app[n]);
+    group.days.add(table.day[n]);
+    found.set(key, group);
+  }
+  return [...found.values()].sort((a, b) => b.records - a.records || a.n - b.n);
+}
+
+function appsText(apps) {
+  const names = [...apps].map((app) => named(data.apps[app]));
+  if (names.length > 3) return counted(names.length, "app", "apps");
+  return names.flatMap((name, n) => (n ? [", ", name] : [name]));
+}
+
+function daysOf(days) {
+  const known = [...days].filter((day) => day !== null).sort((a, b) => a - b);
+  return known.length ? rangesText(known) : "not of a day";
+}
+
 function showAside(period) {
   const {quarantine, shrinks} = data;
   const aside = groupsIn(quarantine, period);
-  const day = (value) => (value === null ? "no day" : dayText(value));
-  const more = (rows) => (rows.length > 40 ? `the 40 largest of ${written(rows.length, 0)} groups` : "");
-  const partial =
-    sumOf(
-      quarantine,
-      quarantine.records.map((_, n) => n),
-    ) < data.quarantined
-      ? "only the largest groups of the warehouse are in this page"
-      : "";
+  const kinds = alike(quarantine, aside, ["table_name", "field", "reason"]);
+  const more = (groups) => (groups.length > 40 ? `the 40 largest of ${written(groups.length, 0)} kinds` : "");
+  const all = quarantine.records.map((_, n) => n);
+  const isPartial = sumOf(quarantine, all) < data.quarantined;
   showTable("table-quarantine", {
     caption: "Records set aside (quarantine)",
     sticky: true,
     note: clauses(
       `${counted(sumOf(quarantine, aside), "record", "records")} missing from the figures until they arrive whole`,
-      more(aside),
-      partial,
+      more(kinds),
+      isPartial ? "only the largest groups of the warehouse are in this page" : "",
     ),
     columns: [
-      ["Day", "nowrap"],
-      ["App", "long"],
       ["Of", "nowrap"],
       ["Field", "long"],
       ["Reason", "long"],
       ["Records", "number"],
+      ["App", "long"],
+      ["Days", "long"],
       ["One of them", "long"],
     ],
-    rows: aside.slice(0, 40).map((n) => ({
+    rows: kinds.slice(0, 40).map(({n, records, apps, days}) => ({
       cells: [
-        day(quarantine.day[n]),
-        named(data.apps[quarantine.app[n]]),
         TABLE_NAMES[quarantine.table_name[n]] || quarantine.table_name[n],
         named(quarantine.field[n]),
         named(quarantine.reason[n]),
-        written(quarantine.records[n], 0),
+        written(records, 0),
+        appsText(apps),
+        daysOf(days),
         named(quarantine.example[n] || DASH),
       ],
     })),
     nothing: "none in this period.",
   });
   const shrunk = groupsIn(shrinks, period);
+  const losses = alike(shrinks, shrunk, ["table_name", "reason"]);
   showTable("table-shrinks", {
     caption: "Where the source now says less than before",
     sticky: true,
     note: clauses(
       counted(sumOf(shrinks, shrunk), "record", "records"),
       "the older figures stand and are shown",
-      more(shrunk),
+      more(losses),
     ),
     columns: [
-      ["Day", "nowrap"],
-      ["App", "long"],
       ["Of", "nowrap"],
       ["What happened", "long"],
       ["Records", "number"],
+      ["App", "long"],
+      ["Days", "long"],
     ],
-    rows: shrunk.slice(0, 40).map((n) => ({
+    rows: losses.slice(0, 40).map(({n, records, apps, days}) => ({
       cells: [
-        day(shrinks.day[n]),
-        named(data.apps[shrinks.app[n]]),
         TABLE_NAMES[shrinks.table_name[n]] || shrinks.table_name[n],
         named(shrinks.reason[n]),
-        written(shrinks.records[n], 0),
+        written(records, 0),
+        appsText(apps),
+        daysOf(days),
       ],
     })),
     nothing: "nowhere in this period.",
@@ -144,38 +165,10 @@ function showLoads() {
   });
 }
 
-/** The short answer, at the top of the page. */
-function showTrustLine(period, lines) {
-  const counts = verdictCounts(period);
-  const aside = sumOf(data.quarantine, groupsIn(data.quarantine, period));
-  const distinct = (key) => new Set(lines.flatMap((line) => line[key].map((day) => `${line.app} ${day}`))).size;
-  const [gaps, unknown] = [distinct("gaps"), distinct("u")];
-  const judged = counts.match + counts.sessions_missing + counts.overall_behind;
-  const unit = period.apps.length > 1 ? "app-day" : "day";
-  const items = [
-    [
-      !judged ? "unknown" : counts.match === judged ? "good" : "bad",
-      judged
-        ? `${written(counts.match, 0)} of ${counted(judged, `${unit} matches`, `${unit}s match`)} the API’s totals`
-        : "no day can be reconciled",
-    ],
-    [aside ? "odd" : "good", aside ? `${counted(aside, "record", "records")} set aside` : "no record set aside"],
-    [gaps ? "bad" : "good", gaps ? counted(gaps, `${unit} left out`, `${unit}s left out`) : "no gaps"],
-  ];
-  if (unknown) items.push(["unknown", counted(unknown, `unknown ${unit}`, `unknown ${unit}s`)]);
-  if (counts.unsettled) items.push(["odd", counted(counts.unsettled, `unsettled ${unit}`, `unsettled ${unit}s`)]);
-  const loaded = Math.max(...data.days.loaded_at);
-  document
-    .getElementById("trust-line")
-    .replaceChildren(
-      ...items.map(([kind, text]) => el("a", {href: "#trust"}, signed(kind, text))),
-      el("span", {class: "note-inline"}, `Last loaded ${timeText(loaded)}`),
-    );
-}
-
 function showTrust(period) {
   const lines = coverageLines(period);
   showTrustLine(period, lines);
+  showAnswer(period);
   showVerdicts(period);
   showDifferences(period);
   showCoverage(period, lines);

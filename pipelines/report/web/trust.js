@@ -145,28 +145,36 @@ function coverageLines(period) {
 
 function showCoverage(period, lines) {
   const count = (days, kind) => (days.length ? signed(kind, written(days.length, 0)) : "0");
-  const rows = lines.map((line) => ({
-    cells: [
-      named(data.apps[line.app]),
-      TABLE_NAMES[line.name],
-      written(line.k.length, 0),
-      count(line.p, "odd"),
-      count(line.u, "unknown"),
-      count(line.gaps, "bad"),
-      count(
-        line["-"].filter((day) => !line.gaps.includes(day)),
-        "unknown",
-      ),
-      line.first > line.last ? DASH : rangeText(line.first, line.last),
-    ],
-  }));
+  const alike = new Map(); // of an app, figures whose days are the same are one row
+  for (const line of lines) {
+    const key = JSON.stringify({...line, name: ""});
+    alike.set(key, [...(alike.get(key) || []), line]);
+  }
+  const rows = [...alike.values()].map((same) => {
+    const [line] = same;
+    return {
+      cells: [
+        named(data.apps[line.app]),
+        same.length === TABLES.length ? "all" : same.map(({name}) => TABLE_NAMES[name]).join(", "),
+        written(line.k.length, 0),
+        count(line.p, "odd"),
+        count(line.u, "unknown"),
+        count(line.gaps, "bad"),
+        count(
+          line["-"].filter((day) => !line.gaps.includes(day)),
+          "unknown",
+        ),
+        line.first > line.last ? DASH : rangeText(line.first, line.last),
+      ],
+    };
+  });
   showTable("table-coverage", {
     caption: "What is loaded",
     note: `days of this period (${counted(period.days.length, "day", "days")}), by app and source`,
     sticky: true,
     columns: [
       ["App", "long"],
-      ["Figures", "nowrap"],
+      ["Figures", "long"],
       ["Known", "number"],
       ["Known, but loaded before the day was over", "number"],
       ["Unknown: the source had forgotten", "number"],

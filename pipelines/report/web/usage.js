@@ -46,7 +46,7 @@ function tile(id, period, before) {
     text ? el("p", {class: "change"}, text) : null,
     reason ? el("p", {}, reason) : null,
     missing ? el("p", {}, missing) : null,
-    id === "peak" && now.at ? el("p", {}, minuteText(now.at)) : null,
+    id === "peak" && now.at ? el("p", {}, timeText(now.at)) : null,
     id === "cost" ? el("p", {}, "a lower bound") : null,
     coverage(now, period) ? el("p", {}, `${id === "cost" ? "all of it: " : ""}${coverage(now, period)}`) : null,
   );

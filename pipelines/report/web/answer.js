@@ -1,0 +1,117 @@
+// Whether the figures can be trusted, in a line at the top of the page and in sentences: for who quotes them.
+
+/** The short answer, at the top of the page. */
+function showTrustLine(period, lines) {
+  const counts = verdictCounts(period);
+  const aside = sumOf(data.quarantine, groupsIn(data.quarantine, period));
+  const distinct = (key) => new Set(lines.flatMap((line) => line[key].map((day) => `${line.app} ${day}`))).size;
+  const [gaps, unknown] = [distinct("gaps"), distinct("u")];
+  const judged = counts.match + counts.sessions_missing + counts.overall_behind;
+  const unit = period.apps.length > 1 ? "app-day" : "day";
+  const items = [
+    [
+      !judged ? "unknown" : counts.match === judged ? "good" : "bad",
+      judged
+        ? `${written(counts.match, 0)} of ${counted(judged, `${unit} matches`, `${unit}s match`)} the API’s totals`
+        : "no day can be reconciled",
+    ],
+    [aside ? "odd" : "good", aside ? `${counted(aside, "record", "records")} set aside` : "no record set aside"],
+    [gaps ? "bad" : "good", gaps ? counted(gaps, `${unit} left out`, `${unit}s left out`) : "no gaps"],
+  ];
+  if (unknown) items.push(["unknown", counted(unknown, `unknown ${unit}`, `unknown ${unit}s`)]);
+  if (counts.unsettled) items.push(["odd", counted(counts.unsettled, `unsettled ${unit}`, `unsettled ${unit}s`)]);
+  const loaded = Math.max(...data.days.loaded_at);
+  document
+    .getElementById("trust-line")
+    .replaceChildren(
+      ...items.map(([kind, text]) => el("a", {href: "#trust"}, signed(kind, text))),
+      el("span", {class: "note-inline"}, `Last loaded ${timeText(loaded)}`),
+    );
+}
+
+/** What the API's own totals say more, or less, than the sessions shown, on the days of a verdict. */
+function apart(period, wanted) {
+  const found = {days: 0, aside: 0, ingest: 0, viewer: 0};
+  const table = data.reconciliation;
+  for (const app of period.apps) {
+    for (const day of period.days) {
+      if (verdict(app, day) !== wanted) continue;
+      const n = verdictRows[app].get(day);
+      found.days += 1;
+      found.aside += table.quarantined[n] > 0 ? 1 : 0;
+      found.ingest += table.overall_ingest[n] - table.sessions_ingest[n];
+      found.viewer += table.overall_viewer[n] - table.sessions_viewer[n];
+    }
+  }
+  return found;
+}
+
+/** Hours, and what part they are of those the page shows. */
+function hoursOf(seconds, metric, period) {
+  const [hours, shown] = [Math.abs(seconds) / 3600, METRICS[metric].of(period).value];
+  const percent = shown ? (hours / shown) * 100 : null;
+  const share = percent === null ? "" : percent < 0.05 ? " (less than 0.1 %)" : ` (${written(percent, 1)} %)`;
+  return `${written(hours, 1)} ${METRICS[metric].label.toLowerCase()}${share}`;
+}
+
+function sentences(period) {
+  const counts = verdictCounts(period);
+  const [unit, many] = period.apps.length > 1 ? ["app-day", "app-days"] : ["day", "days"];
+  const judged = counts.match + counts.sessions_missing + counts.overall_behind;
+  const missing = apart(period, "sessions_missing");
+  const behind = apart(period, "overall_behind");
+  const unknown = counts.unknown + counts.not_loaded;
+  const aside = sumOf(data.quarantine, groupsIn(data.quarantine, period));
+  const both = ({viewer, ingest}) =>
+    `${hoursOf(viewer, "viewer_hours", period)} and ${hoursOf(ingest, "ingest_hours", period)}`;
+  const said = [];
+  if (!judged) said.push(["unknown", "No day of this period can be compared with the API’s own totals yet."]);
+  else if (counts.match)
+    said.push([
+      "good",
+      `On ${counts.match === judged ? "all" : `${written(counts.match, 0)} of`} ` +
+        `${counted(judged, `settled ${unit}`, `settled ${many}`)} the sessions shown add up to the API’s own totals.`,
+    ]);
+  if (missing.days)
+    said.push([
+      "bad",
+      `On ${counted(missing.days, unit, many)} the API counts ${both(missing)} more than is shown: the true figures are ` +
+        "higher by about that much. " +
+        (missing.aside
+          ? `${missing.aside === missing.days ? (missing.days === 1 ? "Then" : "On each of them") : `On ${written(missing.aside, 0)} of them`} ` +
+            "a session is set aside because a value in it cannot be read."
+          : "The API did not return those sessions."),
+    ]);
+  if (behind.days)
+    said.push([
+      "odd",
+      `On ${counted(behind.days, unit, many)} the API’s totals are ${both(behind)} below its own sessions: they lag, or ` +
+        "have lost some. The sessions are shown.",
+    ]);
+  if (counts.unsettled)
+    said.push([
+      "odd",
+      `${counted(counts.unsettled, `${unit} is`, `${many} are`)} not settled: a session was on air, or the day was not over, ` +
+        "when it was loaded. The next nightly run brings the rest; do not quote them yet.",
+    ]);
+  if (unknown)
+    said.push([
+      "unknown",
+      `${counted(unknown, `${unit} is`, `${many} are`)} unknown: never loaded, or the source no longer remembers. They are in ` +
+        "no figure, and not counted as zero.",
+    ]);
+  if (aside)
+    said.push([
+      "odd",
+      `${counted(aside, "record is", "records are")} set aside, since a value in ${aside === 1 ? "it" : "them"} cannot be ` +
+        "read. They are in no figure; the table below says why.",
+    ]);
+  if (said.every(([kind]) => kind === "good")) said.push(["good", "Nothing is missing, set aside or unsettled."]);
+  return said;
+}
+
+function showAnswer(period) {
+  document
+    .getElementById("answer")
+    .replaceChildren(...sentences(period).map(([kind, text]) => el("li", {}, signed(kind, text))));
+}
