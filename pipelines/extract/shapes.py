@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from pipelines.errors import UnexpectedReplyError
+from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY
 
 Record = Any
 """A record as received: an object in every case ever seen, yet any JSON value may come."""
@@ -94,11 +95,15 @@ def session_page(reply: dict[str, Any]) -> Page:
         if rows is None:
             rows = _records(livestream, ("sessions", "session"))
     if rows is None:
-        if data is not None and not isinstance(data, dict):
+        # A livestream alone has none. In an object that speaks of something else they would be overlooked.
+        if not (_is_blank(_without_paging(data)) or (isinstance(data, dict) and "livestream" in data)):
             raise UnexpectedReplyError("the sessions of a livestream are in no known place")
         rows = []
     total = _total_count(reply, data, livestream, *(rows[:1]))
     return Page([_without_paging(row) for row in rows], total)
+
+
+_OVERALL = {column.source for column in LIVESTREAM_ANALYTICS_DAILY.columns if column.figure}
 
 
 def overall_of_day(reply: dict[str, Any], day: date) -> Record:
@@ -115,7 +120,11 @@ def overall_of_day(reply: dict[str, Any], day: date) -> Record:
         if any(entry != of_day[0] for entry in of_day):
             raise UnexpectedReplyError(f"overall, asked about {day}, gave different figures for it")
         data = of_day[0] if of_day else None
-    return None if _is_blank(data) else data
+    if _is_blank(data):
+        return None
+    if isinstance(data, dict) and not data.keys() & _OVERALL:
+        raise UnexpectedReplyError(f"overall, asked about {day}, answered with none of its figures")
+    return data
 
 
 def _utc_day(value: Any) -> date | None:  # noqa: ANN401 - any JSON value
@@ -146,7 +155,7 @@ def daywise_entries(reply: dict[str, Any], stats: str) -> tuple[list[Record], bo
     It had not, unless the reply's own total counts more than its entries do.
     """
     data = _data(reply)
-    if data and not isinstance(data, dict):
+    if data and not (isinstance(data, dict) and (_is_blank(data) or data.keys() & set(STATS))):
         raise UnexpectedReplyError("the day-wise statistics are in no known place")
     part = data.get(stats) if isinstance(data, dict) else None
     if part is None:

@@ -111,10 +111,19 @@ def test_livestreams_in_no_known_place(data: object) -> None:
         livestream_page({"data": data})
 
 
-@pytest.mark.parametrize("data", ["text", 5, True])
+WRAPPED = {"data": {"livestream": {"id": "l"}, "sessions": [A]}}
+"""One wrapping more than was ever seen: it was taken for a livestream without sessions."""
+
+
+@pytest.mark.parametrize("data", ["text", 5, True, WRAPPED, {"items": [A]}, {"id": "l", "name": "n"}])
 def test_sessions_in_no_known_place(data: object) -> None:
     with pytest.raises(UnexpectedReplyError):
         session_page({"data": data})
+
+
+@pytest.mark.parametrize("data", [None, {}, {"paging": {"total_count": 0}}, {"livestream": None, "session": None}])
+def test_no_sessions_at_all(data: object) -> None:
+    assert session_page({"data": data}).records == []
 
 
 TOTALS = {"count": 3, "total_ingest_seconds": 5}
@@ -157,6 +166,9 @@ def test_overall(data: object, record: object) -> None:
         [{"count": 3, "date": "NaN"}],
         [{"count": 3, "date": "2025-03-14"}, {"count": 4, "date": "2025-03-14"}],
         [{"count": 3}, {"count": 4}],
+        # none of its figures: each was taken for null
+        {"data": {"count": 3}},
+        [{"date": "2025-03-14", "livestreams": 3}],
     ],
 )
 def test_an_answer_about_something_else_is_no_zero(data: object) -> None:
@@ -202,7 +214,7 @@ def test_daywise_without_one_of_its_parts_says_nothing_about_it() -> None:
     assert daywise_entries({"data": {"session_stats": {"day_stats": []}}}, "recording_stats") == ([], False)
 
 
-@pytest.mark.parametrize("data", [[ENTRY], "text", 5])
+@pytest.mark.parametrize("data", [[ENTRY], "text", 5, {"data": {"session_stats": {"day_stats": [ENTRY]}}}])
 def test_daywise_in_no_known_place(data: object) -> None:
     with pytest.raises(UnexpectedReplyError):
         daywise_entries({"data": data}, "session_stats")
