@@ -25,8 +25,11 @@ def payload_of(record: Record) -> str:
 
 
 def identity(record: Record) -> str:
-    """Tell records of a list apart: by the id, as its JSON, else by the whole record."""
-    return payload_of(record.get("id") if isinstance(record, dict) and record.get("id") is not None else record)
+    """Tell records of a list apart: by the id, a whole number as its text, else by the whole record."""
+    found = record.get("id") if isinstance(record, dict) else None
+    if found is None:
+        return payload_of(record)
+    return payload_of(str(found) if type(found) is int else found)
 
 
 def _raw_frame(

@@ -54,6 +54,17 @@ def test_a_short_page_is_not_the_end(total: str | None) -> None:
     assert read == [1, 2, 3, 4, 5, 6, 7]
 
 
+def test_an_id_now_a_number_now_text_is_one_row() -> None:
+    # Counted as two, it stood for the last row, which was then never asked for.
+    pages: list[list[int | str]] = [[5, "a"], ["5", "b"], ["c"]]
+
+    def fetch(page_no: int) -> Page:
+        return Page([{"id": row} for row in pages[page_no - 1]], 4)
+
+    read = [record["id"] for page in read_all("x", fetch, identity) for record in page]
+    assert read == [5, "a", "5", "b", "c"]
+
+
 def test_insertion_at_the_front_loses_nothing() -> None:
     source = Source([1, 2, 3, 4, 5])
     source.before_page[1] = lambda: source.rows.insert(0, 0)
