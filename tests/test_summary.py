@@ -71,3 +71,9 @@ def test_a_rebuild_of_days_never_landed_says_so(capsys: pytest.CaptureFixture[st
     lines = printed(summary_of(0, job="rebuild", warnings=[], notes=[], seconds=None), capsys)
     assert lines[0].endswith("rebuilt")
     assert "livehouse backfill" in lines[1]
+
+
+def test_a_run_that_brought_nothing_points_at_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(summary_of(0, succeeded=False, warnings=[], notes=[], seconds=None), capsys) == [
+        "2026-10-26 to 2026-11-24 not loaded"
+    ]

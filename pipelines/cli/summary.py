@@ -80,6 +80,8 @@ def print_summary(summary: dict[str, Any]) -> None:
         if len(lines) > shown:
             line(f"… and {len(lines) - shown} more like this")
             is_cut = True
+    if not summary["succeeded"] and not summary["apps"]:
+        return  # the fault is told next; there is nothing new to look at
     command = command_name(summary["warehouse"])
     query = "select day, sum(ingest_seconds) from core.livestream_sessions group by day order by day"
     line(f"Warehouse: {summary['warehouse']}{' (--json tells all of the above)' if is_cut else ''}")

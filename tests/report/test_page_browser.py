@@ -240,6 +240,9 @@ def test_unknown_days_and_gaps_are_shown_as_such(browser: Any, tmp_path: Path) -
     with opened(browser, write_report(published, tmp_path / "report.html")) as seen:
         assert "1 day left out" in seen.page.inner_text("#trust-line")
         assert "1 unknown day" in seen.page.inner_text("#trust-line")
+        answer = seen.page.inner_text("#answer")
+        assert "Of 2 days the sessions or the API’s totals are unknown" in answer
+        assert "meetings on 1 day, recordings on 1 day" in answer
         missing = [(row[0], row[2], row[3]) for row in seen.table("missing")]
         assert missing == [("✕gap", "all", "24 Feb 2026"), ("?unknown", "Sessions", "22 Feb 2026")]
         assert "5 of 7 days known" in seen.page.inner_text('[data-metric="viewer_hours"]')

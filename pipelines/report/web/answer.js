@@ -54,7 +54,17 @@ function hoursOf(seconds, metric, period) {
   return `${written(hours, 1)} ${METRICS[metric].label.toLowerCase()}${share}`;
 }
 
-function sentences(period) {
+/** Of which figures how many days are unknown or not loaded. */
+function unknownOf(lines, names) {
+  return names
+    .map((name) => [
+      TABLE_NAMES[name],
+      lines.filter((line) => line.name === name).reduce((sum, line) => sum + line.u.length + line["-"].length, 0),
+    ])
+    .filter(([, days]) => days);
+}
+
+function sentences(period, lines) {
   const counts = verdictCounts(period);
   const [unit, many] = period.apps.length > 1 ? ["app-day", "app-days"] : ["day", "days"];
   const judged = counts.match + counts.sessions_missing + counts.overall_behind;
@@ -97,8 +107,16 @@ function sentences(period) {
   if (unknown)
     said.push([
       "unknown",
-      `${counted(unknown, `${unit} is`, `${many} are`)} unknown: never loaded, or the source no longer remembers. They are in ` +
-        "no figure, and not counted as zero.",
+      `Of ${counted(unknown, unit, many)} the sessions or the API’s totals are unknown: never loaded, or the source no longer ` +
+        "remembers. They are in no figure, and not counted as zero.",
+    ]);
+  const forgotten = unknownOf(lines, ["core.meeting_sessions_daily", "core.recordings_daily"]);
+  if (forgotten.length)
+    said.push([
+      "unknown",
+      `Unknown besides, since they were never loaded or the source no longer remembers: ${forgotten
+        .map(([name, days]) => `${name.toLowerCase()} on ${counted(days, unit, many)}`)
+        .join(", ")}. What they cost is missing from the estimate.`,
     ]);
   if (aside)
     said.push([
@@ -110,8 +128,8 @@ function sentences(period) {
   return said;
 }
 
-function showAnswer(period) {
+function showAnswer(period, lines) {
   document
     .getElementById("answer")
-    .replaceChildren(...sentences(period).map(([kind, text]) => el("li", {}, signed(kind, text))));
+    .replaceChildren(...sentences(period, lines).map(([kind, text]) => el("li", {}, signed(kind, text))));
 }

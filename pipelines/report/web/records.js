@@ -168,7 +168,7 @@ function showLoads() {
 function showTrust(period) {
   const lines = coverageLines(period);
   showTrustLine(period, lines);
-  showAnswer(period);
+  showAnswer(period, lines);
   showVerdicts(period);
   showDifferences(period);
   showCoverage(period, lines);
