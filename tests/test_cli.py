@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from pipelines.cli import COMMANDS
+from pipelines.report.drawing import read_drawing
 from pipelines.simulator.server import Simulator
 from tests.houses import APPS, FIRST, LAST, assert_holds_truth, settings_for, small_world, variables
 from tests.promises.attack import call_livehouse
@@ -50,6 +51,7 @@ def simulator() -> Iterator[Simulator]:
 
 def test_a_backfill_and_what_can_be_asked_of_it(simulator: Simulator, tmp_path: Path) -> None:
     environment = variables(simulator, tmp_path / "home")
+    read_drawing(tmp_path / "home" / "cache")  # made once by this process, not by each program
     command = [str(LIVEHOUSE), "backfill", f"{FIRST}", f"{LAST}", "--json"]
     status, written, seen = on_a_terminal(command, stdout=subprocess.PIPE, NO_COLOR="1", **environment)
     assert status == 0, seen

@@ -1,5 +1,6 @@
 """A warehouse in a directory of its own, and programs that get in its way."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,9 +23,19 @@ def warehouse(tmp_path: Path) -> Warehouse:
     return made
 
 
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with both of the pipeline's files, their tables empty: making those costs more than most tests of them."""
+    made = Warehouse(tmp_path_factory.mktemp("made") / "warehouse.duckdb")
+    with made.open_raw(), made.open_working():
+        return made.directory
+
+
 @pytest.fixture(params=["file", pytest.param("lake", marks=pytest.mark.long)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest, made_once: Path, tmp_path: Path) -> Iterator[Store]:
     """A warehouse of either kind, held for a run: opening one costs more than most of what is done with it."""
+    if request.param == "file":
+        shutil.copytree(made_once, tmp_path / "home")
     place = request.getfixturevalue("lake") if request.param == "lake" else f"{tmp_path / 'home' / 'warehouse.duckdb'}"
     made = open_store(Settings(LIVEHOUSE_HOME=tmp_path / "home", LIVEHOUSE_WAREHOUSE=place))  # type: ignore[call-arg]
     made.prepare()
