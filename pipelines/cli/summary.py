@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
@@ -80,18 +81,19 @@ def print_summary(summary: dict[str, Any]) -> None:
         if len(lines) > shown:
             line(f"… and {len(lines) - shown} more like this")
             is_cut = True
-    if not summary["succeeded"] and not summary["apps"]:
-        return  # the fault is told next; there is nothing new to look at
-    command = command_name(summary["warehouse"])
+    if summary["succeeded"] or summary["apps"]:  # else there is nothing new to look at, and the fault is told next
+        line(f"Warehouse: {summary['warehouse']}{' (--json tells all of the above)' if is_cut else ''}")
+        for what in _to_look_at(summary["warehouse"], doubtful=bool(odd)):
+            console.print(what, markup=False, soft_wrap=True)  # whole, to be copied
+
+
+def _to_look_at(warehouse: str, *, doubtful: bool) -> Iterator[str]:
+    command = command_name(warehouse)
     query = "select day, sum(ingest_seconds) from core.livestream_sessions group by day order by day"
-    line(f"Warehouse: {summary['warehouse']}{' (--json tells all of the above)' if is_cut else ''}")
-    for what, said in {
-        "Query it:": f'{command} sql "{query}"',
-        "Doubtful:": f"{command} sql --example can_it_be_trusted" if odd else None,
-        "Look:": f"{command} report --open    {command} ui",
-    }.items():
-        if said:
-            console.print(f"{what:10} {said}", markup=False, soft_wrap=True)  # whole, to be copied
+    yield f'Query it:  {command} sql "{query}"'
+    if doubtful:
+        yield f"Doubtful:  {command} sql --example can_it_be_trusted"
+    yield f"Look:      {command} report --open    {command} ui"
 
 
 def _odd(warnings: list[str]) -> list[str]:
