@@ -25,11 +25,11 @@ def payload_of(record: Record) -> str:
 
 
 def identity(record: Record) -> str:
-    """Tell records of a list apart: by the id, a whole number as its text, else by the whole record."""
+    """Tell records of a list apart: by the id, a whole number as its text; without one, by the whole record."""
     found = record.get("id") if isinstance(record, dict) else None
-    if found is None:
-        return payload_of(record)
-    return payload_of(str(found) if type(found) is int else found)
+    if type(found) is int:
+        found = str(found)
+    return payload_of(found if found and isinstance(found, str) else record)
 
 
 def _raw_frame(

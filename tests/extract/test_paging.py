@@ -65,6 +65,15 @@ def test_an_id_now_a_number_now_text_is_one_row() -> None:
     assert read == [5, "a", "5", "b", "c"]
 
 
+def test_records_whose_id_is_none_are_told_apart() -> None:
+    # Of two records with the id "" one was taken for the other: the list never reached its count, and nothing was landed.
+    broken: list[object] = ["", True, [], 1.5]
+    records = [{"id": found, "row": row} for found in broken for row in (1, 2)]
+    pages = [[{"id": "a"}, *records], []]
+    read = [record for page in read_all("x", lambda page_no: Page(pages[page_no - 1], 9), identity) for record in page]
+    assert len(read) == 9
+
+
 def test_insertion_at_the_front_loses_nothing() -> None:
     source = Source([1, 2, 3, 4, 5])
     source.before_page[1] = lambda: source.rows.insert(0, 0)
