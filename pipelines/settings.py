@@ -1,39 +1,36 @@
 """Every variable a user can set, once. Nothing here performs a request or writes a file."""
 
-import ipaddress
 import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from pipelines.addresses import is_safe
 from pipelines.clock import today
+from pipelines.env_file import check_env_file
 from pipelines.errors import SettingsError
 
 ID_PATTERN = re.compile("[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,256}")
 """What the API uses as identifiers: text of at most 256 characters without control characters."""
 
+ENV_FILE = Path(".env")
+
 _WAREHOUSE = "the path of a DuckDB file, or ducklake:postgres: and how to reach a PostgreSQL"
 _LAKEHOUSE = "ducklake:postgres:"
 
 
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+_IN_NO_PATH = {"\0", *map(chr, range(0xD800, 0xE000))}
+"""What DuckDB cannot open; a byte of the environment that is no UTF-8 arrives as half a character."""
 
 
 class Settings(BaseSettings):
     """The settings of the contract, from the environment or from `.env` in the working directory."""
 
     model_config = SettingsConfigDict(
-        env_file=".env",
+        env_file=ENV_FILE,
         env_ignore_empty=True,
         extra="ignore",
         hide_input_in_errors=True,
@@ -176,12 +173,8 @@ class Settings(BaseSettings):
         # urlsplit passes over a tab in the middle, an empty query and an empty user: what it read was not this text.
         if not url.strip().isascii() or not url.strip().isprintable() or set(url.strip()) & set(" ?#@\\"):
             raise ValueError("not a plain address")
-        parts = urlsplit(url.strip())
-        _ = parts.port  # urlsplit checks a port only when it is asked for
-        if not parts.hostname:
-            raise ValueError("not a plain address")
-        if parts.scheme != "https" and not (parts.scheme == "http" and _is_this_machine(parts.hostname)):
-            raise ValueError("the token would travel unencrypted")
+        if not is_safe(url.strip()):
+            raise ValueError("the token would travel unencrypted, or nowhere")
         return url.strip().rstrip("/")
 
     @field_validator("alert_webhook")
@@ -190,12 +183,8 @@ class Settings(BaseSettings):
         if address is None:
             return None
         text = address.get_secret_value().strip()
-        parts = urlsplit(text)
-        _ = parts.port
-        if not text.isascii() or not text.isprintable() or " " in text or not parts.hostname:
-            raise ValueError("not an address")
-        if parts.scheme != "https" and not (parts.scheme == "http" and _is_this_machine(parts.hostname)):
-            raise ValueError("it would travel unencrypted")
+        if not text.isascii() or not text.isprintable() or " " in text or not is_safe(text):
+            raise ValueError("not an address, or it would travel unencrypted")
         return SecretStr(text)
 
     @field_validator("warehouse_path", mode="before")
@@ -217,7 +206,7 @@ class Settings(BaseSettings):
     @field_validator("data_path")
     @classmethod
     def _files_can_be(cls, given: str | None) -> str | None:
-        if given is not None and ("\0" in given or ("://" in given and not re.match(r"s3://[^/]+", given))):
+        if given is not None and (set(given) & _IN_NO_PATH or ("://" in given and not re.match(r"s3://[^/]+", given))):
             raise ValueError("not a place of files")
         return given
 
@@ -225,7 +214,7 @@ class Settings(BaseSettings):
     @classmethod
     def _path_can_be(cls, path: Path | None) -> Path | None:
         """No shell expands a `~` in `.env`: without this, a directory of that name is made."""
-        if path is not None and "\0" in str(path):
+        if path is not None and set(str(path)) & _IN_NO_PATH:
             raise ValueError("not a path")
         try:
             return path and path.expanduser()
@@ -246,7 +235,7 @@ class Settings(BaseSettings):
     @property
     def dagster_home(self) -> Path:
         """Where Dagster keeps its history."""
-        return self.home.resolve() / "dagster"
+        return self.home.absolute() / "dagster"
 
     def require_account(self) -> None:
         """Raise `SettingsError` naming each of the three variables without which nothing can be asked."""
@@ -269,6 +258,7 @@ def load_settings(**given: str) -> Settings:
 
     What is `given`, by variable, comes before the environment.
     """
+    check_env_file(ENV_FILE)
     try:
         return Settings(**given)  # type: ignore[arg-type]  # read by alias, as from the environment
     except ValidationError as error:
@@ -279,5 +269,3 @@ def load_settings(**given: str) -> Settings:
             name = by_variable.get(variable, variable)
             faults.append(f"{_variable(name)} is malformed: it takes {_takes(name)}")
         raise SettingsError("; ".join(faults)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f".env cannot be read ({type(error).__name__}): make it a UTF-8 text file") from None

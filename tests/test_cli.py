@@ -206,6 +206,8 @@ def test_help_is_answered_without_the_heavy_libraries() -> None:
 
 @pytest.mark.long
 def test_the_ui_shows_the_demo_to_a_newcomer_and_ends_with_its_process(tmp_path: Path) -> None:
+    for planted in ("dagster", "pipelines", "httpx"):  # in the directory it is started from
+        (tmp_path / f"{planted}.py").write_text("raise SystemExit('hijacked')")
     home = tmp_path / "home"
     assert livehouse("demo", "--days", "1", "--quiet", LIVEHOUSE_HOME=str(home)).returncode == 0
     with socket.socket() as free:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,25 @@ def test_a_reader_that_has_seen_enough_is_no_fault(style: str, home: Path) -> No
     command = f"livehouse sql --format {style} 'from range(1000000)' | head -1; exit ${{PIPESTATUS[0]}}"
     done = run(command, LIVEHOUSE_HOME=str(home))
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("history/runs.db", b"no database" * 1000, "file is not a database; .*move it away"),
+        ("dagster.yaml", b"x: [", "is no YAML: move it away"),
+        ("setup.lock/x", b"", "Is a directory"),
+    ],
+)
+def test_a_history_that_cannot_be_used_is_one_line(file: str, content: bytes, said: str, home: Path) -> None:
+    path = home / "dagster" / file
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    account = {"CLOUDFLARE_API_TOKEN": "a-token-of-nobody", "CLOUDFLARE_ACCOUNT_ID": "x", "REALTIMEKIT_APP_ID": "y"}
+    for command in ("livehouse nightly", "livehouse ui --port 39871"):
+        done = run(command, LIVEHOUSE_HOME=str(home), **account)
+        assert_one_line(done, 1, "")
+        assert re.search(said, done.stderr)
 
 
 def test_an_output_that_is_full_is_one_line() -> None:

@@ -10,7 +10,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "pipelines").rglob("*.py"))
 STAGES = ("extract", "normalize", "load", "report")
-BASE = ("tables", "tables_raw", "tables_live", "schema", "settings", "errors", "clock", "failures", "text")
+BASE = (
+    "tables",
+    "tables_raw",
+    "tables_live",
+    "schema",
+    "settings",
+    "errors",
+    "clock",
+    "failures",
+    "text",
+    "env_file",
+    "addresses",
+)
 LAYERS: tuple[tuple[str, ...], ...] = (
     BASE,
     STAGES,

@@ -285,14 +285,49 @@ def test_a_fault_in_the_file_names_the_variable() -> None:
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"CLOUDFLARE_API_TOKEN=\xe4\n"])
 def test_a_file_that_is_no_text_is_one_line(content: bytes) -> None:
     Path(".env").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"\.env is no text in UTF-8"):
+        load_settings()
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "# x\n", "A" * 100_000, "LIVEHOUSE_HOME\n"])
+def test_a_file_that_says_nothing(content: str, caplog: pytest.LogCaptureFixture) -> None:
+    Path(".env").write_text(content)
+    assert load_settings() == Settings(_env_file=None)  # type: ignore[call-arg]  # pydantic-settings' own
+
+
+@pytest.mark.parametrize("line", ["no assignment", "=", 'LIVEHOUSE_HOME="never closed', "LIVEHOUSE HOME=x"])
+def test_a_line_that_says_nothing_is_named_and_not_shown(line: str) -> None:
+    Path(".env").write_text(f"# first\nLIVEHOUSE_LOOKBACK_DAYS=5\n{line}\nLIVEHOUSE_CONCURRENCY=4\n")
+    with pytest.raises(SettingsError, match=r"^\.env, line 3, is not NAME=value"):
+        load_settings()
+
+
+def test_a_link_to_nowhere_is_told() -> None:
+    Path(".env").symlink_to(".env")
     with pytest.raises(SettingsError, match=r"\.env cannot be read"):
         load_settings()
 
 
-@pytest.mark.parametrize("content", ["", "\n\n", "no assignment\n", "=\n", "A" * 100_000, "LIVEHOUSE_HOME\n"])
-def test_a_file_that_says_nothing(content: str, caplog: pytest.LogCaptureFixture) -> None:
-    Path(".env").write_text(content)
-    assert load_settings() == Settings(_env_file=None)  # type: ignore[call-arg]  # pydantic-settings' own
+def test_a_file_that_everybody_can_write_is_refused() -> None:
+    Path(".env").write_text("CLOUDFLARE_BASE_URL=https://elsewhere.example\n")
+    Path(".env").chmod(0o666)
+    with pytest.raises(SettingsError, match=r"can be written by everybody: chmod"):
+        load_settings()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
+    """Planted where somebody else starts the program, it would say where the token of his environment goes."""
+    Path(".env").write_text("CLOUDFLARE_BASE_URL=https://elsewhere.example\n")
+    os.chown(".env", 65533, -1)
+    assert load_settings().base_url == "https://elsewhere.example", "root may read whose it likes: a mounted volume"
+    tmp_path.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(SettingsError, match="belongs to another user"):
+            load_settings()
+    finally:
+        os.seteuid(0)
 
 
 def test_a_path_that_no_file_can_have() -> None:

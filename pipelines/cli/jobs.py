@@ -1,6 +1,8 @@
 """Runs a Dagster job in this process, in the same history that the UI shows, and says how it went."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -45,8 +47,10 @@ def prepare_dagster_home(settings: Settings) -> Path:
     try:
         home.mkdir(parents=True, exist_ok=True)
         config = home / "dagster.yaml"
-        if not config.exists():
-            config.write_text(_DAGSTER_YAML)
+        if not config.exists():  # whole or not at all: half of it would switch Dagster's telemetry on
+            begun = config.with_name(f".dagster.yaml.{os.getpid()}")
+            begun.write_text(_DAGSTER_YAML)
+            begun.replace(config)
     except OSError as error:
         raise WarehouseError(f"{home} cannot be written: {error.strerror}; set LIVEHOUSE_HOME elsewhere") from None
     os.environ["DAGSTER_HOME"] = str(home)
@@ -54,17 +58,40 @@ def prepare_dagster_home(settings: Settings) -> Path:
     return home
 
 
-def _instance(settings: Settings) -> "DagsterInstance":
+def open_history(settings: Settings) -> "DagsterInstance":
+    """Open Dagster's history, made where it is missing. Raises `WarehouseError` where it cannot be used."""
     from dagster import DagsterInstance  # noqa: PLC0415 - 0.8 s
     from dagster._core.instance.ref import InstanceRef  # noqa: PLC0415 - same
     from filelock import FileLock  # noqa: PLC0415 - goes with it
 
     home = prepare_dagster_home(settings)
-    with FileLock(home / "setup.lock"):  # two first runs at once would both create its database
+    with _history_explained(home), FileLock(home / "setup.lock"):  # two first runs would both create its database
         overrides = {"compute_logs": _IN_THIS_TERMINAL}
         instance = DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=overrides))
         instance.get_runs(limit=1)
     return instance
+
+
+@contextmanager
+def _history_explained(home: Path) -> Iterator[None]:
+    """Turn what Dagster's database says of a full disk, or of a file it cannot use, into one line."""
+    from sqlalchemy.exc import DatabaseError  # noqa: PLC0415 - goes with Dagster
+    from yaml import YAMLError  # noqa: PLC0415 - same
+
+    try:
+        yield
+    except DatabaseError as error:
+        said = str(error.orig).partition("\n")[0]
+        remedy = (
+            "free some disk space and run again; what was landed stays"
+            if "full" in said or "I/O" in said
+            else "fix its permissions, or move it away: it holds the history of runs and no figures"
+        )
+        raise WarehouseError(f"{home}: {said}; {remedy}") from None
+    except YAMLError:
+        raise WarehouseError(f"{home / 'dagster.yaml'} is no YAML: move it away, and it is made anew") from None
+    except OSError as error:
+        raise WarehouseError(f"{error.filename or home}: {error.strerror}; fix its permissions") from None
 
 
 def run_job(
@@ -75,7 +102,7 @@ def run_job(
         raise UsageError(
             f"{days[0]} is before LIVEHOUSE_START_DATE ({settings.start_date}): set that to an earlier day"
         )
-    instance = _instance(settings)
+    instance = open_history(settings)
     from pipelines.assets.house import ALLOW_SHRINK, FULL, RANGE_END, RANGE_START  # noqa: PLC0415 - imports Dagster
     from pipelines.definitions import defs  # noqa: PLC0415 - imports Dagster
     from pipelines.failures import errors_of, post_failure  # noqa: PLC0415 - imports httpx
@@ -84,12 +111,13 @@ def run_job(
     tags = {RANGE_START: f"{days[0]}", RANGE_END: f"{days[1]}", TOLD: "the command line"}
     tags |= {FULL: "true"} if full else {}
     tags |= {ALLOW_SHRINK: "true"} if allow_shrink else {}
-    result = defs.resolve_job_def(job).execute_in_process(
-        instance=instance,
-        tags=tags,
-        raise_on_error=False,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-    )
+    with _history_explained(settings.dagster_home):
+        result = defs.resolve_job_def(job).execute_in_process(
+            instance=instance,
+            tags=tags,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
     warnings = [
         f"{evaluation.asset_key.to_user_string().replace('/', '.')}: "
         f"{(evaluation.description or '').partition('. ')[0]}"  # the UI shows all of it, with the rows

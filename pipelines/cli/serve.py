@@ -43,9 +43,11 @@ def ui_command(port: int) -> None:
     import signal  # noqa: PLC0415 - kept out of --help
     import socket  # noqa: PLC0415 - kept out of --help
     import sys  # noqa: PLC0415 - kept out of --help
+    from pathlib import Path  # noqa: PLC0415 - kept out of --help
 
+    import pipelines  # noqa: PLC0415 - kept out of --help
     from pipelines.cli.demo import demo_instead  # noqa: PLC0415 - kept out of --help
-    from pipelines.cli.jobs import prepare_dagster_home  # noqa: PLC0415 - kept out of --help
+    from pipelines.cli.jobs import open_history  # noqa: PLC0415 - kept out of --help
     from pipelines.errors import UsageError  # noqa: PLC0415 - kept out of --help
     from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
 
@@ -57,9 +59,12 @@ def ui_command(port: int) -> None:
     if demo := demo_instead(settings):
         settings = settings.model_copy(update={"home": demo})
         os.environ["LIVEHOUSE_HOME"] = str(demo)  # for Dagster's processes
-    prepare_dagster_home(settings)
-    dagster = f"-m dagster dev -m pipelines.definitions -h 127.0.0.1 -p {port}"
-    command = [sys.executable, "-W", "ignore", *dagster.split()]
+    open_history(settings).dispose()  # what is wrong with it is told here, in a line
+    # Not what lies in the directory this is started from: a `pipelines` or `dagster` there is somebody else's.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    ours = Path(pipelines.__file__).parents[1]
+    dagster = f"-m dagster dev -m pipelines.definitions -h 127.0.0.1 -p {port} -d"
+    command = [sys.executable, "-W", "ignore", *dagster.split(), str(ours)]
     # In place of this process: what ends it ends Dagster's servers with it. Dagster takes SIGTERM as it takes SIGINT,
     # which a shell's background job is told to ignore.
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,5 +1,6 @@
 """The readers' copy: whole or not at all, whatever readers do with the one before."""
 
+import stat
 import struct
 from pathlib import Path
 from typing import Any
@@ -189,3 +190,12 @@ def test_a_large_batch_is_copied_whole(warehouse: Warehouse) -> None:
         connection.execute("INSERT INTO ops.loads (run_id, rows_landed) SELECT 'r', range FROM range(200000)")
     warehouse.publish(print)
     assert published(warehouse, "SELECT count(*), sum(rows_landed) FROM ops.loads") == [(200_000, sum(range(200_000)))]
+
+
+def test_who_may_read_it_stays_as_decided(warehouse: Warehouse) -> None:
+    with warehouse.open_working():
+        pass
+    warehouse.publish(print)
+    warehouse.published.chmod(0o640)
+    warehouse.publish(print)
+    assert stat.S_IMODE(warehouse.published.stat().st_mode) == 0o640

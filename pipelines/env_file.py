@@ -1,0 +1,37 @@
+"""Whether `.env` can be read and trusted. What is in it is read in `settings.py`."""
+
+import os
+import stat
+from pathlib import Path
+
+from dotenv.parser import parse_stream
+
+from pipelines.errors import SettingsError
+
+
+def check_env_file(path: Path) -> None:
+    """Raise `SettingsError` for a file that would be passed over in part or whole, or that somebody else can write.
+
+    It says where the token is sent: whoever plants one in a directory that others start the program from has theirs.
+    """
+    if path.is_dir() or not os.path.lexists(path):  # a directory of that name is somebody's virtual environment
+        return
+    try:
+        held = path.stat()
+        ours = os.geteuid()
+        if ours and held.st_uid not in {0, ours}:
+            raise SettingsError(
+                f"{path} belongs to another user, who could have the token sent elsewhere: own it, or move"
+            )
+        if held.st_mode & stat.S_IWOTH:
+            raise SettingsError(f"{path} can be written by everybody: chmod o-w {path}")
+        if stat.S_ISFIFO(held.st_mode):  # read once
+            return
+        with path.open(encoding="utf-8") as file:
+            wrong = [binding.original.line for binding in parse_stream(file) if binding.error]
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} is no text in UTF-8: save it as such") from None
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
+    if wrong:
+        raise SettingsError(f"{path}, line {wrong[0]}, is not NAME=value: correct it or put # before it")
