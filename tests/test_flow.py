@@ -78,7 +78,7 @@ def test_clocks_that_stand_still_are_noticed_by_overall(tmp_path: Path) -> None:
         load(settings)
         assert_holds_truth(settings, world)
         notes = query(settings, "SELECT note FROM ops.loads WHERE table_name = 'raw.livestream_sessions'")
-        assert any("overall said more" in (note or "") for (note,) in notes)
+        assert any("(overall) said more" in (note or "") for (note,) in notes)
 
 
 def test_no_stream_key_and_no_token_in_any_file(loaded: Loaded, tmp_path: Path) -> None:

@@ -38,7 +38,10 @@ def demo_command(*, quiet: bool, as_json: bool, days: int) -> int:
     home = load_settings().home / "demo"
     shutil.rmtree(home, ignore_errors=True)  # its own: another day's simulated world is another world
     if not quiet:
-        click.echo("livehouse: loading a simulated account; no figure in it is real", err=True)
+        click.echo(
+            "livehouse: loading a simulated account: no figure in it is real, and a few records are broken on purpose",
+            err=True,
+        )
     with Simulator(demo_world(utc_now())) as simulator:
         os.environ.pop("LIVEHOUSE_WAREHOUSE", None)
         os.environ.update(

@@ -54,7 +54,9 @@ def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
             if rest:
                 said = f"{min(short)}" if len(short) == 1 else f"{len(short)} days from {min(short)} to {max(short)}"
                 more = f"{len(rest):,} more livestream{'s' * (len(rest) != 1)}"
-                counts.note = f"overall said more than the sessions at hand for {said}: asked {more}"
+                counts.note = (
+                    f"the API's own totals (overall) said more than the sessions at hand for {said}: asked {more}"
+                )
                 _ask_sessions(house, app_id, rest, listed, counts)
         if house.allow_shrink:
             forget(house, RAW_LIVESTREAM_SESSIONS, app_id, days)
