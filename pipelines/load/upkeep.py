@@ -10,6 +10,10 @@ ORPHANED_AFTER = timedelta(days=2)
 """A file younger than so may be of a transaction that is still to be committed."""
 
 
+DEAD_SHARE = 0.25
+"""Of a file's rows, replaced since, from which on it is written anew: what has any is read with them, and not merged."""
+
+
 class Size(NamedTuple):
     """What a table, or a file of its own, takes up."""
 
@@ -26,7 +30,7 @@ def steps(*, keep_days: float, now: datetime) -> Iterator[str]:
     kept = timedelta(days=keep_days)
     kept_since, orphaned_since = _moment(now - kept), _moment(now - max(ORPHANED_AFTER, kept))
     yield "CALL ducklake_flush_inlined_data('lake')"
-    yield "CALL ducklake_rewrite_data_files('lake')"
+    yield f"CALL ducklake_rewrite_data_files('lake', delete_threshold => {DEAD_SHARE})"
     yield "CALL ducklake_merge_adjacent_files('lake')"
     yield f"CALL ducklake_expire_snapshots('lake', older_than => {kept_since})"
     yield f"CALL ducklake_cleanup_old_files('lake', older_than => {kept_since})"

@@ -50,6 +50,19 @@ def test_small_files_become_one_and_the_rows_stay(worn: Settings) -> None:
         assert connection.execute(ROWS).fetchall() == [(200, 4 * sum(range(50)))]
 
 
+def test_a_file_of_which_many_rows_were_replaced_is_written_anew(worn: Settings) -> None:
+    keep_up(worn)
+    deletes = "SELECT delete_file_count FROM ducklake_table_info('lake') WHERE table_name = 'recordings_daily'"
+    with open_store(worn).open_working() as connection:
+        connection.execute("DELETE FROM core.recordings_daily WHERE recording_count < 20")
+        connection.execute("CALL ducklake_flush_inlined_data('lake')")
+        assert connection.execute(deletes).fetchall() == [(1,)]
+    keep_up(worn)
+    with open_store(worn).open_working() as connection:
+        assert connection.execute(deletes).fetchall() == [(0,)]
+        assert connection.execute(ROWS).fetchall() == [(120, 4 * sum(range(20, 50)))]
+
+
 def test_who_reads_is_not_cut_off(worn: Settings) -> None:
     with open_store(worn).open_published() as reader:
         before = reader.execute(ROWS).fetchall()
