@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from pipelines.clock import utc_now
 from pipelines.errors import HouseBusyError, SettingsError, WarehouseError
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ _NOTICES = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepa
 
 _IS_NOTICED = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 """And so is, by us, a PostgreSQL that vanished."""
+
+
+_CLOCKS_AGREE_WITHIN = 60
+"""Seconds. What is new is told by time, and machines tell it to one another."""
 
 
 class Catalog:
@@ -59,6 +64,16 @@ class Catalog:
         except psycopg.OperationalError as error:
             said = self.without_password(" ".join(str(error).split()))
             raise WarehouseError(f"{self.address}: {said}; start PostgreSQL, or correct LIVEHOUSE_WAREHOUSE") from None
+
+    def check_clock(self, session: "psycopg.Connection") -> None:
+        """Raise `WarehouseError` where this machine's clock is not the one of PostgreSQL."""
+        [(theirs,)] = session.execute("SELECT clock_timestamp() AT TIME ZONE 'UTC'").fetchall()
+        ahead = (utc_now() - theirs).total_seconds()
+        if abs(ahead) > _CLOCKS_AGREE_WITHIN:
+            raise WarehouseError(
+                f"this machine's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} that of"
+                f" {self.address}: set it (ntp), since machines tell one another by time what is new"
+            )
 
     def secret_sql(self) -> str:
         """The statement that lets a DuckDB connection in, without the password being shown by anything it says."""

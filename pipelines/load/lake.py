@@ -97,6 +97,7 @@ class Lakehouse:
         self._wait_seconds, self._say, self._is_held = wait_seconds, say, True
         try:
             with self._catalog.connect() as self._session:
+                self._catalog.check_clock(self._session)
                 yield
         finally:
             self.close()

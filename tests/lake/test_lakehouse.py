@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import duckdb
@@ -12,6 +13,7 @@ from pydantic import SecretStr
 
 from pipelines.clock import utc_now
 from pipelines.errors import HouseBusyError, SettingsError, WarehouseError
+from pipelines.load import catalog
 from pipelines.load.catalog import Catalog
 from pipelines.load.frames import registered
 from pipelines.load.lake import Lakehouse
@@ -125,6 +127,16 @@ def test_without_the_extra_the_error_names_it(missing: str, tmp_path: Path) -> N
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "pip install 'livehouse[lakehouse]'" in done.stderr
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(2, r"12\d s ahead of"), (-2, r"1[12]\d s behind")])
+def test_a_machine_whose_clock_is_off_does_not_run(
+    minutes: int, said: str, lake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Marts take what was loaded since they were built: days loaded by a clock long behind were never in them."""
+    monkeypatch.setattr(catalog, "utc_now", lambda: utc_now() + timedelta(minutes=minutes))
+    with pytest.raises(WarehouseError, match=said), lakehouse(lake, tmp_path).run(wait_seconds=0, say=print):
+        pass
 
 
 def test_one_at_a_time_works_on_a_table_of_an_app(lake: str, tmp_path: Path) -> None:
