@@ -3,11 +3,11 @@ SELECT
     sessions.started_at,
     sessions.app_id,
     livestreams.name,
-    sessions.livestream_id,
-    sessions.session_id,
+    sessions.err_message,
     round(sessions.ingest_seconds / 60, 1) AS ingest_minutes,
     round(sessions.viewer_seconds / nullif(sessions.ingest_seconds, 0), 1) AS average_concurrent_viewers,
-    sessions.err_message
+    sessions.livestream_id,
+    sessions.session_id
 FROM core.livestream_sessions AS sessions
 LEFT JOIN core.livestreams AS livestreams
     ON sessions.app_id = livestreams.app_id AND sessions.livestream_id = livestreams.livestream_id

@@ -2,15 +2,15 @@
 SELECT
     sessions.app_id,
     livestreams.name,
-    sessions.session_id,
-    sessions.started_at,
-    sessions.stopped_at,
     round(
         epoch(coalesce(sessions.stopped_at, CASE WHEN sessions.is_live THEN sessions.fetched_at END) - sessions.started_at)
         / 3600, 2
     ) AS hours_on_air,
+    sessions.started_at,
+    sessions.stopped_at,
     round(sessions.ingest_seconds / 3600, 2) AS ingest_hours,
-    sessions.is_live
+    sessions.is_live,
+    sessions.session_id
 FROM core.livestream_sessions AS sessions
 LEFT JOIN core.livestreams AS livestreams
     ON sessions.app_id = livestreams.app_id AND sessions.livestream_id = livestreams.livestream_id

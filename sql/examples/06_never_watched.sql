@@ -2,10 +2,10 @@
 SELECT
     app_id,
     name,
-    livestream_id,
     sessions,
     round(ingest_seconds / 3600, 2) AS ingest_hours,
-    last_session_at
+    last_session_at,
+    livestream_id
 FROM marts.livestream_performance
 WHERE is_never_watched AND month = (SELECT max(month) FROM marts.livestream_performance)
 ORDER BY ingest_seconds DESC, app_id, livestream_id

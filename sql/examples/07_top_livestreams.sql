@@ -2,11 +2,11 @@
 SELECT
     app_id,
     name,
-    livestream_id,
     round(viewer_seconds / 3600, 1) AS viewer_hours,
     round(100 * viewer_seconds / nullif(sum(viewer_seconds) OVER (PARTITION BY app_id), 0), 1) AS percent_of_app,
     round(average_concurrent_viewers, 1) AS average_concurrent_viewers,
-    sessions
+    sessions,
+    livestream_id
 FROM marts.livestream_performance
 WHERE month = (SELECT max(month) FROM marts.livestream_performance)
 QUALIFY row_number() OVER (PARTITION BY app_id ORDER BY viewer_seconds DESC NULLS LAST, livestream_id) <= 10
