@@ -1,7 +1,8 @@
 """Raw records of one table and app → the frame `tables.py` promises, and the rejects.
 
 raw keeps every distinct version of a record. What stands of a key is decided here, from its versions alone,
-so that the same raw records always give the same rows: the later `updated_at` wins, then the later fetched;
+so that the same raw records always give the same rows: the later `updated_at` wins, then the later fetched (the later
+fetched alone, where one of them does not tell when it changed);
 a version no rule takes is set aside and the one before it stands; figures that the source has forgotten
 (all null or zero where some were given before) stand as they were.
 """
@@ -67,13 +68,14 @@ def read_versions(table: Table, raw: pl.DataFrame, now: datetime) -> pl.DataFram
         versions = versions.with_columns(pl.coalesce(_DAY_SOURCES).dt.date().alias("day"))
     versions = _with_first_fault(table, versions, is_daily=is_daily)
     updated = pl.col("updated_at") if "updated_at" in table.column_names else pl.lit(None, dtype=pl.Datetime("us"))
-    return versions.with_columns(
-        # A record without a key is told apart by its text, which must not be taken for the key of another one.
-        pl.coalesce("=" + pl.col(table.key[-1]).cast(pl.String), "payload").alias("key"),
-        pl.struct(updated.fill_null(pl.col("fetched_at")).alias("at"), "fetched_at", "arrival")
-        .rank("ordinal")
-        .alias("rank"),
-    ).sort("rank")
+    # A record without a key is told apart by its text, which must not be taken for the key of another one.
+    key = pl.coalesce("=" + pl.col(table.key[-1]).cast(pl.String), "payload")
+    keyed = versions.with_columns(key.alias("key"), updated.alias("at"))
+    # Versions of which one does not tell when it changed can only be told apart by when they came.
+    all_tell = pl.col("at").is_not_null().all().over("key")
+    at = pl.when(all_tell).then("at").otherwise("fetched_at")
+    rank = pl.struct(at.alias("at"), "fetched_at", "arrival").rank("ordinal")
+    return keyed.with_columns(rank.alias("rank")).drop("at").sort("rank")
 
 
 def listed_livestreams(raw: pl.DataFrame, now: datetime) -> pl.DataFrame:

@@ -98,6 +98,20 @@ def test_a_session() -> None:
     }
 
 
+@pytest.mark.parametrize("unread", [-5, "soon"])
+def test_a_record_repaired_where_it_told_its_change_leaves_quarantine(unread: object) -> None:
+    # It changed long before it was fetched: told by when it was fetched, the broken version stood as the later one.
+    made = sessions((SESSION | {"updated_at": unread}, NOW), (SESSION, NOW + HOUR))
+    assert only(made)["updated_at"] == datetime(2025, 3, 10, 11)
+    assert made.rejects.is_empty()
+
+
+def test_a_version_that_does_not_tell_its_change_gives_way_to_one_fetched_later() -> None:
+    early = SESSION | {"updated_at": None, "viewer_seconds": 1}
+    assert only(sessions((early, NOW), (SESSION, NOW + HOUR)))["viewer_seconds"] == 116.11599994199997
+    assert only(sessions((SESSION, NOW), (early, NOW + HOUR)))["viewer_seconds"] == 1
+
+
 def test_the_later_updated_at_wins_even_if_it_was_fetched_earlier() -> None:
     old = SESSION | {"updated_at": "2025-03-10T10:30:00Z", "viewer_seconds": 1}
     for versions in ([(SESSION, NOW), (old, NOW + HOUR)], [(old, NOW + HOUR), (SESSION, NOW)]):
