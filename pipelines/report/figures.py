@@ -17,6 +17,7 @@ from pipelines.errors import WarehouseError
 from pipelines.tables import LIVE_OBSERVATIONS
 
 LIMITS = {
+    "days": 800,  # newest days shown: a year, the year before it to compare with, and a month
     "exact": 60_000,  # times to live embedded to the millisecond; of more, each is rounded
     "stream_rows": 40_000,  # rows of a livestream and day
     "messages": 300,  # distinct error messages told apart
@@ -32,7 +33,9 @@ def read_figures(connection: DuckDBPyConnection) -> dict[str, Any] | None:
     """Read everything the page shows; None where no day was ever loaded."""
     # Of today, of which looks may be there already, nothing else is known: it would make every comparison unknown.
     nights = f"FROM ops.days WHERE table_name <> '{LIVE_OBSERVATIONS.full_name}'"
-    [(first, last)] = connection.execute(f"SELECT min(day), max(day) {nights}").fetchall()
+    [(first, last)] = connection.execute(
+        f"SELECT greatest(min(day), max(day) - {LIMITS['days'] - 1}::INTEGER), max(day) {nights}"
+    ).fetchall()
     if first is None:
         return None
     connection.execute(
@@ -40,21 +43,31 @@ def read_figures(connection: DuckDBPyConnection) -> dict[str, Any] | None:
         SELECT row_number() OVER (ORDER BY app_id) - 1 AS app, app_id FROM (SELECT DISTINCT app_id {nights})"""
     )
     apps = [app_id for (app_id,) in connection.execute("SELECT app_id FROM apps ORDER BY app").fetchall()]
-    bound = LIMITS | {"first": first}
     try:
+        [(waiting, livestreams)] = connection.execute(
+            """SELECT
+                (
+                    SELECT coalesce(sum(list_sum(map_values(time_to_live_histogram))), 0)
+                    FROM marts.session_reliability WHERE day >= $first
+                ),
+                (
+                    SELECT count(DISTINCT (app_id, livestream_id))
+                    FROM marts.livestream_performance WHERE month >= date_trunc('month', $first)
+                )""",
+            {"first": first},
+        ).fetchall()
+        bound = LIMITS | {"first": first, "is_exact": waiting <= LIMITS["exact"]}
         days = read_query(connection, "days", bound)
         reconciliation = read_query(connection, "reconciliation", bound)
-    except duckdb.CatalogException:
-        raise WarehouseError(f"the marts are not built: run `livehouse rebuild {first} {last}`") from None
+    except (duckdb.CatalogException, duckdb.BinderException):  # missing, or of an older version
+        raise WarehouseError(
+            f"the marts are not built, or by an older version: run `livehouse rebuild {first} {last}`"
+        ) from None
     waits = read_query(connection, "waits", bound)
     streams = read_query(connection, "streams", bound)
     messages = read_query(connection, "messages", bound)
-    [(waiting, livestreams, aside, shrunk)] = connection.execute(
-        """SELECT
-            (SELECT count(*) FROM core.livestream_sessions WHERE started_at IS NOT NULL AND invoked_at IS NOT NULL),
-            (SELECT count(DISTINCT (app_id, livestream_id)) FROM core.livestream_sessions),
-            (SELECT count(*) FROM ops.quarantine),
-            (SELECT count(*) FROM ops.shrinks)"""
+    [(aside, shrunk)] = connection.execute(
+        "SELECT (SELECT count(*) FROM ops.quarantine), (SELECT count(*) FROM ops.shrinks)"
     ).fetchall()
     return {
         "apps": apps,
@@ -64,7 +77,7 @@ def read_figures(connection: DuckDBPyConnection) -> dict[str, Any] | None:
         "peaks": read_query(connection, "peaks", bound) if len(apps) > 1 else {},
         "audience": read_query(connection, "audience", bound),
         "waits": waits,
-        "waits_are_exact": waiting <= LIMITS["exact"],
+        "waits_are_exact": bound["is_exact"],
         "streams": _factored(streams, ("app", "livestream_id", "name"), "stream"),
         "livestreams": livestreams,
         "messages": _factored(messages, ("message",), "message"),

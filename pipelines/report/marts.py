@@ -44,6 +44,8 @@ class Mart:
     """A column, the table without days it is copied from, and the key: kept alike in every row."""
     reaches: tuple[str, ...] = ()
     """Columns that name the first and last day that the facts of a day reach: those are refreshed with it."""
+    again: str | None = None
+    """A column above zero only where something is still missing: those days are evaluated again each time."""
     drawn: str | None = None
     """A column whose sum over all apps tells how things go: drawn after each build."""
     builds_on: tuple["Mart", ...] = ()
@@ -86,7 +88,7 @@ def find_marts() -> tuple[Mart, ...]:
 def read_mart(path: Path) -> Mart:
     """Read one mart from its file."""
     sql = path.read_text(encoding="utf-8")
-    fields = dict(re.findall(r"^-- (grain|follows|reaches|drawn): (.+)$", sql, re.MULTILINE))
+    fields = dict(re.findall(r"^-- (grain|follows|reaches|again|drawn): (.+)$", sql, re.MULTILINE))
     columns = re.findall(r"^-- column: (\w+) \((.+?)\): (.+)$", sql, re.MULTILINE)
     grain = tuple(re.findall(r"\w+", fields.get("grain", "")))
     if not columns or {"day", "month"}.isdisjoint(grain):
@@ -112,6 +114,7 @@ def read_mart(path: Path) -> Mart:
         period="day" if "day" in grain else "month",
         follows=tuple(re.findall(r"[\w.]+", re.sub(r"\b(of|by)\b", "", fields.get("follows", "")))),
         reaches=tuple(re.findall(r"\w+", fields.get("reaches", ""))),
+        again=fields.get("again"),
         drawn=fields.get("drawn"),
     )
 
@@ -182,7 +185,8 @@ def _refresh(connection: DuckDBPyConnection, mart: Mart, built_at: datetime) -> 
     """Evaluate again what was loaded since, the days its facts reached before, and those they reach now."""
     query = "SELECT DISTINCT day FROM ops.days WHERE list_contains(?, table_name) AND loaded_at >= ?"
     loaded = connection.execute(query, [mart.depends_on, built_at]).fetchall()
-    days = {day for (day,) in loaded}
+    missing = f"SELECT DISTINCT day FROM {mart.full_name} WHERE {mart.again} > 0" if mart.again else "SELECT 1 LIMIT 0"
+    days = {day for (day,) in [*loaded, *connection.execute(missing).fetchall()]}
     first_pass = days | _reached(connection, mart, days)
     ranges = _evaluate(connection, mart, first_pass)
     return ranges + _evaluate(connection, mart, _reached(connection, mart, days) - first_pass)

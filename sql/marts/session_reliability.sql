@@ -12,6 +12,7 @@
 -- column: error_rate (ratio): failed_sessions / sessions; NULL where there were none
 -- column: time_to_live_p50_seconds (seconds): median of started - invoked; a start noted before it counts as 0
 -- column: time_to_live_p95_seconds (seconds): 95th percentile of the same
+-- column: time_to_live_histogram (sessions by milliseconds): the same, in steps 2 % apart: for percentiles of several days
 -- column: on_air (count): sessions on air when last received
 -- column: unfinished (count): sessions neither stopped nor failed when last received, whether they started or not
 -- column: unfinished_over_24h (count): of them, those that had begun more than 24 hours before they were last received
@@ -23,7 +24,11 @@ WITH held AS (
     WHERE table_name = 'core.livestream_sessions'
 ),
 sessions AS (
-    SELECT *, stopped_at IS NULL AND coalesce(err_message, '') = '' AS is_unfinished
+    SELECT
+        *,
+        stopped_at IS NULL AND coalesce(err_message, '') = '' AS is_unfinished,
+        CASE WHEN started_at IS NOT NULL AND invoked_at IS NOT NULL
+            THEN CAST(round(greatest(epoch(started_at - invoked_at), 0) * 1000) AS BIGINT) END AS waited
     FROM core.livestream_sessions
 ),
 counts AS (
@@ -36,6 +41,8 @@ counts AS (
         count(*) FILTER (WHERE err_message <> '' AND started_at IS NULL) AS failed_before_live,
         quantile_cont(greatest(epoch(started_at - invoked_at), 0), [0.5, 0.95])
             FILTER (WHERE started_at IS NOT NULL AND invoked_at IS NOT NULL) AS times_to_live,
+        histogram(CASE WHEN waited = 0 THEN 0 ELSE CAST(round(pow(1.02, round(ln(waited) / ln(1.02)))) AS BIGINT) END)
+            FILTER (WHERE waited IS NOT NULL) AS time_to_live_histogram,
         count(*) FILTER (WHERE is_live) AS on_air,
         count(*) FILTER (WHERE is_unfinished) AS unfinished,
         count(*) FILTER (
@@ -70,6 +77,7 @@ SELECT
     counts.failed_sessions / counts.sessions AS error_rate,
     counts.times_to_live[1] AS time_to_live_p50_seconds,
     counts.times_to_live[2] AS time_to_live_p95_seconds,
+    counts.time_to_live_histogram,
     CASE WHEN held.is_known THEN coalesce(counts.on_air, 0) END AS on_air,
     CASE WHEN held.is_known THEN coalesce(counts.unfinished, 0) END AS unfinished,
     CASE WHEN held.is_known THEN coalesce(counts.unfinished_over_24h, 0) END AS unfinished_over_24h,

@@ -17,6 +17,10 @@
 -- column: busiest_hour_stream_hours (hours): time on air in that hour, summed over sessions
 -- column: peak_concurrent_viewers (viewers): most at once, all streams, averaged over a minute (or hour); NULL if unobserved
 -- column: viewers_peak_at (UTC time): first such minute or hour
+-- column: account_peak_concurrent_streams (count): most sessions of all apps together; the same in each app's row of the day
+-- column: account_peak_at (UTC time): first moment at which that many were on air; NULL where none was
+-- column: account_peak_concurrent_viewers (viewers): most viewers of all apps together; NULL if unobserved
+-- column: account_viewers_peak_at (UTC time): first such minute or hour
 -- column: first_day_reached (UTC day): first day that a session of this day's partition touches; NULL where none started
 -- column: last_day_reached (UTC day): last such day: when this day is loaded again, those days are built again
 WITH held AS (
@@ -88,7 +92,7 @@ busiest AS (
     FROM hours
     GROUP BY app_id, day
 ),
-changes AS (
+changes AS NOT MATERIALIZED (
     SELECT app_id, day, begins AS moment, 1 AS change
     FROM pieces
     UNION ALL
@@ -109,25 +113,55 @@ peaks AS (
     FROM levels
     GROUP BY app_id, day
 ),
+account_levels AS (
+    SELECT
+        day,
+        moment,
+        sum(change) OVER (PARTITION BY day ORDER BY moment, change ROWS UNBOUNDED PRECEDING) AS on_air
+    FROM changes
+),
+account_peaks AS (
+    SELECT day, max(on_air) AS on_air, arg_min(moment, (-on_air, moment)) AS moment
+    FROM account_levels
+    GROUP BY day
+),
+observed AS NOT MATERIALIZED (
+    SELECT
+        app_id,
+        day,
+        minute,
+        viewer_seconds,
+        -- streams add up only over the same time: one known by the hour puts all of that hour there
+        bool_or(span_minutes > 1) OVER (PARTITION BY app_id, day, date_trunc('hour', minute)) AS is_by_hour,
+        bool_or(span_minutes > 1) OVER (PARTITION BY day, date_trunc('hour', minute)) AS account_is_by_hour
+    FROM marts.live_audience
+),
 audiences AS (
-    SELECT app_id, day, moment, sum(viewer_seconds) / any_value(seconds) AS viewers
-    FROM (
-        SELECT
-            app_id,
-            day,
-            viewer_seconds,
-            -- streams add up only over the same time: one known by the hour puts all of that hour there
-            bool_or(span_minutes > 1) OVER (PARTITION BY app_id, day, date_trunc('hour', minute)) AS is_by_hour,
-            CASE WHEN is_by_hour THEN date_trunc('hour', minute) ELSE minute END AS moment,
-            CASE WHEN is_by_hour THEN 3600 ELSE 60 END AS seconds
-        FROM marts.live_audience
-    ) AS observed
+    SELECT
+        app_id,
+        day,
+        CASE WHEN is_by_hour THEN date_trunc('hour', minute) ELSE minute END AS moment,
+        sum(viewer_seconds) / CASE WHEN any_value(is_by_hour) THEN 3600 ELSE 60 END AS viewers
+    FROM observed
     GROUP BY app_id, day, moment
 ),
 crowds AS (
     SELECT app_id, day, max(viewers) AS viewers, arg_min(moment, (-viewers, moment)) AS moment
     FROM audiences
     GROUP BY app_id, day
+),
+account_audiences AS (
+    SELECT
+        day,
+        CASE WHEN account_is_by_hour THEN date_trunc('hour', minute) ELSE minute END AS moment,
+        sum(viewer_seconds) / CASE WHEN any_value(account_is_by_hour) THEN 3600 ELSE 60 END AS viewers
+    FROM observed
+    GROUP BY day, moment
+),
+account_crowds AS (
+    SELECT day, max(viewers) AS viewers, arg_min(moment, (-viewers, moment)) AS moment
+    FROM account_audiences
+    GROUP BY day
 )
 SELECT
     held.app_id,
@@ -140,10 +174,17 @@ SELECT
     CASE WHEN held.is_known THEN busiest.busiest_hour_stream_hours END AS busiest_hour_stream_hours,
     crowds.viewers AS peak_concurrent_viewers,
     crowds.moment AS viewers_peak_at,
+    CAST(CASE WHEN bool_or(held.is_known) OVER (PARTITION BY held.day) THEN coalesce(account_peaks.on_air, 0) END AS BIGINT)
+        AS account_peak_concurrent_streams,
+    account_peaks.moment AS account_peak_at,
+    account_crowds.viewers AS account_peak_concurrent_viewers,
+    account_crowds.moment AS account_viewers_peak_at,
     reach.first_day_reached,
     reach.last_day_reached
 FROM held
 LEFT JOIN peaks ON held.app_id = peaks.app_id AND held.day = peaks.day
 LEFT JOIN busiest ON held.app_id = busiest.app_id AND held.day = busiest.day
 LEFT JOIN crowds ON held.app_id = crowds.app_id AND held.day = crowds.day
+LEFT JOIN account_peaks ON held.day = account_peaks.day
+LEFT JOIN account_crowds ON held.day = account_crowds.day
 LEFT JOIN reach ON held.app_id = reach.app_id AND held.day = reach.day

@@ -127,6 +127,9 @@ def test_daily_usage_adds_up_a_day(warehouse: "Warehouse") -> None:
         "failed_sessions": 1,
         "livestreams_active": 2,
         "ingest_seconds": 5400.0,
+        "meeting_ingest_seconds": 0.0,
+        "unlisted_ingest_seconds": 5400.0,
+        "sessions_without_figures": 0,
         "viewer_seconds": 10800.0,
         "average_concurrent_viewers": 2.0,
         "meeting_sessions": 4,
@@ -307,6 +310,7 @@ def test_session_reliability_counts_each_way_to_fail(warehouse: "Warehouse") -> 
         "error_rate": 0.5,
         "time_to_live_p50_seconds": 10.0,
         "time_to_live_p95_seconds": 10.0,
+        "time_to_live_histogram": {9979: 5},  # within a percent of ten seconds
         "on_air": 2,
         "unfinished": 3,
         "unfinished_over_24h": 1,
@@ -340,12 +344,41 @@ def test_stream_concurrency_over_midnight(warehouse: "Warehouse") -> None:
         "busiest_hour_stream_hours": 1.5,
         "peak_concurrent_viewers": None,
         "viewers_peak_at": None,
+        "account_peak_concurrent_streams": 2,
+        "account_peak_at": datetime(2025, 12, 10, 10, 30),
+        "account_peak_concurrent_viewers": None,
+        "account_viewers_peak_at": None,
         "first_day_reached": DAY,
         "last_day_reached": NEXT,
     }
     names = ("peak_concurrent_streams", "peak_at", "stream_hours", "busiest_hour", "last_day_reached")
     assert list(part(second, *names).values()) == [2, datetime(2025, 12, 11, 1, 30), 24.5, 1, NEXT]
     assert list(part(third, *names).values()) == [0, None, 0.0, None, None]
+
+
+def test_streams_of_all_apps_at_once_are_counted_not_added(warehouse: "Warehouse") -> None:
+    warehouse.load(SESSIONS, DAY, session("1", "2025-12-10T10:00:00", "2025-12-10T11:00:00"))
+    warehouse.load(
+        SESSIONS,
+        DAY,
+        session("2", "2025-12-10T10:30:00", "2025-12-10T11:30:00", app_id="b"),
+        session("3", "2025-12-10T12:00:00", "2025-12-10T13:00:00", app_id="b"),
+        session("4", "2025-12-10T12:00:00", "2025-12-10T13:00:00", app_id="b"),
+        app_id="b",
+    )
+    names = ("app_id", "peak_concurrent_streams", "account_peak_concurrent_streams", "account_peak_at")
+    found = [list(part(row, *names).values()) for row in warehouse.mart("stream_concurrency")]
+    assert found == [["a", 1, 2, datetime(2025, 12, 10, 10, 30)], ["b", 2, 2, datetime(2025, 12, 10, 10, 30)]]
+
+
+def test_ingest_of_a_livestream_listed_later_finds_its_place(warehouse: "Warehouse") -> None:
+    warehouse.load(SESSIONS, DAY, session("1", "2025-12-10T10:00:00", "2025-12-10T11:00:00"))
+    names = ("meeting_ingest_seconds", "unlisted_ingest_seconds")
+    assert list(part(only(warehouse.mart("daily_usage")), *names).values()) == [0.0, 3600.0]
+    warehouse.connection.execute(
+        "INSERT INTO core.livestreams BY NAME SELECT 'a' AS app_id, 'l1' AS livestream_id, 'm' AS meeting_id"
+    )
+    assert list(part(only(warehouse.mart("daily_usage")), *names).values()) == [3600.0, 0.0]
 
 
 def test_a_stream_on_air_counts_until_it_was_last_received(warehouse: "Warehouse") -> None:

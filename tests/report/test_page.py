@@ -160,7 +160,7 @@ def test_exported_minutes_are_those_of_livestreams_of_a_meeting(tmp_path: Path) 
     assert sum(days["unplaced_seconds"]) == pytest.approx(unplaced)
 
 
-def test_of_many_livestreams_those_are_kept_that_were_first_in_some_week(
+def test_of_many_livestreams_those_are_kept_that_were_first_in_some_month(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published = make_warehouse(tmp_path, streams=60)
@@ -174,8 +174,8 @@ def test_of_many_livestreams_those_are_kept_that_were_first_in_some_week(
     best = ask(
         published,
         """SELECT arg_max(livestream_id, (total, livestream_id)) FROM (
-            SELECT app_id, livestream_id, date_trunc('week', day) AS week, sum(viewer_seconds) AS total
-            FROM core.livestream_sessions WHERE app_id = 'main-app' GROUP BY ALL) GROUP BY week""",
+            SELECT app_id, livestream_id, date_trunc('month', day) AS month, sum(viewer_seconds) AS total
+            FROM core.livestream_sessions WHERE app_id = 'main-app' GROUP BY ALL) GROUP BY month""",
     )
     assert {(0, stream) for (stream,) in best} <= kept
     assert None in data["messages"]["keys"]["message"]

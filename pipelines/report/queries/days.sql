@@ -9,7 +9,7 @@ WITH grid AS (
         CASE WHEN NOT is_known THEN 'u' WHEN loaded_at < day + INTERVAL 1 DAY THEN 'p' ELSE 'k' END AS state,
         loaded_at
     FROM ops.days
-    WHERE table_name <> 'core.live_observations'
+    WHERE table_name <> 'core.live_observations' AND day >= $first
 ),
 held AS (
     SELECT
@@ -22,21 +22,6 @@ held AS (
         max(loaded_at) AS loaded_at
     FROM grid
     GROUP BY app_id, day
-),
-sessions AS (
-    SELECT
-        session.app_id,
-        session.day,
-        count(*) FILTER (
-            WHERE session.started_at IS NOT NULL AND (session.ingest_seconds IS NULL OR session.viewer_seconds IS NULL)
-        ) AS without_figures,
-        sum(session.ingest_seconds) FILTER (WHERE stream.meeting_id <> '') AS exported_seconds,
-        sum(session.ingest_seconds) FILTER (WHERE coalesce(stream.meeting_id, '') = '') AS direct_seconds,
-        sum(session.ingest_seconds) FILTER (WHERE stream.livestream_id IS NULL) AS unplaced_seconds
-    FROM core.livestream_sessions AS session
-    LEFT JOIN core.livestreams AS stream
-        ON session.app_id = stream.app_id AND session.livestream_id = stream.livestream_id
-    GROUP BY session.app_id, session.day
 )
 SELECT
     apps.app,
@@ -55,17 +40,13 @@ SELECT
     reliability.unfinished_over_24h AS unfinished,
     concurrency.peak_concurrent_streams AS peak,
     epoch_ms(concurrency.peak_at) AS peak_at,
-    CASE WHEN usage.sessions IS NOT NULL THEN coalesce(sessions.without_figures, 0) END AS without_figures,
-    CASE WHEN usage.ingest_seconds IS NOT NULL THEN round(coalesce(sessions.exported_seconds, 0), 3) END
-        AS exported_seconds,
-    CASE WHEN usage.ingest_seconds IS NOT NULL THEN round(coalesce(sessions.direct_seconds, 0), 3) END
-        AS direct_seconds,
-    CASE WHEN usage.ingest_seconds IS NOT NULL THEN round(coalesce(sessions.unplaced_seconds, 0), 3) END
-        AS unplaced_seconds
+    usage.sessions_without_figures AS without_figures,
+    round(usage.meeting_ingest_seconds, 3) AS exported_seconds,
+    round(usage.ingest_seconds - usage.meeting_ingest_seconds, 3) AS direct_seconds,
+    round(usage.unlisted_ingest_seconds, 3) AS unplaced_seconds
 FROM held
 INNER JOIN apps ON held.app_id = apps.app_id
 LEFT JOIN marts.daily_usage AS usage ON held.app_id = usage.app_id AND held.day = usage.day
 LEFT JOIN marts.session_reliability AS reliability ON held.app_id = reliability.app_id AND held.day = reliability.day
 LEFT JOIN marts.stream_concurrency AS concurrency ON held.app_id = concurrency.app_id AND held.day = concurrency.day
-LEFT JOIN sessions ON held.app_id = sessions.app_id AND held.day = sessions.day
 ORDER BY apps.app, held.day

@@ -11,4 +11,5 @@ SELECT
     mart.sessions_quarantined AS quarantined
 FROM marts.reconciliation AS mart
 INNER JOIN apps ON mart.app_id = apps.app_id
+WHERE mart.day >= $first
 ORDER BY apps.app, mart.day

@@ -7,6 +7,7 @@ SELECT
     count(*) AS records
 FROM ops.shrinks AS shrunk
 INNER JOIN apps ON shrunk.app_id = apps.app_id
+WHERE shrunk.day IS NULL OR shrunk.day >= $first
 GROUP BY apps.app, shrunk.day, shrunk.table_name, left(coalesce(shrunk.reason, ''), 300)
 ORDER BY records DESC, apps.app, shrunk.day, shrunk.table_name, reason
 LIMIT $groups

@@ -1,25 +1,23 @@
 -- Times to live (started - invoked, ms) of each app and day, rising: percentiles of a range are taken of all of them.
--- A negative number repeats the one before it that many times more. Of more than $exact values in all, each is rounded
--- to the nearest of steps 2 % apart, so that a year of a large account still fits in a page.
-WITH waits AS (
-    SELECT app_id, day, CAST(round(greatest(epoch(started_at - invoked_at), 0) * 1000) AS BIGINT) AS wait
+-- A negative number repeats the one before it that many times more. Not $is_exact: each in the nearest of steps 2 % apart,
+-- as marts.session_reliability keeps them, so that years of a large account still fit in a page.
+WITH exact AS (
+    SELECT app_id, day, CAST(round(greatest(epoch(started_at - invoked_at), 0) * 1000) AS BIGINT) AS wait, count(*) AS sessions
     FROM core.livestream_sessions
-    WHERE started_at IS NOT NULL AND invoked_at IS NOT NULL
+    WHERE $is_exact AND day >= $first AND started_at IS NOT NULL AND invoked_at IS NOT NULL
+    GROUP BY app_id, day, wait
 ),
 stepped AS (
-    SELECT
-        app_id,
-        day,
-        CASE
-            WHEN wait = 0 OR (SELECT count(*) FROM waits) <= $exact THEN wait
-            ELSE CAST(round(exp(round(ln(wait) / ln(1.02)) * ln(1.02))) AS BIGINT)
-        END AS wait
-    FROM waits
+    SELECT app_id, day, unnest(map_entries(time_to_live_histogram), recursive := true)
+    FROM marts.session_reliability
+    WHERE NOT $is_exact AND day >= $first
 ),
 counted AS (
-    SELECT app_id, day, wait, count(*) AS sessions
+    SELECT app_id, day, wait, sessions
+    FROM exact
+    UNION ALL
+    SELECT app_id, day, key AS wait, CAST(value AS BIGINT) AS sessions
     FROM stepped
-    GROUP BY app_id, day, wait
 )
 SELECT
     apps.app,

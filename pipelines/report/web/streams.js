@@ -96,6 +96,6 @@ function showTop(period, rank, streams) {
   });
   document.getElementById("top-note").textContent = isCapped
     ? `Of ${written(data.livestreams, 0)} livestreams, ${written(data.streams.keys.app.length, 0)} are told apart: ` +
-      "those that did most in some week of their app. The rest is in “Other livestreams”."
+      "those that did most in some month of their app. The rest is in “Other livestreams”."
     : "";
 }
