@@ -28,7 +28,7 @@ LAST = yesterday()
 EARLIER = LAST - timedelta(days=365 * YEARS + 30)
 
 SESSION = """
-    SELECT '{app}' AS app_id, md5(concat('session', n))::UUID::VARCHAR AS session_id,
+    SELECT n, '{app}' AS app_id, md5(concat('session', n))::UUID::VARCHAR AS session_id,
         $first::DATE + (n * {days} // {sessions})::INTEGER AS day,
         md5(concat('stream', n % 20000))::UUID::VARCHAR AS livestream_id,
         day + to_seconds((n * 7919) % 80000) AS created_at, created_at + INTERVAL 2 SECOND AS invoked_at,
@@ -40,7 +40,7 @@ SESSION = """
 RAW = """
     INSERT INTO raw.livestream_sessions BY NAME
     SELECT app_id, session_id, livestream_id, day, fetched_at AS first_fetched_at, fetched_at,
-        'history' AS run_id, fetched_at AS changed_at, 'history' AS changed_run_id, false AS days_differ,
+        'history' AS run_id, fetched_at AS changed_at, 'history' AS changed_run_id, false AS days_differ, n AS digest,
         json_object('created_at', created_at, 'err_message', NULL, 'id', session_id, 'ingest_seconds', ingest_seconds,
             'invoked_time', invoked_at, 'livestream_id', livestream_id, 'started_time', started_at,
             'stopped_time', stopped_at, 'updated_at', updated_at, 'viewer_seconds', viewer_seconds) AS payload
@@ -63,9 +63,12 @@ def put_history(warehouse: Warehouse, sessions: int) -> None:
         with warehouse.open_raw() as connection:
             connection.execute(RAW.format(select=select), {"first": EARLIER})
         with warehouse.open_working() as connection:
-            connection.execute(f"INSERT INTO core.livestream_sessions BY NAME {select}", {"first": EARLIER})
+            connection.execute(
+                f"INSERT INTO core.livestream_sessions BY NAME SELECT * EXCLUDE (n) FROM ({select})", {"first": EARLIER}
+            )
     with warehouse.open_working() as connection:
         connection.execute(LEDGER, {"end": EARLIER + timedelta(days=days)})
+        connection.execute("DELETE FROM ops.mart_builds")  # so that the next night builds them whole
 
 
 def livehouse(environment: dict[str, str], *arguments: str) -> tuple[float, float]:

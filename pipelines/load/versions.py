@@ -1,7 +1,7 @@
 """Records into raw: every distinct version once, with when it was first and last received, and when it was last news.
 
-The history is long and a batch is small: the held versions of a batch's records are found once, by key alone, and only
-those rows are then read or written.
+The history is long and a batch is small: the held versions of a batch's records are found once, by key, told apart by
+their digest, and only those rows are written. No payload of the history is read.
 """
 
 import duckdb
@@ -23,15 +23,11 @@ _UPSERT_TYPES = FIELD_TYPES.merge_sql(
 _KNOWN = """
     CREATE OR REPLACE TEMP TABLE known AS
     SELECT
-        found.*, held.first_fetched_at, held.fetched_at, held.payload = landing.payload AS is_same,
+        held.rowid AS held_row, landing.rowid AS landing_row, held.first_fetched_at, held.fetched_at,
+        coalesce(held.digest = landing.digest, false) AS is_same,
         -- a version that is received again after another one was is news, as it was the first time
         is_same AND held.fetched_at < max(held.fetched_at) OVER (PARTITION BY landing_row) AS came_back
-    FROM (
-        SELECT held.rowid AS held_row, landing.rowid AS landing_row
-        FROM {table} AS held JOIN landing ON {same_key}
-    ) AS found
-    JOIN {table} AS held ON held.rowid = held_row
-    JOIN landing ON landing.rowid = landing_row
+    FROM {table} AS held JOIN landing ON {same_key}
 """
 _RECEIVED_AGAIN = """
     UPDATE {table} AS held SET

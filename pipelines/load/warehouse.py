@@ -27,7 +27,7 @@ from pipelines.tables_raw import RAW_FILE
 
 _Result = TypeVar("_Result")
 
-MEMORY_LIMIT = "384MB"
+MEMORY_LIMIT = "256MB"
 """What DuckDB may hold; beyond it spills to disk. Polars' and Python's own share comes on top."""
 
 

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date, datetime
+from hashlib import blake2b
 from typing import Any
 
 import polars as pl
@@ -24,6 +25,10 @@ def payload_of(record: Record) -> str:
     return json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
+def _digest(payload: str) -> int:
+    return int.from_bytes(blake2b(payload.encode(), digest_size=8).digest(), "big", signed=True)
+
+
 def identity(record: Record) -> str:
     """Tell records of a list apart: by the id, a whole number as its text; without one, by the whole record."""
     found = record.get("id") if isinstance(record, dict) else None
@@ -41,7 +46,11 @@ def _raw_frame(
 ) -> pl.DataFrame:
     received = dict.fromkeys(("first_fetched_at", "fetched_at", "changed_at"), fetched_at)
     context = {**received, "run_id": run_id, "changed_run_id": run_id, **columns}
-    frame = pl.DataFrame({"payload": [payload_of(record) for record in records]}, schema={"payload": pl.String})
+    payloads = [payload_of(record) for record in records]
+    frame = pl.DataFrame(
+        {"payload": payloads, "digest": [_digest(payload) for payload in payloads]},
+        schema={"payload": pl.String, "digest": pl.Int64},
+    )
     return frame.with_columns(
         (value if isinstance(value, pl.Series) else pl.lit(value)).cast(table.polars_schema[name]).alias(name)
         for name, value in context.items()

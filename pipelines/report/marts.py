@@ -45,7 +45,7 @@ class Mart:
     reaches: tuple[str, ...] = ()
     """Columns that name the first and last day that the facts of a day reach: those are refreshed with it."""
     again: str | None = None
-    """A column above zero only where something is still missing: those days are evaluated again each time."""
+    """A column above zero where a livestream was not listed: once it is, those days are evaluated again."""
     drawn: str | None = None
     """A column whose sum over all apps tells how things go: drawn after each build."""
     builds_on: tuple["Mart", ...] = ()
@@ -185,8 +185,13 @@ def _refresh(connection: DuckDBPyConnection, mart: Mart, built_at: datetime) -> 
     """Evaluate again what was loaded since, the days its facts reached before, and those they reach now."""
     query = "SELECT DISTINCT day FROM ops.days WHERE list_contains(?, table_name) AND loaded_at >= ?"
     loaded = connection.execute(query, [mart.depends_on, built_at]).fetchall()
-    missing = f"SELECT DISTINCT day FROM {mart.full_name} WHERE {mart.again} > 0" if mart.again else "SELECT 1 LIMIT 0"
-    days = {day for (day,) in [*loaded, *connection.execute(missing).fetchall()]}
+    days = {day for (day,) in loaded}
+    if mart.again:
+        placed = f"""
+            SELECT DISTINCT day FROM core.livestream_sessions AS session JOIN core.livestreams AS stream
+                ON session.app_id = stream.app_id AND session.livestream_id = stream.livestream_id
+            WHERE stream.first_seen_at >= ? AND day IN (SELECT day FROM {mart.full_name} WHERE {mart.again} > 0)"""
+        days |= {day for (day,) in connection.execute(placed, [built_at]).fetchall()}
     first_pass = days | _reached(connection, mart, days)
     ranges = _evaluate(connection, mart, first_pass)
     return ranges + _evaluate(connection, mart, _reached(connection, mart, days) - first_pass)

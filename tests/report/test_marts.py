@@ -376,7 +376,9 @@ def test_ingest_of_a_livestream_listed_later_finds_its_place(warehouse: "Warehou
     names = ("meeting_ingest_seconds", "unlisted_ingest_seconds")
     assert list(part(only(warehouse.mart("daily_usage")), *names).values()) == [0.0, 3600.0]
     warehouse.connection.execute(
-        "INSERT INTO core.livestreams BY NAME SELECT 'a' AS app_id, 'l1' AS livestream_id, 'm' AS meeting_id"
+        "INSERT INTO core.livestreams BY NAME"
+        " SELECT 'a' AS app_id, 'l1' AS livestream_id, 'm' AS meeting_id, ?::TIMESTAMP AS first_seen_at",
+        [warehouse.tick()],
     )
     assert list(part(only(warehouse.mart("daily_usage")), *names).values()) == [3600.0, 0.0]
 
