@@ -43,6 +43,12 @@ def _innermost(error: Any) -> LivehouseError:  # noqa: ANN401 - Dagster's Serial
     name, _, text = said.partition(": ")
     if name.endswith("DagsterExecutionInterruptedError"):
         return RunStoppedError("stopped; what was landed stays: the same command again goes on from there")
+    if name.endswith("DagsterAssetCheckFailedError"):
+        broken = "; ".join(line.strip(" -*").replace("/", ".") for line in said.splitlines()[1:])
+        return RunFailedError(
+            f"not published, since figures would be wrong: {broken}. What readers have stands; `livehouse ui` shows which"
+            " days offend, `livehouse rebuild DAY DAY` makes those again from what was landed"
+        )
     if name.startswith("pipelines.errors.") or name.endswith(".events.Failure"):
         text = " ".join(text.split())
         return SettingsError(text) if name.endswith("SettingsError") else RunFailedError(text)
