@@ -62,6 +62,12 @@ class Postgres:
         self.execute(f"CREATE DATABASE {name} STRATEGY file_copy")
         return f"ducklake:postgres:{self.conninfo(name)}"
 
+    def copy(self, lake: str) -> str:
+        """A lakehouse as this one is now. What it writes has names of its own beside the files of both."""
+        name = f"lake_{uuid4().hex[:12]}"
+        self.execute(f"CREATE DATABASE {name} STRATEGY file_copy TEMPLATE {lake.rpartition('=')[2]}")
+        return f"ducklake:postgres:{self.conninfo(name)}"
+
 
 @contextmanager
 def running_postgres(programs: Path) -> Iterator[Postgres]:

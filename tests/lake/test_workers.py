@@ -11,6 +11,7 @@ import pytest
 from pipelines.load.store import open_store
 from pipelines.settings import Settings
 from pipelines.simulator.server import Simulator
+from pipelines.tables import WAREHOUSE_FILE
 from tests.houses import LAST, assert_holds_truth, query, settings_for, small_world, variables
 from tests.postgres import Postgres
 from tests.promises.attack import another_process, ended, run
@@ -78,6 +79,9 @@ def test_four_workers_and_two_readers(lake: str, postgres: Postgres, tmp_path: P
         assert {asked.status for asked in simulator.requests} == {200}, "nobody was told that it was too much"
         assert_holds_truth(settings, world, YEAR)
         assert query(settings, TORN) == query(settings, DOUBLED) == []
+        for table in (table for table in WAREHOUSE_FILE if table.unique):
+            key = ", ".join(table.key)
+            assert query(settings, f"SELECT {key} FROM {table.full_name} GROUP BY ALL HAVING count(*) > 1") == []
         usage = "SELECT count(*), count(DISTINCT (app_id, day)) FROM marts.daily_usage"
         assert query(settings, usage) == [(6 * 365, 6 * 365)]
         assert query(settings, "SELECT sum(sessions) FROM marts.daily_usage") == query(

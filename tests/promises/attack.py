@@ -26,7 +26,7 @@ from pipelines.cli import main
 from pipelines.settings import Settings
 from pipelines.simulator.gate import Asked
 from pipelines.simulator.server import Simulator
-from tests.houses import load, variables
+from tests.houses import load, published, variables
 
 PATIENCE = 120.0
 """Seconds after which a process that should have ended is a failure; nothing is measured by it."""
@@ -213,15 +213,27 @@ def standing(path: Path) -> Standing:
         for file in path.parent.glob(f"{path.name}*"):
             if file.is_file():
                 shutil.copyfile(file, Path(directory) / file.name)
-        found: dict[tuple[str, str, date], set[tuple[Any, ...]]] = {}
         with duckdb.connect(Path(directory) / path.name) as connection:
-            for table in TABLES:
-                columns = "COLUMNS(lambda c: c NOT IN ('fetched_at', 'loaded_at'))"
-                for row in connection.execute(f"SELECT app_id, day, {columns} FROM {table}").fetchall():
-                    # The last bit of a sum depends on the order in which threads add.
-                    rounded = tuple(round(cell, 10) if isinstance(cell, float) else cell for cell in row)
-                    found.setdefault((table, row[0], row[1]), set()).add(rounded)
-        return {at: frozenset(rows) for at, rows in found.items()}
+            return _days_of(connection)
+
+
+def shown(settings: Settings) -> Standing:
+    """What readers see, of a file or of a lakehouse."""
+    if settings.lakehouse is None:
+        return standing(settings.warehouse)
+    with published(settings) as connection:
+        return _days_of(connection)
+
+
+def _days_of(connection: duckdb.DuckDBPyConnection) -> Standing:
+    found: dict[tuple[str, str, date], set[tuple[Any, ...]]] = {}
+    for table in TABLES:
+        columns = "COLUMNS(lambda c: c NOT IN ('fetched_at', 'loaded_at'))"
+        for row in connection.execute(f"SELECT app_id, day, {columns} FROM {table}").fetchall():
+            # The last bit of a sum depends on the order in which threads add.
+            rounded = tuple(round(cell, 10) if isinstance(cell, float) else cell for cell in row)
+            found.setdefault((table, row[0], row[1]), set()).add(rounded)
+    return {at: frozenset(rows) for at, rows in found.items()}
 
 
 def changed_days(before: Standing, after: Standing) -> set[tuple[str, str, date]]:

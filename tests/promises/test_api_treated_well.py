@@ -19,7 +19,7 @@ from pipelines.simulator.truth import Truth
 from pipelines.simulator.wire import Blow
 from pipelines.simulator.world import World
 from tests.houses import APPS, DAYS, assert_holds_truth, load, query, settings_for
-from tests.promises.attack import livehouse, most_asked, standing
+from tests.promises.attack import livehouse, most_asked, shown
 from tests.promises.conftest import Serve
 from tests.promises.worlds import everything_changes, tiny_world
 
@@ -235,7 +235,7 @@ def test_promise_4_one_app_fails_and_the_others_go_on(case: str, serve: Serve, t
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, tmp_path / "home")
     load(settings, run_id="before")
-    before = {at: rows for at, rows in standing(settings.warehouse).items() if at[0].startswith("core.")}
+    before = {at: rows for at, rows in shown(settings).items() if at[0].startswith("core.")}
     everything_changes(world)
     simulator.faults.order("server_error", operation=operation, app_id=APPS[0], times=ALWAYS, blow=Blow(status=status))
     house = load(settings, run_id="failing")
@@ -247,7 +247,7 @@ def test_promise_4_one_app_fails_and_the_others_go_on(case: str, serve: Serve, t
         assert "\n" not in str(error)
     assert_app_holds_truth(settings, world, APPS[1])
     failed = {table for _, table in house.failures}
-    for at, rows in standing(settings.warehouse).items():
+    for at, rows in shown(settings).items():
         if at[0] in failed and at[1] == APPS[0]:
             assert rows == before[at], "what could not be asked for stands as it was"
     noted = query(settings, "SELECT DISTINCT app_id FROM ops.loads WHERE starts_with(note, 'failed')")

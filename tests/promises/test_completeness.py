@@ -11,7 +11,7 @@ from pipelines.settings import Settings
 from pipelines.simulator.faults import GROUPS, Faults
 from pipelines.simulator.server import Simulator
 from tests.houses import APPS, DAYS, assert_holds_truth, load, query, settings_for
-from tests.promises.attack import changed_days, standing
+from tests.promises.attack import changed_days, shown
 from tests.promises.conftest import Serve
 from tests.promises.worlds import tiny_world
 
@@ -80,13 +80,13 @@ def test_promise_3_a_list_that_never_comes_whole_is_an_error_that_says_so(
     simulator = serve(Simulator(world, per_page_cap=PAGE))
     settings = settings_for(simulator, tmp_path / "home")
     load(settings, run_id="before")
-    before = standing(settings.warehouse)
+    before = shown(settings)
     simulator.service.faults = Faults(rate=1.0, kinds=(kind,), operations=(operation,), consecutive=ALWAYS)
     asked = simulator.count(operation)
     with pytest.raises(IncompleteListError, match=r"not complete after 4 readings: .*(repeats|distinct)"):
         load(settings, run_id="drift", full=True)
     assert simulator.count(operation) - asked <= 7 * paging.READINGS * PAGES
-    assert changed_days(before, standing(settings.warehouse)) == set()
+    assert changed_days(before, shown(settings)) == set()
 
 
 @pytest.mark.parametrize("operation", [LIST, SESSIONS])
@@ -112,10 +112,10 @@ def endless(operation: str, most: int, serve: Serve, tmp_path: Path) -> None:
     with pytest.raises(IncompleteListError, match=f"no end after {most} pages"):
         load(settings, run_id="endless", full=True)
     assert simulator.count(operation) - asked <= most + 1
-    before = standing(settings.warehouse)
+    before = shown(settings)
     simulator.service.faults = Faults()
     load(settings, run_id="after", full=True)
-    assert changed_days(before, standing(settings.warehouse)) == set()
+    assert changed_days(before, shown(settings)) == set()
 
 
 def test_promise_2_nothing_is_counted_twice_while_rows_repeat(serve: Serve, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_promise_2_nothing_is_counted_twice_while_rows_repeat(serve: Serve, tmp_
     for run in ("first", "second", "third"):
         load(settings, run_id=run, full=run == "second", backfill=run == "third")
         assert_holds_truth(settings, world)
-        found.append(standing(settings.warehouse))
+        found.append(shown(settings))
     assert found[0] == found[1] == found[2]
     unbalanced = "SELECT * FROM ops.loads WHERE rows_received <> rows_landed + rows_quarantined + rows_duplicate"
     assert query(settings, unbalanced) == []

@@ -15,6 +15,9 @@ from tests.promises.attack import livehouse, standing, strays
 from tests.promises.conftest import Serve
 from tests.promises.worlds import everything_changes, tiny_world
 
+pytestmark = pytest.mark.file_only
+"""The files of a lakehouse lie elsewhere: tests/lake/test_s3.py for a place that does not answer."""
+
 MIB = 2**20
 DISK = 96 * MIB
 

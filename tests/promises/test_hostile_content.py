@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.report.page import write_report
+from pipelines.report.page import DEFAULT_RATES, write_report_from
 from pipelines.simulator.faults import GROUPS, Faults
 from pipelines.simulator.server import Simulator
-from tests.houses import DAYS, FIRST, assert_holds_truth, load, query, settings_for, variables
+from tests.houses import DAYS, FIRST, assert_holds_truth, load, published, query, settings_for, variables
 from tests.promises.attack import call_livehouse, livehouse
 from tests.promises.conftest import Serve
 from tests.promises.worlds import tiny_world
@@ -58,7 +58,8 @@ def test_promise_names_and_messages_stay_data(serve: Serve, tmp_path: Path) -> N
             assert {row["name"] for row in json.loads(out)} >= set(NAMES), "written out, and nothing lost"
         assert re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", out + err) is None, style
         assert "\u202e" not in out
-    page = write_report(settings.warehouse, tmp_path / "report.html").read_text(encoding="utf-8")
+    with published(settings) as connection:
+        page = write_report_from(connection, tmp_path / "report.html", DEFAULT_RATES).read_text(encoding="utf-8")
     for name in NAMES[2:4]:
         assert name not in page
 

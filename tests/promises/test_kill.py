@@ -28,6 +28,9 @@ from tests.promises.attack import (
 from tests.promises.conftest import WHOLE, Change
 from tests.promises.worlds import everything_changes, tiny_world
 
+pytestmark = pytest.mark.file_only
+"""A lakehouse: tests/lake/test_kill.py, and workers killed in tests/lake/test_workers.py."""
+
 KILLED = -9
 
 

@@ -3,16 +3,16 @@
 from datetime import timedelta
 from pathlib import Path
 
-import duckdb
 import pytest
 
+from pipelines.load.store import open_store
 from pipelines.report.checks import find_checks, run_check
 from pipelines.settings import Settings
 from pipelines.simulator.faults import GROUPS, Faults
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from tests.houses import APPS, DAYS, FIRST, LAST, assert_holds_truth, load, published, query, settings_for
-from tests.promises.attack import call_livehouse, standing
+from tests.promises.attack import call_livehouse, shown
 from tests.promises.conftest import Serve
 from tests.promises.worlds import tiny_world
 
@@ -56,16 +56,16 @@ def test_promise_1_never_shrinks(kind: str, serve: Serve, tmp_path: Path) -> Non
     settings = settings_for(simulator, tmp_path / "home")
     load(settings, run_id="first")
     assert warned(settings) == set()
-    before = standing(settings.warehouse)
+    before = shown(settings)
     forget(simulator, kind)
     load(settings, run_id="second", full=True)
-    assert standing(settings.warehouse) == before
+    assert shown(settings) == before
     assert_holds_truth(settings, world)
     assert warned(settings) >= EXPECTED[kind] - ({SESSIONS} if kind == "not_found" else set())
     told = dict(query(settings, "SELECT table_name, count(*) FROM ops.shrinks GROUP BY table_name"))
     assert told.keys() >= EXPECTED[kind] - ({SESSIONS} if kind == "not_found" else set())
     load(settings, run_id="third", full=True, allow_shrink=True)
-    after = standing(settings.warehouse)
+    after = shown(settings)
     for table in EXPECTED[kind]:
         held = {at for at in before if at[0] == table}
         assert any(after.get(at) != before[at] for at in held), f"{table} follows the source when it is told to"
@@ -80,13 +80,13 @@ def test_promise_1_sessions_that_the_api_no_longer_returns_stay(serve: Serve, tm
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, tmp_path / "home")
     load(settings, run_id="first")
-    before = standing(settings.warehouse)
+    before = shown(settings)
     for app_id in APPS:
         world.forget_before(app_id, LAST - timedelta(days=2))
         world.forget_livestream(app_id, world.apps[app_id].livestreams[0].id)
     load(settings, run_id="night")
     load(settings, run_id="second", full=True)
-    assert standing(settings.warehouse) == before
+    assert shown(settings) == before
     assert warned(settings) == {SESSIONS, OVERALL} | DAYWISE
     gone = query(settings, "SELECT DISTINCT day FROM ops.shrinks WHERE table_name = ? ORDER BY day", SESSIONS)
     assert gone[0] == (min(day for table, _, day in before if table == SESSIONS),)
@@ -129,7 +129,7 @@ def test_promise_1_zero_and_unknown_are_different_things(serve: Serve, tmp_path:
     load(mindful)
     for table in daily:
         assert days_held(mindful, table) == days, "a day within the retention is a row of zeros"
-    with duckdb.connect(mindful.home / "pipeline_raw.duckdb") as connection:
+    with open_store(mindful).open_raw() as connection:
         for raw in ("livestream_analytics", "app_analytics"):
             earlier = "fetched_at = fetched_at - INTERVAL 9 DAY, first_fetched_at = first_fetched_at - INTERVAL 9 DAY"
             connection.execute(f"UPDATE raw.{raw} SET {earlier}")

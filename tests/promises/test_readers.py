@@ -17,6 +17,9 @@ from tests.promises.attack import another_process, call_livehouse, standing, str
 from tests.promises.conftest import Serve
 from tests.promises.worlds import everything_changes, tiny_world
 
+pytestmark = pytest.mark.file_only
+"""Readers of a lakehouse: tests/lake/test_lakehouse.py, tests/lake/test_workers.py."""
+
 SUMS = """
     SELECT (SELECT sum(ingest_seconds) FROM core.livestream_sessions),
         (SELECT sum(ingest_seconds) FROM marts.daily_usage),

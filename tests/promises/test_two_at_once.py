@@ -15,6 +15,9 @@ from tests.promises.attack import another_process, ended, livehouse, run, standi
 from tests.promises.conftest import Serve
 from tests.promises.worlds import everything_changes, tiny_world
 
+pytestmark = pytest.mark.file_only
+"""Runs of a lakehouse go on side by side: tests/lake/test_lakehouse.py, tests/lake/test_workers.py."""
+
 
 def hold(told: Connection, lock: str) -> None:
     """Hold the house until told otherwise."""
