@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import WarehouseError
+from pipelines.errors import SettingsError
 from pipelines.load.warehouse import Warehouse
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.shapes import Shapes
@@ -178,5 +178,5 @@ def test_the_demo_world_is_observed_whole(tmp_path: Path) -> None:
 
 
 def test_the_small_file_is_no_name_for_a_warehouse(tmp_path: Path) -> None:
-    with pytest.raises(WarehouseError, match="pipeline_live"):
+    with pytest.raises(SettingsError, match="pipeline_live"):
         Warehouse(tmp_path / "pipeline_live.duckdb")

@@ -36,8 +36,11 @@ def explained_by_duckdb(path: Path) -> Iterator[None]:
     """The same of DuckDB alone: for what also writes elsewhere, such as to a pipe that nobody reads any more."""
     try:
         yield
-    except (*_FAULTS_OF_FILES, duckdb.TransactionException) as error:
+    except duckdb.Error as error:
         said = str(error).splitlines()[0]
+        is_fault = isinstance(error, (*_FAULTS_OF_FILES, duckdb.TransactionException))
+        if not is_fault and not said.lower().startswith(_SIGNS_OF_DAMAGE[0]):  # to that DuckDB 2 gives no class
+            raise
         if isinstance(error, duckdb.TransactionException) and "Could not" not in said:
             raise  # two writers met; a commit that the disk refused says which file it could not write
         without_path = said.replace(str(path), "").lower()  # which may lie on /mnt/disk1, or in /home/sherlock

@@ -66,7 +66,7 @@ def test_nothing_is_searched_for_when_days_are_bound(monkeypatch: pytest.MonkeyP
 
     with duckdb.connect() as connection:
         monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
-        connection.execute("SELECT $days::DATE[]", {"days": [date(2026, 1, 1), date(2026, 1, 2)]})
+        connection.execute("SELECT $days::DATE[]", {"days": [date(2026, 1, 1), date(2026, 1, 2)]}).fetchall()
         with registered(connection, "frame", FRAME):
-            connection.execute("FROM frame")
+            connection.execute("FROM frame").fetchall()
     assert not {"pandas", "pyarrow"} & set(searched)
