@@ -86,8 +86,8 @@ def test_a_reader_that_has_seen_enough_is_no_fault(style: str, home: Path) -> No
     ("file", "content", "said"),
     [
         ("history/runs.db", b"no database" * 1000, "file is not a database; .*move it away"),
-        ("dagster.yaml", b"x: [", "is no YAML: move it away"),
-        ("setup.lock/x", b"", "Is a directory"),
+        pytest.param("dagster.yaml", b"x: [", "is no YAML: move it away", marks=pytest.mark.long),
+        pytest.param("setup.lock/x", b"", "Is a directory", marks=pytest.mark.long),
     ],
 )
 def test_a_history_that_cannot_be_used_is_one_line(file: str, content: bytes, said: str, home: Path) -> None:

@@ -23,7 +23,6 @@ from pipelines.load.catalog import Catalog, data_path, locked, quoted
 from pipelines.load.extensions import connect_with, extension_file
 from pipelines.load.schema import make
 from pipelines.load.upkeep import Size
-from pipelines.load.warehouse import MEMORY_LIMIT
 from pipelines.tables import WAREHOUSE_FILE
 from pipelines.tables_raw import RAW_FILE
 
@@ -31,6 +30,9 @@ if TYPE_CHECKING:
     import psycopg
 
 _Result = TypeVar("_Result")
+
+_MEMORY_LIMIT = "256MB"
+"""What DuckDB may hold; beyond it spills to disk."""
 
 _OVERTAKEN_FOR = timedelta(minutes=3)
 """How long a transaction is tried again when others commit to the same table first."""
@@ -216,7 +218,7 @@ class Lakehouse:
             made = [] if data_path(session) else [f"DATA_PATH {quoted(self._new_files())}"]
             connection = self._attached(*made)
             try:
-                connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+                connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
                 make(connection, _TABLES, in_lake=True)
             except BaseException:
                 _close(connection)

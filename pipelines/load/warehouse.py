@@ -27,8 +27,11 @@ from pipelines.tables_raw import RAW_FILE
 
 _Result = TypeVar("_Result")
 
-MEMORY_LIMIT = "256MB"
-"""What DuckDB may hold; beyond it spills to disk. Polars' and Python's own share comes on top."""
+_MEMORY_LIMIT = "192MB"
+"""What DuckDB may hold of a file; beyond it spills to disk. Polars' and Python's own share comes on top."""
+
+_THREADS = 4
+"""At most: each needs its share of that memory, however many cores there are."""
 
 
 class Warehouse:
@@ -176,7 +179,8 @@ def _connect(path: Path, tables: Iterable[Table]) -> duckdb.DuckDBPyConnection:
     create(path)
     connection = duckdb.connect(path, config=FORMAT)
     try:
-        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
+        connection.execute(f"SET threads = {min(_THREADS, os.cpu_count() or 1)}")
         make(connection, tables)
     except BaseException:
         connection.close()

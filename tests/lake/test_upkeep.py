@@ -50,6 +50,7 @@ def test_small_files_become_one_and_the_rows_stay(worn: Settings) -> None:
         assert connection.execute(ROWS).fetchall() == [(200, 4 * sum(range(50)))]
 
 
+@pytest.mark.long
 def test_a_file_of_which_many_rows_were_replaced_is_written_anew(worn: Settings) -> None:
     keep_up(worn)
     deletes = "SELECT delete_file_count FROM ducklake_table_info('lake') WHERE table_name = 'recordings_daily'"
@@ -63,6 +64,7 @@ def test_a_file_of_which_many_rows_were_replaced_is_written_anew(worn: Settings)
         assert connection.execute(ROWS).fetchall() == [(120, 4 * sum(range(20, 50)))]
 
 
+@pytest.mark.long
 def test_who_reads_is_not_cut_off(worn: Settings) -> None:
     with open_store(worn).open_published() as reader:
         before = reader.execute(ROWS).fetchall()

@@ -23,6 +23,7 @@ import duckdb
 import pytest
 
 from pipelines.cli import main
+from pipelines.report.drawing import read_drawing
 from pipelines.settings import Settings
 from pipelines.simulator.gate import Asked
 from pipelines.simulator.server import Simulator
@@ -92,6 +93,7 @@ def start_livehouse(
 ) -> Iterator["subprocess.Popen[str]"]:
     """The program itself, still running. Killed at the end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LIVEHOUSE_")}
+    read_drawing(home / "cache")  # made once by this process, not by each program
     with subprocess.Popen(
         [sys.executable, "-c", "from pipelines.cli import main; main()", *arguments],
         env=environment | variables(simulator, home, **others) | {"PYTHONPATH": str(Path(__file__).parents[2])},
