@@ -11,7 +11,7 @@ help:
 	@echo "make test-long    the slow proofs too"
 	@echo "make test-newest  the suite on the newest duckdb, polars and dagster"
 	@echo "make lint types   ruff and mypy"
-	@echo "make bench        a cold load beside dlt, the SDK and the floor; Dagster's bookkeeping; a year of observations"
+	@echo "make bench        a cold load beside dlt, the SDK and the floor; nights with history; bookkeeping; observations"
 
 setup: .venv/.ready
 
@@ -51,6 +51,8 @@ check: lint types test
 bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -W ignore bench/cold_load.py
+	$(BIN)/python -W ignore bench/history.py
+	$(BIN)/python -W ignore bench/memory.py
 	$(BIN)/python -W ignore bench/bookkeeping.py
 	$(BIN)/python -W ignore bench/observations.py
 
