@@ -21,7 +21,6 @@ ENV_FILE = Path(".env")
 _WAREHOUSE = "the path of a DuckDB file, or ducklake:postgres: and how to reach a PostgreSQL"
 _LAKEHOUSE = "ducklake:postgres:"
 
-
 _IN_NO_PATH = {"\0", *map(chr, range(0xD800, 0xE000))}
 """What DuckDB cannot open; a byte of the environment that is no UTF-8 arrives as half a character."""
 

@@ -17,7 +17,7 @@ _RAW_COLUMNS = (
 RAW_LIVESTREAMS = Table(
     "raw",
     "livestreams",
-    "Records of the list of livestreams: of each the first version and the newest ones.",
+    "Records of the list of livestreams: of each the first version, the one that stands, and the newest.",
     ("app_id", "livestream_id"),
     (APP, Column("livestream_id", "id", "livestream"), *_RAW_COLUMNS),
 )

@@ -1,13 +1,23 @@
 """The flow from HTTP replies to published tables, in every shape of the API, against the simulator's truth."""
 
+import json
 from dataclasses import fields
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
+from pipelines.clock import utc_now
+from pipelines.load.versions import land
+from pipelines.normalize.records import field_types, raw_livestreams
+from pipelines.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.shapes import Shapes
+from pipelines.steps.core import load_livestreams
+from pipelines.steps.house import open_house
+from pipelines.tables_raw import RAW_LIVESTREAMS
 from tests.houses import DAYS, Loaded, assert_holds_truth, load, query, settings_for, small_world
 
 CHOICES = {field.name: get_args(field.type) for field in fields(Shapes)}
@@ -86,3 +96,25 @@ def test_no_stream_key_and_no_token_in_any_file(loaded: Loaded, tmp_path: Path) 
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     secrets = {simulator.token, *simulator.world.stream_keys()}
     assert not [secret for secret in secrets if secret.encode() in written]
+
+
+def test_a_livestream_broken_night_after_night_stands_as_it_was_last_whole(tmp_path: Path) -> None:
+    settings = Settings(REALTIMEKIT_APP_ID="aula", LIVEHOUSE_HOME=tmp_path)  # type: ignore[call-arg]  # read by alias
+    broken = ({"name": "third", "disabled": ["maybe", n]} for n in range(8))
+    nights: list[dict[str, Any]] = [{"name": "first"}, {"name": "second"}, *broken]
+    began = utc_now() - timedelta(days=len(nights))
+    for number, said in enumerate(nights):
+        at = began + timedelta(days=number)
+        record = {"id": "a", "updated_at": f"{at}", **said}
+        frame = raw_livestreams([record], app_id="aula", fetched_at=at, run_id=f"{number}")
+        types = field_types(RAW_LIVESTREAMS, [record], at)
+        with open_house(settings, run_id=f"{number}", full=False, allow_shrink=False, backfill=None) as house:
+            house.warehouse.write_raw(partial(land, table=RAW_LIVESTREAMS, batch=frame, types=types))
+            load_livestreams(house)
+            with house.warehouse.open_working() as connection:
+                standing = connection.execute("SELECT name, first_seen_at, last_seen_at FROM core.livestreams")
+                assert standing.fetchall() == [("second" if number else "first", began, at)]
+            with house.warehouse.open_raw() as connection:
+                held = connection.execute("SELECT payload FROM raw.livestreams ORDER BY fetched_at").fetchall()
+            assert len(held) <= 3, "the first version, the one that stands, and the newest"
+    assert json.loads(held[-1][0])["disabled"] == ["maybe", 7]

@@ -22,7 +22,6 @@ _NOTICES = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepa
 _IS_NOTICED = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 """And so is, by us, a PostgreSQL that vanished."""
 
-
 _CLOCKS_AGREE_WITHIN = 60
 """Seconds. What is new is told by time, and machines tell it to one another."""
 

@@ -15,7 +15,6 @@ _FAULTS_OF_FILES = (
     duckdb.OutOfMemoryException,  # nothing could be spilled to disk
 )
 
-
 _SIGNS_OF_DAMAGE = ("corrupt database file", "could not read enough bytes", "not a valid duckdb database file")
 
 

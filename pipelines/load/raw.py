@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 import duckdb
 import polars as pl
 
-from pipelines.load.frames import read_frame
+from pipelines.load.frames import read_frame, registered
 from pipelines.schema import Table
 from pipelines.tables import BACKFILLS, LIVESTREAM_SYNC, SHRINKS
 from pipelines.tables_raw import RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
@@ -100,6 +100,16 @@ def read_livestreams(
     ids = [livestream_id for livestream_id in livestream_ids if livestream_id is not None]
     parameters = {"app_id": app_id, "ids": ids, "nameless": None in livestream_ids}
     return pl.DataFrame(connection.sql(query, params=parameters))
+
+
+def forget_livestream_versions(connection: duckdb.DuckDBPyConnection, app_id: str, superseded: pl.DataFrame) -> None:
+    """Drop versions of livestreams, which change with each session for years: `livestream_id`, `payload`."""
+    with registered(connection, "superseded_versions", superseded):
+        connection.execute(
+            f"DELETE FROM {RAW_LIVESTREAMS.full_name} WHERE app_id = ?"
+            " AND (livestream_id, payload) IN (SELECT (livestream_id, payload) FROM superseded_versions)",
+            [app_id],
+        )
 
 
 def read_sync(connection: duckdb.DuckDBPyConnection, app_id: str) -> pl.DataFrame:

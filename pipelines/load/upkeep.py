@@ -9,7 +9,6 @@ import duckdb
 ORPHANED_AFTER = timedelta(days=2)
 """A file younger than so may be of a transaction that is still to be committed."""
 
-
 DEAD_SHARE = 0.25
 """Of a file's rows, replaced since, from which on it is written anew: what has any is read with them, and not merged."""
 

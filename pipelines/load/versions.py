@@ -10,10 +10,7 @@ import polars as pl
 from pipelines.load.frames import registered
 from pipelines.schema import Table
 from pipelines.tables import FIELD_TYPES, LIVESTREAM_SYNC
-from pipelines.tables_raw import RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
-
-VERSIONS_KEPT = 5
-"""Of a livestream: the first, which tells when it was first seen, and the newest. It changes with each session."""
+from pipelines.tables_raw import RAW_LIVESTREAM_SESSIONS
 
 _UPSERT_SYNC = LIVESTREAM_SYNC.merge_sql("synced_livestreams")
 _UPSERT_TYPES = FIELD_TYPES.merge_sql(
@@ -23,7 +20,7 @@ _UPSERT_TYPES = FIELD_TYPES.merge_sql(
 _KNOWN = """
     CREATE OR REPLACE TEMP TABLE known AS
     SELECT
-        held.rowid AS held_row, landing.rowid AS landing_row, held.first_fetched_at, held.fetched_at,
+        held.rowid AS held_row, landing.rowid AS landing_row,
         coalesce(held.digest = landing.digest, false) AS is_same,
         -- a version that is received again after another one was is news, as it was the first time
         is_same AND held.fetched_at < max(held.fetched_at) OVER (PARTITION BY landing_row) AS came_back
@@ -64,18 +61,6 @@ _MARK_MOVED = """
     UPDATE {table} AS held SET days_differ = true, changed_at = moved.fetched_at, changed_run_id = moved.run_id
     FROM moved WHERE held.app_id = moved.app_id AND held.session_id = moved.session_id
 """
-_FORGET_MIDDLE = f"""
-    DELETE FROM {{table}} AS held WHERE held.rowid IN (
-        SELECT held_row FROM (
-            SELECT
-                held_row, is_same, first_fetched_at > min(first_fetched_at) OVER of_record AS is_later,
-                row_number() OVER (PARTITION BY landing_row ORDER BY fetched_at DESC) AS place
-            FROM known
-            WHERE landing_row IN (SELECT rowid FROM landing WHERE livestream_id IS NOT NULL)
-            WINDOW of_record AS (PARTITION BY landing_row)
-        ) WHERE is_later AND NOT is_same AND place > {VERSIONS_KEPT - 2}
-    )
-"""
 
 
 def land(
@@ -103,8 +88,6 @@ def land(
         repeated, new = run(_RECEIVED_AGAIN), run(_RECEIVED_FIRST)
         if table is RAW_LIVESTREAM_SESSIONS and run(_MOVED):
             run(_MARK_MOVED)
-        if table is RAW_LIVESTREAMS:
-            run(_FORGET_MIDDLE)
         connection.execute(_UPSERT_TYPES)
         if synced is not None:
             with registered(connection, "synced_livestreams", synced):

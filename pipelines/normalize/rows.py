@@ -33,6 +33,8 @@ class Normalized:
     """Versions looked at. Each one is landed, rejected or a duplicate."""
     duplicates: int
     """Versions that another one of the same record supersedes, or that say nothing."""
+    superseded: pl.DataFrame
+    """Of livestreams: versions that tell nothing more, `livestream_id` and `payload`. Of other tables none."""
 
 
 def read_versions(table: Table, raw: pl.DataFrame, now: datetime) -> pl.DataFrame:
@@ -155,7 +157,7 @@ def normalize(
         )
     rejected = newest.filter(pl.col("reason").is_not_null())
     used = pl.concat([standing.select("rank"), rejected.select("rank")])
-    duplicates = versions.join(used, on="rank", how="anti").height
+    duplicates = versions.join(used, on="rank", how="anti")
     rows, shrinks = _with_forgotten_figures(table, whole, standing)
     if table is LIVESTREAMS:
         seen = versions.group_by("key").agg(
@@ -172,8 +174,17 @@ def normalize(
         rejects=_rejects(table, rejected, standing),
         shrinks=shrinks,
         received=versions.height,
-        duplicates=duplicates,
+        duplicates=duplicates.height,
+        superseded=_superseded(versions, duplicates) if table is LIVESTREAMS else pl.DataFrame(),
     )
+
+
+def _superseded(versions: pl.DataFrame, duplicates: pl.DataFrame) -> pl.DataFrame:
+    """But for the first and the last received: they tell when the livestream was first seen, and how it was last listed."""
+    came = pl.col("first_fetched_at").min().over("key"), pl.col("fetched_at").max().over("key")
+    between = versions.filter(pl.col("first_fetched_at") > came[0], pl.col("fetched_at") < came[1])
+    superseded = duplicates.join(between, on="rank", how="semi").filter(pl.col("livestream_id").is_not_null())
+    return superseded.select("livestream_id", "payload")
 
 
 def _any_above_zero(columns: Collection[str]) -> pl.Expr:

@@ -52,6 +52,10 @@ def load_livestreams(house: House) -> dict[str, Counts]:
             house.warehouse.write(
                 partial(replace_livestreams, app_id=app_id, livestream_ids=ids, rows=made.rows, rejects=made.rejects)
             )
+            if not made.superseded.is_empty():  # now that what stands is loaded
+                house.warehouse.write_raw(
+                    partial(raw_file.forget_livestream_versions, app_id=app_id, superseded=made.superseded)
+                )
             _count(counts, made)
 
     return house.for_each_app(LIVESTREAMS, load, days=None, needs=(RAW_LIVESTREAMS,))

@@ -1,7 +1,9 @@
 """Records landed raw: every distinct version once, and what extraction knows committed with them."""
 
 import json
+import re
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -11,6 +13,7 @@ import pytest
 from pipelines.load import raw as raw_file
 from pipelines.load import versions
 from pipelines.load.store import Store
+from pipelines.load.warehouse import Warehouse
 from pipelines.normalize.records import field_types, raw_day, raw_daywise, raw_livestreams, raw_sessions
 from pipelines.schema import Table
 from pipelines.tables import LIVESTREAM_SYNC
@@ -144,6 +147,24 @@ def test_versions_of_days_bring_every_version_of_the_record(store: Store) -> Non
     assert ids() == []
 
 
+def test_the_versions_of_a_day_are_read_without_the_history(warehouse: Warehouse, tmp_path: Path) -> None:
+    seen = tmp_path / "profile.json"
+    with warehouse.open_raw() as connection:
+        connection.execute(
+            """INSERT INTO raw.livestream_sessions BY NAME
+            SELECT 'app' AS app_id, i::VARCHAR AS session_id, DATE '2024-01-01' + (i // 1000)::INT AS day, '{}' AS payload,
+                false AS days_differ
+            FROM range(600_000) AS series (i)"""
+        )
+        connection.execute(f"SET enable_profiling = 'json'; SET profiling_output = '{seen}'")
+        days = [date(2024, 3, 1), None]
+        read = raw_file.read_versions_of_days(connection, RAW_LIVESTREAM_SESSIONS, "app", days, stats=None)
+        connection.execute("RESET enable_profiling")
+    assert read.height == 1000
+    scanned = [int(rows) for rows in re.findall(r'"operator_rows_scanned": (\d+)', seen.read_text())]
+    assert 0 < sum(scanned) < 250_000, "a row group or two, of 122,880 rows each"
+
+
 def test_parts_of_daywise_are_told_apart(store: Store) -> None:
     for stats, total in (("session_stats", 1), ("recording_stats", 2)):
         entry = {"day": f"{DAY}", "total": total}
@@ -209,19 +230,21 @@ def test_what_was_landed_before_news_were_noted_counts_by_when_it_came(store: St
     assert days_changed(store, "two", since=NOW + HOUR) == {DAY: THIS_RUN}
 
 
-def test_of_a_livestream_the_first_version_and_the_newest_are_kept(store: Store) -> None:
-    for hours in range(9):
-        at = NOW + hours * HOUR
-        records = [{"id": "a", "updated_at": hours}, {"id": "b"}, {"updated_at": hours}]
-        land(store, raw_livestreams(records, app_id="app", fetched_at=at, run_id="run"), table=RAW_LIVESTREAMS)
+def test_livestreams_are_read_some_at_a_time_and_as_last_listed(store: Store) -> None:
+    for hours in range(3):
+        records = [{"id": "a", "name": hours}, {"id": "b"}, {"name": hours}]
+        frame = raw_livestreams(records, app_id="app", fetched_at=NOW + hours * HOUR, run_id="run")
+        land(store, frame, table=RAW_LIVESTREAMS)
+    land(store, raw_livestreams(records, app_id="other", fetched_at=NOW, run_id="run"), table=RAW_LIVESTREAMS)
     with store.open_raw() as connection:
-        read = raw_file.read_livestreams(connection, "app", ["a"])
-        kept = sorted(json.loads(payload)["updated_at"] for payload in read["payload"])
-        assert kept == [0, 5, 6, 7, 8]
-        assert raw_file.count_livestreams(connection, "app") == [("a", 5), ("b", 1), (None, 9)]
-        assert raw_file.read_livestreams(connection, "app", ["b", None]).height == 10
+        assert raw_file.count_livestreams(connection, "app") == [("a", 3), ("b", 1), (None, 3)]
+        assert raw_file.read_livestreams(connection, "app", ["b", None]).height == 4
         listed = raw_file.read_listed(connection, "app")
-    assert [json.loads(payload) for payload in listed["payload"]] == [{"id": "b"}, {"id": "a", "updated_at": 8}]
+        middle = pl.DataFrame({"livestream_id": ["a"], "payload": ['{"id":"a","name":1}']})
+        raw_file.forget_livestream_versions(connection, "app", middle)
+        assert raw_file.count_livestreams(connection, "app") == [("a", 2), ("b", 1), (None, 3)]
+        assert raw_file.count_livestreams(connection, "other") == [("a", 1), ("b", 1), (None, 1)]
+    assert sorted(listed["payload"]) == ['{"id":"a","name":2}', '{"id":"b"}']
 
 
 def day_versions(store: Store, *answers: tuple[Any, datetime]) -> list[dict[str, Any]]:
