@@ -65,7 +65,8 @@ class Lakehouse:
     def __init__(self, conninfo: SecretStr, files: str | None, home: Path) -> None:
         """`files`: a directory or an `s3://` address; asked for only when the lakehouse is first made."""
         self._catalog = Catalog(conninfo)
-        self._extensions = [extension_file(name) for name in ("ducklake", "postgres_scanner", "httpfs")]
+        self._extensions = [extension_file(name) for name in ("ducklake", "postgres_scanner")]
+        self._of_s3 = extension_file("httpfs")  # each is read whole to be checked: not where nothing lies on S3
         self._files = files
         self.address = self._catalog.address
         self.directory = home
@@ -85,7 +86,7 @@ class Lakehouse:
         with self._catalog.connect() as session:
             files = data_path(session) or self._files or ""
         if "://" in files:
-            with self._explained(), connect_with(self._extensions) as connection:
+            with self._explained(), connect_with([self._of_s3]) as connection:
                 connection.execute(f"FROM glob({quoted(files.rstrip('/') + '/livehouse-*')})").fetchall()
 
     def is_there(self) -> bool:
@@ -194,7 +195,7 @@ class Lakehouse:
                 files = data_path(session)
             if files is None:
                 raise WarehouseError(f"{self.address} has no tables yet: run `livehouse nightly`")
-            connection = self._attached("READ_ONLY")
+            connection = self._attached(files, "READ_ONLY")
             try:
                 connection.execute(f"SET allowed_directories = [{quoted(files)}]")
                 connection.execute("SET enable_external_access = false")
@@ -215,8 +216,9 @@ class Lakehouse:
             self._catalog.connect() as session,  # two who make it at once would both fail
             locked(session, "the catalog", wait_seconds=self._wait_seconds, say=lambda _: None),
         ):
-            made = [] if data_path(session) else [f"DATA_PATH {quoted(self._new_files())}"]
-            connection = self._attached(*made)
+            known = data_path(session)
+            files = known or self._new_files()
+            connection = self._attached(files, *([] if known else [f"DATA_PATH {quoted(files)}"]))
             try:
                 connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
                 make(connection, _TABLES, in_lake=True)
@@ -235,8 +237,8 @@ class Lakehouse:
             raise WarehouseError(f"{directory} cannot be made: {error.strerror}; set LIVEHOUSE_DATA_PATH") from None
         return f"{directory}/"
 
-    def _attached(self, *options: str) -> duckdb.DuckDBPyConnection:
-        connection = connect_with(self._extensions)
+    def _attached(self, files: str, *options: str) -> duckdb.DuckDBPyConnection:
+        connection = connect_with([*self._extensions, *([self._of_s3] if "://" in files else [])])
         try:
             connection.execute(self._catalog.secret_sql())
             connection.execute(
