@@ -11,12 +11,14 @@ import duckdb
 import pytest
 
 from pipelines.text import printable
-from tests.terminals import on_a_terminal
+from tests.promises.attack import call_livehouse
+from tests.terminals import call_on_a_terminal
 
 LIVEHOUSE = str(Path(sys.executable).with_name("livehouse"))
 EVIL = "\x1b[31mred\x9b2J\u202egpj.exe\u200f\u2028"
 SPELT = r"\x1b[31mred\x9b2J\u202egpj.exe\u200f\u2028"
 CONTROLS = set("\x1b\x9b\u202e\u200f\u2028")
+ACCOUNT = {"CLOUDFLARE_API_TOKEN": "a-token-of-nobody", "CLOUDFLARE_ACCOUNT_ID": "x", "REALTIMEKIT_APP_ID": "y"}
 
 
 @pytest.fixture
@@ -29,9 +31,9 @@ def home(tmp_path: Path) -> Path:
     return home
 
 
-def run(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A line of shell, `livehouse` at its place."""
-    return subprocess.run(
+def run(command: str, **environment: str) -> tuple[int, str, str]:
+    """A line of shell, `livehouse` at its place: exit status, stdout, stderr."""
+    done = subprocess.run(
         ["bash", "-c", command.replace("livehouse", LIVEHOUSE)],
         env=os.environ | environment,
         capture_output=True,
@@ -39,12 +41,14 @@ def run(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+    return done.returncode, done.stdout, done.stderr
 
 
-def assert_one_line(done: subprocess.CompletedProcess[str], status: int, said: str) -> None:
-    assert done.returncode == status, done.stderr
-    assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert said in done.stderr
+def assert_one_line(done: tuple[int, str, str], status: int, said: str) -> None:
+    ended, _, told = done
+    assert ended == status, told
+    assert len(told.splitlines()) == 1, told
+    assert said in told
 
 
 def test_printable_leaves_nothing_to_obey() -> None:
@@ -52,34 +56,40 @@ def test_printable_leaves_nothing_to_obey() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("arguments", "said"),
     [
-        ("livehouse sql ''", "query is empty"),
-        ("livehouse sql ';'", "query is empty"),
-        ("livehouse sql -f nowhere.sql", "nowhere.sql: No such file"),
-        ("livehouse sql -f .", "Is a directory"),
-        ("printf '\\xff' > x.sql; livehouse sql -f x.sql", "no text in UTF-8"),
-        ("livehouse sql -f - <&-", "query is empty"),
-        ("livehouse api get-session ''", "SESSION_ID"),
-        ("livehouse api get-session $'\\xff'", "SESSION_ID"),
-        ("livehouse api get-livestream $(head -c 300 /dev/zero | tr '\\0' a)", "LIVESTREAM_ID"),
-        ("livehouse api list-livestreams --app $'x\\x1b'", "--app"),
-        ("livehouse api create-livestream --name $'\\xff'", "--name"),
-        ("livehouse backfill 2026-02-30 2026-03-01", "START"),
-        ("livehouse backfill 2026-02-01", "END"),
-        ("livehouse nightly --date 0001-01-01", "LIVEHOUSE_START_DATE"),
+        (["sql", ""], "query is empty"),
+        (["sql", ";"], "query is empty"),
+        (["sql", "-f", "nowhere.sql"], "nowhere.sql: No such file"),
+        (["sql", "-f", "."], "Is a directory"),
+        (["sql", "-f", "x.sql"], "no text in UTF-8"),
+        (["api", "get-session", ""], "SESSION_ID"),
+        (["api", "get-livestream", 300 * "a"], "LIVESTREAM_ID"),
+        (["api", "list-livestreams", "--app", "x\x1b"], "--app"),
+        (["api", "create-livestream", "--name", "\udcff"], "--name"),
+        (["backfill", "2026-02-30", "2026-03-01"], "START"),
+        (["backfill", "2026-02-01"], "END"),
+        (["nightly", "--date", "0001-01-01"], "LIVEHOUSE_START_DATE"),
     ],
 )
-def test_odd_arguments_are_one_line(command: str, said: str, home: Path) -> None:
-    account = {"CLOUDFLARE_API_TOKEN": "a-token-of-nobody", "CLOUDFLARE_ACCOUNT_ID": "x", "REALTIMEKIT_APP_ID": "y"}
-    assert_one_line(run(command, LIVEHOUSE_HOME=str(home), **account), 2, said)
+def test_odd_arguments_are_one_line(arguments: list[str], said: str, home: Path) -> None:
+    Path("x.sql").write_bytes(b"\xff")
+    assert_one_line(call_livehouse({"LIVEHOUSE_HOME": str(home), **ACCOUNT}, *arguments), 2, said)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [("livehouse sql -f - <&-", "query is empty"), ("livehouse api get-session $'\\xff'", "SESSION_ID")],
+)
+def test_what_only_a_shell_can_give_is_one_line(command: str, said: str, home: Path) -> None:
+    assert_one_line(run(command, LIVEHOUSE_HOME=str(home), **ACCOUNT), 2, said)
 
 
 @pytest.mark.parametrize("style", ["csv", "json"])
 def test_a_reader_that_has_seen_enough_is_no_fault(style: str, home: Path) -> None:
     command = f"livehouse sql --format {style} 'from range(1000000)' | head -1; exit ${{PIPESTATUS[0]}}"
-    done = run(command, LIVEHOUSE_HOME=str(home))
-    assert (done.returncode, done.stderr) == (0, "")
+    status, _, said = run(command, LIVEHOUSE_HOME=str(home))
+    assert (status, said) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -94,11 +104,10 @@ def test_a_history_that_cannot_be_used_is_one_line(file: str, content: bytes, sa
     path = home / "dagster" / file
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
-    account = {"CLOUDFLARE_API_TOKEN": "a-token-of-nobody", "CLOUDFLARE_ACCOUNT_ID": "x", "REALTIMEKIT_APP_ID": "y"}
-    for command in ("livehouse nightly", "livehouse ui --port 39871"):
-        done = run(command, LIVEHOUSE_HOME=str(home), **account)
+    for command in (["nightly"], ["ui", "--port", "39871"]):
+        done = call_livehouse({"LIVEHOUSE_HOME": str(home), **ACCOUNT}, *command)
         assert_one_line(done, 1, "")
-        assert re.search(said, done.stderr)
+        assert re.search(said, done[2])
 
 
 def test_an_output_that_is_full_is_one_line() -> None:
@@ -107,21 +116,21 @@ def test_an_output_that_is_full_is_one_line() -> None:
 
 def test_what_a_terminal_of_old_cannot_say_is_spelt_out(home: Path) -> None:
     old = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "LIVEHOUSE_HOME": str(home)}
-    assert run("livehouse doctor", **old).returncode == 2
-    assert "\\xe9" in run('livehouse sql "select chr(233) as e"', **old).stdout
+    assert run("livehouse doctor", **old)[0] == 2
+    assert "\\xe9" in run('livehouse sql "select chr(233) as e"', **old)[1]
 
 
 @pytest.mark.parametrize("style", ["table", "csv", "json"])
 def test_names_do_not_command_the_terminal(style: str, home: Path) -> None:
     pivot = "pivot (select name, 1 as n from names) on name using sum(n)"
     for query in ("from names", pivot, "select error((select name from names))"):
-        command = [LIVEHOUSE, "sql", "--format", style, query]
-        _, _, seen = on_a_terminal(command, LIVEHOUSE_HOME=str(home), NO_COLOR="1", PAGER="cat")
+        environment = {"LIVEHOUSE_HOME": str(home), "NO_COLOR": "1"}
+        _, seen = call_on_a_terminal(environment, "sql", "--format", style, query)
         assert not CONTROLS & set(seen.replace("\x1b[1m", "").replace("\x1b[0m", "")), seen
         assert "gpj.exe" in seen
 
 
 def test_json_has_no_number_that_is_none(home: Path) -> None:
     query = "select 'nan'::double as x, ['-inf'::double] as y, 1.5 as z"
-    done = run(f'livehouse sql --format json "{query}"', LIVEHOUSE_HOME=str(home))
-    assert json.loads(done.stdout) == [{"x": "nan", "y": ["-inf"], "z": "1.5"}]
+    _, out, _ = call_livehouse({"LIVEHOUSE_HOME": str(home)}, "sql", "--format", "json", query)
+    assert json.loads(out) == [{"x": "nan", "y": ["-inf"], "z": "1.5"}]

@@ -13,7 +13,7 @@ from pipelines.report.marts import find_marts
 from pipelines.settings import Settings
 from pipelines.tables import WAREHOUSE_FILE
 from tests.houses import Loaded
-from tests.test_cli import livehouse
+from tests.promises.attack import call_livehouse
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -45,11 +45,11 @@ def test_the_first_query_and_the_notebook_run(loaded: Loaded) -> None:
     settings = loaded.settings
     shown = re.search(r'^livehouse sql "(.+)"$', README, re.MULTILINE)
     assert shown
-    done = livehouse("sql", shown[1], LIVEHOUSE_HOME=str(settings.home))
-    assert done.returncode == 0, done.stderr
+    status, out, said = call_livehouse({"LIVEHOUSE_HOME": str(settings.home)}, "sql", shown[1])
+    assert status == 0, said
     with duckdb.connect(settings.warehouse, read_only=True) as connection:
         days = connection.execute("SELECT count(DISTINCT day) FROM core.livestream_sessions").fetchall()[0][0]
-    assert len(done.stdout.splitlines()) == days + 1
+    assert len(out.splitlines()) == days + 1
     [cell] = re.findall(r"^```python\n(.+?)^```", README, re.MULTILINE | re.DOTALL)
     *lines, last = cell.replace("data/warehouse.duckdb", str(settings.warehouse)).splitlines()
     made: dict[str, Any] = {}

@@ -16,7 +16,7 @@ from pipelines.sensors import TOLD, failure_webhook
 from pipelines.settings import Settings
 from pipelines.simulator.server import Simulator
 from tests.houses import DAYS, settings_for, small_world, variables
-from tests.test_cli import livehouse
+from tests.promises.attack import call_livehouse
 
 SECRET_PATH = "/services/T000/B000/the-address-is-the-password"
 
@@ -63,25 +63,22 @@ def told_of(receiver: Receiver) -> str:
 
 def test_a_refused_token_is_told_on_stderr_as_json_and_to_the_receiver_once(receiver: Receiver, tmp_path: Path) -> None:
     with Simulator(small_world(livestreams=2, sessions=4)) as simulator:
-        done = livehouse(
-            *("backfill", f"{DAYS[0]}", f"{DAYS[1]}", "--json"),
-            **variables(
-                simulator, tmp_path, LIVEHOUSE_ALERT_WEBHOOK=receiver.address, CLOUDFLARE_API_TOKEN="wrong-token-1234"
-            ),
-        )
-    assert done.returncode == 1, done.stderr
-    assert "401" in done.stderr
-    assert "CLOUDFLARE_API_TOKEN" in done.stderr
-    assert "Traceback" not in done.stderr
-    summary = json.loads(done.stdout)
+        given = {"LIVEHOUSE_ALERT_WEBHOOK": receiver.address, "CLOUDFLARE_API_TOKEN": "wrong-token-1234"}
+        environment = variables(simulator, tmp_path, **given)
+        status, out, err = call_livehouse(environment, "backfill", f"{DAYS[0]}", f"{DAYS[1]}", "--json")
+    assert status == 1, err
+    assert "401" in err
+    assert "CLOUDFLARE_API_TOKEN" in err
+    assert "Traceback" not in err
+    summary = json.loads(out)
     assert (summary["succeeded"], summary["apps"], len(summary["errors"])) == (False, [], 3)
-    assert all(error in done.stderr for error in summary["errors"])
+    assert all(error in err for error in summary["errors"])
     text = told_of(receiver)
     assert f"backfill of {DAYS[0]} to {DAYS[1]} failed" in text
     assert "401" in text
     assert f"livehouse backfill {DAYS[0]} {DAYS[1]}" in text
-    assert "wrong-token-1234" not in done.stderr + done.stdout + text
-    assert SECRET_PATH not in done.stdout + done.stderr
+    assert "wrong-token-1234" not in err + out + text
+    assert SECRET_PATH not in out + err
     assert all(SECRET_PATH.encode() not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 

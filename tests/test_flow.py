@@ -44,6 +44,7 @@ def test_every_shape_and_style_of_value_gives_the_truth(shapes: Shapes, values: 
         assert_holds_truth(settings, world)
 
 
+@pytest.mark.long  # a double of promises/test_completeness.py, whose runs end with the truth of pages of three
 def test_small_pages_give_the_truth(tmp_path: Path) -> None:
     world = small_world(apps=("aula",))
     with Simulator(world, per_page_cap=7) as simulator:
@@ -52,19 +53,20 @@ def test_small_pages_give_the_truth(tmp_path: Path) -> None:
         assert_holds_truth(settings, world)
 
 
-def test_promise_2_nothing_is_counted_twice(loaded: Loaded) -> None:
+def test_promise_2_nothing_is_counted_twice_nor_asked_twice(loaded: Loaded) -> None:
     simulator, settings = loaded
     assert_holds_truth(settings, simulator.world)
-    for run in ("second", "third"):
-        load(settings, run_id=run, full=run == "third")
-        assert_holds_truth(settings, simulator.world)
+    before = len(simulator.requests)
+    load(settings, run_id="second")
+    assert_holds_truth(settings, simulator.world)
+    assert_asked_only_what_may_change(simulator, before)
+    load(settings, run_id="third", full=True)
+    assert_holds_truth(settings, simulator.world)
     assert query(settings, "SELECT count(DISTINCT run_id) FROM ops.loads") == [(3,)]
 
 
-def test_a_night_with_nothing_new_asks_only_what_may_change(loaded: Loaded) -> None:
-    simulator, settings = loaded
-    before = len(simulator.requests)
-    load(settings, run_id="second")
+def assert_asked_only_what_may_change(simulator: Simulator, before: int) -> None:
+    """On a night with nothing new."""
     asked = [request.operation for request in simulator.requests[before:]]
     days = (DAYS[1] - DAYS[0]).days + 1
     assert asked.count("list-livestreams") == len(simulator.world.apps)

@@ -22,6 +22,7 @@ from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from pipelines.steps.on_air import OnAir, averages_of
 from tests.houses import variables
+from tests.promises.attack import call_livehouse
 from tests.watching import APP, MIDNIGHT, new_world
 
 LIVEHOUSE = Path(sys.executable).with_name("livehouse")
@@ -83,8 +84,7 @@ def test_what_keeps_it_from_looking_is_said(shown: tuple[World, dict[str, str]])
 
 def test_nothing_on_air_is_an_answer(tmp_path: Path) -> None:
     with Simulator(new_world(utc_now(), streams=2)) as simulator:
-        done = on_air(**variables(simulator, tmp_path / "home"))
-        assert (done.returncode, done.stdout, done.stderr) == (0, "Nothing is on air.\n", "")
+        assert call_livehouse(variables(simulator, tmp_path / "home"), "on-air") == (0, "Nothing is on air.\n", "")
 
 
 @pytest.mark.long

@@ -11,13 +11,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import date
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 import duckdb
 import pytest
@@ -108,15 +108,20 @@ def start_livehouse(
 
 
 def call_livehouse(environment: Mapping[str, str], *arguments: str) -> tuple[int, str, str]:
-    """The command line inside this process: exit status, stdout, stderr. Not for runs."""
+    """The command line inside this process, which spares the imports: exit status, stdout, stderr."""
     out, err = io.StringIO(), io.StringIO()
+    return call_main(environment, arguments, out, err), out.getvalue(), err.getvalue()
+
+
+def call_main(environment: Mapping[str, str], arguments: Sequence[str], out: TextIO, err: TextIO) -> int:
+    """The same, with streams of one's own: the exit status."""
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         for name, value in environment.items():
             patch.setenv(name, value)
         try:
             main(list(arguments))
         except SystemExit as stopped:
-            return int(stopped.code or 0), out.getvalue(), err.getvalue()
+            return int(stopped.code or 0)
     raise AssertionError("main() always exits")  # pragma: no cover
 
 

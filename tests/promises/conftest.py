@@ -75,7 +75,6 @@ IN_DEFAULT = {
     "test_promise_1_killed_again_and_again_it_gets_there",
     "test_promise_1_never_shrinks[empty_list]",
     "test_promise_3_complete_or_not_done[row_moved]",
-    "test_promise_3_complete_or_not_done[total_low]",
     "test_promise_3_endless_pages_end_in_an_error[get-livestream]",
     "test_promise_4_a_429_holds_every_thread",
     "test_promise_4_one_app_fails_and_the_others_go_on[404 on everything]",

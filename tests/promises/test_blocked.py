@@ -7,10 +7,11 @@ import duckdb
 import pytest
 
 from pipelines.simulator.server import Simulator
-from tests.houses import LAST, assert_holds_truth, settings_for
-from tests.promises.attack import livehouse
+from tests.houses import LAST, assert_holds_truth, load, settings_for, variables
+from tests.promises.attack import call_livehouse
 from tests.promises.conftest import Serve
 from tests.promises.worlds import tiny_world
+from tests.terminals import call_on_a_terminal
 
 _DAY = f"DATE '{LAST}'"
 CORRUPTIONS = {
@@ -30,27 +31,27 @@ _BEFORE = LAST - timedelta(days=1)
 @pytest.mark.parametrize("corruption", CORRUPTIONS)
 def test_what_would_be_wrong_is_not_published(corruption: str, serve: Serve, tmp_path: Path) -> None:
     sql, rule = CORRUPTIONS[corruption]
-    simulator: Simulator = serve(Simulator(tiny_world(broken=False)))
+    simulator: Simulator = serve(Simulator(tiny_world(apps=("aula",), broken=False)))
     settings = settings_for(simulator, tmp_path / "home")
-    days = (f"{LAST}", f"{LAST}")
-    assert livehouse(simulator, settings.home, "backfill", *days, "--quiet").returncode == 0
+    environment = variables(simulator, settings.home, LIVEHOUSE_LOOKBACK_DAYS="1")
+    load(settings, (LAST, LAST))
     with duckdb.connect(settings.home / "pipeline.duckdb") as connection:
         connection.execute(sql)
     before = settings.warehouse.read_bytes()
     # A run of other days does not touch what is wrong.
-    refused = livehouse(
-        simulator, settings.home, "nightly", "--date", f"{_BEFORE}", "--quiet", LIVEHOUSE_LOOKBACK_DAYS="1"
-    )
-    assert refused.returncode == 1
-    [line] = [line for line in refused.stderr.splitlines() if line.startswith("livehouse: ")]
+    status, _, said = call_livehouse(environment, "nightly", "--date", f"{_BEFORE}", "--quiet")
+    assert status == 1
+    [line] = [line for line in said.splitlines() if line.startswith("livehouse: ")]
     assert "not published" in line
     assert rule in line
     assert "`livehouse rebuild DAY DAY`" in line
     assert settings.warehouse.read_bytes() == before
-    mended = livehouse(simulator, settings.home, "rebuild", *days, "--quiet")
+    days, requests = (f"{LAST}", f"{LAST}"), len(simulator.requests)
+    mended = call_on_a_terminal(environment, "rebuild", *days, "--quiet")
+    assert len(simulator.requests) == requests, "a rebuild sends no request"
     if rule == "balances":  # records may be missing from what was landed, too
-        mended = livehouse(simulator, settings.home, "backfill", *days, "--full", "--quiet")
-    assert mended.returncode == 0, mended.stderr
+        mended = call_on_a_terminal(environment, "backfill", *days, "--full", "--quiet")
+    assert mended == (0, "")
     assert settings.warehouse.read_bytes() != before, "published again"
     if rule != "balances":  # whose row stays as it was written
         assert_holds_truth(settings, simulator.world, (LAST, LAST))

@@ -10,8 +10,8 @@ import pytest
 from pipelines.errors import LivehouseError, WarehouseError
 from pipelines.settings import Settings
 from pipelines.simulator.server import Simulator
-from tests.houses import DAYS, assert_holds_truth, load, settings_for
-from tests.promises.attack import livehouse, standing, strays
+from tests.houses import DAYS, assert_holds_truth, load, settings_for, variables
+from tests.promises.attack import call_livehouse, livehouse, standing, strays
 from tests.promises.conftest import Serve
 from tests.promises.worlds import everything_changes, tiny_world
 
@@ -120,8 +120,8 @@ def test_a_home_that_cannot_be_written_is_one_line_and_stays(sealed: Path, serve
         load(settings, run_id="sealed")
     assert "\n" not in str(raised.value)
     assert str(settings.home) in str(raised.value)
-    ran = livehouse(simulator, settings.home, "nightly")
-    assert ran.returncode == 1
-    assert len(ran.stderr.splitlines()) == 1, ran.stderr
-    assert str(settings.home) in ran.stderr
+    status, _, said = call_livehouse(variables(simulator, settings.home), "nightly")
+    assert status == 1
+    assert len(said.splitlines()) == 1, said
+    assert str(settings.home) in said
     assert standing(settings.warehouse) == before

@@ -10,8 +10,8 @@ import pytest
 from pipelines.errors import HouseBusyError
 from pipelines.load.lock import exclusive
 from pipelines.simulator.server import Simulator
-from tests.houses import DAYS, assert_holds_truth, load, query, settings_for
-from tests.promises.attack import another_process, ended, livehouse, run, standing, start_livehouse, strays
+from tests.houses import DAYS, assert_holds_truth, load, query, settings_for, variables
+from tests.promises.attack import another_process, call_livehouse, ended, run, standing, start_livehouse, strays
 from tests.promises.conftest import Serve
 from tests.promises.worlds import everything_changes, tiny_world
 
@@ -62,13 +62,13 @@ def test_who_may_not_wait_is_told_in_one_line(serve: Serve, tmp_path: Path) -> N
     home.mkdir()
     with another_process(hold, f"{home / 'pipeline.lock'}") as (_, told):
         pid = told.recv()
-        ran = livehouse(simulator, home, "nightly", LIVEHOUSE_LOCK_WAIT_SECONDS="0")
-    assert (ran.returncode, ran.stdout) == (1, "")
-    last = ran.stderr.splitlines()[-1]
+        status, out, said = call_livehouse(variables(simulator, home, LIVEHOUSE_LOCK_WAIT_SECONDS="0"), "nightly")
+    assert (status, out) == (1, "")
+    last = said.splitlines()[-1]
     assert last.startswith(f"livehouse: PID {pid} is still writing to {home} after 0 s")
     assert "LIVEHOUSE_LOCK_WAIT_SECONDS" in last
-    assert len([line for line in ran.stderr.splitlines() if line.startswith("livehouse: ")]) == 1
-    assert "Traceback" not in ran.stderr
+    assert len([line for line in said.splitlines() if line.startswith("livehouse: ")]) == 1
+    assert "Traceback" not in said
     assert simulator.count() == 0
 
 

@@ -89,7 +89,7 @@ def test_times_to_live_are_all_there(tmp_path: Path) -> None:
 
 
 def test_many_times_to_live_are_rounded_to_two_percent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    published = make_warehouse(tmp_path, ("app",), sessions=60)
+    published = make_warehouse(tmp_path)
     exact = [decoded(day) for day in embedded(page_of(published))["waits"]["waits"]]
     monkeypatch.setitem(figures.LIMITS, "exact", 10)
     data = embedded(page_of(published))
@@ -101,7 +101,7 @@ def test_many_times_to_live_are_rounded_to_two_percent(tmp_path: Path, monkeypat
 
 
 def test_peak_of_all_apps_is_counted_not_added(tmp_path: Path) -> None:
-    published = make_warehouse(tmp_path, sessions=12)
+    published = make_warehouse(tmp_path)
     data = embedded(page_of(published))
     starts = ask(
         published,
@@ -163,13 +163,13 @@ def test_exported_minutes_are_those_of_livestreams_of_a_meeting(tmp_path: Path) 
 def test_of_many_livestreams_those_are_kept_that_were_first_in_some_month(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    published = make_warehouse(tmp_path, streams=60)
+    published = make_warehouse(tmp_path)
     whole = embedded(page_of(published))
     monkeypatch.setitem(figures.LIMITS, "stream_rows", 200)
     monkeypatch.setitem(figures.LIMITS, "messages", 1)
     data = embedded(page_of(published))
-    assert len(whole["streams"]["keys"]["app"]) == whole["livestreams"] == data["livestreams"] == 120
-    assert 0 < len(data["streams"]["rows"]["day"]) <= 200
+    assert len(whole["streams"]["keys"]["app"]) == whole["livestreams"] == data["livestreams"] == 40
+    assert 0 < len(data["streams"]["rows"]["day"]) <= 200 < len(whole["streams"]["rows"]["day"])
     kept = set(zip(data["streams"]["keys"]["app"], data["streams"]["keys"]["livestream_id"], strict=True))
     best = ask(
         published,
@@ -242,7 +242,7 @@ def test_an_empty_warehouse_says_so_and_what_to_do(tmp_path: Path) -> None:
 
 
 def test_rates_are_those_given(tmp_path: Path) -> None:
-    published = make_warehouse(tmp_path, days=1)
+    published = make_warehouse(tmp_path)
     assert embedded(page_of(published))["rates"] == {"export": 0.01, "participant": 0.002}
     settings = Settings.model_construct()
     assert Rates(settings.export_rate, settings.participant_rate) == DEFAULT_RATES
@@ -251,20 +251,20 @@ def test_rates_are_those_given(tmp_path: Path) -> None:
 
 
 def test_what_is_set_aside_shrunk_and_loaded_is_told(tmp_path: Path) -> None:
-    published = make_warehouse(
-        tmp_path,
-        days=3,
-        changes=(
+    published = make_warehouse(tmp_path)
+    with duckdb.connect(published) as connection:
+        connection.execute(
             """INSERT INTO ops.quarantine BY NAME SELECT 'main-app' AS app_id, 'core.livestream_sessions' AS table_name,
                 DATE '2026-02-27' AS day, 'r' || n AS record_id, 'ingest_seconds' AS field, 'not a number' AS reason
-                FROM range(3) AS numbers(n)""",
+                FROM range(3) AS numbers(n)"""
+        )
+        connection.execute(
             """INSERT INTO ops.shrinks BY NAME SELECT 'side-app' AS app_id, 'core.recordings_daily' AS table_name,
-                DATE '2026-02-28' AS day, 'x' AS record_id, 'forgot' AS reason""",
-        ),
-    )
+                DATE '2026-02-28' AS day, 'x' AS record_id, 'forgot' AS reason"""
+        )
     data = embedded(page_of(published))
     assert data["quarantine"] | {"app": [0]} == {
-        "app": [0], "day": [1], "table_name": ["core.livestream_sessions"], "field": ["ingest_seconds"],
+        "app": [0], "day": [58], "table_name": ["core.livestream_sessions"], "field": ["ingest_seconds"],
         "reason": ["not a number"], "records": [3], "example": ["r0"],
     }  # fmt: skip
     assert (data["shrinks"]["reason"], data["shrinks"]["records"]) == (["forgot"], [1])
@@ -278,14 +278,14 @@ def test_faults_are_one_line_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "broken.duckdb").write_bytes(b"not a database" * 1000)
     with pytest.raises(WarehouseError, match=r"cannot be read: .*; see `livehouse doctor`"):
         write_report(tmp_path / "broken.duckdb", tmp_path / "report.html")
-    published = make_warehouse(tmp_path, days=2)
+    published = make_warehouse(tmp_path)
     (tmp_path / "taken").mkdir()
     with pytest.raises(WarehouseError, match="cannot be written: "):
         write_report(published, tmp_path / "taken")
     assert not list(tmp_path.glob(".taken*"))
     with duckdb.connect(published) as connection:
         connection.execute("DROP SCHEMA marts CASCADE")
-    with pytest.raises(WarehouseError, match="run `livehouse rebuild 2026-02-27 2026-02-28`"):
+    with pytest.raises(WarehouseError, match="run `livehouse rebuild 2025-12-31 2026-02-28`"):
         write_report(published, tmp_path / "report.html")
 
 
