@@ -1,5 +1,6 @@
 """One asset for each file in `sql/marts/`. What it depends on is read from its SQL."""
 
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -30,6 +31,11 @@ def _asset(mart: Mart) -> dg.AssetsDefinition:
     source = dg.LocalFileCodeReference(file_path=str(sql_directory() / "marts" / f"{mart.name}.sql"), label="the SQL")
     shown["metadata"]["dagster/code_references"] = dg.CodeReferencesMetadataValue(code_references=[source])
 
+    @cache
+    def made_of() -> dict[str, Any]:
+        """What the SQL says does not change while this process lives."""
+        return lineage(column_lineage(mart))
+
     @dg.asset(
         **shown,
         deps=_upstream(mart),
@@ -45,7 +51,7 @@ def _asset(mart: Mart) -> dg.AssetsDefinition:
                 "refreshed": "whole" if build.refreshed is None else ", ".join(ranges),
                 **({"drawn": rows_table([mart.period, str(mart.drawn), "of all apps"], bars)} if bars else {}),
                 "sample": sample(look_at(house, mart)),
-                **lineage(column_lineage(mart)),
+                **made_of(),
             }
         )
 
