@@ -1,5 +1,6 @@
 """No test sees the settings of whoever runs it."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,7 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
+from pipelines.report import drawing
+from pipelines.report.drawing import _made
 from pipelines.simulator.server import Simulator
 from tests import houses
 from tests.houses import Loaded, load, settings_for, small_world
@@ -37,6 +41,24 @@ def own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("LIVEHOUSE_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def drawn_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What draws charts takes two seconds to make: the first process that needs it makes it for all of this session."""
+    own = tmp_path_factory.getbasetemp()
+    kept = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "drawing.json"
+
+    @cache
+    def made() -> drawing.Drawing:
+        with FileLock(kept.with_suffix(".lock")):
+            if not kept.exists():
+                kept.write_text(json.dumps(_made()._asdict()), encoding="utf-8")
+        return drawing.Drawing(**json.loads(kept.read_text(encoding="utf-8")))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "_made", made)
+        yield
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from tests.houses import DAYS
 from tests.postgres import Postgres
 
 PASSWORD = "hush-hush-7"
+LOADS = "SELECT count(*) FROM ops.loads"
 
 
 def lakehouse(address: str, home: Path, files: str | None = None) -> Lakehouse:
@@ -73,14 +74,14 @@ def test_readers_can_neither_write_nor_read_other_files(lake: str, tmp_path: Pat
 
 
 def test_a_reader_sees_one_moment_only(lake: str, tmp_path: Path) -> None:
-    made, other = lakehouse(lake, tmp_path), lakehouse(lake, tmp_path)
-    with made.open_working() as connection:
-        connection.execute("INSERT INTO ops.loads (run_id) VALUES ('one')")
-    with made.open_published() as reader:
-        assert reader.execute("SELECT count(*) FROM ops.loads").fetchall() == [(1,)]
-        with other.open_working() as connection:
-            connection.execute("INSERT INTO ops.loads (run_id) VALUES ('two')")
-        assert reader.execute("SELECT count(*) FROM ops.loads").fetchall() == [(1,)]
+    made = lakehouse(lake, tmp_path)
+    with made.run(wait_seconds=0, say=print):
+        made.write(lambda connection: connection.execute("INSERT INTO ops.loads (run_id) VALUES ('one')"))
+        with made.open_published() as reader:
+            assert reader.execute(LOADS).fetchall() == [(1,)]
+            made.write(lambda connection: connection.execute("INSERT INTO ops.loads (run_id) VALUES ('two')"))
+            assert reader.execute(LOADS).fetchall() == [(1,)]
+        assert made.write(lambda connection: connection.execute(LOADS).fetchall()) == [(2,)]
 
 
 @pytest.fixture
@@ -182,8 +183,8 @@ def test_what_extraction_learns_of_all_apps_is_noted_once(lake: str, tmp_path: P
         thread.start()
         one.write_raw(slow)
         thread.join()
-    with one.open_published() as connection:
-        assert connection.execute("SELECT count(*) FROM ops.field_types").fetchall() == [(1,)]
+        with two.open_working() as connection:
+            assert connection.execute("SELECT count(*) FROM ops.field_types").fetchall() == [(1,)]
 
 
 def test_a_machine_that_vanished_is_noticed_by_the_server(lake: str, tmp_path: Path) -> None:
@@ -227,7 +228,7 @@ def test_a_connection_that_is_cut_is_one_line_and_the_next_write_has_a_new_one(
         assert "SELECT" not in str(raised.value)
         made.write(lambda connection: note(connection, cut_off=False))
     with made.open_published() as connection:
-        assert connection.execute("SELECT count(*) FROM ops.loads").fetchall() == [(2,)]
+        assert connection.execute(LOADS).fetchall() == [(2,)]
         postgres.execute(cut)
         with pytest.raises(duckdb.Error):
             connection.execute("SELECT count(*) FROM ops.days").fetchall()
@@ -235,8 +236,6 @@ def test_a_connection_that_is_cut_is_one_line_and_the_next_write_has_a_new_one(
 
 def test_who_is_overtaken_does_it_again(lake: str, tmp_path: Path) -> None:
     stores = [lakehouse(lake, tmp_path) for _ in range(2)]
-    with stores[0].open_working() as connection:
-        connection.execute("INSERT INTO ops.loads (run_id, rows_landed) SELECT 'r', 0 FROM range(100)")
 
     def add(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("BEGIN")
@@ -244,17 +243,20 @@ def test_who_is_overtaken_does_it_again(lake: str, tmp_path: Path) -> None:
         connection.execute("COMMIT")
 
     def work(store: Lakehouse) -> None:
-        with store.run(wait_seconds=10, say=print):
-            for _ in range(6):
-                store.write(add)
+        for _ in range(6):
+            store.write(add)
 
-    threads = [threading.Thread(target=work, args=(store,)) for store in stores]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    with stores[0].open_published() as connection:
-        assert connection.execute("SELECT DISTINCT rows_landed FROM ops.loads").fetchall() == [(12,)]
+    one, two = stores
+    with one.run(wait_seconds=10, say=print), two.run(wait_seconds=10, say=print):
+        rows = "INSERT INTO ops.loads (run_id, rows_landed) SELECT 'r', 0 FROM range(100)"
+        one.write(lambda connection: connection.execute(rows))
+        threads = [threading.Thread(target=work, args=(store,)) for store in stores]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        landed = "SELECT DISTINCT rows_landed FROM ops.loads"
+        assert one.write(lambda connection: connection.execute(landed).fetchall()) == [(12,)]
 
 
 def test_what_fails_half_way_is_undone(lake: str, tmp_path: Path) -> None:
@@ -269,6 +271,6 @@ def test_what_fails_half_way_is_undone(lake: str, tmp_path: Path) -> None:
         with pytest.raises(ZeroDivisionError):
             made.write(fail)
         made.write(lambda connection: begin_backfill(connection, "a", *DAYS, is_full=False, now=utc_now()))
-    with made.open_published() as connection:
-        assert connection.execute("SELECT count(*) FROM ops.loads").fetchall() == [(0,)]
-        assert connection.execute("SELECT count(*) FROM ops.open_backfills").fetchall() == [(1,)]
+        with made.open_working() as connection:
+            assert connection.execute(LOADS).fetchall() == [(0,)]
+            assert connection.execute("SELECT count(*) FROM ops.open_backfills").fetchall() == [(1,)]

@@ -79,10 +79,11 @@ def test_what_is_there_is_never_overwritten(lake: str, tmp_path: Path) -> None:
     for settings, count in ((here, 1), (there, 2)):
         store = open_store(settings)
         store.prepare()
-        with store.open_raw():
-            pass
-        with store.open_working() as connection:
-            connection.execute(row.format(count))
+        with store.run(wait_seconds=0, say=print):
+            with store.open_raw():
+                pass
+            with store.open_working() as connection:
+                connection.execute(row.format(count))
     with pytest.raises(WarehouseError, match="holds nothing"):
         move(here, there)
     open_store(here).publish(print)

@@ -120,6 +120,40 @@ def check_tiles(seen: Seen, published: Path, where: str) -> None:
     assert [seen.tile(metric) for metric in ("p50", "p95")] == [f"{value:,.1f} s" for value in waits[0]]
 
 
+def check_tables(seen: Seen, published: Path, where: str) -> None:
+    """And so do the tables below."""
+    apps = seen.table("apps")
+    assert [row[0] for row in apps] == ["main-app", "side-app", "All together"]
+    for name, row in zip(("main-app", "side-app", "%"), apps, strict=True):
+        hours, _, sessions, *_ = ask(published, USAGE.format(f"app_id LIKE '{name}' AND {where}"))
+        assert (row[1], row[3]) == (f"{hours:,.1f}", f"{sessions:,.0f}")
+    total = ask(
+        published,
+        f"""SELECT livestream_id, sum(viewer_seconds) / 3600, count(*) FROM core.livestream_sessions WHERE {where}
+        GROUP BY app_id, livestream_id ORDER BY 2 DESC, app_id, livestream_id LIMIT 1""",
+    )
+    [first, *_, others, every] = seen.table("top")
+    assert (first[1], first[4]) == (f"{total[1]:,.1f}", f"{total[2]}")
+    assert others[0].endswith("other livestreams")
+    assert every[1] == apps[-1][1]
+    messages = ask(
+        published,
+        f"""SELECT list((err_message, n::VARCHAR) ORDER BY n DESC) FROM (SELECT err_message, count(*) AS n
+        FROM core.livestream_sessions WHERE err_message <> '' AND {where} GROUP BY err_message)""",
+    )
+    assert [(row[0], row[1]) for row in seen.table("messages")] == messages[0]
+    [cost] = ask(
+        published,
+        f"""SELECT 0.01 * (SELECT sum(recording_minutes) FROM core.recordings_daily WHERE {where})
+        + 0.002 * (SELECT sum(session_minutes) FROM core.meeting_sessions_daily WHERE {where})
+        + 0.01 / 60 * (SELECT sum(ingest_seconds) FROM core.livestream_sessions JOIN core.livestreams
+            USING (app_id, livestream_id) WHERE meeting_id <> '' AND {where})""",
+    )
+    assert [row[1] for row in seen.table("cost") if row[0].startswith("Estimated total")] == [f"${cost:,.2f}"]
+    assert seen.tile("cost") == f"${cost:,.2f}"
+    assert [row[:3] for row in seen.table("verdicts")] == [["✓match", "60", "100.0 %"]]
+
+
 def marks(seen: Seen, chart: str) -> int:
     """How many shapes of figures a chart shows; axes and legends are not counted."""
     return int(
@@ -132,10 +166,13 @@ def marks(seen: Seen, chart: str) -> int:
     )
 
 
-def test_every_chart_is_drawn_and_ranges_change_the_figures(browser: Any, tmp_path: Path) -> None:
+def test_every_chart_is_drawn_tables_say_what_sql_says_and_ranges_change_the_figures(
+    browser: Any, tmp_path: Path
+) -> None:
     published = make_warehouse(tmp_path)
     with opened(browser, write_report(published, tmp_path / "report.html")) as seen:
         check_tiles(seen, published, "day > DATE '2026-02-28' - 30")
+        check_tables(seen, published, "day > DATE '2026-02-28' - 30")
         assert not seen.page.is_visible("#audience"), "nobody looked"
         assert all(marks(seen, chart) > 0 for chart in CHARTS), {chart: marks(seen, chart) for chart in CHARTS}
         before = marks(seen, "peaks")
@@ -169,42 +206,6 @@ def test_the_audience_has_a_panel_where_somebody_looked(browser: Any, tmp_path: 
         assert "most at once: 60.0, first on 28 Feb" in seen.page.inner_text("#audience-caption")
         seen.pick("#app", "1")
         assert "most at once: 50.0" in seen.page.inner_text("#audience-caption")
-
-
-def test_tables_say_what_sql_says(browser: Any, tmp_path: Path) -> None:
-    published = make_warehouse(tmp_path)
-    where = f"day > DATE '{LAST - timedelta(days=30)}'"
-    with opened(browser, write_report(published, tmp_path / "report.html")) as seen:
-        apps = seen.table("apps")
-        assert [row[0] for row in apps] == ["main-app", "side-app", "All together"]
-        for name, row in zip(("main-app", "side-app", "%"), apps, strict=True):
-            hours, _, sessions, *_ = ask(published, USAGE.format(f"app_id LIKE '{name}' AND {where}"))
-            assert (row[1], row[3]) == (f"{hours:,.1f}", f"{sessions:,.0f}")
-        total = ask(
-            published,
-            f"""SELECT livestream_id, sum(viewer_seconds) / 3600, count(*) FROM core.livestream_sessions WHERE {where}
-            GROUP BY app_id, livestream_id ORDER BY 2 DESC, app_id, livestream_id LIMIT 1""",
-        )
-        [first, *_, others, every] = seen.table("top")
-        assert (first[1], first[4]) == (f"{total[1]:,.1f}", f"{total[2]}")
-        assert others[0].endswith("other livestreams")
-        assert every[1] == apps[-1][1]
-        messages = ask(
-            published,
-            f"""SELECT list((err_message, n::VARCHAR) ORDER BY n DESC) FROM (SELECT err_message, count(*) AS n
-            FROM core.livestream_sessions WHERE err_message <> '' AND {where} GROUP BY err_message)""",
-        )
-        assert [(row[0], row[1]) for row in seen.table("messages")] == messages[0]
-        [cost] = ask(
-            published,
-            f"""SELECT 0.01 * (SELECT sum(recording_minutes) FROM core.recordings_daily WHERE {where})
-            + 0.002 * (SELECT sum(session_minutes) FROM core.meeting_sessions_daily WHERE {where})
-            + 0.01 / 60 * (SELECT sum(ingest_seconds) FROM core.livestream_sessions JOIN core.livestreams
-                USING (app_id, livestream_id) WHERE meeting_id <> '' AND {where})""",
-        )
-        assert [row[1] for row in seen.table("cost") if row[0].startswith("Estimated total")] == [f"${cost:,.2f}"]
-        assert seen.tile("cost") == f"${cost:,.2f}"
-        assert [row[:3] for row in seen.table("verdicts")] == [["✓match", "60", "100.0 %"]]
 
 
 def test_the_period_before_is_compared_only_where_it_is_known(browser: Any, tmp_path: Path) -> None:
@@ -306,15 +307,16 @@ IN_DEFAULT = {"nothing", "a year of two apps"}  # hostile names have a test of t
 )
 def test_every_case_shows_without_complaint_and_fits(case: str, browser: Any, tmp_path: Path) -> None:
     report = write_report(make_warehouse(tmp_path, **CASES[case]), tmp_path / "report.html")
-    for width, scheme in ((1280, "light"), (360, "dark")):
+    sights = (1280, "light", ("all", "90"), ("error_rate", "p95")), (360, "dark", ("all",), ("peak", "cost"))
+    for width, scheme, presets, metrics in sights:
         with opened(browser, report, width=width, scheme=scheme) as seen:
             assert seen.page.evaluate("document.documentElement.scrollWidth") == width
             assert seen.page.evaluate(LIES_OVER_THE_NEXT) == []
             if case != "nothing":
                 assert seen.page.query_selector_all("#chart-verdicts svg")
-                seen.press("#presets [data-days='all']")
-                seen.press("#presets [data-days='90']")
-                for metric in ("error_rate", "p95", "peak", "cost"):
+                for days in presets:
+                    seen.press(f"#presets [data-days='{days}']")
+                for metric in metrics:
                     seen.pick("#metric", metric)
 
 
