@@ -1,5 +1,6 @@
 """No test sees the settings of whoever runs it."""
 
+import gc
 import json
 import os
 import shutil
@@ -17,6 +18,8 @@ from pipelines.simulator.server import Simulator
 from tests import houses
 from tests.houses import Loaded, load, settings_for, small_world
 from tests.postgres import Postgres, find_programs, running_postgres
+
+gc.set_threshold(50_000, 20, 20)  # as the command line does: what is imported and collected stays
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

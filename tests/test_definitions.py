@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,9 @@ from pipelines.definitions import defs
 from pipelines.report.marts import find_marts
 from pipelines.schedules import every_night, every_week_in_full
 from pipelines.simulator.server import Simulator
-from tests.houses import FIRST, LAST, assert_holds_truth, settings_for, small_world, variables
+from tests.houses import FIRST, LAST, Loaded, assert_holds_truth, variables
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    """Two apps with something on each day: the graph is what is tested here, twice."""
-    with Simulator(small_world(livestreams=12, sessions=80)) as served:
-        yield served
 
 
 def assets() -> list[dg.AssetsDefinition]:
@@ -54,17 +46,19 @@ def test_every_asset_is_described_and_makes_a_range_one_run() -> None:
     assert {f"marts/{mart.name}" for mart in find_marts()} < keys
 
 
+@pytest.mark.parametrize("job", ["backfill", pytest.param("nightly", marks=pytest.mark.long)])  # of the same assets
 def test_a_range_started_by_dagster_holds_the_truth_and_shows_every_day(
-    simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: str, loaded: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in variables(simulator, tmp_path).items():
+    """Not the first run of its home: what it shows is of itself alone."""
+    simulator, settings = loaded
+    for name, value in variables(simulator, settings.home).items():
         monkeypatch.setenv(name, value)
     with dg.DagsterInstance.ephemeral() as instance:
         tags = {RANGE_START: f"{FIRST}", RANGE_END: f"{LAST}"}
-        for job in ("nightly", "backfill"):
-            result = defs.resolve_job_def(job).execute_in_process(instance=instance, tags=tags)
-            assert result.success
-            assert_holds_truth(settings_for(simulator, tmp_path), simulator.world)
+        result = defs.resolve_job_def(job).execute_in_process(instance=instance, tags=tags)
+        assert result.success
+        assert_holds_truth(settings, simulator.world)
         days = (LAST - FIRST).days + 1
         for table in ("livestream_sessions", "recordings_daily"):
             held = instance.get_materialized_partitions(dg.AssetKey(["core", table]))

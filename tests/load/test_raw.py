@@ -154,7 +154,7 @@ def test_the_versions_of_a_day_are_read_without_the_history(warehouse: Warehouse
             """INSERT INTO raw.livestream_sessions BY NAME
             SELECT 'app' AS app_id, i::VARCHAR AS session_id, DATE '2024-01-01' + (i // 1000)::INT AS day, '{}' AS payload,
                 false AS days_differ
-            FROM range(600_000) AS series (i)"""
+            FROM range(400_000) AS series (i)"""
         )
         connection.execute(f"SET enable_profiling = 'json'; SET profiling_output = '{seen}'")
         days = [date(2024, 3, 1), None]

@@ -130,12 +130,12 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Wareho
 
 @pytest.fixture(scope="session")
 def made_busy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, datetime]:
-    """Two apps over six weeks, in a file: failed, unwatched sessions, some over midnight; marts built."""
+    """Two apps over four weeks, in a file: failed, unwatched sessions, some over midnight; marts built."""
     path = tmp_path_factory.mktemp("busy") / "busy.duckdb"
     warehouse = Warehouse(path)
     warehouse.connection.begin()
     start = date(2025, 11, 3)
-    for number in range(42):
+    for number in range(28):
         day = start + timedelta(days=number)
         for app_id in ("a", "b"):
             for table in FACTS:
