@@ -1,7 +1,6 @@
 """`livehouse`: the command line. Commands import what they need when they run: `--help` answers at once."""
 
 import errno
-import gc
 import importlib
 import io
 import os
@@ -9,6 +8,8 @@ import sys
 from typing import Any
 
 import click
+
+from pipelines.memory import hurry
 
 COMMANDS = {
     "demo": ("pipelines.cli.demo", "Load a simulated account, no real one needed, and say what to look at."),
@@ -25,9 +26,6 @@ COMMANDS = {
     "upkeep": ("pipelines.cli.upkeep", "Do what a lakehouse needs once a week, and show sizes."),
     "ui": ("pipelines.cli.serve", "Start Dagster's UI on this project."),
 }
-
-_COLLECT_AFTER = 50_000
-"""Objects made before Python looks for garbage: most of them are modules', here to stay (a tenth of a night's CPU)."""
 
 
 class _LazyGroup(click.Group):
@@ -65,7 +63,7 @@ def _with_remedy(error: click.ClickException) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; every fault ends as one line on stderr and an exit status."""
-    gc.set_threshold(_COLLECT_AFTER, 20, 20)
+    hurry()
     output = sys.stdout
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name may hold what an old terminal's encoding cannot say

@@ -2,7 +2,7 @@
 
 `pipeline_raw.duckdb` and `pipeline.duckdb` are the pipeline's own, written by one process at a time; readers
 get `warehouse.duckdb`, a finished copy (see `publish.py`). Opening a file costs more than most of what is done
-with it: a run, which has the house to itself, keeps its connections (`hold`).
+with it: a run, which has the house to itself, keeps them open (`hold`), in one DuckDB, so that they share its memory.
 """
 
 import os
@@ -19,7 +19,7 @@ from pipelines.load.faults import explained
 from pipelines.load.frames import read_frame, registered
 from pipelines.load.lock import exclusive
 from pipelines.load.publish import clear_unfinished, is_written_to, open_published, publish
-from pipelines.load.schema import FORMAT, create, make
+from pipelines.load.schema import create, make
 from pipelines.load.upkeep import Size
 from pipelines.schema import Table
 from pipelines.tables import MIRRORED, WAREHOUSE_FILE
@@ -28,7 +28,7 @@ from pipelines.tables_raw import RAW_FILE
 _Result = TypeVar("_Result")
 
 _MEMORY_LIMIT = "192MB"
-"""What DuckDB may hold of a file; beyond it spills to disk. Polars' and Python's own share comes on top."""
+"""What DuckDB may hold of its files; beyond it spills to disk. Polars' and Python's own share comes on top."""
 
 _THREADS = 4
 """At most: each needs its share of that memory, however many cores there are."""
@@ -47,7 +47,7 @@ class Warehouse:
         self.raw = self.directory / "pipeline_raw.duckdb"
         self.lock = self.directory / "pipeline.lock"
         self.address = f"{published}"
-        self._held: dict[Path, duckdb.DuckDBPyConnection] | None = None
+        self._held: _OpenFiles | None = None
         # DuckDB calls a file's catalog by its stem: `core.duckdb` would make `core.livestreams` ambiguous.
         if published.stem.lower() in (
             "pipeline",
@@ -147,7 +147,7 @@ class Warehouse:
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Keep connections open between uses, for one run."""
-        self._held = {}
+        self._held = self._files()
         try:
             yield
         finally:
@@ -156,33 +156,54 @@ class Warehouse:
 
     def close(self) -> None:
         """Close the connections held, so that the files can be copied or attached elsewhere."""
-        while self._held:
-            self._held.popitem()[1].close()
+        if self._held:
+            self._held.close()
+
+    def _files(self) -> "_OpenFiles":
+        return _OpenFiles(spilled=self.working.with_name(f"{self.working.name}.tmp"))
 
     @contextmanager
     def _opened(self, path: Path, tables: Iterable[Table]) -> Iterator[duckdb.DuckDBPyConnection]:
-        held = self._held if self._held is not None else {}
+        files = self._held or self._files()
         with explained(path):
-            if path not in held:
-                held[path] = _connect(path, tables)
             try:
-                yield held[path]
+                yield files.open(path, tables)
             except BaseException:
-                if path in held:
-                    held.pop(path).close()  # what was not committed is undone
+                files.close()  # what was not committed is undone
                 raise
-            if self._held is None:
-                held.pop(path).close()
+            if files is not self._held:
+                files.close()
 
 
-def _connect(path: Path, tables: Iterable[Table]) -> duckdb.DuckDBPyConnection:
-    create(path)
-    connection = duckdb.connect(path, config=FORMAT)
-    try:
-        connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
-        connection.execute(f"SET threads = {min(_THREADS, os.cpu_count() or 1)}")
-        make(connection, tables)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+class _OpenFiles:
+    """DuckDB with files attached to it, opened when they are first asked for; each has a connection of its own."""
+
+    def __init__(self, spilled: Path) -> None:
+        """Take the directory to which DuckDB writes what it may not hold."""
+        self._config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": _MEMORY_LIMIT,
+            "threads": min(_THREADS, os.cpu_count() or 1),
+            "temp_directory": str(spilled),
+        }
+        self._engine: duckdb.DuckDBPyConnection | None = None
+        self._connections: dict[Path, duckdb.DuckDBPyConnection] = {}
+
+    def open(self, path: Path, tables: Iterable[Table]) -> duckdb.DuckDBPyConnection:
+        """A connection to which the file is what names without a catalog mean; its tables made where they are missing."""
+        if path not in self._connections:
+            create(path)
+            self._engine = self._engine or duckdb.connect(config=self._config)
+            connection = self._connections[path] = self._engine.cursor()
+            quoted = str(path).replace("'", "''")
+            connection.execute(f"ATTACH '{quoted}' AS {path.stem}")
+            connection.execute(f"USE {path.stem}")
+            make(connection, tables)
+        return self._connections[path]
+
+    def close(self) -> None:
+        """Close every file, so that it can be copied or opened elsewhere."""
+        while self._connections:
+            self._connections.popitem()[1].close()
+        if self._engine:
+            self._engine.close()
+        self._engine = None

@@ -39,14 +39,13 @@ def identity(record: Record) -> str:
 
 def _raw_frame(
     table: Table,
-    records: Sequence[Record],
+    payloads: Sequence[str],
     fetched_at: datetime | pl.Series,
     run_id: str,
     **columns: Any,  # noqa: ANN401 - a series or a literal a column
 ) -> pl.DataFrame:
     received = dict.fromkeys(("first_fetched_at", "fetched_at", "changed_at"), fetched_at)
     context = {**received, "run_id": run_id, "changed_run_id": run_id, **columns}
-    payloads = [payload_of(record) for record in records]
     frame = pl.DataFrame(
         {"payload": payloads, "digest": [_digest(payload) for payload in payloads]},
         schema={"payload": pl.String, "digest": pl.Int64},
@@ -59,9 +58,9 @@ def _raw_frame(
 
 def raw_livestreams(records: Sequence[Record], *, app_id: str, fetched_at: datetime, run_id: str) -> pl.DataFrame:
     """Rows of raw.livestreams."""
-    fields = split_fields((payload_of(record) for record in records), ["id"])
-    key = fields.select(value_of("id", cell("id"), fetched_at)).to_series()
-    return _raw_frame(RAW_LIVESTREAMS, records, fetched_at, run_id, app_id=app_id, livestream_id=key)
+    payloads = [payload_of(record) for record in records]
+    key = split_fields(payloads, ["id"]).select(value_of("id", cell("id"), fetched_at)).to_series()
+    return _raw_frame(RAW_LIVESTREAMS, payloads, fetched_at, run_id, app_id=app_id, livestream_id=key)
 
 
 def raw_sessions(
@@ -74,14 +73,14 @@ def raw_sessions(
 ) -> pl.DataFrame:
     """Rows of raw.livestream_sessions; of each record, which livestream was asked and when."""
     now = max(fetched_at, default=EARLIEST)
-    fields = split_fields((payload_of(record) for record in records), ["id", *_DAY_FIELDS])
-    read = fields.select(
+    payloads = [payload_of(record) for record in records]
+    read = split_fields(payloads, ["id", *_DAY_FIELDS]).select(
         value_of("id", cell("id"), now).alias("id"),
         pl.coalesce(value_of("timestamp", cell(name), now) for name in _DAY_FIELDS).dt.date().alias("day"),
     )
     return _raw_frame(
         RAW_LIVESTREAM_SESSIONS,
-        records,
+        payloads,
         pl.Series(fetched_at, dtype=pl.Datetime("us")),
         run_id,
         app_id=app_id,
@@ -94,7 +93,7 @@ def raw_sessions(
 
 def raw_day(table: Table, record: Record, day: date, *, app_id: str, fetched_at: datetime, run_id: str) -> pl.DataFrame:
     """One row of a raw table of day figures; a record of None says that nothing was there."""
-    return _raw_frame(table, [record], fetched_at, run_id, app_id=app_id, day=day)
+    return _raw_frame(table, [payload_of(record)], fetched_at, run_id, app_id=app_id, day=day)
 
 
 def raw_daywise(
@@ -108,15 +107,16 @@ def raw_daywise(
     run_id: str,
 ) -> pl.DataFrame:
     """Rows of raw.app_analytics for one part of a *daywise* reply that was asked about `days`."""
-    fields = split_fields((payload_of(entry) for entry in entries), ["day"])
-    named = fields.select(value_of("day", cell("day"), fetched_at)).to_series().to_list()
+    payloads = [payload_of(entry) for entry in entries]
+    days_named = split_fields(payloads, ["day"]).select(value_of("day", cell("day"), fetched_at))
+    named = days_named.to_series().to_list()
     if any(named) and not set(named) & set(days):
         raise UnexpectedReplyError(f"daywise, asked about {days[0]} to {days[-1]}, answered about other days only")
     # An entry whose day cannot be read is about one of the days that seem to be left out.
     missing = sorted(set(days) - set(named)) if left_out_is_zero and None not in named else []
     return _raw_frame(
         RAW_APP_ANALYTICS,
-        [*entries, *(None for _ in missing)],
+        [*payloads, *(payload_of(None) for _ in missing)],
         fetched_at,
         run_id,
         app_id=app_id,

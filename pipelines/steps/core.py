@@ -8,6 +8,7 @@ from typing import TypeVar
 from pipelines.clock import days_from, utc_now
 from pipelines.load import raw as raw_file
 from pipelines.load.days import last_load_began, loaded_days, replace_days, replace_livestreams
+from pipelines.memory import give_back
 from pipelines.normalize.rows import Normalized, normalize
 from pipelines.schema import Table
 from pipelines.steps.house import Counts, House, Range
@@ -21,7 +22,7 @@ from pipelines.tables import (
 )
 from pipelines.tables_raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 
-CHUNK_ROWS = 50_000
+CHUNK_ROWS = 20_000
 """Raw rows that are normalized at once: what bounds memory, however long the range."""
 
 RAW_OF: dict[str, tuple[Table, str | None]] = {
@@ -133,6 +134,7 @@ def standing_of_days(
             chunk,
             normalize(table, raw, now=house.started_at, retention_days=house.settings.retention_days, days=chunk),
         )
+        give_back()
 
 
 def _chunks(parts: Sequence[Part], counted: Mapping[Part, int]) -> Iterator[list[Part]]:

@@ -1,5 +1,6 @@
 """Asks for sessions: of the livestreams that could have new ones, and of all where *overall* says more."""
 
+import json
 from datetime import date, datetime
 
 import polars as pl
@@ -10,11 +11,11 @@ from pipelines.extract.paging import read_all
 from pipelines.extract.parallel import ask_each
 from pipelines.load import raw as raw_file
 from pipelines.load.days import unfinished_livestreams
-from pipelines.normalize.records import identity, raw_sessions
+from pipelines.normalize.records import identity, payload_of, raw_sessions
 from pipelines.normalize.rows import listed_livestreams
 from pipelines.steps.core import standing_of_days
 from pipelines.steps.house import Counts, House, Range
-from pipelines.steps.landing import BATCH, Pace, Record, forget, land, raise_first
+from pipelines.steps.landing import BATCH, Pace, forget, land, raise_first
 from pipelines.steps.progress import progress
 from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, LIVESTREAM_SYNC
 from pipelines.tables_raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
@@ -64,15 +65,19 @@ def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
     return house.for_each_app(RAW_LIVESTREAM_SESSIONS, ask, days=days, needs=(RAW_LIVESTREAMS,), asks=True)
 
 
-def _sessions_of(house: House, app_id: str, livestream_id: str) -> list[Record] | None:
-    """Every session of a livestream; None when the API does not know the livestream (any more)."""
+def _sessions_of(house: House, app_id: str, livestream_id: str) -> list[str] | None:
+    """Every session of a livestream, as text; None when the API does not know the livestream (any more).
+
+    One livestream may have a hundred thousand, held until they are known to be all: as objects they take five times
+    the memory.
+    """
 
     def fetch(page_no: int) -> shapes.Page:
         return shapes.session_page(operations.get_livestream(house.client, app_id, livestream_id, page_no=page_no))
 
     try:
         pages = read_all(f"sessions of livestream {livestream_id}", fetch, identity)
-        return [record for page in pages for record in page]
+        return [payload_of(record) for page in pages for record in page]
     except NotFoundError:
         return None
 
@@ -80,7 +85,7 @@ def _sessions_of(house: House, app_id: str, livestream_id: str) -> list[Record] 
 def _ask_sessions(house: House, app_id: str, livestream_ids: list[str], listed: pl.DataFrame, counts: Counts) -> None:
     """Ask, and land by the batch, together with which livestreams are known by it."""
     updated_at = dict(listed.select("livestream_id", "updated_at").iter_rows())
-    records: list[Record] = []
+    payloads: list[str] = []
     of_livestream: list[str] = []
     asked_at: list[datetime] = []
     synced: list[tuple[str, str, datetime | None, datetime, bool]] = []
@@ -89,12 +94,20 @@ def _ask_sessions(house: House, app_id: str, livestream_ids: list[str], listed: 
 
     def flush() -> None:
         if synced:
-            frame = raw_sessions(
-                records, app_id=app_id, livestream_ids=of_livestream, fetched_at=asked_at, run_id=house.run_id
-            )
             known = pl.DataFrame(synced, schema=dict(LIVESTREAM_SYNC.polars_schema), orient="row")
-            land(house, RAW_LIVESTREAM_SESSIONS, frame, records, counts, known)
-            for held in (records, of_livestream, asked_at, synced):
+            for begin in range(0, max(len(payloads), 1), BATCH):
+                part = slice(begin, begin + BATCH)
+                records = [json.loads(payload) for payload in payloads[part]]
+                frame = raw_sessions(
+                    records,
+                    app_id=app_id,
+                    livestream_ids=of_livestream[part],
+                    fetched_at=asked_at[part],
+                    run_id=house.run_id,
+                )
+                is_last = part.stop >= len(payloads)  # a livestream is known once all of its sessions are landed
+                land(house, RAW_LIVESTREAM_SESSIONS, frame, records, counts, known if is_last else None)
+            for held in (payloads, of_livestream, asked_at, synced):
                 held.clear()
 
     try:
@@ -110,12 +123,12 @@ def _ask_sessions(house: House, app_id: str, livestream_ids: list[str], listed: 
                     errors.append(answer.error)
                     continue
                 found = answer.value or []
-                records += found
+                payloads += found
                 of_livestream += [answer.question] * len(found)
                 asked_at += [answer.asked_at] * len(found)
                 complete = answer.value is not None
                 synced.append((app_id, answer.question, updated_at.get(answer.question), answer.asked_at, complete))
-                if len(records) >= BATCH or pace.due():
+                if len(payloads) >= BATCH or pace.due():
                     flush()
                     pace.landed()
     finally:

@@ -136,6 +136,7 @@ def test_two_writers_of_a_new_day_do_not_double_it(warehouse: Warehouse) -> None
     made = made_of([session("a")], [DAY])
     with warehouse.hold(), warehouse.open_working() as connection:
         other = connection.cursor()
+        other.execute("USE pipeline")
         other.execute("BEGIN")
         other.execute("SELECT count(*) FROM ops.days").fetchall()
         arguments: dict[str, Any] = {

@@ -156,6 +156,9 @@ class _Watched:
         self._connection.execute(sql, *arguments, **named)
         return self
 
+    def cursor(self) -> "_Watched":
+        return _Watched(self._connection.cursor(), self._death)
+
     def commit(self) -> None:
         self._death.write("commit()")
         self._connection.commit()
