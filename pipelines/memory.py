@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+from functools import cache
 
 _GLIBC = ctypes.CDLL(None)
 """What this process links to: has these two functions where the C library is glibc."""
@@ -12,20 +13,19 @@ _M_MMAP_THRESHOLD = -3
 _RETURNED_FROM = 256 * 1024
 """Bytes: an allocation of so many goes back to the system at once when it is freed, however long the run lasts."""
 
-_WHILE_IMPORTING = 50_000
-_WHILE_RUNNING = gc.get_threshold()
-"""Objects made before Python looks for garbage."""
+_LOOKED_THROUGH_AFTER = 50_000
+"""Objects made before Python looks for garbage: most of them are modules', and stay."""
 
 
 def hurry() -> None:
-    """Begin a program: what it imports, stays. Looking for garbage among it took a tenth of a night's CPU."""
-    gc.set_threshold(_WHILE_IMPORTING)
+    """Begin a program: looking for garbage among what it imports took a tenth of a night's CPU."""
+    gc.set_threshold(_LOOKED_THROUGH_AFTER)
 
 
+@cache
 def settle() -> None:
-    """Begin a run: what was imported by now stays, and is not looked through again; what comes is given back."""
+    """Begin a process's first run: what was imported by now stays, and is not looked through again; what comes is given back."""
     gc.freeze()
-    gc.set_threshold(*_WHILE_RUNNING)
     if hasattr(_GLIBC, "mallopt"):
         _GLIBC.mallopt(_M_MMAP_THRESHOLD, _RETURNED_FROM)
 

@@ -1,6 +1,5 @@
 """No test sees the settings of whoever runs it."""
 
-import gc
 import json
 import os
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from pipelines.memory import hurry
 from pipelines.report import drawing
 from pipelines.report.drawing import _made
 from pipelines.simulator.server import Simulator
@@ -19,7 +19,7 @@ from tests import houses
 from tests.houses import Loaded, load, settings_for, small_world
 from tests.postgres import Postgres, find_programs, running_postgres
 
-gc.set_threshold(50_000, 20, 20)  # as the command line does: what is imported and collected stays
+hurry()  # as the command line does
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -22,6 +22,7 @@ BASE = (
     "text",
     "env_file",
     "addresses",
+    "memory",
 )
 LAYERS: tuple[tuple[str, ...], ...] = (
     BASE,
