@@ -53,6 +53,7 @@ bench: setup
 	$(BIN)/python -W ignore bench/cold_load.py
 	$(BIN)/python -W ignore bench/history.py
 	$(BIN)/python -W ignore bench/memory.py
+	$(BIN)/python -W ignore bench/ranges.py
 	$(BIN)/python -W ignore bench/bookkeeping.py
 	$(BIN)/python -W ignore bench/observations.py
 

@@ -2,7 +2,8 @@
 
 A simulated account is loaded; then sessions of earlier years are put beside it, in raw and core alike, as if nights had
 landed them. What is measured is the night after that, with 1 % of the livestreams changed: wall time without publishing,
-which is proportional to size, and peak memory. `python bench/history.py [SESSIONS …]`
+which is proportional to size, and peak memory; and then the slowest query that sums every figure of a mart by app and
+month. `python bench/history.py [SESSIONS …]`
 """
 
 import os
@@ -19,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pipelines.clock import utc_now, yesterday
 from pipelines.load.warehouse import Warehouse
+from pipelines.report.marts import find_marts
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from tests.houses import variables
@@ -91,6 +93,20 @@ def steps_of_last_run(home: Path) -> dict[str, float]:
     return {stat.step_key: (stat.end_time or 0) - (stat.start_time or 0) for stat in stats}
 
 
+def slowest_query(home: Path) -> tuple[float, str]:
+    """Seconds and name of the mart whose figures take longest to sum, each on a connection of its own."""
+    taken = []
+    for mart in find_marts():
+        with Warehouse(home / "warehouse.duckdb").open_published() as connection:
+            columns = connection.execute(f"DESCRIBE {mart.full_name}").fetchall()
+            sums = ", ".join(f"sum({name})" for name, kind, *_ in columns if kind in ("DOUBLE", "BIGINT", "HUGEINT"))
+            grouped = f"SELECT app_id, date_trunc('month', {mart.period}) AS month, count(*), {sums}"
+            began = time.monotonic()
+            connection.execute(f"{grouped} FROM {mart.full_name} GROUP BY ALL ORDER BY ALL").fetchall()
+            taken.append((time.monotonic() - began, mart.name))
+    return max(taken)
+
+
 def measure(sessions: int, home: Path) -> None:
     world = World.seeded(7, apps=[APP], livestreams=LIVESTREAMS, sessions=3_000, days=30, now=utc_now(), broken=False)
     with Simulator(world) as simulator:
@@ -105,15 +121,21 @@ def measure(sessions: int, home: Path) -> None:
             seconds, peak = livehouse(environment, "nightly")
             steps = steps_of_last_run(home)
             nights.append((seconds - steps["publish__warehouse"], seconds, peak, steps))
+        query, of_mart = slowest_query(home)
         rest, whole, peak, steps = sorted(nights, key=lambda night: night[0])[NIGHTS // 2]
     slowest = sorted(steps.items(), key=lambda step: -step[1])[:6]
     told = ", ".join(f"{name} {seconds:.1f}" for name, seconds in slowest)
-    print(f"| {sessions:,} | {rest:.1f} | {whole - rest:.1f} | {peak:.0f} | {told} |", flush=True)
+    print(
+        f"| {sessions:,} | {rest:.1f} | {whole - rest:.1f} | {peak:.0f} | {query:.2f} ({of_mart}) | {told} |",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":
-    print("| sessions landed before | night without publishing s | publishing s | peak MB | slowest steps s |")
-    print("|---|---|---|---|---|")
+    print(
+        "| sessions landed before | night without publishing s | publishing s | peak MB | query s | slowest steps s |"
+    )
+    print("|---|---|---|---|---|---|")
     for count in map(int, sys.argv[1:] or ("100000", "10000000")):
         with tempfile.TemporaryDirectory() as directory:
             measure(count, Path(directory))
