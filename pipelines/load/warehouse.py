@@ -27,7 +27,7 @@ from pipelines.tables_raw import RAW_FILE
 
 _Result = TypeVar("_Result")
 
-_MEMORY_LIMIT = "160MB"
+_MEMORY_LIMIT = "192MB"
 """What DuckDB may hold of its files; beyond it spills to disk. Polars' and Python's own share comes on top."""
 
 _THREADS = 4
