@@ -1,4 +1,4 @@
-"""Text from outside, made safe for a terminal."""
+"""Text made safe for where it goes: a terminal, JSON, SQL."""
 
 import re
 
@@ -14,3 +14,8 @@ def printable(text: str) -> str:
 def printable_json(text: str) -> str:
     r"""JSON with the control characters that JSON itself allows written out, as `\u009b`."""
     return _CONTROL.sub(lambda found: rf"\u{ord(found[0]):04x}", text)
+
+
+def quoted(text: str) -> str:
+    """Text as SQL and libpq write it."""
+    return "'" + text.replace("'", "''") + "'"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from pipelines.memory import hurry
+from pipelines.memory import collect_garbage_rarely
 from pipelines.report import drawing
 from pipelines.report.drawing import _made
 from pipelines.simulator.server import Simulator
@@ -19,7 +19,7 @@ from tests import houses
 from tests.houses import Loaded, load, settings_for, small_world
 from tests.postgres import Postgres, find_programs, running_postgres
 
-hurry()  # as the command line does
+collect_garbage_rarely()  # as the command line does
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -46,7 +46,7 @@ def test_every_asset_is_described_and_makes_a_range_one_run() -> None:
     assert {f"marts/{mart.name}" for mart in find_marts()} < keys
 
 
-@pytest.mark.parametrize("job", ["backfill", pytest.param("nightly", marks=pytest.mark.long)])  # of the same assets
+@pytest.mark.parametrize("job", ["nightly", pytest.param("backfill", marks=pytest.mark.long)])  # see test_cli
 def test_a_range_started_by_dagster_holds_the_truth_and_shows_every_day(
     job: str, loaded: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,16 +10,20 @@ from typing import Any, get_args
 import pytest
 
 from pipelines.clock import utc_now
+from pipelines.errors import WarehouseError
+from pipelines.load.store import open_store
 from pipelines.load.versions import land
 from pipelines.normalize.records import field_types, raw_livestreams
 from pipelines.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.shapes import Shapes
+from pipelines.steps import landing, sessions
 from pipelines.steps.core import load_livestreams
 from pipelines.steps.house import open_house
 from pipelines.tables_raw import RAW_LIVESTREAMS
-from tests.houses import DAYS, Loaded, assert_holds_truth, load, query, settings_for, small_world
+from tests.houses import DAYS, LAST, Loaded, assert_holds_truth, load, query, settings_for, small_world
 
+WHOLE = (LAST - timedelta(days=39), LAST)
 CHOICES = {field.name: get_args(field.type) for field in fields(Shapes)}
 MIXTURES = [
     Shapes(**{name: choices[number % len(choices)] for name, choices in CHOICES.items()})
@@ -51,6 +55,36 @@ def test_small_pages_give_the_truth(tmp_path: Path) -> None:
         settings = settings_for(simulator, tmp_path)
         load(settings)
         assert_holds_truth(settings, world)
+
+
+def test_a_livestream_of_many_batches_is_known_once_all_of_it_is_landed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = small_world(apps=("aula",), livestreams=1, sessions=60, broken=False)
+    landed: list[int] = []
+
+    def stops_at_the_third(*given: Any) -> None:
+        if len(landed) == 2:
+            raise WarehouseError("stopped between two batches of a livestream")
+        landing.land(*given)
+        landed.append(len(given[3]))
+
+    def held(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
+        with open_store(settings).open_raw() as connection:
+            return connection.execute(sql).fetchall()
+
+    monkeypatch.setattr(sessions, "BATCH", 5)
+    with Simulator(world) as simulator:
+        settings = settings_for(simulator, tmp_path)
+        with monkeypatch.context() as patch, pytest.raises(WarehouseError, match="stopped between"):
+            patch.setattr(sessions, "land", stops_at_the_third)
+            load(settings, WHOLE)
+        assert landed == [5, 5]
+        assert held(settings, "SELECT count(*) FROM raw.livestream_sessions") == [(10,)]
+        assert held(settings, "FROM ops.livestream_sync") == [], "not known by a part of it"
+        load(settings, WHOLE)
+        assert_holds_truth(settings, world, WHOLE)
+        assert held(settings, "SELECT count(*) FROM ops.livestream_sync WHERE complete") == [(1,)]
 
 
 def test_promise_2_nothing_is_counted_twice_nor_asked_twice(loaded: Loaded) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from pipelines.memory import hurry
+from pipelines.memory import collect_garbage_rarely
 
 COMMANDS = {
     "demo": ("pipelines.cli.demo", "Load a simulated account, no real one needed, and say what to look at."),
@@ -63,7 +63,7 @@ def _with_remedy(error: click.ClickException) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; every fault ends as one line on stderr and an exit status."""
-    hurry()
+    collect_garbage_rarely()
     output = sys.stdout
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name may hold what an old terminal's encoding cannot say

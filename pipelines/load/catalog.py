@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from pipelines.clock import utc_now
 from pipelines.errors import HouseBusyError, SettingsError, WarehouseError
+from pipelines.text import quoted
 
 if TYPE_CHECKING:
     import psycopg
@@ -93,11 +94,6 @@ class Catalog:
     def without_password(self, text: str) -> str:
         """Make a text fit to be shown."""
         return text.replace(self._password, "***") if self._password else text
-
-
-def quoted(text: str) -> str:
-    """Text as SQL and libpq write it."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 @contextmanager

@@ -19,12 +19,13 @@ from pydantic import SecretStr
 
 from pipelines.errors import WarehouseError
 from pipelines.load import upkeep
-from pipelines.load.catalog import Catalog, data_path, locked, quoted
+from pipelines.load.catalog import Catalog, data_path, locked
 from pipelines.load.extensions import connect_with, extension_file
 from pipelines.load.schema import make
 from pipelines.load.upkeep import Size
 from pipelines.tables import WAREHOUSE_FILE
 from pipelines.tables_raw import RAW_FILE
+from pipelines.text import quoted
 
 if TYPE_CHECKING:
     import psycopg

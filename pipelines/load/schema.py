@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from pipelines.schema import SQL_TYPES, Table
+from pipelines.text import quoted
 
 FORMAT: dict[str, str | bool | int | float | list[str]] = {"storage_compatibility_version": "v1.5.0"}
 """In which format files are made. A newer DuckDB would make files that readers with an older one cannot open."""
@@ -51,15 +52,11 @@ def make(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table], *, in_l
         is_new = (table.schema, table.name) not in tables_there
         if in_lake and table.partition and is_new:
             connection.execute(f"ALTER TABLE {table.full_name} SET PARTITIONED BY ({', '.join(table.partition)})")
-        connection.execute(f"COMMENT ON TABLE {table.full_name} IS {_quoted(table.meaning)}")
+        connection.execute(f"COMMENT ON TABLE {table.full_name} IS {quoted(table.meaning)}")
         for column in table.columns:
             if not is_new and (table.schema, table.name, column.name) not in there:
                 connection.execute(
                     f"ALTER TABLE {table.full_name} ADD COLUMN IF NOT EXISTS {column.name} {SQL_TYPES[column.kind]}"
                 )
-            connection.execute(f"COMMENT ON COLUMN {table.full_name}.{column.name} IS {_quoted(column.meaning)}")
+            connection.execute(f"COMMENT ON COLUMN {table.full_name}.{column.name} IS {quoted(column.meaning)}")
     connection.execute("COMMIT")
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

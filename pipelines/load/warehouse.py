@@ -24,6 +24,7 @@ from pipelines.load.upkeep import Size
 from pipelines.schema import Table
 from pipelines.tables import MIRRORED, WAREHOUSE_FILE
 from pipelines.tables_raw import RAW_FILE
+from pipelines.text import quoted
 
 _Result = TypeVar("_Result")
 
@@ -194,8 +195,7 @@ class _OpenFiles:
             create(path)
             self._engine = self._engine or duckdb.connect(config=self._config)
             connection = self._connections[path] = self._engine.cursor()
-            quoted = str(path).replace("'", "''")
-            connection.execute(f"ATTACH '{quoted}' AS {path.stem}")
+            connection.execute(f"ATTACH {quoted(str(path))} AS {path.stem}")
             connection.execute(f"USE {path.stem}")
             make(connection, tables)
         return self._connections[path]

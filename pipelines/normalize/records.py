@@ -64,16 +64,15 @@ def raw_livestreams(records: Sequence[Record], *, app_id: str, fetched_at: datet
 
 
 def raw_sessions(
-    records: Sequence[Record],
+    payloads: Sequence[str],
     *,
     app_id: str,
     livestream_ids: Sequence[str],
     fetched_at: Sequence[datetime],
     run_id: str,
 ) -> pl.DataFrame:
-    """Rows of raw.livestream_sessions; of each record, which livestream was asked and when."""
+    """Rows of raw.livestream_sessions; of each record, by `payload_of`, which livestream was asked and when."""
     now = max(fetched_at, default=EARLIEST)
-    payloads = [payload_of(record) for record in records]
     read = split_fields(payloads, ["id", *_DAY_FIELDS]).select(
         value_of("id", cell("id"), now).alias("id"),
         pl.coalesce(value_of("timestamp", cell(name), now) for name in _DAY_FIELDS).dt.date().alias("day"),

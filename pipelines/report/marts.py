@@ -19,6 +19,7 @@ from sqlglot import exp
 
 from pipelines.errors import LivehouseError
 from pipelines.tables import MART_BUILDS
+from pipelines.text import quoted
 
 ROWS_AT_ONCE = 2_000_000
 """Facts that one statement evaluates at most (one day or month at least): this bounds memory."""
@@ -177,8 +178,7 @@ def _create(connection: DuckDBPyConnection, mart: Mart) -> None:
     for name, (unit, meaning) in mart.columns.items():
         comments[f"COLUMN {mart.full_name}.{name}"] = f"{meaning} ({unit})"
     for what, text in comments.items():
-        quoted = text.replace("'", "''")
-        connection.execute(f"COMMENT ON {what} IS '{quoted}'")
+        connection.execute(f"COMMENT ON {what} IS {quoted(text)}")
 
 
 def _refresh(connection: DuckDBPyConnection, mart: Mart, built_at: datetime) -> list[tuple[date, date]]:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from pipelines.clock import days_from, utc_now
 from pipelines.load import raw as raw_file
 from pipelines.load.days import last_load_began, loaded_days, replace_days, replace_livestreams
-from pipelines.memory import give_back
+from pipelines.memory import return_freed_memory
 from pipelines.normalize.rows import Normalized, normalize
 from pipelines.schema import Table
 from pipelines.steps.house import Counts, House, Range
@@ -134,7 +134,7 @@ def standing_of_days(
             chunk,
             normalize(table, raw, now=house.started_at, retention_days=house.settings.retention_days, days=chunk),
         )
-        give_back()
+        return_freed_memory()
 
 
 def _chunks(parts: Sequence[Part], counted: Mapping[Part, int]) -> Iterator[list[Part]]:

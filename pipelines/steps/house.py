@@ -15,7 +15,7 @@ from pipelines.load.catalog import Catalog
 from pipelines.load.days import note_load
 from pipelines.load.raw import begin_backfill
 from pipelines.load.store import Store, open_store
-from pipelines.memory import settle
+from pipelines.memory import prepare_for_runs
 from pipelines.schema import Table
 from pipelines.settings import Settings
 from pipelines.steps.progress import say
@@ -159,7 +159,7 @@ def open_house(
     settings: Settings, *, run_id: str, full: bool, allow_shrink: bool, backfill: Range | None
 ) -> Iterator[House]:
     """Hold the house for one run: wait for the lock, clear up after a run that was killed, go on with its backfill."""
-    settle()
+    prepare_for_runs()
     warehouse = open_store(settings)
     warehouse.prepare()
     with warehouse.run(wait_seconds=settings.lock_wait_seconds, say=say):

@@ -9,7 +9,7 @@ from pipelines.clock import utc_now
 from pipelines.errors import ApiError
 from pipelines.load import raw as raw_file
 from pipelines.load import versions
-from pipelines.memory import give_back
+from pipelines.memory import return_freed_memory
 from pipelines.normalize.records import field_types
 from pipelines.schema import Table
 from pipelines.steps.house import Counts, House, Range
@@ -62,7 +62,7 @@ def land(
     counts.landed += landed
     counts.duplicates += repeated
     counts.received += frame.height
-    give_back()
+    return_freed_memory()
 
 
 def forget(house: House, table: Table, app_id: str, days: Range) -> None:

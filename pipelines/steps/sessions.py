@@ -97,15 +97,15 @@ def _ask_sessions(house: House, app_id: str, livestream_ids: list[str], listed: 
             known = pl.DataFrame(synced, schema=dict(LIVESTREAM_SYNC.polars_schema), orient="row")
             for begin in range(0, max(len(payloads), 1), BATCH):
                 part = slice(begin, begin + BATCH)
-                records = [json.loads(payload) for payload in payloads[part]]
                 frame = raw_sessions(
-                    records,
+                    payloads[part],
                     app_id=app_id,
                     livestream_ids=of_livestream[part],
                     fetched_at=asked_at[part],
                     run_id=house.run_id,
                 )
                 is_last = part.stop >= len(payloads)  # a livestream is known once all of its sessions are landed
+                records = [json.loads(payload) for payload in payloads[part]]
                 land(house, RAW_LIVESTREAM_SESSIONS, frame, records, counts, known if is_last else None)
             for held in (payloads, of_livestream, asked_at, synced):
                 held.clear()

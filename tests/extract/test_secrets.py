@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.extract.secrets import MASK, mask, stream_keys, without_stream_keys
@@ -65,7 +65,6 @@ documents = st.recursive(
 )
 
 
-@settings(max_examples=40)
 @given(documents)
 def test_whatever_the_reply_looks_like(document: Any) -> None:
     document = {"stream_key": KEY, "rest": document}

@@ -19,7 +19,7 @@ from pipelines.load.days import (
 )
 from pipelines.load.store import Store
 from pipelines.load.warehouse import Warehouse
-from pipelines.normalize.records import raw_livestreams, raw_sessions
+from pipelines.normalize.records import payload_of, raw_livestreams, raw_sessions
 from pipelines.normalize.rows import Normalized, normalize
 from pipelines.tables import LIVESTREAM_SESSIONS, LIVESTREAMS, LOADS, SHRINKS
 
@@ -38,7 +38,13 @@ def session(name: str, day: date = DAY, **fields: Any) -> dict[str, Any]:
 
 def made_of(records: list[Any], days: Days, app_id: str = "app") -> Normalized:
     count = len(records)
-    raw = raw_sessions(records, app_id=app_id, livestream_ids=["l"] * count, fetched_at=[NOW] * count, run_id="run")
+    raw = raw_sessions(
+        [payload_of(record) for record in records],
+        app_id=app_id,
+        livestream_ids=["l"] * count,
+        fetched_at=[NOW] * count,
+        run_id="run",
+    )
     return normalize(LIVESTREAM_SESSIONS, raw, now=NOW, retention_days=180, days=days)
 
 

@@ -14,7 +14,7 @@ from pipelines.load import raw as raw_file
 from pipelines.load import versions
 from pipelines.load.store import Store
 from pipelines.load.warehouse import Warehouse
-from pipelines.normalize.records import field_types, raw_day, raw_daywise, raw_livestreams, raw_sessions
+from pipelines.normalize.records import field_types, payload_of, raw_day, raw_daywise, raw_livestreams, raw_sessions
 from pipelines.schema import Table
 from pipelines.tables import LIVESTREAM_SYNC
 from pipelines.tables_raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
@@ -30,7 +30,13 @@ def session(id_: Any, day: date | None = DAY, **fields: Any) -> dict[str, Any]:
 
 def frame_of(records: list[Any], at: datetime = NOW, run_id: str = "run", app_id: str = "app") -> pl.DataFrame:
     count = len(records)
-    return raw_sessions(records, app_id=app_id, livestream_ids=["l"] * count, fetched_at=[at] * count, run_id=run_id)
+    return raw_sessions(
+        [payload_of(record) for record in records],
+        app_id=app_id,
+        livestream_ids=["l"] * count,
+        fetched_at=[at] * count,
+        run_id=run_id,
+    )
 
 
 def sync(at: datetime = NOW, *, complete: bool = True, livestream_id: str = "l") -> pl.DataFrame:

@@ -59,7 +59,7 @@ def test_identity() -> None:
 
 def sessions(*records: Any, fetched_at: datetime = NOW) -> list[dict[str, Any]]:
     frame = raw_sessions(
-        records,
+        [payload_of(record) for record in records],
         app_id="app",
         livestream_ids=["asked"] * len(records),
         fetched_at=[fetched_at] * len(records),

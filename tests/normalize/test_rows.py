@@ -44,7 +44,7 @@ SESSION: dict[str, Any] = {
 def raw_of(*versions: tuple[Any, datetime]) -> pl.DataFrame:
     """raw.livestream_sessions with these records, in the order in which they were fetched."""
     return raw_sessions(
-        [record for record, _ in versions],
+        [payload_of(record) for record, _ in versions],
         app_id="app",
         livestream_ids=["asked"] * len(versions),
         fetched_at=[at for _, at in versions],

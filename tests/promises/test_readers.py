@@ -86,10 +86,7 @@ def test_who_keeps_it_open_is_not_in_the_way(serve: Serve, tmp_path: Path, *, re
     assert "warehouse.duckdb.publishing" not in strays(settings.home)
 
 
-@pytest.mark.parametrize(
-    "read_only",
-    [pytest.param(True, id="reading"), pytest.param(False, id="writing", marks=pytest.mark.long)],
-)
+@pytest.mark.parametrize("read_only", [True, False], ids=["reading", "writing"])
 def test_who_opens_it_over_and_over_sees_whole_copies(serve: Serve, tmp_path: Path, *, read_only: bool) -> None:
     settings, world = loaded(serve, tmp_path / "home")
     with another_process(_reads_anew, f"{settings.warehouse}", read_only) as (_, told):
