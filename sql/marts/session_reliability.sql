@@ -23,7 +23,8 @@ WITH held AS (
     FROM ops.days
     WHERE table_name = 'core.livestream_sessions'
 ),
-sessions AS (
+-- not kept: DuckDB 2 would read every session once for both of its uses, and take the wanted days out after that
+sessions AS NOT MATERIALIZED (
     SELECT
         *,
         stopped_at IS NULL AND coalesce(err_message, '') = '' AS is_unfinished,
