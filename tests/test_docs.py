@@ -11,6 +11,7 @@ import pytest
 from pipelines.cli import COMMANDS
 from pipelines.report.marts import find_marts
 from pipelines.settings import Settings
+from pipelines.simulator.faults import KINDS
 from pipelines.tables import WAREHOUSE_FILE
 from tests.houses import Loaded
 from tests.promises.attack import call_livehouse
@@ -34,6 +35,12 @@ def test_every_setting_is_in_the_example() -> None:
     example = (ROOT / ".env.example").read_text()
     variables = {str(field.validation_alias) for field in Settings.model_fields.values()}
     assert set(re.findall(r"^#?([A-Z_]+)=", example, re.MULTILINE)) == variables
+
+
+def test_every_fault_of_the_simulator_is_in_the_table() -> None:
+    rows = [line for line in README.splitlines() if line.startswith("| ")]
+    shown = {kind for row in rows for kind in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert set(KINDS) <= shown
 
 
 def test_every_make_target_shown_exists() -> None:
@@ -85,6 +92,6 @@ def test_nothing_committed_names_an_index_or_a_path_of_this_machine() -> None:
 
 
 def test_every_test_named_in_the_threat_table_exists() -> None:
-    named = set(re.findall(r"`(test_\w+)`", (ROOT / "SECURITY.md").read_text()))
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "SECURITY.md").read_text() + README))
     written = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     assert {name for name in named if f"def {name}(" not in written} == set()

@@ -6,9 +6,14 @@ import click
 @click.command("simulate")
 @click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0 takes a free one.")
 @click.option(
-    "--faults", "faults", help="Faults to commit, as KIND,KIND:SHARE (see SECURITY.md), e.g. server_error,cut_body:0.08"
+    "--faults",
+    help="Faults to commit, as KIND,KIND:SHARE, e.g. server_error,cut_body:0.08. Kinds are in the README; groups of them: "
+    "all, transient, hostile, drift, strange, forgetting.",
 )
-def simulate_command(port: int, faults: str | None) -> None:
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Of the faults: the same requests meet the same ones."
+)
+def simulate_command(port: int, faults: str | None, seed: int) -> None:
     """Serve a simulated API on this machine until stopped; prints the settings that point at it."""
     from pipelines.clock import utc_now  # noqa: PLC0415 - kept out of --help
     from pipelines.errors import UsageError  # noqa: PLC0415 - kept out of --help
@@ -16,7 +21,7 @@ def simulate_command(port: int, faults: str | None) -> None:
     from pipelines.simulator.server import DEMO_ACCOUNT, DEMO_APPS, DEMO_TOKEN, Simulator, demo_world, serve  # noqa: PLC0415 - same
 
     try:
-        chosen = Faults.parse(faults) if faults else None
+        chosen = Faults.parse(faults, seed=seed) if faults else None
     except ValueError as error:
         raise UsageError(str(error)) from None
 

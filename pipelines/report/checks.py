@@ -1,7 +1,8 @@
 """Checks: each file in `sql/checks/` selects the rows that offend, and passes when there are none.
 
-A file is named TABLE__RULE.sql. Its head comment says what is checked, and whether an offence blocks
-publishing (`-- severity: block`: the figures are wrong) or warns (`-- severity: warn`: look at it).
+A file is named TABLE__RULE.sql, or RULE.sql where the same holds for several tables: its head then lists them
+(`-- tables: A, B`), and its text says `{table}` for each. The head comment says what is checked, and whether an offence
+blocks publishing (`-- severity: block`: the figures are wrong) or warns (`-- severity: warn`: look at it).
 """
 
 import re
@@ -18,7 +19,7 @@ ROWS_SHOWN = 20
 
 @dataclass(frozen=True)
 class Check:
-    """One check, as its file tells."""
+    """One check of one table, as its file tells."""
 
     table: str
     rule: str
@@ -49,15 +50,21 @@ def find_checks() -> tuple[Check, ...]:
     """Every check, by table and rule."""
     found = []
     for path in sorted((sql_directory() / "checks").glob("*.sql")):
-        table, separator, rule = path.stem.partition("__")
-        sql = path.read_text(encoding="utf-8")
-        severity = re.search(r"^-- severity: (block|warn)$", sql, re.MULTILINE)
-        if not separator or not severity:
-            raise LivehouseError(f"{path}: name it TABLE__RULE.sql, with `-- severity: block` or `warn` in its head")
-        head = sql[: severity.start()]
-        meaning = " ".join(line.removeprefix("--").strip() for line in head.splitlines())
-        found.append(Check(table, rule, meaning.strip(), severity[1] == "block", sql))
-    return tuple(found)
+        text = path.read_text(encoding="utf-8")
+        listed = re.search(r"^-- tables: (.+)$", text, re.MULTILINE)
+        named, _, rule = path.stem.rpartition("__")
+        severity = re.search(r"^-- severity: (block|warn)$", text, re.MULTILINE)
+        if not severity or bool(named) == bool(listed):
+            raise LivehouseError(
+                f"{path}: name it TABLE__RULE.sql, or RULE.sql with `-- tables: …` in its head; either has"
+                " `-- severity: block` or `warn` there"
+            )
+        head = text[: (listed or severity).start()]
+        meaning = " ".join(line.removeprefix("--").strip() for line in head.splitlines()).strip()
+        for table in listed[1].split(", ") if listed else [named]:
+            blocks = severity[1] == "block"
+            found.append(Check(table, rule, meaning.replace("{table}", table), blocks, text.replace("{table}", table)))
+    return tuple(sorted(found, key=lambda check: (check.table, check.rule)))
 
 
 def run_check(connection: duckdb.DuckDBPyConnection, check: Check) -> Verdict:

@@ -146,7 +146,10 @@ class House:
             }
             self.warehouse.write(partial(note_load, load=noted))
         if apps and not done:
-            raise self.failures[apps[0], table.full_name]
+            first = self.failures[apps[0], table.full_name]
+            if len(apps) > 1:  # the run ends here: every app's failure is told with it
+                first.args = ("; ".join(self.failure_lines()),)
+            raise first
         return done
 
     def failure_lines(self) -> list[str]:

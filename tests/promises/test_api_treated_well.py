@@ -257,6 +257,14 @@ def test_promise_4_one_app_fails_and_the_others_go_on(case: str, serve: Serve, t
     assert_holds_truth(settings, world)
 
 
+def test_when_every_app_fails_every_one_is_named(serve: Serve, tmp_path: Path) -> None:
+    simulator = serve(Simulator(tiny_world()))
+    for app_id, status in zip(APPS, (403, 451), strict=True):
+        simulator.faults.order("server_error", app_id=app_id, times=ALWAYS, blow=Blow(status=status))
+    with pytest.raises(ApiRefusedError, match=rf"{APPS[0]}.*403.*{APPS[1]}.*451"):
+        load(settings_for(simulator, tmp_path / "home"))
+
+
 def test_promise_4_the_program_says_which_app_failed_and_why(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world()
     simulator = serve(Simulator(world))

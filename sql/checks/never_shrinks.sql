@@ -1,10 +1,11 @@
--- Of the days that the latest run loaded of core.meeting_sessions_daily, the source said no less than before. Where it did, the
+-- Of the days that the latest run loaded of {table}, the source said no less than before. Where it did, the
 -- older figures stand; `livehouse backfill DAY DAY --full --allow-shrink` takes the new ones.
+-- tables: core.livestream_analytics_daily, core.livestream_sessions, core.meeting_sessions_daily, core.recordings_daily
 -- severity: warn
 WITH latest AS (
     SELECT app_id, arg_max(run_id, (loaded_at, run_id)) AS run_id
     FROM ops.days
-    WHERE table_name = 'core.meeting_sessions_daily'
+    WHERE table_name = '{table}'
     GROUP BY app_id
 )
 SELECT shrinks.app_id, shrinks.day, shrinks.record_id, shrinks.reason, shrinks.fetched_at, latest.run_id
@@ -12,5 +13,5 @@ FROM ops.shrinks AS shrinks
 INNER JOIN ops.days AS held
     ON shrinks.table_name = held.table_name AND shrinks.app_id = held.app_id AND shrinks.day = held.day
 INNER JOIN latest ON held.app_id = latest.app_id AND held.run_id = latest.run_id
-WHERE shrinks.table_name = 'core.meeting_sessions_daily'
+WHERE shrinks.table_name = '{table}'
 ORDER BY shrinks.app_id, shrinks.day, shrinks.record_id

@@ -1,8 +1,9 @@
--- The fields, JSON types and statuses of raw.livestreams are those known before.
+-- The fields, JSON types and statuses of {table} are those known before.
 --   new              first seen in the latest load, which was not the first: a field to read, or to leave
 --   stopped coming   not in the latest load, though by its share of the records before, that had one chance in a
 --                    million; told in the seven loads after it was last seen, then taken for normal. Statuses of
 --                    less than a tenth of the records are not missed: who is on air at night says nothing.
+-- tables: raw.app_analytics, raw.livestream_analytics, raw.livestream_sessions, raw.livestreams
 -- severity: warn
 WITH runs AS (
     SELECT
@@ -10,7 +11,7 @@ WITH runs AS (
         sum(rows_received) AS records,
         row_number() OVER (ORDER BY min(started_at) DESC, run_id) AS age
     FROM ops.loads
-    WHERE table_name = 'raw.livestreams' AND rows_received > 0
+    WHERE table_name = '{table}' AND rows_received > 0
     GROUP BY run_id
 ),
 latest AS (
@@ -24,7 +25,7 @@ latest AS (
 fields AS (
     SELECT *, sum(records) OVER (PARTITION BY field) AS field_records
     FROM ops.field_types
-    WHERE table_name = 'raw.livestreams'
+    WHERE table_name = '{table}'
 ),
 shares AS (
     SELECT
