@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 _GONE_WITH_US = """
@@ -49,7 +50,7 @@ class Postgres:
     def conninfo(self, database: str) -> str:
         return f"host={self.directory} user=postgres dbname={database}"
 
-    def execute(self, sql: str, database: str = "postgres") -> list[tuple[object, ...]]:
+    def execute(self, sql: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         import psycopg  # noqa: PLC0415 - of the extra
 
         with psycopg.connect(self.conninfo(database), autocommit=True) as session:

@@ -106,12 +106,13 @@ def run_job(
     from pipelines.assets.house import ALLOW_SHRINK, FULL, RANGE_END, RANGE_START  # noqa: PLC0415 - imports Dagster
     from pipelines.definitions import defs  # noqa: PLC0415 - imports Dagster
     from pipelines.failures import errors_of, post_failure  # noqa: PLC0415 - imports httpx
+    from pipelines.report.drawing import CACHE, drawing_made_meanwhile  # noqa: PLC0415 - goes with them
     from pipelines.sensors import TOLD  # noqa: PLC0415 - imports Dagster
 
     tags = {RANGE_START: f"{days[0]}", RANGE_END: f"{days[1]}", TOLD: "the command line"}
     tags |= {FULL: "true"} if full else {}
     tags |= {ALLOW_SHRINK: "true"} if allow_shrink else {}
-    with _history_explained(settings.dagster_home):
+    with _history_explained(settings.dagster_home), drawing_made_meanwhile(settings.home / CACHE):
         result = defs.resolve_job_def(job).execute_in_process(
             instance=instance,
             tags=tags,

@@ -1,17 +1,28 @@
 """What draws the page's charts: their specifications, and one script. Neither depends on any figure.
 
 Making them starts a JavaScript engine and loads Altair, two seconds and a hundred megabytes: too much for a night with
-nothing new. So both are kept beside the page, under a name made of all that they are made of.
+nothing new. So both are kept beside the page, under a name made of all that they are made of; the first run of a home has
+them made by a process of its own while it waits for replies.
 """
 
 import json
+import subprocess
+import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from filelock import FileLock
+
+CACHE = "cache"
+"""The directory beside the page in which they are kept."""
+
+_LOCK = "lock"
 
 
 class Drawing(NamedTuple):
@@ -23,24 +34,53 @@ class Drawing(NamedTuple):
 
 def read_drawing(kept: Path) -> Drawing:
     """Give what draws the charts, from the directory where it is kept, or made anew and kept there."""
-    path = kept / f"charts-{_made_of()}.json"
     with suppress(OSError, ValueError, TypeError):  # absent, or not as it was written: made anew
-        return Drawing(**json.loads(path.read_text(encoding="utf-8")))
-    drawing = _made()
-    with suppress(OSError):  # what cannot be kept is made again next time
+        return _read(kept)
+    try:
         kept.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=kept, delete=False) as file:
-            json.dump(drawing._asdict(), file)
-        Path(file.name).replace(path)
-        for other in set(kept.iterdir()) - {path}:
-            other.unlink()
+        with FileLock(kept / _LOCK):
+            with suppress(OSError, ValueError, TypeError):  # by another process, until just now
+                return _read(kept)
+            return _keep(kept, _made())
+    except OSError:  # what cannot be kept is made again next time
+        return _made()
+
+
+@contextmanager
+def drawing_made_meanwhile(kept: Path) -> Iterator[None]:
+    """Have it made by a process of its own, where it is not kept yet. Who needs it before that is done waits for it."""
+    if (kept / _name()).exists():
+        yield
+        return
+    program = [sys.executable, "-P", "-W", "ignore", "-m", __name__, str(kept)]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(program, stdin=quiet, stdout=quiet, stderr=quiet) as process:  # noqa: S603 - our own module
+        try:
+            yield
+        finally:
+            process.terminate()  # by now nobody waits for it
+
+
+def _read(kept: Path) -> Drawing:
+    return Drawing(**json.loads((kept / _name()).read_text(encoding="utf-8")))
+
+
+def _keep(kept: Path, drawing: Drawing) -> Drawing:
+    path = kept / _name()
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=kept, delete=False) as file:
+        json.dump(drawing._asdict(), file)
+    Path(file.name).replace(path)
+    for other in set(kept.iterdir()) - {path, kept / _LOCK}:
+        other.unlink()
     return drawing
 
 
-def _made_of() -> str:
+@cache
+def _name() -> str:
+    """The name it is kept under, made of all that it is made of."""
     own = (Path(__file__).with_name(name).read_bytes() for name in ("charts.py", "drawing.py", "verdicts.py"))
     versions = f"{version('altair')} {version('vl-convert-python')}"
-    return sha256(b"".join(own) + versions.encode()).hexdigest()[:16]
+    return f"charts-{sha256(b''.join(own) + versions.encode()).hexdigest()[:16]}.json"
 
 
 @cache
@@ -50,3 +90,7 @@ def _made() -> Drawing:
     from pipelines.report.charts import chart_specifications  # noqa: PLC0415 - imports Altair
 
     return Drawing(chart_specifications(), str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")))
+
+
+if __name__ == "__main__":
+    read_drawing(Path(sys.argv[1]))

@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipelines.errors import WarehouseError
-from pipelines.report.drawing import read_drawing
+from pipelines.report.drawing import CACHE, read_drawing
 from pipelines.report.figures import read_figures
 from pipelines.report.verdicts import VERDICTS
 from pipelines.settings import Settings
@@ -64,7 +64,7 @@ def write_report(published: Path, target: Path, rates: Rates = DEFAULT_RATES) ->
 def write_report_from(connection: duckdb.DuckDBPyConnection, target: Path, rates: Rates) -> Path:
     """Write the page of the warehouse that is open."""
     figures = read_figures(connection)
-    page = render_page(figures, target.parent / "cache", rates)
+    page = render_page(figures, target.parent / CACHE, rates)
     temporary = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

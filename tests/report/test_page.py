@@ -5,6 +5,7 @@ import html
 import json
 import re
 import stat
+import time
 from base64 import b64encode
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from pipelines.errors import WarehouseError
 from pipelines.report import figures
-from pipelines.report.drawing import read_drawing
+from pipelines.report.drawing import drawing_made_meanwhile, read_drawing
 from pipelines.report.page import DEFAULT_RATES, Rates, as_json, as_script, render_page, write_report
 from pipelines.settings import Settings
 from tests.report.test_page_cases import HOSTILE, embedded, make_warehouse, named
@@ -297,15 +298,31 @@ def test_a_page_without_figures_needs_no_engine(tmp_path: Path) -> None:
 def test_what_draws_is_made_once_and_read_after(tmp_path: Path) -> None:
     kept = tmp_path / "cache"
     made = read_drawing(kept)
-    [file] = kept.iterdir()
+    [file] = kept.glob("charts-*")
     assert read_drawing(kept) == made
     left = kept / "tmpleft"
     left.touch()
     file.write_text('{"charts": {}, "scr', encoding="utf-8")  # a disk that was full
     assert read_drawing(kept) == made
-    assert list(kept.iterdir()) == [file]
+    assert {path.name for path in kept.iterdir()} == {file.name, "lock"}
     file.write_text(json.dumps({"charts": {}, "script": "kept"}), encoding="utf-8")
     assert read_drawing(kept).script == "kept"
+
+
+@pytest.mark.long
+def test_a_process_of_its_own_makes_what_draws_and_ends(tmp_path: Path) -> None:
+    kept = tmp_path / "cache"
+    with drawing_made_meanwhile(kept):
+        deadline = time.monotonic() + 60
+        while not any(kept.glob("charts-*")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    made = read_drawing(kept)
+    assert made.charts.keys() >= {"days", "top"}
+    with drawing_made_meanwhile(tmp_path / "other"):
+        pass  # a run that is over before
+    assert not list((tmp_path / "other").glob("charts-*"))
+    assert read_drawing(tmp_path / "other") == made
 
 
 def test_where_nothing_can_be_kept_the_drawing_is_made_each_time(tmp_path: Path) -> None:
