@@ -10,7 +10,7 @@ import stamina
 from pipelines.errors import LivehouseError, SettingsError
 from pipelines.settings import Settings
 
-_ATTEMPTS, _TIMEOUT_SECONDS, _LONGEST = 3, 10.0, 2_000
+_ATTEMPTS, _TIMEOUT_SECONDS, _LONGEST_FAULTS = 3, 10.0, 1_600
 
 
 class RunFailedError(LivehouseError):
@@ -46,8 +46,8 @@ def _innermost(error: Any) -> LivehouseError:  # noqa: ANN401 - Dagster's Serial
     if name.endswith("DagsterAssetCheckFailedError"):
         broken = "; ".join(line.strip(" -*").replace("/", ".") for line in said.splitlines()[1:])
         return RunFailedError(
-            f"not published, since figures would be wrong: {broken}. What readers have stands; `livehouse ui` shows which"
-            " days offend, `livehouse rebuild DAY DAY` makes those again from what was landed"
+            f"not published, since figures would be wrong: {broken}. The readers' copy stands (a lakehouse has none);"
+            " `livehouse ui` shows which days offend, `livehouse rebuild DAY DAY` makes those again from what was landed"
         )
     if name.startswith("pipelines.errors.") or name.endswith(".events.Failure"):
         text = " ".join(text.split())
@@ -73,7 +73,7 @@ def post_failure(
     if settings.alert_webhook is None:
         return None
     span = f" of {days[0]} to {days[1]}" if days else ""
-    faults = "\n".join(f"• {error}" for error in errors)
+    faults = "\n".join(f"• {error}" for error in errors)[:_LONGEST_FAULTS]
     text = (
         f"livehouse: {job}{span} failed (run {run_id[:8]})\n{faults}\n"
         f"What was landed stays. To go on: `{how_to_go_on(job, days)}`; `livehouse ui` shows the run."
@@ -84,7 +84,7 @@ def post_failure(
         for attempt in stamina.retry_context(on=_may_pass, attempts=_ATTEMPTS, timeout=_TIMEOUT_SECONDS * _ATTEMPTS):
             with attempt:
                 httpx.post(
-                    settings.alert_webhook.get_secret_value(), json={"text": text[:_LONGEST]}, timeout=_TIMEOUT_SECONDS
+                    settings.alert_webhook.get_secret_value(), json={"text": text}, timeout=_TIMEOUT_SECONDS
                 ).raise_for_status()
     except httpx.HTTPStatusError as error:
         return f"LIVEHOUSE_ALERT_WEBHOOK was not told of the failure: it answered {error.response.status_code}"

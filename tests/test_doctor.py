@@ -133,6 +133,7 @@ def test_clock_and_budget(head: str, status: int, told: str, at: dict[str, str])
         assert told in examined(at | {"CLOUDFLARE_BASE_URL": address}, status)
 
 
+@pytest.mark.file_only
 def test_who_holds_the_lock(at: dict[str, str]) -> None:
     other = Program(HOLD, home_of(at) / "pipeline.lock")
     assert other.line() == "ready"
@@ -142,6 +143,7 @@ def test_who_holds_the_lock(at: dict[str, str]) -> None:
         other.kill()
 
 
+@pytest.mark.file_only
 @pytest.mark.parametrize("name", ["pipeline.duckdb", "pipeline_raw.duckdb", "warehouse.duckdb"])
 @pytest.mark.parametrize("damage", ["half", "empty", "garbled"])
 def test_a_damaged_file(name: str, damage: str, at: dict[str, str]) -> None:
@@ -160,17 +162,20 @@ def test_a_damaged_file(name: str, damage: str, at: dict[str, str]) -> None:
     ) in told
 
 
+@pytest.mark.file_only
 def test_raw_is_missing(at: dict[str, str]) -> None:
     (home_of(at) / "pipeline_raw.duckdb").unlink()
     assert "pipeline_raw.duckdb is missing" in examined(at, 1)
 
 
+@pytest.mark.file_only
 def test_a_copy_that_is_older_than_the_last_run(at: dict[str, str]) -> None:
     with duckdb.connect(home_of(at) / "pipeline.duckdb") as connection:
         connection.execute("UPDATE ops.loads SET finished_at = finished_at + INTERVAL 1 HOUR")
     assert "a run ended before it published" in examined(at, 0)
 
 
+@pytest.mark.file_only
 def test_schemas_of_other_versions(at: dict[str, str]) -> None:
     with duckdb.connect(home_of(at) / "pipeline.duckdb") as connection:
         connection.execute("ALTER TABLE ops.loads DROP COLUMN note")

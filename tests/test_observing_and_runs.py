@@ -49,6 +49,7 @@ def test_looking_steps_back_at_once_while_a_run_has_the_house(simulator: Simulat
     assert warehouse.lock.read_text() == ""
 
 
+@pytest.mark.file_only
 def test_looking_steps_back_in_the_middle_of_a_look_and_never_keeps_a_run_waiting(tmp_path: Path) -> None:
     world = new_world(streams=30)
     for livestream in world.apps[APP].livestreams:

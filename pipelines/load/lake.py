@@ -171,9 +171,8 @@ class Lakehouse:
     def mirror(self) -> None:
         """Nothing: what extraction knows is in the same catalog."""
 
-    def publish(self, say: Callable[[str], None]) -> int:
+    def publish(self, say: Callable[[str], None]) -> int:  # noqa: ARG002 - as of a file, which may have to wait
         """Nothing: readers see each commit. Returns the size of the files in bytes."""
-        say("readers of a lakehouse see each commit as it is made: there is nothing to publish")
         with self.open_working() as connection:
             [(size,)] = connection.execute(
                 "SELECT sum(file_size_bytes)::BIGINT FROM ducklake_table_info('lake')"

@@ -146,10 +146,11 @@ class House:
             }
             self.warehouse.write(partial(note_load, load=noted))
         if apps and not done:
-            first = self.failures[apps[0], table.full_name]
-            if len(apps) > 1:  # the run ends here: every app's failure is told with it
-                first.args = ("; ".join(self.failure_lines()),)
-            raise first
+            failed = [self.failures[app_id, table.full_name] for app_id in apps]
+            if len(apps) > 1:  # the step ends here: what became of each app is told with it
+                said = (f"{app_id}: {error}" for app_id, error in zip(apps, failed, strict=True))
+                failed[0].args = ("; ".join(said),)
+            raise failed[0]
         return done
 
     def failure_lines(self) -> list[str]:
