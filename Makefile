@@ -31,7 +31,7 @@ test: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not long"
 
 test-long: setup
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Without the lakehouse: its wheels hold DuckDB at the version that they are made for.
 test-newest:
