@@ -29,7 +29,7 @@ def counted(when: str, seconds: float, environment: dict[str, str], place: Path,
     """Print a line: files and megabytes on disk, those that count now, the catalog, and what a question takes."""
     database = environment["LIVEHOUSE_WAREHOUSE"].rpartition("dbname=")[2].split()[0]
     [[live, live_bytes]] = postgres.execute(
-        "SELECT count(*), sum(file_size_bytes) FROM ducklake_data_file WHERE end_snapshot IS NULL", database
+        "SELECT count(*), sum(file_size_bytes)::BIGINT FROM ducklake_data_file WHERE end_snapshot IS NULL", database
     )
     [[deletes]] = postgres.execute("SELECT count(*) FROM ducklake_delete_file WHERE end_snapshot IS NULL", database)
     [[catalog]] = postgres.execute("SELECT pg_database_size(current_database())", database)

@@ -28,7 +28,7 @@ from pipelines.text import quoted
 
 _Result = TypeVar("_Result")
 
-_MEMORY_LIMIT = "192MB"
+_MEMORY_LIMIT = "160MB"
 """What DuckDB may hold of its files; beyond it spills to disk. Polars' and Python's own share comes on top."""
 
 _THREADS = 4
