@@ -7,7 +7,7 @@ with it: a run, which has the house to itself, keeps them open (`hold`), in one 
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -28,8 +28,11 @@ from pipelines.text import quoted
 
 _Result = TypeVar("_Result")
 
-_MEMORY_LIMIT = "160MB"
+_MEMORY_LIMIT = "192MB"
 """What DuckDB may hold of its files; beyond it spills to disk. Polars' and Python's own share comes on top."""
+
+_MORE_MEMORY = "1GB"
+"""For a write that could not do with that: a mart over years of sessions that is made anew, as after an update."""
 
 _THREADS = 4
 """At most: each needs its share of that memory, however many cores there are."""
@@ -92,12 +95,12 @@ class Warehouse:
     def write_raw(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         """Run what writes raw. Nobody else writes, so nothing can be in its way."""
         with self.open_raw() as connection:
-            return body(connection)
+            return _written(connection, body)
 
     def write(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         """Run what writes everything else."""
         with self.open_working() as connection:
-            return body(connection)
+            return _written(connection, body)
 
     def open_published(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """Open the copy."""
@@ -174,6 +177,17 @@ class Warehouse:
                 raise
             if files is not self._held:
                 files.close()
+
+
+def _written(connection: duckdb.DuckDBPyConnection, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+    """Run a transaction; undone and once more, with more memory, where it needs that."""
+    try:
+        return body(connection)
+    except duckdb.OutOfMemoryException:
+        with suppress(duckdb.Error):  # where none was begun
+            connection.rollback()
+        connection.execute(f"SET memory_limit = '{_MORE_MEMORY}'")
+        return body(connection)
 
 
 class _OpenFiles:

@@ -256,3 +256,22 @@ def test_tables_have_one_schema() -> None:
     for table in (LIVESTREAM_SESSIONS, LOADS):
         assert set(table.polars_schema) == set(table.column_names)
         assert set(table.key) <= set(table.column_names)
+
+
+def test_a_write_that_needs_more_memory_than_usual_gets_it_once(tmp_path: Path) -> None:
+    """Seen: the first night after an update made a mart over ten million sessions anew, and did not run."""
+    warehouse = Warehouse(tmp_path / "warehouse.duckdb")
+    tries = []
+
+    def gather(connection: duckdb.DuckDBPyConnection) -> object:
+        tries.append(1)
+        connection.execute("BEGIN")
+        connection.execute("INSERT INTO ops.loads (run_id) VALUES ('r')")
+        [found] = connection.execute("SELECT len(list(n)) FROM range(30_000_000) AS numbers (n)").fetchall()
+        connection.execute("COMMIT")
+        return found
+
+    assert warehouse.write(gather) == (30_000_000,)
+    assert len(tries) == 2
+    with warehouse.open_working() as connection:
+        assert connection.execute("SELECT count(*) FROM ops.loads").fetchall() == [(1,)]
