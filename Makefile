@@ -1,5 +1,5 @@
 # Two commands: `make demo` and `make test`. Both set up .venv first; uv is used where it is there.
-.PHONY: help setup demo test test-long test-newest lint types check bench clean
+.PHONY: help setup demo test test-long test-lake test-newest lint types check bench clean
 BIN := .venv/bin
 PYTHON ?= python3
 # Bytecode is kept, whatever the environment says: tests start the program dozens of times.
@@ -9,6 +9,7 @@ help:
 	@echo "make demo         load a simulated account and look at it"
 	@echo "make test         the test suite"
 	@echo "make test-long    the slow proofs too"
+	@echo "make test-lake    what the flow promises, on a lakehouse with a PostgreSQL of its own"
 	@echo "make test-newest  the suite on the newest duckdb, polars and dagster"
 	@echo "make lint types   ruff and mypy"
 	@echo "make bench        a cold load beside dlt, the SDK and the floor; nights with history; bookkeeping; observations"
@@ -32,6 +33,9 @@ test: setup
 
 test-long: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-lake: setup
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not long" --warehouse=lake tests/promises tests/load tests/report tests/test_*.py
 
 # Without the lakehouse: its wheels hold DuckDB at the version that they are made for.
 test-newest:
