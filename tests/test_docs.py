@@ -48,6 +48,7 @@ def test_every_make_target_shown_exists() -> None:
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE)) <= targets
 
 
+@pytest.mark.file_only
 def test_the_first_query_and_the_notebook_run(loaded: Loaded) -> None:
     settings = loaded.settings
     shown = re.search(r'^livehouse sql "(.+)"$', README, re.MULTILINE)
@@ -64,6 +65,7 @@ def test_the_first_query_and_the_notebook_run(loaded: Loaded) -> None:
     assert set(made["answer"]["app_id"]) == set(settings.app_ids)
 
 
+@pytest.mark.file_only
 def test_every_table_and_column_has_a_comment(loaded: Loaded) -> None:
     with duckdb.connect(loaded.settings.warehouse, read_only=True) as connection:
         bare = connection.execute(
