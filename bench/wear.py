@@ -1,8 +1,7 @@
 """How many files a lakehouse is made of after a year, after thirty nights, and after the weekly upkeep.
 
 The year is one backfill of four apps; each night after it, 1 % of the livestreams had a session. At the end two upkeeps: what
-the first replaces, the second removes. `python bench/wear.py [SESSIONS]` takes ten minutes; it needs the extras `dev` and
-`lakehouse`.
+the first replaces, the second removes. `python bench/wear.py [SESSIONS]` needs the extras `dev` and `lakehouse`.
 """
 
 import sys

@@ -105,7 +105,7 @@ class House:
         """Run `body` for each app and note in ops.loads what came of it.
 
         An app whose `needs` failed in this run is left out; one that fails leaves the others to go on.
-        Raises only when no app is left.
+        Raises only when no app is left: the first app's error, which then tells of every app.
         """
         done: dict[str, Counts] = {}
         apps = list(self.settings.app_ids) if apps is None else apps
