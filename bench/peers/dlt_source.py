@@ -1,4 +1,8 @@
-"""dlt's rest_api source into DuckDB: the list, sessions by livestream in parallel, overall by day, daywise; merged by key."""
+"""dlt's rest_api source into DuckDB: the list, sessions by livestream in parallel, overall by day, daywise; merged by key.
+
+Paged as its documentation shows for numbered pages without a count of pages, until one is empty; or, `counted`, by a
+paginator of our own that ends with the last row the API counts.
+"""
 
 import os
 import sys
@@ -15,7 +19,7 @@ PER_PAGE = 100
 
 
 class CountedPages(PageNumberPaginator):
-    """Ends with the last row the API counts: without it dlt asks for an empty page more of each livestream."""
+    """Saves the empty page that dlt asks for after the last one of each livestream."""
 
     def update_state(self, response: Any, data: Any = None) -> None:
         super().update_state(response, data)
@@ -23,11 +27,12 @@ class CountedPages(PageNumberPaginator):
             self._has_next_page = False
 
 
-def pages() -> Any:
-    return CountedPages(base_page=1, page_param="page_no", total_path=None)
+def main(database: str, first_day: str, last_day: str, paging: str) -> None:
+    paginator = CountedPages if paging == "counted" else PageNumberPaginator
 
+    def pages() -> Any:
+        return paginator(base_page=1, page_param="page_no", total_path=None)
 
-def main(database: str, first_day: str, last_day: str) -> None:
     account, app = os.environ["CLOUDFLARE_ACCOUNT_ID"], os.environ["REALTIMEKIT_APP_ID"]
 
     @dlt.resource(name="days", selected=False)

@@ -32,6 +32,14 @@ def left_by(headers: Mapping[str, str]) -> tuple[int, float] | None:
     return (int(remaining[1]), min(float(reset[1]), _LONGEST_RESET)) if remaining and reset else None
 
 
+def is_over_soon(window_seconds: float, interval: float) -> bool:
+    """Whether a limit's window ends within the second it is told in: evenly spaced requests need not wait for that.
+
+    Of a limit by the second every other second would be waited for. Should others have used it up, a 429 tells.
+    """
+    return bool(interval) and window_seconds <= 1
+
+
 class Budget:
     """Spaces requests evenly, and holds all of them back when the API says to.
 
@@ -89,9 +97,10 @@ class Budget:
         told = left_by(headers)
         if told:
             with self._lock:
-                self.remaining = told[0]
-                self._credit = self.remaining - (self._in_flight - 1)
-                self._credit_ends = time.monotonic() + told[1]
+                self.remaining, seconds = told
+                left = self.remaining - (self._in_flight - 1)
+                self._credit = None if is_over_soon(seconds, self._interval) else left
+                self._credit_ends = time.monotonic() + seconds
 
     def close(self) -> None:
         """End it; nothing of it is kept anywhere."""

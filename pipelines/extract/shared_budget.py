@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pipelines.errors import WarehouseError
-from pipelines.extract.budget import MADE_UP, interval_of, left_by
+from pipelines.extract.budget import MADE_UP, interval_of, is_over_soon, left_by
 
 if TYPE_CHECKING:
     import psycopg
@@ -57,7 +57,8 @@ class SharedBudget:
         """Connect to nothing yet. `connect` opens a session in which each statement is a transaction."""
         self._connect = connect
         self._account_id = account_id
-        interval = timedelta(seconds=interval_of(requests_per_second))
+        self._interval = interval_of(requests_per_second)
+        interval = timedelta(seconds=self._interval)
         self._taking = {"account_id": account_id, "interval": interval, "made_up": MADE_UP}
         self._session: psycopg.Connection | None = None
         self._lock = threading.Lock()
@@ -88,8 +89,9 @@ class SharedBudget:
         told = left_by(headers)
         if told:
             with self._lock:
-                self.remaining, under_way = told[0], self._in_flight - 1
-            self._execute(_LEARN, [told[0] - under_way, told[1], self._account_id])
+                (self.remaining, seconds), under_way = told, self._in_flight - 1
+            left = None if is_over_soon(seconds, self._interval) else told[0] - under_way
+            self._execute(_LEARN, [left, seconds, self._account_id])
 
     def close(self) -> None:
         """End the session."""

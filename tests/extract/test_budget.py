@@ -1,6 +1,7 @@
 """The request budget, on a clock that moves only while somebody sleeps."""
 
 import itertools
+import math
 import random
 import threading
 from collections.abc import Mapping
@@ -55,6 +56,20 @@ def test_bursts_stay_within_the_policy_and_use_all_of_it(clock: Clock) -> None:
             left = {"ratelimit": f'"default";r={10 - used};t={ends - clock.now:.0f}', "ratelimit-policy": "q=10;w=5"}
             budget.learn(left)
     assert clock.now - began == 45
+
+
+@pytest.mark.parametrize(("quota", "window"), [(4, 1), (40, 10), (1_200, 300)])
+def test_97_percent_are_used_of_a_limit_that_the_headers_tell(clock: Clock, quota: int, window: int) -> None:
+    """Seen: of four a second half was used, since `t=1` of a full second was waited for in whole."""
+    budget, used, ends, began = Budget(quota / window), 0, 0.0, clock.now
+    for _ in range(3_000):
+        with budget.request():
+            if clock.now >= ends:
+                used, ends = 0, clock.now + window
+            used += 1
+            assert used <= quota, "the server would answer 429"
+            budget.learn({"ratelimit": f'"default";r={quota - used};t={math.ceil(ends - clock.now)}'})
+    assert 2_999 / (clock.now - began) >= 0.97 * quota / window
 
 
 def test_a_pause_gives_no_credit_for_a_burst(clock: Clock) -> None:
