@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -10,6 +11,7 @@ from typing import Generic, TypeVar
 
 from pipelines.clock import utc_now
 from pipelines.errors import ApiError, ApiRefusedError
+from pipelines.extract.shapes import Page
 
 Question = TypeVar("Question")
 Value = TypeVar("Value")
@@ -63,5 +65,35 @@ def ask_each(
                         if refused or failures >= _FAILURES_TO_GIVE_UP:
                             raise answer.error
                     yield answer
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def pages_ahead(fetch_page: Callable[[int], Page], concurrency: int) -> Iterator[Callable[[int], Page]]:
+    """Give a `fetch_page` for `read_all` that has the pages to come under way: one by one, slow replies waste budget.
+
+    They are as many as the first page counts; each reading asks anew. A page's failure is raised when that page is read.
+    """
+    under_way: dict[int, Future[Page]] = {}
+    last = 1
+
+    def page(page_no: int) -> Page:
+        nonlocal last
+        if page_no == 1:
+            for unread in under_way.values():
+                unread.cancel()
+            under_way.clear()
+            first = pool.submit(fetch_page, 1).result()
+            last = -(-(first.total_count or 0) // max(len(first.records), 1))
+            return first
+        for coming in range(page_no, max(page_no, min(page_no + concurrency - 1, last)) + 1):
+            if coming not in under_way:
+                under_way[coming] = pool.submit(fetch_page, coming)
+        return under_way.pop(page_no).result()
+
+    with ThreadPoolExecutor(concurrency, thread_name_prefix="page") as pool:
+        try:
+            yield page
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -9,7 +9,7 @@ import polars as pl
 from pipelines.clock import days_from, utc_now
 from pipelines.extract import operations, shapes, sync
 from pipelines.extract.paging import read_all
-from pipelines.extract.parallel import Answer, ask_each
+from pipelines.extract.parallel import Answer, ask_each, pages_ahead
 from pipelines.load import raw as raw_file
 from pipelines.normalize import records as normalize
 from pipelines.steps.house import Counts, House, Range
@@ -27,8 +27,8 @@ def extract_livestreams(house: House) -> dict[str, Counts]:
         def fetch(page_no: int) -> shapes.Page:
             return shapes.livestream_page(operations.list_livestreams(house.client, app_id, page_no=page_no))
 
-        with progress(f"{app_id} livestreams") as advance:
-            for batch in _batches(read_all(f"livestreams of app {app_id}", fetch, normalize.identity)):
+        with pages_ahead(fetch, house.client.concurrency) as page, progress(f"{app_id} livestreams") as advance:
+            for batch in _batches(read_all(f"livestreams of app {app_id}", page, normalize.identity)):
                 frame = normalize.raw_livestreams(batch, app_id=app_id, fetched_at=fetched_at, run_id=house.run_id)
                 land(house, RAW_LIVESTREAMS, frame, batch, counts)
                 advance(len(batch))

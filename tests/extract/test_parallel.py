@@ -5,8 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipelines.errors import ApiError, ApiRefusedError, NotFoundError, TransientApiError
-from pipelines.extract.parallel import ask_each
+from pipelines.errors import ApiError, ApiRefusedError, IncompleteListError, NotFoundError, TransientApiError
+from pipelines.extract.paging import read_all
+from pipelines.extract.parallel import ask_each, pages_ahead
+from pipelines.extract.shapes import Page
+from pipelines.normalize.records import identity
 
 
 @pytest.mark.parametrize("concurrency", [1, 3, 8])
@@ -117,3 +120,77 @@ def test_other_errors_of_the_api_are_answers_too() -> None:
 
     (answer,) = ask_each(ask, [1], 1)
     assert isinstance(answer.error, OddError)
+
+
+class Pages:
+    """A list of rows, two a page, that notes which pages were asked for."""
+
+    def __init__(self, count: int, *, claims: int | None = None) -> None:
+        self.rows = [{"id": number} for number in range(count)]
+        self.total = count if claims is None else claims
+        self.asked: list[int] = []
+
+    def fetch(self, page_no: int) -> Page:
+        self.asked.append(page_no)
+        return Page(self.rows[2 * page_no - 2 : 2 * page_no], self.total)
+
+    def read(self, concurrency: int) -> list[object]:
+        with pages_ahead(self.fetch, concurrency) as page:
+            return [record["id"] for records in read_all("the list", page, identity) for record in records]
+
+
+@pytest.mark.parametrize("concurrency", [1, 3, 8])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 9, 40])
+def test_pages_ahead_cost_no_request_more(count: int, concurrency: int) -> None:
+    source = Pages(count)
+    assert source.read(concurrency) == list(range(count))
+    assert sorted(source.asked) == list(range(1, max(-(-count // 2), 1) + 1))
+
+
+def test_pages_ahead_are_under_way_together() -> None:
+    source, together = Pages(8), threading.Barrier(3)
+
+    def fetch(page_no: int) -> Page:
+        if page_no > 1:
+            together.wait(timeout=30)  # passes only if pages 2, 3 and 4 are asked for at once
+        return source.fetch(page_no)
+
+    with pages_ahead(fetch, 3) as page:
+        assert [len(records) for records in read_all("the list", page, identity)] == [2, 2, 2, 2]
+
+
+def test_pages_ahead_are_of_one_reading() -> None:
+    """Rows vanish while the list is read: it is read again, and no page of the first reading is taken for the second."""
+    source = Pages(12)
+
+    def fetch(page_no: int) -> Page:
+        if page_no == 4 and source.asked.count(1) == 1:
+            del source.rows[0]
+            source.total = 11
+        return source.fetch(page_no)
+
+    with pages_ahead(fetch, 2) as page:
+        read = [record["id"] for records in read_all("the list", page, identity) for record in records]
+    assert read[-11:] == list(range(1, 12))
+    assert source.asked.count(1) == 2
+
+
+def test_pages_that_the_count_promises_and_that_are_not_there() -> None:
+    source = Pages(5, claims=9)
+    with pytest.raises(IncompleteListError, match="5 distinct rows of 9"):
+        source.read(8)
+
+
+def test_a_page_that_fails_is_raised_when_it_is_read() -> None:
+    source = Pages(12)
+
+    def fetch(page_no: int) -> Page:
+        if page_no == 3:
+            raise TransientApiError("page 3")
+        return source.fetch(page_no)
+
+    with pages_ahead(fetch, 4) as page:
+        pages = read_all("the list", page, identity)
+        assert [next(pages), next(pages)] == [source.rows[:2], source.rows[2:4]]
+        with pytest.raises(TransientApiError, match="page 3"):
+            next(pages)
