@@ -21,6 +21,7 @@ from pipelines.errors import WarehouseError
 from pipelines.load import upkeep
 from pipelines.load.catalog import Catalog, data_path, locked
 from pipelines.load.extensions import connect_with, extension_file
+from pipelines.load.memory import OF_A_LAKEHOUSE, with_enough_memory
 from pipelines.load.schema import make
 from pipelines.load.upkeep import Size
 from pipelines.tables import WAREHOUSE_FILE
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     import psycopg
 
 _Result = TypeVar("_Result")
-
-_MEMORY_LIMIT = "256MB"
-"""What DuckDB may hold; beyond it spills to disk."""
 
 _OVERTAKEN_FOR = timedelta(minutes=3)
 """How long a transaction is tried again when others commit to the same table first."""
@@ -158,8 +156,13 @@ class Lakehouse:
             with attempt, self.open_working() as connection:
                 if self._session is not None:
                     self._session.execute("SELECT 1")  # its locks are held as long as it answers
-                return body(connection)
+                return with_enough_memory(connection, body)
         raise AssertionError("unreachable")
+
+    def read(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+        """Run it on what stands now."""
+        with self.open_working() as connection:
+            return with_enough_memory(connection, body)
 
     def write_raw(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         """One after the other: what extraction learns is of all apps, and two who add the same key would both succeed."""
@@ -220,7 +223,7 @@ class Lakehouse:
             files = known or self._new_files()
             connection = self._attached(files, *([] if known else [f"DATA_PATH {quoted(files)}"]))
             try:
-                connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
+                connection.execute(f"SET memory_limit = '{OF_A_LAKEHOUSE}'")
                 make(connection, _TABLES, in_lake=True)
             except BaseException:
                 _close(connection)

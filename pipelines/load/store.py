@@ -59,6 +59,9 @@ class Store(Protocol):
     def write(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         """Run what writes everything else, likewise."""
 
+    def read(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+        """Run what reads more of everything else than may fit its memory: again where that was so."""
+
     def mirror(self) -> None:
         """Show readers and checks what extraction knows."""
 

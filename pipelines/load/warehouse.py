@@ -7,7 +7,7 @@ with it: a run, which has the house to itself, keeps them open (`hold`), in one 
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +18,7 @@ from pipelines.errors import SettingsError, WarehouseError
 from pipelines.load.faults import explained
 from pipelines.load.frames import read_frame, registered
 from pipelines.load.lock import exclusive
+from pipelines.load.memory import OF_FILES, with_enough_memory
 from pipelines.load.publish import clear_unfinished, is_written_to, open_published, publish
 from pipelines.load.schema import create, make
 from pipelines.load.upkeep import Size
@@ -27,12 +28,6 @@ from pipelines.tables_raw import RAW_FILE
 from pipelines.text import quoted
 
 _Result = TypeVar("_Result")
-
-_MEMORY_LIMIT = "192MB"
-"""What DuckDB may hold of its files; beyond it spills to disk. Polars' and Python's own share comes on top."""
-
-_MORE_MEMORY = "1GB"
-"""For a write that could not do with that: a mart over years of sessions that is made anew, as after an update."""
 
 _THREADS = 4
 """At most: each needs its share of that memory, however many cores there are."""
@@ -95,12 +90,14 @@ class Warehouse:
     def write_raw(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         """Run what writes raw. Nobody else writes, so nothing can be in its way."""
         with self.open_raw() as connection:
-            return _written(connection, body)
+            return with_enough_memory(connection, body)
 
     def write(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         """Run what writes everything else."""
         with self.open_working() as connection:
-            return _written(connection, body)
+            return with_enough_memory(connection, body)
+
+    read = write
 
     def open_published(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """Open the copy."""
@@ -179,24 +176,13 @@ class Warehouse:
                 files.close()
 
 
-def _written(connection: duckdb.DuckDBPyConnection, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
-    """Run a transaction; undone and once more, with more memory, where it needs that."""
-    try:
-        return body(connection)
-    except duckdb.OutOfMemoryException:
-        with suppress(duckdb.Error):  # where none was begun
-            connection.rollback()
-        connection.execute(f"SET memory_limit = '{_MORE_MEMORY}'")
-        return body(connection)
-
-
 class _OpenFiles:
     """DuckDB with files attached to it, opened when they are first asked for; each has a connection of its own."""
 
     def __init__(self, spilled: Path) -> None:
         """Take the directory to which DuckDB writes what it may not hold."""
         self._config: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": _MEMORY_LIMIT,
+            "memory_limit": OF_FILES,
             "threads": min(_THREADS, os.cpu_count() or 1),
             "temp_directory": str(spilled),
         }

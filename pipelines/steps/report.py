@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import duckdb
 
 from pipelines.clock import utc_now
 from pipelines.load.glance import Glance, drawn, glance
@@ -61,18 +64,20 @@ def write_page(house: House) -> Path:
         with suppress(FileNotFoundError):
             if left.stat().st_mtime < house.started_at.replace(tzinfo=UTC).timestamp():
                 left.unlink()
-    with house.warehouse.open_working() as connection:
+
+    def write(connection: duckdb.DuckDBPyConnection) -> Path:
         connection.begin()
         page = write_report_from(connection, settings.home / "report.html", rates)
         connection.rollback()
-    return page
+        return page
+
+    return house.warehouse.read(write)
 
 
 def run_checks(house: House, checks: Sequence[Check]) -> list[tuple[Check, Verdict]]:
     """What the checks say about the working file, before anybody else sees it."""
     house.warehouse.mirror()
-    with house.warehouse.open_working() as connection:
-        judged = [(check, run_check(connection, check)) for check in checks]
+    judged = [(check, house.warehouse.read(partial(run_check, check=check))) for check in checks]
     house.odd += [
         f"{check.table}: {verdict.complaint(check.rule)}: {check.meaning.partition('. ')[0]}"
         for check, verdict in judged
