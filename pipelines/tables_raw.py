@@ -6,6 +6,11 @@ from pipelines.tables import APP, BACKFILLS, DAY, FETCHED, FIELD_TYPES, LIVESTRE
 _RAW_COLUMNS = (
     Column("payload", "text", "the record as received, as JSON with sorted keys, stream keys removed"),
     Column("digest", "count", "64 bits of BLAKE2 of the payload, by which versions are told apart"),
+    Column(
+        "key_digest",
+        "count",
+        "63 bits of MD5 of the key, by which the versions of a record are found; NULL if not noted",
+    ),
     Column("first_fetched_at", "timestamp", "when this very answer was first received, UTC"),
     FETCHED,
     RUN,

@@ -33,14 +33,17 @@ def replace_days(
     outside = rows.filter(~pl.col("day").is_in(named))
     assert outside.is_empty(), f"{table.full_name}: rows outside of the days replaced"  # noqa: S101 - guards the DELETE
     parameters = {"app_id": app_id, "days": named, "dayless": None in days, "table_name": table.full_name}
-    of_days = "app_id = $app_id AND (day IN (SELECT unnest($days::DATE[])) OR ($dayless AND day IS NULL))"
+    of_named = "day IN (SELECT unnest($days::DATE[]))"
+    of_days = f"app_id = $app_id AND ({of_named} OR ($dayless AND day IS NULL))"
     with (
         registered(connection, "new_rows", rows.sort("day", table.key[-1])),
         registered(connection, "new_rejects", rejects),
         registered(connection, "new_shrinks", shrinks),
     ):
         connection.execute("BEGIN")
-        connection.execute(f"DELETE FROM {table.full_name} WHERE {of_days} AND $table_name IS NOT NULL", parameters)
+        connection.execute(
+            f"DELETE FROM {table.full_name} WHERE app_id = $app_id AND {of_named}", {"app_id": app_id, "days": named}
+        )
         connection.execute(f"INSERT INTO {table.full_name} BY NAME SELECT * FROM new_rows")
         for notes, new in ((QUARANTINE, "new_rejects"), (SHRINKS, "new_shrinks")):
             connection.execute(

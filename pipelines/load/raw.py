@@ -49,10 +49,16 @@ def read_versions_of_days(
     return versions.vstack(pl.DataFrame(connection.sql(others, params=elsewhere_too)))
 
 
-def rows_by_day(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> dict[date | None, int]:
-    """How many versions raw holds of each day of an app."""
-    query = f"SELECT day, count(*) FROM {table.full_name} WHERE app_id = ? GROUP BY day"
-    return dict(connection.execute(query, [app_id]).fetchall())
+def rows_by_day(
+    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, days: Sequence[date | None]
+) -> dict[date | None, int]:
+    """How many versions raw holds of each of these days of an app (None: of no day)."""
+    query = f"""
+        SELECT day, count(*) FROM {table.full_name} WHERE app_id = $app_id AND day IN (SELECT unnest($days::DATE[])) GROUP BY day
+        UNION ALL
+        SELECT NULL, count(*) FROM {table.full_name} WHERE app_id = $app_id AND day IS NULL
+    """
+    return dict(connection.execute(query, {"app_id": app_id, "days": [day for day in days if day]}).fetchall())
 
 
 def days_changed(
@@ -63,13 +69,17 @@ def days_changed(
     News of this run are of the end of time, whatever the clock says. News that a run landed and did not live to
     load are told by their time: they are later than the load.
     """
+    of_app = f"FROM {table.full_name} WHERE app_id = $app_id AND day IS NOT NULL"
+    # Each condition by itself, for the same reason; the last is of what was landed before changes were noted.
     query = f"""
-        SELECT day, max(CASE WHEN changed_run_id = $run_id THEN TIMESTAMP '9999-12-31' ELSE changed_at END)
-        FROM (
-            -- what was landed before changes were noted: the last time it came
-            SELECT day, coalesce(changed_at, fetched_at) AS changed_at, coalesce(changed_run_id, run_id) AS changed_run_id
-            FROM {table.full_name} WHERE app_id = $app_id AND day IS NOT NULL
-        ) WHERE changed_at >= $since OR changed_run_id = $run_id GROUP BY day
+        SELECT day, max(news_at) FROM (
+            SELECT day, changed_at AS news_at {of_app} AND changed_at >= $since
+            UNION ALL
+            SELECT day, TIMESTAMP '9999-12-31' AS news_at {of_app} AND changed_run_id = $run_id
+            UNION ALL
+            SELECT day, CASE WHEN run_id = $run_id THEN TIMESTAMP '9999-12-31' ELSE fetched_at END AS news_at
+            {of_app} AND changed_at IS NULL AND (fetched_at >= $since OR run_id = $run_id)
+        ) GROUP BY day
     """
     return dict(connection.execute(query, {"app_id": app_id, "run_id": run_id, "since": since}).fetchall())
 

@@ -1,7 +1,8 @@
 """Records into raw: every distinct version once, with when it was first and last received, and when it was last news.
 
-The history is long and a batch is small: the held versions of a batch's records are found once, by key, told apart by
-their digest, and only those rows are written. No payload of the history is read.
+The history is long and a batch is small: the held versions of a batch's records are found once, by a digest of their key,
+told apart by a digest of their payload, and only those rows are written. Neither ids nor payloads of the history are read.
+Two records whose keys have the same digest would be looked at together and each be kept: nothing is taken for another.
 """
 
 import duckdb
@@ -17,6 +18,12 @@ _UPSERT_TYPES = FIELD_TYPES.merge_sql(
     "seen_types", records="held.records + given.records", first_seen_at="held.first_seen_at"
 )
 
+_KEY_DIGEST = "(md5_number_lower(concat_ws(chr(31), {names})) >> 1)::BIGINT"
+"""No id holds a control character."""
+
+_NOTE_KEYS = "UPDATE {table} SET key_digest = {key_digest} WHERE key_digest IS NULL"
+"""Of what was landed before they were noted."""
+
 _KNOWN = """
     CREATE OR REPLACE TEMP TABLE known AS
     SELECT
@@ -24,7 +31,7 @@ _KNOWN = """
         coalesce(held.digest = landing.digest, false) AS is_same,
         -- a version that is received again after another one was is news, as it was the first time
         is_same AND held.fetched_at < max(held.fetched_at) OVER (PARTITION BY landing_row) AS came_back
-    FROM {table} AS held JOIN landing ON {same_key}
+    FROM {table} AS held JOIN landing ON held.key_digest = landing.key_digest
 """
 _RECEIVED_AGAIN = """
     UPDATE {table} AS held SET
@@ -75,15 +82,16 @@ def land(
     Returns how many versions were new, and how many records said again what was known.
     """
     distinct = batch.unique([*table.key, "payload"], keep="last", maintain_order=True)
-    same_key = " AND ".join(f"held.{name} IS NOT DISTINCT FROM landing.{name}" for name in table.key)
+    named = {"table": table.full_name, "key_digest": _KEY_DIGEST.format(names=", ".join(table.key))}
 
     def run(statement: str) -> int:
-        changed = connection.execute(statement.format(table=table.full_name, same_key=same_key)).fetchall()
+        changed = connection.execute(statement.format_map(named)).fetchall()
         return int(changed[0][0]) if changed else 0
 
     with registered(connection, "landing_batch", distinct), registered(connection, "seen_types", types):
         connection.execute("BEGIN")
-        connection.execute("CREATE OR REPLACE TEMP TABLE landing AS SELECT * FROM landing_batch")
+        run("CREATE OR REPLACE TEMP TABLE landing AS SELECT * REPLACE ({key_digest} AS key_digest) FROM landing_batch")
+        run(_NOTE_KEYS)
         run(_KNOWN)
         repeated, new = run(_RECEIVED_AGAIN), run(_RECEIVED_FIRST)
         if table is RAW_LIVESTREAM_SESSIONS and run(_MOVED):

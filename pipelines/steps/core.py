@@ -119,14 +119,14 @@ def standing_of_days(
         since = began - _LANDED_BESIDE if began else datetime.min  # noqa: DTZ901 - no time of day is meant
         with house.warehouse.open_raw() as connection:
             changed = raw_file.days_changed(connection, raw_table, app_id, house.run_id, since)
-    with house.warehouse.open_raw() as connection:
-        counted = raw_file.rows_by_day(connection, raw_table, app_id)
     wanted = set(days_from(*days))
     if changed.keys() - wanted:
         with house.warehouse.open_working() as connection:
             loaded = loaded_days(connection, table, app_id)
         wanted |= {day for day, changed_at in changed.items() if day in loaded and changed_at > loaded[day]}
     ordered: Days = [None, *sorted(wanted)] if with_changed else [*sorted(wanted)]
+    with house.warehouse.open_raw() as connection:
+        counted = raw_file.rows_by_day(connection, raw_table, app_id, ordered)
     for chunk in _chunks(ordered, counted):
         with house.warehouse.open_raw() as connection:
             raw = raw_file.read_versions_of_days(connection, raw_table, app_id, chunk, stats=stats)

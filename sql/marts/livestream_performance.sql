@@ -17,6 +17,7 @@
 -- column: time_to_live_p50_seconds (seconds): median of started - invoked; a start noted before it counts as 0
 -- column: time_to_live_p95_seconds (seconds): 95th percentile of the same
 -- column: is_never_watched (flag): it went live in the month and nobody watched; NULL where that is unknown
+-- column: best_place (place): the best of its places in the month, by viewer_seconds, ingest_seconds and sessions, in its app
 -- column: days_known (days): days of the month whose sessions of the app are loaded and known
 -- column: days_in_month (days): days of the month
 WITH held AS (
@@ -69,9 +70,15 @@ SELECT
     performance.times_to_live[1] AS time_to_live_p50_seconds,
     performance.times_to_live[2] AS time_to_live_p95_seconds,
     performance.went_live AND performance.viewer_seconds = 0 AS is_never_watched,
+    least(
+        row_number() OVER (of_month ORDER BY performance.viewer_seconds DESC NULLS LAST, performance.livestream_id),
+        row_number() OVER (of_month ORDER BY performance.ingest_seconds DESC NULLS LAST, performance.livestream_id),
+        row_number() OVER (of_month ORDER BY performance.sessions DESC, performance.livestream_id)
+    ) AS best_place,
     held.days_known,
     day(last_day(performance.month)) AS days_in_month
 FROM performance
 INNER JOIN held ON performance.app_id = held.app_id AND performance.month = held.month
 LEFT JOIN core.livestreams AS livestreams
     ON performance.app_id = livestreams.app_id AND performance.livestream_id = livestreams.livestream_id
+WINDOW of_month AS (PARTITION BY performance.app_id, performance.month)

@@ -91,6 +91,21 @@ def test_the_same_id_in_two_apps_is_two_records(store: Store) -> None:
     assert land(store, frame_of([session("a")], app_id="other")) == (1, 0)
 
 
+def test_what_was_landed_before_its_key_was_noted_is_found(store: Store) -> None:
+    records = [session("a"), session("b"), {"no": "id"}]
+    land(store, frame_of(records))
+    with store.open_raw() as connection:
+        connection.execute("UPDATE raw.livestream_sessions SET key_digest = NULL")
+    assert land(store, frame_of([*records, session("c")], NOW + HOUR)) == (1, 3)
+    assert {row for (row,) in held(store, "key_digest IS NULL")} == {False}
+
+
+def test_keys_that_read_alike_are_two_records(store: Store) -> None:
+    land(store, frame_of([{"viewer_seconds": 1}], app_id="app"))
+    same_text = [({"viewer_seconds": 1}, "app|a"), (session("b|c"), "a"), (session("c"), "a|b")]
+    assert [land(store, frame_of([record], app_id=app_id)) for record, app_id in same_text] == [(1, 0)] * 3
+
+
 UGLY_TEXT = [
     "ü😀",
     "a\x00b",
@@ -179,7 +194,7 @@ def test_parts_of_daywise_are_told_apart(store: Store) -> None:
     with store.open_raw() as connection:
         read = raw_file.read_versions_of_days(connection, RAW_APP_ANALYTICS, "app", [DAY], stats="recording_stats")
         assert [json.loads(payload)["total"] for payload in read["payload"]] == [2]
-        assert raw_file.rows_by_day(connection, RAW_APP_ANALYTICS, "app") == {DAY: 2}
+        assert raw_file.rows_by_day(connection, RAW_APP_ANALYTICS, "app", [DAY, None]) == {DAY: 2, None: 0}
 
 
 def days_changed(store: Store, run_id: str, app_id: str = "app", since: datetime = NOW - A_DAY) -> dict[date, datetime]:

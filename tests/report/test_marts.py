@@ -268,11 +268,32 @@ def test_livestream_performance_of_a_month(warehouse: "Warehouse") -> None:
         "time_to_live_p50_seconds": 15.0,
         "time_to_live_p95_seconds": 19.5,
         "is_never_watched": False,
+        "best_place": 1,
         "days_known": 2,
         "days_in_month": 31,
     }
-    assert (unwatched["name"], unwatched["is_never_watched"]) == (None, True)
+    assert (unwatched["name"], unwatched["is_never_watched"], unwatched["best_place"]) == (None, True, 2)
     assert unwatched["time_to_live_p50_seconds"] == 0.0
+
+
+def test_the_best_place_of_a_livestream_in_its_month(warehouse: "Warehouse") -> None:
+    def of(livestream: str, n: int, hours: int, watched: float | None) -> Row:
+        end = f"{DAY}T{hours:02}:00:00"
+        return session(f"{livestream}{n}", f"{DAY}T00:00:00", end, livestream_id=livestream, viewer_seconds=watched)
+
+    warehouse.load(
+        SESSIONS,
+        DAY,
+        of("watched", 0, 2, 9_000.0),
+        of("long", 0, 20, 50.0),
+        of("often", 0, 1, 10.0),
+        of("often", 1, 1, 10.0),
+        of("often", 2, 1, 10.0),
+        of("unknown", 0, 1, None),
+    )
+    warehouse.load(SESSIONS, DAY, of("elsewhere", 0, 23, 1e6), app_id="b")
+    found = {row["livestream_id"]: row["best_place"] for row in warehouse.mart("livestream_performance")}
+    assert found == {"watched": 1, "long": 1, "often": 1, "unknown": 3, "elsewhere": 1}
 
 
 def test_a_name_change_ends_up_in_every_month_whatever_was_loaded(warehouse: "Warehouse") -> None:

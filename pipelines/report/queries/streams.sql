@@ -1,25 +1,13 @@
 -- Each livestream and day with a session. At most $stream_rows rows: of more, those of the livestreams that ranked
 -- highest in any one month of their app, by watch time, ingest or sessions; the page shows the rest as one line.
-WITH placed AS (
-    SELECT
-        app_id,
-        livestream_id,
-        sessions,
-        least(
-            row_number() OVER (PARTITION BY app_id, month ORDER BY viewer_seconds DESC NULLS LAST, livestream_id),
-            row_number() OVER (PARTITION BY app_id, month ORDER BY ingest_seconds DESC NULLS LAST, livestream_id),
-            row_number() OVER (PARTITION BY app_id, month ORDER BY sessions DESC, livestream_id)
-        ) AS place
-    FROM marts.livestream_performance
-    WHERE month >= date_trunc('month', $first)
-),
-ranked AS (
+WITH ranked AS (
     SELECT
         app_id,
         livestream_id,
         -- a livestream has no more rows than sessions
-        sum(sum(sessions)) OVER (ORDER BY min(place), app_id, livestream_id) AS rows_so_far
-    FROM placed
+        sum(sum(sessions)) OVER (ORDER BY min(best_place), app_id, livestream_id) AS rows_so_far
+    FROM marts.livestream_performance
+    WHERE month >= date_trunc('month', $first)
     GROUP BY app_id, livestream_id
 ),
 sessions AS (
