@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ import dagster as dg
 import pytest
 
 from pipelines.assets.house import EVERY_MORNING, FULL, NIGHTLY, RANGE_END, RANGE_START
+from pipelines.assets.partitions import DAYS
 from pipelines.definitions import defs
 from pipelines.report.marts import find_marts
 from pipelines.schedules import every_night, every_week_in_full
+from pipelines.settings import load_settings
 from pipelines.simulator.server import Simulator
 from tests.houses import FIRST, LAST, Loaded, assert_holds_truth, variables
 
@@ -30,6 +32,16 @@ def test_the_workspace_loads_with_nothing_set(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("hours", [-30, -12, 0, 12, 23.99, 24, 8_760])
+def test_the_days_are_dagsters_own(hours: float) -> None:
+    days = dg.DailyPartitionsDefinition(start_date=f"{load_settings().start_date}", timezone="UTC", end_offset=1)
+    first = datetime.combine(load_settings().start_date, time(), UTC)
+    for moment in (first + timedelta(hours=hours), None):
+        assert DAYS.get_partition_keys(moment) == days.get_partition_keys(moment)
+    with dg.partition_loading_context(first + timedelta(hours=hours)):
+        assert DAYS.get_partition_keys() == days.get_partition_keys()
 
 
 def test_every_asset_is_described_and_makes_a_range_one_run() -> None:

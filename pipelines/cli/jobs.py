@@ -102,23 +102,25 @@ def run_job(
         raise UsageError(
             f"{days[0]} is before LIVEHOUSE_START_DATE ({settings.start_date}): set that to an earlier day"
         )
-    instance = open_history(settings)
-    from pipelines.assets.house import ALLOW_SHRINK, FULL, RANGE_END, RANGE_START  # noqa: PLC0415 - imports Dagster
-    from pipelines.definitions import defs  # noqa: PLC0415 - imports Dagster
-    from pipelines.failures import errors_of, post_failure  # noqa: PLC0415 - imports httpx
-    from pipelines.report.drawing import CACHE, drawing_made_meanwhile  # noqa: PLC0415 - goes with them
-    from pipelines.sensors import TOLD  # noqa: PLC0415 - imports Dagster
+    from pipelines.report.drawing import CACHE, drawing_made_meanwhile  # noqa: PLC0415 - kept out of --help
 
-    tags = {RANGE_START: f"{days[0]}", RANGE_END: f"{days[1]}", TOLD: "the command line"}
-    tags |= {FULL: "true"} if full else {}
-    tags |= {ALLOW_SHRINK: "true"} if allow_shrink else {}
-    with _history_explained(settings.dagster_home), drawing_made_meanwhile(settings.home / CACHE):
-        result = defs.resolve_job_def(job).execute_in_process(
-            instance=instance,
-            tags=tags,
-            raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        )
+    with drawing_made_meanwhile(settings.home / CACHE):  # beginning now: Dagster alone takes a second to import
+        instance = open_history(settings)
+        from pipelines.assets.house import ALLOW_SHRINK, FULL, RANGE_END, RANGE_START  # noqa: PLC0415 - imports Dagster
+        from pipelines.definitions import defs  # noqa: PLC0415 - imports Dagster
+        from pipelines.failures import errors_of, post_failure  # noqa: PLC0415 - imports httpx
+        from pipelines.sensors import TOLD  # noqa: PLC0415 - imports Dagster
+
+        tags = {RANGE_START: f"{days[0]}", RANGE_END: f"{days[1]}", TOLD: "the command line"}
+        tags |= {FULL: "true"} if full else {}
+        tags |= {ALLOW_SHRINK: "true"} if allow_shrink else {}
+        with _history_explained(settings.dagster_home):
+            result = defs.resolve_job_def(job).execute_in_process(
+                instance=instance,
+                tags=tags,
+                raise_on_error=False,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
     warnings = [
         f"{evaluation.asset_key.to_user_string().replace('/', '.')}: "
         f"{(evaluation.description or '').partition('. ')[0]}"  # the UI shows all of it, with the rows

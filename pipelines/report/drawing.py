@@ -6,6 +6,7 @@ them made by a process of its own while it waits for replies.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -93,4 +94,5 @@ def _made() -> Drawing:
 
 
 if __name__ == "__main__":
+    os.nice(10)  # the run that waits for replies comes first
     read_drawing(Path(sys.argv[1]))
