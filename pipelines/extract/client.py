@@ -71,6 +71,7 @@ class ApiClient:
         self._stream_keys = stream_keys
         self._budget = budget or Budget(requests_per_second)
         self._secrets = [token]
+        self._places = threading.Semaphore(concurrency)
         self._lock = threading.Lock()
         try:
             self._http = httpx.Client(
@@ -136,7 +137,8 @@ class ApiClient:
 
     def _send(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's
         what = f"{method} {path}"
-        with self._budget.request():
+        # A place first: a turn that then waited for a connection would be used together with the next.
+        with self._places, self._budget.request():
             with self._lock:
                 self.sent += 1
             try:

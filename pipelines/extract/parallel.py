@@ -84,15 +84,15 @@ def pages_ahead(fetch_page: Callable[[int], Page], concurrency: int) -> Iterator
             for unread in under_way.values():
                 unread.cancel()
             under_way.clear()
-            first = pool.submit(fetch_page, 1).result()
+            first = fetch_page(1)
             last = -(-(first.total_count or 0) // max(len(first.records), 1))
             return first
-        for coming in range(page_no, max(page_no, min(page_no + concurrency - 1, last)) + 1):
+        for coming in range(page_no, min(page_no + concurrency - 1, last) + 1):
             if coming not in under_way:
                 under_way[coming] = pool.submit(fetch_page, coming)
-        return under_way.pop(page_no).result()
+        return under_way.pop(page_no).result() if page_no in under_way else fetch_page(page_no)
 
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="page") as pool:
+    with ThreadPoolExecutor(concurrency, thread_name_prefix="page") as pool:  # a thread is made when it is needed
         try:
             yield page
         finally:

@@ -38,6 +38,9 @@ def _integer(text: str) -> int | str:
     return int(text) if len(text) <= _LONGEST_INTEGER and abs(int(text)) <= _LARGEST_INTEGER else text
 
 
+_DECODER = json.JSONDecoder(parse_constant=str, parse_float=_number, parse_int=_integer)
+
+
 def parse(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
     """Read the JSON value of a body. Python's own parser, since it lets NaN and huge numbers stay text.
 
@@ -45,7 +48,7 @@ def parse(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
     """
     try:
         text = body.decode("utf-8-sig")
-        value = json.loads(text, parse_constant=str, parse_float=_number, parse_int=_integer)
+        value = _DECODER.decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     _check_depth(value)

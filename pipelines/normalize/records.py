@@ -20,9 +20,12 @@ Record = Any
 _DAY_FIELDS = ("created_at", "invoked_time", "started_time")
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
 def payload_of(record: Record) -> str:
     """Write the record as JSON text; equal records give equal text."""
-    return json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return _ENCODER.encode(record)
 
 
 def _digest(payload: str) -> int:

@@ -8,7 +8,7 @@ import polars as pl
 from pipelines.errors import ApiError, NotFoundError
 from pipelines.extract import operations, shapes, sync
 from pipelines.extract.paging import read_all
-from pipelines.extract.parallel import ask_each
+from pipelines.extract.parallel import ask_each, pages_ahead
 from pipelines.load import raw as raw_file
 from pipelines.load.days import unfinished_livestreams
 from pipelines.normalize.records import identity, payload_of, raw_sessions
@@ -76,8 +76,9 @@ def _sessions_of(house: House, app_id: str, livestream_id: str) -> list[str] | N
         return shapes.session_page(operations.get_livestream(house.client, app_id, livestream_id, page_no=page_no))
 
     try:
-        pages = read_all(f"sessions of livestream {livestream_id}", fetch, identity)
-        return [payload_of(record) for page in pages for record in page]
+        with pages_ahead(fetch, house.client.concurrency) as page:
+            pages = read_all(f"sessions of livestream {livestream_id}", page, identity)
+            return [payload_of(record) for records in pages for record in records]
     except NotFoundError:
         return None
 

@@ -18,7 +18,7 @@ from pipelines.simulator.server import Simulator
 from pipelines.simulator.truth import Truth
 from pipelines.simulator.wire import Blow
 from pipelines.simulator.world import World
-from tests.houses import APPS, DAYS, assert_holds_truth, load, query, settings_for
+from tests.houses import APPS, DAYS, LAST, assert_holds_truth, load, query, settings_for
 from tests.promises.attack import livehouse, most_asked, shown
 from tests.promises.conftest import Serve
 from tests.promises.worlds import everything_changes, tiny_world
@@ -215,6 +215,20 @@ def test_promise_4_no_more_in_flight_than_set(serve: Serve, tmp_path: Path) -> N
     simulator = serve(Simulator(tiny_world(livestreams=30), latency=0.01))
     load(settings_for(simulator, tmp_path / "home", LIVEHOUSE_CONCURRENCY="3"))
     assert simulator.most_concurrent == 3
+
+
+def test_promise_4_pages_of_one_livestream_are_asked_together_and_within_what_is_set(
+    serve: Serve, tmp_path: Path
+) -> None:
+    world = tiny_world(apps=("aula",), livestreams=1, sessions=900)
+    simulator = serve(Simulator(world, latency=0.05))
+    settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_CONCURRENCY="4")
+    day = (LAST, LAST)  # nothing else is asked more than once
+    load(settings, day)
+    pages = [int(asked.query["page_no"]) for asked in simulator.requests if asked.operation == "get-livestream"]
+    assert sorted(pages) == list(range(1, -(-len(world.apps["aula"].timeline) // 100) + 1))
+    assert simulator.most_concurrent == 4
+    assert_holds_truth(settings, world, day)
 
 
 # --- one app fails, the others go on ------------------------------------------------------------------------
