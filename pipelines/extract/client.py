@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -137,12 +138,13 @@ class ApiClient:
 
     def _send(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's
         what = f"{method} {path}"
-        # A place first: a turn that then waited for a connection would be used together with the next.
+        request = self._http.build_request(method, f"{self._base_url}{path}", **arguments)
+        # All else first: who has a turn and then does not send at once sends together with the next.
         with self._places, self._budget.request():
             with self._lock:
                 self.sent += 1
             try:
-                with self._http.stream(method, f"{self._base_url}{path}", **arguments) as response:
+                with closing(self._http.send(request, stream=True)) as response:
                     self.last_headers = response.headers
                     self._budget.learn(response.headers)
                     body = self._without_token(b"".join(_bounded(what, response)))

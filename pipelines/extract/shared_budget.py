@@ -30,9 +30,10 @@ _MAKE = """
 _STARTS = "greatest(next_start, held_until, CASE WHEN credit <= 0 THEN credit_ends END)"
 _TAKE = f"""
     UPDATE livehouse_budget SET
-        next_start = greatest(
-            next_start, CASE WHEN clock_timestamp() - next_start >= %(made_up)s * %(interval)s THEN clock_timestamp() END
-        ) + %(interval)s,
+        next_start = %(interval)s + clock_timestamp() - CASE
+            WHEN clock_timestamp() - next_start < %(interval)s
+                THEN least(clock_timestamp() - next_start, %(made_up)s * %(interval)s)
+            ELSE interval '0' END,
         credit = CASE WHEN credit_ends > clock_timestamp() THEN credit - 1 END
     WHERE account_id = %(account_id)s AND {_STARTS} <= clock_timestamp()
     RETURNING true

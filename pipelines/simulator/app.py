@@ -61,8 +61,8 @@ class Operation:
         asked = Asked(request.method, self.name, app_id, request.url.path, dict(request.query_params))
         self.service.log.begin(asked)
         try:
-            await asyncio.sleep(self.service.latency)
             response = await self._response(request, asked)
+            await asyncio.sleep(self.service.latency)  # on its way back: a request counts when it comes
             asked.status = response.status_code
             await response(scope, receive, send)
         except ClientDisconnect:
