@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench.served import DLT, LIVEHOUSE, SDK, VARIABLES, World, commands, served
 
 LIMITS = {
-    "4 a second": World(livestreams=1_000, sessions=6_000, latency=0.3, limit=(4, 1.0)),
-    "1,200 in 5 minutes": World(livestreams=1_500, sessions=9_000, latency=0.3, limit=(1_200, 300.0)),
+    "4 a second": World(livestreams=500, sessions=3_000, latency=0.3, limit=(4, 1.0)),
+    "1,200 in 5 minutes": World(livestreams=1_300, sessions=7_800, latency=0.3, limit=(1_200, 300.0)),
 }
 
 

@@ -41,7 +41,7 @@ def finish(
     for error in outcome.errors:
         click.echo(f"livehouse: {error}", err=True)
     if any(isinstance(error, RunStoppedError) for error in outcome.errors):
-        return STOPPED
+        os._exit(STOPPED)  # Python would wait for threads that wait for the API, minutes perhaps
     if any(isinstance(error, SettingsError) for error in outcome.errors):
         return 2
     return 1 if outcome.errors else 0

@@ -49,24 +49,21 @@ def ask_each(
 
     remaining = iter(questions)
     failures = 0
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="ask") as pool:
+    with _threads(concurrency) as pool:
         pending: set[Future[Answer[Question, Value]]] = {
             pool.submit(answered, question) for question in islice(remaining, 2 * concurrency)
         }
-        try:
-            while pending:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                pending |= {pool.submit(answered, question) for question in islice(remaining, len(done))}
-                for future in done:
-                    answer = future.result()
-                    if answer.error:
-                        failures += 1
-                        refused = isinstance(answer.error, ApiRefusedError) and answer.error.status in _HOPELESS
-                        if refused or failures >= _FAILURES_TO_GIVE_UP:
-                            raise answer.error
-                    yield answer
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        while pending:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            pending |= {pool.submit(answered, question) for question in islice(remaining, len(done))}
+            for future in done:
+                answer = future.result()
+                if answer.error:
+                    failures += 1
+                    refused = isinstance(answer.error, ApiRefusedError) and answer.error.status in _HOPELESS
+                    if refused or failures >= _FAILURES_TO_GIVE_UP:
+                        raise answer.error
+                yield answer
 
 
 @contextmanager
@@ -92,8 +89,23 @@ def pages_ahead(fetch_page: Callable[[int], Page], concurrency: int) -> Iterator
                 under_way[coming] = pool.submit(fetch_page, coming)
         return under_way.pop(page_no).result() if page_no in under_way else fetch_page(page_no)
 
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="page") as pool:  # a thread is made when it is needed
-        try:
-            yield page
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    with _threads(concurrency) as pool:
+        yield page
+
+
+@contextmanager
+def _threads(most: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads, each made when it is needed. They are waited for where the run goes on, and not by a person who stops it.
+
+    What they still ask then fails, for the run closes its client.
+    """
+    pool = ThreadPoolExecutor(most, thread_name_prefix="ask")
+    goes_on = False
+    try:
+        yield pool
+        goes_on = True
+    except ApiError:
+        goes_on = True
+        raise
+    finally:
+        pool.shutdown(wait=goes_on, cancel_futures=True)

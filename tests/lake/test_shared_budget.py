@@ -59,9 +59,9 @@ def test_who_wakes_up_late_makes_the_next_one_late(
     postgres.execute(soon, lake.rpartition("=")[2])
     first = seconds(postgres, lake, "next_start")
     asleep = time.sleep
-    monkeypatch.setattr(time, "sleep", lambda wanted: asleep(wanted + 1 / rate))
+    monkeypatch.setattr(time, "sleep", lambda wanted: asleep(wanted + 2 / rate))
     take(budget, 1)
-    assert seconds(postgres, lake, "next_start") - first >= 2 / rate
+    assert seconds(postgres, lake, "next_start") - first >= 3 / rate
     budget.close()
 
 
