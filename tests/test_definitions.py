@@ -76,6 +76,9 @@ def test_a_range_started_by_dagster_holds_the_truth_and_shows_every_day(
             held = instance.get_materialized_partitions(dg.AssetKey(["core", table]))
             assert held == {f"{FIRST + timedelta(days=n)}" for n in range(days)}
         assert_shown(result, simulator)
+        begun = [event.step_key or "" for event in result.all_events if event.is_step_start]
+        asks = [step.startswith("raw__") for step in begun]
+        assert asks == sorted(asks, reverse=True), "no request waits for what needs none"
         checks = {evaluation.check_name for evaluation in result.get_asset_check_evaluations()}
         assert {"unique_key", "never_shrinks", "quarantine_empty", "day_gaps", "reconciles"} <= checks
 

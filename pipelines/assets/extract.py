@@ -7,20 +7,24 @@ import dagster as dg
 from pipelines.assets.house import days_of
 from pipelines.assets.partitions import DAYS
 from pipelines.assets.shown import definition_of, outcome
+from pipelines.schema import Table
 from pipelines.steps import extract, sessions
 from pipelines.steps.house import House
 from pipelines.tables_raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 
-_KINDS = {"python", "duckdb"}
+
+def _definition(table: Table) -> dict[str, Any]:
+    # First of all that is ready: else requests would wait while tables are made of what others brought.
+    return definition_of(table, {"python", "duckdb"}) | {"op_tags": {"dagster/priority": "1"}}
 
 
-@dg.asset(**definition_of(RAW_LIVESTREAMS, _KINDS))
+@dg.asset(**_definition(RAW_LIVESTREAMS))
 def livestreams(context: dg.AssetExecutionContext, house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
     """Page through all livestreams."""
     return outcome(context, house, RAW_LIVESTREAMS, extract.extract_livestreams(house))
 
 
-@dg.asset(**definition_of(RAW_LIVESTREAM_ANALYTICS, _KINDS), partitions_def=DAYS)
+@dg.asset(**_definition(RAW_LIVESTREAM_ANALYTICS), partitions_def=DAYS)
 def livestream_analytics(
     context: dg.AssetExecutionContext, house: dg.ResourceParam[House]
 ) -> dg.MaterializeResult[Any]:
@@ -29,7 +33,7 @@ def livestream_analytics(
     return outcome(context, house, RAW_LIVESTREAM_ANALYTICS, extract.extract_overall(house, days), days)
 
 
-@dg.asset(**definition_of(RAW_APP_ANALYTICS, _KINDS), partitions_def=DAYS)
+@dg.asset(**_definition(RAW_APP_ANALYTICS), partitions_def=DAYS)
 def app_analytics(context: dg.AssetExecutionContext, house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
     """*daywise*, a month in one request."""
     days = days_of(context)
@@ -37,9 +41,7 @@ def app_analytics(context: dg.AssetExecutionContext, house: dg.ResourceParam[Hou
 
 
 # After *overall*: where that says more than the sessions at hand, more livestreams are asked.
-@dg.asset(
-    **definition_of(RAW_LIVESTREAM_SESSIONS, _KINDS), partitions_def=DAYS, deps=[livestreams, livestream_analytics]
-)
+@dg.asset(**_definition(RAW_LIVESTREAM_SESSIONS), partitions_def=DAYS, deps=[livestreams, livestream_analytics])
 def livestream_sessions(context: dg.AssetExecutionContext, house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
     """Sessions of the livestreams that could have new ones."""
     days = days_of(context)
