@@ -55,6 +55,8 @@ check: lint types test
 bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -W ignore bench/cold_load.py
+	$(BIN)/python -W ignore bench/budget.py
+	$(BIN)/python -W ignore bench/night.py
 	$(BIN)/python -W ignore bench/history.py
 	$(BIN)/python -W ignore bench/memory.py
 	$(BIN)/python -W ignore bench/ranges.py
