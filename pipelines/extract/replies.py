@@ -7,6 +7,7 @@ operations belongs here.
 import json
 import re
 from datetime import UTC
+from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from math import isfinite
@@ -18,6 +19,9 @@ from pipelines.extract.secrets import without_stream_keys
 _LONGEST_MESSAGE = 300
 _LARGEST_INTEGER = 2**63 - 1
 _LONGEST_INTEGER = len(str(-_LARGEST_INTEGER))
+_DOUBLES_SKIP_FROM = 2.0**53
+"""From here on a DOUBLE skips whole numbers."""
+_LONGEST_ID = 256
 _DEEPEST = 64
 """Levels. Records of this API have three; thousands exhaust the stack of whoever walks through them."""
 
@@ -27,10 +31,20 @@ _TITLE = re.compile(r"<title[^>]*>([^<]*)</title>", re.IGNORECASE)
 _RETRIED = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
-def _number(text: str) -> float | str:
-    """Keep a number beyond what a DOUBLE holds as text, so that a rule of value sees it, not `Infinity`."""
+def _number(text: str) -> float | int | str:
+    """Read a number without changing it: what a DOUBLE cannot hold becomes an integer, or stays text.
+
+    `9007199254740993.0` as a DOUBLE is one less, and `1e999` is infinite: the rules of value would accept the first.
+    """
     number = float(text)
-    return number if isfinite(number) else text
+    if abs(number) < _DOUBLES_SKIP_FROM:
+        return number
+    try:
+        exact = Decimal(text)
+    except InvalidOperation:  # an exponent of twenty digits
+        return text
+    is_whole = exact.adjusted() < _LONGEST_ID and exact == exact.to_integral_value()
+    return _integer(f"{exact:.0f}") if is_whole else text
 
 
 def _integer(text: str) -> int | str:

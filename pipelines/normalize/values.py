@@ -7,6 +7,7 @@ of the ways to say null, or not taken at all. There is no fourth outcome: no gue
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from decimal import Decimal, InvalidOperation
 
 import polars as pl
 
@@ -20,14 +21,16 @@ _WHOLE = r"^[+-]?[0-9]+(?:\.0*)?$"
 _ISO_DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _ISO = (
     r"^(?<date>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ](?<minute>[0-9]{2}:[0-9]{2})"
-    r"(?::(?<second>[0-9]{2})(?:[.,](?<fraction>[0-9]+))?)?"
+    r"(?::(?<second>[0-5][0-9])(?:[.,](?<fraction>[0-9]+))?)?"
     r" ?(?:[Zz]|(?<sign>[+-])(?<hours>[01][0-9]|2[0-3]):?(?<minutes>[0-5][0-9])?)?$"
 )
-_USUAL_TIMESTAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?Z$"
+_USUAL_TIMESTAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](?:\.[0-9]{1,6})?Z$"
+# Seconds end at 59: the parser below would take 10:00:60 for 10:01:00.
 _UNIX_MILLISECONDS_FROM = 1e11  # as seconds the year 5138, as milliseconds 1973
 _CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 _LONGEST_ID = 256
 _COUNTS_END = 2.0**63
+_LARGEST_COUNT = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -73,11 +76,17 @@ def _count(value: Cell, _now: datetime) -> pl.Expr:
     exact = value.is_type("number", "string") & value.stripped.str.contains(_WHOLE)
     digits = value.stripped.str.strip_prefix("+").str.replace(r"\.0*$", "")
     whole = pl.when(exact).then(digits).cast(pl.Int64, strict=False)
-    number = _number(value)
-    in_range = (number >= 0) & (number < _COUNTS_END) & (number == number.floor())
-    rounded = pl.when(in_range).then(number).cast(pl.Int64, strict=False)
-    count = pl.when(exact).then(whole).otherwise(rounded)
-    return pl.when(count >= 0).then(count)
+    other = pl.when(~exact & _number(value).is_between(0, _COUNTS_END)).then(value.stripped)
+    return pl.when(exact & (whole >= 0)).then(whole).otherwise(other.map_elements(_whole_number, pl.Int64))
+
+
+def _whole_number(text: str) -> int | None:
+    """Return the whole number that `1e3` or `4.20e1` writes, to the last digit; None for a fraction."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:  # an exponent of twenty digits
+        return None
+    return int(number) if number == number.to_integral_value() and number <= _LARGEST_COUNT else None
 
 
 _TRUE = ["true", "1", "yes", "disabled"]
