@@ -1,5 +1,5 @@
 # Two commands: `make demo` and `make test`. Both set up .venv first; uv is used where it is there.
-.PHONY: help setup demo test test-long test-lake test-newest lint types check bench clean
+.PHONY: help setup demo test test-long test-dates test-lake test-newest lint types check bench clean
 BIN := .venv/bin
 PYTHON ?= python3
 # Bytecode is kept, whatever the environment says: tests start the program dozens of times.
@@ -9,6 +9,7 @@ help:
 	@echo "make demo         load a simulated account and look at it"
 	@echo "make test         the test suite"
 	@echo "make test-long    the slow proofs too"
+	@echo "make test-dates   the tests of the flow at ten moments: month ends, a leap day, around midnight"
 	@echo "make test-lake    what the flow promises, on a lakehouse with a PostgreSQL of its own"
 	@echo "make test-newest  the suite on the newest duckdb, polars and dagster"
 	@echo "make lint types   ruff and mypy"
@@ -33,6 +34,18 @@ test: setup
 
 test-long: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# At each of these moments, of the tests' clock (TESTS_NOW) and of the machine's (Debian's package faketime).
+MOMENTS := 2026-11-27T16:00:00 2026-01-31T12:00:00 2026-04-30T23:50:00 2026-05-01T00:00:10 2026-12-31T23:50:00 \
+	2027-01-01T00:00:10 2027-02-28T09:00:00 2028-02-29T23:50:00 2028-03-01T00:00:10 2030-10-31T03:30:00
+DATED := tests/promises tests/test_*.py
+
+test-dates: setup
+	@command -v faketime >/dev/null || { echo "needs faketime: apt-get install faketime"; exit 1; }
+	for moment in $(MOMENTS); do \
+	  echo "at $$moment" && TZ=UTC TESTS_NOW=$$moment DONT_FAKE_MONOTONIC=1 faketime "$${moment%T*} $${moment#*T}" \
+	    $(BIN)/python -m pytest -n 2 --dist worksteal -m "not long" $(DATED) || exit 1; \
+	done
 
 test-lake: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not long" --warehouse=lake tests/promises tests/load tests/report tests/test_*.py

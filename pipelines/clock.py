@@ -2,10 +2,18 @@
 
 from datetime import UTC, date, datetime, timedelta
 
+moved_by = timedelta(0)
+"""How far `utc_now` is ahead of the machine's clock: zero, except in tests, which set it (tests/moment.py)."""
+
+
+def machine_now() -> datetime:
+    """Return the machine's own time (UTC, no zone), to be compared with times of files and of other machines."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
 
 def utc_now() -> datetime:
     """The current moment, UTC, without a zone."""
-    return datetime.now(UTC).replace(tzinfo=None)
+    return machine_now() + moved_by
 
 
 def today() -> date:

@@ -17,9 +17,11 @@ from pipelines.report.drawing import _made
 from pipelines.simulator.server import Simulator
 from tests import houses
 from tests.houses import Loaded, load, settings_for, small_world
+from tests.moment import BEGIN, NOW, clock_at, move_clock
 from tests.postgres import Postgres, find_programs, running_postgres
 
 collect_garbage_rarely()  # as the command line does
+move_clock(NOW)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,6 +37,12 @@ def chosen_warehouse(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
         pytest.skip("of the files of a warehouse")
     server: Postgres = request.getfixturevalue("postgres")
     monkeypatch.setattr(houses, "lakes", cache(lambda _home: server.new_database()))
+
+
+@pytest.fixture(autouse=True)
+def same_moment() -> None:
+    """Every test begins at the same moment."""
+    move_clock(BEGIN)
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +83,8 @@ def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
     """A small account loaded once, for all tests of a process."""
     with Simulator(small_world()) as served:
         settings = settings_for(served, tmp_path_factory.mktemp("loaded") / "home")
-        load(settings, run_id="first")
+        with clock_at(NOW):
+            load(settings, run_id="first")
         yield Loaded(served, settings)
 
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from pipelines.clock import utc_now, yesterday
 from pipelines.load.store import open_store
 from pipelines.report.marts import find_marts
 from pipelines.settings import Settings
@@ -18,9 +17,10 @@ from pipelines.simulator.world import World
 from pipelines.steps import core, extract, report, sessions
 from pipelines.steps.house import House, open_house
 from pipelines.tables import FACTS
+from tests.moment import NOW
 
 APPS = ("aula", "stage")
-LAST = yesterday()
+LAST = NOW.date() - timedelta(days=1)
 FIRST = LAST - timedelta(days=9)
 DAYS = (FIRST, LAST)
 lakes: Callable[[Path], str] | None = None
@@ -35,8 +35,8 @@ class Loaded(NamedTuple):
 
 
 def small_world(seed: int = 7, **options: Any) -> World:
-    """Two apps, 25 livestreams each, 40 days that end now."""
-    usual: dict[str, Any] = {"apps": APPS, "livestreams": 25, "sessions": 160, "days": 40, "now": utc_now()}
+    """Two apps, 25 livestreams each, 40 days that end at NOW."""
+    usual: dict[str, Any] = {"apps": APPS, "livestreams": 25, "sessions": 160, "days": 40, "now": NOW}
     return World.seeded(seed, **(usual | options))
 
 

@@ -15,12 +15,13 @@ from pipelines.simulator.server import Simulator
 from tests.houses import load, settings_for, small_world, variables
 from tests.load.conftest import Program
 from tests.load.test_lock import HOLD
+from tests.moment import NOW, clock_at
 from tests.promises.attack import call_livehouse
 
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Simulator, Path]]:
-    with Simulator(small_world(apps=("aula",), livestreams=4, sessions=12)) as simulator:
+    with Simulator(small_world(apps=("aula",), livestreams=4, sessions=12)) as simulator, clock_at(NOW):
         home = tmp_path_factory.mktemp("doctor") / "home"
         load(settings_for(simulator, home))
         yield simulator, home

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from pipelines.clock import yesterday
 from pipelines.load import live
 from pipelines.load.warehouse import Warehouse
 from pipelines.report.marts import find_marts
@@ -19,9 +18,10 @@ from pipelines.steps import report
 from pipelines.steps.house import House, make_client, open_house
 from pipelines.steps.observe import Look, merge_observations, observe
 from tests.houses import query
+from tests.moment import NOW
 
 APP = "aula"
-MIDNIGHT = datetime.combine(yesterday(), datetime.min.time())
+MIDNIGHT = datetime.combine(NOW.date() - timedelta(days=1), datetime.min.time())
 MINUTE = timedelta(minutes=1)
 Watch = Callable[[], list[Look]]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from pipelines.clock import utc_now
+from pipelines.clock import machine_now
 from pipelines.errors import HouseBusyError, SettingsError, WarehouseError
 from pipelines.text import quoted
 
@@ -68,7 +68,7 @@ class Catalog:
     def check_clock(self, session: "psycopg.Connection") -> None:
         """Raise `WarehouseError` where this machine's clock is not the one of PostgreSQL."""
         [(theirs,)] = session.execute("SELECT clock_timestamp() AT TIME ZONE 'UTC'").fetchall()
-        ahead = (utc_now() - theirs).total_seconds()
+        ahead = (machine_now() - theirs).total_seconds()
         if abs(ahead) > _CLOCKS_AGREE_WITHIN:
             raise WarehouseError(
                 f"this machine's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} that of"

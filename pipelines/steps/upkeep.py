@@ -1,6 +1,6 @@
 """What a warehouse needs once a week, and how large it is."""
 
-from pipelines.clock import utc_now
+from pipelines.clock import machine_now
 from pipelines.load.store import open_store
 from pipelines.load.upkeep import Size
 from pipelines.settings import Settings
@@ -15,4 +15,4 @@ def keep_up(settings: Settings, *, keep_days: float = KEEP_DAYS) -> list[Size]:
     warehouse = open_store(settings)
     warehouse.prepare()
     with warehouse.run(wait_seconds=settings.lock_wait_seconds, say=say):
-        return warehouse.upkeep(keep_days=keep_days, now=utc_now())
+        return warehouse.upkeep(keep_days=keep_days, now=machine_now())  # compared with times of files and of snapshots

@@ -11,8 +11,9 @@ from pipelines.load.store import open_store
 from pipelines.settings import Settings
 from pipelines.simulator.server import Simulator
 from tests.houses import DAYS, FIRST, LAST, assert_holds_truth, load, settings_for, variables
+from tests.moment import NOW
 from tests.promises.attack import call_livehouse, livehouse
-from tests.promises.worlds import everything_changes, start_of_minute, tiny_world
+from tests.promises.worlds import everything_changes, tiny_world
 
 TIMES = (
     *("fetched_at", "overall_fetched_at", "loaded_at", "sessions_loaded_at", "synced_at", "built_at", "run_id"),
@@ -60,8 +61,7 @@ def test_a_backfill_on_a_lakehouse_is_a_backfill_on_a_file(lake: str, tmp_path: 
 
 @pytest.mark.long
 def test_nights_go_on_as_on_a_file(lake: str, tmp_path: Path) -> None:
-    now = start_of_minute()
-    world = tiny_world(now=now - timedelta(minutes=10), broken=False)
+    world = tiny_world(now=NOW - timedelta(minutes=10), broken=False)
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_WAREHOUSE=lake)
         load(settings, DAYS)

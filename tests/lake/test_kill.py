@@ -8,10 +8,11 @@ import pytest
 from pipelines.settings import Settings
 from pipelines.simulator.server import Simulator
 from tests.houses import DAYS, assert_holds_truth, load, variables
+from tests.moment import NOW
 from tests.postgres import Postgres
 from tests.promises.attack import another_process, doomed_run, ended, shown
 from tests.promises.conftest import WHOLE
-from tests.promises.worlds import everything_changes, start_of_minute, tiny_world
+from tests.promises.worlds import everything_changes, tiny_world
 
 HELD = """
     SELECT count(*) FROM pg_stat_activity AS session LEFT JOIN pg_locks AS held USING (pid)
@@ -22,8 +23,7 @@ HELD = """
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_promise_1_killed_at_a_write_each_day_is_old_or_new(lake: str, postgres: Postgres, tmp_path: Path) -> None:
-    now = start_of_minute()
-    world = tiny_world(now=now - timedelta(minutes=10), broken=False)
+    world = tiny_world(now=NOW - timedelta(minutes=10), broken=False)
 
     with Simulator(world) as simulator:
 

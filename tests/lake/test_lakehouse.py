@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from pydantic import SecretStr
 
-from pipelines.clock import utc_now
+from pipelines.clock import machine_now, utc_now
 from pipelines.errors import HouseBusyError, SettingsError, WarehouseError
 from pipelines.load import catalog
 from pipelines.load.catalog import Catalog
@@ -135,7 +135,7 @@ def test_a_machine_whose_clock_is_off_does_not_run(
     minutes: int, said: str, lake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Marts take what was loaded since they were built: days loaded by a clock long behind were never in them."""
-    monkeypatch.setattr(catalog, "utc_now", lambda: utc_now() + timedelta(minutes=minutes))
+    monkeypatch.setattr(catalog, "machine_now", lambda: machine_now() + timedelta(minutes=minutes))
     with pytest.raises(WarehouseError, match=said), lakehouse(lake, tmp_path).run(wait_seconds=0, say=print):
         pass
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipelines.clock import utc_now
+from pipelines.clock import machine_now
 from pipelines.definitions import defs
 from pipelines.load.store import open_store
 from pipelines.settings import Settings
@@ -28,7 +28,7 @@ def worn(lake: str, tmp_path: Path) -> Settings:
             connection.execute(insert)
     orphan = tmp_path / "lake" / "core" / "recordings_daily" / "orphan.parquet"
     orphan.write_bytes(b"half a file")
-    long_ago = (utc_now() - timedelta(days=3)).timestamp()
+    long_ago = (machine_now() - timedelta(days=3)).timestamp()
     os.utime(orphan, (long_ago, long_ago))
     return settings
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from datetime import date
+from datetime import date, timedelta
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any, Self, TextIO
 import duckdb
 import pytest
 
+from pipelines import clock
 from pipelines.cli import main
 from pipelines.report.drawing import read_drawing
 from pipelines.settings import Settings
@@ -53,7 +54,8 @@ processes.set_forkserver_preload(["tests.houses", "tests.promises.attack"])
 # --- processes ----------------------------------------------------------------------------------------------
 
 
-def _work(body: Callable[..., Any], told: Connection, *arguments: Any) -> None:
+def _work(body: Callable[..., Any], ahead: timedelta, told: Connection, *arguments: Any) -> None:
+    clock.moved_by = ahead
     body(told, *arguments)
     told.close()
 
@@ -62,7 +64,7 @@ def _work(body: Callable[..., Any], told: Connection, *arguments: Any) -> None:
 def another_process(body: Callable[..., Any], *arguments: Any) -> Iterator[tuple[ForkServerProcess, Connection]]:
     """Run `body(connection, *arguments)` beside this one; `connection` speaks with it. Killed at the end."""
     mine, theirs = processes.Pipe()
-    process = processes.Process(target=_work, args=(body, theirs, *arguments), daemon=True)
+    process = processes.Process(target=_work, args=(body, clock.moved_by, theirs, *arguments), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -96,7 +98,9 @@ def start_livehouse(
     read_drawing(home / "cache")  # made once by this process, not by each program
     with subprocess.Popen(
         [sys.executable, "-c", "from pipelines.cli import main; main()", *arguments],
-        env=environment | variables(simulator, home, **others) | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        env=environment
+        | variables(simulator, home, **others)
+        | {"PYTHONPATH": f"{Path(__file__).parents[2]}:{environment['PYTHONPATH']}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -11,8 +11,9 @@ import pytest
 from pipelines.settings import Settings
 from pipelines.simulator.server import Simulator
 from tests.houses import DAYS, load, settings_for, variables
+from tests.moment import NOW, clock_at
 from tests.promises.attack import Standing, another_process, doomed_run, ended, standing
-from tests.promises.worlds import EARLIER, everything_changes, start_of_minute, tiny_world
+from tests.promises.worlds import EARLIER, everything_changes, tiny_world
 
 WHOLE = (EARLIER[0], DAYS[1])
 
@@ -39,9 +40,8 @@ class Change:
 @pytest.fixture(scope="session")
 def change(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Change]:
     template, finished = tmp_path_factory.mktemp("before") / "home", tmp_path_factory.mktemp("after") / "home"
-    now = start_of_minute()
-    world = tiny_world(now=now - timedelta(minutes=10), broken=False)
-    with Simulator(world) as simulator:
+    world = tiny_world(now=NOW - timedelta(minutes=10), broken=False)
+    with Simulator(world) as simulator, clock_at(NOW):
         load(settings_for(simulator, template), WHOLE)
         everything_changes(world, world.now + timedelta(minutes=10))
         shutil.copytree(template, finished)

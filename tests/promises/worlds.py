@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from pipelines.clock import days_from, utc_now
+from pipelines.clock import days_from
 from pipelines.simulator.records import Usage
 from pipelines.simulator.world import World
 from tests.houses import DAYS, FIRST, small_world
@@ -29,8 +29,3 @@ def everything_changes(world: World, now: datetime | None = None) -> None:
             world.set_day(app_id, day, meetings=Usage(100 + number, 1_000.5), recordings=Usage(200 + number, 2_000.25))
         early = next(s for s in app.timeline if s.stopped_ms and s.moment_ms < world.now_ms - 15 * 86_400_000)
         world.change_session(app_id, early.id, ingest_seconds=4_321.0, viewer_seconds=54_321.0)
-
-
-def start_of_minute() -> datetime:
-    """Now, the same for everybody who asks within a test."""
-    return utc_now().replace(second=0, microsecond=0)
