@@ -68,6 +68,7 @@ LIVESTREAM_ANALYTICS_DAILY = Table(
         Column("ingest_seconds", "seconds", "time streams were fed in, seconds", "total_ingest_seconds", figure=True),
         Column("viewer_seconds", "seconds", "seconds watched, of all viewers", "total_viewer_seconds", figure=True),
         FETCHED,
+        Column("session_count", "count", "sessions the API counted (`livestreams/daywise`); NULL where unknown"),
     ),
 )
 
