@@ -249,8 +249,46 @@ BACKFILLS = Table(
     unique=True,
 )
 
+FINGERPRINTS = Table(
+    "ops",
+    "fingerprints",
+    "By which columns and rules each core table of an app was made. On a difference the next run rebuilds it from raw.",
+    ("table_name", "app_id"),
+    (
+        Column("table_name", "text", "core table"),
+        APP,
+        Column("fingerprint", "text", "SHA-256 of the table's columns and of the version of the rules"),
+        Column("noted_at", "timestamp", "when every loaded day had been made by them, UTC"),
+    ),
+    unique=True,
+)
+SCHEMA_VERSIONS = Table(
+    "ops",
+    "schema_versions",
+    "Schema versions this warehouse has had. A livehouse that knows only lower ones refuses to write to it.",
+    ("schema_version",),
+    (
+        Column("schema_version", "count", "version of the schema"),
+        Column("livehouse_version", "text", "release of livehouse that applied it first"),
+        Column("applied_at", "timestamp", "when that was, UTC"),
+    ),
+    unique=True,
+)
+
 FACTS = (LIVESTREAM_SESSIONS, LIVESTREAM_ANALYTICS_DAILY, MEETING_SESSIONS_DAILY, RECORDINGS_DAILY)
 MIRRORED = (LIVESTREAM_SYNC, FIELD_TYPES)
 """Tables of `pipeline_raw.duckdb` that are copied into the warehouse, since raw is not published."""
-WAREHOUSE_FILE = (LIVESTREAMS, *FACTS, LIVE_OBSERVATIONS, LOADS, QUARANTINE, DAYS, SHRINKS, MART_BUILDS, *MIRRORED)
+WAREHOUSE_FILE = (
+    LIVESTREAMS,
+    *FACTS,
+    LIVE_OBSERVATIONS,
+    LOADS,
+    QUARANTINE,
+    DAYS,
+    SHRINKS,
+    MART_BUILDS,
+    FINGERPRINTS,
+    SCHEMA_VERSIONS,
+    *MIRRORED,
+)
 """Tables of `pipeline.duckdb`, and so of the published `warehouse.duckdb`."""

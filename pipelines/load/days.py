@@ -8,7 +8,7 @@ import polars as pl
 
 from pipelines.load.frames import registered
 from pipelines.schema import Table
-from pipelines.tables import DAYS, LIVESTREAMS, LOADS, QUARANTINE, SHRINKS
+from pipelines.tables import DAYS, FINGERPRINTS, LIVESTREAMS, LOADS, QUARANTINE, SHRINKS
 
 
 def replace_days(
@@ -122,6 +122,31 @@ def loaded_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str
     """Look up the days of an app that a fact table holds, and when each was loaded."""
     query = f"SELECT day, loaded_at FROM {DAYS.full_name} WHERE table_name = ? AND app_id = ?"
     return dict(connection.execute(query, [table.full_name, app_id]).fetchall())
+
+
+def days_of_other_rules(
+    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, fingerprint: str
+) -> list[date]:
+    """List the loaded days of an app that were made by other columns or rules than those of this fingerprint."""
+    query = f"""
+        SELECT day FROM {DAYS.full_name} WHERE table_name = $table_name AND app_id = $app_id AND NOT EXISTS (
+            FROM {FINGERPRINTS.full_name}
+            WHERE table_name = $table_name AND app_id = $app_id AND fingerprint = $fingerprint)
+    """
+    given = {"table_name": table.full_name, "app_id": app_id, "fingerprint": fingerprint}
+    return [day for (day,) in connection.execute(query, given).fetchall()]
+
+
+def note_fingerprint(
+    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, fingerprint: str, now: datetime
+) -> None:
+    """Note that every loaded day of an app was made by these columns and rules; write nothing where that is known."""
+    given = (
+        f"(SELECT ? AS table_name, ? AS app_id, ? AS fingerprint, ?::TIMESTAMP AS noted_at"
+        f" WHERE NOT EXISTS (FROM {FINGERPRINTS.full_name} WHERE (table_name, app_id, fingerprint) = (?, ?, ?)))"
+    )
+    key = [table.full_name, app_id, fingerprint]
+    connection.execute(FINGERPRINTS.merge_sql(given), [*key, now, *key])
 
 
 def last_load_began(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> datetime | None:
