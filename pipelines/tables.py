@@ -52,6 +52,23 @@ LIVESTREAM_SESSIONS = Table(
         Column("viewer_seconds", "seconds", "seconds watched, of all viewers", "viewer_seconds", figure=True),
         Column("err_message", "text", "why it failed; NULL or empty if it did not", "err_message"),
         Column("is_live", "flag", "started, not stopped, no error"),
+        Column(
+            "ended_at",
+            "timestamp",
+            "when it ended, UTC: its stop; of one that failed after its start without a stop, when its record last changed;"
+            " NULL while it runs, and where the end is unknown",
+        ),
+        Column("is_failed", "flag", "whether it carries an error message"),
+        Column(
+            "time_to_live_seconds",
+            "seconds",
+            "started - invoked, seconds; 0 where the start was noted before the invocation; NULL where either is unknown",
+        ),
+        Column(
+            "is_provisional",
+            "flag",
+            "neither stopped nor failed: its figures are provisional, and those after its end replace them",
+        ),
         FETCHED,
     ),
 )
