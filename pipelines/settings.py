@@ -1,12 +1,20 @@
 """Every variable a user can set, once. Nothing here performs a request or writes a file."""
 
+import os
 import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from pipelines.addresses import is_safe
 from pipelines.clock import today
@@ -244,6 +252,22 @@ class Settings(BaseSettings):
             raise SettingsError("; ".join(f"{_variable(name)} is not set: it takes {_takes(name)}" for name in missing))
 
 
+class ExplicitSettings(Settings):
+    """Settings that are given: nothing comes from the environment or from `.env`."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - same
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - same
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read what was given alone."""
+        return (init_settings,)
+
+
 def _variable(field: str) -> str:
     return str(Settings.model_fields[field].validation_alias)
 
@@ -258,8 +282,39 @@ def load_settings(**given: str) -> Settings:
     What is `given`, by variable, comes before the environment.
     """
     check_env_file(ENV_FILE)
+    return _validated(Settings, given)
+
+
+def load_demo_settings(**given: str) -> Settings:
+    """Return settings of which only LIVEHOUSE_HOME comes from the environment or `.env`, and only where it is not given.
+
+    A fault of any other variable there is none of the demo's.
+    """
+    check_env_file(ENV_FILE)
+    return _validated(
+        ExplicitSettings, {name: text for name, text in _given().items() if name == _variable("home")} | given
+    )
+
+
+def environment_of_demo(home: Path) -> dict[str, str]:
+    """Return the environment for processes that work on the demo at `home`: without any setting of ours but that."""
+    ours = {_variable(name) for name in Settings.model_fields}
+    return {name: text for name, text in os.environ.items() if name not in ours} | {_variable("home"): str(home)}
+
+
+def has_own_warehouse() -> bool:
+    """Whether the environment or `.env` sets LIVEHOUSE_WAREHOUSE."""
+    return _variable("warehouse_path") in _given()
+
+
+def _given() -> dict[str, str]:
+    """Return what is set in the environment or `.env`, by variable, as it is written there."""
+    return {**DotEnvSettingsSource(Settings)(), **EnvSettingsSource(Settings)()}
+
+
+def _validated(kind: type[Settings], given: dict[str, str]) -> Settings:
     try:
-        return Settings(**given)  # type: ignore[arg-type]  # read by alias, as from the environment
+        return kind(**given)  # type: ignore[arg-type]  # read by alias, as from the environment
     except ValidationError as error:
         by_variable = {_variable(name): name for name in Settings.model_fields}
         faults = []

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from pipelines.settings import load_settings
+from pipelines.settings import Settings, load_settings
 from pipelines.steps.house import House, Range, open_house
 
 RANGE_START = "dagster/asset_partition_range_start"
@@ -36,13 +36,24 @@ def backfill_of(job_name: str, tags: dict[str, str]) -> Range | None:
     return None if job_name == NIGHTLY else range_of(tags)
 
 
-@dg.resource(description="Settings, the API and the warehouse's files, for as long as one run lasts.")
+@dg.resource(
+    description="Settings of the environment. The command line replaces this resource by the settings it was given."
+)
+def settings_resource() -> Settings:
+    """Read the settings. They are a resource and never become Dagster configuration: that is shown in the UI."""
+    return load_settings()
+
+
+@dg.resource(
+    description="The API and the warehouse's files, for as long as one run lasts.",
+    required_resource_keys={"settings"},
+)
 def house_resource(context: dg.InitResourceContext) -> Iterator[House]:
-    """Open the house for a run. Settings are read here and never become Dagster configuration: that is shown."""
+    """Open the house for a run."""
     run = context.run
     tags = dict(run.tags) if run else {}
     with open_house(
-        load_settings(),
+        context.resources.settings,
         run_id=run.run_id if run else "",
         full=tags.get(FULL) == "true",
         allow_shrink=tags.get(ALLOW_SHRINK) == "true",

@@ -3,19 +3,33 @@
 import os
 import sys
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 import click
 
 from pipelines.cli.days import day
+
+if TYPE_CHECKING:
+    from pipelines.settings import Settings
 
 STOPPED = 130
 """Exit status after ctrl-C, as shells have it."""
 
 
 def finish(
-    days: tuple[date, date], job: str, *, quiet: bool, as_json: bool, full: bool = False, allow_shrink: bool = False
+    days: tuple[date, date],
+    job: str,
+    *,
+    quiet: bool,
+    as_json: bool,
+    full: bool = False,
+    allow_shrink: bool = False,
+    settings: "Settings | None" = None,
 ) -> int:
-    """Run a job over days, show its summary and faults, and give the exit status."""
+    """Run a job over days, show its summary and faults, and give the exit status.
+
+    Without `settings`, those of the environment are read.
+    """
     from pipelines.cli.jobs import run_job  # noqa: PLC0415 - kept out of --help
     from pipelines.cli.summary import show_summary  # noqa: PLC0415 - kept out of --help
     from pipelines.errors import SettingsError  # noqa: PLC0415 - kept out of --help
@@ -23,7 +37,7 @@ def finish(
     from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
     from pipelines.steps.progress import hushed  # noqa: PLC0415 - kept out of --help
 
-    settings = load_settings()
+    settings = settings or load_settings()
     if job != "rebuild":
         settings.require_account()
     if not quiet and sys.stderr.isatty():  # Dagster takes seconds before there is progress to show

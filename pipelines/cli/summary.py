@@ -50,11 +50,14 @@ def show_summary(settings: Settings, outcome: Outcome, job: str, days: tuple[dat
     if as_json:
         click.echo(printable_json(json.dumps(summary, ensure_ascii=False, indent=2)))
     elif is_there:
-        print_summary(summary)
+        print_summary(summary, command_name(settings))
 
 
-def print_summary(summary: dict[str, Any]) -> None:
-    """Print what `show_summary` gathered, for a person: at most a screen, however much it is."""
+def print_summary(summary: dict[str, Any], command: str = "livehouse") -> None:
+    """Print what `show_summary` gathered, for a person: at most a screen, however much it is.
+
+    `command` is how the reader calls livehouse on this warehouse.
+    """
     from rich.console import Console  # noqa: PLC0415 - not needed with --json
 
     console = Console(file=sys.stdout, highlight=False)
@@ -83,12 +86,11 @@ def print_summary(summary: dict[str, Any]) -> None:
             is_cut = True
     if summary["succeeded"] or summary["apps"]:  # else there is nothing new to look at, and the fault is told next
         line(f"Warehouse: {summary['warehouse']}{' (--json tells all of the above)' if is_cut else ''}")
-        for what in _to_look_at(summary["warehouse"], doubtful=bool(odd)):
+        for what in _to_look_at(command, doubtful=bool(odd)):
             console.print(what, markup=False, soft_wrap=True)  # whole, to be copied
 
 
-def _to_look_at(warehouse: str, *, doubtful: bool) -> Iterator[str]:
-    command = command_name(warehouse)
+def _to_look_at(command: str, *, doubtful: bool) -> Iterator[str]:
     query = "select day, sum(ingest_seconds) from core.livestream_sessions group by day order by day"
     yield f'Query it:  {command} sql "{query}"'
     if doubtful:
