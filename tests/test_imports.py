@@ -16,6 +16,7 @@ BASE = (
     "tables_live",
     "schema",
     "settings",
+    "setting_values",
     "errors",
     "clock",
     "failures",
