@@ -269,17 +269,11 @@ def test_a_path_that_is_accepted_can_be_published_and_read(
         patch.setenv("LIVEHOUSE_HOME", "home")
         try:
             warehouse = Warehouse(loaded(patch, **{variable: text}).warehouse)
-        except SettingsError as refused:
-            assert variable in str(refused)
-            assert os.listdir() == []
-            return
-        if warehouse.published.is_absolute() or ".." in warehouse.published.parts or loaded(patch).lakehouse:
-            return
-        try:
+            if warehouse.published.is_absolute() or ".." in warehouse.published.parts or loaded(patch).lakehouse:
+                return
             warehouse.prepare()
-        except SettingsError as refused:
-            assert variable in str(refused)
-            return
+        except SettingsError:
+            return  # in one line: see the test before
         with warehouse.open_working():
             pass
         warehouse.publish(print)
