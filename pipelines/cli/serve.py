@@ -35,7 +35,7 @@ def simulate_command(port: int, faults: str | None, seed: int) -> None:
     world = demo_world(utc_now())
     world.run()  # what is on air goes on, as long as it is served
     try:
-        serve(world, port=port, faults=chosen, on_ready=on_ready)
+        serve(Simulator(world, port=port, faults=chosen), on_ready=on_ready)
     except OSError as error:
         raise UsageError(f"port {port} cannot be served on: {error.strerror}; try --port 0") from None
 
