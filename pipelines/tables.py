@@ -195,6 +195,19 @@ DAYS = Table(
     ),
     unique=True,
 )
+MISSING_DAYS = Table(
+    "ops",
+    "missing_days",
+    "Days that a nightly run tried to catch up on and could not load, although it loaded others of the same app.",
+    ("app_id", "day"),
+    (
+        APP,
+        DAY,
+        Column("attempts", "count", "runs that tried"),
+        Column("tried_at", "timestamp", "last attempt, UTC"),
+    ),
+    unique=True,
+)
 SHRINKS = Table(
     "ops",
     "shrinks",
@@ -302,6 +315,7 @@ WAREHOUSE_FILE = (
     LOADS,
     QUARANTINE,
     DAYS,
+    MISSING_DAYS,
     SHRINKS,
     MART_BUILDS,
     FINGERPRINTS,

@@ -40,6 +40,8 @@ class Outcome:
     errors: list[LivehouseError]
     warnings: list[str]
     """What checks found odd, a line each."""
+    caught_up: str | None = None
+    """Which earlier days it loaded too, since they were missing."""
 
 
 def prepare_dagster_home(settings: Settings) -> Path:
@@ -105,7 +107,13 @@ def _history_explained(home: Path) -> Iterator[None]:
 
 
 def run_job(
-    settings: Settings, job: str, days: tuple[date, date], *, full: bool = False, allow_shrink: bool = False
+    settings: Settings,
+    job: str,
+    days: tuple[date, date],
+    *,
+    full: bool = False,
+    allow_shrink: bool = False,
+    catch_up: bool = True,
 ) -> Outcome:
     """Run a job over a range of days. Raises only for what keeps it from starting."""
     if days[0] < settings.start_date:
@@ -116,14 +124,15 @@ def run_job(
 
     with drawing_made_meanwhile(settings.home / CACHE):  # beginning now: Dagster alone takes a second to import
         instance = open_history(settings)
-        from pipelines.assets.house import ALLOW_SHRINK, FULL, RANGE_END, RANGE_START  # noqa: PLC0415 - imports Dagster
+        from pipelines.assets import house as tag  # noqa: PLC0415 - imports Dagster
         from pipelines.failures import errors_of, post_failure  # noqa: PLC0415 - imports httpx
         from pipelines.graph import build_definitions  # noqa: PLC0415 - imports Dagster
         from pipelines.sensors import TOLD  # noqa: PLC0415 - imports Dagster
 
-        tags = {RANGE_START: f"{days[0]}", RANGE_END: f"{days[1]}", TOLD: "the command line"}
-        tags |= {FULL: "true"} if full else {}
-        tags |= {ALLOW_SHRINK: "true"} if allow_shrink else {}
+        tags = {tag.RANGE_START: f"{days[0]}", tag.RANGE_END: f"{days[1]}", TOLD: "the command line"}
+        tags |= {tag.FULL: "true"} if full else {}
+        tags |= {tag.ALLOW_SHRINK: "true"} if allow_shrink else {}
+        tags |= {} if catch_up else {tag.CATCH_UP: "false"}
         with _history_explained(settings.dagster_home):
             result = (
                 build_definitions(settings)
@@ -141,8 +150,10 @@ def run_job(
         for evaluation in result.get_asset_check_evaluations()
         if not evaluation.passed
     ]
+    run = instance.get_run_by_id(result.run_id)
+    caught_up = run.tags.get(tag.CAUGHT_UP) if run else None
     if result.success:
-        return Outcome(result.run_id, [], warnings)
+        return Outcome(result.run_id, [], warnings, caught_up)
     errors = errors_of(result.all_events)
     untold = post_failure(settings, job, result.run_id, days, errors)
-    return Outcome(result.run_id, errors, warnings + ([untold] if untold else []))
+    return Outcome(result.run_id, errors, warnings + ([untold] if untold else []), caught_up)

@@ -42,6 +42,7 @@ def show_summary(settings: Settings, outcome: Outcome, job: str, days: tuple[dat
         "succeeded": not outcome.errors,
         "first_day": f"{days[0]}",
         "last_day": f"{days[1]}",
+        "caught_up": outcome.caught_up,
         **figures,
         "warnings": warnings,
         "errors": [str(error) for error in outcome.errors],
@@ -69,10 +70,10 @@ def print_summary(summary: dict[str, Any], command: str = "livehouse") -> None:
     state = done if summary["succeeded"] else f"{done} with faults" if summary["apps"] else f"not {done}"
     seconds = f" in {summary['seconds']:.1f} s" if summary["seconds"] is not None else ""
     line(f"{summary['first_day']} to {summary['last_day']} {state}{seconds}")
+    if summary["caught_up"]:
+        line(f"{summary['caught_up']}.")
     if summary["apps"]:
         console.print(_apps_table(summary["apps"]))
-    elif summary["succeeded"]:
-        line("Nothing was landed of these days before: `livehouse backfill START END` asks the API for them.")
     odd = _odd(summary["warnings"])
     aside = [f"  {set_aside(entry)}" for entry in summary["quarantined"]]
     if aside:

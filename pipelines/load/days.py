@@ -1,6 +1,6 @@
 """Whole days of an app, swapped in one transaction. The only DELETE of facts is here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 import duckdb
@@ -8,7 +8,7 @@ import polars as pl
 
 from pipelines.load.frames import registered
 from pipelines.schema import Table
-from pipelines.tables import DAYS, FINGERPRINTS, LIVESTREAMS, LOADS, QUARANTINE, SHRINKS
+from pipelines.tables import DAYS, FACTS, FINGERPRINTS, LIVESTREAMS, LOADS, MART_BUILDS, QUARANTINE, SHRINKS
 
 
 def replace_days(
@@ -85,6 +85,24 @@ def _note_days(
             "run_id": run_id,
         },
     )
+
+
+def remove_days(connection: duckdb.DuckDBPyConnection, days_by_app: Mapping[str, Sequence[date]]) -> None:
+    """Make these days of these apps as if they had never been loaded, in every fact table; every mart is then built whole."""
+    connection.execute("BEGIN")
+    for table in (*FACTS, QUARANTINE, SHRINKS, DAYS):
+        names = "" if table in FACTS else "AND list_contains($tables::VARCHAR[], table_name)"
+        for app_id, days in days_by_app.items():
+            parameters: dict[str, object] = {"app_id": app_id, "days": list(days)}
+            if names:
+                parameters["tables"] = [fact.full_name for fact in FACTS]
+            connection.execute(
+                f"DELETE FROM {table.full_name} WHERE app_id = $app_id"
+                f" AND day IN (SELECT unnest($days::DATE[])) {names}",
+                parameters,
+            )
+    connection.execute(f"DELETE FROM {MART_BUILDS.full_name}")
+    connection.execute("COMMIT")
 
 
 def replace_livestreams(

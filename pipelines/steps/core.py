@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from pipelines.clock import days_from, utc_now
+from pipelines.clock import utc_now
 from pipelines.load import raw as raw_file
 from pipelines.load.days import (
     days_of_other_rules,
@@ -139,7 +139,7 @@ def standing_of_days(
         since = began - _LANDED_BESIDE if began else datetime.min  # noqa: DTZ901 - no time of day is meant
         with house.warehouse.open_raw() as connection:
             changed = raw_file.days_changed(connection, raw_table, app_id, house.run_id, since)
-    wanted = {*days_from(*days), *and_of}
+    wanted = {*house.days_of(app_id, days), *and_of}
     if changed.keys() - wanted:
         with house.warehouse.open_working() as connection:
             loaded = loaded_days(connection, table, app_id)

@@ -53,7 +53,9 @@ def extract_overall(house: House, days: Range) -> dict[str, Counts]:
     def ask(app_id: str, counts: Counts) -> None:
         with house.warehouse.open_raw() as connection:
             versions = raw_file.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, app_id)
-        wanted = sync.days_to_ask(days_from(*days), versions, full=house.full, answered_since=house.answered_since)
+        wanted = sync.days_to_ask(
+            house.days_of(app_id, days), versions, full=house.full, answered_since=house.answered_since
+        )
 
         def overall(day: date) -> Record:
             return shapes.overall_of_day(operations.get_overall_analytics(house.client, app_id, day, day), day)
@@ -103,7 +105,7 @@ def extract_daywise(house: House, days: Range) -> dict[str, Counts]:
             return operations.get_daywise_analytics(house.client, app_id, *chunk)
 
         errors = []
-        for answer in ask_each(daywise, sync.chunks(days_from(*days)), house.client.concurrency):
+        for answer in ask_each(daywise, sync.chunks(house.days_of(app_id, days)), house.client.concurrency):
             if answer.value is None:
                 errors += [answer.error] if answer.error else []
                 continue

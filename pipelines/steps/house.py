@@ -7,7 +7,7 @@ from datetime import date, datetime
 from functools import cached_property, partial
 from typing import Literal
 
-from pipelines.clock import utc_now
+from pipelines.clock import days_from, utc_now
 from pipelines.errors import ApiError
 from pipelines.extract.client import ApiClient
 from pipelines.extract.shared_budget import SharedBudget
@@ -81,11 +81,25 @@ class House:
     """What could not be had, by (app, table). The other apps go on; the run fails at its end."""
     odd: list[str] = field(default_factory=list)
     """What checks found, a line each."""
+    caught_up: dict[str, list[date]] = field(default_factory=dict)
+    """Days, by app, that a nightly run loads besides its own: earlier nights missed them."""
+    rebuilt: dict[str, list[date]] | None = None
+    """Days, by app, that raw has; set for a run that fetches nothing, which can load no others."""
 
     @property
     def app_ids(self) -> str:
         """Its apps, as an open backfill is found by: two machines may backfill the same days of different apps."""
         return ",".join(sorted(self.settings.app_ids))
+
+    def days_of(self, app_id: str, days: Range) -> list[date]:
+        """Return the days to load of an app, in order, in a run that was started for a range."""
+        if self.rebuilt is not None:
+            return [day for day in self.rebuilt.get(app_id, []) if days[0] <= day <= days[1]]
+        return sorted({*self.caught_up.get(app_id, []), *days_from(*days)})
+
+    def caught_up_days(self) -> list[date]:
+        """Return the days that a nightly run loads besides its own, of any app."""
+        return sorted({day for days in self.caught_up.values() for day in days})
 
     @cached_property
     def client(self) -> ApiClient:
@@ -117,6 +131,7 @@ class House:
                 self.failures[app_id, table.full_name] = broken[0]
                 continue
             counts, started_at = Counts(), utc_now()
+            loaded = self.days_of(app_id, days) if days else []
             sent = (self.client.sent, self.client.retried) if asks else (0, 0)
             try:
                 with self.warehouse.alone(table.full_name, app_id):
@@ -132,8 +147,8 @@ class House:
                 "run_id": self.run_id,
                 "table_name": table.full_name,
                 "app_id": app_id,
-                "first_day": days[0] if days else None,
-                "last_day": days[1] if days else None,
+                "first_day": loaded[0] if loaded else None,
+                "last_day": loaded[-1] if loaded else None,
                 "rows_received": counts.received,
                 "rows_landed": counts.landed,
                 "rows_quarantined": counts.quarantined,
