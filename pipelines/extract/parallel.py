@@ -16,9 +16,9 @@ from pipelines.extract.shapes import Page
 Question = TypeVar("Question")
 Value = TypeVar("Value")
 
-_HOPELESS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-_FAILURES_TO_GIVE_UP = 8
-"""After so many the fault is the service's, not that of a single livestream or day."""
+_FAILURES_TO_GIVE_UP = 40
+"""After so many in a row, with nothing answered in between, the fault is the service's. A failure that may pass has cost
+seven requests and half a minute by then. A count of all failures would give up a long list for a few bad records in it."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Answer(Generic[Question, Value]):
 def ask_each(
     ask: Callable[[Question], Value], questions: Iterable[Question], concurrency: int
 ) -> Iterator[Answer[Question, Value]]:
-    """Give the answers in the order they come. A few questions wait in line, never all of them.
+    """Yield one answer for each question, in the order they come. A few questions wait in line, never all of them.
 
-    A question that fails is an answer with its error. Raises that error instead when going on is pointless:
-    the token is refused, or failures pile up.
+    A question that fails is an answer with its error. When going on is pointless, because the token is refused or nothing
+    is answered any more, the questions that are left are not sent: each is answered with the error that ended it.
     """
 
     def answered(question: Question) -> Answer[Question, Value]:
@@ -48,22 +48,39 @@ def ask_each(
             return Answer(question, asked_at, None, error)
 
     remaining = iter(questions)
-    failures = 0
+    failed_in_a_row = 0
+    ended_by: ApiError | None = None
     with _threads(concurrency) as pool:
-        pending: set[Future[Answer[Question, Value]]] = {
-            pool.submit(answered, question) for question in islice(remaining, 2 * concurrency)
+        pending: dict[Future[Answer[Question, Value]], Question] = {
+            pool.submit(answered, question): question for question in islice(remaining, 2 * concurrency)
         }
         while pending:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            pending |= {pool.submit(answered, question) for question in islice(remaining, len(done))}
-            for future in done:
+            done, _ = wait(pending, return_when=FIRST_COMPLETED)
+            finished = [(future, pending.pop(future)) for future in done]
+            if ended_by is None:
+                pending |= {pool.submit(answered, question): question for question in islice(remaining, len(done))}
+            for future, question in finished:
+                if future.cancelled():
+                    yield Answer(question, utc_now(), None, ended_by)
+                    continue
                 answer = future.result()
-                if answer.error:
-                    failures += 1
-                    refused = isinstance(answer.error, ApiRefusedError) and answer.error.status in _HOPELESS
-                    if refused or failures >= _FAILURES_TO_GIVE_UP:
-                        raise answer.error
                 yield answer
+                failed_in_a_row = failed_in_a_row + _is_of_the_service(answer.error) if answer.error else 0
+                if answer.error and (_is_token_refused(answer.error) or failed_in_a_row >= _FAILURES_TO_GIVE_UP):
+                    ended_by = ended_by or answer.error
+                    for waiting in pending:
+                        waiting.cancel()
+    for question in remaining:
+        yield Answer(question, utc_now(), None, ended_by)
+
+
+def _is_token_refused(error: ApiError) -> bool:
+    return isinstance(error, ApiRefusedError) and error.status == HTTPStatus.UNAUTHORIZED
+
+
+def _is_of_the_service(error: ApiError) -> bool:
+    """Whether a failure may be the whole service's; any other refusal is an answer about this one question."""
+    return error.can_retry or (isinstance(error, ApiRefusedError) and error.status == HTTPStatus.FORBIDDEN)
 
 
 @contextmanager

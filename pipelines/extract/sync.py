@@ -39,7 +39,8 @@ def livestreams_to_ask(
     """Ids of the livestreams whose sessions must be asked for, for the days of a range.
 
     `listed` has a row a livestream: livestream_id, created_at, updated_at, status (nulls where not told).
-    `synced` is ops.livestream_sync. `unfinished` livestreams have sessions that had not ended when last seen.
+    `synced` is ops.livestream_sync; what could not be read the last time is asked for again, whatever the days.
+    `unfinished` livestreams have sessions that had not ended when last seen.
     `full` asks whatever could hold a session of the range. Answers since `answered_since` are always good.
     """
     begin = datetime.combine(first_day, time()) - LIST_MARGIN
@@ -51,10 +52,26 @@ def livestreams_to_ask(
         ~pl.col("updated_at").eq_missing(pl.col("upstream_updated_at"))
         | (pl.col("synced_at") < pl.col("updated_at") + SETTLE_MARGIN)
     ).otherwise(pl.col("updated_at") >= begin)
-    just_answered = known & (pl.col("synced_at") >= answered_since) if answered_since else pl.lit(value=False)
-    wanted = could_hold & (pl.lit(value=full) | running | changed.fill_null(value=True)) & ~just_answered
+    failed = pl.col("failed_at").is_not_null()
+    just_answered = known & ~failed & (pl.col("synced_at") >= answered_since) if answered_since else pl.lit(value=False)
+    wanted = (failed | could_hold & (pl.lit(value=full) | running | changed.fill_null(value=True))) & ~just_answered
     joined = listed.join(synced.drop("app_id"), on="livestream_id", how="left", maintain_order="left")
     return joined.filter(wanted.fill_null(value=True))["livestream_id"].to_list()
+
+
+def days_unread(days: Collection[date], listed: pl.DataFrame, synced: pl.DataFrame) -> set[date]:
+    """Return the days on which one of the livestreams in `synced` may have had a session that nobody has read.
+
+    No session is older than its livestream, nor than the last time that its sessions were read, nor younger than its last
+    change. `listed` as in `livestreams_to_ask`; what it does not tell of a livestream is not excluded.
+    """
+    known_until = pl.when(pl.col("complete")).then(pl.col("synced_at") - SETTLE_MARGIN)
+    joined = synced.join(listed, on="livestream_id", how="left").select(
+        pl.max_horizontal(pl.col("created_at") - LIST_MARGIN, known_until).dt.date().alias("first"),
+        (pl.col("updated_at") + LIST_MARGIN).dt.date().alias("last"),
+    )
+    spans = [(first or date.min, last or date.max) for first, last in joined.iter_rows()]
+    return {day for day in days if any(first <= day <= last for first, last in spans)}
 
 
 def days_to_ask(
@@ -73,11 +90,6 @@ def days_to_ask(
 
 
 def chunks(days: Collection[date], size: int = DAYWISE_CHUNK_DAYS) -> list[tuple[date, date]]:
-    """Return ranges of at most `size` days that together cover all of these days; each begins and ends with one of them."""
-    ranges: list[tuple[date, date]] = []
-    for day in sorted(days):
-        if ranges and (day - ranges[-1][0]).days < size:
-            ranges[-1] = (ranges[-1][0], day)
-        else:
-            ranges.append((day, day))
-    return ranges
+    """Ranges of at most `size` days that cover contiguous days."""
+    ordered = sorted(days)
+    return [(ordered[n], ordered[min(n + size, len(ordered)) - 1]) for n in range(0, len(ordered), size)]

@@ -1,6 +1,6 @@
 """Whole days of an app, swapped in one transaction. The only DELETE of facts is here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
 
 import duckdb
@@ -8,7 +8,7 @@ import polars as pl
 
 from pipelines.load.frames import registered
 from pipelines.schema import Table
-from pipelines.tables import DAYS, FACTS, FINGERPRINTS, LIVESTREAMS, LOADS, MART_BUILDS, QUARANTINE, SHRINKS
+from pipelines.tables import DAYS, LIVESTREAMS, LOADS, QUARANTINE, SHRINKS
 
 
 def replace_days(
@@ -23,10 +23,12 @@ def replace_days(
     run_id: str,
     now: datetime,
     retention_days: int,
+    unread_days: Collection[date] = (),
 ) -> None:
     """Make these days hold exactly these rows, rejects and shrinks, or change nothing.
 
-    None among the days stands for rejects that name no day. Raises `duckdb.TransactionException` when
+    None among the days stands for rejects that name no day. Of `unread_days` something could not be fetched: if they hold
+    no rows, they are unknown and not zero. Raises `duckdb.TransactionException` when
     another writer touched the same day: both then touch its row in ops.days.
     """
     named = [day for day in days if day]
@@ -50,7 +52,9 @@ def replace_days(
                 f"DELETE FROM {notes.full_name} WHERE table_name = $table_name AND {of_days}", parameters
             )
             connection.execute(f"INSERT INTO {notes.full_name} BY NAME SELECT * FROM {new}")
-        _note_days(connection, table, app_id, named, run_id=run_id, now=now, retention_days=retention_days)
+        oldest = now.date() - timedelta(days=retention_days)
+        empty = [day for day in named if day >= oldest and day not in unread_days]
+        _note_days(connection, table, app_id, named, empty_if_no_rows=empty, run_id=run_id, now=now)
         connection.execute("COMMIT")
 
 
@@ -60,16 +64,16 @@ def _note_days(
     app_id: str,
     days: Sequence[date],
     *,
+    empty_if_no_rows: Sequence[date],
     run_id: str,
     now: datetime,
-    retention_days: int,
 ) -> None:
-    """No rows mean zero while the source remembers the day, else unknown; what was known stays known."""
+    """Record the days. No rows mean zero on some of them, unknown on the others; what was known stays known."""
     connection.execute(
         DAYS.merge_sql(
             f"""(
         SELECT $table_name AS table_name, $app_id AS app_id, wanted.day, count(held.day) AS row_count,
-            count(held.day) > 0 OR wanted.day >= $oldest::DATE AS is_known,
+            count(held.day) > 0 OR list_contains($empty::DATE[], wanted.day) AS is_known,
             $now::TIMESTAMP AS loaded_at, $run_id AS run_id
         FROM (SELECT unnest($days::DATE[]) AS day) AS wanted
         LEFT JOIN {table.full_name} AS held ON held.app_id = $app_id AND held.day = wanted.day
@@ -80,29 +84,11 @@ def _note_days(
             "table_name": table.full_name,
             "app_id": app_id,
             "days": list(days),
-            "oldest": now.date() - timedelta(days=retention_days),
+            "empty": list(empty_if_no_rows),
             "now": now,
             "run_id": run_id,
         },
     )
-
-
-def remove_days(connection: duckdb.DuckDBPyConnection, days_by_app: Mapping[str, Sequence[date]]) -> None:
-    """Make these days of these apps as if they had never been loaded, in every fact table; every mart is then built whole."""
-    connection.execute("BEGIN")
-    for table in (*FACTS, QUARANTINE, SHRINKS, DAYS):
-        names = "" if table in FACTS else "AND list_contains($tables::VARCHAR[], table_name)"
-        for app_id, days in days_by_app.items():
-            parameters: dict[str, object] = {"app_id": app_id, "days": list(days)}
-            if names:
-                parameters["tables"] = [fact.full_name for fact in FACTS]
-            connection.execute(
-                f"DELETE FROM {table.full_name} WHERE app_id = $app_id"
-                f" AND day IN (SELECT unnest($days::DATE[])) {names}",
-                parameters,
-            )
-    connection.execute(f"DELETE FROM {MART_BUILDS.full_name}")
-    connection.execute("COMMIT")
 
 
 def replace_livestreams(
@@ -142,29 +128,10 @@ def loaded_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str
     return dict(connection.execute(query, [table.full_name, app_id]).fetchall())
 
 
-def days_of_other_rules(
-    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, fingerprint: str
-) -> list[date]:
-    """List the loaded days of an app that were made by other columns or rules than those of this fingerprint."""
-    query = f"""
-        SELECT day FROM {DAYS.full_name} WHERE table_name = $table_name AND app_id = $app_id AND NOT EXISTS (
-            FROM {FINGERPRINTS.full_name}
-            WHERE table_name = $table_name AND app_id = $app_id AND fingerprint = $fingerprint)
-    """
-    given = {"table_name": table.full_name, "app_id": app_id, "fingerprint": fingerprint}
-    return [day for (day,) in connection.execute(query, given).fetchall()]
-
-
-def note_fingerprint(
-    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, fingerprint: str, now: datetime
-) -> None:
-    """Note that every loaded day of an app was made by these columns and rules; write nothing where that is known."""
-    given = (
-        f"(SELECT ? AS table_name, ? AS app_id, ? AS fingerprint, ?::TIMESTAMP AS noted_at"
-        f" WHERE NOT EXISTS (FROM {FINGERPRINTS.full_name} WHERE (table_name, app_id, fingerprint) = (?, ?, ?)))"
-    )
-    key = [table.full_name, app_id, fingerprint]
-    connection.execute(FINGERPRINTS.merge_sql(given), [*key, now, *key])
+def unknown_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, oldest: date) -> list[date]:
+    """Look up the loaded days since `oldest` of which it is not known whether they are empty."""
+    query = f"SELECT day FROM {DAYS.full_name} WHERE table_name = ? AND app_id = ? AND NOT is_known AND day >= ?"
+    return [day for (day,) in connection.execute(query, [table.full_name, app_id, oldest]).fetchall()]
 
 
 def last_load_began(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> datetime | None:

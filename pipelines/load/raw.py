@@ -50,15 +50,22 @@ def read_versions_of_days(
 
 
 def rows_by_day(
-    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, days: Sequence[date | None]
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    app_id: str,
+    days: Sequence[date | None],
+    *,
+    stats: str | None,
 ) -> dict[date | None, int]:
     """How many versions raw holds of each of these days of an app (None: of no day)."""
+    of_app = f"app_id = $app_id AND {'stats = $stats' if stats else '$stats IS NULL'}"
     query = f"""
-        SELECT day, count(*) FROM {table.full_name} WHERE app_id = $app_id AND day IN (SELECT unnest($days::DATE[])) GROUP BY day
+        SELECT day, count(*) FROM {table.full_name} WHERE {of_app} AND day IN (SELECT unnest($days::DATE[])) GROUP BY day
         UNION ALL
-        SELECT NULL, count(*) FROM {table.full_name} WHERE app_id = $app_id AND day IS NULL
+        SELECT NULL, count(*) FROM {table.full_name} WHERE {of_app} AND day IS NULL
     """
-    return dict(connection.execute(query, {"app_id": app_id, "days": [day for day in days if day]}).fetchall())
+    parameters = {"app_id": app_id, "days": [day for day in days if day], "stats": stats}
+    return dict(connection.execute(query, parameters).fetchall())
 
 
 def days_changed(
@@ -157,18 +164,39 @@ def vanished_sessions(
     return pl.DataFrame(connection.sql(query, params=parameters)).cast(pl.Schema(SHRINKS.polars_schema))
 
 
+def note_unread(
+    connection: duckdb.DuckDBPyConnection,
+    app_id: str,
+    livestream_ids: Sequence[str],
+    reasons: Sequence[str],
+    now: datetime,
+) -> None:
+    """Record livestreams whose sessions could not be read. What is known of them from before stays known."""
+    unread = (
+        "(SELECT $app_id AS app_id, unnest($ids::VARCHAR[]) AS livestream_id, NULL::TIMESTAMP AS upstream_updated_at,"
+    )
+    unread += " NULL::TIMESTAMP AS synced_at, false AS complete, $now::TIMESTAMP AS failed_at, unnest($reasons::VARCHAR[]) AS failure)"
+    kept = {name: f"held.{name}" for name in ("upstream_updated_at", "synced_at", "complete")}
+    parameters = {"app_id": app_id, "ids": list(livestream_ids), "reasons": list(reasons), "now": now}
+    connection.execute(LIVESTREAM_SYNC.merge_sql(unread, **kept), parameters)
+
+
 def forget_before(
     connection: duckdb.DuckDBPyConnection,
     table: Table,
     app_id: str,
-    first: date,
-    last: date,
+    days: Sequence[date],
     moment: datetime,
+    unread: Sequence[str] = (),
 ) -> None:
-    """Drop the versions of these days that were not received again since: what `--allow-shrink` asks for."""
+    """Drop the versions of these days that were not received again since: what `--allow-shrink` asks for.
+
+    Sessions of livestreams that are `unread`, since they could not be fetched, stay.
+    """
+    of_others = "AND NOT coalesce(list_contains(?, livestream_id), false)" if unread else ""
     connection.execute(
-        f"DELETE FROM {table.full_name} WHERE app_id = ? AND day BETWEEN ? AND ? AND fetched_at < ?",
-        [app_id, first, last, moment],
+        f"DELETE FROM {table.full_name} WHERE app_id = ? AND day IN (SELECT unnest(?::DATE[])) AND fetched_at < ? {of_others}",
+        [app_id, list(days), moment, *([list(unread)] if unread else [])],
     )
 
 

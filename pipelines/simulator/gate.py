@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from pipelines.simulator.refused import RefusedError
+from pipelines.simulator.calls import RefusedError
 
 
 @dataclass(slots=True)

@@ -1,23 +1,18 @@
 """Makes typed rows of what was landed raw, and swaps them into the warehouse, some days at a time."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from pipelines.clock import utc_now
+import polars as pl
+
+from pipelines.clock import days_from, utc_now
+from pipelines.extract import sync
 from pipelines.load import raw as raw_file
-from pipelines.load.days import (
-    days_of_other_rules,
-    last_load_began,
-    loaded_days,
-    note_fingerprint,
-    replace_days,
-    replace_livestreams,
-)
+from pipelines.load.days import last_load_began, loaded_days, replace_days, replace_livestreams, unknown_days
 from pipelines.memory import return_freed_memory
-from pipelines.normalize.fingerprint import fingerprint
-from pipelines.normalize.rows import Normalized, normalize
+from pipelines.normalize.rows import Normalized, listed_livestreams, normalize
 from pipelines.schema import Table
 from pipelines.steps.house import Counts, House, Range
 from pipelines.steps.progress import progress
@@ -73,25 +68,20 @@ def load_livestreams(house: House) -> dict[str, Counts]:
 def load_facts(house: House, table: Table, days: Range) -> dict[str, Counts]:
     """The days of a range in one fact table, and days loaded before of which this run brought news."""
     raw_table, _ = RAW_OF[table.full_name]
-    made_by = fingerprint(table)
 
     def load(app_id: str, counts: Counts) -> None:
-        with house.warehouse.open_working() as connection:
-            outdated = days_of_other_rules(connection, table, app_id, made_by)
-        if outdated:
-            counts.note = f"columns or rules changed: {table.full_name} was rebuilt from raw, {len(outdated):,} days"
         with progress(f"{app_id} {table.full_name}, days") as advance:
-            for chunk, made in standing_of_days(house, table, app_id, days, with_changed=True, and_of=outdated):
+            for chunk, made in standing_of_days(house, table, app_id, days, with_changed=True):
                 replace(app_id, chunk, made)
                 _count(counts, made)
                 advance(len(chunk))
-        house.warehouse.write(partial(note_fingerprint, table=table, app_id=app_id, fingerprint=made_by, now=utc_now()))
 
     def replace(app_id: str, chunk: Days, made: Normalized) -> None:
-        shrinks = made.shrinks
+        shrinks, unread = made.shrinks, set[date]()
         if table is LIVESTREAM_SESSIONS:
             with house.warehouse.open_raw() as connection:
                 shrinks = shrinks.vstack(raw_file.vanished_sessions(connection, app_id, chunk, house.run_id))
+            unread = _unread_days(house, app_id, [day for day in chunk if day])
         house.warehouse.write(
             partial(
                 replace_days,
@@ -104,10 +94,21 @@ def load_facts(house: House, table: Table, days: Range) -> dict[str, Counts]:
                 run_id=house.run_id,
                 now=utc_now(),
                 retention_days=house.settings.retention_days,
+                unread_days=unread,
             )
         )
 
     return house.for_each_app(table, load, days=days, needs=(raw_table,))
+
+
+def _unread_days(house: House, app_id: str, days: Sequence[date]) -> set[date]:
+    """Return the days on which a livestream whose sessions could not be read may have had one."""
+    with house.warehouse.open_raw() as connection:
+        synced = raw_file.read_sync(connection, app_id).filter(pl.col("failed_at").is_not_null())
+        if synced.is_empty():
+            return set()
+        raw = raw_file.read_livestreams(connection, app_id, synced["livestream_id"].to_list())
+    return sync.days_unread(days, listed_livestreams(raw, house.started_at), synced)
 
 
 def _count(counts: Counts, made: Normalized) -> None:
@@ -118,18 +119,12 @@ def _count(counts: Counts, made: Normalized) -> None:
 
 
 def standing_of_days(
-    house: House,
-    table: Table,
-    app_id: str,
-    days: Range,
-    *,
-    with_changed: bool = False,
-    and_of: Collection[date] = (),
+    house: House, table: Table, app_id: str, days: Range, *, with_changed: bool = False
 ) -> Iterator[tuple[Days, Normalized]]:
     """What stands of a fact table by what is landed raw, in chunks of whole days.
 
     `with_changed` adds the days loaded before of which news were landed since, by this run or by one that was
-    killed or failed before it could load them, and records without a day. `and_of` adds days outside of the range.
+    killed or failed before it could load them, and records without a day.
     """
     raw_table, stats = RAW_OF[table.full_name]
     changed: dict[date, datetime] = {}
@@ -139,14 +134,22 @@ def standing_of_days(
         since = began - _LANDED_BESIDE if began else datetime.min  # noqa: DTZ901 - no time of day is meant
         with house.warehouse.open_raw() as connection:
             changed = raw_file.days_changed(connection, raw_table, app_id, house.run_id, since)
-    wanted = {*house.days_of(app_id, days), *and_of}
+    wanted = set(days_from(*days))
+    if with_changed and table is LIVESTREAM_SESSIONS:
+        oldest = house.started_at.date() - timedelta(days=house.settings.retention_days)
+        with house.warehouse.open_working() as connection:
+            wanted |= set(unknown_days(connection, table, app_id, oldest))
     if changed.keys() - wanted:
         with house.warehouse.open_working() as connection:
             loaded = loaded_days(connection, table, app_id)
         wanted |= {day for day, changed_at in changed.items() if day in loaded and changed_at > loaded[day]}
     ordered: Days = [None, *sorted(wanted)] if with_changed else [*sorted(wanted)]
     with house.warehouse.open_raw() as connection:
-        counted = raw_file.rows_by_day(connection, raw_table, app_id, ordered)
+        counted = raw_file.rows_by_day(connection, raw_table, app_id, ordered, stats=stats)
+    if (
+        table is not LIVESTREAM_SESSIONS
+    ):  # an answer about a day is a version, even if it is empty: without one it is unknown
+        ordered = [day for day in ordered if day is None or day in counted]
     for chunk in _chunks(ordered, counted):
         with house.warehouse.open_raw() as connection:
             raw = raw_file.read_versions_of_days(connection, raw_table, app_id, chunk, stats=stats)

@@ -1,21 +1,29 @@
 """Asks, and lands what comes as it comes: livestreams, day totals, day-wise statistics. Sessions: `sessions.py`."""
 
 from collections.abc import Iterable, Iterator
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 
 import polars as pl
 
 from pipelines.clock import days_from, utc_now
+from pipelines.errors import ApiError, ApiRefusedError, UnexpectedReplyError
 from pipelines.extract import operations, shapes, sync
 from pipelines.extract.paging import read_all
 from pipelines.extract.parallel import Answer, ask_each, pages_ahead
 from pipelines.load import raw as raw_file
 from pipelines.normalize import records as normalize
 from pipelines.steps.house import Counts, House, Range
-from pipelines.steps.landing import BATCH, Pace, Record, forget, land, raise_first
+from pipelines.steps.landing import BATCH, Pace, Record, fail_in_part, forget, land, name_days
 from pipelines.steps.progress import progress
 from pipelines.tables_raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAMS
+
+_REFUSALS_TO_GIVE_UP = 8
+"""Ranges of a chunk refused in a row, after which the rest is not sent: a month is down to single days after five."""
+
+_OF_THE_TOKEN = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
 def extract_livestreams(house: House) -> dict[str, Counts]:
@@ -53,30 +61,30 @@ def extract_overall(house: House, days: Range) -> dict[str, Counts]:
     def ask(app_id: str, counts: Counts) -> None:
         with house.warehouse.open_raw() as connection:
             versions = raw_file.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, app_id)
-        wanted = sync.days_to_ask(
-            house.days_of(app_id, days), versions, full=house.full, answered_since=house.answered_since
-        )
+        wanted = sync.days_to_ask(days_from(*days), versions, full=house.full, answered_since=house.answered_since)
 
         def overall(day: date) -> Record:
             return shapes.overall_of_day(operations.get_overall_analytics(house.client, app_id, day, day), day)
 
         answers: list[Answer[date, Record]] = []
-        errors, pace = [], Pace()
+        failed: list[Answer[date, Record]] = []
+        pace = Pace()
         try:
             with progress(f"{app_id} overall", len(wanted)) as advance:
                 for answer in ask_each(overall, wanted, house.client.concurrency):
                     advance(1)
-                    answers += [answer] if answer.error is None else []
-                    errors += [answer.error] if answer.error else []
+                    (failed if answer.error else answers).append(answer)
                     if pace.due():
                         _land_days(house, app_id, answers, counts)
                         pace.landed()
                         answers = []
         finally:
             _land_days(house, app_id, answers, counts)
-        raise_first(errors)
         if house.allow_shrink:
-            forget(house, RAW_LIVESTREAM_ANALYTICS, app_id, days)
+            forget(house, RAW_LIVESTREAM_ANALYTICS, app_id, set(days_from(*days)) - {one.question for one in failed})
+        part = f"overall of {name_days(answer.question for answer in failed)}"
+        errors = [answer.error for answer in failed if answer.error]
+        fail_in_part(house, RAW_LIVESTREAM_ANALYTICS, app_id, part, errors, answered=len(wanted) - len(failed))
 
     return house.for_each_app(RAW_LIVESTREAM_ANALYTICS, ask, days=days, asks=True)
 
@@ -97,32 +105,82 @@ def _land_days(house: House, app_id: str, answers: list[Answer[date, Record]], c
         land(house, RAW_LIVESTREAM_ANALYTICS, frame, [answer.value for answer in answers], counts)
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What came of one range of days: its rows and records by `shapes.STATS`, or why there are none."""
+
+    days: Range
+    landing: list[tuple[pl.DataFrame, list[Record]]]
+    error: ApiError | None = None
+
+
 def extract_daywise(house: House, days: Range) -> dict[str, Counts]:
-    """Ask for meeting sessions and recordings day by day, a month in one request."""
+    """Fetch meeting sessions and recordings day by day, a month in one request."""
 
     def ask(app_id: str, counts: Counts) -> None:
-        def daywise(chunk: Range) -> dict[str, Any]:
-            return operations.get_daywise_analytics(house.client, app_id, *chunk)
-
-        errors = []
-        for answer in ask_each(daywise, sync.chunks(house.days_of(app_id, days)), house.client.concurrency):
-            if answer.value is None:
-                errors += [answer.error] if answer.error else []
-                continue
-            for stats in shapes.STATS:
-                entries, left_out_is_zero = shapes.daywise_entries(answer.value, stats)
-                frame = normalize.raw_daywise(
-                    entries,
-                    left_out_is_zero,
-                    days_from(*answer.question),
-                    stats=stats,
-                    app_id=app_id,
-                    fetched_at=answer.asked_at,
-                    run_id=house.run_id,
-                )
-                land(house, RAW_APP_ANALYTICS, frame, entries, counts)
-        raise_first(errors)
+        parts: list[_Part] = []
+        chunks = sync.chunks(days_from(*days))
+        for answer in ask_each(lambda chunk: _fetch_daywise(house, app_id, chunk), chunks, house.client.concurrency):
+            found = answer.value or [_Part(answer.question, [], answer.error)]
+            for frame, records in (landing for part in found for landing in part.landing):
+                land(house, RAW_APP_ANALYTICS, frame, records, counts)
+            parts += [replace(part, landing=[]) for part in found]
+        failed = [part for part in parts if part.error]
         if house.allow_shrink:
-            forget(house, RAW_APP_ANALYTICS, app_id, days)
+            answered = [day for part in parts if not part.error for day in days_from(*part.days)]
+            forget(house, RAW_APP_ANALYTICS, app_id, answered)
+        missing = f"daywise of {name_days(day for part in failed for day in days_from(*part.days))}"
+        errors = [part.error for part in failed if part.error]
+        fail_in_part(house, RAW_APP_ANALYTICS, app_id, missing, errors, answered=len(parts) - len(failed))
 
     return house.for_each_app(RAW_APP_ANALYTICS, ask, days=days, asks=True)
+
+
+def _fetch_daywise(house: House, app_id: str, chunk: Range) -> list[_Part]:
+    """Fetch a range of days; where the API refuses it, its halves, the newer one first, down to single days.
+
+    One day that the API does not answer, such as one older than it keeps, must not take the others with it.
+    """
+    parts: list[_Part] = []
+    waiting, refused = [chunk], 0
+    while waiting:
+        first, last = waiting.pop()
+        fetched_at = utc_now()
+        try:
+            reply = operations.get_daywise_analytics(house.client, app_id, first, last)
+            parts.append(_Part((first, last), _read_daywise(reply, (first, last), app_id, fetched_at, house.run_id)))
+            refused = 0
+        except (ApiRefusedError, UnexpectedReplyError) as error:
+            refused += 1
+            middle = first + (last - first) // 2
+            if refused >= _REFUSALS_TO_GIVE_UP or getattr(error, "status", None) in _OF_THE_TOKEN:
+                parts += [_Part(days, [], error) for days in ((first, last), *waiting)]
+                break
+            if first < last:
+                waiting += [(first, middle), (middle + timedelta(days=1), last)]
+            else:
+                parts.append(_Part((first, last), [], error))
+        except ApiError as error:
+            parts.append(_Part((first, last), [], error))
+    if len(parts) == 1 and parts[0].error:
+        raise parts[0].error
+    return parts
+
+
+def _read_daywise(
+    reply: dict[str, Any], days: Range, app_id: str, fetched_at: datetime, run_id: str
+) -> list[tuple[pl.DataFrame, list[Record]]]:
+    landing = []
+    for stats in shapes.STATS:
+        entries, left_out_is_zero = shapes.daywise_entries(reply, stats)
+        frame = normalize.raw_daywise(
+            entries,
+            left_out_is_zero,
+            days_from(*days),
+            stats=stats,
+            app_id=app_id,
+            fetched_at=fetched_at,
+            run_id=run_id,
+        )
+        landing.append((frame, entries))
+    return landing

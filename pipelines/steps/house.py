@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property, partial
+from http import HTTPStatus
 from typing import Literal
 
-from pipelines.clock import days_from, utc_now
+from pipelines.clock import utc_now
 from pipelines.errors import ApiError
 from pipelines.extract.client import ApiClient
 from pipelines.extract.shared_budget import SharedBudget
@@ -51,6 +53,23 @@ def _shared_budget(settings: Settings) -> SharedBudget | None:
     return SharedBudget(catalog.connect, settings.account_id or "", settings.requests_per_second)
 
 
+@dataclass(frozen=True)
+class Failure:
+    """Data of one app that this run could not fetch. Everything that does not depend on it goes on."""
+
+    app_id: str
+    table: str
+    """The raw table that lacks it."""
+    error: ApiError
+    part: str | None = None
+    """What is missing of the table, in words, such as days or livestreams; None: everything of this run."""
+
+    @property
+    def message(self) -> str:
+        """What is missing and why, without the app."""
+        return f"{self.part}: {self.error}" if self.part else f"{self.error}"
+
+
 @dataclass
 class Counts:
     """Records of one app and table in this run, each counted by itself: they must balance."""
@@ -77,29 +96,17 @@ class House:
     started_at: datetime = field(default_factory=utc_now)
     answered_since: datetime | None = None
     """Answers since then are as good as asking again: an interrupted backfill goes on."""
-    failures: dict[tuple[str, str], ApiError] = field(default_factory=dict)
-    """What could not be had, by (app, table). The other apps go on; the run fails at its end."""
+    failures: list[Failure] = field(default_factory=list)
+    """What could not be fetched. The rest goes on and is published; the run fails at its end."""
+    fetched: set[tuple[str, str]] = field(default_factory=set)
+    """The (app, raw table) pairs of which this run fetched everything or a part."""
     odd: list[str] = field(default_factory=list)
     """What checks found, a line each."""
-    caught_up: dict[str, list[date]] = field(default_factory=dict)
-    """Days, by app, that a nightly run loads besides its own: earlier nights missed them."""
-    rebuilt: dict[str, list[date]] | None = None
-    """Days, by app, that raw has; set for a run that fetches nothing, which can load no others."""
 
     @property
     def app_ids(self) -> str:
         """Its apps, as an open backfill is found by: two machines may backfill the same days of different apps."""
         return ",".join(sorted(self.settings.app_ids))
-
-    def days_of(self, app_id: str, days: Range) -> list[date]:
-        """Return the days to load of an app, in order, in a run that was started for a range."""
-        if self.rebuilt is not None:
-            return [day for day in self.rebuilt.get(app_id, []) if days[0] <= day <= days[1]]
-        return sorted({*self.caught_up.get(app_id, []), *days_from(*days)})
-
-    def caught_up_days(self) -> list[date]:
-        """Return the days that a nightly run loads besides its own, of any app."""
-        return sorted({day for days in self.caught_up.values() for day in days})
 
     @cached_property
     def client(self) -> ApiClient:
@@ -116,61 +123,78 @@ class House:
         needs: tuple[Table, ...] = (),
         asks: bool = False,
     ) -> dict[str, Counts]:
-        """Run `body` for each app and note in ops.loads what came of it.
+        """Run `body` for each app and record the result in ops.loads.
 
-        An app whose `needs` failed in this run is left out; one that fails leaves the others to go on.
-        Raises only when no app is left: the first app's error, which then tells of every app.
+        A body that lacks a part of its data adds a `Failure` with that part; one that lacks everything raises `ApiError`.
+        An app is left out where one of the tables it `needs` failed as a whole. Raises `ApiError` where going on is
+        pointless: the token is refused, or no app is left and nothing was fetched.
         """
         done: dict[str, Counts] = {}
         apps = list(self.settings.app_ids) if apps is None else apps
         for app_id in apps:
-            broken = [
-                self.failures[app_id, need.full_name] for need in needs if (app_id, need.full_name) in self.failures
-            ]
-            if broken:
-                self.failures[app_id, table.full_name] = broken[0]
+            if missing := self._whole_failure(app_id, needs):
+                self.failures.append(replace(missing, table=table.full_name))
                 continue
             counts, started_at = Counts(), utc_now()
-            loaded = self.days_of(app_id, days) if days else []
             sent = (self.client.sent, self.client.retried) if asks else (0, 0)
+            known = len(self.failures)
             try:
                 with self.warehouse.alone(table.full_name, app_id):
                     body(app_id, counts)
                 done[app_id] = counts
+                if asks:
+                    self.fetched.add((app_id, table.full_name))
             except ApiError as error:
-                self.failures[app_id, table.full_name] = error
-                counts.note = f"failed: {error}"
+                self.failures.append(Failure(app_id, table.full_name, error))
                 say(f"{app_id}: {error}")
+            state = "incomplete" if app_id in done else "failed"
+            new = [f"{state}: {failure.message}" for failure in self.failures[known:]]
+            counts.note = "; ".join([*new, *([counts.note] if counts.note else [])]) or None
             if asks:
                 counts.requests, counts.retries = self.client.sent - sent[0], self.client.retried - sent[1]
-            noted: dict[str, object] = {
-                "run_id": self.run_id,
-                "table_name": table.full_name,
-                "app_id": app_id,
-                "first_day": loaded[0] if loaded else None,
-                "last_day": loaded[-1] if loaded else None,
-                "rows_received": counts.received,
-                "rows_landed": counts.landed,
-                "rows_quarantined": counts.quarantined,
-                "rows_duplicate": counts.duplicates,
-                "api_requests": counts.requests,
-                "api_retries": counts.retries,
-                "started_at": started_at,
-                "finished_at": utc_now(),
-                "note": counts.note,
-            }
-            self.warehouse.write(partial(note_load, load=noted))
+            self._note_load(table, app_id, counts, days, started_at)
         if apps and not done:
-            failed = [self.failures[app_id, table.full_name] for app_id in apps]
-            if len(apps) > 1:  # the step ends here: what became of each app is told with it
-                said = (f"{app_id}: {error}" for app_id, error in zip(apps, failed, strict=True))
-                failed[0].args = ("; ".join(said),)
-            raise failed[0]
+            self._raise_if_pointless(asks=asks)
         return done
 
+    def _whole_failure(self, app_id: str, tables: tuple[Table, ...]) -> Failure | None:
+        """Return why nothing of one of these tables was fetched for an app; None where each came at least in part."""
+        names = {table.full_name for table in tables}
+        failed = (f for f in self.failures if f.app_id == app_id and f.table in names and f.part is None)
+        return next(failed, None)
+
+    def _raise_if_pointless(self, *, asks: bool) -> None:
+        """Raise what failed where no further step can bring anything."""
+        statuses = {getattr(failure.error, "status", None) for failure in self.failures}
+        if not self.fetched and (not asks or statuses == {HTTPStatus.UNAUTHORIZED}):
+            error = self.failures[0].error
+            if len(self.settings.app_ids) > 1:
+                error = copy(error)
+                error.args = ("; ".join(self.failure_lines()),)
+            raise error
+
+    def _note_load(self, table: Table, app_id: str, counts: Counts, days: Range | None, started_at: datetime) -> None:
+        noted: dict[str, object] = {
+            "run_id": self.run_id,
+            "table_name": table.full_name,
+            "app_id": app_id,
+            "first_day": days[0] if days else None,
+            "last_day": days[1] if days else None,
+            "rows_received": counts.received,
+            "rows_landed": counts.landed,
+            "rows_quarantined": counts.quarantined,
+            "rows_duplicate": counts.duplicates,
+            "api_requests": counts.requests,
+            "api_retries": counts.retries,
+            "started_at": started_at,
+            "finished_at": utc_now(),
+            "note": counts.note,
+        }
+        self.warehouse.write(partial(note_load, load=noted))
+
     def failure_lines(self) -> list[str]:
-        """Every distinct failure of this run, a line each."""
-        return list(dict.fromkeys(f"{app_id}: {error}" for (app_id, _), error in self.failures.items()))
+        """Return every distinct failure of this run, a line each."""
+        return list(dict.fromkeys(f"{failure.app_id}: {failure.message}" for failure in self.failures))
 
 
 @contextmanager

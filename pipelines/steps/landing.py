@@ -1,6 +1,9 @@
 """What every question has in common once it is answered: land the records, count them, fail at the end."""
 
 import time
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -12,10 +15,13 @@ from pipelines.load import versions
 from pipelines.memory import return_freed_memory
 from pipelines.normalize.records import field_types
 from pipelines.schema import Table
-from pipelines.steps.house import Counts, House, Range
+from pipelines.steps.house import Counts, Failure, House
 
 BATCH = 5_000
 """Records that are held before they are landed."""
+
+_NAMED = 12
+"""Failed days or livestreams that a message names; of more, it says how many there are."""
 
 Record = Any
 """A record as received: an object in every case ever seen, yet any JSON value may come."""
@@ -65,13 +71,46 @@ def land(
     return_freed_memory()
 
 
-def forget(house: House, table: Table, app_id: str, days: Range) -> None:
-    """Drop what was landed of these days and did not come again in this run: `--allow-shrink`."""
+def forget(house: House, table: Table, app_id: str, days: Iterable[date], unread: Sequence[str] = ()) -> None:
+    """Drop what was landed of these days and did not come again in this run: `--allow-shrink`.
+
+    Only days that were answered may be given, and the livestreams that were not.
+    """
     since = house.answered_since or house.started_at
-    house.warehouse.write_raw(lambda connection: raw_file.forget_before(connection, table, app_id, *days, since))
+    house.warehouse.write_raw(
+        partial(raw_file.forget_before, table=table, app_id=app_id, days=list(days), moment=since, unread=unread)
+    )
 
 
-def raise_first(errors: list[ApiError]) -> None:
-    """Fail for the first of several failures, now that the other answers are landed."""
-    if errors:
+def fail_in_part(
+    house: House, table: Table, app_id: str, part: str, errors: Sequence[ApiError], *, answered: int
+) -> None:
+    """Record that a part of a table could not be fetched. Raises the first error where nothing was answered at all."""
+    if not errors:
+        return
+    if not answered:
         raise errors[0]
+    house.failures.append(Failure(app_id, table.full_name, errors[0], part))
+
+
+def name_days(days: Iterable[date]) -> str:
+    """Write days as text, contiguous ones as a range."""
+    ranges: list[tuple[date, date]] = []
+    for day in sorted(days):
+        if ranges and day - ranges[-1][1] == timedelta(days=1):
+            ranges[-1] = (ranges[-1][0], day)
+        else:
+            ranges.append((day, day))
+    return _few([f"{first}" if first == last else f"{first} to {last}" for first, last in ranges], "ranges of days")
+
+
+def name_livestreams(livestream_ids: Sequence[str]) -> str:
+    """Write livestreams as text: how many, and the first few by id."""
+    if len(livestream_ids) == 1:
+        return f"livestream {livestream_ids[0]}"
+    return f"{len(livestream_ids):,} livestreams ({_few(sorted(livestream_ids), 'livestreams')})"
+
+
+def _few(names: Sequence[str], what: str) -> str:
+    more = len(names) - _NAMED
+    return ", ".join([*names[:_NAMED], *([f"{more:,} more {what}"] if more > 0 else [])])

@@ -1,21 +1,25 @@
 """Asks for sessions: of the livestreams that could have new ones, and of all where *overall* says more."""
 
 import json
+import random
 from datetime import date, datetime
+from functools import partial
 
 import polars as pl
 
+from pipelines.clock import days_from, utc_now
 from pipelines.errors import ApiError, NotFoundError
 from pipelines.extract import operations, shapes, sync
 from pipelines.extract.paging import read_all
 from pipelines.extract.parallel import ask_each, pages_ahead
 from pipelines.load import raw as raw_file
 from pipelines.load.days import unfinished_livestreams
+from pipelines.load.raw import note_unread
 from pipelines.normalize.records import identity, payload_of, raw_sessions
 from pipelines.normalize.rows import listed_livestreams
 from pipelines.steps.core import standing_of_days
-from pipelines.steps.house import Counts, House, Range
-from pipelines.steps.landing import BATCH, Pace, forget, land, raise_first
+from pipelines.steps.house import Counts, Failure, House, Range
+from pipelines.steps.landing import BATCH, Pace, forget, land, name_livestreams
 from pipelines.steps.progress import progress
 from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, LIVESTREAM_SYNC
 from pipelines.tables_raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
@@ -39,14 +43,14 @@ def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
                 listed,
                 synced,
                 unfinished,
-                first_day=house.days_of(app_id, days)[0],
+                first_day=days[0],
                 last_day=days[1],
                 full=full,
                 answered_since=answered_since,
             )
 
         wanted = choose(full=house.full, answered_since=house.answered_since)
-        _ask_sessions(house, app_id, wanted, listed, counts)
+        unread = _ask_sessions(house, app_id, _failed_last(wanted, synced, house.run_id), listed, counts)
         if set(choose(full=True, answered_since=None)) - set(wanted):
             short = _days_short(house, app_id, days)
             # An answer since *overall* last moved has no more to tell about it.
@@ -58,11 +62,21 @@ def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
                 counts.note = (
                     f"the API's own totals (overall) said more than the sessions at hand for {said}: asked {more}"
                 )
-                _ask_sessions(house, app_id, rest, listed, counts)
+                unread += _ask_sessions(house, app_id, _failed_last(rest, synced, house.run_id), listed, counts)
         if house.allow_shrink:
-            forget(house, RAW_LIVESTREAM_SESSIONS, app_id, days)
+            forget(house, RAW_LIVESTREAM_SESSIONS, app_id, days_from(*days), unread)
 
     return house.for_each_app(RAW_LIVESTREAM_SESSIONS, ask, days=days, needs=(RAW_LIVESTREAMS,), asks=True)
+
+
+def _failed_last(livestream_ids: list[str], synced: pl.DataFrame, run_id: str) -> list[str]:
+    """Return them in an order in which those that failed last time come last, and bad ones do not come all at once.
+
+    If livestreams that fail stood together in front, they would end the list before any other is fetched.
+    """
+    failed = set(synced.filter(pl.col("failed_at").is_not_null())["livestream_id"])
+    shuffled = random.Random(run_id).sample(livestream_ids, len(livestream_ids))  # noqa: S311 - an order, no secret
+    return sorted(shuffled, key=failed.__contains__)
 
 
 def _sessions_of(house: House, app_id: str, livestream_id: str) -> list[str] | None:
@@ -83,13 +97,19 @@ def _sessions_of(house: House, app_id: str, livestream_id: str) -> list[str] | N
         return None
 
 
-def _ask_sessions(house: House, app_id: str, livestream_ids: list[str], listed: pl.DataFrame, counts: Counts) -> None:
-    """Ask, and land by the batch, together with which livestreams are known by it."""
+def _ask_sessions(
+    house: House, app_id: str, livestream_ids: list[str], listed: pl.DataFrame, counts: Counts
+) -> list[str]:
+    """Fetch sessions and land them in batches, together with which livestreams are known by it.
+
+    Returns the livestreams that could not be read.
+    """
     updated_at = dict(listed.select("livestream_id", "updated_at").iter_rows())
+    unread: list[str] = []
     payloads: list[str] = []
     of_livestream: list[str] = []
     asked_at: list[datetime] = []
-    synced: list[tuple[str, str, datetime | None, datetime, bool]] = []
+    synced: list[tuple[object, ...]] = []
     errors: list[ApiError] = []
     pace = Pace()
 
@@ -122,19 +142,33 @@ def _ask_sessions(house: House, app_id: str, livestream_ids: list[str], listed: 
                 advance(1)
                 if answer.error:
                     errors.append(answer.error)
+                    unread.append(answer.question)
                     continue
                 found = answer.value or []
                 payloads += found
                 of_livestream += [answer.question] * len(found)
                 asked_at += [answer.asked_at] * len(found)
                 complete = answer.value is not None
-                synced.append((app_id, answer.question, updated_at.get(answer.question), answer.asked_at, complete))
+                known_as_of = updated_at.get(answer.question)
+                synced.append((app_id, answer.question, known_as_of, answer.asked_at, complete, None, None))
                 if len(payloads) >= BATCH or pace.due():
                     flush()
                     pace.landed()
     finally:
         flush()
-    raise_first(errors)
+    if errors:
+        house.warehouse.write_raw(
+            partial(
+                note_unread,
+                app_id=app_id,
+                livestream_ids=unread,
+                reasons=[f"{error}" for error in errors],
+                now=utc_now(),
+            )
+        )
+        part = f"sessions of {name_livestreams(unread)}"
+        house.failures.append(Failure(app_id, RAW_LIVESTREAM_SESSIONS.full_name, errors[0], part))
+    return unread
 
 
 def _days_short(house: House, app_id: str, days: Range) -> dict[date, datetime]:

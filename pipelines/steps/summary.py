@@ -55,4 +55,5 @@ def set_aside(entry: dict[str, Any]) -> str:
 def findings(house: House, summary: dict[str, Any]) -> list[str]:
     """What somebody should look at, a line each."""
     aside = [f"set aside: {set_aside(entry)}" for entry in summary["quarantined"]]
-    return [*house.failure_lines(), *house.odd, *summary["notes"], *aside]
+    notes = [note for note in summary["notes"] if ": incomplete: " not in note]  # those are failures
+    return [*house.failure_lines(), *house.odd, *notes, *aside]

@@ -1,11 +1,18 @@
 """Many questions at once: each answered once, a few in line, no failure hidden."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from pipelines.errors import ApiError, ApiRefusedError, IncompleteListError, NotFoundError, TransientApiError
+from pipelines.errors import (
+    ApiError,
+    ApiRefusedError,
+    IncompleteListError,
+    NotFoundError,
+    TransientApiError,
+    UnexpectedReplyError,
+)
 from pipelines.extract.paging import read_all
 from pipelines.extract.parallel import ask_each, pages_ahead
 from pipelines.extract.shapes import Page
@@ -36,29 +43,59 @@ def test_an_answer_of_none_is_no_failure() -> None:
     assert (answer.value, answer.error) == (None, None)
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_token_ends_it(status: int) -> None:
+def test_a_refused_token_ends_it() -> None:
     asked: list[int] = []
 
     def ask(n: int) -> int:
         asked.append(n)
-        raise ApiRefusedError("no", status=status)
+        raise ApiRefusedError("no", status=401)
 
-    with pytest.raises(ApiRefusedError):
-        list(ask_each(ask, range(1000), 2))
+    answers = list(ask_each(ask, range(1000), 2))
     assert len(asked) <= 6
+    assert sorted(answer.question for answer in answers) == list(range(1000))
+    assert {str(answer.error) for answer in answers} == {"no"}
 
 
-def test_failures_that_pile_up_end_it() -> None:
+def refuse(n: int) -> int:
+    raise ApiRefusedError(f"{n} is refused", status=400)
+
+
+def deny(n: int) -> int:
+    raise ApiRefusedError(f"{n} is denied", status=403)
+
+
+def fail(n: int) -> int:
+    raise TransientApiError(f"{n} is down")
+
+
+def misread(n: int) -> int:
+    raise UnexpectedReplyError(f"{n} is odd")
+
+
+@pytest.mark.parametrize(("ask", "ends"), [(fail, True), (deny, True), (refuse, False), (misread, False)])
+def test_what_may_be_the_fault_of_the_service_ends_the_list_when_nothing_is_answered_any_more(
+    ask: Callable[[int], int],
+    ends: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
     asked: list[int] = []
 
-    def ask(n: int) -> int:
+    def noted(n: int) -> int:
         asked.append(n)
-        raise TransientApiError("down")
+        return n if n < 200 else ask(n)
 
-    with pytest.raises(TransientApiError, match="down"):
-        list(ask_each(ask, range(1000), 2))
-    assert 8 <= len(asked) <= 8 + 3 * 2
+    answers = list(ask_each(noted, range(1000), 2))
+    assert sorted(answer.question for answer in answers) == list(range(1000))
+    assert sorted(answer.question for answer in answers if answer.error is None) == list(range(200))
+    assert 240 <= len(asked) <= 240 + 3 * 2 if ends else len(asked) == 1000
+
+
+@pytest.mark.parametrize("share", [2, 5, 10])
+def test_however_many_fail_the_others_are_asked(share: int) -> None:
+    def ask(n: int) -> int:
+        return n if n % share == 0 else fail(n)
+
+    answers = list(ask_each(ask, range(2000), 4))
+    assert sum(answer.error is None for answer in answers) == 2000 // share
 
 
 def test_one_not_found_is_not_hopeless() -> None:

@@ -33,12 +33,13 @@ def asked(
     unfinished: bool = False,
     full: bool = False,
     answered_since: datetime | None = None,
+    failed_at: datetime | None = None,
 ) -> bool:
     columns = ("livestream_id", "created_at", "updated_at", "status")
     schema = {name: LIVESTREAMS.polars_schema[name] for name in columns}
     listed = pl.DataFrame([("l", created, updated, status)], schema=schema, orient="row")
     synced = pl.DataFrame(
-        [("app", "l", *row) for row in sync], schema=dict(LIVESTREAM_SYNC.polars_schema), orient="row"
+        [("app", "l", *row, failed_at, None) for row in sync], schema=dict(LIVESTREAM_SYNC.polars_schema), orient="row"
     )
     wanted = livestreams_to_ask(
         listed,
@@ -104,6 +105,12 @@ def test_livestreams(
 def test_a_livestream_with_an_unfinished_session_is_asked() -> None:
     assert asked(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW), unfinished=True)
     assert not asked(AFTER, AFTER, "IDLE", UNKNOWN, unfinished=True)
+
+
+def test_a_livestream_that_could_not_be_read_is_asked_whatever_the_days() -> None:
+    assert asked(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW), failed_at=NOW)
+    assert asked(AFTER, AFTER, "IDLE", known(None, NOW, complete=False), failed_at=NOW)
+    assert asked(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW), failed_at=NOW, answered_since=NOW - HOUR)
 
 
 def test_full_asks_whatever_could_hold_a_session_of_the_range() -> None:

@@ -40,7 +40,7 @@ def frame_of(records: list[Any], at: datetime = NOW, run_id: str = "run", app_id
 
 
 def sync(at: datetime = NOW, *, complete: bool = True, livestream_id: str = "l") -> pl.DataFrame:
-    row = ("app", livestream_id, NOW - A_DAY, at, complete)
+    row = ("app", livestream_id, NOW - A_DAY, at, complete, None, None)
     return pl.DataFrame([row], schema=dict(LIVESTREAM_SYNC.polars_schema), orient="row")
 
 
@@ -194,7 +194,7 @@ def test_parts_of_daywise_are_told_apart(store: Store) -> None:
     with store.open_raw() as connection:
         read = raw_file.read_versions_of_days(connection, RAW_APP_ANALYTICS, "app", [DAY], stats="recording_stats")
         assert [json.loads(payload)["total"] for payload in read["payload"]] == [2]
-        assert raw_file.rows_by_day(connection, RAW_APP_ANALYTICS, "app", [DAY, None]) == {DAY: 2, None: 0}
+        assert raw_file.rows_by_day(connection, RAW_APP_ANALYTICS, "app", [DAY, None], stats=None) == {DAY: 2, None: 0}
 
 
 def days_changed(store: Store, run_id: str, app_id: str = "app", since: datetime = NOW - A_DAY) -> dict[date, datetime]:
@@ -305,7 +305,7 @@ def test_forgetting_is_of_these_days_of_this_app_and_of_what_came_before(store: 
     land(store, frame_of([session("old")], app_id="other"))
     land(store, frame_of([session("again")], NOW + HOUR))
     with store.open_raw() as connection:
-        raw_file.forget_before(connection, RAW_LIVESTREAM_SESSIONS, "app", DAY, DAY, NOW + HOUR)
+        raw_file.forget_before(connection, RAW_LIVESTREAM_SESSIONS, "app", [DAY], NOW + HOUR)
     assert sorted(held(store, "app_id, session_id")) == [
         ("app", "again"),
         ("app", "dayless"),

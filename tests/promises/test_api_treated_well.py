@@ -113,7 +113,7 @@ def test_promise_4_eight_percent_of_passing_faults_leave_the_truth(seed: int, se
     settings = settings_for(simulator, tmp_path / "home")
     house = load(settings)
     assert faults.struck
-    assert house.failures == {}
+    assert house.failures == []
     assert_holds_truth(settings, simulator.world)
     assert query(settings, "SELECT sum(api_retries) > 0 FROM ops.loads") == [(True,)]
     assert query(settings, "SELECT sum(api_requests) FROM ops.loads") == [(simulator.count(),)]
@@ -127,7 +127,7 @@ def test_promise_4_each_passing_fault_alone_leaves_the_truth(kind: str, serve: S
     faults = Faults(seed=3, rate=0.3, kinds=(kind,), blow=blow, limit=limit)
     simulator = serve(Simulator(world, faults=faults))
     settings = settings_for(simulator, tmp_path / "home")
-    assert load(settings).failures == {}
+    assert load(settings).failures == []
     assert faults.struck
     assert_holds_truth(settings, world)
 
@@ -138,7 +138,7 @@ def test_promise_4_passing_faults_of_every_kind_leave_the_truth(seed: int, serve
     faults = Faults(seed=seed, rate=0.08, kinds=GROUPS["transient"], blow=QUICK)
     simulator = serve(Simulator(tiny_world(seed=seed, livestreams=60, sessions=300), per_page_cap=7, faults=faults))
     settings = settings_for(simulator, tmp_path / "home")
-    assert load(settings).failures == {}
+    assert load(settings).failures == []
     assert_holds_truth(settings, simulator.world)
 
 
@@ -169,7 +169,7 @@ def test_promise_4_what_passes_is_asked_again(status: int, serve: Serve, tmp_pat
     simulator = serve(Simulator(tiny_world(apps=("aula",), livestreams=2, sessions=4)))
     simulator.faults.order("server_error", times=RETRIES, blow=Blow(status=status))
     settings = settings_for(simulator, tmp_path / "home")
-    assert load(settings, (DAYS[1], DAYS[1])).failures == {}
+    assert load(settings, (DAYS[1], DAYS[1])).failures == []
     assert most_asked(simulator.requests) == TRIES
 
 
@@ -182,7 +182,7 @@ def test_promise_4_a_429_holds_every_thread(serve: Serve, tmp_path: Path) -> Non
     log = simulator.service.log = TimedLog()
     simulator.faults.order("rate_limited", operation="get-overall-analytics", blow=Blow(retry_after=2))
     settings = settings_for(simulator, tmp_path / "home")
-    assert load(settings).failures == {}
+    assert load(settings).failures == []
     struck = next(number for number, asked in enumerate(log.requests) if asked.status == 429)
     told = log.times[struck]
     # Others are under way while the 429 travels; a second later nobody is.
@@ -253,14 +253,14 @@ def test_promise_4_one_app_fails_and_the_others_go_on(case: str, serve: Serve, t
     everything_changes(world)
     simulator.faults.order("server_error", operation=operation, app_id=APPS[0], times=ALWAYS, blow=Blow(status=status))
     house = load(settings, run_id="failing")
-    assert {app_id for app_id, _ in house.failures} == {APPS[0]}
-    for error in house.failures.values():
+    assert {failure.app_id for failure in house.failures} == {APPS[0]}
+    for error in (failure.error for failure in house.failures):
         assert isinstance(error, kind | ApiError)
         assert f"/realtime/kit/{APPS[0]}/" in str(error)
         assert f": {status}: Internal error" in str(error)
         assert "\n" not in str(error)
     assert_app_holds_truth(settings, world, APPS[1])
-    failed = {table for _, table in house.failures}
+    failed = {failure.table for failure in house.failures}
     for at, rows in shown(settings).items():
         if at[0] in failed and at[1] == APPS[0]:
             assert rows == before[at], "what could not be asked for stands as it was"

@@ -1,0 +1,107 @@
+"""Small worlds of known figures, night after night, and an API that refuses chosen requests."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+
+from pipelines.clock import days_from
+from pipelines.settings import Settings
+from pipelines.simulator.faults import Fault, Faults
+from pipelines.simulator.gate import Asked
+from pipelines.simulator.records import Usage
+from pipelines.simulator.server import Simulator
+from pipelines.simulator.wire import Blow
+from pipelines.simulator.world import World
+from pipelines.steps.house import House
+from tests.houses import load, settings_for
+from tests.moment import NOW, clock_at
+
+APP = "aula"
+LAST = NOW.date() - timedelta(days=1)
+WEEK = (LAST - timedelta(days=6), LAST)
+NIGHT = (LAST - timedelta(days=2), LAST)
+
+
+@dataclass(slots=True)
+class Refusals(Faults):
+    """Every request for which `refused` holds fails with this status."""
+
+    refused: Callable[[Asked], bool] = bool
+    status: int = 500
+
+    def next(self, asked: Asked) -> Fault | None:
+        """Return the failure for the requests that it is meant for."""
+        if not self.refused(asked):
+            return None
+        asked.fault = "refused"
+        return Fault("server_error", random.Random(0), Blow(status=self.status))
+
+
+def names_livestream(*livestream_ids: str) -> Callable[[Asked], bool]:
+    """Requests for the sessions of these livestreams."""
+    return lambda asked: asked.operation == "get-livestream" and asked.path.rpartition("/")[2] in livestream_ids
+
+
+def at_hour(day: date, hour: float) -> datetime:
+    """Return a moment of a day."""
+    return datetime.combine(day, time()) + timedelta(hours=hour)
+
+
+def world_of(livestreams: int, days: tuple[date, date] = WEEK) -> World:
+    """One app; each livestream has a session of 600 and 6,000 seconds on each day."""
+    world = World(now=NOW, values="numbers")
+    world.add_app(APP)
+    for number in range(livestreams):
+        world.add_livestream(APP, name=f"l{number}", created_at=at_hour(days[0], -48) + timedelta(seconds=number))
+    for day in days_from(*days):
+        add_day(world, day)
+    return world
+
+
+def add_day(world: World, day: date, hour: float = 10) -> None:
+    """One day more, like the others."""
+    world.set_day(APP, day, meetings=Usage(1, 10.0), recordings=Usage(2, 20.0))
+    for livestream in world.apps[APP].livestreams:
+        world.add_session(
+            APP, livestream.id, created_at=at_hour(day, hour), ingest_seconds=600.0, viewer_seconds=6_000.0
+        )
+
+
+def ids(world: World) -> list[str]:
+    """Its livestreams, oldest first."""
+    return [livestream.id for livestream in world.apps[APP].livestreams]
+
+
+class Nights:
+    """A home that is loaded night after night; each night ends at its own moment."""
+
+    def __init__(self, simulator: Simulator, home: Path, **variables: str) -> None:
+        self.simulator, self.world = simulator, simulator.world
+        self.settings: Settings = settings_for(simulator, home, **variables)
+        self.number = 0
+
+    def load(
+        self,
+        days: tuple[date, date] = NIGHT,
+        *,
+        at: datetime = NOW,
+        clock: timedelta = timedelta(0),
+        backfill: bool = False,
+        **flags: bool,
+    ) -> House:
+        """Load days; the API's clock shows `at`, this machine's is ahead by `clock`. Requests count from here on."""
+        self.number += 1
+        self.world.now = at
+        self.simulator.requests.clear()
+        with clock_at(at + clock):
+            return load(self.settings, days, run_id=f"night {self.number}", backfill=backfill, **flags)
+
+    def refuse(self, refused: Callable[[Asked], bool], status: int = 500) -> None:
+        """From now on, these requests fail."""
+        self.simulator.service.faults = Refusals(refused=refused, status=status)
+
+    def heal(self) -> None:
+        """From now on, none do."""
+        self.simulator.service.faults = Faults()

@@ -1,0 +1,243 @@
+"""Parts of an app's data that cannot be fetched: everything else is landed, loaded and published, and the gap is named."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pipelines.clock import days_from
+from pipelines.errors import ApiError
+from pipelines.simulator.gate import Asked
+from pipelines.simulator.server import Simulator
+from tests.houses import assert_holds_truth, query
+from tests.moment import NOW
+from tests.nights import APP, LAST, NIGHT, WEEK, Nights, add_day, ids, names_livestream, world_of
+
+DAY = timedelta(days=1)
+OVERALL, DAYWISE = "get-overall-analytics", "get-daywise-analytics"
+Serve = Callable[..., Nights]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    started: list[Simulator] = []
+
+    def begin(livestreams: int, **variables: str) -> Nights:
+        simulator = Simulator(world_of(livestreams))
+        started.append(simulator.__enter__())
+        return Nights(simulator, tmp_path / "home", **variables)
+
+    yield begin
+    for simulator in started:
+        simulator.__exit__(None, None, None)
+
+
+def notes(nights: Nights, table: str) -> str:
+    ((note,),) = query(
+        nights.settings,
+        "SELECT note FROM ops.loads WHERE run_id = ? AND table_name = ?",
+        f"night {nights.number}",
+        table,
+    )
+    return note or ""
+
+
+def sessions_by_livestream(nights: Nights) -> dict[str, int]:
+    return dict(query(nights.settings, "SELECT livestream_id, count(*) FROM core.livestream_sessions GROUP BY ALL"))
+
+
+@pytest.mark.parametrize("status", [500, 400, pytest.param(403, marks=pytest.mark.long)])
+def test_a_livestream_that_cannot_be_read_takes_nothing_with_it(status: int, serve: Serve) -> None:
+    nights = serve(5)
+    first, *others = ids(nights.world)
+    nights.refuse(names_livestream(first), status)
+    house = nights.load(WEEK)
+    assert sessions_by_livestream(nights) == dict.fromkeys(others, 7)
+    (line,) = house.failure_lines()
+    assert f"sessions of livestream {first}: " in line
+    assert str(status) in line
+    assert notes(nights, "raw.livestream_sessions").startswith(f"incomplete: sessions of livestream {first}")
+    held = query(nights.settings, "SELECT livestream_id, failure FROM ops.livestream_sync WHERE failed_at IS NOT NULL")
+    assert [(held_id, str(status) in why) for held_id, why in held] == [(first, True)]
+    nights.load(NIGHT, at=NOW + DAY)
+    assert sessions_by_livestream(nights) == dict.fromkeys(others, 7)
+    nights.heal()
+    assert nights.load((LAST, LAST), at=NOW + 2 * DAY).failures == []
+    asked = [r.path.rpartition("/")[2] for r in nights.simulator.requests if r.operation == "get-livestream"]
+    assert asked == [first], "its own requests alone"
+    assert_holds_truth(nights.settings, nights.world, WEEK)
+    assert query(nights.settings, "FROM ops.livestream_sync WHERE failed_at IS NOT NULL OR failure IS NOT NULL") == []
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [slice(0, 60), *(pytest.param(slice(*at), marks=pytest.mark.long) for at in ((0, 200, 2), (150, 200), (1, 200)))],
+)
+def test_what_is_readable_is_fetched_the_same_night_wherever_it_stands_in_the_list(bad: slice, serve: Serve) -> None:
+    nights = serve(200)
+    every = ids(nights.world)
+    broken = every[bad]
+    nights.refuse(names_livestream(*broken), 400 if len(broken) > 150 else 500)
+    house = nights.load((LAST, LAST))
+    assert sessions_by_livestream(nights).keys() == set(every) - set(broken)
+    assert len(house.failures) == 1
+    assert f"{len(broken)} livestreams" in house.failure_lines()[0]
+    add_day(nights.world, LAST + DAY)
+    nights.load((LAST, LAST + DAY), at=NOW + DAY)
+    asked = [r.path.rpartition("/")[2] for r in nights.simulator.requests if r.operation == "get-livestream"]
+    readable = [at for at, livestream_id in enumerate(asked) if livestream_id not in broken]
+    assert max(readable) < len(every) - len(broken) + 16, "those that failed last night come last"
+    nights.heal()
+    nights.load((LAST, LAST), at=NOW + 2 * DAY)
+    assert_holds_truth(nights.settings, nights.world, (LAST, LAST + DAY))
+
+
+def days_of(operation: str, *ages: int) -> Callable[[Asked], bool]:
+    """Requests of an operation that touch a day of these ages."""
+    names = {OVERALL: ("start_time", "end_time"), DAYWISE: ("start_date", "end_date")}[operation]
+    days = {LAST - age * DAY for age in ages}
+
+    def touches(asked: Asked) -> bool:
+        if asked.operation != operation:
+            return False
+        first, last = (day_of(asked.query[name]) for name in names)
+        return bool(days & set(days_from(first, last)))
+
+    return touches
+
+
+def day_of(text: str) -> date:
+    if text.isdecimal():
+        return datetime.fromtimestamp(int(text), UTC).date()
+    return date.fromisoformat(text[:10])
+
+
+TABLES = {OVERALL: ["livestream_analytics_daily"], DAYWISE: ["meeting_sessions_daily", "recordings_daily"]}
+RAW = {OVERALL: "raw.livestream_analytics", DAYWISE: "raw.app_analytics"}
+
+
+EVERY = (0, 1, 2, 3, 4, 5, 6)
+REFUSED = [(OVERALL, (4, 5, 6), 400), (OVERALL, EVERY, 403), (DAYWISE, (0,), 422), (DAYWISE, (3,), 500)]
+REFUSED_TOO = [
+    (operation, ages, status)
+    for operation in (OVERALL, DAYWISE)
+    for ages in ((6,), (0,), (2, 4), (4, 5, 6), EVERY)
+    for status in (400, 422, 403, 500)
+    if (operation, ages, status) not in REFUSED
+]
+
+
+@pytest.mark.parametrize(
+    ("operation", "ages", "status"),
+    [*REFUSED, *(pytest.param(*case, marks=pytest.mark.long) for case in REFUSED_TOO)],
+)
+def test_a_day_that_is_refused_is_unknown_and_everything_else_is_loaded(
+    operation: str, ages: tuple[int, ...], status: int, serve: Serve
+) -> None:
+    nights = serve(3)
+    nights.refuse(days_of(operation, *ages), status)
+    house = nights.load(WEEK)
+    refused = {LAST - age * DAY for age in ages}
+    if operation == DAYWISE and status in {403, 500}:
+        refused = set(days_from(*WEEK))  # one request covers the range; these statuses are not about its days
+    known = set(days_from(*WEEK)) - refused
+    assert sessions_by_livestream(nights) == dict.fromkeys(ids(nights.world), 7)
+    for table in TABLES[operation]:
+        assert {day for (day,) in query(nights.settings, f"SELECT day FROM core.{table}")} == known
+        listed = "SELECT day FROM ops.days WHERE table_name = ? AND is_known"
+        assert {day for (day,) in query(nights.settings, listed, f"core.{table}")} == known
+    assert len(house.failure_lines()) == 1
+    if known:
+        for day in refused & {min(refused), max(refused)}:
+            assert f"{day}" in notes(nights, RAW[operation])
+    column = "overall_ingest_seconds" if operation == OVERALL else "meeting_minutes"
+    mart = "reconciliation" if operation == OVERALL else "daily_usage"
+    unknown = query(nights.settings, f"SELECT day FROM marts.{mart} WHERE {column} IS NULL")
+    assert {day for (day,) in unknown} == refused
+    sums = "SELECT DISTINCT ingest_seconds FROM marts.daily_usage"
+    assert query(nights.settings, sums) == [(1_800.0,)]
+    nights.heal()
+    assert nights.load(WEEK, at=NOW + DAY).failures == []
+    assert_holds_truth(nights.settings, nights.world, WEEK)
+
+
+def test_daywise_refused_for_every_day_costs_a_few_requests(serve: Serve) -> None:
+    nights = serve(1)
+    days = (LAST - 299 * DAY, LAST)
+    nights.refuse(lambda asked: asked.operation in {DAYWISE, OVERALL}, 400)
+    nights.load(days)
+    assert nights.simulator.count(DAYWISE) <= 10 * 8
+
+
+def test_daywise_older_than_the_source_keeps_is_found_in_a_few_requests(serve: Serve) -> None:
+    nights = serve(1)
+    nights.refuse(days_of(DAYWISE, *range(3, 90)), 400)
+    nights.load((LAST - 89 * DAY, LAST))
+    held = query(nights.settings, "SELECT day FROM core.meeting_sessions_daily")
+    assert {day for (day,) in held} == set(days_from(LAST - 2 * DAY, LAST))
+    assert nights.simulator.count(DAYWISE) <= 3 * 8 + 16
+
+
+def test_without_the_list_the_totals_are_loaded_and_the_sessions_are_unknown(serve: Serve) -> None:
+    nights = serve(3)
+    nights.refuse(lambda asked: asked.operation == "list-livestreams", 500)
+    house = nights.load(WEEK)
+    assert len(house.failure_lines()) == 1
+    known = dict(query(nights.settings, "SELECT table_name, count(*) FROM ops.days WHERE is_known GROUP BY ALL"))
+    assert known == dict.fromkeys([f"core.{name}" for names in TABLES.values() for name in names], 7)
+    sessions = "SELECT DISTINCT sessions_ingest_seconds, verdict FROM marts.reconciliation"
+    assert query(nights.settings, sessions) == [(None, "unknown")]
+    nights.heal()
+    nights.load(WEEK)
+    assert_holds_truth(nights.settings, nights.world, WEEK)
+
+
+def test_nothing_answers_is_an_error_and_publishes_nothing(serve: Serve) -> None:
+    nights = serve(3)
+    nights.refuse(lambda _: True, 500)
+    with pytest.raises(ApiError, match="500"):
+        nights.load(WEEK)
+    assert not nights.settings.warehouse.exists()
+
+
+def test_a_refused_token_ends_the_run_at_its_first_request(serve: Serve) -> None:
+    nights = serve(3)
+    nights.refuse(lambda _: True, 401)
+    with pytest.raises(ApiError, match="401"):
+        nights.load(WEEK)
+    assert nights.simulator.count() == 1
+
+
+def test_empty_days_are_unknown_while_a_livestream_that_may_have_had_sessions_cannot_be_read(serve: Serve) -> None:
+    nights = serve(1)
+    (only,) = ids(nights.world)
+    before = WEEK[0] - 30 * DAY
+    nights.refuse(names_livestream(only), 500)
+    nights.load((before, LAST))
+    days = dict(
+        query(nights.settings, "SELECT day, is_known FROM ops.days WHERE table_name = 'core.livestream_sessions'")
+    )
+    created = WEEK[0] - 3 * DAY  # an hour before it was made
+    assert {day for day, is_known in days.items() if is_known} == set(days_from(before, created - DAY))
+    figures = query(nights.settings, "SELECT DISTINCT ingest_seconds FROM marts.daily_usage WHERE day >= ?", created)
+    assert figures == [(None,)]
+    nights.heal()
+    nights.load((LAST, LAST), at=NOW + DAY)
+    assert_holds_truth(nights.settings, nights.world, (before, LAST))
+    assert query(nights.settings, "FROM ops.days WHERE NOT is_known") == []
+
+
+@pytest.mark.parametrize("allow", ["a livestream", "overall", "daywise"])
+def test_allow_shrink_drops_nothing_of_what_could_not_be_fetched(allow: str, serve: Serve) -> None:
+    nights = serve(3)
+    nights.load(WEEK)
+    gaps = {
+        "a livestream": names_livestream(ids(nights.world)[1]),
+        "overall": days_of(OVERALL, 2),
+        "daywise": days_of(DAYWISE, 2),
+    }
+    nights.refuse(gaps[allow], 400)
+    nights.load(WEEK, at=NOW + DAY, full=True, allow_shrink=True)
+    assert_holds_truth(nights.settings, nights.world, WEEK)
+    assert APP in nights.world.apps
