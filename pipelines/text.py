@@ -16,6 +16,15 @@ def printable_json(text: str) -> str:
     return _CONTROL.sub(lambda found: rf"\u{ord(found[0]):04x}", text)
 
 
+def is_utf8(text: str) -> bool:
+    """Whether it can be written in UTF-8: a byte of a path or of the environment that is none arrives as half a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def quoted(text: str) -> str:
     """Text as SQL and libpq write it."""
     return "'" + text.replace("'", "''") + "'"

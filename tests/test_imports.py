@@ -21,6 +21,7 @@ BASE = (
     "failures",
     "text",
     "env_file",
+    "files",
     "addresses",
     "memory",
 )

@@ -71,7 +71,7 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
 @contextmanager
 def observing(warehouse: Store) -> Iterator[None]:
     """Be the only one who looks. Raises `HouseBusyError` at once where another does."""
-    lock = FileLock(warehouse.directory / "pipeline_live.lock", mode=0o644)
+    lock = FileLock(warehouse.directory / "pipeline_live.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -93,7 +93,7 @@ def run_under_way(warehouse: Store) -> str | None:
             return None
     except OSError:
         return None
-    lock = FileLock(warehouse.lock, mode=0o644)
+    lock = FileLock(warehouse.lock)
     try:
         with lock.acquire(timeout=0):
             warehouse.lock.write_text("")

@@ -26,7 +26,7 @@ def holder(lock_path: Path) -> str:
 @contextmanager
 def exclusive(lock_path: Path, *, wait_seconds: float, say: Callable[[str], None]) -> Iterator[None]:
     """Hold the house alone. Waits for another run to end, says so once, and gives up after `wait_seconds`."""
-    lock = FileLock(lock_path, mode=0o644)
+    lock = FileLock(lock_path)
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -17,8 +17,8 @@ from pathlib import Path
 import duckdb
 
 from pipelines.errors import WarehouseError
+from pipelines.files import PASSING, find_target, remove_passing
 from pipelines.load.faults import explained, explained_by_duckdb
-from pipelines.load.schema import PASSING
 
 
 def _unfinished(published: Path) -> Path:
@@ -27,15 +27,21 @@ def _unfinished(published: Path) -> Path:
 
 def clear_unfinished(published: Path, written: Sequence[Path]) -> None:
     """Remove what a run that was cut off left behind: half a copy, and what DuckDB had spilled to disk."""
+    target = find_target(published)
     with explained(published.parent):
-        _unfinished(published).unlink(missing_ok=True)
-    spilled = [file.with_name(f"{file.name}.tmp") for file in written]
-    for left in (*spilled, *published.parent.glob(f"{PASSING}*")):
-        shutil.rmtree(left, ignore_errors=True)
+        _unfinished(target).unlink(missing_ok=True)
+    for file in written:
+        shutil.rmtree(file.with_name(f"{file.name}.tmp"), ignore_errors=True)
+    for directory in {published.parent, target.parent}:
+        remove_passing(directory, {published.name, target.name, *(file.name for file in written)})
 
 
 def publish(working: Path, published: Path) -> int:
-    """Swap a copy of the working file, which nobody has open, in for readers. Returns its size in bytes."""
+    """Swap a copy of the working file, which nobody has open, in for readers. Returns its size in bytes.
+
+    Where `published` is a symbolic link, what it leads to is replaced, on the disk where that is.
+    """
+    published = find_target(published)
     unfinished = _unfinished(published)
     with explained(published):
         # A killed run leaves a log beside the working file; opening it to checkpoint folds it in.
@@ -98,6 +104,7 @@ def _without_log(path: Path) -> Iterator[Path]:
     The log is somebody's who writes into the copy he has, perhaps one that was replaced long ago: DuckDB would
     replay it into this one. It follows symbolic links to find the log, but cannot follow a hard one.
     """
+    path = find_target(path)
     if not path.with_name(f"{path.name}.wal").exists():
         yield path
         return

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import duckdb
 
+from pipelines.files import PASSING
 from pipelines.schema import SQL_TYPES, Table
 from pipelines.text import quoted
 
 FORMAT: dict[str, str | bool | int | float | list[str]] = {"storage_compatibility_version": "v1.5.0"}
 """In which format files are made. A newer DuckDB would make files that readers with an older one cannot open."""
-
-PASSING = ".livehouse-"
-"""How directories begin that are gone in a moment; a run removes those of who was killed."""
 
 COLUMNS = """
     SELECT schema_name, table_name, column_name FROM duckdb_columns()

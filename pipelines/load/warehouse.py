@@ -15,22 +15,26 @@ from typing import TypeVar
 import duckdb
 
 from pipelines.errors import SettingsError, WarehouseError
+from pipelines.files import find_target
 from pipelines.load.faults import explained
 from pipelines.load.frames import read_frame, registered
 from pipelines.load.lock import exclusive
 from pipelines.load.memory import OF_FILES, with_enough_memory
 from pipelines.load.publish import clear_unfinished, is_written_to, open_published, publish
-from pipelines.load.schema import create, make
+from pipelines.load.schema import COLUMNS, create, make
 from pipelines.load.upkeep import Size
 from pipelines.schema import Table
 from pipelines.tables import MIRRORED, WAREHOUSE_FILE
 from pipelines.tables_raw import RAW_FILE
-from pipelines.text import quoted
+from pipelines.text import is_utf8, quoted
 
 _Result = TypeVar("_Result")
 
 _THREADS = 4
 """At most: each needs its share of that memory, however many cores there are."""
+
+
+_RESERVED = {"pipeline", "pipeline_raw", "pipeline_live", "marts", *(table.schema for table in WAREHOUSE_FILE)}
 
 
 class Warehouse:
@@ -47,18 +51,15 @@ class Warehouse:
         self.lock = self.directory / "pipeline.lock"
         self.address = f"{published}"
         self._held: _OpenFiles | None = None
-        # DuckDB calls a file's catalog by its stem: `core.duckdb` would make `core.livestreams` ambiguous.
-        if published.stem.lower() in (
-            "pipeline",
-            "pipeline_raw",
-            "pipeline_live",
-            *(table.schema for table in WAREHOUSE_FILE),
-            "marts",
-        ):
+        # DuckDB names a file's catalog by what is in front of a dot: `core.v2.duckdb` would make `core.livestreams`
+        # ambiguous. What lies beside the pipeline's own files, such as their logs, begins as they do.
+        catalog = next((part for part in published.name.lower().split(".") if part), "")
+        if published.name == "report.html" or catalog in _RESERVED:
             raise SettingsError(f"LIVEHOUSE_WAREHOUSE cannot be named {published.name}: livehouse uses that name")
 
     def prepare(self) -> None:
         """Make the directory, and see that raw is not gone from under a warehouse made of it."""
+        self._check_path()
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -69,10 +70,43 @@ class Warehouse:
         for file in (self.raw, self.working, self.published):
             if file.exists() and not file.is_file():
                 raise WarehouseError(f"{file} is no file: move away what is in its place")
+        find_target(self.published)
+        self._check_is_ours()
         if self.working.exists() and not self.raw.exists():
             raise WarehouseError(
                 f"{self.raw} is missing, and {self.working.name} was made of it: bring it back from a backup,"
                 f" or move {self.working.name} away too and backfill again"
+            )
+
+    def _check_path(self) -> None:
+        """Raise `SettingsError` where DuckDB could not open the files, by the path of the working directory."""
+        try:
+            absolute = str(self.directory.absolute())
+        except FileNotFoundError:
+            raise SettingsError(
+                "the working directory no longer exists: change into another one, or set LIVEHOUSE_HOME to an absolute path"
+            ) from None
+        if "?" in absolute or not is_utf8(absolute):
+            raise SettingsError(
+                f"{absolute} holds a question mark, or is not UTF-8, which DuckDB cannot open: set LIVEHOUSE_HOME elsewhere"
+            )
+
+    def _check_is_ours(self) -> None:
+        """Raise `SettingsError` where publishing would replace a file that somebody else made."""
+        is_known = self.working.exists() and self.published.name == "warehouse.duckdb"
+        if is_known or not self.published.exists() or self.published.stat().st_size == 0:
+            return
+        try:
+            with duckdb.connect(self.published, read_only=True) as connection:
+                there = connection.execute(COLUMNS).fetchall()
+        except duckdb.Error as error:
+            if self.working.exists() and "lock on file" in str(error):
+                return  # a reader has it open for writing: see `is_written_to`
+            there = []
+        if not any(found[:2] == ("ops", "loads") for found in there):
+            raise SettingsError(
+                f"{self.published} is not a warehouse of livehouse, and would be replaced by one: move it away, or set"
+                " LIVEHOUSE_WAREHOUSE to the path of another file"
             )
 
     @contextmanager

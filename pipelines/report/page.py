@@ -5,7 +5,6 @@ the text of names and messages is data, and a Content-Security-Policy lets only 
 """
 
 import json
-import tempfile
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipelines.errors import WarehouseError
+from pipelines.files import replacing
 from pipelines.report.drawing import CACHE, read_drawing
 from pipelines.report.figures import read_figures
 from pipelines.report.verdicts import VERDICTS
@@ -65,23 +65,14 @@ def write_report_from(connection: duckdb.DuckDBPyConnection, target: Path, rates
     """Write the page of the warehouse that is open."""
     figures = read_figures(connection)
     page = render_page(figures, target.parent / CACHE, rates)
-    temporary = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", newline="\n", dir=target.parent, prefix=f".{target.name}.", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            file.write(page)
-        temporary.chmod(0o644)
-        temporary.replace(target)
+        with replacing(target) as temporary:
+            temporary.write_text(page, encoding="utf-8", newline="\n")
     except OSError as error:
         raise WarehouseError(
             f"{target} cannot be written: {error.strerror}; free disk space or fix permissions"
         ) from None
-    finally:
-        if temporary:
-            temporary.unlink(missing_ok=True)
     return target
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 
 from pipelines.clock import utc_now
+from pipelines.files import leftovers_of
 from pipelines.load.glance import Glance, drawn, glance
 from pipelines.load.raw import end_backfill
 from pipelines.report.checks import Check, Verdict, run_check
@@ -60,7 +61,9 @@ def write_page(house: House) -> Path:
     """
     settings = house.settings
     rates = Rates(settings.export_rate, settings.participant_rate)
-    for left in settings.home.glob(".report.html.*"):  # by a run that was killed; another's may be replaced just now
+    for left in leftovers_of(
+        settings.home / "report.html"
+    ):  # by a run that was killed; another's may be replaced just now
         with suppress(FileNotFoundError):
             if left.stat().st_mtime < house.started_at.replace(tzinfo=UTC).timestamp():
                 left.unlink()

@@ -1,5 +1,6 @@
 """The readers' copy: whole or not at all, whatever readers do with the one before."""
 
+import os
 import stat
 import struct
 from pathlib import Path
@@ -9,9 +10,12 @@ import duckdb
 import pytest
 
 from pipelines.clock import utc_now
-from pipelines.errors import WarehouseError
+from pipelines.errors import SettingsError, WarehouseError
+from pipelines.files import leftovers_of, replacing
+from pipelines.load.live import observing, open_live
 from pipelines.load.publish import clear_unfinished
 from pipelines.load.warehouse import Warehouse
+from pipelines.report.page import DEFAULT_RATES, write_report_from
 from pipelines.tables import FIELD_TYPES, LIVESTREAM_SYNC
 from tests.load.conftest import Start
 
@@ -199,3 +203,181 @@ def test_who_may_read_it_stays_as_decided(warehouse: Warehouse) -> None:
     warehouse.published.chmod(0o640)
     warehouse.publish(print)
     assert stat.S_IMODE(warehouse.published.stat().st_mode) == 0o640
+
+
+# --- symbolic links ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """A larger disk, somewhere else."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    return place
+
+
+@pytest.mark.parametrize("kind", ["absolute", "relative", "chain"])
+def test_the_target_of_a_link_is_replaced_and_the_link_stays(
+    kind: str, warehouse: Warehouse, disk: Path, start: Start
+) -> None:
+    target = disk / "large.duckdb"
+    target.touch()
+    target.chmod(0o640)
+    leads_to = {"absolute": target, "relative": Path("..") / "disk" / "large.duckdb", "chain": disk / "link"}[kind]
+    if kind == "chain":
+        (disk / "link").symlink_to("large.duckdb")
+    warehouse.published.symlink_to(leads_to)
+    warehouse.prepare()
+    add(warehouse, "one")
+    warehouse.publish(print)
+    before = target.stat().st_ino
+    assert start(WRITER_THAT_DIES, target).finish()[0] == 9
+    (disk / "large.duckdb.publishing").write_bytes(b"half")
+    clear_unfinished(warehouse.published, (warehouse.raw, warehouse.working))
+    add(warehouse, "two")
+    with warehouse.open_published() as connection:
+        assert connection.execute("SELECT run_id FROM ops.loads").fetchall() == [("one",)], "without the reader's log"
+    assert warehouse.publish(print) == target.stat().st_size
+    assert warehouse.published.readlink() == leads_to
+    assert target.stat().st_ino != before, "swapped in, not written into"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+    for path in (target, warehouse.published):
+        with duckdb.connect(path, read_only=True) as connection:
+            assert connection.execute("SELECT run_id FROM ops.loads ORDER BY ALL").fetchall() == [("one",), ("two",)]
+    assert {path.name for path in disk.iterdir()} - {"link"} == {"large.duckdb"}
+    assert files(warehouse) == {"pipeline.duckdb", "warehouse.duckdb"}
+
+
+def test_a_directory_may_be_a_link(tmp_path: Path, disk: Path) -> None:
+    (tmp_path / "data").symlink_to(disk)
+    warehouse = Warehouse(tmp_path / "data" / "warehouse.duckdb")
+    warehouse.prepare()
+    add(warehouse)
+    warehouse.publish(print)
+    assert published(warehouse) == [("run",)]
+    assert (tmp_path / "data").is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("leads_to", "said"),
+    [
+        ("nowhere", "does not exist"),
+        ("warehouse.duckdb", "does not exist"),
+        ("..", "is no file"),
+        ("x/y", "does not exist"),
+    ],
+)
+def test_a_link_that_leads_to_no_file_is_one_line_and_stays(leads_to: str, said: str, warehouse: Warehouse) -> None:
+    warehouse.published.symlink_to(leads_to)
+    for action in (warehouse.prepare, lambda: warehouse.publish(print)):
+        with pytest.raises(WarehouseError, match=said) as raised:
+            action()
+        assert "\n" not in str(raised.value)
+    with pytest.raises(WarehouseError), warehouse.open_published():
+        pass
+    assert str(warehouse.published.readlink()) == leads_to
+    assert files(warehouse) == {"warehouse.duckdb"}
+
+
+def test_the_page_replaces_the_target_of_a_link(tmp_path: Path, disk: Path) -> None:
+    page = tmp_path / "report.html"
+    (disk / "page.html").write_text("before")
+    page.symlink_to("disk/page.html")
+    with pytest.raises(ZeroDivisionError), replacing(page) as file:
+        file.write_text("half")
+        raise ZeroDivisionError
+    assert page.read_text() == "before"
+    with replacing(page) as file:
+        assert list(leftovers_of(page)) == [file]
+        file.write_text("after")
+    assert (disk / "page.html").read_text() == "after"
+    assert page.is_symlink()
+    assert [path.name for path in disk.iterdir()] == ["page.html"]
+
+
+# --- what is not ours -------------------------------------------------------------------------------------------
+
+
+def foreign_database(path: Path) -> None:
+    with duckdb.connect(path) as connection:
+        connection.execute("CREATE TABLE theirs AS SELECT 1 AS x")
+
+
+def foreign_text(path: Path) -> None:
+    path.write_text("a,b\n")
+
+
+@pytest.mark.parametrize("make", [foreign_database, foreign_text])
+@pytest.mark.parametrize("name", ["warehouse.duckdb", "analytics.duckdb"])
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_a_file_that_somebody_else_made_is_not_replaced(
+    make: Any,
+    name: str,
+    is_linked: bool,  # noqa: FBT001 - a parameter of the test
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "theirs.db" if is_linked else tmp_path / name
+    make(path)
+    if is_linked:
+        (tmp_path / name).symlink_to(path)
+    before = path.read_bytes()
+    with pytest.raises(SettingsError, match="not a warehouse of livehouse"):
+        Warehouse(tmp_path / name).prepare()
+    assert path.read_bytes() == before
+
+
+def test_a_copy_of_ours_under_any_name_is_replaced(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path / "analytics.duckdb")
+    for run_id in ("one", "two"):
+        warehouse.prepare()
+        with warehouse.open_raw():
+            add(warehouse, run_id)
+        warehouse.publish(print)
+    assert published(warehouse) == [("one",), ("two",)]
+
+
+def test_only_directories_of_killed_processes_are_cleared(warehouse: Warehouse) -> None:
+    ours = warehouse.directory / ".livehouse-a1b2c3d4"
+    theirs = [
+        warehouse.directory / name for name in (".livehouse-backup", ".livehouse-archived", ".livehouse-12345678")
+    ]
+    for directory in (ours, *theirs):
+        directory.mkdir()
+        (directory / ("warehouse.duckdb" if directory == ours else "thesis.tex")).touch()
+    (warehouse.directory / ".livehouse-linked_1").symlink_to(theirs[0])
+    clear_unfinished(warehouse.published, (warehouse.raw, warehouse.working))
+    assert not ours.exists()
+    assert all((directory / "thesis.tex").exists() for directory in theirs)
+
+
+def test_every_file_is_made_as_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        warehouse = Warehouse(tmp_path / "home" / "warehouse.duckdb")
+        warehouse.prepare()
+        with warehouse.run(wait_seconds=0, say=print):
+            with warehouse.open_raw(), open_live(warehouse):
+                pass
+            with observing(warehouse):
+                add(warehouse)
+            warehouse.publish(print)
+            with warehouse.open_published() as connection:
+                write_report_from(connection, warehouse.directory / "report.html", DEFAULT_RATES)
+            (warehouse.directory / "report.html").chmod(0o644)  # as it was made until 2026-11
+            with replacing(warehouse.directory / "report.html") as page:
+                page.touch()
+    finally:
+        os.umask(before)
+    made = {
+        path.name: stat.S_IMODE(path.stat().st_mode) & 0o077
+        for path in [tmp_path / "home", *(tmp_path / "home").rglob("*")]
+    }
+    assert made.keys() >= {
+        "home",
+        "pipeline.lock",
+        "pipeline_live.lock",
+        "report.html",
+        "warehouse.duckdb",
+        "pipeline.duckdb",
+    }
+    assert set(made.values()) == {0}, made

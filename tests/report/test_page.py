@@ -300,7 +300,7 @@ def test_what_draws_is_made_once_and_read_after(tmp_path: Path) -> None:
     made = read_drawing(kept)
     [file] = kept.glob("charts-*")
     assert read_drawing(kept) == made
-    left = kept / "tmpleft"
+    left = kept / ".charts-a1b2c3d4.tmp"
     left.touch()
     file.write_text('{"charts": {}, "scr', encoding="utf-8")  # a disk that was full
     assert read_drawing(kept) == made
