@@ -83,7 +83,10 @@ def test_raw_is_not_published(warehouse: Warehouse) -> None:
 def test_what_extraction_knows_is_mirrored(warehouse: Warehouse) -> None:
     now = utc_now()
     with warehouse.open_raw() as connection:
-        connection.execute("INSERT INTO ops.livestream_sync VALUES ('app', 'l', NULL, ?, true)", [now])
+        connection.execute(
+            "INSERT INTO ops.livestream_sync (app_id, livestream_id, synced_at, complete) VALUES ('app', 'l', ?, true)",
+            [now],
+        )
         connection.execute("INSERT INTO ops.field_types VALUES ('raw.x', 'f', 'string', 5, ?, ?)", [now, now])
     for _ in range(2):
         warehouse.mirror()
