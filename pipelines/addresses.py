@@ -1,10 +1,21 @@
-"""Whether an address is one that secrets may be sent to."""
+"""What is an address, and whether secrets may be sent to it."""
 
 import ipaddress
 import re
 from urllib.parse import urlsplit
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
+
+_SCHEME_OR_HOST = re.compile(r"[^/]*:")
+"""A colon in front of the first slash: `md:x`, `:memory:`, `user:password@host`. No file of ours is named so."""
+
+_CONNINFO = re.compile(r"\s*(host|hostaddr|port|dbname|user|password|passfile|service|sslmode)\s*=", re.IGNORECASE)
+"""How a PostgreSQL is described: `host=db password=…`."""
+
+
+def is_address(text: str) -> bool:
+    """Whether a text looks like an address and not like a path: whatever opens it could go elsewhere."""
+    return bool(_SCHEME_OR_HOST.match(text) or "://" in text or _CONNINFO.match(text))
 
 
 def is_safe(address: str) -> bool:

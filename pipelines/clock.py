@@ -1,5 +1,6 @@
 """What time it is. All times in livehouse are UTC and carry no zone, as in DuckDB's TIMESTAMP."""
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 
 moved_by = timedelta(0)
@@ -29,3 +30,25 @@ def yesterday() -> date:
 def days_from(first: date, last: date) -> list[date]:
     """Every day from first to last, both included."""
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def ranges_of(days: Iterable[date]) -> list[tuple[date, date]]:
+    """Return the first and last day of each run of consecutive days, in order."""
+    ranges: list[tuple[date, date]] = []
+    for day in sorted(set(days)):
+        if ranges and day - ranges[-1][1] == timedelta(days=1):
+            ranges[-1] = (ranges[-1][0], day)
+        else:
+            ranges.append((day, day))
+    return ranges
+
+
+_RANGES_NAMED = 6
+
+
+def describe_days(days: Iterable[date]) -> str:
+    """Return days as text such as `2026-11-02, 2026-11-05 to 2026-11-07`; many separate ranges are cut short."""
+    ranges = ranges_of(days)
+    named = [f"{first}" if first == last else f"{first} to {last}" for first, last in ranges[:_RANGES_NAMED]]
+    more = sum((last - first).days + 1 for first, last in ranges[_RANGES_NAMED:])
+    return ", ".join(named) + (f" and {more} more days" if more else "")

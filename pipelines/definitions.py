@@ -1,32 +1,5 @@
-"""The whole house at a glance: what is made, in which order, when, and with what.
+"""What Dagster loads: the graph of `graph.py`, with the settings of the environment this process was started in."""
 
-raw.livestreams ──────────┬─> core.livestreams ───────────────┐
-raw.livestream_analytics ─┤─> core.livestream_analytics_daily ┤
-                          └─> raw.livestream_sessions         │
-                                └─> core.livestream_sessions ─┼─> marts.* ─> publish.*
-raw.app_analytics ────────┬─> core.meeting_sessions_daily ────┤
-                          └─> core.recordings_daily ──────────┤
-raw.live_observations ──────> core.live_observations ─────────┘
-"""
+from pipelines.graph import build_definitions
 
-import dagster as dg
-
-from pipelines.assets.core import CORE
-from pipelines.assets.extract import RAW
-from pipelines.assets.house import house_resource
-from pipelines.assets.marts import MARTS
-from pipelines.assets.observe import LOOKING, MERGING
-from pipelines.assets.publish import PUBLISH
-from pipelines.checks import CHECKS
-from pipelines.schedules import JOBS, SCHEDULES
-from pipelines.sensors import SENSORS
-
-defs = dg.Definitions(
-    assets=dg.with_source_code_references([*RAW, *CORE, LOOKING, MERGING, *MARTS, *PUBLISH]),
-    asset_checks=CHECKS,
-    jobs=JOBS,
-    schedules=SCHEDULES,
-    sensors=SENSORS,
-    resources={"house": house_resource},
-    executor=dg.in_process_executor,  # a step process each would cost ten times what the steps do
-)
+defs = build_definitions()

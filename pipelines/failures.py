@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import stamina
 
-from pipelines.errors import LivehouseError, SettingsError
+from pipelines.errors import LivehouseError, SettingsError, UsageError
 from pipelines.settings import Settings
 
 _ATTEMPTS, _TIMEOUT_SECONDS, _LONGEST_FAULTS = 3, 10.0, 1_600
@@ -51,7 +51,8 @@ def _innermost(error: Any) -> LivehouseError:  # noqa: ANN401 - Dagster's Serial
         )
     if name.startswith("pipelines.errors.") or name.endswith(".events.Failure"):
         text = " ".join(text.split())
-        return SettingsError(text) if name.endswith("SettingsError") else RunFailedError(text)
+        kind = next((kind for kind in (SettingsError, UsageError) if name.endswith(kind.__name__)), RunFailedError)
+        return kind(text)
     return RunFailedError(f"a fault of livehouse itself: {' '.join(said.split())[:300]} (see `livehouse ui`)")
 
 

@@ -1,6 +1,6 @@
 """When the pipeline runs by itself, and the jobs a run can be of."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
@@ -32,17 +32,26 @@ observe = dg.define_asset_job(
 )
 
 
+def _skip_before(start_date: date) -> dg.SkipReason:
+    return dg.SkipReason(f"no day is over yet since LIVEHOUSE_START_DATE ({start_date})")
+
+
 @dg.schedule(
     job=nightly,
     cron_schedule="30 2 * * *",
     execution_timezone="UTC",
-    description="Loads the last LIVEHOUSE_LOOKBACK_DAYS days, yesterday included.",
+    description="Loads the last LIVEHOUSE_LOOKBACK_DAYS days, yesterday included, and earlier days that are missing.",
 )
-def every_night(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """The `LIVEHOUSE_LOOKBACK_DAYS` days that end with yesterday."""
+def every_night(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Load the `LIVEHOUSE_LOOKBACK_DAYS` days that end with yesterday.
+
+    Which earlier days are missing is found out by the run itself: the warehouse may be locked now.
+    """
     last = context.scheduled_execution_time.date() - timedelta(days=1)
     settings = load_settings()
     first = max(last - timedelta(days=settings.lookback_days - 1), settings.start_date)
+    if first > last:
+        return _skip_before(settings.start_date)
     return dg.RunRequest(run_key=f"nightly {last}", tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat()})
 
 
@@ -52,10 +61,13 @@ def every_night(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     execution_timezone="UTC",
     description=f"Sundays. Asks for the last {_DAYS_IN_FULL} days in full, whatever seems known of them.",
 )
-def every_week_in_full(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+def every_week_in_full(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Sundays: the 35 days that end with yesterday, asking for all that could hold them whatever seems known."""
     last = context.scheduled_execution_time.date() - timedelta(days=1)
-    first = max(last - timedelta(days=_DAYS_IN_FULL - 1), load_settings().start_date)
+    start_date = load_settings().start_date
+    first = max(last - timedelta(days=_DAYS_IN_FULL - 1), start_date)
+    if first > last:
+        return _skip_before(start_date)
     tags = {RANGE_START: first.isoformat(), RANGE_END: last.isoformat(), FULL: "true"}
     return dg.RunRequest(run_key=f"in full {last}", tags=tags)
 

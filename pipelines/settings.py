@@ -1,28 +1,38 @@
 """Every variable a user can set, once. Nothing here performs a request or writes a file."""
 
-import re
+import os
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
-from pipelines.addresses import is_safe
 from pipelines.clock import today
 from pipelines.env_file import check_env_file
 from pipelines.errors import SettingsError
-
-ID_PATTERN = re.compile("[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,256}")
-"""What the API uses as identifiers: text of at most 256 characters without control characters."""
+from pipelines.setting_values import (
+    parse_account_id,
+    parse_app_ids,
+    parse_base_url,
+    parse_data_path,
+    parse_file_path,
+    parse_lakehouse,
+    parse_path,
+    parse_token,
+    parse_webhook,
+)
 
 ENV_FILE = Path(".env")
 
-_WAREHOUSE = "the path of a DuckDB file, or ducklake:postgres: and how to reach a PostgreSQL"
-_LAKEHOUSE = "ducklake:postgres:"
-
-_IN_NO_PATH = {"\0", *map(chr, range(0xD800, 0xE000))}
-"""What DuckDB cannot open; a byte of the environment that is no UTF-8 arrives as half a character."""
+_WAREHOUSE = "the path of a DuckDB file, or ducklake:postgres: and how to reach a PostgreSQL; no other address"
 
 
 class Settings(BaseSettings):
@@ -139,86 +149,15 @@ class Settings(BaseSettings):
         description="dollars per participant minute, for the report's estimate, 0 or more",
     )
 
-    @field_validator("api_token")
-    @classmethod
-    def _token_fits_a_header(cls, token: SecretStr | None) -> SecretStr | None:
-        if token is None:
-            return None
-        text = token.get_secret_value().strip()
-        if not text.isascii() or not text.isprintable() or " " in text:
-            raise ValueError("not one line of printable ASCII")
-        return SecretStr(text) if text else None
-
-    @field_validator("account_id")
-    @classmethod
-    def _account_is_an_id(cls, account_id: str | None) -> str | None:
-        if account_id is not None and not ID_PATTERN.fullmatch(account_id := account_id.strip()):
-            raise ValueError("not an identifier")
-        return account_id
-
-    @field_validator("app_ids", mode="before")
-    @classmethod
-    def _apps_are_ids(cls, given: object) -> object:
-        if not isinstance(given, str):
-            return given
-        apps = tuple(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
-        if not all(ID_PATTERN.fullmatch(app) for app in apps):
-            raise ValueError("not identifiers")
-        return apps
-
-    @field_validator("base_url")
-    @classmethod
-    def _address_is_safe(cls, url: str) -> str:
-        # urlsplit passes over a tab in the middle, an empty query and an empty user: what it read was not this text.
-        if not url.strip().isascii() or not url.strip().isprintable() or set(url.strip()) & set(" ?#@\\"):
-            raise ValueError("not a plain address")
-        if not is_safe(url.strip()):
-            raise ValueError("the token would travel unencrypted, or nowhere")
-        return url.strip().rstrip("/")
-
-    @field_validator("alert_webhook")
-    @classmethod
-    def _webhook_is_safe(cls, address: SecretStr | None) -> SecretStr | None:
-        if address is None:
-            return None
-        text = address.get_secret_value().strip()
-        if not text.isascii() or not text.isprintable() or " " in text or not is_safe(text):
-            raise ValueError("not an address, or it would travel unencrypted")
-        return SecretStr(text)
-
-    @field_validator("warehouse_path", mode="before")
-    @classmethod
-    def _file_if_no_lakehouse(cls, given: object) -> object:
-        return None if isinstance(given, str) and given.strip().startswith("ducklake:") else given
-
-    @field_validator("lakehouse", mode="before")
-    @classmethod
-    def _lakehouse_if_no_file(cls, given: object) -> object:
-        """Only how to reach PostgreSQL: it may hold a password, so it is a secret."""
-        if not isinstance(given, str) or not given.strip().startswith("ducklake:"):
-            return None
-        reached_by = given.strip().removeprefix(_LAKEHOUSE).strip()
-        if not given.strip().startswith(_LAKEHOUSE) or not reached_by or "\0" in given:
-            raise ValueError("another kind of catalog, or none")
-        return reached_by
-
-    @field_validator("data_path")
-    @classmethod
-    def _files_can_be(cls, given: str | None) -> str | None:
-        if given is not None and (set(given) & _IN_NO_PATH or ("://" in given and not re.match(r"s3://[^/]+", given))):
-            raise ValueError("not a place of files")
-        return given
-
-    @field_validator("home", "warehouse_path")
-    @classmethod
-    def _path_can_be(cls, path: Path | None) -> Path | None:
-        """No shell expands a `~` in `.env`: without this, a directory of that name is made."""
-        if path is not None and set(str(path)) & _IN_NO_PATH:
-            raise ValueError("not a path")
-        try:
-            return path and path.expanduser()
-        except RuntimeError:
-            raise ValueError("there is no such home directory") from None
+    _token_fits_a_header = field_validator("api_token")(parse_token)
+    _account_is_an_id = field_validator("account_id")(parse_account_id)
+    _apps_are_ids = field_validator("app_ids", mode="before")(parse_app_ids)
+    _address_is_safe = field_validator("base_url")(parse_base_url)
+    _webhook_is_safe = field_validator("alert_webhook")(parse_webhook)
+    _file_if_no_lakehouse = field_validator("warehouse_path", mode="before")(parse_file_path)
+    _lakehouse_if_no_file = field_validator("lakehouse", mode="before")(parse_lakehouse)
+    _files_can_be = field_validator("data_path")(parse_data_path)
+    _path_can_be = field_validator("home", "warehouse_path")(parse_path)
 
     @model_validator(mode="after")
     def _starts_in_the_past(self) -> Self:
@@ -244,6 +183,22 @@ class Settings(BaseSettings):
             raise SettingsError("; ".join(f"{_variable(name)} is not set: it takes {_takes(name)}" for name in missing))
 
 
+class ExplicitSettings(Settings):
+    """Settings that are given: nothing comes from the environment or from `.env`."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - same
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - same
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read what was given alone."""
+        return (init_settings,)
+
+
 def _variable(field: str) -> str:
     return str(Settings.model_fields[field].validation_alias)
 
@@ -258,8 +213,39 @@ def load_settings(**given: str) -> Settings:
     What is `given`, by variable, comes before the environment.
     """
     check_env_file(ENV_FILE)
+    return _validated(Settings, given)
+
+
+def load_demo_settings(**given: str) -> Settings:
+    """Return settings of which only LIVEHOUSE_HOME comes from the environment or `.env`, and only where it is not given.
+
+    A fault of any other variable there is none of the demo's.
+    """
+    check_env_file(ENV_FILE)
+    return _validated(
+        ExplicitSettings, {name: text for name, text in _given().items() if name == _variable("home")} | given
+    )
+
+
+def environment_of_demo(home: Path) -> dict[str, str]:
+    """Return the environment for processes that work on the demo at `home`: without any setting of ours but that."""
+    ours = {_variable(name) for name in Settings.model_fields}
+    return {name: text for name, text in os.environ.items() if name not in ours} | {_variable("home"): str(home)}
+
+
+def has_own_warehouse() -> bool:
+    """Whether the environment or `.env` sets LIVEHOUSE_WAREHOUSE."""
+    return _variable("warehouse_path") in _given()
+
+
+def _given() -> dict[str, str]:
+    """Return what is set in the environment or `.env`, by variable, as it is written there."""
+    return {**DotEnvSettingsSource(Settings)(), **EnvSettingsSource(Settings)()}
+
+
+def _validated(kind: type[Settings], given: dict[str, str]) -> Settings:
     try:
-        return Settings(**given)  # type: ignore[arg-type]  # read by alias, as from the environment
+        return kind(**given)  # type: ignore[arg-type]  # read by alias, as from the environment
     except ValidationError as error:
         by_variable = {_variable(name): name for name in Settings.model_fields}
         faults = []

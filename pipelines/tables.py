@@ -52,6 +52,23 @@ LIVESTREAM_SESSIONS = Table(
         Column("viewer_seconds", "seconds", "seconds watched, of all viewers", "viewer_seconds", figure=True),
         Column("err_message", "text", "why it failed; NULL or empty if it did not", "err_message"),
         Column("is_live", "flag", "started, not stopped, no error"),
+        Column(
+            "ended_at",
+            "timestamp",
+            "when it ended, UTC: its stop; of one that failed after its start without a stop, when its record last changed;"
+            " NULL while it runs, and where the end is unknown",
+        ),
+        Column("is_failed", "flag", "whether it carries an error message"),
+        Column(
+            "time_to_live_seconds",
+            "seconds",
+            "started - invoked, seconds; 0 where the start was noted before the invocation; NULL where either is unknown",
+        ),
+        Column(
+            "is_provisional",
+            "flag",
+            "neither stopped nor failed: its figures are provisional, and those after its end replace them",
+        ),
         FETCHED,
     ),
 )
@@ -68,6 +85,7 @@ LIVESTREAM_ANALYTICS_DAILY = Table(
         Column("ingest_seconds", "seconds", "time streams were fed in, seconds", "total_ingest_seconds", figure=True),
         Column("viewer_seconds", "seconds", "seconds watched, of all viewers", "total_viewer_seconds", figure=True),
         FETCHED,
+        Column("session_count", "count", "sessions the API counted (`livestreams/daywise`); NULL where unknown"),
     ),
 )
 
@@ -177,6 +195,19 @@ DAYS = Table(
     ),
     unique=True,
 )
+MISSING_DAYS = Table(
+    "ops",
+    "missing_days",
+    "Days that a nightly run tried to catch up on and could not load, although it loaded others of the same app.",
+    ("app_id", "day"),
+    (
+        APP,
+        DAY,
+        Column("attempts", "count", "runs that tried"),
+        Column("tried_at", "timestamp", "last attempt, UTC"),
+    ),
+    unique=True,
+)
 SHRINKS = Table(
     "ops",
     "shrinks",
@@ -252,8 +283,47 @@ BACKFILLS = Table(
     unique=True,
 )
 
+FINGERPRINTS = Table(
+    "ops",
+    "fingerprints",
+    "By which columns and rules each core table of an app was made. On a difference the next run rebuilds it from raw.",
+    ("table_name", "app_id"),
+    (
+        Column("table_name", "text", "core table"),
+        APP,
+        Column("fingerprint", "text", "SHA-256 of the table's columns and of the version of the rules"),
+        Column("noted_at", "timestamp", "when every loaded day had been made by them, UTC"),
+    ),
+    unique=True,
+)
+SCHEMA_VERSIONS = Table(
+    "ops",
+    "schema_versions",
+    "Schema versions this warehouse has had. A livehouse that knows only lower ones refuses to write to it.",
+    ("schema_version",),
+    (
+        Column("schema_version", "count", "version of the schema"),
+        Column("livehouse_version", "text", "release of livehouse that applied it first"),
+        Column("applied_at", "timestamp", "when that was, UTC"),
+    ),
+    unique=True,
+)
+
 FACTS = (LIVESTREAM_SESSIONS, LIVESTREAM_ANALYTICS_DAILY, MEETING_SESSIONS_DAILY, RECORDINGS_DAILY)
 MIRRORED = (LIVESTREAM_SYNC, FIELD_TYPES)
 """Tables of `pipeline_raw.duckdb` that are copied into the warehouse, since raw is not published."""
-WAREHOUSE_FILE = (LIVESTREAMS, *FACTS, LIVE_OBSERVATIONS, LOADS, QUARANTINE, DAYS, SHRINKS, MART_BUILDS, *MIRRORED)
+WAREHOUSE_FILE = (
+    LIVESTREAMS,
+    *FACTS,
+    LIVE_OBSERVATIONS,
+    LOADS,
+    QUARANTINE,
+    DAYS,
+    MISSING_DAYS,
+    SHRINKS,
+    MART_BUILDS,
+    FINGERPRINTS,
+    SCHEMA_VERSIONS,
+    *MIRRORED,
+)
 """Tables of `pipeline.duckdb`, and so of the published `warehouse.duckdb`."""

@@ -1,7 +1,7 @@
 """The tables of `pipeline_raw.duckdb`: records as received. They are not published."""
 
 from pipelines.schema import Column, Table
-from pipelines.tables import APP, BACKFILLS, DAY, FETCHED, FIELD_TYPES, LIVESTREAM_SYNC, RUN
+from pipelines.tables import APP, BACKFILLS, DAY, FETCHED, FIELD_TYPES, LIVESTREAM_SYNC, RUN, SCHEMA_VERSIONS
 
 _RAW_COLUMNS = (
     Column("payload", "text", "the record as received, as JSON with sorted keys, stream keys removed"),
@@ -63,5 +63,6 @@ RAW_FILE = (
     LIVESTREAM_SYNC,
     FIELD_TYPES,
     BACKFILLS,
+    SCHEMA_VERSIONS,
 )
 """Tables of `pipeline_raw.duckdb`. What extraction knows is committed with the records it knows it from."""

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections import Counter
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,27 @@ def test_the_schedule_asks_for_the_lookback(monkeypatch: pytest.MonkeyPatch) -> 
     request = every_night(context)
     assert isinstance(request, dg.RunRequest)
     assert (request.tags[RANGE_START], request.tags[RANGE_END]) == ("2026-03-05", "2026-03-09")
+
+
+@pytest.mark.parametrize(("started_before", "days"), [(0, None), (1, 1), (2, 2), (9, 3)])
+def test_a_schedule_asks_for_no_day_before_the_first(
+    started_before: int, days: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen: with LIVEHOUSE_START_DATE = today the range ended before it began, and the run with an IndexError."""
+    start = date(2026, 3, 10) - timedelta(days=started_before)
+    monkeypatch.setenv("LIVEHOUSE_START_DATE", f"{start}")
+    for schedule in (every_night, every_week_in_full):
+        context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, 10, 2, 30))
+        request = schedule(context)
+        if days is None:
+            assert isinstance(request, dg.SkipReason)
+            assert "LIVEHOUSE_START_DATE" in (request.skip_message or "")
+            continue
+        assert isinstance(request, dg.RunRequest)
+        first, last = (date.fromisoformat(request.tags[name]) for name in (RANGE_START, RANGE_END))
+        assert (max(start, first), last) == (first, date(2026, 3, 9))
+        if schedule is every_night:
+            assert (last - first).days + 1 == days
 
 
 def test_once_a_week_the_last_35_days_are_asked_in_full() -> None:

@@ -185,4 +185,17 @@ def test_schemas_of_other_versions(at: dict[str, str]) -> None:
     with duckdb.connect(home_of(at) / "pipeline.duckdb") as connection:
         connection.execute("ALTER TABLE ops.loads ADD COLUMN note VARCHAR")
         connection.execute("ALTER TABLE core.livestream_sessions ADD COLUMN codec VARCHAR")
-    assert "pipeline.duckdb: of a newer version: has core.livestream_sessions.codec" in examined(at, 0)
+    assert "has columns that livehouse does not know: core.livestream_sessions.codec" in examined(at, 0)
+
+
+@pytest.mark.parametrize("file", ["pipeline.duckdb", "pipeline_raw.duckdb"])
+def test_a_schema_of_a_newer_livehouse_is_refused_before_any_request(at: dict[str, str], file: str) -> None:
+    with duckdb.connect(home_of(at) / file) as connection:
+        connection.execute("INSERT INTO ops.schema_versions VALUES (999, '9.9.0', TIMESTAMP '2030-01-01')")
+    refusal = f"{file.removesuffix('.duckdb')} has schema version 999, applied by livehouse 9.9.0"
+    assert f"{file}: {refusal}" in examined(at, 1)
+    at |= {"CLOUDFLARE_BASE_URL": "http://127.0.0.1:9"}  # a request would fail as one
+    for command in (["nightly"], ["backfill", "2026-01-01", "2026-01-02"], ["rebuild", "2026-01-01", "2026-01-02"]):
+        status, out, err = call_livehouse(at, *command, "--quiet")
+        assert (status, out) == (1, "")
+        assert [line for line in err.splitlines() if refusal in line] == err.splitlines()[:1] == err.splitlines()

@@ -16,6 +16,7 @@ BASE = (
     "tables_live",
     "schema",
     "settings",
+    "setting_values",
     "errors",
     "clock",
     "failures",
@@ -30,13 +31,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     STAGES,
     ("steps",),
     ("assets", "checks", "schedules", "sensors"),
+    ("graph",),
     ("definitions",),
     ("cli",),
 )
 """From the bottom up. A part may import what lies below it, and itself; of the lowest and of the parts of the
 graph, also its neighbours."""
 MIXING = (BASE, ("assets", "checks", "schedules", "sensors"))
-KNOW_DAGSTER = ("definitions", "cli", "assets", "checks", "schedules", "sensors")
+KNOW_DAGSTER = ("definitions", "graph", "cli", "assets", "checks", "schedules", "sensors")
 MOST_LINES = 300
 
 

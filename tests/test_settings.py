@@ -4,6 +4,7 @@ import logging
 import os
 from datetime import date, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from pydantic import SecretStr
 
 from pipelines.clock import today
 from pipelines.errors import SettingsError
+from pipelines.load.warehouse import Warehouse
 from pipelines.settings import Settings, load_settings
 
 TOKEN = "s3cret-token-0123456789abcdefghij"
@@ -91,6 +93,46 @@ def test_what_is_taken(variable: str, text: str, field: str, value: Any, monkeyp
     assert getattr(loaded(monkeypatch, **{variable: text}), field) == value
 
 
+ADDRESSES = [
+    "postgresql://user:badvalue@db.example/livehouse",
+    " postgres://user:badvalue@db.example/livehouse",
+    "PostgreSQL://user:badvalue@db.example",
+    "postgres:badvalue",
+    "host=db.example password=badvalue",
+    "user='a' password='badvalue'",
+    "md:badvalue",
+    "MD:badvalue?motherduck_token=badvalue",
+    "./md:badvalue",  # pathlib drops the `./`
+    "motherduck:badvalue",
+    ":memory:",
+    ":memory:badvalue",
+    "sqlite:badvalue.db",
+    "sqlite:///badvalue",
+    "mysql://user:badvalue@h/d",
+    "duckdb:badvalue.duckdb",
+    "file:badvalue",
+    "file:///badvalue",
+    "s3://badvalue/w.duckdb",
+    "s3:badvalue",
+    "gs://badvalue",
+    "r2://badvalue",
+    "azure://badvalue",
+    "hf://badvalue",
+    "http://badvalue.example/w.duckdb",
+    "https://user:badvalue@x.example/w.duckdb",
+    "ducklake:",
+    "ducklake:badvalue",
+    "ducklake:sqlite:badvalue",
+    "ducklake:mysql:badvalue",
+    "ducklake:duckdb:badvalue",
+    "Ducklake:postgres:password=badvalue",
+    "ducklake :postgres:password=badvalue",
+    "DUCKLAKE:POSTGRES:password=badvalue",
+    "quack:badvalue",
+    "user:badvalue@db.example",
+    "C:\\badvalue",
+]
+"""What looks like an address, of which the path of a DuckDB file is none."""
 BAD: list[tuple[str, str]] = [
     ("CLOUDFLARE_API_TOKEN", f"{TOKEN}\nX-Injected: 1"),
     ("CLOUDFLARE_API_TOKEN", f"Bearer {TOKEN}"),
@@ -99,6 +141,25 @@ BAD: list[tuple[str, str]] = [
     ("LIVEHOUSE_WAREHOUSE", "ducklake:sqlite:badvalue"),
     ("LIVEHOUSE_WAREHOUSE", "ducklake:badvalue.ducklake"),
     ("LIVEHOUSE_WAREHOUSE", "ducklake:postgres: "),  # taken for a file by one half, for a lakehouse by the other
+    *[
+        (variable, address)
+        for variable in ("LIVEHOUSE_WAREHOUSE", "LIVEHOUSE_HOME", "LIVEHOUSE_DATA_PATH")
+        for address in ADDRESSES
+        if not (variable == "LIVEHOUSE_DATA_PATH" and address.startswith("s3://b"))
+    ],
+    *[
+        (variable, path)
+        for variable in ("LIVEHOUSE_WAREHOUSE", "LIVEHOUSE_HOME", "LIVEHOUSE_DATA_PATH")
+        for path in (
+            "  ",
+            "badvalue?",
+            "badvalue\n",
+            "badvalue\x1b[2J",
+            "badvalue" * 40,
+            "badvalue/" * 500,
+            "~nobodyofthisname/x",
+        )
+    ],
     ("LIVEHOUSE_DATA_PATH", "gs://badvalue"),
     ("LIVEHOUSE_DATA_PATH", "s3:///badvalue"),
     ("CLOUDFLARE_ACCOUNT_ID", "   "),
@@ -167,6 +228,60 @@ def test_what_is_not_taken_is_one_line_without_the_value(
     assert "badvalue" not in message
     assert TOKEN not in message
     assert raised.value.__cause__ is None
+
+
+ANY_TEXT = st.one_of(
+    st.text(max_size=30),
+    st.builds(
+        "{}{}".format, st.sampled_from([*ADDRESSES, "./", "../", "~", "/dev/null/", "s3://b/"]), st.text(max_size=8)
+    ),
+    st.from_regex(r"[a-z0-9+.:/?%&=@ -]{1,20}", fullmatch=True),
+    st.sampled_from(
+        ["pipeline.duckdb", "core.v2", "main", "temp.db", "report.html", "x.duckdb.wal", "Marts", "pipeline.lock"]
+    ),
+).map(lambda text: text.replace("\0", "").encode("utf-8", "ignore").decode())
+"""What an environment variable can hold."""
+
+
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.sampled_from(VARIABLES), ANY_TEXT)
+def test_any_text_is_accepted_or_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, text: str
+) -> None:
+    with monkeypatch.context() as patch:
+        try:
+            loaded(patch, **{variable: text})
+        except SettingsError as refused:
+            message = str(refused)
+            assert message.startswith(f"{variable} is malformed: it takes ")
+            assert message.isprintable()
+            assert "badvalue" not in message
+    assert list(tmp_path.iterdir()) == []
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.sampled_from(["LIVEHOUSE_WAREHOUSE", "LIVEHOUSE_HOME"]), ANY_TEXT)
+def test_a_path_that_is_accepted_can_be_published_and_read(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str
+) -> None:
+    with monkeypatch.context() as patch, TemporaryDirectory() as directory:
+        patch.chdir(directory)
+        patch.setenv("LIVEHOUSE_HOME", "home")
+        try:
+            warehouse = Warehouse(loaded(patch, **{variable: text}).warehouse)
+            if warehouse.published.is_absolute() or ".." in warehouse.published.parts or loaded(patch).lakehouse:
+                return
+            warehouse.prepare()
+        except SettingsError:
+            return  # in one line: see the test before
+        with warehouse.open_working():
+            pass
+        warehouse.publish(print)
+        with warehouse.open_published() as connection:
+            assert connection.execute("SELECT count(*) FROM ops.loads").fetchall() == [(0,)]
+        published = warehouse.published.resolve()
+        assert published.is_relative_to(directory)
+        assert published.is_file()
 
 
 def test_an_address_that_is_taken_can_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ def summary_of(apps: int, **changed: Any) -> dict[str, Any]:
         "first_day": "2026-10-26",
         "last_day": "2026-11-24",
         "seconds": 4.5,
+        "caught_up": None,
         "apps": [{"app_id": f"app-{n}", **APP} for n in range(apps)],
         "notes": [f"app-{n}: overall said more" for n in range(apps)],
         "warnings": [
@@ -65,12 +66,6 @@ def test_a_rule_that_many_tables_break_is_one_line(capsys: pytest.CaptureFixture
         f"Odd: {gaps[0]} (3 more like this)",
         "Odd: marts.x: 1 row breaks `reconciles`: they agree",
     ]
-
-
-def test_a_rebuild_of_days_never_landed_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = printed(summary_of(0, job="rebuild", warnings=[], notes=[], seconds=None), capsys)
-    assert lines[0].endswith("rebuilt")
-    assert "livehouse backfill" in lines[1]
 
 
 def test_a_run_that_brought_nothing_points_at_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,14 +5,20 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from pipelines.settings import load_settings
+from pipelines.settings import Settings, load_settings
+from pipelines.steps.days import add_missing_days, describe_catch_up, keep_days_in_raw, remove_days_never_landed
 from pipelines.steps.house import House, Range, open_house
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
 FULL, ALLOW_SHRINK = "livehouse/full", "livehouse/allow_shrink"
+CATCH_UP = "livehouse/catch_up"
+"""A nightly run with this tag at `false` loads its own days only, not those that earlier nights missed."""
+CAUGHT_UP = "livehouse/caught_up"
+"""Set by a nightly run: the days it loads besides its own."""
 NIGHTLY = "nightly"
+REBUILD = "rebuild"
 REPORT = dg.AssetKey(["publish", "report"])
 
 ONE_RUN = dg.BackfillPolicy.single_run()
@@ -36,18 +42,45 @@ def backfill_of(job_name: str, tags: dict[str, str]) -> Range | None:
     return None if job_name == NIGHTLY else range_of(tags)
 
 
-@dg.resource(description="Settings, the API and the warehouse's files, for as long as one run lasts.")
+def fetches(run: dg.DagsterRun | None) -> bool:
+    """Whether a run sends requests. One that does not can load only days that raw has."""
+    if run is None or not run.asset_selection:
+        return run is None or run.job_name != REBUILD
+    return any(key.path[0] == "raw" for key in run.asset_selection)
+
+
+@dg.resource(
+    description="Settings of the environment. The command line replaces this resource by the settings it was given."
+)
+def settings_resource() -> Settings:
+    """Read the settings. They are a resource and never become Dagster configuration: that is shown in the UI."""
+    return load_settings()
+
+
+@dg.resource(
+    description="The API and the warehouse's files, for as long as one run lasts.",
+    required_resource_keys={"settings"},
+)
 def house_resource(context: dg.InitResourceContext) -> Iterator[House]:
-    """Open the house for a run. Settings are read here and never become Dagster configuration: that is shown."""
+    """Open the house for a run."""
     run = context.run
     tags = dict(run.tags) if run else {}
+    job_name = run.job_name if run else NIGHTLY
     with open_house(
-        load_settings(),
+        context.resources.settings,
         run_id=run.run_id if run else "",
         full=tags.get(FULL) == "true",
         allow_shrink=tags.get(ALLOW_SHRINK) == "true",
-        backfill=backfill_of(run.job_name if run else NIGHTLY, tags),
+        backfill=backfill_of(job_name, tags),
     ) as house:
+        remove_days_never_landed(house)
+        days = range_of(tags)
+        if days and not fetches(run):
+            keep_days_in_raw(house, days)
+        elif days and job_name == NIGHTLY and tags.get(CATCH_UP) != "false":
+            add_missing_days(house, days)
+            if run and context.instance and house.caught_up:
+                context.instance.add_run_tags(run.run_id, {CAUGHT_UP: describe_catch_up(house) or ""})
         yield house
 
 

@@ -6,7 +6,7 @@ import dagster as dg
 
 from pipelines.assets.shown import definition_of, outcome, rows_table
 from pipelines.errors import HouseBusyError
-from pipelines.settings import load_settings
+from pipelines.settings import Settings
 from pipelines.steps.house import House, make_client
 from pipelines.steps.observe import merge_observations, observe
 from pipelines.tables import LIVE_OBSERVATIONS
@@ -17,9 +17,8 @@ _KINDS = {"python", "duckdb"}
 
 # Without the house: that would wait for a run, and a run for it.
 @dg.asset(**definition_of(RAW_LIVE_OBSERVATIONS, _KINDS))
-def live_observations() -> dg.MaterializeResult[Any]:
+def live_observations(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult[Any]:
     """One look at what is on air; where a run needs the budget, none."""
-    settings = load_settings()
     client = make_client(settings)
     try:
         looks = observe(settings, client)

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines.settings import load_settings
+from pipelines.settings import Settings
 
 
 class _Days(dg.DailyPartitionsDefinition):
@@ -27,5 +27,16 @@ class _Days(dg.DailyPartitionsDefinition):
         return super().get_partition_keys(datetime.combine(today, time(12), UTC))
 
 
-DAYS = _Days(start_date=load_settings().start_date.isoformat(), timezone="UTC", end_offset=1)
-"""Today is among them, so that a day can be looked at before it is over; the nightly run loads it again."""
+@cache
+def days_since(first: date) -> dg.DailyPartitionsDefinition:
+    """Every day from the first one to today: a day can be looked at before it is over; nightly runs load it again."""
+    return _Days(start_date=first.isoformat(), timezone="UTC", end_offset=1)
+
+
+DAYS = days_since(Settings.model_fields["start_date"].default)
+"""What the assets are declared with; `starting_on` replaces the first day by that of the settings."""
+
+
+def starting_on(first: date, asset: dg.AssetSpec) -> dg.AssetSpec:
+    """Return an asset whose days, if it has any, begin with `first`."""
+    return asset.replace_attributes(partitions_def=days_since(first)) if asset.partitions_def else asset

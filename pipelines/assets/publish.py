@@ -9,6 +9,7 @@ from pipelines.assets.house import ONE_RUN, REPORT, backfill_of, range_of
 from pipelines.assets.marts import MARTS
 from pipelines.assets.shown import rows_table
 from pipelines.clock import utc_now
+from pipelines.steps.days import describe_catch_up, note_days_still_missing
 from pipelines.steps.house import House
 from pipelines.steps.report import publish_warehouse, write_page
 from pipelines.steps.summary import findings, loads_of, summarize
@@ -25,6 +26,7 @@ from pipelines.steps.summary import findings, loads_of, summarize
 )
 def warehouse(context: dg.AssetExecutionContext, house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
     """Publish what stands."""
+    note_days_still_missing(house)
     size = publish_warehouse(house, backfill_of(context.run.job_name, dict(context.run.tags)))
     return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(house.warehouse.address), "bytes": size})
 
@@ -71,6 +73,7 @@ def _told(context: dg.AssetExecutionContext, house: House) -> dict[str, Any]:
         f"{landed['livestreams']:,} livestreams of {apps} apps stand",
         "what_it_cost": f"{requests:,} requests, {retries:,} of them sent again; "
         f"{(utc_now() - house.started_at).total_seconds():,.1f} s",
+        **({"caught_up": caught_up} if (caught_up := describe_catch_up(house)) else {}),
         "what_is_odd": f"{len(odd)} findings: {odd[0]} …" if odd else "nothing",
         "api_requests": requests,
         "api_retries": retries,

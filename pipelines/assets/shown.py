@@ -55,7 +55,8 @@ def outcome(
     selected = context.run.asset_selection  # empty when a whole job runs
     if house.failures and selected and REPORT not in selected:
         raise dg.Failure("; ".join(house.failure_lines()), allow_retries=False)
-    seen = look_at(house, table, days)
+    earlier = sorted({day for app_id in done for day in house.caught_up.get(app_id, [])}) if days else []
+    seen = look_at(house, table, (earlier[0], days[1]) if days and earlier else days)
     metadata: dict[str, Any] = {
         f"{'api' if name in {'requests', 'retries'} else 'rows'}_{name}": sum(
             getattr(each, name) for each in done.values()
@@ -76,6 +77,10 @@ def outcome(
     for day in context.partition_keys:
         count = {"dagster/row_count": seen.by_day.get(date.fromisoformat(day), 0)}
         context.add_asset_metadata(count, partition_key=day)
+    # Days that earlier nights missed are no partitions of this run, and are events of their own.
+    for missed in earlier:
+        count = {"dagster/row_count": seen.by_day.get(missed, 0)}
+        context.log_event(dg.AssetMaterialization(context.asset_key, partition=f"{missed}", metadata=count))
     context.add_asset_metadata(metadata, partition_key=context.partition_keys[-1])
     return dg.MaterializeResult(metadata={"days": f"{days[0]} to {days[1]}"})
 

@@ -2,14 +2,14 @@
 
 import dagster as dg
 
-from pipelines.settings import load_settings
+from pipelines.settings import Settings
 from pipelines.steps.upkeep import keep_up
 
 
 @dg.op(description="Merge small files, forget snapshots of more than a week ago, remove what nobody refers to.")
-def keep_warehouse_up(context: dg.OpExecutionContext) -> None:
+def keep_warehouse_up(context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings]) -> None:
     """Do it, and show what each table takes up."""
-    sizes = keep_up(load_settings())
+    sizes = keep_up(settings)
     rows = [dg.TableRecord({"name": size.name, "files": size.files, "bytes": size.bytes}) for size in sizes]
     columns = [dg.TableColumn("name"), dg.TableColumn("files", "int"), dg.TableColumn("bytes", "int")]
     shown = dg.MetadataValue.table(rows, schema=dg.TableSchema(columns=columns))

@@ -17,7 +17,7 @@ from pipelines.errors import LivehouseError, NotFoundError, SettingsError, Trans
 from pipelines.extract.operations import list_livestreams
 from pipelines.load.faults import explained
 from pipelines.load.lock import holder
-from pipelines.load.schema import COLUMNS
+from pipelines.load.schema import COLUMNS, check_version
 from pipelines.load.store import open_store
 from pipelines.load.warehouse import Warehouse
 from pipelines.schema import Table
@@ -130,6 +130,7 @@ def _lakehouse(settings: Settings) -> Iterator[Finding]:
             yield Finding("ok", "lakehouse", f"{lakehouse.address} answers; the first run makes its tables")
             return
         with lakehouse.open_published() as connection:
+            check_version(connection)
             there = set(connection.execute(COLUMNS).fetchall())
             newest = connection.execute("SELECT max(finished_at) FROM ops.loads").fetchall()[0][0]
     except LivehouseError as error:
@@ -140,14 +141,14 @@ def _lakehouse(settings: Settings) -> Iterator[Finding]:
 
 
 def _schema(what: str, there: set[tuple[str, str, str]], tables: Sequence[Table]) -> Finding:
-    """Of which version a schema is. It only ever grows, so what is unknown here was made by a newer livehouse."""
+    """Compare a schema of our version or an older one with what this livehouse knows."""
     known = {(table.schema, table.name, column.name) for table in tables for column in table.columns}
     ours = {schema for schema, _, _ in known}
     if missing := sorted(known - there):
         return Finding("warning", what, f"of an older version: lacks {_some(missing)}", "the next run adds it")
     if newer := sorted(at for at in there - known if at[0] in ours):
-        remedy = "use the newer livehouse: this one leaves empty there what it does not know"
-        return Finding("warning", what, f"of a newer version: has {_some(newer)}", remedy)
+        remedy = "livehouse did not add it and leaves it empty: drop it, or keep it elsewhere"
+        return Finding("warning", what, f"has columns that livehouse does not know: {_some(newer)}", remedy)
     return Finding("ok", what, "can be read, schema up to date")
 
 
@@ -191,6 +192,7 @@ def _contents(warehouse: Warehouse) -> Iterator[Finding]:
             continue
         try:
             with explained(path), duckdb.connect(path, read_only=True) as connection:
+                check_version(connection)
                 there = set(connection.execute(COLUMNS).fetchall())
                 _read_all(connection)
                 newest[path] = _newest_load(connection)
@@ -223,6 +225,8 @@ def _cause(error: Exception) -> str:
 def _remedy(warehouse: Warehouse, path: Path, said: str) -> str:
     if "lock on file" in said or "Permission denied" in said:
         return "end the program that has it open, or run livehouse as its owner; others read warehouse.duckdb"
+    if "schema version" in said:
+        return "update livehouse here, or set LIVEHOUSE_HOME and LIVEHOUSE_WAREHOUSE elsewhere"
     if "version number" in said:
         return "a newer DuckDB wrote it: install that one"
     if path == warehouse.raw:

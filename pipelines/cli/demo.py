@@ -11,9 +11,14 @@ if TYPE_CHECKING:
     from pipelines.settings import Settings
 
 
+def demo_home(settings: "Settings") -> Path:
+    """Where the demo loads."""
+    return settings.home / "demo"
+
+
 def demo_instead(settings: "Settings") -> Path | None:
     """The demo's home, said so, where no account is connected and nothing else was ever loaded: what a newcomer means."""
-    home = settings.home / "demo"
+    home = demo_home(settings)
     is_chosen = settings.lakehouse or settings.warehouse_path or settings.api_token
     is_meant = not (is_chosen or settings.warehouse.exists())
     if not is_meant or not (home / "warehouse.duckdb").exists():
@@ -27,30 +32,28 @@ def demo_instead(settings: "Settings") -> Path | None:
 @click.option("--days", type=click.IntRange(1, 90), default=30, show_default=True, help="Days to load.")
 def demo_command(*, quiet: bool, as_json: bool, days: int) -> int:
     """Load 30 simulated days through the real pipeline into $LIVEHOUSE_HOME/demo. No account needed."""
-    import os  # noqa: PLC0415 - kept out of --help
-    import shutil  # noqa: PLC0415 - kept out of --help
     from datetime import timedelta  # noqa: PLC0415 - kept out of --help
 
+    from pipelines.cli.demo_directory import prepare_demo_directory  # noqa: PLC0415 - kept out of --help
     from pipelines.clock import utc_now, yesterday  # noqa: PLC0415 - kept out of --help
-    from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
+    from pipelines.settings import load_demo_settings  # noqa: PLC0415 - kept out of --help
     from pipelines.simulator.server import DEMO_APPS, Simulator, demo_world  # noqa: PLC0415 - kept out of --help
 
-    home = load_settings().home / "demo"
-    shutil.rmtree(home, ignore_errors=True)  # its own: another day's simulated world is another world
+    home = demo_home(load_demo_settings())
+    prepare_demo_directory(home, DEMO_APPS)
     if not quiet:
         click.echo(
             "livehouse: loading a simulated account: no figure in it is real, and a few records are broken on purpose",
             err=True,
         )
     with Simulator(demo_world(utc_now())) as simulator:
-        os.environ.pop("LIVEHOUSE_WAREHOUSE", None)
-        os.environ.update(
+        settings = load_demo_settings(
             CLOUDFLARE_API_TOKEN=simulator.token,
             CLOUDFLARE_ACCOUNT_ID=simulator.account_id,
             REALTIMEKIT_APP_ID=",".join(DEMO_APPS),
             CLOUDFLARE_BASE_URL=simulator.base_url,
             LIVEHOUSE_HOME=str(home),
             LIVEHOUSE_REQUESTS_PER_SECOND="0",
-            LIVEHOUSE_START_DATE="2025-01-01",
         )
-        return finish((yesterday() - timedelta(days=days - 1), yesterday()), "backfill", quiet=quiet, as_json=as_json)
+        loaded = (yesterday() - timedelta(days=days - 1), yesterday())
+        return finish(loaded, "backfill", quiet=quiet, as_json=as_json, settings=settings)

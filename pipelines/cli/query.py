@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE = 10_000
 
 
-def _published() -> "Store":
-    """The warehouse of the settings, or the demo's where that is meant."""
+def _published() -> tuple["Store", Path]:
+    """The warehouse of the settings and the home, or those of the demo where that is meant."""
     from pipelines.cli.demo import demo_instead  # noqa: PLC0415 - kept out of --help
     from pipelines.load.store import open_store  # noqa: PLC0415 - kept out of --help
     from pipelines.load.warehouse import Warehouse  # noqa: PLC0415 - kept out of --help
@@ -27,7 +27,7 @@ def _published() -> "Store":
 
     settings = load_settings()
     demo = demo_instead(settings)
-    return Warehouse(demo / "warehouse.duckdb") if demo else open_store(settings)
+    return (Warehouse(demo / "warehouse.duckdb"), demo) if demo else (open_store(settings), settings.home)
 
 
 def _complete_example(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
@@ -92,7 +92,8 @@ def _run(text: str, style: str, *, about: str | None) -> None:
 
     from pipelines.errors import QueryError  # noqa: PLC0415 - kept out of --help
 
-    with _published().open_published() as connection:
+    store, _ = _published()
+    with store.open_published() as connection:
         try:
             result: Any = connection.execute(text, [] if about is None else [about])
             if result is None:
@@ -224,8 +225,8 @@ def report_command(*, open_it: bool) -> None:
     from pipelines.report.page import Rates, write_report_from  # noqa: PLC0415 - kept out of --help
     from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
 
-    settings, published = load_settings(), _published()
-    home = published.directory if published.directory.name == "demo" else settings.home
+    settings = load_settings()
+    published, home = _published()
     rates = Rates(settings.export_rate, settings.participant_rate)
     with published.open_published() as connection:
         path = write_report_from(connection, home / "report.html", rates)

@@ -3,33 +3,48 @@
 import os
 import sys
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 import click
 
 from pipelines.cli.days import day
+
+if TYPE_CHECKING:
+    from pipelines.settings import Settings
 
 STOPPED = 130
 """Exit status after ctrl-C, as shells have it."""
 
 
 def finish(
-    days: tuple[date, date], job: str, *, quiet: bool, as_json: bool, full: bool = False, allow_shrink: bool = False
+    days: tuple[date, date],
+    job: str,
+    *,
+    quiet: bool,
+    as_json: bool,
+    full: bool = False,
+    allow_shrink: bool = False,
+    catch_up: bool = True,
+    settings: "Settings | None" = None,
 ) -> int:
-    """Run a job over days, show its summary and faults, and give the exit status."""
+    """Run a job over days, show its summary and faults, and give the exit status.
+
+    Without `settings`, those of the environment are read.
+    """
     from pipelines.cli.jobs import run_job  # noqa: PLC0415 - kept out of --help
     from pipelines.cli.summary import show_summary  # noqa: PLC0415 - kept out of --help
-    from pipelines.errors import SettingsError  # noqa: PLC0415 - kept out of --help
+    from pipelines.errors import SettingsError, UsageError  # noqa: PLC0415 - kept out of --help
     from pipelines.failures import RunStoppedError  # noqa: PLC0415 - kept out of --help
     from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
     from pipelines.steps.progress import hushed  # noqa: PLC0415 - kept out of --help
 
-    settings = load_settings()
+    settings = settings or load_settings()
     if job != "rebuild":
         settings.require_account()
     if not quiet and sys.stderr.isatty():  # Dagster takes seconds before there is progress to show
         click.echo(f"livehouse: {job} of {days[0]} to {days[1]}; ctrl-C stops it, what was landed stays", err=True)
     with hushed(quiet=quiet):
-        outcome = run_job(settings, job, days, full=full, allow_shrink=allow_shrink)
+        outcome = run_job(settings, job, days, full=full, allow_shrink=allow_shrink, catch_up=catch_up)
     if as_json or not quiet:
         try:
             show_summary(settings, outcome, job, days, as_json=as_json)
@@ -42,7 +57,7 @@ def finish(
         click.echo(f"livehouse: {error}", err=True)
     if any(isinstance(error, RunStoppedError) for error in outcome.errors):
         os._exit(STOPPED)  # Python would wait for threads that wait for the API, minutes perhaps
-    if any(isinstance(error, SettingsError) for error in outcome.errors):
+    if any(isinstance(error, SettingsError | UsageError) for error in outcome.errors):
         return 2
     return 1 if outcome.errors else 0
 
@@ -55,19 +70,31 @@ def output_options(command: click.decorators.FC) -> click.decorators.FC:
 
 @click.command("nightly")
 @click.option("--date", "last", type=day, help="Last day to load; yesterday (UTC) if not given.")
+@click.option(
+    "--catch-up/--no-catch-up",
+    default=True,
+    help="Whether to load earlier days too that are missing, e.g. because the machine was off.  [default: catch-up]",
+)
 @output_options
-def nightly_command(last: date | None, *, quiet: bool, as_json: bool) -> int:
-    """Load the LIVEHOUSE_LOOKBACK_DAYS days that end with a day, in one run. For cron."""
+def nightly_command(last: date | None, *, catch_up: bool, quiet: bool, as_json: bool) -> int:
+    """Load the LIVEHOUSE_LOOKBACK_DAYS days that end with a day, in one run. For cron.
+
+    Loads every earlier day too that is missing since the first loaded one, as far back as the source keeps data
+    (LIVEHOUSE_RETENTION_DAYS), and says which.
+    """
     from pipelines.clock import yesterday  # noqa: PLC0415 - kept out of --help
+    from pipelines.errors import UsageError  # noqa: PLC0415 - kept out of --help
     from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
 
     settings = load_settings()
     end = last or yesterday()
     _check_end(end)
-    first = (
-        max(end - timedelta(days=settings.lookback_days - 1), settings.start_date) if end > settings.start_date else end
-    )
-    return finish((first, end), "nightly", quiet=quiet, as_json=as_json)
+    if last is None and end < settings.start_date:
+        start = settings.start_date
+        raise UsageError(f"no day is over yet since LIVEHOUSE_START_DATE ({start}): the first night is that of {start}")
+    # Not before the first partition; a day that is before it is refused when the run starts.
+    first = min(max(end - timedelta(days=settings.lookback_days - 1), settings.start_date), end)
+    return finish((first, end), "nightly", quiet=quiet, as_json=as_json, catch_up=catch_up)
 
 
 @click.command("backfill")
@@ -94,7 +121,10 @@ def backfill_command(start: date, end: date, *, full: bool, allow_shrink: bool, 
 @click.argument("end", type=day, metavar="END")
 @output_options
 def rebuild_command(start: date, end: date, *, quiet: bool, as_json: bool) -> int:
-    """Make typed tables and marts of START to END again from what was landed raw. Sends no request."""
+    """Rebuild core tables and marts of START to END from the raw tables. Sends no request.
+
+    Days of which there is no raw data are left as they are; if there is none of any of them, nothing is changed.
+    """
     return finish(_range(start, end), "rebuild", quiet=quiet, as_json=as_json)
 
 

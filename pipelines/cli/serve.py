@@ -35,7 +35,7 @@ def simulate_command(port: int, faults: str | None, seed: int) -> None:
     world = demo_world(utc_now())
     world.run()  # what is on air goes on, as long as it is served
     try:
-        serve(world, port=port, faults=chosen, on_ready=on_ready)
+        serve(Simulator(world, port=port, faults=chosen), on_ready=on_ready)
     except OSError as error:
         raise UsageError(f"port {port} cannot be served on: {error.strerror}; try --port 0") from None
 
@@ -52,25 +52,28 @@ def ui_command(port: int) -> None:
 
     import pipelines  # noqa: PLC0415 - kept out of --help
     from pipelines.cli.demo import demo_instead  # noqa: PLC0415 - kept out of --help
-    from pipelines.cli.jobs import open_history  # noqa: PLC0415 - kept out of --help
+    from pipelines.cli.jobs import dagster_variables, open_history  # noqa: PLC0415 - kept out of --help
     from pipelines.errors import UsageError  # noqa: PLC0415 - kept out of --help
-    from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
+    from pipelines.settings import environment_of_demo, load_settings  # noqa: PLC0415 - kept out of --help
 
     settings = load_settings()
     try:  # Dagster says it after half a minute, in fifty lines
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
         raise UsageError(f"port {port} cannot be served on: {error.strerror}; try another with --port") from None
+    environment = dict(os.environ)
     if demo := demo_instead(settings):
-        settings = settings.model_copy(update={"home": demo})
-        os.environ["LIVEHOUSE_HOME"] = str(demo)  # for Dagster's processes
+        settings = settings.model_copy(update={"home": demo.absolute()})
+        environment = environment_of_demo(settings.home)
     open_history(settings).dispose()  # what is wrong with it is told here, in a line
     # Not what lies in the directory this is started from: a `pipelines` or `dagster` there is somebody else's.
-    os.environ["PYTHONSAFEPATH"] = "1"
+    environment |= dagster_variables(settings) | {"PYTHONSAFEPATH": "1"}
     ours = Path(pipelines.__file__).parents[1]
     dagster = f"-m dagster dev -m pipelines.definitions -h 127.0.0.1 -p {port} -d"
     command = [sys.executable, "-W", "ignore", *dagster.split(), str(ours)]
     # In place of this process: what ends it ends Dagster's servers with it. Dagster takes SIGTERM as it takes SIGINT,
     # which a shell's background job is told to ignore.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.execv(sys.executable, command)  # noqa: S606 - our own interpreter and arguments
+    if demo:
+        os.chdir(demo)  # a `.env` in this directory is another account's, and Dagster loads it by itself too
+    os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter and arguments

@@ -42,6 +42,7 @@ def show_summary(settings: Settings, outcome: Outcome, job: str, days: tuple[dat
         "succeeded": not outcome.errors,
         "first_day": f"{days[0]}",
         "last_day": f"{days[1]}",
+        "caught_up": outcome.caught_up,
         **figures,
         "warnings": warnings,
         "errors": [str(error) for error in outcome.errors],
@@ -50,11 +51,14 @@ def show_summary(settings: Settings, outcome: Outcome, job: str, days: tuple[dat
     if as_json:
         click.echo(printable_json(json.dumps(summary, ensure_ascii=False, indent=2)))
     elif is_there:
-        print_summary(summary)
+        print_summary(summary, command_name(settings))
 
 
-def print_summary(summary: dict[str, Any]) -> None:
-    """Print what `show_summary` gathered, for a person: at most a screen, however much it is."""
+def print_summary(summary: dict[str, Any], command: str = "livehouse") -> None:
+    """Print what `show_summary` gathered, for a person: at most a screen, however much it is.
+
+    `command` is how the reader calls livehouse on this warehouse.
+    """
     from rich.console import Console  # noqa: PLC0415 - not needed with --json
 
     console = Console(file=sys.stdout, highlight=False)
@@ -66,10 +70,10 @@ def print_summary(summary: dict[str, Any]) -> None:
     state = done if summary["succeeded"] else f"{done} with faults" if summary["apps"] else f"not {done}"
     seconds = f" in {summary['seconds']:.1f} s" if summary["seconds"] is not None else ""
     line(f"{summary['first_day']} to {summary['last_day']} {state}{seconds}")
+    if summary["caught_up"]:
+        line(f"{summary['caught_up']}.")
     if summary["apps"]:
         console.print(_apps_table(summary["apps"]))
-    elif summary["succeeded"]:
-        line("Nothing was landed of these days before: `livehouse backfill START END` asks the API for them.")
     odd = _odd(summary["warnings"])
     aside = [f"  {set_aside(entry)}" for entry in summary["quarantined"]]
     if aside:
@@ -83,12 +87,11 @@ def print_summary(summary: dict[str, Any]) -> None:
             is_cut = True
     if summary["succeeded"] or summary["apps"]:  # else there is nothing new to look at, and the fault is told next
         line(f"Warehouse: {summary['warehouse']}{' (--json tells all of the above)' if is_cut else ''}")
-        for what in _to_look_at(summary["warehouse"], doubtful=bool(odd)):
+        for what in _to_look_at(command, doubtful=bool(odd)):
             console.print(what, markup=False, soft_wrap=True)  # whole, to be copied
 
 
-def _to_look_at(warehouse: str, *, doubtful: bool) -> Iterator[str]:
-    command = command_name(warehouse)
+def _to_look_at(command: str, *, doubtful: bool) -> Iterator[str]:
     query = "select day, sum(ingest_seconds) from core.livestream_sessions group by day order by day"
     yield f'Query it:  {command} sql "{query}"'
     if doubtful:

@@ -4,7 +4,7 @@ Seen of lists: an array with `paging` beside it, one object with `paging` inside
 object, `paging` in every row. Nothing else in livehouse knows any of this.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -117,14 +117,36 @@ def overall_of_day(reply: dict[str, Any], day: date) -> Record:
         of_day = [entry for entry in data if not isinstance(entry, dict) or _utc_day(entry.get("date") or day) == day]
         if data and not of_day:
             raise UnexpectedReplyError(f"overall, asked about {day}, answered about other days only")
-        if any(entry != of_day[0] for entry in of_day):
-            raise UnexpectedReplyError(f"overall, asked about {day}, gave different figures for it")
+        check_days_once("overall", "date", ((day, entry) for entry in of_day))
         data = of_day[0] if of_day else None
     if _is_blank(data):
         return None
     if isinstance(data, dict) and not data.keys() & _OVERALL:
         raise UnexpectedReplyError(f"overall, asked about {day}, answered with none of its figures")
     return data
+
+
+def check_days_once(operation: str, day_field: str, entries: Iterable[tuple[date | None, Record]]) -> None:
+    """Raise `UnexpectedReplyError` where a day has entries of different figures: to take one of them would be a guess.
+
+    Entries that say the same are one, however each writes its day and its numbers. None: no day can be read, so the
+    entry is set aside by the rules of value.
+    """
+    said: dict[date, Any] = {}
+    for day, entry in entries:
+        figures = entry
+        if isinstance(entry, dict):
+            figures = {name: _as_number(value) for name, value in entry.items() if name != day_field}
+        if day is not None and said.setdefault(day, figures) != figures:
+            raise UnexpectedReplyError(f"{operation} gave different figures for {day}")
+
+
+def _as_number(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the number that a value writes, as text or not; any other value as it is."""
+    try:
+        return value if isinstance(value, bool) or not isinstance(value, str | int | float) else float(value)
+    except ValueError:
+        return value
 
 
 def _utc_day(value: Any) -> date | None:  # noqa: ANN401 - any JSON value
@@ -165,6 +187,8 @@ def daywise_entries(reply: dict[str, Any], stats: str) -> tuple[list[Record], bo
         if _is_blank(entries):
             return [], isinstance(part, dict) and not _claims_more(part, [], stats)
         entries = [entries]
+    days = ((_utc_day(entry.get("day")) if isinstance(entry, dict) else None, entry) for entry in entries)
+    check_days_once(f"daywise ({stats})", "day", days)
     return entries, not (isinstance(part, dict) and _claims_more(part, entries, stats))
 
 

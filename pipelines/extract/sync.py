@@ -90,6 +90,11 @@ def days_to_ask(
 
 
 def chunks(days: Collection[date], size: int = DAYWISE_CHUNK_DAYS) -> list[tuple[date, date]]:
-    """Ranges of at most `size` days that cover contiguous days."""
-    ordered = sorted(days)
-    return [(ordered[n], ordered[min(n + size, len(ordered)) - 1]) for n in range(0, len(ordered), size)]
+    """Return ranges of at most `size` days that together cover all of these days; each begins and ends with one of them."""
+    ranges: list[tuple[date, date]] = []
+    for day in sorted(days):
+        if ranges and (day - ranges[-1][0]).days < size:
+            ranges[-1] = (ranges[-1][0], day)
+        else:
+            ranges.append((day, day))
+    return ranges

@@ -1,6 +1,6 @@
 """Whole days of an app, swapped in one transaction. The only DELETE of facts is here."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 import duckdb
@@ -8,7 +8,7 @@ import polars as pl
 
 from pipelines.load.frames import registered
 from pipelines.schema import Table
-from pipelines.tables import DAYS, LIVESTREAMS, LOADS, QUARANTINE, SHRINKS
+from pipelines.tables import DAYS, FACTS, FINGERPRINTS, LIVESTREAMS, LOADS, MART_BUILDS, QUARANTINE, SHRINKS
 
 
 def replace_days(
@@ -91,6 +91,24 @@ def _note_days(
     )
 
 
+def remove_days(connection: duckdb.DuckDBPyConnection, days_by_app: Mapping[str, Sequence[date]]) -> None:
+    """Make these days of these apps as if they had never been loaded, in every fact table; every mart is then built whole."""
+    connection.execute("BEGIN")
+    for table in (*FACTS, QUARANTINE, SHRINKS, DAYS):
+        names = "" if table in FACTS else "AND list_contains($tables::VARCHAR[], table_name)"
+        for app_id, days in days_by_app.items():
+            parameters: dict[str, object] = {"app_id": app_id, "days": list(days)}
+            if names:
+                parameters["tables"] = [fact.full_name for fact in FACTS]
+            connection.execute(
+                f"DELETE FROM {table.full_name} WHERE app_id = $app_id"
+                f" AND day IN (SELECT unnest($days::DATE[])) {names}",
+                parameters,
+            )
+    connection.execute(f"DELETE FROM {MART_BUILDS.full_name}")
+    connection.execute("COMMIT")
+
+
 def replace_livestreams(
     connection: duckdb.DuckDBPyConnection,
     app_id: str,
@@ -126,6 +144,31 @@ def loaded_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str
     """Look up the days of an app that a fact table holds, and when each was loaded."""
     query = f"SELECT day, loaded_at FROM {DAYS.full_name} WHERE table_name = ? AND app_id = ?"
     return dict(connection.execute(query, [table.full_name, app_id]).fetchall())
+
+
+def days_of_other_rules(
+    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, fingerprint: str
+) -> list[date]:
+    """List the loaded days of an app that were made by other columns or rules than those of this fingerprint."""
+    query = f"""
+        SELECT day FROM {DAYS.full_name} WHERE table_name = $table_name AND app_id = $app_id AND NOT EXISTS (
+            FROM {FINGERPRINTS.full_name}
+            WHERE table_name = $table_name AND app_id = $app_id AND fingerprint = $fingerprint)
+    """
+    given = {"table_name": table.full_name, "app_id": app_id, "fingerprint": fingerprint}
+    return [day for (day,) in connection.execute(query, given).fetchall()]
+
+
+def note_fingerprint(
+    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, fingerprint: str, now: datetime
+) -> None:
+    """Note that every loaded day of an app was made by these columns and rules; write nothing where that is known."""
+    given = (
+        f"(SELECT ? AS table_name, ? AS app_id, ? AS fingerprint, ?::TIMESTAMP AS noted_at"
+        f" WHERE NOT EXISTS (FROM {FINGERPRINTS.full_name} WHERE (table_name, app_id, fingerprint) = (?, ?, ?)))"
+    )
+    key = [table.full_name, app_id, fingerprint]
+    connection.execute(FINGERPRINTS.merge_sql(given), [*key, now, *key])
 
 
 def unknown_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, oldest: date) -> list[date]:

@@ -100,6 +100,8 @@ class Lakehouse:
         try:
             with self._catalog.connect() as self._session:
                 self._catalog.check_clock(self._session)
+                with self.open_working():
+                    pass  # a schema newer than this program is refused before any request
                 yield
         finally:
             self.close()

@@ -11,7 +11,7 @@ from pipelines.errors import WarehouseError
 from pipelines.load.frames import read_frame, registered
 from pipelines.load.store import Store
 from pipelines.schema import Table
-from pipelines.tables import MART_BUILDS, MIRRORED, WAREHOUSE_FILE
+from pipelines.tables import MART_BUILDS, MIRRORED, SCHEMA_VERSIONS, WAREHOUSE_FILE
 from pipelines.tables_raw import RAW_FILE
 
 ROWS_AT_ONCE = 100_000
@@ -27,9 +27,10 @@ Digest = tuple[int, str]
 def moved_tables() -> Iterator[tuple[Table, bool]]:
     """Every table, and whether it lies with raw. Marts are built anew, and what notes their builds with them."""
     for table in RAW_FILE:
-        yield table, True
+        if table is not SCHEMA_VERSIONS:  # each warehouse has its own
+            yield table, True
     for table in WAREHOUSE_FILE:
-        if table not in (*MIRRORED, MART_BUILDS):
+        if table not in (*MIRRORED, MART_BUILDS, SCHEMA_VERSIONS):
             yield table, False
 
 

@@ -3,13 +3,23 @@
 import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import duckdb
 
+from pipelines.clock import utc_now
+from pipelines.errors import WarehouseError
 from pipelines.files import PASSING
 from pipelines.schema import SQL_TYPES, Table
+from pipelines.tables import SCHEMA_VERSIONS
 from pipelines.text import quoted
+
+SCHEMA_VERSION = 2
+"""Raise it with every change to a table: an older livehouse then refuses the warehouse instead of failing inside it.
+
+Warehouses that do not say their version have version 1.
+"""
 
 FORMAT: dict[str, str | bool | int | float | list[str]] = {"storage_compatibility_version": "v1.5.0"}
 """In which format files are made. A newer DuckDB would make files that readers with an older one cannot open."""
@@ -36,8 +46,39 @@ def create(path: Path) -> None:
             made.replace(path)
 
 
+def check_version(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return the schema version of the connection's default catalog. Raises `WarehouseError` for a newer one than ours."""
+    at = {"schema": SCHEMA_VERSIONS.schema, "table": SCHEMA_VERSIONS.name}
+    query = "FROM duckdb_tables() WHERE database_name = current_database() AND (schema_name, table_name) = ($schema, $table)"
+    if not connection.execute(query, at).fetchall():
+        return 1
+    found = connection.execute(
+        f"SELECT schema_version, livehouse_version, current_database() FROM {SCHEMA_VERSIONS.full_name}"
+        " ORDER BY schema_version DESC LIMIT 1"
+    ).fetchall()
+    for number, release, name in found:
+        if number > SCHEMA_VERSION:
+            raise WarehouseError(
+                f"{name} has schema version {number}, applied by livehouse {release}; this livehouse,"
+                f" {version('livehouse')}, knows no version above {SCHEMA_VERSION}: update livehouse here"
+                " (pip install --upgrade livehouse), or set LIVEHOUSE_HOME and LIVEHOUSE_WAREHOUSE elsewhere"
+            )
+    return int(found[0][0]) if found else 1
+
+
 def make(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table], *, in_lake: bool = False) -> None:
-    """Bring the schema up to date: missing tables and columns are added, nothing is ever dropped."""
+    """Bring the schema up to date: missing tables and columns are added, nothing is ever dropped.
+
+    Raises `WarehouseError` where a newer livehouse has been here.
+    """
+    found = check_version(connection)
+    _add_missing(connection, tables, in_lake=in_lake)
+    if found < SCHEMA_VERSION:
+        applied = "(SELECT ?::BIGINT AS schema_version, ? AS livehouse_version, ?::TIMESTAMP AS applied_at)"
+        connection.execute(SCHEMA_VERSIONS.merge_sql(applied), [SCHEMA_VERSION, version("livehouse"), utc_now()])
+
+
+def _add_missing(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table], *, in_lake: bool) -> None:
     there = set(connection.execute(COLUMNS).fetchall())
     tables_there = {(schema, name) for schema, name, _ in there}
     missing = [t for t in tables if any((t.schema, t.name, c.name) not in there for c in t.columns)]

@@ -146,6 +146,8 @@ class Warehouse:
         """Have the files alone, and clear up after a run that was killed."""
         with exclusive(self.lock, wait_seconds=wait_seconds, say=say), self.hold():
             clear_unfinished(self.published, (self.raw, self.working))
+            with self.open_raw(), self.open_working():
+                pass  # a schema newer than this program is refused before any request
             yield
 
     def alone(self, table: str, app_id: str) -> AbstractContextManager[None]:  # noqa: ARG002 - the run has every file

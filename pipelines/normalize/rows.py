@@ -13,10 +13,11 @@ from datetime import date, datetime, timedelta
 
 import polars as pl
 
+from pipelines.normalize.derived import add_session_facts
 from pipelines.normalize.fields import split_fields
 from pipelines.normalize.values import cell, reason_not_taken, value_of
 from pipelines.schema import Table
-from pipelines.tables import LIVESTREAM_SESSIONS, LIVESTREAMS, QUARANTINE, SHRINKS
+from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, LIVESTREAMS, QUARANTINE, SHRINKS
 
 _CONTEXT = ("payload", "first_fetched_at", "fetched_at", "run_id")
 _DAY_SOURCES = ("created_at", "invoked_at", "started_at")
@@ -166,9 +167,9 @@ def normalize(
         )
         rows = rows.join(seen, on="key", how="left", maintain_order="left")
     if table is LIVESTREAM_SESSIONS:
-        failed = pl.col("err_message").fill_null("") != ""
-        is_live = pl.col("started_at").is_not_null() & pl.col("stopped_at").is_null() & ~failed
-        rows = rows.with_columns(is_live.alias("is_live"))
+        rows = add_session_facts(rows)
+    if table is LIVESTREAM_ANALYTICS_DAILY:  # another operation counts sessions: whoever has its answers joins them
+        rows = rows.with_columns(pl.lit(None).alias("session_count"))
     return Normalized(
         rows=rows.select(pl.col(name).cast(dtype) for name, dtype in table.polars_schema.items()),
         rejects=_rejects(table, rejected, standing),

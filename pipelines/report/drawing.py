@@ -7,6 +7,7 @@ them made by a process of its own while it waits for replies.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,8 @@ CACHE = "cache"
 """The directory beside the page in which they are kept."""
 
 _LOCK = "lock"
+_OURS = re.compile(r"charts-[0-9a-f]{16}\.json|\.charts-\w{8}\.tmp")
+"""Names of what is kept, or was being written by a killed process; every other file is somebody else's."""
 
 
 class Drawing(NamedTuple):
@@ -68,11 +71,14 @@ def _read(kept: Path) -> Drawing:
 
 def _keep(kept: Path, drawing: Drawing) -> Drawing:
     path = kept / _name()
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=kept, delete=False) as file:
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", dir=kept, prefix=".charts-", suffix=".tmp", delete=False
+    ) as file:
         json.dump(drawing._asdict(), file)
     Path(file.name).replace(path)
-    for other in set(kept.iterdir()) - {path, kept / _LOCK}:
-        other.unlink()
+    for other in kept.iterdir():
+        if other != path and _OURS.fullmatch(other.name):
+            other.unlink()
     return drawing
 
 

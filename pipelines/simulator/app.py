@@ -1,4 +1,4 @@
-"""The ten operations over HTTP: an ASGI application around a world."""
+"""The eleven operations over HTTP: an ASGI application around a world."""
 
 import asyncio
 import json
@@ -10,10 +10,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from pipelines.simulator.calls import Call, RefusedError, Reply, error_reply
+from pipelines.simulator.calls import Call, Reply, error_reply
+from pipelines.simulator.dialects import TODAY, Dialect
 from pipelines.simulator.faults import Faults
 from pipelines.simulator.gate import Access, Asked, Quota, RequestLog
 from pipelines.simulator.operations import HANDLERS
+from pipelines.simulator.received import parse_body, read_body, show
+from pipelines.simulator.refused import Refusal, RefusedError
 from pipelines.simulator.shapes import Shapes
 from pipelines.simulator.world import World
 
@@ -27,6 +30,8 @@ class Service:
     world: World
     access: Access
     shapes: Shapes = field(default_factory=Shapes)
+    dialect: Dialect = TODAY
+    refusals: list[Refusal] = field(default_factory=list)
     per_page_cap: int = 100
     quota: Quota | None = None
     latency: float = 0.0
@@ -34,17 +39,19 @@ class Service:
     order_by: str = "created_at"
     faults: Faults = field(default_factory=Faults)
     log: RequestLog = field(default_factory=RequestLog)
+    routes: list[Route] = field(default_factory=list)
+    """One an operation, made with the application."""
     crashes: list[Exception] = field(default_factory=list)
     """Mistakes of the simulator itself."""
 
     def application(self) -> Starlette:
         """Return the ASGI application."""
-        routes = [
+        self.routes = [
             Route(ROOT + path, Operation(self, name), methods=[method], name=name)
             for name, (method, path, _) in HANDLERS.items()
+            if name != "get-livestream-daywise-analytics" or self.dialect.has_livestream_daywise
         ]
-        routes.append(Route("/{path:path}", Operation(self, "unknown"), name="unknown"))
-        return Starlette(routes=routes)
+        return Starlette(routes=[*self.routes, Route("/{path:path}", Operation(self, "unknown"), name="unknown")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +84,31 @@ class Operation:
         service, world = self.service, self.service.world
         headers: dict[str, str] = {}
         try:
-            body = await self._body(request)
-            self._pass_gate(request, headers)
+            sent = await self._receive(request, headers)
             fault = service.faults.next(asked)
             instead = fault.instead() if fault else None
             if instead is not None:
                 return instead
             with world.lock:
                 world.settle()
-                call, answer = self._call(request, asked, body), HANDLERS[self.name][2]
+                call, answer = self._call(request, asked, sent), HANDLERS[self.name][2]
+                for refusal in service.refusals:
+                    if refusal.fits(self.name, call.path, call.query):
+                        raise refusal.raised()
                 response = json_response(fault.reply(call, answer) if fault else answer(call), headers)
             return fault.spoil(response) if fault else response
         except RefusedError as refused:
             return json_response(error_reply(service.shapes, refused), headers)
+
+    async def _receive(self, request: Request, headers: dict[str, str]) -> dict[str, object]:
+        """Return the object that was sent. The gate comes first: a stranger's body may be of any size, and is not read."""
+        body, dialect = b"", self.service.dialect
+        try:
+            self._pass_gate(request, headers)
+            body = await read_body(request)
+        finally:
+            show(request, self.name, body, dialect)
+        return parse_body(self.name, body, request.headers.get("content-type", ""), dialect)
 
     def _pass_gate(self, request: Request, headers: dict[str, str]) -> None:
         """Token, then rate, then whether there is such a path and app."""
@@ -102,10 +121,18 @@ class Operation:
                 headers["Retry-After"] = str(service.quota.resets_in)
                 raise RefusedError(429, 10_100, "Rate limit exceeded")
         if self.name == "unknown":
+            if methods := self._methods_of(request.url.path):
+                headers["Allow"] = ", ".join(methods)
+                raise RefusedError(405, 7_001, f"Method {request.method} not available for that URI")
             raise RefusedError(404, 7_000, "No route for that URI")
         service.access.check_account(request.path_params["account_id"])
         if request.path_params["app_id"] not in service.world.apps:
             raise RefusedError(404, 404, "App not found")
+
+    def _methods_of(self, path: str) -> list[str]:
+        """Return the methods that a path has, of the operations of this dialect."""
+        routes = [route for route in self.service.routes if route.path_regex.match(path)]
+        return sorted({method for route in routes for method in route.methods or ()})
 
     def _call(self, request: Request, asked: Asked, body: dict[str, object]) -> Call:
         service = self.service
@@ -113,25 +140,13 @@ class Operation:
             operation=self.name,
             world=service.world,
             shapes=service.shapes,
+            dialect=service.dialect,
             path=request.path_params,
             query=asked.query,
             body=body,
             per_page_cap=service.per_page_cap,
             order_by="updated_at" if service.faults.moves_rows else service.order_by,
         )
-
-    async def _body(self, request: Request) -> dict[str, object]:
-        """Return the JSON object of a POST; none is an empty one."""
-        sent = await request.body()
-        if request.method != "POST" or not sent:
-            return {}
-        try:
-            body = json.loads(sent)
-        except ValueError:
-            raise RefusedError(400, 10_006, "the body is not JSON") from None
-        if not isinstance(body, dict):
-            raise RefusedError(400, 10_006, "the body must be a JSON object")
-        return body
 
 
 def json_response(reply: Reply, headers: dict[str, str]) -> Response:
@@ -140,4 +155,4 @@ def json_response(reply: Reply, headers: dict[str, str]) -> Response:
     if reply.html is not None:
         return Response(reply.html, reply.status, headers, "text/html")
     body = json.dumps(reply.document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return Response(body.encode(), reply.status, headers, "application/json")
+    return Response(body.encode(), reply.status, headers, reply.media_type)

@@ -1,44 +1,30 @@
 """One request as the operations see it, and one reply before it goes on the wire."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from html import escape
+from http import HTTPStatus
 from typing import TypeVar
 
+from pipelines.simulator.dialects import Dialect, Times
 from pipelines.simulator.records import to_ms
+from pipelines.simulator.refused import RefusedError
 from pipelines.simulator.render import Object, Page, Renderer
 from pipelines.simulator.shapes import Shapes
 from pipelines.simulator.world import World
 
 Row = TypeVar("Row")
 
-OPERATIONS = (
-    "list-livestreams",
-    "get-livestream",
-    "get-session",
-    "get-active-session",
-    "get-meeting-livestream",
-    "get-overall-analytics",
-    "get-daywise-analytics",
-    "create-livestream",
-    "start-livestream",
-    "stop-livestream",
-)
-"""The ten of the document, by the names of the command line."""
-
 DEFAULT_PAGE_SIZE = 20
-MILLISECONDS_FROM = 100_000_000_000
-"""A time in digits from here on is in milliseconds, below it in seconds."""
-
-
-class RefusedError(Exception):
-    """The service says no: HTTP status, its own code, its words."""
-
-    def __init__(self, status: int, code: int, message: str) -> None:
-        """Keep the three for the reply."""
-        super().__init__(message)
-        self.status, self.code, self.message = status, code, message
+LAST_MS = to_ms(datetime(9999, 12, 31, tzinfo=UTC))
+"""What is later has no day after it in Python."""
+LONGEST_RANGE = timedelta(days=3_660)
+"""Of replies that name every day: ten years are half a megabyte."""
+_QUOTED = 60
+_WHOLE = re.compile(r"-?[0-9]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +34,7 @@ class Reply:
     document: Object
     status: int = 200
     html: str | None = None
+    media_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -58,6 +45,7 @@ class Call:
     operation: str
     world: World
     shapes: Shapes
+    dialect: Dialect
     path: Mapping[str, str]
     query: Mapping[str, str]
     body: Mapping[str, object]
@@ -74,20 +62,29 @@ class Call:
     @property
     def render(self) -> Renderer:
         """The world in this call's shapes."""
-        return Renderer(self.world, self.shapes)
+        return Renderer(self.world, self.shapes, shows_key=self.dialect.meeting_shows_key)
 
-    def moment(self, name: str, otherwise: int) -> int:
-        """Return a time of the query in milliseconds: given as ISO 8601, Unix seconds or milliseconds."""
+    def moment(self, name: str, otherwise: int, times: Times) -> int:
+        """Return a time of the query in milliseconds, given as Unix seconds or in ISO 8601.
+
+        An `end_time` in Unix seconds includes the whole of its second.
+        """
         given = self.query.get(name)
         if given is None:
             return otherwise
         try:
-            if given.lstrip("-").isdecimal():
-                number = int(given)
-                return number if abs(number) >= MILLISECONDS_FROM else number * 1000
-            return to_ms(datetime.fromisoformat(given))
+            if _WHOLE.fullmatch(given):
+                ms = int(given) * 1000 + (999 if name == "end_time" else 0) if times != "iso" else None
+            else:
+                ms = to_ms(datetime.fromisoformat(given)) if times != "unix" else None
         except ValueError:
-            raise RefusedError(400, 10_006, f"{name} must be a time in ISO format, not {given!r}") from None
+            ms = None
+        if ms is None:
+            wanted = {"unix": "an integer (Unix seconds)", "iso": "a time in ISO format", "both": "a time"}[times]
+            raise self.invalid(name, wanted, given)
+        if not 0 <= ms < LAST_MS:
+            raise self.invalid(name, "a time between the years 1970 and 9999", given)
+        return ms
 
     def day(self, name: str, otherwise: date) -> date:
         """Return a day of the query, `YYYY-MM-DD`."""
@@ -97,28 +94,42 @@ class Call:
         try:
             return datetime.strptime(given, "%Y-%m-%d").replace(tzinfo=UTC).date()
         except ValueError:
-            raise RefusedError(400, 10_006, f"{name} must be YYYY-MM-DD, not {given!r}") from None
+            raise self.invalid(name, "YYYY-MM-DD", given) from None
 
     def number(self, name: str, otherwise: int) -> int:
         """Return a whole number of the query, 1 or more."""
         given = self.query.get(name, str(otherwise))
-        if not given.isdecimal() or int(given) < 1:
-            raise RefusedError(400, 10_006, f"{name} must be a whole number from 1 on, not {given!r}")
+        if not _WHOLE.fullmatch(given) or int(given) < 1:
+            raise self.invalid(name, "a whole number from 1 on", given)
         return int(given)
 
     def choice(self, name: str, choices: Sequence[str]) -> str | None:
         """One of several words of the query, or None where it is not given."""
         given = self.query.get(name)
         if given is not None and given not in choices:
-            raise RefusedError(400, 10_006, f"{name} must be one of {', '.join(choices)}, not {given!r}")
+            raise self.invalid(name, f"one of {', '.join(choices)}", given)
         return given
 
     def page(self, rows: Sequence[Row], *, single: bool) -> Page[Row]:
         """Return the page asked for, of at most the cap; `single`: the shape has room for one row only."""
         rows = rows[: math.ceil(len(rows) * self.kept)]
-        size = 1 if single else min(self.number("per_page", DEFAULT_PAGE_SIZE), self.per_page_cap)
+        asked, maximum = self.number("per_page", DEFAULT_PAGE_SIZE), self.dialect.per_page_maximum
+        if maximum is not None and asked > maximum:
+            within = (6_008, "Invalid request parameters")
+            raise RefusedError(400, 11_000, f"per_page must be between 1 and {maximum}", within=within)
+        size = 1 if single else min(asked, self.per_page_cap)
         skipped = (self.number("page_no", 1) - 1) * size
         return Page(rows[skipped : skipped + size], skipped, len(rows))
+
+    def check_range(self, first: date, last: date) -> None:
+        """Refuse a range of which every day would be named, if it is too long."""
+        if last - first > LONGEST_RANGE:
+            raise RefusedError(self.dialect.invalid_status, 10_006, f"a range has at most {LONGEST_RANGE.days} days")
+
+    def invalid(self, name: str, wanted: str, given: str) -> RefusedError:
+        """Return the refusal of a parameter."""
+        quoted = given if len(given) <= _QUOTED else given[:_QUOTED] + "…"
+        return RefusedError(self.dialect.invalid_status, 10_006, f"{name} must be {wanted}, not {quoted!r}")
 
 
 def days_ago(now: datetime, days: int) -> date:
@@ -128,10 +139,23 @@ def days_ago(now: datetime, days: int) -> date:
 
 def error_reply(shapes: Shapes, refused: RefusedError) -> Reply:
     """Return a refusal in the error shape asked for."""
-    told: Object = {"code": refused.code, "message": refused.message}
+    error: Object = {"code": refused.code, "message": refused.message}
     if shapes.errors == "html":
-        page = f"<!DOCTYPE html><html><body><h1>{refused.status}</h1><p>{refused.message}</p></body></html>"
+        page = f"<!DOCTYPE html><html><body><h1>{refused.status}</h1><p>{escape(refused.message)}</p></body></html>"
         return Reply({}, refused.status, html=page)
+    if shapes.errors == "problem":
+        title = HTTPStatus(refused.status).phrase if refused.within is None else refused.within[1]
+        problem: Object = {"type": "about:blank", "title": title, "status": refused.status, "detail": refused.message}
+        return Reply(problem, refused.status, media_type="application/problem+json")
+    within = refused.within
+    if within is None and shapes.errors == "chain":
+        within = (
+            (6_003, "Invalid request headers")
+            if refused.status == HTTPStatus.UNAUTHORIZED
+            else (6_008, "Invalid request")
+        )
+    if within is not None:
+        error = {"code": within[0], "message": within[1], "error_chain": [error]}
     if shapes.errors == "error":
-        return Reply({"success": False, "error": told}, refused.status)
-    return Reply({"success": False, "errors": [told], "messages": [], "result": None}, refused.status)
+        return Reply({"success": False, "error": error}, refused.status)
+    return Reply({"success": False, "errors": [error], "messages": [], "result": None}, refused.status)

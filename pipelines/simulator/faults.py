@@ -12,7 +12,8 @@ from typing import Self
 
 from starlette.responses import Response
 
-from pipelines.simulator.calls import OPERATIONS, Call, Reply
+from pipelines.simulator.calls import Call, Reply
+from pipelines.simulator.dialects import OPERATIONS
 from pipelines.simulator.drift import DRIFT
 from pipelines.simulator.gate import Asked
 from pipelines.simulator.strange import FORGETTING, STRANGE

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from pipelines.simulator.calls import RefusedError
+from pipelines.simulator.refused import RefusedError
 
 
 @dataclass(slots=True)

@@ -1,12 +1,17 @@
-"""The ten operations of the document: what each answers about the world, and what it changes in it."""
+"""The eleven operations of the specification: what each answers about the world, and what it changes in it."""
 
+import re
 from collections.abc import Callable
 
-from pipelines.simulator.calls import Call, RefusedError, Reply, days_ago
-from pipelines.simulator.records import Livestream
+from pipelines.simulator.calls import Call, Reply, days_ago
+from pipelines.simulator.dialects import Times
+from pipelines.simulator.records import Livestream, to_day
+from pipelines.simulator.refused import RefusedError
 from pipelines.simulator.render import Object
 
 STATUSES = ("LIVE", "IDLE", "ERRORED", "INVOKED")
+NAME = re.compile(r"[a-zA-Z0-9-_]*")
+_UNPAIRED = re.compile(r"[\ud800-\udfff]")
 LONG_AGO_MS, FAR_AHEAD_MS = 0, 7_258_118_400_000
 GIVEN_AT_BIRTH = (
     "id",
@@ -25,8 +30,9 @@ def list_livestreams(call: Call) -> Reply:
     """All livestreams of the app, newest first unless `sort_order=ASC`; the filters apply to created_at."""
     rows = call.world.apps[call.app_id].livestreams
     order, status = call.choice("sort_order", ("ASC", "DSC")), call.choice("status", STATUSES)
+    times: Times = "iso" if call.dialect.is_strict else "both"
     without_meetings = call.choice("exclude_meetings", ("true", "false")) == "true"
-    first, last = call.moment("start_time", LONG_AGO_MS), call.moment("end_time", FAR_AHEAD_MS)
+    first, last = call.moment("start_time", LONG_AGO_MS, times), call.moment("end_time", FAR_AHEAD_MS, times)
     if status or without_meetings or "start_time" in call.query or "end_time" in call.query:
         rows = [
             row
@@ -70,43 +76,52 @@ def get_meeting_livestream(call: Call) -> Reply:
     livestream = _of_meeting(call)
     if livestream is None:
         raise RefusedError(404, 404, "No active livestream found for this meeting")
-    return Reply({"success": True, "data": call.render.livestream(livestream)})
+    return Reply({"success": True, "data": call.render.meeting_livestream(livestream)})
 
 
 def get_overall_analytics(call: Call) -> Reply:
     """Return sums over the sessions created from start_time to end_time, both included."""
-    first = call.moment("start_time", LONG_AGO_MS)
-    return Reply(call.render.overall_analytics(call.app_id, first, call.moment("end_time", call.world.now_ms)))
+    first, last = _range(call)
+    if call.shapes.overall == "array":
+        call.check_range(to_day(first), to_day(last))
+    return Reply(call.render.overall_analytics(call.app_id, first, last))
 
 
-def get_analytics_by_day(call: Call) -> Reply:
-    """Return the same sums day by day; not in the document, the official SDKs have it."""
-    first = call.moment("start_time", call.world.now_ms)
-    rows = call.render.analytics_by_day(call.app_id, first, call.moment("end_time", call.world.now_ms))
-    return Reply({"success": True, "data": rows})
+def get_livestream_daywise_analytics(call: Call) -> Reply:
+    """Return sums over the sessions of the range day by day, and how many sessions there were."""
+    first, last = _range(call)
+    if call.shapes.idle_days == "zeros":
+        call.check_range(to_day(first), to_day(last))
+    return Reply({"success": True, "data": call.render.livestreams_by_day(call.app_id, first, last)})
 
 
 def get_daywise_analytics(call: Call) -> Reply:
     """Meetings and recordings day by day; the last 30 days unless told."""
     now = call.world.now
     first, last = call.day("start_date", days_ago(now, 30)), call.day("end_date", now.date())
+    if call.shapes.idle_days == "zeros":
+        call.check_range(first, last)
     return Reply(call.render.daywise_analytics(call.app_id, first, last))
 
 
 def create_livestream(call: Call) -> Reply:
     """Make an independent livestream, ready to be fed."""
-    livestream = call.world.add_livestream(call.app_id, name=_name(call), status="INVOKED")
-    return Reply({"success": True, "data": _part(call, livestream, GIVEN_AT_BIRTH)})
+    name = _name(call)
+    if call.dialect.is_strict and name is not None and not NAME.fullmatch(name):
+        raise RefusedError(call.dialect.invalid_status, 10_006, f"name must match {NAME.pattern}")
+    livestream = call.world.add_livestream(call.app_id, name=name, status="INVOKED")
+    return Reply({"success": True, "data": _part(call, livestream, GIVEN_AT_BIRTH)}, call.dialect.created_status)
 
 
 def start_livestream(call: Call) -> Reply:
     """Start streaming a meeting: a livestream of its own, INVOKED, live a little later."""
+    _check_video(call)
     if _of_meeting(call) is not None:
         raise RefusedError(409, 409, "Meeting is already being livestreamed")
     world = call.world
     livestream = world.add_livestream(call.app_id, name=_name(call), meeting_id=call.path["meeting_id"])
     world.invoke(call.app_id, livestream.id)
-    return Reply({"success": True, "data": _part(call, livestream, GIVEN_AT_START)})
+    return Reply({"success": True, "data": _part(call, livestream, GIVEN_AT_START)}, call.dialect.created_status)
 
 
 def stop_livestream(call: Call) -> Reply:
@@ -116,6 +131,12 @@ def stop_livestream(call: Call) -> Reply:
         raise RefusedError(404, 404, "No active livestream found for this meeting")
     call.world.end(call.app_id, livestream.id)
     return Reply({"success": True, "data": {"message": "Stopped live stream successfully"}})
+
+
+def _range(call: Call) -> tuple[int, int]:
+    """Return the first and last millisecond that *overall* and *livestreams/daywise* are asked for."""
+    times = call.dialect.times
+    return call.moment("start_time", LONG_AGO_MS, times), call.moment("end_time", call.world.now_ms, times)
 
 
 def _livestream(call: Call) -> Livestream:
@@ -136,8 +157,20 @@ def _of_meeting(call: Call) -> Livestream | None:
 def _name(call: Call) -> str | None:
     name = call.body.get("name")
     if name is not None and not isinstance(name, str):
-        raise RefusedError(400, 10_006, "name must be a string")
+        raise RefusedError(call.dialect.invalid_status, 10_006, "name must be a string")
+    if name is not None and _UNPAIRED.search(name):
+        raise RefusedError(call.dialect.invalid_status, 10_006, "name must be Unicode")
     return name
+
+
+def _check_video(call: Call) -> None:
+    """Refuse a `video_config` that is not of whole numbers."""
+    video = call.body.get("video_config", {})
+    sizes = [video.get(side, 0) for side in ("height", "width")] if isinstance(video, dict) else [None]
+    if call.dialect.is_strict and not all(type(size) is int for size in sizes):
+        raise RefusedError(
+            call.dialect.invalid_status, 10_006, "video_config must have whole numbers as height and width"
+        )
 
 
 def _part(call: Call, livestream: Livestream, fields: tuple[str, ...]) -> Object:
@@ -161,6 +194,10 @@ HANDLERS: dict[str, tuple[str, str, Callable[[Call], Reply]]] = {
     "stop-livestream": ("POST", "/meetings/{meeting_id}/active-livestream/stop", stop_livestream),
     "get-overall-analytics": ("GET", "/analytics/livestreams/overall", get_overall_analytics),
     "get-daywise-analytics": ("GET", "/analytics/daywise", get_daywise_analytics),
-    "get-analytics-by-day": ("GET", "/analytics/livestreams/daywise", get_analytics_by_day),
+    "get-livestream-daywise-analytics": (
+        "GET",
+        "/analytics/livestreams/daywise",
+        get_livestream_daywise_analytics,
+    ),
 }
 """Method, path below the app, and what answers; in the order in which paths are tried."""

@@ -5,14 +5,27 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from typing import Literal
 
+Rounding = Literal["none", "down", "up", "nearest"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_MS = 86_400_000
 UPDATED_BEFORE_CREATED_MS = 16
 """A livestream's updated_at was seen this long *before* the created_at of the session that caused it."""
+PLACEHOLDER_SECONDS, PLACEHOLDER_MS = 60.0, 45_000
+"""Figures of a session until the service knows them, and how long that takes ("40 to 50 seconds")."""
 
 AUDIENCE_WAVE_SECONDS = 1_800.0
 AUDIENCE_WAVE = 0.4
+
+
+def rounded(seconds: float, rounding: Rounding) -> float:
+    """Return seconds as the totals of the service have them."""
+    if rounding == "down":
+        return float(math.floor(seconds))
+    if rounding == "up":
+        return float(math.ceil(seconds))
+    return float(math.floor(seconds + 0.5)) if rounding == "nearest" else seconds
 
 
 def to_ms(moment: datetime) -> int:
@@ -73,9 +86,16 @@ class Session:
         """Invoked or live: neither ended nor failed."""
         return self.stopped_ms is None and self.err_message is None
 
-    def figures(self, now_ms: int) -> tuple[float | None, float | None]:
-        """Ingest and viewer seconds as of now; the audience swells and ebbs but the sums never go back."""
-        if not self.is_live or self.audience is None or self.started_ms is None:
+    def figures(self, now_ms: int, *, placeholders: bool = False) -> tuple[float | None, float | None]:
+        """Ingest and viewer seconds as of now; the audience swells and ebbs but the sums never go back.
+
+        placeholders: in its first seconds on the air a session has 60 and 60, whatever is true.
+        """
+        if not self.is_live or self.started_ms is None:
+            return self.ingest_seconds, self.viewer_seconds
+        if placeholders and now_ms - self.started_ms < PLACEHOLDER_MS:
+            return PLACEHOLDER_SECONDS, PLACEHOLDER_SECONDS
+        if self.audience is None:
             return self.ingest_seconds, self.viewer_seconds
         ingest = max(0, now_ms - self.started_ms) / 1000
         turn = 2 * math.pi / AUDIENCE_WAVE_SECONDS

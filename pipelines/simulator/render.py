@@ -1,9 +1,9 @@
 """Records as the service would send them, in the shapes asked for. Made anew for each request."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from pipelines.simulator.messy import Json, count, figure, flag, null, text
 from pipelines.simulator.records import DAY_MS, Livestream, Session, Usage, day_start, to_day
@@ -30,6 +30,8 @@ class Renderer:
 
     world: World
     shapes: Shapes
+    shows_key: bool = True
+    """Whether the livestream of a meeting has its key and ingest server."""
 
     def livestream(self, livestream: Livestream) -> Object:
         """Return a livestream with its secret, as list and detail show it."""
@@ -52,10 +54,17 @@ class Renderer:
             },
         )
 
+    def meeting_livestream(self, livestream: Livestream) -> Object:
+        """Return the livestream of a meeting."""
+        record = self.livestream(livestream)
+        if not self.shows_key:
+            del record["ingest_server"], record["stream_key"]
+        return record
+
     def session(self, session: Session) -> Object:
         """Return a session with its figures as of the world's clock."""
         style, key = self.world.values, session.id
-        ingest_seconds, viewer_seconds = session.figures(self.world.now_ms)
+        ingest_seconds, viewer_seconds = self.world.figures.of(session)
         return self._spoilt(
             key,
             {
@@ -108,9 +117,7 @@ class Renderer:
         """Return the livestream and the session that is running."""
         running = self.session(session)
         if self.shapes.active_seconds == "text":
-            for name, value in zip(
-                ("ingest_seconds", "viewer_seconds"), session.figures(self.world.now_ms), strict=True
-            ):
+            for name, value in zip(("ingest_seconds", "viewer_seconds"), self.world.figures.of(session), strict=True):
                 running[name] = figure(value, f"{session.id}/{name}", "text")
         return {"success": True, "data": {"livestream": self.livestream(livestream), "session": running}}
 
@@ -125,15 +132,25 @@ class Renderer:
         """Return sums over sessions created in [first_ms, last_ms]; as an array, one object a day."""
         if self.shapes.overall == "object":
             return {"success": True, "data": self._sums(app_id, first_ms, last_ms)}
-        return {"success": True, "data": self.analytics_by_day(app_id, first_ms, last_ms)}
-
-    def analytics_by_day(self, app_id: str, first_ms: int, last_ms: int) -> list[Json]:
-        """Return the same sums by day; a range that ends at midnight leaves out the day it ends on."""
+        days = days_between(
+            to_day(first_ms), to_day(max(first_ms, last_ms - 1))
+        )  # not the day that an end at midnight begins
         rows: list[Json] = []
-        for day in days_between(to_day(first_ms), to_day(max(first_ms, last_ms - 1))):
-            midnight = day_start(day)
-            sums = self._sums(app_id, max(first_ms, midnight), min(last_ms, midnight + DAY_MS - 1))
-            rows.append({**sums, "date": timestamp(midnight, "z")})
+        for day in days:
+            sums = self._sums(app_id, *_within(day, first_ms, last_ms))
+            rows.append({**sums, "date": timestamp(day_start(day), "z")})
+        return {"success": True, "data": rows}
+
+    def livestreams_by_day(self, app_id: str, first_ms: int, last_ms: int) -> list[Json]:
+        """Return sums by day, with the number of sessions as count."""
+        created = [session.created_ms for session in self.world.apps[app_id].sessions_between(first_ms, last_ms)]
+        days: Iterable[date] = sorted({to_day(ms) for ms in created if ms is not None})
+        if self.shapes.idle_days == "zeros":
+            days = days_between(to_day(first_ms), to_day(last_ms))
+        rows: list[Json] = []
+        for day in days:
+            sums = self._sums(app_id, *_within(day, first_ms, last_ms), counted="sessions")
+            rows.append({**sums, "date": day.isoformat()})
         return rows
 
     def daywise_analytics(self, app_id: str, first: date, last: date) -> Object:
@@ -153,11 +170,10 @@ class Renderer:
         self, what: str, app_id: str, days: dict[date, Usage], first: date, last: date
     ) -> tuple[list[Json], Json, Json]:
         style, rows, used = self.world.values, list[Json](), list[Usage]()
-        for day in days_between(first, last):
+        wanted: Iterable[date] = sorted(day for day in days if first <= day <= last)
+        for day in days_between(first, last) if self.shapes.idle_days == "zeros" else wanted:
             usage = days.get(day, Usage(0, 0.0))
             used.append(usage)
-            if day not in days and self.shapes.idle_days == "left_out":
-                continue
             key = f"{app_id}/{day}/{what}"
             rows.append(
                 {
@@ -168,13 +184,16 @@ class Renderer:
             )
         return rows, sum(usage.count for usage in used), sum(usage.minutes for usage in used)
 
-    def _sums(self, app_id: str, first_ms: int, last_ms: int) -> Object:
-        livestreams, ingest, viewed = overall(self.world.apps[app_id], first_ms, last_ms, self.world.now_ms)
+    def _sums(
+        self, app_id: str, first_ms: int, last_ms: int, *, counted: Literal["livestreams", "sessions"] = "livestreams"
+    ) -> Object:
+        totals = overall(self.world.apps[app_id], first_ms, last_ms, self.world.figures)
         style, key = self.world.values, f"{app_id}/{first_ms}"
+        number = totals.sessions if counted == "sessions" else totals.livestreams
         return {
-            "count": count(livestreams, f"{key}/count", style),
-            "total_ingest_seconds": figure(ingest, f"{key}/ingest", style),
-            "total_viewer_seconds": figure(viewed, f"{key}/viewed", style),
+            "count": count(number, f"{key}/count", style),
+            "total_ingest_seconds": figure(totals.ingest_seconds, f"{key}/ingest", style),
+            "total_viewer_seconds": figure(totals.viewer_seconds, f"{key}/viewed", style),
         }
 
     def _moment(self, ms: int | None, key: str) -> Json:
@@ -196,3 +215,8 @@ class Renderer:
         if broken is not None:
             record[broken.field] = broken.raw
         return record
+
+
+def _within(day: date, first_ms: int, last_ms: int) -> tuple[int, int]:
+    """Return the first and last millisecond of the part of a day that lies in a range."""
+    return max(first_ms, day_start(day)), min(last_ms, day_start(day) + DAY_MS - 1)

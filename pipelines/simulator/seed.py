@@ -7,6 +7,7 @@ import random
 from dataclasses import dataclass
 from itertools import pairwise
 
+from pipelines.simulator.messy import BrokenField, Json
 from pipelines.simulator.records import (
     DAY_MS,
     UPDATED_BEFORE_CREATED_MS,
@@ -211,3 +212,27 @@ def _fill_days(rng: random.Random, app: App, plan: Plan, midnight: int) -> None:
         if rng.random() < 0.5:
             count = rng.randrange(1, 1 + int(8 * busy))
             app.recording_days[day] = Usage(count, count * rng.uniform(2, 40))
+
+
+def broken_records(app: App) -> dict[str, BrokenField]:
+    """Choose three sessions and one livestream of an app, and a field of each that no rule takes."""
+    rng = random.Random(app.id)
+    ended = [
+        session
+        for session in app.timeline
+        if session.stopped_ms is not None
+        and session.started_ms is not None
+        and to_day(session.started_ms) == to_day(session.moment_ms)
+        and not session.err_message
+    ]
+    recent = ended[-max(len(ended) // 4, 3) :]
+    beyond_repair: tuple[tuple[str, Json], ...] = (
+        ("viewer_seconds", "n/a"),
+        ("ingest_seconds", -5.25),
+        ("created_at", "yesterday"),
+    )
+    chosen = zip(rng.sample(recent, min(3, len(recent))), beyond_repair, strict=False)
+    broken = {session.id: BrokenField(field, raw) for session, (field, raw) in chosen}
+    if len(app.livestreams) > len(beyond_repair):
+        broken[rng.choice(app.livestreams).id] = BrokenField("disabled", "maybe")
+    return broken

@@ -5,7 +5,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -14,8 +14,10 @@ import uvicorn
 
 from pipelines.simulator.app import Service
 from pipelines.simulator.connections import Connection
+from pipelines.simulator.dialects import TODAY, Dialect
 from pipelines.simulator.faults import Faults
 from pipelines.simulator.gate import Access, Asked, Quota
+from pipelines.simulator.refused import Refusal
 from pipelines.simulator.shapes import Shapes
 from pipelines.simulator.world import World
 
@@ -65,6 +67,7 @@ class Simulator:
 
     token, account_id: what it wants to see; `permitted=False`: the token lacks the Realtime permission (403).
     rate_limit: requests and seconds of a window; over it the answer is 429. None: no limit, no headers.
+    dialect: what it accepts. refusals: parts that it always refuses.
     latency: seconds each reply takes at least. order_by: "updated_at" makes rows move while paging.
     """
 
@@ -74,8 +77,10 @@ class Simulator:
         *,
         token: str = DEMO_TOKEN,
         account_id: str = DEMO_ACCOUNT,
+        dialect: Dialect = TODAY,
         shapes: Shapes | None = None,
         faults: Faults | None = None,
+        refusals: Iterable[Refusal] = (),
         per_page_cap: int = 100,
         rate_limit: tuple[int, float] | None = (100_000, 60.0),
         permitted: bool = True,
@@ -90,6 +95,8 @@ class Simulator:
             world=world,
             access=Access(account_id, token, permitted),
             shapes=shapes or Shapes(),
+            dialect=dialect,
+            refusals=list(refusals),
             per_page_cap=per_page_cap,
             quota=Quota(*rate_limit) if rate_limit else None,
             latency=latency,
@@ -152,20 +159,12 @@ class Simulator:
             raise self.service.crashes[0]
 
 
-def serve(
-    world: World,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    shapes: Shapes | None = None,
-    faults: Faults | None = None,
-    on_ready: Callable[[Simulator], None] | None = None,
-) -> None:
+def serve(simulator: Simulator, *, on_ready: Callable[[Simulator], None] | None = None) -> None:
     """Serve until SIGINT or SIGTERM; `on_ready` gets the simulator once it answers. Main thread only."""
     stopped = threading.Event()
     before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with Simulator(world, shapes=shapes, faults=faults, host=host, port=port) as simulator:
+        with simulator:
             if on_ready is not None:
                 on_ready(simulator)
             stopped.wait()

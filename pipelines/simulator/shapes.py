@@ -23,7 +23,7 @@ class Shapes:
     day: Literal["midnight", "date"] = "midnight"
     """`day` of daywise: `2023-10-17T00:00:00.000Z` or `2023-10-17`."""
     idle_days: Literal["left_out", "zeros"] = "left_out"
-    """Days without activity in daywise."""
+    """Days without activity in daywise and livestreams/daywise."""
     disabled: Literal["boolean", "text"] = "boolean"
     """text: "disabled" or "enabled"."""
     active_seconds: Literal["number", "text"] = "number"
@@ -34,8 +34,9 @@ class Shapes:
     """`…Z` · `+05:30` · no offset · Unix seconds (with a fraction) · Unix milliseconds; all exact."""
     paging: Literal["number", "text"] = "number"
     """Whether total_count and offsets are numbers."""
-    errors: Literal["result", "error", "html"] = "result"
-    """`{"errors": [...], "result": null}` · `{"error": {...}}` · an HTML page."""
+    errors: Literal["result", "error", "html", "problem", "chain"] = "result"
+    """`{"errors": [...], "result": null}` · `{"error": {...}}` · an HTML page · RFC 9457 · errors whose `error_chain`
+    holds the cause."""
 
     def __post_init__(self) -> None:
         """Refuse what is not a known shape."""

@@ -3,8 +3,10 @@
 import random
 from dataclasses import replace
 
-from pipelines.simulator.calls import OPERATIONS, Call, RefusedError, Reply
+from pipelines.simulator.calls import Call, Reply
+from pipelines.simulator.dialects import OPERATIONS
 from pipelines.simulator.documents import Alteration, Answer, records_of, rows_of, walk
+from pipelines.simulator.refused import RefusedError
 from pipelines.simulator.render import Object
 
 PAGED = ("list-livestreams", "get-livestream")
@@ -14,6 +16,7 @@ WITH_FIGURES = (
     "get-session",
     "get-active-session",
     "get-overall-analytics",
+    "get-livestream-daywise-analytics",
     "get-daywise-analytics",
 )
 OF_ONE_THING = ("get-livestream", "get-session", "get-active-session", "get-meeting-livestream")
@@ -58,6 +61,8 @@ def empty_list(call: Call, answer: Answer, _rng: random.Random) -> Reply:
             holder["day_stats"] = []
 
     walk(reply.document, empty)
+    if call.operation == "get-livestream-daywise-analytics":
+        reply.document["data"] = []
     return reply
 
 
@@ -90,7 +95,7 @@ STRANGE = {
     "new_type": Alteration(PAGED, new_type),
 }
 FORGETTING = {
-    "empty_list": Alteration((*PAGED, "get-daywise-analytics"), empty_list),
+    "empty_list": Alteration((*PAGED, "get-daywise-analytics", "get-livestream-daywise-analytics"), empty_list),
     "shorter_list": Alteration(PAGED, shorter_list),
     "zeros": Alteration(WITH_FIGURES, zeros),
     "not_found": Alteration(OF_ONE_THING, not_found),

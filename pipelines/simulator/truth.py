@@ -4,20 +4,45 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 from pipelines.simulator.records import (
     DAY_MS,
     App,
     Livestream,
+    Rounding,
     Session,
     Usage,
     day_start,
+    rounded,
     to_datetime,
     to_day,
 )
 
 Row = dict[str, object]
 """Columns of the contract without the pipeline's own (fetched_at, first_seen_at, last_seen_at)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How the service computes figures at a moment: whether it has placeholders, and how it rounds totals."""
+
+    now_ms: int
+    placeholders: bool
+    rounding: Rounding
+
+    def of(self, session: Session) -> tuple[float | None, float | None]:
+        """Return ingest and viewer seconds of a session."""
+        return session.figures(self.now_ms, placeholders=self.placeholders)
+
+
+class Totals(NamedTuple):
+    """Sums over sessions."""
+
+    livestreams: int
+    sessions: int
+    ingest_seconds: float
+    viewer_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +58,8 @@ class Truth:
     Reconciliation therefore shows a difference on the day of a broken session."""
     meeting_sessions_daily: dict[tuple[str, date], Row] = field(default_factory=dict)
     recordings_daily: dict[tuple[str, date], Row] = field(default_factory=dict)
+    session_counts: dict[tuple[str, date], int] = field(default_factory=dict)
+    """Sessions created that day, as *livestreams/daywise* counts them; zero on a day without."""
     quarantined: set[tuple[str, str]] = field(default_factory=set)
     """(table, record id): every broken livestream, and the broken sessions whose real day is in the range."""
 
@@ -47,7 +74,7 @@ class Truth:
         }
 
 
-def truth_of(app: App, broken: set[str], days: tuple[date, date], *, now_ms: int, retention_days: int) -> Truth:
+def truth_of(app: App, broken: set[str], days: tuple[date, date], *, service: Figures, retention_days: int) -> Truth:
     """Return the truth about one app from first to last day, both included."""
     (first, last), truth = days, Truth()
     for livestream in app.livestreams:
@@ -59,26 +86,37 @@ def truth_of(app: App, broken: set[str], days: tuple[date, date], *, now_ms: int
         if session.id in broken:
             truth.quarantined.add(("core.livestream_sessions", session.id))
         else:
-            truth.livestream_sessions[app.id, session.id] = session_row(app.id, session, now_ms)
-    remembered = to_day(now_ms) - timedelta(days=retention_days)
+            truth.livestream_sessions[app.id, session.id] = session_row(app.id, session, service)
+    remembered = to_day(service.now_ms) - timedelta(days=retention_days)
     for day in days_between(first, last):
         key = (app.id, day)
-        count, ingest, viewed = overall(app, day_start(day), day_start(day) + DAY_MS - 1, now_ms)
-        if day >= remembered or count or ingest or viewed:
-            figures = {"livestream_count": count, "ingest_seconds": ingest, "viewer_seconds": viewed}
-            truth.livestream_analytics_daily[key] = {"app_id": app.id, "day": day, **figures}
+        totals = overall(app, day_start(day), day_start(day) + DAY_MS - 1, service)
+        truth.session_counts[key] = totals.sessions
+        if day >= remembered or any(totals):
+            truth.livestream_analytics_daily[key] = {
+                "app_id": app.id,
+                "day": day,
+                "livestream_count": totals.livestreams,
+                "ingest_seconds": totals.ingest_seconds,
+                "viewer_seconds": totals.viewer_seconds,
+            }
         _add_usage(truth.meeting_sessions_daily, "session", key, app.meeting_days.get(day), known=day >= remembered)
         _add_usage(truth.recordings_daily, "recording", key, app.recording_days.get(day), known=day >= remembered)
     return truth
 
 
-def overall(app: App, first_ms: int, last_ms: int, now_ms: int) -> tuple[int, float, float]:
+def overall(app: App, first_ms: int, last_ms: int, service: Figures) -> Totals:
     """Count livestreams with a session created in [first_ms, last_ms], and sum ingest and viewer seconds."""
     created = [session for session in app.sessions_between(first_ms, last_ms) if session.created_ms is not None]
-    figures = [session.figures(now_ms) for session in created]
+    figures = [service.of(session) for session in created]
     ingest = math.fsum(seconds for seconds, _ in figures if seconds is not None)
     viewed = math.fsum(seconds for _, seconds in figures if seconds is not None)
-    return len({session.livestream_id for session in created}), ingest, viewed
+    return Totals(
+        livestreams=len({session.livestream_id for session in created}),
+        sessions=len(created),
+        ingest_seconds=rounded(ingest, service.rounding),
+        viewer_seconds=rounded(viewed, service.rounding),
+    )
 
 
 def days_between(first: date, last: date) -> Iterator[date]:
@@ -103,9 +141,9 @@ def livestream_row(livestream: Livestream) -> Row:
     }
 
 
-def session_row(app_id: str, session: Session, now_ms: int) -> Row:
+def session_row(app_id: str, session: Session, service: Figures) -> Row:
     """Return a row of core.livestream_sessions."""
-    ingest_seconds, viewer_seconds = session.figures(now_ms)
+    ingest_seconds, viewer_seconds = service.of(session)
     return {
         "app_id": app_id,
         "session_id": session.id,

@@ -12,15 +12,15 @@ from pipelines.simulator.records import (
     UPDATED_BEFORE_CREATED_MS,
     App,
     Livestream,
+    Rounding,
     Session,
     Usage,
     day_start,
     to_datetime,
-    to_day,
     to_ms,
 )
-from pipelines.simulator.seed import Plan, new_id, new_livestream, seeded_app
-from pipelines.simulator.truth import Truth, truth_of
+from pipelines.simulator.seed import Plan, broken_records, new_id, new_livestream, seeded_app
+from pipelines.simulator.truth import Figures, Truth, truth_of
 
 START_DELAY_MS = 3_000
 """A meeting's stream goes live this long after it was started, by the world's clock."""
@@ -29,8 +29,21 @@ START_DELAY_MS = 3_000
 class World:
     """Several apps and a clock that stands still until moved (or `run`). Hold `lock` to see it at rest."""
 
-    def __init__(self, *, now: datetime, seed: int = 0, values: ValueStyle = "mixed") -> None:
-        """Begin with nothing. `values`: how figures are rendered, see messy.py."""
+    def __init__(
+        self,
+        *,
+        now: datetime,
+        seed: int = 0,
+        values: ValueStyle = "mixed",
+        rounding: Rounding = "none",
+        placeholders: bool = False,
+    ) -> None:
+        """Begin with nothing.
+
+        values: how figures are rendered, see messy.py. rounding: of totals, to whole seconds. placeholders: sessions
+        have 60 and 60 in their first seconds on the air.
+        """
+        self.rounding, self.placeholders = rounding, placeholders
         self.apps: dict[str, App] = {}
         self.values: ValueStyle = values
         self.broken: dict[str, BrokenField] = {}
@@ -56,6 +69,8 @@ class World:
         stale_clocks: bool = False,
         broken: bool = True,
         values: ValueStyle = "mixed",
+        rounding: Rounding = "none",
+        placeholders: bool = False,
     ) -> Self:
         """Make a realistic world, the same for the same arguments.
 
@@ -64,7 +79,7 @@ class World:
         `stale_clocks`: the updated_at of some livestreams does not move with their sessions.
         `broken`: three sessions and one livestream of each app are beyond repair.
         """
-        world = cls(now=now, seed=seed, values=values)
+        world = cls(now=now, seed=seed, values=values, rounding=rounding, placeholders=placeholders)
         plan = Plan(
             livestreams=livestreams,
             sessions=6 * livestreams if sessions is None else sessions,
@@ -76,7 +91,7 @@ class World:
         for app_id in apps:
             world.apps[app_id] = seeded_app(app_id, random.Random(f"{seed}/{app_id}"), plan)
             if broken:
-                world._break_some(world.apps[app_id])
+                world.broken |= broken_records(world.apps[app_id])
         return world
 
     @property
@@ -85,6 +100,11 @@ class World:
         if not self._speed:
             return self._now_ms
         return self._now_ms + int((time.monotonic() - self._since) * 1000 * self._speed)
+
+    @property
+    def figures(self) -> Figures:
+        """How figures are computed now."""
+        return Figures(self.now_ms, self.placeholders, self.rounding)
 
     @property
     def now(self) -> datetime:
@@ -265,27 +285,6 @@ class World:
                 self.apps[app_id],
                 set(self.broken),
                 (first_day, last_day),
-                now_ms=self.now_ms,
+                service=self.figures,
                 retention_days=retention_days,
             )
-
-    def _break_some(self, app: App) -> None:
-        rng = random.Random(app.id)
-        ended = [
-            session
-            for session in app.timeline
-            if session.stopped_ms is not None
-            and session.started_ms is not None
-            and to_day(session.started_ms) == to_day(session.moment_ms)
-            and not session.err_message
-        ]
-        recent = ended[-max(len(ended) // 4, 3) :]
-        beyond_repair: tuple[tuple[str, Json], ...] = (
-            ("viewer_seconds", "n/a"),
-            ("ingest_seconds", -5.25),
-            ("created_at", "yesterday"),
-        )
-        for session, (field, raw) in zip(rng.sample(recent, min(3, len(recent))), beyond_repair, strict=False):
-            self.break_record(session.id, field, raw)
-        if len(app.livestreams) > len(beyond_repair):
-            self.break_record(rng.choice(app.livestreams).id, "disabled", "maybe")

@@ -1,17 +1,26 @@
 """Makes typed rows of what was landed raw, and swaps them into the warehouse, some days at a time."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
 import polars as pl
 
-from pipelines.clock import days_from, utc_now
+from pipelines.clock import utc_now
 from pipelines.extract import sync
 from pipelines.load import raw as raw_file
-from pipelines.load.days import last_load_began, loaded_days, replace_days, replace_livestreams, unknown_days
+from pipelines.load.days import (
+    days_of_other_rules,
+    last_load_began,
+    loaded_days,
+    note_fingerprint,
+    replace_days,
+    replace_livestreams,
+    unknown_days,
+)
 from pipelines.memory import return_freed_memory
+from pipelines.normalize.fingerprint import fingerprint
 from pipelines.normalize.rows import Normalized, listed_livestreams, normalize
 from pipelines.schema import Table
 from pipelines.steps.house import Counts, House, Range
@@ -68,13 +77,19 @@ def load_livestreams(house: House) -> dict[str, Counts]:
 def load_facts(house: House, table: Table, days: Range) -> dict[str, Counts]:
     """The days of a range in one fact table, and days loaded before of which this run brought news."""
     raw_table, _ = RAW_OF[table.full_name]
+    made_by = fingerprint(table)
 
     def load(app_id: str, counts: Counts) -> None:
+        with house.warehouse.open_working() as connection:
+            outdated = days_of_other_rules(connection, table, app_id, made_by)
+        if outdated:
+            counts.note = f"columns or rules changed: {table.full_name} was rebuilt from raw, {len(outdated):,} days"
         with progress(f"{app_id} {table.full_name}, days") as advance:
-            for chunk, made in standing_of_days(house, table, app_id, days, with_changed=True):
+            for chunk, made in standing_of_days(house, table, app_id, days, with_changed=True, and_of=outdated):
                 replace(app_id, chunk, made)
                 _count(counts, made)
                 advance(len(chunk))
+        house.warehouse.write(partial(note_fingerprint, table=table, app_id=app_id, fingerprint=made_by, now=utc_now()))
 
     def replace(app_id: str, chunk: Days, made: Normalized) -> None:
         shrinks, unread = made.shrinks, set[date]()
@@ -119,12 +134,18 @@ def _count(counts: Counts, made: Normalized) -> None:
 
 
 def standing_of_days(
-    house: House, table: Table, app_id: str, days: Range, *, with_changed: bool = False
+    house: House,
+    table: Table,
+    app_id: str,
+    days: Range,
+    *,
+    with_changed: bool = False,
+    and_of: Collection[date] = (),
 ) -> Iterator[tuple[Days, Normalized]]:
     """What stands of a fact table by what is landed raw, in chunks of whole days.
 
     `with_changed` adds the days loaded before of which news were landed since, by this run or by one that was
-    killed or failed before it could load them, and records without a day.
+    killed or failed before it could load them, and records without a day. `and_of` adds days outside of the range.
     """
     raw_table, stats = RAW_OF[table.full_name]
     changed: dict[date, datetime] = {}
@@ -134,7 +155,7 @@ def standing_of_days(
         since = began - _LANDED_BESIDE if began else datetime.min  # noqa: DTZ901 - no time of day is meant
         with house.warehouse.open_raw() as connection:
             changed = raw_file.days_changed(connection, raw_table, app_id, house.run_id, since)
-    wanted = set(days_from(*days))
+    wanted = {*house.days_of(app_id, days), *and_of}
     if with_changed and table is LIVESTREAM_SESSIONS:
         oldest = house.started_at.date() - timedelta(days=house.settings.retention_days)
         with house.warehouse.open_working() as connection:
@@ -146,9 +167,7 @@ def standing_of_days(
     ordered: Days = [None, *sorted(wanted)] if with_changed else [*sorted(wanted)]
     with house.warehouse.open_raw() as connection:
         counted = raw_file.rows_by_day(connection, raw_table, app_id, ordered, stats=stats)
-    if (
-        table is not LIVESTREAM_SESSIONS
-    ):  # an answer about a day is a version, even if it is empty: without one it is unknown
+    if table is not LIVESTREAM_SESSIONS:  # an answer about a day is a version, even an empty one: without it, unknown
         ordered = [day for day in ordered if day is None or day in counted]
     for chunk in _chunks(ordered, counted):
         with house.warehouse.open_raw() as connection:

@@ -61,7 +61,9 @@ def extract_overall(house: House, days: Range) -> dict[str, Counts]:
     def ask(app_id: str, counts: Counts) -> None:
         with house.warehouse.open_raw() as connection:
             versions = raw_file.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, app_id)
-        wanted = sync.days_to_ask(days_from(*days), versions, full=house.full, answered_since=house.answered_since)
+        wanted = sync.days_to_ask(
+            house.days_of(app_id, days), versions, full=house.full, answered_since=house.answered_since
+        )
 
         def overall(day: date) -> Record:
             return shapes.overall_of_day(operations.get_overall_analytics(house.client, app_id, day, day), day)
@@ -81,7 +83,8 @@ def extract_overall(house: House, days: Range) -> dict[str, Counts]:
         finally:
             _land_days(house, app_id, answers, counts)
         if house.allow_shrink:
-            forget(house, RAW_LIVESTREAM_ANALYTICS, app_id, set(days_from(*days)) - {one.question for one in failed})
+            answered = set(house.days_of(app_id, days)) - {answer.question for answer in failed}
+            forget(house, RAW_LIVESTREAM_ANALYTICS, app_id, answered)
         part = f"overall of {name_days(answer.question for answer in failed)}"
         errors = [answer.error for answer in failed if answer.error]
         fail_in_part(house, RAW_LIVESTREAM_ANALYTICS, app_id, part, errors, answered=len(wanted) - len(failed))
@@ -119,7 +122,7 @@ def extract_daywise(house: House, days: Range) -> dict[str, Counts]:
 
     def ask(app_id: str, counts: Counts) -> None:
         parts: list[_Part] = []
-        chunks = sync.chunks(days_from(*days))
+        chunks = sync.chunks(house.days_of(app_id, days))
         for answer in ask_each(lambda chunk: _fetch_daywise(house, app_id, chunk), chunks, house.client.concurrency):
             found = answer.value or [_Part(answer.question, [], answer.error)]
             for frame, records in (landing for part in found for landing in part.landing):

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from http import HTTPStatus
 from typing import Literal
 
-from pipelines.clock import utc_now
+from pipelines.clock import days_from, utc_now
 from pipelines.errors import ApiError
 from pipelines.extract.client import ApiClient
 from pipelines.extract.shared_budget import SharedBudget
@@ -102,11 +102,25 @@ class House:
     """The (app, raw table) pairs of which this run fetched everything or a part."""
     odd: list[str] = field(default_factory=list)
     """What checks found, a line each."""
+    caught_up: dict[str, list[date]] = field(default_factory=dict)
+    """Days, by app, that a nightly run loads besides its own: earlier nights missed them."""
+    rebuilt: dict[str, list[date]] | None = None
+    """Days, by app, that raw has; set for a run that fetches nothing, which can load no others."""
 
     @property
     def app_ids(self) -> str:
         """Its apps, as an open backfill is found by: two machines may backfill the same days of different apps."""
         return ",".join(sorted(self.settings.app_ids))
+
+    def days_of(self, app_id: str, days: Range) -> list[date]:
+        """Return the days to load of an app, in order, in a run that was started for a range."""
+        if self.rebuilt is not None:
+            return [day for day in self.rebuilt.get(app_id, []) if days[0] <= day <= days[1]]
+        return sorted({*self.caught_up.get(app_id, []), *days_from(*days)})
+
+    def caught_up_days(self) -> list[date]:
+        """Return the days that a nightly run loads besides its own, of any app."""
+        return sorted({day for days in self.caught_up.values() for day in days})
 
     @cached_property
     def client(self) -> ApiClient:
@@ -136,6 +150,7 @@ class House:
                 self.failures.append(replace(missing, table=table.full_name))
                 continue
             counts, started_at = Counts(), utc_now()
+            loaded = self.days_of(app_id, days) if days else []
             sent = (self.client.sent, self.client.retried) if asks else (0, 0)
             known = len(self.failures)
             try:
@@ -152,7 +167,7 @@ class House:
             counts.note = "; ".join([*new, *([counts.note] if counts.note else [])]) or None
             if asks:
                 counts.requests, counts.retries = self.client.sent - sent[0], self.client.retried - sent[1]
-            self._note_load(table, app_id, counts, days, started_at)
+            self._note_load(table, app_id, counts, loaded, started_at)
         if apps and not done:
             self._raise_if_pointless(asks=asks)
         return done
@@ -173,13 +188,13 @@ class House:
                 error.args = ("; ".join(self.failure_lines()),)
             raise error
 
-    def _note_load(self, table: Table, app_id: str, counts: Counts, days: Range | None, started_at: datetime) -> None:
+    def _note_load(self, table: Table, app_id: str, counts: Counts, days: list[date], started_at: datetime) -> None:
         noted: dict[str, object] = {
             "run_id": self.run_id,
             "table_name": table.full_name,
             "app_id": app_id,
             "first_day": days[0] if days else None,
-            "last_day": days[1] if days else None,
+            "last_day": days[-1] if days else None,
             "rows_received": counts.received,
             "rows_landed": counts.landed,
             "rows_quarantined": counts.quarantined,

@@ -43,7 +43,7 @@ def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
                 listed,
                 synced,
                 unfinished,
-                first_day=days[0],
+                first_day=house.days_of(app_id, days)[0],
                 last_day=days[1],
                 full=full,
                 answered_since=answered_since,

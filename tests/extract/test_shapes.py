@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.errors import UnexpectedReplyError
 from pipelines.extract.shapes import (
+    STATS,
     Page,
     daywise_entries,
     livestream_page,
@@ -166,6 +167,9 @@ def test_overall(data: object, record: object) -> None:
         [{"count": 3, "date": "NaN"}],
         [{"count": 3, "date": "2025-03-14"}, {"count": 4, "date": "2025-03-14"}],
         [{"count": 3}, {"count": 4}],
+        [{"count": 3, "date": "2025-03-14"}, {"count": 4}],
+        [{"count": 3, "date": "2025-03-14"}, {"count": 4, "date": 1741953600}],
+        [{"count": 3, "date": "2025-03-14"}, {"count": 3, "total_ingest_seconds": 1, "date": "2025-03-14"}],
         # none of its figures: each was taken for null
         {"data": {"count": 3}},
         [{"date": "2025-03-14", "livestreams": 3}],
@@ -174,6 +178,18 @@ def test_overall(data: object, record: object) -> None:
 def test_an_answer_about_something_else_is_no_zero(data: object) -> None:
     with pytest.raises(UnexpectedReplyError, match="2025-03-14"):
         overall_of_day({"data": data}, DAY)
+
+
+@pytest.mark.parametrize("again", ["2025-03-14", "2025-03-14T00:00:00Z", 1741910400, "2025-03-14T05:30:00+05:30"])
+@pytest.mark.parametrize("stats", STATS)
+def test_a_day_that_daywise_names_twice_is_never_silently_the_last_one(again: object, stats: str) -> None:
+    last: dict[str, object] = {"day": again, "total_sessions": 3}
+    entries = [{"day": "2025-03-14", "total_sessions": 2}, {"day": "2025-03-15"}, last]
+    for part in ({"day_stats": entries}, entries):
+        with pytest.raises(UnexpectedReplyError, match="gave different figures for 2025-03-14"):
+            daywise_entries({"data": {stats: part}}, stats)
+    last["total_sessions"] = "2.0"  # the same figure
+    assert daywise_entries({"data": {stats: {"day_stats": entries}}}, stats) == (entries, True)
 
 
 ENTRY = {"day": "2025-03-14T00:00:00.000Z", "total_sessions": 2, "total_session_minutes": 365.66666666666697}

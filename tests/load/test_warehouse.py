@@ -178,7 +178,8 @@ def test_a_file_is_there_whole_or_not_at_all(warehouse: Warehouse, start: Start)
     assert list(warehouse.directory.iterdir()), "what was begun lies under another name"
     with warehouse.run(wait_seconds=0, say=print), warehouse.open_working() as connection:
         connection.execute("FROM ops.loads")
-    assert {path.name for path in warehouse.directory.iterdir()} == {"pipeline.duckdb", "pipeline.lock"}
+    files = {path.name for path in warehouse.directory.iterdir()}
+    assert files == {"pipeline.duckdb", "pipeline_raw.duckdb", "pipeline.lock"}
 
 
 def test_a_file_that_another_program_has_open(tmp_path: Path, start: Start) -> None:

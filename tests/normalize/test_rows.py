@@ -94,6 +94,10 @@ def test_a_session() -> None:
         "viewer_seconds": 116.11599994199997,
         "err_message": None,
         "is_live": False,
+        "ended_at": datetime(2025, 3, 10, 11),
+        "is_failed": False,
+        "time_to_live_seconds": None,
+        "is_provisional": False,
         "fetched_at": NOW,
     }
 

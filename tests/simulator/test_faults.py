@@ -235,7 +235,7 @@ def test_row_inserted(serve: Serve) -> None:
 
 def test_row_removed(serve: Serve) -> None:
     client = serve()
-    client.post(LIST, {"name": "never ran"}).raise_for_status()
+    client.post(LIST, {"name": "never-ran"}).raise_for_status()
     first = ids(client.json(LIST, per_page=10))
     missed = ids(client.json(LIST, per_page=10, page_no=2))[0]
     client.faults.order("row_removed")

@@ -7,7 +7,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from pipelines.simulator.calls import OPERATIONS
+from pipelines.simulator.dialects import OPERATIONS, YEAR_2025
 from pipelines.simulator.operations import HANDLERS
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.shapes import Shapes
@@ -25,9 +25,9 @@ def all_ids(client: Client, **query: str | int) -> list[str]:
     raise AssertionError("endless")
 
 
-def test_there_are_ten_operations_and_the_one_of_the_sdk() -> None:
-    assert set(HANDLERS) - set(OPERATIONS) == {"get-analytics-by-day"}
-    assert len(OPERATIONS) == 10
+def test_there_are_eleven_operations() -> None:
+    assert set(HANDLERS) == set(OPERATIONS)
+    assert len(OPERATIONS) == 11
 
 
 def test_pages_hold_every_livestream_once(client: Client) -> None:
@@ -121,7 +121,8 @@ def test_daywise_has_the_days_and_their_sums(serve: Serve) -> None:
     assert client.get("/analytics/daywise", start_date="yesterday").status_code == 400
 
 
-def test_an_independent_livestream_once_created_is_in_the_list(client: Client) -> None:
+def test_an_independent_livestream_once_created_is_in_the_list(serve: Serve) -> None:
+    client = serve(dialect=YEAR_2025)
     made = client.post("/livestreams", {"name": "Bühne 🎤"}).raise_for_status().json()["data"]
     assert made["status"] == "INVOKED"
     assert made["disabled"] is False
@@ -187,7 +188,9 @@ def test_what_is_unknown_is_404_in_an_error_shape(client: Client, path: str) -> 
 def test_a_body_that_is_no_object_is_refused(client: Client) -> None:
     assert client.post("/livestreams", [1]).status_code == 400
     assert client.post("/livestreams", {"name": 5}).status_code == 400
-    assert client.http.post("/livestreams", content=b"{").status_code == 400
+    for broken in (b"{", b"[" * 100_000, b'{"name": "\\ud800"}'):
+        json = {"content-type": "application/json"}
+        assert client.http.post("/livestreams", content=broken, headers=json).status_code == 400
 
 
 def test_token_account_and_app_are_checked(client: Client, serve: Serve) -> None:
@@ -200,7 +203,10 @@ def test_token_account_and_app_are_checked(client: Client, serve: Serve) -> None
     assert serve(permitted=False).get("/livestreams").status_code == 403
 
 
-@pytest.mark.parametrize(("errors", "key"), [("result", "errors"), ("error", "error"), ("html", "")])
+@pytest.mark.parametrize(
+    ("errors", "key"),
+    [("result", "errors"), ("error", "error"), ("html", ""), ("problem", "detail"), ("chain", "errors")],
+)
 def test_errors_in_each_of_their_shapes(serve: Serve, errors: str, key: str) -> None:
     answer = serve(shapes=Shapes(errors=errors)).get("/livestreams/nobody")  # type: ignore[arg-type]
     assert answer.status_code == 404

@@ -17,8 +17,8 @@ from tests.simulator.conftest import APP, small_world
 
 PROGRAM = """
 from datetime import datetime
-from pipelines.simulator.server import demo_world, serve
-serve(demo_world(datetime.fromisoformat("2026-06-17T10:00Z")), on_ready=lambda simulator: print(simulator.settings(), flush=True))
+from pipelines.simulator.server import Simulator, demo_world, serve
+serve(Simulator(demo_world(datetime.fromisoformat("2026-06-17T10:00Z"))), on_ready=lambda simulator: print(simulator.settings(), flush=True))
 print("stopped", flush=True)
 """
 

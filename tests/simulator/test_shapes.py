@@ -24,7 +24,7 @@ def on_air(client: Client) -> str:
 
 
 def test_variants_differ_from_the_captured_shapes_in_one_thing_each() -> None:
-    assert len(set(VARIANTS)) == len(VARIANTS) == 1 + 3 + 2 + 1 + 1 + 1 + 1 + 1 + 1 + 4 + 1 + 2
+    assert len(set(VARIANTS)) == len(VARIANTS) == 1 + 3 + 2 + 1 + 1 + 1 + 1 + 1 + 1 + 4 + 1 + 4
     assert str(VARIANTS[0]) == "captured"
     assert str(VARIANTS[1]) == "livestreams=document"
     with pytest.raises(ValueError, match="takes number, text, not 'roman'"):

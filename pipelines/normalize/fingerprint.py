@@ -1,0 +1,17 @@
+"""By what a core table is made: its columns, and the rules that read them."""
+
+from hashlib import sha256
+
+from pipelines.schema import Table
+
+RULES_VERSION = 2
+"""Raise it with every change to what a value, a key, a day or the current version of a record is.
+
+Rows made by other rules are then rebuilt from raw by the next run, whether or not the source still has them.
+"""
+
+
+def fingerprint(table: Table) -> str:
+    """Return a digest that differs when a rebuild of the table from raw could give other rows."""
+    columns = [(column.name, column.kind, column.source, column.figure) for column in table.columns]
+    return sha256(repr((RULES_VERSION, table.key, columns)).encode()).hexdigest()

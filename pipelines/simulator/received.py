@@ -1,0 +1,90 @@
+"""Requests as they came in: bodies within bounds, and observers that see every request."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from pipelines.simulator.dialects import Dialect
+from pipelines.simulator.refused import RefusedError
+
+LARGEST_BODY = 1_000_000
+"""Bytes; what any operation takes fits into a hundredth of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One request, and the dialect of the service that received it."""
+
+    method: str
+    operation: str
+    base_url: str
+    path: str
+    query_string: str
+    headers: dict[str, str]
+    body: bytes
+    """Empty where the gate refused the request: it was not read."""
+    dialect: Dialect
+
+
+Observer = Callable[[Received], None]
+OBSERVERS: list[Observer] = []
+"""Called with every request to any simulator of this process, in the thread that serves it."""
+
+
+def show(request: Request, operation: str, body: bytes, dialect: Dialect) -> None:
+    """Tell the observers of a request."""
+    if not OBSERVERS:
+        return
+    url = request.url
+    received = Received(
+        method=request.method,
+        operation=operation,
+        base_url=f"{url.scheme}://{url.netloc}",
+        path=url.path,
+        query_string=url.query,
+        headers=dict(request.headers),
+        body=body,
+        dialect=dialect,
+    )
+    for observer in OBSERVERS:
+        observer(received)
+
+
+async def read_body(request: Request) -> bytes:
+    """Return the body of a POST. Raises `RefusedError` where it is larger than any operation takes."""
+    if request.method != "POST":
+        return b""
+    chunks, size = list[bytes](), 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > LARGEST_BODY:
+            raise RefusedError(413, 10_013, f"the body is larger than {LARGEST_BODY} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def parse_body(operation: str, body: bytes, content_type: str, dialect: Dialect) -> dict[str, object]:
+    """Return the JSON object that was sent; none is an empty one."""
+    if dialect.is_strict:
+        _check_presence(operation, body, content_type, dialect)
+    if not body:
+        return {}
+    try:
+        sent = json.loads(body)
+    except (ValueError, RecursionError):
+        raise RefusedError(400, 10_006, "the body is not JSON") from None
+    if not isinstance(sent, dict):
+        raise RefusedError(dialect.invalid_status, 10_006, "the body must be a JSON object")
+    return sent
+
+
+def _check_presence(operation: str, body: bytes, content_type: str, dialect: Dialect) -> None:
+    """Refuse a body where the specification has none, none where it needs one, and one that is not JSON."""
+    if operation == "stop-livestream" and body:
+        raise RefusedError(415, 10_015, "this operation takes no body")
+    if operation == "create-livestream" and not body:
+        raise RefusedError(dialect.invalid_status, 10_006, "the body is missing")
+    if body and content_type.partition(";")[0].strip().lower() != "application/json":
+        raise RefusedError(415, 10_015, "Content-Type must be application/json")

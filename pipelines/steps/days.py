@@ -1,0 +1,99 @@
+"""Choose the days that a run loads: those it was started for, days that earlier nights missed, days that raw can rebuild."""
+
+from datetime import date, timedelta
+from functools import partial
+
+from pipelines.clock import days_from, describe_days
+from pipelines.errors import UsageError
+from pipelines.load.days import remove_days
+from pipelines.load.gaps import days_in_raw, days_only_rebuilt, failed_attempts, missing_days, note_attempts
+from pipelines.steps.house import House, Range
+from pipelines.steps.progress import say
+
+_ATTEMPTS = 3
+_TRIED_AGAIN_A_NIGHT = 7
+"""Days of an app that are tried again in one night once that many attempts have failed: what the source refuses for good
+must not add a request to each night for every day it refuses."""
+
+
+def add_missing_days(house: House, days: Range) -> None:
+    """Let a nightly run load, besides its own days, every earlier one that is missing and that the source still remembers."""
+    settings = house.settings
+    oldest = max(house.started_at.date() - timedelta(days=settings.retention_days), settings.start_date)
+    with house.warehouse.open_working() as connection:
+        missing = missing_days(connection, settings.app_ids, oldest=oldest, before=days[0])
+        failed = {app_id: failed_attempts(connection, app_id) for app_id in missing}
+    for app_id, found in missing.items():
+        stubborn = [day for day in found if day in failed[app_id] and failed[app_id][day][0] >= _ATTEMPTS]
+        postponed = sorted(stubborn, key=lambda day: failed[app_id][day][1])[_TRIED_AGAIN_A_NIGHT:]
+        house.caught_up[app_id] = sorted(set(found) - set(postponed))
+        if postponed:
+            house.odd.append(
+                f"{app_id}: {len(stubborn)} days are still missing after {_ATTEMPTS} attempts or more, and"
+                f" {_TRIED_AGAIN_A_NIGHT} of them are tried again a night: {describe_days(stubborn)}"
+            )
+    if line := describe_catch_up(house):
+        say(line)
+
+
+def note_days_still_missing(house: House) -> None:
+    """Record which days a nightly run could not catch up on."""
+    for app_id, days in house.caught_up.items():
+        house.warehouse.write(
+            partial(note_attempts, app_id=app_id, days=days, run_id=house.run_id, now=house.started_at)
+        )
+
+
+def describe_catch_up(house: House) -> str | None:
+    """Return one line that names the missing days a nightly run loads besides its own; None where there are none."""
+    days = house.caught_up_days()
+    if not days:
+        return None
+    lacking = sorted(house.caught_up)
+    apps = "" if len(lacking) == len(house.settings.app_ids) else f" of {', '.join(lacking)}"
+    count = f"{len(days)} earlier days{apps} were" if len(days) > 1 else f"1 earlier day{apps} was"
+    return f"{count} missing and {'are' if len(days) > 1 else 'is'} loaded too: {describe_days(days)}"
+
+
+def keep_days_in_raw(house: House, days: Range) -> None:
+    """Restrict a run that fetches nothing to the days that raw has, app by app.
+
+    Raises `UsageError` where raw has none of them: the days would become loaded without anything known about them.
+    """
+    span = describe_days(days_from(*days))
+    with house.warehouse.open_raw() as connection:
+        held = {app_id: days_in_raw(connection, app_id, *days) for app_id in house.settings.app_ids}
+    if not any(held.values()):
+        raise UsageError(
+            f"raw data of {span} is missing, so there is nothing to rebuild and nothing was changed:"
+            f" `livehouse backfill {days[0]} {days[1]}` fetches it"
+        )
+    house.rebuilt = {app_id: sorted(found) for app_id, found in held.items()}
+    lacking: dict[str, list[str]] = {}
+    for app_id, found in held.items():
+        if absent := [day for day in days_from(*days) if day not in found]:
+            lacking.setdefault(describe_days(absent), []).append(app_id)
+    for named, apps in lacking.items():
+        line = f"{', '.join(apps)}: not rebuilt for lack of raw data: {named}"
+        house.odd.append(line)
+        say(line)
+
+
+def remove_days_never_landed(house: House) -> None:
+    """Remove days that an earlier version's rebuild listed as loaded although nothing of them had ever been landed."""
+    with house.warehouse.open_working() as connection:
+        suspects = days_only_rebuilt(connection, house.settings.app_ids)
+    wrong: dict[str, list[date]] = {}
+    for app_id, days in suspects.items():
+        with house.warehouse.open_raw() as connection:
+            held = days_in_raw(connection, app_id, min(days), max(days))
+        if absent := [day for day in days if day not in held]:
+            wrong[app_id] = absent
+    if wrong:
+        house.warehouse.write(lambda connection: remove_days(connection, wrong))
+        for app_id, days in wrong.items():
+            line = (
+                f"{app_id}: {len(days)} days that a rebuild listed without raw data were removed: {describe_days(days)}"
+            )
+            house.odd.append(line)
+            say(line)

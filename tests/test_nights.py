@@ -1,0 +1,179 @@
+"""Nights that were missed are loaded by the next nightly run, and days that were never landed cannot be rebuilt."""
+
+import json
+from datetime import timedelta
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from pipelines.assets.house import CATCH_UP, CAUGHT_UP, RANGE_END, RANGE_START
+from pipelines.clock import days_from
+from pipelines.definitions import defs
+from pipelines.load.days import replace_days
+from pipelines.load.store import open_store
+from pipelines.report.marts import find_marts
+from pipelines.settings import Settings
+from pipelines.simulator.server import Simulator
+from pipelines.steps.house import open_house
+from pipelines.steps.report import refresh_mart
+from pipelines.tables import FACTS, QUARANTINE, SHRINKS
+from tests.houses import LAST, assert_holds_truth, load, query, settings_for, small_world, variables
+from tests.promises.attack import call_livehouse
+
+LOADED = (LAST - timedelta(days=14), LAST - timedelta(days=9))
+MISSED = [LAST - timedelta(days=n) for n in range(8, 2, -1)]
+LOOKBACK = (LAST - timedelta(days=2), LAST)
+
+
+def listed_days(settings: Settings, app_id: str = "aula") -> list[Any]:
+    """The days that every fact table lists for an app."""
+    sql = "SELECT day FROM ops.days WHERE app_id = ? GROUP BY day HAVING count(*) = 4 ORDER BY day"
+    return [day for (day,) in query(settings, sql, app_id)]
+
+
+def test_a_nightly_run_loads_the_nights_that_were_missed(tmp_path: Path) -> None:
+    """Seen: a machine that was off for nine days loaded three of them, and nobody was told of the other six."""
+    with Simulator(small_world()) as simulator:
+        settings = settings_for(simulator, tmp_path)
+        load(settings, LOADED)
+        before = simulator.count("get-overall-analytics")
+        status, out, err = call_livehouse(variables(simulator, tmp_path), "nightly", "--json")
+        assert status == 0, err
+        assert_holds_truth(settings, simulator.world, (LOADED[0], LAST))
+        assert listed_days(settings) == [LOADED[0] + timedelta(days=n) for n in range(15)]
+        assert simulator.count("get-overall-analytics") - before == 2 * (len(MISSED) + 3), "no day that was loaded"
+        assert f"6 earlier days were missing and are loaded too: {MISSED[0]} to {MISSED[-1]}" in err
+        assert "6 earlier days" in json.loads(out)["caught_up"]
+        assert query(
+            settings,
+            "SELECT DISTINCT first_day, last_day FROM ops.loads WHERE table_name = 'raw.app_analytics'"
+            " AND run_id <> 'run'",
+        ) == [(MISSED[0], LAST)]
+
+
+def start_nightly(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, **tags: str
+) -> dg.ExecuteInProcessResult:
+    """The job as the schedule starts it, in a history of its own, which is checked for the days it shows."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with dg.DagsterInstance.ephemeral() as instance:
+        given = {RANGE_START: f"{LOOKBACK[0]}", RANGE_END: f"{LAST}"} | tags
+        result = defs.resolve_job_def("nightly").execute_in_process(instance=instance, tags=given)
+        assert result.success
+        [run] = instance.get_runs()
+        for asset in ("raw/app_analytics", "core/livestream_sessions"):
+            shown = instance.get_materialized_partitions(dg.AssetKey.from_user_string(asset))
+            days = [*([] if tags else MISSED), *(LAST - timedelta(days=n) for n in (2, 1, 0))]
+            assert shown == {f"{day}" for day in days}
+        assert (CAUGHT_UP in run.tags) is not bool(tags)
+        return result
+
+
+def test_the_schedule_closes_gaps_of_any_table_and_app_and_shows_the_days(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Simulator(small_world(livestreams=6, sessions=40)) as simulator:
+        settings = settings_for(simulator, tmp_path)
+        load(settings, (LOADED[0], LAST))
+        with open_store(settings).open_working() as connection:  # one table of one app lacks the days
+            connection.execute(
+                "DELETE FROM ops.days WHERE app_id = 'stage' AND table_name = 'core.recordings_daily'"
+                " AND day BETWEEN ? AND ?",
+                [MISSED[0], MISSED[-1]],
+            )
+            connection.execute(
+                "DELETE FROM core.recordings_daily WHERE app_id = 'stage' AND day BETWEEN ? AND ?",
+                [MISSED[0], MISSED[-1]],
+            )
+        environment = variables(simulator, tmp_path)
+        start_nightly(environment, monkeypatch, **{CATCH_UP: "false"})
+        assert len(listed_days(settings, "stage")) == 9
+        before = simulator.count("get-overall-analytics", "aula")
+        start_nightly(environment, monkeypatch)
+        assert len(listed_days(settings, "stage")) == 15
+        assert simulator.count("get-overall-analytics", "aula") - before == 3, "the other app lacks nothing"
+        assert_holds_truth(settings, simulator.world, (LOADED[0], LAST))
+
+
+def test_the_first_night_of_an_empty_home_loads_the_lookback(tmp_path: Path) -> None:
+    with Simulator(small_world(livestreams=2, sessions=8)) as simulator:
+        status, out, err = call_livehouse(variables(simulator, tmp_path), "nightly", "--json")
+        assert status == 0, err
+        assert listed_days(settings_for(simulator, tmp_path)) == [LAST - timedelta(days=n) for n in (2, 1, 0)]
+        assert json.loads(out)["caught_up"] is None
+        assert simulator.count("get-overall-analytics") == 2 * 3
+
+
+def test_what_was_never_landed_cannot_be_rebuilt(tmp_path: Path) -> None:
+    """Seen: the days became loaded-but-unknown, with exit status 0, and 1,332 rows broke `day_gaps` on every later run."""
+    with Simulator(small_world(apps=("aula",), livestreams=6, sessions=40)) as simulator:
+        settings = settings_for(simulator, tmp_path)
+        load(settings, LOADED)
+        before = query(settings, "FROM ops.days ORDER BY ALL")
+        requests = simulator.count()
+        nothing = [f"{LOADED[0] - timedelta(days=n)}" for n in (30, 1)]
+        environment = variables(simulator, tmp_path)
+        for command in ([*nothing], [f"{LAST}", f"{LAST}"]):
+            status, out, err = call_livehouse(environment, "rebuild", *command, "--quiet")
+            assert (status, out) == (2, ""), err
+            [line] = err.splitlines()
+            assert f"raw data of {command[0]}" in line
+            assert "livehouse backfill" in line
+        assert query(settings, "FROM ops.days ORDER BY ALL") == before
+        status, _, err = call_livehouse(environment, "rebuild", nothing[0], f"{LAST}")
+        assert status == 0, err
+        assert f"aula: not rebuilt for lack of raw data: {' to '.join(nothing)}, {MISSED[0]} to {LAST}" in err
+        assert listed_days(settings) == [LOADED[0] + timedelta(days=n) for n in range(6)]
+        assert_holds_truth(settings, simulator.world, LOADED)
+        assert simulator.count() == requests
+
+
+def test_days_that_an_earlier_version_rebuilt_without_raw_are_removed_by_the_next_run(tmp_path: Path) -> None:
+    with Simulator(small_world(apps=("aula",), livestreams=6, sessions=40)) as simulator:
+        settings = settings_for(simulator, tmp_path)
+        load(settings, (LOADED[0], LAST))
+        before = {
+            table: query(settings, f"SELECT count(*) FROM {table}") for table in ("marts.daily_usage", "ops.days")
+        }
+        with open_house(settings, run_id="rebuild", full=False, allow_shrink=False, backfill=None) as house:
+            never = (LOADED[0] - timedelta(days=300), LOADED[0] - timedelta(days=1))
+            for app_id, table in product(simulator.world.apps, FACTS):
+                rows, notes = pl.DataFrame(schema=table.polars_schema), pl.DataFrame(schema=QUARANTINE.polars_schema)
+                house.warehouse.write(
+                    partial(
+                        replace_days,
+                        table=table,
+                        app_id=app_id,
+                        days=days_from(*never),
+                        rows=rows,
+                        rejects=notes,
+                        shrinks=pl.DataFrame(schema=SHRINKS.polars_schema),
+                        run_id="rebuild",
+                        now=house.started_at,
+                        retention_days=180,
+                    )
+                )
+            for mart in find_marts():
+                refresh_mart(house, mart)
+        status, _, err = call_livehouse(variables(simulator, tmp_path), "nightly")
+        assert status == 0, err
+        assert "300 days that a rebuild listed without raw data were removed" in err
+        for name, count in before.items():
+            assert query(settings, f"SELECT count(*) FROM {name}") == count
+
+
+def test_the_first_night_after_the_start_date_is_its_own(tmp_path: Path) -> None:
+    with Simulator(small_world(apps=("aula",), livestreams=1, sessions=2)) as simulator:
+        today = variables(simulator, tmp_path, LIVEHOUSE_START_DATE=f"{LAST + timedelta(days=1)}")
+        status, _, err = call_livehouse(today, "nightly")
+        assert (status, simulator.count()) == (2, 0)
+        assert "no day is over yet since LIVEHOUSE_START_DATE" in err
+        status, _, err = call_livehouse(today | {"LIVEHOUSE_START_DATE": f"{LAST}"}, "nightly")
+        assert status == 0, err
+        assert listed_days(settings_for(simulator, tmp_path)) == [LAST]

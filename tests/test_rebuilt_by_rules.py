@@ -1,0 +1,54 @@
+"""A table whose columns or rules changed with an update is rebuilt from raw by the next run, and says so."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipelines.normalize import fingerprint
+from pipelines.settings import Settings
+from pipelines.simulator.server import Simulator
+from pipelines.tables import FACTS
+from tests.houses import DAYS, LAST, assert_holds_truth, load, query, settings_for, small_world
+
+YESTERDAY = (LAST, LAST)
+
+
+def notes(settings: Settings, run_id: str) -> list[str]:
+    return [
+        note
+        for (note,) in query(settings, "SELECT note FROM ops.loads WHERE run_id = ? AND note LIKE 'columns%'", run_id)
+    ]
+
+
+@pytest.mark.file_only
+@pytest.mark.parametrize("change", ["column added by an update", "rules changed", "home of before fingerprints"])
+def test_every_loaded_day_is_rebuilt_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    world = small_world(apps=("aula",), livestreams=5, sessions=60)
+    with Simulator(world) as simulator:
+        settings = settings_for(simulator, tmp_path / "home")
+        load(settings)
+        load(settings, YESTERDAY, run_id="nothing new")
+        assert notes(settings, "nothing new") == []
+        with duckdb.connect(tmp_path / "home" / "pipeline.duckdb") as connection:
+            connection.execute("UPDATE core.livestream_sessions SET updated_at = NULL, viewer_seconds = NULL")
+            if change == "column added by an update":  # the table without it had another fingerprint
+                connection.execute("UPDATE ops.fingerprints SET fingerprint = 'of other columns'")
+            elif change == "home of before fingerprints":
+                connection.execute("DROP TABLE ops.fingerprints")
+        if change == "rules changed":
+            monkeypatch.setattr(fingerprint, "RULES_VERSION", fingerprint.RULES_VERSION + 1)
+        load(settings, YESTERDAY, run_id="updated")
+        assert_holds_truth(settings, world)
+        days = (DAYS[1] - DAYS[0]).days + 1
+        assert f"columns or rules changed: core.livestream_sessions was rebuilt from raw, {days} days" in notes(
+            settings, "updated"
+        )
+        assert len(notes(settings, "updated")) == len(FACTS)
+        load(settings, YESTERDAY, run_id="the night after")
+        assert notes(settings, "the night after") == []
+        requests = query(
+            settings,
+            "SELECT sum(api_requests) FROM ops.loads WHERE run_id IN ('nothing new', 'updated') GROUP BY run_id",
+        )
+        assert requests[0] == requests[1], "what was landed is enough"
