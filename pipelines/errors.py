@@ -45,11 +45,15 @@ class TransientApiError(ApiError):
 
 
 class ApiRefusedError(ApiError):
-    """The API understood and refused (4xx other than 408 and 429, or a redirect elsewhere)."""
+    """The API, or what stands in front of it, refused: 4xx other than 408 and 429, a redirect, a bot challenge, a proxy.
 
-    def __init__(self, message: str, *, status: int) -> None:
+    `remedy` says what to do where the reply tells more than the status does.
+    """
+
+    def __init__(self, message: str, *, status: int, remedy: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.remedy = remedy
 
 
 class NotFoundError(ApiRefusedError):
@@ -62,6 +66,12 @@ class UnexpectedReplyError(ApiError):
 
 class IncompleteListError(ApiError):
     """A list could not be read to its end: pages repeat, or the count the API gives is not reached."""
+
+    can_retry = True
+
+
+class ApiUnreachableError(LivehouseError):
+    """Nothing answers at the API's address. No `ApiError`, since it is not about one app: it ends the whole run, at once."""
 
     can_retry = True
 

@@ -24,6 +24,8 @@ BASE = (
     "env_file",
     "files",
     "addresses",
+    "exchange",
+    "proxies",
     "memory",
 )
 LAYERS: tuple[tuple[str, ...], ...] = (

@@ -13,8 +13,16 @@ from typing import Literal
 import duckdb
 from filelock import FileLock, Timeout
 
-from pipelines.errors import LivehouseError, NotFoundError, SettingsError, TransientApiError, WarehouseError
+from pipelines.errors import (
+    ApiUnreachableError,
+    LivehouseError,
+    NotFoundError,
+    SettingsError,
+    TransientApiError,
+    WarehouseError,
+)
 from pipelines.extract.operations import list_livestreams
+from pipelines.extract.replies import PERMISSION, TOKEN
 from pipelines.load.faults import explained
 from pipelines.load.lock import holder
 from pipelines.load.schema import COLUMNS, check_version
@@ -78,7 +86,7 @@ def _api(settings: Settings) -> Iterator[Finding]:
         finally:
             client.close()
         headers, remaining = client.last_headers or headers, client.remaining
-        if isinstance(error, TransientApiError) and number < len(settings.app_ids):
+        if isinstance(error, TransientApiError | ApiUnreachableError) and number < len(settings.app_ids):
             yield Finding("warning", "other apps", "not asked: this has nothing to do with one app")
             break
     yield from _clock(headers.get("date"))
@@ -97,12 +105,17 @@ def _unanswered(app_id: str, error: LivehouseError) -> Finding:
         wait = "the API says no more now" if told is None else f"the API says to wait {told:.0f} s"
         remedy = "wait; another program uses the same token: give livehouse one of its own"
         return Finding("fault", "request budget", f"used up: {wait}", remedy)
-    if isinstance(error, NotFoundError):
+    remedy = getattr(error, "remedy", "")
+    if remedy == TOKEN:
+        remedy = "the token has characters no token has: copy it anew and set CLOUDFLARE_API_TOKEN"
+    elif isinstance(error, NotFoundError):
         remedy = "check REALTIMEKIT_APP_ID, CLOUDFLARE_ACCOUNT_ID and the path of CLOUDFLARE_BASE_URL"
     elif status == HTTPStatus.UNAUTHORIZED:
         remedy = "the token is wrong, expired or revoked: make a new one and set CLOUDFLARE_API_TOKEN"
-    elif status == HTTPStatus.FORBIDDEN:
+    elif status == HTTPStatus.FORBIDDEN and remedy == PERMISSION:
         remedy = "give the token the *Realtime* permission for this account, in Cloudflare's dashboard under API tokens"
+    elif remedy:
+        pass  # the reply told more than its status
     elif status is None:
         remedy = "until something answers there, nothing can be loaded; what was loaded before stands"
     else:

@@ -79,7 +79,7 @@ class _State:
     def look(self) -> None:
         """Look once. What goes wrong is said, not raised: the next look may go well."""
         from pipelines.clock import utc_now  # noqa: PLC0415 - kept out of --help
-        from pipelines.errors import HouseBusyError, LivehouseError  # noqa: PLC0415 - kept out of --help
+        from pipelines.errors import ApiUnreachableError, HouseBusyError, LivehouseError  # noqa: PLC0415 - kept out of --help
         from pipelines.steps.house import make_client  # noqa: PLC0415 - kept out of --help
         from pipelines.steps.observe import observe  # noqa: PLC0415 - kept out of --help
 
@@ -96,6 +96,8 @@ class _State:
                 said.append(f"the look took {seconds:.0f} s: the API, or the budget of requests, does not keep up")
         except HouseBusyError as busy:
             said = [f"not looked: {busy}"]
+        except ApiUnreachableError as unreachable:  # the next look may go well
+            said, failed = [str(unreachable)], True
         finally:
             client.close()
         try:

@@ -1,10 +1,16 @@
 """When the next request may start. One budget for all apps and threads; nothing else belongs here."""
 
-import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
+from time import time as unix_time
+
+from pipelines.clock import utc_now
+from pipelines.extract.ratelimit import parse_ratelimit
+
+Notify = Callable[[str], None]
 
 _HEADROOM = 0.975
 """Share of the rate that is used. A server that counts exactly, over any second, also counts what the
@@ -17,23 +23,13 @@ a turn that nobody was waiting for is never late.
 
 Less than what four turns have to spare, or the fifth could come within a second of one that was late."""
 
-_REMAINING = re.compile(r"\b(?:r|remaining)\s*=\s*(\d+)")
-_RESET = re.compile(r"\b(?:t|reset)\s*=\s*(\d+(?:\.\d+)?)")
-
-_LONGEST_RESET = 900.0
-"""Seconds. The vendor's windows last five minutes; a header that says a year must not stop us for one."""
+_TOLD_FROM = 10.0
+"""Seconds. A longer wait is announced: without a word it looks as if the program hung."""
 
 
 def interval_of(requests_per_second: float) -> float:
     """Seconds between the starts of two requests; 0 requests per second means unlimited."""
     return 1 / (requests_per_second * _HEADROOM) if requests_per_second else 0.0
-
-
-def left_by(headers: Mapping[str, str]) -> tuple[int, float] | None:
-    """How many requests a reply's `Ratelimit` header leaves, and for how many seconds; None where it does not say."""
-    header = headers.get("ratelimit", "")
-    remaining, reset = _REMAINING.search(header), _RESET.search(header)
-    return (int(remaining[1]), min(float(reset[1]), _LONGEST_RESET)) if remaining and reset else None
 
 
 def is_over_soon(window_seconds: float, interval: float) -> bool:
@@ -44,6 +40,25 @@ def is_over_soon(window_seconds: float, interval: float) -> bool:
     return bool(interval) and window_seconds <= 1
 
 
+class WaitNotice:
+    """Announces each long wait once, though every thread of the budget waits."""
+
+    def __init__(self, notify: Notify) -> None:
+        """Announce by `notify`."""
+        self._notify = notify
+        self._announced_until = 0.0
+        self.reason = ""
+
+    def announce(self, seconds: float, ends: float) -> None:
+        """Say that requests wait for so long, if that is long and has not been said; `ends` identifies the wait."""
+        if seconds <= _TOLD_FROM or ends <= self._announced_until + 1:
+            return
+        self._announced_until = ends
+        until = (utc_now() + timedelta(seconds=seconds)).strftime("%H:%M:%S")
+        reason, self.reason = self.reason or "the API's rate limit is used up", ""
+        self._notify(f"waiting {seconds:,.0f} s, until {until} UTC: {reason}")
+
+
 class Budget:
     """Spaces requests evenly, and holds all of them back when the API says to.
 
@@ -51,8 +66,9 @@ class Budget:
     other programs with the same token have used up.
     """
 
-    def __init__(self, requests_per_second: float) -> None:
-        """Begin with nothing sent, so the first request may go at once."""
+    def __init__(self, requests_per_second: float, notify: Notify = lambda _: None) -> None:
+        """Begin with nothing sent, so the first request may go at once. `notify` is told of long waits."""
+        self._notice = WaitNotice(notify)
         self._interval = interval_of(requests_per_second)
         self._lock = threading.Lock()
         self._next_start = 0.0
@@ -83,6 +99,8 @@ class Budget:
             if self._credit is not None and self._credit <= 0:
                 start = max(start, self._credit_ends)
             if start > now:
+                if start > self._next_start:  # not merely its place in the row
+                    self._notice.announce(start - now, start)
                 return start - now
             if self._credit is not None:
                 self._credit -= 1
@@ -92,14 +110,15 @@ class Budget:
             self._in_flight += 1
             return 0.0
 
-    def hold(self, seconds: float) -> None:
+    def hold(self, seconds: float, reason: str = "") -> None:
         """Let no request start for so long."""
         with self._lock:
+            self._notice.reason = reason
             self._held_until = max(self._held_until, time.monotonic() + seconds)
 
     def learn(self, headers: Mapping[str, str]) -> None:
-        """Take over what a reply's `Ratelimit` header says is left, less what is under way already."""
-        told = left_by(headers)
+        """Take over what a reply's headers say is left, less what is under way already."""
+        told = parse_ratelimit(headers, unix_time())
         if told:
             with self._lock:
                 self.remaining, seconds = told

@@ -1,43 +1,45 @@
 """One authenticated request: within the budget, retried where trying again can help, safe to log.
 
-Knows HTTP; knows nothing of operations, pages or tables.
+Knows the API's conventions; how bytes travel is in `exchange.py`, when to try again in `retry_policy.py`. Knows nothing of
+operations, pages or tables.
 """
 
-import socket
-import ssl
+import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Mapping
+from contextlib import nullcontext
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any
 
 import httpx
-import stamina
 
-from pipelines.errors import SettingsError, TransientApiError
-from pipelines.extract.budget import Budget
-from pipelines.extract.replies import parse, read_reply, seconds_told
-from pipelines.extract.secrets import MASK, SHORTEST_SECRET, mask, stream_keys, without_stream_keys
+from pipelines.errors import ApiRefusedError, ApiUnreachableError, SettingsError, TransientApiError
+from pipelines.exchange import Connections, ExchangeError, Reply
+from pipelines.extract.budget import Budget, Notify
+from pipelines.extract.ratelimit import parse_retry_after
+from pipelines.extract.redaction import Json, Redactor, Treatment
+from pipelines.extract.replies import read_reply
+from pipelines.extract.retry_policy import LONGEST_WAIT, RetryPolicy, is_limit
 from pipelines.extract.shared_budget import SharedBudget
-
-RETRIES = 6
-"""How often a request is sent again after a 5xx, a broken or a cut reply: with the pauses below about half
-a minute, which outlasts a deployment but not an outage; an outage is for tomorrow's run."""
-
-_WAITS_WHEN_LIMITED = 10
-_LONGEST_TOLD_WAIT = 900.0
-"""The vendor blocks for five minutes; who is told to wait longer than three of those had better stop."""
 
 _REQUEST_SECONDS = 120.0
 """A reply may trickle; no reply of this API takes minutes."""
 
-_LARGEST_BODY = 64 * 2**20
+_LARGEST_BODY = 8 * 2**20
 """Bytes, unpacked. A page of 100 records is 100 kB; the rest is a bomb or a mistake."""
 
-_PACKINGS = ("", "identity", "gzip", "deflate")
+_PARSED_ALONE_FROM = 2**20
+"""Bytes. Larger bodies are parsed one at a time, so that several threads do not hold the largest at once."""
 
-stamina.instrumentation.set_on_retry_hooks([])  # retries are counted and reported by livehouse itself
+_FIRST_ANSWER_SECONDS = 15.0
+"""How long the first reply of a run may keep a person, or a night, waiting for its first byte."""
+
+_FIRST_TRIES, _FIRST_TRIES_SECONDS = 3, 5.0
+"""Tries of a host that has never answered in this run, and until when one is begun: a network may come up right now."""
+
+_SHOWN_FROM_RETRY, _SHOWN_FROM_SECONDS, _SHOWN_EVERY_SECONDS = 2, 10.0, 1.0
+"""A single retry is no news; many at once are one line a second."""
 
 
 class ApiClient:
@@ -52,14 +54,16 @@ class ApiClient:
         requests_per_second: float,
         concurrency: int,
         retry_pause_seconds: float,
-        stream_keys: Literal["remove", "mask", "show"] = "remove",
+        stream_keys: Treatment = "remove",
         budget: Budget | SharedBudget | None = None,
         is_patient: bool = True,
+        notify: Notify = lambda _: None,
     ) -> None:
         """Connect to nothing yet. `stream_keys`: what becomes of those in replies; `budget`: its own if not given.
 
         `is_patient` False: send a failed request again once at most, and wait for no limit: a person waits for the answer.
-        Raises `SettingsError` for an address, or a proxy in the environment, that cannot be used.
+        `notify` is told of retries and long waits. Raises `SettingsError` for an address, or a proxy or certificates in
+        the environment, that cannot be used.
         """
         self.account_id = account_id
         self.concurrency = concurrency
@@ -67,31 +71,26 @@ class ApiClient:
         self.retried = 0
         self.last_headers: Mapping[str, str] = {}
         self._base_url = _address(base_url)
-        self._retries, self._waits = (RETRIES, _WAITS_WHEN_LIMITED) if is_patient else (1, 1)
+        self._is_patient = is_patient
         self._pause = retry_pause_seconds
         self._stream_keys = stream_keys
-        self._budget = budget or Budget(requests_per_second)
-        self._secrets = [token]
+        self._notify = notify
+        self._budget = budget or Budget(requests_per_second, notify)
+        self._redactor = Redactor(token)
         self._places = threading.Semaphore(concurrency)
         self._lock = threading.Lock()
-        try:
-            self._http = httpx.Client(
-                headers={
-                    "Authorization": f"Bearer {token}",
-                    "Accept": "application/json",
-                    "Accept-Encoding": "gzip, deflate",
-                    "User-Agent": "livehouse",
-                },
-                timeout=httpx.Timeout(30.0, pool=None),
-                limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
-                follow_redirects=False,
-                verify=ssl.create_default_context() if self._base_url.scheme == "https" else False,
-                trust_env=self._base_url.scheme == "https",
-            )
-        except (ValueError, ImportError, httpx.InvalidURL):  # what these say may quote a proxy's password
-            raise SettingsError(
-                "HTTPS_PROXY or ALL_PROXY in the environment cannot be used: it takes http://[USER:PASSWORD@]HOST:PORT"
-            ) from None
+        self._parsing = threading.Lock()
+        self._has_answered = False
+        self._is_gone = False
+        self._unreachable: str | None = None
+        self._shown_at = 0.0
+        self._headers = {
+            "Authorization": f"Bearer {token}",
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+            "User-Agent": "livehouse",
+        }
+        self._connections = Connections(self._base_url, most=concurrency, largest_body=_LARGEST_BODY)
 
     @property
     def remaining(self) -> int | None:
@@ -100,85 +99,143 @@ class ApiClient:
 
     def close(self) -> None:
         """Give the connections back."""
-        self._http.close()
+        self._connections.close()
         self._budget.close()
 
     def get(self, path: str, params: Mapping[str, str | int]) -> dict[str, Any]:
         """Ask for the JSON object of a successful reply; retried as promised."""
-        for attempt in stamina.retry_context(
-            on=lambda error: isinstance(error, TransientApiError) and not _is_limit(error),
-            attempts=self._retries + 1,
-            timeout=None,
-            wait_initial=self._pause,
-            wait_max=60 * self._pause,
-            wait_jitter=self._pause,
-        ):
-            with attempt:
-                if attempt.num > 1:
-                    self._count_retry()
-                return self._send_when_allowed("GET", path, params=params)
-        raise AssertionError("stamina returns or raises")  # pragma: no cover
+        return self._send_until_done("GET", path, params=params, is_repeatable=True)
 
-    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """As `get`, but sent once: sent again, it could make a second livestream."""
-        return self._send_when_allowed("POST", path, json=body)
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """As `get`, but repeated after a 429 only: it could make a second livestream. Without a body, none is sent."""
+        return self._send_until_done("POST", path, body=body, is_repeatable=False)
 
-    def _send_when_allowed(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's
-        for wait in range(self._waits):
-            try:
-                return self._send(method, path, **arguments)
-            except TransientApiError as error:
-                last = wait == self._waits - 1
-                if not _is_limit(error) or last or (error.wait_seconds or 0) > _LONGEST_TOLD_WAIT:
-                    raise
-                told = error.wait_seconds
-                self._budget.hold(told if told is not None else min(2 * self._pause * 2**wait, 120 * self._pause))
-                self._count_retry()
-        raise AssertionError("the last wait raises")  # pragma: no cover
+    def clean(self, value: Json) -> Json:
+        """Cut every secret seen so far out of something received: a later reply may have told that it is one."""
+        return self._redactor.clean(value)
 
-    def _send(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's
+    def _send_until_done(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        body: Mapping[str, Any] | None = None,
+        is_repeatable: bool,
+    ) -> dict[str, Any]:
         what = f"{method} {path}"
-        request = self._http.build_request(method, f"{self._base_url}{path}", **arguments)
+        policy = RetryPolicy(self._pause, is_patient=self._is_patient)
+        content = None if body is None else json.dumps(body).encode()
+        url = httpx.URL(f"{self._base_url}{path}", params=params or None)
+        began = time.monotonic()
+        while True:
+            try:
+                return self._send(what, method, url, content, policy)
+            except ExchangeError as error:
+                self._raise_if_pointless(error, began, policy, is_repeatable=is_repeatable)
+                failed = TransientApiError(f"{what}: no whole reply: {self._explain(error)}")
+            except TransientApiError as error:
+                failed = error
+            pause = policy.next_pause(failed) if is_repeatable or is_limit(failed) else None
+            if pause is None or self._is_gone:
+                raise _with_reason(failed)
+            with self._lock:
+                self.retried += 1
+            self._wait(policy, failed, pause)
+
+    def _send(
+        self, what: str, method: str, url: httpx.URL, content: bytes | None, policy: RetryPolicy
+    ) -> dict[str, Any]:
+        headers = self._headers if content is None else {**self._headers, "Content-Type": "application/json"}
         # All else first: who has a turn and then does not send at once sends together with the next.
         with self._places, self._budget.request():
+            if self._unreachable:
+                raise ApiUnreachableError(self._unreachable)
             with self._lock:
                 self.sent += 1
+            began = time.monotonic()
             try:
-                with closing(self._http.send(request, stream=True)) as response:
-                    self.last_headers = response.headers
-                    self._budget.learn(response.headers)
-                    body = self._without_token(b"".join(_bounded(what, response)))
-            except httpx.HTTPError as error:
-                said = mask(str(error), self._secrets) or type(error).__name__
-                raise TransientApiError(f"{what}: no whole reply: {said}{_remedy(error)}") from None
+                reply = self._connections.send(
+                    method,
+                    url,
+                    headers,
+                    content,
+                    seconds=_REQUEST_SECONDS,
+                    on_headers=self._note_headers,
+                    **({} if self._has_answered else {"first_byte_seconds": _FIRST_ANSWER_SECONDS}),
+                )
+            finally:
+                policy.seconds_in_exchanges += time.monotonic() - began
+        return self._read(what, reply)
+
+    def _note_headers(self, headers: httpx.Headers) -> None:
+        self._has_answered, self._is_gone = True, False
+        self.last_headers = headers
+        self._budget.learn(headers)
+
+    def _read(self, what: str, reply: Reply) -> dict[str, Any]:
         try:
-            reply = read_reply(what, response.status_code, body)
+            with self._parsing if len(reply.body) >= _PARSED_ALONE_FROM else nullcontext():
+                value = read_reply(what, reply.status, reply.body, reply.headers, self._redactor)
+                return self._redactor.clean(value, self._stream_keys)  # type: ignore[no-any-return]  # an object stays one
         except TransientApiError as error:
-            told = seconds_told(response.headers.get("retry-after"), time.time())
-            raise TransientApiError(self._masked(str(error), body), status=error.status, wait_seconds=told) from None
-        except Exception as error:
-            error.args = (self._masked(str(error), body),)
-            raise
-        return reply if self._stream_keys == "show" else without_stream_keys(reply, show=self._stream_keys == "mask")
+            wait = parse_retry_after(reply.headers, time.time()) if reply.status >= HTTPStatus.BAD_REQUEST else None
+            raise TransientApiError(str(error), status=error.status, wait_seconds=wait) from None
 
-    def _without_token(self, body: bytes) -> bytes:
-        """Cut the token out of a reply that echoes it, before anything of the reply is kept or quoted."""
-        for token in self._secrets:
-            if len(token) >= SHORTEST_SECRET:
-                body = body.replace(token.encode(), MASK.encode())
-        return body
-
-    def _masked(self, message: str, body: bytes) -> str:
-        """Cut secrets out of a message: it may quote the token, or a stream key of the same reply."""
-        try:
-            quoted = [key for key in stream_keys(parse(body)) if key]
-        except ValueError:
-            quoted = []
-        return mask(message, self._secrets + quoted)
-
-    def _count_retry(self) -> None:
+    def _wait(self, policy: RetryPolicy, failed: TransientApiError, pause: float) -> None:
+        """Wait before the next try: all threads where the API asked for it, else this one."""
+        if is_limit(failed) or failed.wait_seconds:
+            self._budget.hold(pause, policy.describe(failed, pause))
+            return
+        is_news = policy.retries >= _SHOWN_FROM_RETRY or pause >= _SHOWN_FROM_SECONDS
         with self._lock:
-            self.retried += 1
+            is_shown = is_news and time.monotonic() >= self._shown_at + _SHOWN_EVERY_SECONDS
+            self._shown_at = time.monotonic() if is_shown else self._shown_at
+        if is_shown:
+            self._notify(policy.describe(failed, pause))
+        time.sleep(pause)
+
+    def _raise_if_pointless(
+        self, error: ExchangeError, began: float, policy: RetryPolicy, *, is_repeatable: bool
+    ) -> None:
+        """Raise what no retry of this request helps against; note a host that has stopped answering."""
+        if error.failure == "refused by the proxy":
+            self._raise_refusal_of_proxy(error)
+        if error.failure == "broken":
+            return
+        if self._has_answered and error.failure != "untrusted":
+            # Each request would find out anew, for half a minute: from now on each is sent once, until one is answered.
+            self._is_gone |= error.failure in {"no connection", "no TLS"} and policy.retries >= policy.most_retries
+            return
+        is_over = time.monotonic() - began > _FIRST_TRIES_SECONDS or policy.retries >= _FIRST_TRIES - 1
+        if error.failure == "untrusted" or is_over or not is_repeatable or not self._is_patient:
+            self._unreachable = (
+                f"no API at {self._base_url.scheme}://{self._base_url.netloc.decode()}: {self._explain(error)}"
+            )
+            raise ApiUnreachableError(self._unreachable)
+
+    def _raise_refusal_of_proxy(self, error: ExchangeError) -> None:
+        proxy = self._connections.proxy
+        variable = proxy.variable if proxy else "HTTPS_PROXY"
+        said = self._redactor.clean_text(str(error))
+        if error.status is None or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return
+        wants_login = error.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+        remedy = f"check {'user and password in ' if wants_login else ''}{variable}"
+        raise ApiRefusedError(f"the proxy of {variable} refused: {said} ({remedy})", status=error.status, remedy=remedy)
+
+    def _explain(self, error: ExchangeError) -> str:
+        """What went wrong, and what to look at where no connection came about."""
+        via = f", the proxy of {self._connections.proxy.variable}" if self._connections.proxy else ", a proxy"
+        remedies = {
+            "no connection": f" (nothing answers there: check CLOUDFLARE_BASE_URL, the network, DNS, a firewall{via})",
+            "no answer": f" (nothing answers there: check CLOUDFLARE_BASE_URL, the network, a firewall{via})",
+            "no TLS": f" (no trusted connection: check CLOUDFLARE_BASE_URL, the network, a firewall{via})",
+            "untrusted": f" (no trusted connection: check CLOUDFLARE_BASE_URL, this machine's clock, its certificates{via})",
+            "broken": "",
+            "refused by the proxy": f" (check{via.removeprefix(',')})",
+        }
+        return f"{self._redactor.clean_text(str(error))}{remedies[error.failure]}"
 
 
 def _address(base_url: str) -> httpx.URL:
@@ -188,33 +245,9 @@ def _address(base_url: str) -> httpx.URL:
         raise SettingsError("CLOUDFLARE_BASE_URL is malformed: it takes an https address") from None
 
 
-def _remedy(error: BaseException | None) -> str:
-    """What to look at where no connection came about; httpx names what it got from the system only as a cause."""
-    found = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-    while error is not None:
-        if isinstance(error, socket.gaierror):
-            return " (no such host is known here: check CLOUDFLARE_BASE_URL, the network, DNS)"
-        if isinstance(error, ssl.SSLError):
-            return " (no trusted connection: check CLOUDFLARE_BASE_URL, this machine's clock, a proxy that opens TLS)"
-        error = error.__cause__ or error.__context__
-    return " (nothing answers there: check CLOUDFLARE_BASE_URL, the network, a firewall, a proxy)" if found else ""
-
-
-def _is_limit(error: TransientApiError) -> bool:
-    """Tell whether it is a 429: waited for as told, never retried as if it had passed by itself."""
-    return error.status == HTTPStatus.TOO_MANY_REQUESTS
-
-
-def _bounded(what: str, response: httpx.Response) -> Iterator[bytes]:
-    received, deadline = 0, time.monotonic() + _REQUEST_SECONDS
-    packing = response.headers.get("content-encoding", "identity").strip().lower()
-    if packing not in _PACKINGS:
-        # Packed twice, 64 kB unfold to 64 GB in one go, before anybody could count them.
-        raise TransientApiError(f"{what}: a body packed as {packing[:40]!r} was not read", status=200)
-    for chunk in response.iter_bytes():
-        received += len(chunk)
-        if received > _LARGEST_BODY:
-            raise TransientApiError(f"{what}: a body above {_LARGEST_BODY >> 20} MiB was not read", status=200)
-        if time.monotonic() > deadline:
-            raise TransientApiError(f"{what}: no whole reply in {_REQUEST_SECONDS:.0f} s")
-        yield chunk
+def _with_reason(failed: TransientApiError) -> TransientApiError:
+    """Say why a request was not sent again where the API asks for a wait that is too long."""
+    if (failed.wait_seconds or 0) <= LONGEST_WAIT:
+        return failed
+    said = f"{failed}; it asks to wait {failed.wait_seconds:,.0f} s, and {LONGEST_WAIT:,.0f} s are waited at most"
+    return TransientApiError(said, status=failed.status, wait_seconds=failed.wait_seconds)

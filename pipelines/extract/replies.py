@@ -1,161 +1,151 @@
-"""Reads one HTTP reply: a JSON object that says it succeeded, or the error that it is.
+"""Reads one HTTP reply: a JSON object that says it succeeded, or the error that it is, with the remedy that fits.
 
-The API answers errors in three shapes, and as HTML; a 200 can be any of them too. Nothing about
-operations belongs here.
+The API answers errors in several shapes (its own two, RFC 9457), and as HTML; a 200 can be any of them too. What stands
+in front of it (a bot check, a proxy, a captive portal) answers in its place. Nothing about operations belongs here.
 """
 
 import json
 import re
-from datetime import UTC
-from decimal import Decimal, InvalidOperation
-from email.utils import parsedate_to_datetime
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from math import isfinite
 from typing import Any
 
 from pipelines.errors import ApiRefusedError, LivehouseError, NotFoundError, TransientApiError
-from pipelines.extract.secrets import without_stream_keys
+from pipelines.extract.json_values import parse
+from pipelines.extract.redaction import Redactor
 
 _LONGEST_MESSAGE = 300
-_LARGEST_INTEGER = 2**63 - 1
-_LONGEST_INTEGER = len(str(-_LARGEST_INTEGER))
-_DOUBLES_SKIP_FROM = 2.0**53
-"""From here on a DOUBLE skips whole numbers."""
-_LONGEST_ID = 256
-_DEEPEST = 64
-"""Levels. Records of this API have three; thousands exhaust the stack of whoever walks through them."""
+_LONGEST_PART = 120
+_MOST_PARTS = 3
+_READ_OF_TEXT = 8_000
 
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-_TITLE = re.compile(r"<title[^>]*>([^<]*)</title>", re.IGNORECASE)
+_TITLE = re.compile(r"<title[^>]{0,200}>([^<]{0,1000})</title>", re.IGNORECASE)
+_CHALLENGE = re.compile(r"just a moment|attention required|challenge-platform|cf-chl", re.IGNORECASE)
+_ABOUT_TOKEN = re.compile(r"authorization header|\bapi token\b|access token|bearer", re.IGNORECASE)
+_HOST = re.compile(r"https?://([\w.:-]{1,100})", re.IGNORECASE | re.ASCII)
+
+TOKEN, PERMISSION = "check CLOUDFLARE_API_TOKEN", "the token needs the Realtime permission for this account"
+_OTHER_ADDRESS = "check CLOUDFLARE_BASE_URL"
+_NOT_THE_API = (
+    "a firewall or proxy on the way answered in place of the API: ask whoever runs it, or try another network"
+)
+_CHALLENGED = (
+    "a bot check answered in place of the API: exempt this machine's address or proxy from it, or try another network"
+)
+_REMEDIES: dict[int, str] = {
+    HTTPStatus.UNAUTHORIZED: TOKEN,
+    HTTPStatus.FORBIDDEN: PERMISSION,
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: "the proxy wants another user or password: check HTTPS_PROXY",
+    HTTPStatus.MISDIRECTED_REQUEST: f"{_OTHER_ADDRESS}, or a proxy that mixes up hosts",
+    HTTPStatus.UPGRADE_REQUIRED: f"{_OTHER_ADDRESS}: the server there speaks another protocol",
+    HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED: "this network wants a login before it lets anything through",
+}
 _RETRIED = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
-def _number(text: str) -> float | int | str:
-    """Read a number without changing it: what a DOUBLE cannot hold becomes an integer, or stays text.
+def read_reply(
+    what: str, status: int, body: bytes, headers: Mapping[str, str] | None = None, redactor: Redactor | None = None
+) -> dict[str, Any]:
+    """Return the JSON object of a successful reply, secrets included; otherwise raise the error that the reply is.
 
-    `9007199254740993.0` as a DOUBLE is one less, and `1e999` is infinite: the rules of value would accept the first.
+    `redactor` learns the secrets of the reply, and cleans what an error quotes of it before anything is cut off.
     """
-    number = float(text)
-    if abs(number) < _DOUBLES_SKIP_FROM:
-        return number
+    redactor, headers = redactor or Redactor(""), headers or {}
+    value, fault = None, ""
     try:
-        exact = Decimal(text)
-    except InvalidOperation:  # an exponent of twenty digits
-        return text
-    is_whole = exact.adjusted() < _LONGEST_ID and exact == exact.to_integral_value()
-    return _integer(f"{exact:.0f}") if is_whole else text
+        value = parse(body)
+    except ValueError as error:
+        fault = str(error) if "more values" in str(error) else "not JSON"
+    redactor.learn(value)
+    is_success = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+    if is_success and isinstance(value, dict) and value.get("success", True) in (True, "true", 1):
+        return value
+    said = _one_line(redactor.clean_text(_message_of_text(body) if fault else _message_of_value(value)))
+    if is_success and "cf-mitigated" not in headers:
+        raise TransientApiError(f"{what}: {status}, but {fault or 'not a success'}: {said}", status=status)
+    raise _error(f"{what}: {status}", status, said, body if fault else b"", headers)
 
 
-def _integer(text: str) -> int | str:
-    # Python itself refuses to read a number of thousands of digits.
-    return int(text) if len(text) <= _LONGEST_INTEGER and abs(int(text)) <= _LARGEST_INTEGER else text
+def _error(where: str, status: int, said: str, text: bytes, headers: Mapping[str, str]) -> LivehouseError:
+    if status == HTTPStatus.NOT_FOUND:
+        return NotFoundError(f"{where}: {said}", status=status)
+    if status == HTTPStatus.BAD_REQUEST and _ABOUT_TOKEN.search(said):
+        return ApiRefusedError(f"{where}: {TOKEN}: {said}", status=status, remedy=TOKEN)
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        to = _HOST.match(headers.get("location", "")[:_LONGEST_MESSAGE])
+        said = f"a redirect{f' to {to[1]}' if to else ''} is not followed"
+    remedy = _remedy(status, text[:_READ_OF_TEXT].decode("utf-8", "replace").lower(), headers)
+    if remedy:
+        return ApiRefusedError(f"{where}: {said} ({remedy})", status=status, remedy=remedy)
+    if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _RETRIED:
+        return ApiRefusedError(f"{where}: {said}", status=status)
+    return TransientApiError(f"{where}: {said}", status=status)
 
 
-_DECODER = json.JSONDecoder(parse_constant=str, parse_float=_number, parse_int=_integer)
+def _remedy(status: int, text: str, headers: Mapping[str, str]) -> str | None:
+    """What to do about a refusal that the status, or what answered in place of the API, explains."""
+    is_html = "<html" in text or "<!doctype" in text
+    is_gate = is_html and status in {HTTPStatus.FORBIDDEN, HTTPStatus.SERVICE_UNAVAILABLE}
+    if "cf-mitigated" in headers or (is_gate and _CHALLENGE.search(text)):
+        return _CHALLENGED
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return _OTHER_ADDRESS
+    return _NOT_THE_API if is_html and status == HTTPStatus.FORBIDDEN else _REMEDIES.get(status)
 
 
-def parse(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
-    """Read the JSON value of a body. Python's own parser, since it lets NaN and huge numbers stay text.
-
-    Raises `ValueError` for what is not JSON.
-    """
-    try:
-        text = body.decode("utf-8-sig")
-        value = _DECODER.decode(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    _check_depth(value)
-    return _without_lone_surrogates(value) if "\\ud" in text.lower() else value
-
-
-def _check_depth(value: Any) -> None:  # noqa: ANN401 - any JSON value
-    level = [value] if isinstance(value, dict | list) else []
-    for _ in range(_DEEPEST):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list)
-        ]
-        if not level:
-            return
-    raise ValueError("nested too deeply")
+def _message_of_value(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    if not isinstance(value, dict):
+        return ""
+    for name in ("errors", "error"):
+        found = value.get(name)
+        items = (found if isinstance(found, list) else [found])[:_MOST_PARTS]
+        parts = [part for item in items if (part := _message_of_item(item))]
+        if parts:
+            return "; ".join(parts)
+    names = ("detail", "error_description", "title", "message", "messages", "reason")  # the first two: RFC 9457, OAuth
+    return next((said for name in names if (said := _text(value.get(name)))), "")
 
 
-def _without_lone_surrogates(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    r"""JSON may escape half a character (`\ud83d`); no file can hold it."""
-    if isinstance(value, dict):
-        return {_without_lone_surrogates(name): _without_lone_surrogates(inner) for name, inner in value.items()}
+def _message_of_item(item: Any) -> str:  # noqa: ANN401 - any JSON value
+    """Read one of the errors: what it says, and the innermost of its causes, which says why."""
+    *_, innermost = _chain(item)
+    said, cause = _own_message(item), _own_message(innermost)
+    return said if cause in {said, ""} else f"{said[:_LONGEST_PART]}: {cause}" if said else cause
+
+
+def _chain(item: Any) -> Iterator[Any]:  # noqa: ANN401 - any JSON value
+    yield item
+    while isinstance(item, dict) and isinstance(item.get("error_chain"), list) and item["error_chain"]:
+        item = item["error_chain"][-1]
+        yield item
+
+
+def _own_message(item: Any) -> str:  # noqa: ANN401 - any JSON value
+    if isinstance(item, dict):
+        for name in ("message", "detail", "title", "error_description", "reason", "code"):
+            if said := _text(item.get(name)):
+                return said
+        return json.dumps({name: inner for name, inner in item.items() if name != "error_chain"}) if item else ""
+    return _text(item)
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - any JSON value
     if isinstance(value, list):
-        return [_without_lone_surrogates(inner) for inner in value]
-    return _LONE_SURROGATE.sub("\ufffd", value) if isinstance(value, str) else value
-
-
-def api_message(body: bytes) -> str:
-    """Read what an error's body says, in one short line without stream keys."""
-    try:
-        value = without_stream_keys(parse(body))  # before anything is cut: half a key would not be found
-    except ValueError:
-        return _message_of_text(body[:4000].decode("utf-8", "replace"))
+        return _text(value[0]) if value else ""
     if isinstance(value, dict):
-        errors = value.get("errors") or value.get("error") or value.get("message") or value.get("messages")
-        first = errors[0] if isinstance(errors, list) and errors else errors
-        if isinstance(first, dict):
-            first = first.get("message") or first.get("code")
-        if first:
-            return _one_line(str(first))
-    return "no message"
+        return _own_message(value)
+    return "" if value in (None, False) else str(value)
 
 
-def _message_of_text(text: str) -> str:
+def _message_of_text(body: bytes) -> str:
+    text = body[:_READ_OF_TEXT].decode("utf-8", "replace")
     title = _TITLE.search(text)
     if title or "<html" in text.lower():
-        return _one_line(title[1]) if title else "an HTML page"
+        return title[1] if title else "an HTML page"
     # A list of livestreams that was cut short begins with the first one's stream key.
-    return "JSON cut short or broken" if set(text) & set('{["') else _one_line(text[:100])
+    return "JSON cut short or broken" if set(text) & set('{["') else text[: 4 * _LONGEST_MESSAGE]
 
 
 def _one_line(text: str) -> str:
     return _CONTROL.sub(" ", text).strip()[:_LONGEST_MESSAGE] or "no message"
-
-
-def read_reply(what: str, status: int, body: bytes) -> dict[str, Any]:
-    """Return the JSON object of a successful reply; otherwise raise the error that the reply is."""
-    if HTTPStatus(200) <= status < HTTPStatus(300):
-        try:
-            value = parse(body)
-        except ValueError:
-            raise TransientApiError(f"{what}: {status}, but not JSON: {api_message(body)}", status=status) from None
-        if isinstance(value, dict) and value.get("success", True) in (True, "true", 1):
-            return value
-        raise TransientApiError(f"{what}: {status}, but not a success: {api_message(body)}", status=status)
-    raise _error(what, status, body)
-
-
-def _error(what: str, status: int, body: bytes) -> LivehouseError:
-    said = f"{what}: {status}: {api_message(body)}"
-    if status == HTTPStatus.NOT_FOUND:
-        return NotFoundError(said, status=status)
-    if status == HTTPStatus.UNAUTHORIZED:
-        return ApiRefusedError(f"{said} (check CLOUDFLARE_API_TOKEN)", status=status)
-    if status == HTTPStatus.FORBIDDEN:
-        return ApiRefusedError(f"{said} (the token needs the Realtime permission for this account)", status=status)
-    if HTTPStatus(400) <= status < HTTPStatus(500) and status not in _RETRIED:
-        return ApiRefusedError(said, status=status)
-    return TransientApiError(said, status=status)
-
-
-def seconds_told(retry_after: str | None, now: float) -> float | None:
-    """How long a `Retry-After` header says to wait: seconds, or an HTTP date compared with `now` (Unix)."""
-    if not retry_after:
-        return None
-    try:
-        seconds = float(retry_after)
-    except ValueError:
-        try:
-            moment = parsedate_to_datetime(retry_after)
-            seconds = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - now
-        except (ValueError, OverflowError):
-            return None
-    return max(seconds, 0.0) if isfinite(seconds) else None

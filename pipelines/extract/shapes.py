@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from pipelines.errors import UnexpectedReplyError
+from pipelines.extract.known_fields import keep_known
 from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY
 
 Record = Any
@@ -80,7 +81,7 @@ def livestream_page(reply: dict[str, Any]) -> Page:
             raise UnexpectedReplyError("the list of livestreams is neither a list nor a livestream")
         rows = [] if _is_blank(single) else [single]
     total = _total_count(reply, data, *(rows[:1]))
-    return Page([_without_paging(row) for row in rows], total)
+    return Page([keep_known(_without_paging(row)) for row in rows], total)
 
 
 def session_page(reply: dict[str, Any]) -> Page:
@@ -100,7 +101,7 @@ def session_page(reply: dict[str, Any]) -> Page:
             raise UnexpectedReplyError("the sessions of a livestream are in no known place")
         rows = []
     total = _total_count(reply, data, livestream, *(rows[:1]))
-    return Page([_without_paging(row) for row in rows], total)
+    return Page([keep_known(_without_paging(row)) for row in rows], total)
 
 
 _OVERALL = {column.source for column in LIVESTREAM_ANALYTICS_DAILY.columns if column.figure}
@@ -123,7 +124,7 @@ def overall_of_day(reply: dict[str, Any], day: date) -> Record:
         return None
     if isinstance(data, dict) and not data.keys() & _OVERALL:
         raise UnexpectedReplyError(f"overall, asked about {day}, answered with none of its figures")
-    return data
+    return keep_known(data)
 
 
 def check_days_once(operation: str, day_field: str, entries: Iterable[tuple[date | None, Record]]) -> None:
@@ -189,7 +190,8 @@ def daywise_entries(reply: dict[str, Any], stats: str) -> tuple[list[Record], bo
         entries = [entries]
     days = ((_utc_day(entry.get("day")) if isinstance(entry, dict) else None, entry) for entry in entries)
     check_days_once(f"daywise ({stats})", "day", days)
-    return entries, not (isinstance(part, dict) and _claims_more(part, entries, stats))
+    known = [keep_known(entry) for entry in entries]
+    return known, not (isinstance(part, dict) and _claims_more(part, entries, stats))
 
 
 def _claims_more(part: dict[str, Any], entries: list[Record], stats: str) -> bool:
@@ -215,4 +217,4 @@ def stream_and_session(reply: dict[str, Any], alone: str | None = None) -> Itera
     if alone and not both:
         found = data if isinstance(data, list) else [data]
         both = [(alone, record) for record in found if isinstance(record, dict) and record.get("id") is not None]
-    yield from both
+    yield from ((name, keep_known(record)) for name, record in both)

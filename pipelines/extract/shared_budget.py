@@ -13,7 +13,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pipelines.errors import WarehouseError
-from pipelines.extract.budget import MADE_UP, interval_of, is_over_soon, left_by
+from pipelines.extract.budget import MADE_UP, Notify, WaitNotice, interval_of, is_over_soon
+from pipelines.extract.ratelimit import parse_ratelimit
 
 if TYPE_CHECKING:
     import psycopg
@@ -53,9 +54,14 @@ class SharedBudget:
     """What `Budget` is to the threads of one process, for the processes of one account."""
 
     def __init__(
-        self, connect: Callable[[], "psycopg.Connection"], account_id: str, requests_per_second: float
+        self,
+        connect: Callable[[], "psycopg.Connection"],
+        account_id: str,
+        requests_per_second: float,
+        notify: Notify = lambda _: None,
     ) -> None:
         """Connect to nothing yet. `connect` opens a session in which each statement is a transaction."""
+        self._notice = WaitNotice(notify)
         self._connect = connect
         self._account_id = account_id
         self._interval = interval_of(requests_per_second)
@@ -72,7 +78,9 @@ class SharedBudget:
         """Wait for a turn, then hold a place among this process's requests in flight."""
         with self._turn:  # one of this process asks, the others wait for it
             while not self._execute(_TAKE, self._taking):
-                time.sleep(max(0.0, float(str(self._execute(_WAIT, [self._account_id])))))
+                seconds = max(0.0, float(str(self._execute(_WAIT, [self._account_id]))))
+                self._notice.announce(seconds, time.monotonic() + seconds)
+                time.sleep(seconds)
         with self._lock:
             self._in_flight += 1
         try:
@@ -81,13 +89,14 @@ class SharedBudget:
             with self._lock:
                 self._in_flight -= 1
 
-    def hold(self, seconds: float) -> None:
+    def hold(self, seconds: float, reason: str = "") -> None:
         """Let no request of any machine start for so long."""
+        self._notice.reason = reason
         self._execute(_HOLD, [seconds, self._account_id])
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Take over what a reply says is left. What other machines have under way is not known here: a 429 tells."""
-        told = left_by(headers)
+        told = parse_ratelimit(headers, time.time())
         if told:
             with self._lock:
                 (self.remaining, seconds), under_way = told, self._in_flight - 1

@@ -20,7 +20,7 @@ from pipelines.load.store import Store, open_store
 from pipelines.memory import prepare_for_runs
 from pipelines.schema import Table
 from pipelines.settings import Settings
-from pipelines.steps.progress import say
+from pipelines.steps.progress import notify, say
 
 Range = tuple[date, date]
 """First and last day, both included."""
@@ -42,6 +42,7 @@ def make_client(
         stream_keys=stream_keys,
         budget=_shared_budget(settings),
         is_patient=is_patient,
+        notify=notify,
     )
 
 
@@ -50,7 +51,7 @@ def _shared_budget(settings: Settings) -> SharedBudget | None:
     if settings.lakehouse is None:
         return None
     catalog = Catalog(settings.lakehouse)
-    return SharedBudget(catalog.connect, settings.account_id or "", settings.requests_per_second)
+    return SharedBudget(catalog.connect, settings.account_id or "", settings.requests_per_second, notify)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,12 @@ def say(message: str) -> None:
 _hushed = False
 
 
+def notify(message: str) -> None:
+    """Write a line about how a run goes, unless `--quiet`: a retry, a long wait."""
+    if not _hushed:
+        say(f"livehouse: {message}")
+
+
 @contextmanager
 def hushed(*, quiet: bool) -> Iterator[None]:
     """No progress meanwhile, if so: `--quiet`. What is said with `say` is."""

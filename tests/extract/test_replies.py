@@ -5,8 +5,14 @@ import json
 import pytest
 
 from pipelines.errors import ApiError, ApiRefusedError, NotFoundError, TransientApiError
-from pipelines.extract.replies import api_message, parse, read_reply, seconds_told
+from pipelines.extract.json_values import MOST_VALUES, parse
+from pipelines.extract.replies import read_reply
 
+CHAINED = (
+    b'{"success":false,"errors":[{"code":6003,"message":"Invalid request headers","error_chain":'
+    b'[{"code":6111,"message":"Invalid format for Authorization header"}]}],"messages":[],"result":null}'
+)
+CHALLENGE = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body></body></html>"
 HTML_502 = b"<!DOCTYPE html><html><head><title>api.cloudflare.com | 502: Bad gateway</title></head><body/></html>"
 
 
@@ -40,6 +46,64 @@ HTML_502 = b"<!DOCTYPE html><html><head><title>api.cloudflare.com | 502: Bad gat
         (200, b'{"success":true,"data":[{"id":"a"', TransientApiError, "JSON cut short or broken"),
         (200, b'{"name":"\xff\xfe"}', TransientApiError, "200, but not JSON"),
         (200, b"\x00\x01\x02", TransientApiError, "200, but not JSON: no message"),
+        # a cause that explains the message (facts.md)
+        (400, CHAINED, ApiRefusedError, "400: check CLOUDFLARE_API_TOKEN: Invalid request headers: Invalid format for"),
+        (
+            400,
+            b'{"errors":[{"message":"a","error_chain":[{"message":"b","error_chain":[{"code":7}]}]}]}',
+            ApiRefusedError,
+            "400: a: 7",
+        ),
+        (400, b'{"errors":[{"message":"a"},{"message":"b"}]}', ApiRefusedError, "400: a; b"),
+        (400, b'{"errors":{"start_time":["must be integer"]}}', ApiRefusedError, "must be integer"),
+        (400, b'{"errors":[{"message":"a","error_chain":[]}]}', ApiRefusedError, "400: a"),
+        (400, b'{"errors":[{"message":"a","error_chain":"x"}]}', ApiRefusedError, "400: a"),
+        # RFC 9457, OAuth
+        (
+            422,
+            b'{"type":"about:blank","title":"Invalid request","status":422,"detail":"start_time must be integer"}',
+            ApiRefusedError,
+            "422: start_time must be integer",
+        ),
+        (
+            422,
+            b'{"type":"about:blank","title":"Invalid request","status":422}',
+            ApiRefusedError,
+            "422: Invalid request",
+        ),
+        (
+            422,
+            b'{"title":"Invalid","errors":[{"detail":"must be integer","pointer":"#/a"}]}',
+            ApiRefusedError,
+            "422: must be integer",
+        ),
+        (400, b'{"error":"invalid_grant","error_description":"expired"}', ApiRefusedError, "400: invalid_grant"),
+        # refused at once, though some of them are no 4xx
+        (301, b"", ApiRefusedError, "301: a redirect is not followed (check CLOUDFLARE_BASE_URL)"),
+        (300, b"", ApiRefusedError, "CLOUDFLARE_BASE_URL"),
+        (304, b"", ApiRefusedError, "CLOUDFLARE_BASE_URL"),
+        (399, b"", ApiRefusedError, "CLOUDFLARE_BASE_URL"),
+        (407, b"", ApiRefusedError, "HTTPS_PROXY"),
+        (421, b"", ApiRefusedError, "CLOUDFLARE_BASE_URL"),
+        (426, b"", ApiRefusedError, "CLOUDFLARE_BASE_URL"),
+        (511, b"<html>log in</html>", ApiRefusedError, "this network wants a login"),
+        # what stands in front of the API
+        (403, CHALLENGE, ApiRefusedError, "Just a moment... (a bot check answered in place of the API"),
+        (503, CHALLENGE, ApiRefusedError, "a bot check answered in place of the API"),
+        (
+            403,
+            b"<html><head><title>Access denied | Firewall</title></head></html>",
+            ApiRefusedError,
+            "a firewall or proxy on the way",
+        ),
+        (500, CHALLENGE, TransientApiError, "Just a moment..."),
+        (999, b"", TransientApiError, "999: no message"),
+        (
+            200,
+            b'{"data":[' + b"{}," * MOST_VALUES + b"{}]}",
+            TransientApiError,
+            "200, but more values than any reply has",
+        ),
     ],
 )
 def test_every_kind_of_error(status: int, body: bytes, error: type[ApiError], says: str) -> None:
@@ -96,42 +160,71 @@ def test_deep_nesting_is_an_error_not_a_crash(depth: int, brackets: tuple[str, s
         read_reply("GET /x", 200, body.encode())
 
 
+def message_of(body: bytes) -> str:
+    with pytest.raises(ApiError) as raised:
+        read_reply("GET /x", 500, body)
+    return str(raised.value).removeprefix("GET /x: 500: ")
+
+
 def test_a_message_is_short_and_of_one_line() -> None:
-    assert len(api_message(json.dumps({"error": {"message": "x\r\n" * 5000}}).encode())) <= 300
-    assert len(api_message(b"y" * 100_000)) <= 300
+    assert len(message_of(json.dumps({"error": {"message": "x\r\n" * 5000}}).encode())) <= 300
+    assert len(message_of(b"y" * 100_000)) <= 300
 
 
 def test_no_stream_key_in_the_message_of_a_reply_that_was_cut() -> None:
     body = b'{"success":true,"data":[{"stream_key":"sk-0123456789abcdef","id":'
-    assert "sk-0123" not in api_message(body)
-    assert "sk-0123" not in api_message(b')]}\',\n"stream_key":"sk-0123456789abcdef"')
+    assert "sk-0123" not in message_of(body)
+    assert "sk-0123" not in message_of(b')]}\',\n"stream_key":"sk-0123456789abcdef"')
 
 
 def test_no_part_of_a_stream_key_where_a_message_is_cut() -> None:
     key = "sk-0123456789abcdef"
     message = "x" * 290 + key
     body = json.dumps({"error": {"message": message}, "data": {"stream_key": key}}).encode()
-    assert "sk-0" not in api_message(body)
+    assert "sk-0" not in message_of(body)
 
 
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        (None, None),
-        ("", None),
-        ("7", 7.0),
-        ("0", 0.0),
-        ("-5", 0.0),
-        ("1.5", 1.5),
-        ("Tue, 14 Nov 2023 22:13:30 GMT", 10.0),
-        ("Tue, 14 Nov 2023 22:13:30 -0000", 10.0),
-        ("Tue, 14 Nov 2023 22:13:10 GMT", 0.0),
-        ("soon", None),
-        ("nan", None),
-        ("inf", None),
-        ("Fri, 31 Feb 2023 22:13:30 GMT", None),
-        ("Mon, 01 Jan 0001 00:00:00 -0000", 0.0),
-    ],
-)
-def test_retry_after(header: str | None, seconds: float | None) -> None:
-    assert seconds_told(header, now=1_700_000_000.0) == seconds
+@pytest.mark.parametrize("status", [200, 403, 429, 503])
+@pytest.mark.parametrize("body", [CHALLENGE, b"", b"{}", b'{"success":true,"data":[]}'])
+def test_a_challenge_is_told_by_its_header_whatever_the_status(status: int, body: bytes) -> None:
+    """Seen as 403; the token was blamed, and somebody would have made a new one."""
+    if (status == 200 and b"data" in body) or (body == b"{}" and status == 200):
+        return
+    with pytest.raises(ApiRefusedError) as raised:
+        read_reply("GET /x", status, body, {"cf-mitigated": "challenge"})
+    assert "a bot check answered" in str(raised.value)
+    assert "permission" not in str(raised.value)
+    assert "TOKEN" not in str(raised.value)
+
+
+def test_a_redirect_names_the_other_host_and_nothing_else_of_the_address() -> None:
+    for location, named in (
+        ("https://login.example:8443/x?token=abc", " to login.example:8443 "),
+        ("https://xn--0000000000/", " to xn--0000000000 "),
+        ("/elsewhere", "redirect is"),
+        ("\x80\xff" * 5000, "redirect is"),
+    ):
+        with pytest.raises(ApiRefusedError) as raised:
+            read_reply("GET /x", 302, b"", {"location": location})
+        assert named in str(raised.value)
+        assert "abc" not in str(raised.value)
+
+
+def test_a_short_stream_key_leaves_the_message_readable() -> None:
+    body = b'{"success":false,"data":{"id":"x","stream_key":"ut"},"errors":[{"code":5,"message":"but try again"}]}'
+    with pytest.raises(TransientApiError, match=r"^GET /x: 200, but not a success: but try again$"):
+        read_reply("GET /x", 200, body)
+
+
+def test_our_own_words_are_not_taken_for_a_key() -> None:
+    body = b'{"success":false,"data":{"id":"x","stream_key":"not a success"},"errors":[{"message":"not a success"}]}'
+    with pytest.raises(TransientApiError, match=r"^GET /x: 200, but not a success: \[removed\]$"):
+        read_reply("GET /x", 200, body)
+
+
+@pytest.mark.parametrize("value", [b"{}", b"[]", b'"",', b'{"":[0]}', b'{"a":0}', b"1e5"])
+def test_many_values_are_refused_before_they_are_made(value: bytes) -> None:
+    """64 MiB of `{}` became 3.3 GB."""
+    body = b'{"data":[' + b",".join([value] * (8 * 2**20 // (len(value) + 1))) + b"]}"
+    with pytest.raises(ValueError, match="more values"):
+        parse(body)

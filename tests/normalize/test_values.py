@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.extract.replies import parse
+from pipelines.extract.json_values import parse
 from pipelines.normalize.fields import split_fields
 from pipelines.normalize.values import cell, reason_not_taken, value_of
 from pipelines.schema import Kind

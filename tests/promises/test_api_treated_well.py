@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import ApiError, ApiRefusedError, TransientApiError
-from pipelines.extract.client import RETRIES
 from pipelines.extract.parallel import _FAILURES_TO_GIVE_UP
+from pipelines.extract.retry_policy import RETRIES
 from pipelines.simulator.faults import GROUPS, Faults
 from pipelines.simulator.gate import Asked, RequestLog
 from pipelines.simulator.server import Simulator

@@ -1,0 +1,95 @@
+"""Reads what a reply's headers say about waiting: `Ratelimit` in its variants, and `Retry-After`.
+
+Numbers are spans in seconds in one service and moments in Unix time in the next; both are taken for what they are. Whatever
+else a header holds says nothing, and never raises.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+_NUMBER = r"[\"']?(\d{1,15}(?:\.\d{1,9})?)(?![\d.])"
+_REMAINING = re.compile(rf"\b(?:r|remaining)\s{{0,5}}=\s{{0,5}}{_NUMBER}", re.IGNORECASE)
+_RESET = re.compile(rf"\b(?:t|reset)\s{{0,5}}=\s{{0,5}}{_NUMBER}", re.IGNORECASE)
+_WINDOW = re.compile(rf"\b(?:w|window)\s{{0,5}}=\s{{0,5}}{_NUMBER}", re.IGNORECASE)
+_ALONE = re.compile(rf"\s*{_NUMBER}\s*")
+_PREFIXES = ("ratelimit", "x-ratelimit", "x-rate-limit", "rate-limit")
+_LONGEST_HEADER = 4096
+
+LONGEST_WINDOW = 300.0
+"""Seconds. The vendor's windows last five minutes; a header that says a year must not stop us for one."""
+
+_LONGEST_SENSIBLE = 86_400.0
+"""Seconds. `Retry-After` of more than a day is a mistake, as text would be."""
+
+_MOMENT_FROM = 1e9
+"""As seconds the year 2001: no span is that long, no moment before it."""
+_MILLISECONDS_FROM = 1e11
+
+
+def parse_ratelimit(headers: Mapping[str, str], now: float) -> tuple[int, float] | None:
+    """Return how many requests are left, and for how many seconds; None where the headers do not say.
+
+    Of several limits the one that leaves least counts. `now` is Unix time; the reply's own `Date` comes before it.
+    """
+    now = _date(headers.get("date")) or now
+    limits = [
+        (int(float(remaining)), _seconds_until(float(reset), now)) for remaining, reset in _limits_named_by(headers)
+    ]
+    if not limits:
+        return None
+    remaining, seconds = min(limits, key=lambda limit: (limit[0], -limit[1]))
+    return remaining, min(seconds, _window(headers))
+
+
+def _limits_named_by(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    for prefix in _PREFIXES:
+        combined = headers.get(prefix, "")[:_LONGEST_HEADER]
+        parts = re.split(r",(?=[^,=;]*;)", combined)  # `"a";r=1;t=2, "b";r=…`, and `limit=1, remaining=…` whole
+        pairs = [(_REMAINING.search(part), _RESET.search(part)) for part in parts]
+        found = [(remaining[1], reset[1]) for remaining, reset in pairs if remaining and reset]
+        alone = [_ALONE.fullmatch(headers.get(f"{prefix}-{name}", "")[:_LONGEST_HEADER]) for name in _SEPARATE]
+        if not found and alone[0] and alone[1]:
+            found = [(alone[0][1], alone[1][1])]
+        if found:
+            return found
+    return []
+
+
+_SEPARATE = ("remaining", "reset")
+
+
+def _window(headers: Mapping[str, str]) -> float:
+    """How long the longest window lasts by `Ratelimit-Policy`."""
+    policies = (headers.get(f"{prefix}-policy", "")[:_LONGEST_HEADER] for prefix in _PREFIXES)
+    windows = [float(window) for policy in policies for window in _WINDOW.findall(policy)]
+    return min(max(windows, default=LONGEST_WINDOW), LONGEST_WINDOW) or LONGEST_WINDOW
+
+
+def _seconds_until(number: float, now: float) -> float:
+    if number < _MOMENT_FROM:
+        return number
+    return max((number / 1000 if number >= _MILLISECONDS_FROM else number) - now, 0.0)
+
+
+def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Return how many seconds `Retry-After` says to wait, a span or until a moment; None where it says nothing sensible."""
+    retry_after = headers.get("retry-after", "").strip()[:100]
+    now = _date(headers.get("date")) or now
+    try:
+        seconds = _seconds_until(float(retry_after), now)
+    except ValueError:
+        moment = _date(retry_after)
+        seconds = -1.0 if moment is None else max(moment - now, 0.0)
+        return seconds if 0 <= seconds <= _LONGEST_SENSIBLE else None
+    return max(seconds, 0.0) if seconds <= _LONGEST_SENSIBLE else None
+
+
+def _date(text: str | None) -> float | None:
+    """Unix time of an HTTP date; None where it is none."""
+    try:
+        moment = parsedate_to_datetime((text or "")[:100])
+        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
