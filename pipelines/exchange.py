@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 import httpcore
@@ -32,6 +33,7 @@ _SILENCE_SECONDS = 30.0
 _HEADER_ALLOWANCE = 2**20
 """Bytes on the wire beyond the largest body: headers, chunk sizes."""
 
+_MAGIC_BYTES = 2
 _PACKINGS = ("", "identity", "gzip", "x-gzip", "deflate")
 
 Failure = Literal["no connection", "no TLS", "untrusted", "no answer", "broken", "refused by the proxy"]
@@ -256,21 +258,24 @@ def _unpack(packing: str, chunks: Iterable[bytes], largest: int) -> bytes:
     if packing not in _PACKINGS:
         # Packed twice, 64 kB unfold to 64 GB in one go, before anybody could count them.
         raise ExchangeError(f"a body packed as {packing[:40]!r} was not read")
-    unpacker = None if packing in {"", "identity"} else zlib.decompressobj(wbits=47)  # gzip or zlib, by its head
+    chunks = iter(chunks)
+    first = b""
+    while len(first) < _MAGIC_BYTES and (more := next(chunks, b"")):
+        first += more
+    unpacker = None if packing in {"", "identity"} else zlib.decompressobj(wbits=_window_bits(packing, first))
     body = bytearray()
-    for chunk in chunks:
-        if unpacker is None:
-            body += chunk
-        else:
-            try:
-                body += unpacker.decompress(chunk, largest + 1 - len(body))
-            except zlib.error:
-                if body or packing != "deflate":
-                    raise
-                unpacker = zlib.decompressobj(wbits=-15)  # some servers send deflate without its head
-                body += unpacker.decompress(chunk, largest + 1 - len(body))
+    for chunk in chain([first], chunks):
+        body += chunk if unpacker is None else unpacker.decompress(chunk, largest + 1 - len(body))
         if len(body) > largest:
             raise ExchangeError(f"a body above {largest >> 20} MiB was not read")
-    if unpacker is not None and body and not unpacker.eof:
+    if unpacker is not None and first and not unpacker.eof:
         raise ExchangeError("a packed body was cut short")
     return bytes(body)
+
+
+def _window_bits(packing: str, first: bytes) -> int:
+    """Which format zlib is to expect; some servers send deflate without the head of zlib, as it was never meant."""
+    if packing != "deflate":
+        return 16 + zlib.MAX_WBITS
+    has_head = first[:1] and first[0] % 16 == zlib.DEFLATED and int.from_bytes(first[:2], "big") % 31 == 0
+    return zlib.MAX_WBITS if has_head else -zlib.MAX_WBITS

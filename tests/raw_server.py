@@ -1,0 +1,55 @@
+"""A server that sends whatever bytes a test tells it to, as slowly as it is told to."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+Behaviour = Callable[[socket.socket], None]
+
+
+@contextmanager
+def raw_server(behave: Behaviour) -> Iterator[int]:
+    """Serve each connection by `behave`, after its request was read. Gives the port."""
+    stopped = threading.Event()
+    threads: list[threading.Thread] = []
+    open_sockets: list[socket.socket] = []
+
+    def serve(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            behave(connection)
+
+    def accept() -> None:
+        while not stopped.is_set():
+            with suppress(OSError):
+                connection, _ = listener.accept()
+                connection.settimeout(5)
+                open_sockets.append(connection)
+                threads.append(threading.Thread(target=serve, args=(connection,)))
+                threads[-1].start()
+
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        listener.settimeout(0.05)
+        acceptor = threading.Thread(target=accept)
+        acceptor.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            stopped.set()
+            acceptor.join()
+            for connection in open_sockets:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join()
+
+
+def drip(connection: socket.socket, begin: bytes, drop: bytes, every: float) -> None:
+    """Send a beginning, then the same bytes again and again, until the other side has had enough."""
+    connection.sendall(begin)
+    while True:
+        connection.sendall(drop)
+        if every:
+            time.sleep(every)

@@ -1,0 +1,244 @@
+"""One exchange ends within its deadline and its bytes, whatever is sent, over real sockets."""
+
+import gzip
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+import httpx
+import pytest
+
+from pipelines import exchange
+from pipelines.exchange import Connections, ExchangeError
+from tests.raw_server import Behaviour, drip, raw_server
+
+SECONDS = 0.6
+LARGEST = 2**20
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n"
+EMPTY_BLOCK = b"\x00\x00\x00\xff\xff"  # of deflate: it unpacks to nothing
+GZIP_HEAD = gzip.compress(b"")[:10]
+
+
+def chunk(data: bytes) -> bytes:
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+
+
+SLOW: dict[str, Behaviour] = {
+    "silence": lambda _: time.sleep(2 * SECONDS),
+    "a slow status line": partial(drip, begin=b"HTTP/1.1 200 ", drop=b"O", every=0.02),
+    "slow headers": partial(drip, begin=HEAD, drop=b"X-A: b\r\n", every=0.02),
+    "endless 100 Continue": partial(drip, begin=b"", drop=b"HTTP/1.1 100 Continue\r\n\r\n", every=0.02),
+    "endless 103 Early Hints": partial(drip, begin=b"", drop=b"HTTP/1.1 103 E\r\nLink: x\r\n\r\n", every=0.02),
+    "a slow body": partial(drip, begin=HEAD + b"Content-Length: 100000\r\n\r\n", drop=b"x", every=0.02),
+    "a slow body without a length": partial(drip, begin=HEAD + b"\r\n", drop=b"x", every=0.02),
+    "a slow chunk size": partial(drip, begin=CHUNKED + b"\r\n", drop=b"0", every=0.02),
+    "slow chunks": partial(drip, begin=CHUNKED + b"\r\n", drop=b"1\r\nx\r\n", every=0.02),
+    "a slow trailer": partial(drip, begin=CHUNKED + b"\r\n0\r\n", drop=b"X-A: b\r\n", every=0.02),
+    "gzip that unpacks to nothing": partial(
+        drip,
+        begin=CHUNKED + b"Content-Encoding: gzip\r\n\r\n" + chunk(GZIP_HEAD),
+        drop=chunk(EMPTY_BLOCK),
+        every=0.02,
+    ),
+}
+FAST: dict[str, Behaviour] = {
+    "endless headers": partial(drip, begin=HEAD, drop=b"X-A: " + b"b" * 10_000 + b"\r\n", every=0),
+    "an endless header": partial(drip, begin=HEAD + b"X-A: ", drop=b"b" * 10_000, every=0),
+    "endless 100 Continue": partial(drip, begin=b"", drop=b"HTTP/1.1 100 Continue\r\n\r\n" * 100, every=0),
+    "an endless body": partial(drip, begin=HEAD + b"\r\n", drop=b"x" * 100_000, every=0),
+    "endless chunks": partial(drip, begin=CHUNKED + b"\r\n", drop=chunk(b"x") * 1_000, every=0),
+    "endless chunk extensions": partial(
+        drip, begin=CHUNKED + b"\r\n", drop=b"1;" + b"a" * 3_000 + b"\r\nx\r\n", every=0
+    ),
+    "gzip that unpacks to nothing": partial(
+        drip,
+        begin=CHUNKED + b"Content-Encoding: gzip\r\n\r\n" + chunk(GZIP_HEAD),
+        drop=chunk(EMPTY_BLOCK * 10_000),
+        every=0,
+    ),
+}
+
+
+def send(port: int, *, seconds: float = SECONDS, first_byte_seconds: float = 30.0) -> exchange.Reply:
+    url = httpx.URL(f"http://127.0.0.1:{port}/x?y=1")
+    connections = Connections(url, most=2, largest_body=LARGEST)
+    try:
+        return connections.send("GET", url, {}, seconds=seconds, first_byte_seconds=first_byte_seconds)
+    finally:
+        connections.close()
+
+
+@pytest.mark.parametrize("case", SLOW)
+def test_a_reply_that_trickles_for_ever_is_given_up(case: str) -> None:
+    """Seen: a byte now and then held a night, and the lock, for ever."""
+    with raw_server(SLOW[case]) as port:
+        began = time.monotonic()
+        with pytest.raises(ExchangeError, match=r"no whole reply in 1 s|timed out") as raised:
+            send(port)
+        assert time.monotonic() - began < SECONDS + 1
+    assert raised.value.failure == ("no answer" if case == "silence" else "broken")
+
+
+@pytest.mark.parametrize("case", FAST)
+def test_a_reply_that_pours_for_ever_is_given_up(case: str) -> None:
+    with raw_server(FAST[case]) as port:
+        began = time.monotonic()
+        with pytest.raises(ExchangeError):
+            send(port, seconds=1.5)
+        assert time.monotonic() - began < 3
+
+
+def test_the_first_byte_may_have_a_shorter_time() -> None:
+    with raw_server(SLOW["silence"]) as port:
+        began = time.monotonic()
+        with pytest.raises(ExchangeError) as raised:
+            send(port, seconds=20, first_byte_seconds=0.1)
+        assert time.monotonic() - began < 1
+    assert raised.value.failure == "no answer"
+
+
+def answer(data: bytes) -> Behaviour:
+    def send_all(connection: socket.socket) -> None:
+        connection.sendall(data)
+
+    return send_all
+
+
+PLAIN = b'{"data": "' + b"x" * 5_000 + b'"}'
+
+
+def raw_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+@pytest.mark.parametrize(
+    ("packing", "pack"),
+    [
+        ("identity", bytes),
+        ("", bytes),
+        ("gzip", gzip.compress),
+        ("GZIP ", gzip.compress),
+        ("x-gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("deflate", raw_deflate),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 100, 100_000])
+def test_every_packing_is_unpacked_however_it_is_cut(packing: str, pack: Callable[[bytes], bytes], size: int) -> None:
+    packed = pack(PLAIN)
+    chunks = b"".join(chunk(packed[at : at + size]) for at in range(0, len(packed), size)) + b"0\r\n\r\n"
+    head = CHUNKED + f"Content-Encoding: {packing}\r\n\r\n".encode()
+    with raw_server(answer(head + chunks)) as port:
+        assert send(port, seconds=20).body == PLAIN
+
+
+@pytest.mark.parametrize(
+    ("packing", "body", "says"),
+    [
+        ("gzip", b"not gzip", "incorrect header"),
+        ("deflate", b"\xff\xff", "invalid"),
+        ("gzip", gzip.compress(PLAIN, mtime=0)[:-9], "cut short"),
+        ("gzip", gzip.compress(b"x" * (LARGEST + 1), mtime=0), "a body above 1 MiB"),
+        ("gzip", gzip.compress(b"x" * 50 * LARGEST, mtime=0), "a body above 1 MiB"),
+        ("br", PLAIN, "packed as 'br'"),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"x" * 10_000_000, mtime=0), mtime=0), "packed as"),
+        ("", b"x" * (LARGEST + 1), "a body above 1 MiB"),
+    ],
+    ids=["no gzip", "no deflate", "cut", "too large", "a bomb", "brotli", "packed twice", "plain and too large"],
+)
+def test_what_cannot_be_unpacked_is_an_error(packing: str, body: bytes, says: str) -> None:
+    head = HEAD + f"Content-Encoding: {packing}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with raw_server(answer(head + body)) as port, pytest.raises(ExchangeError, match=says):
+        send(port, seconds=20)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x00" * 100,
+        b"SSH-2.0-x\r\n",
+        b"HTTP/1.1 2000 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nxxxxx",
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n",
+    ],
+    ids=range(11),
+)
+def test_what_is_no_http_is_an_error(data: bytes) -> None:
+    with raw_server(answer(data)) as port, pytest.raises(ExchangeError):
+        send(port, seconds=5)
+
+
+def test_nothing_listens() -> None:
+    with pytest.raises(ExchangeError) as raised:
+        send(9)
+    assert raised.value.failure == "no connection"
+
+
+def test_a_name_that_nobody_knows_or_that_takes_for_ever_to_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = httpx.URL("http://nowhere.invalid/x")
+    connections = Connections(url, most=1, largest_body=LARGEST)
+    with pytest.raises(ExchangeError) as raised:
+        connections.send("GET", url, {}, seconds=20)
+    assert raised.value.failure == "no connection"
+    looked_up = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: looked_up.wait(20) and [])
+    began = time.monotonic()
+    with pytest.raises(ExchangeError) as raised:
+        connections.send("GET", url, {}, seconds=SECONDS)
+    looked_up.set()
+    assert time.monotonic() - began < SECONDS + 1
+    assert raised.value.failure == "no connection"
+    connections.close()
+
+
+def test_closing_ends_what_is_under_way_and_what_comes() -> None:
+    with raw_server(lambda _: time.sleep(1)) as port:
+        url = httpx.URL(f"http://127.0.0.1:{port}/")
+        connections = Connections(url, most=2, largest_body=LARGEST)
+        failed: list[ExchangeError] = []
+
+        def wait_for_reply() -> None:
+            try:
+                connections.send("GET", url, {}, seconds=20)
+            except ExchangeError as error:
+                failed.append(error)
+
+        waiting = threading.Thread(target=wait_for_reply)
+        waiting.start()
+        time.sleep(0.2)
+        connections.close()
+        with pytest.raises(ExchangeError):
+            connections.send("GET", url, {}, seconds=20)
+        waiting.join()
+    assert len(failed) == 1
+
+
+def test_connections_are_kept_alive_and_shared() -> None:
+    accepted: list[int] = []
+
+    def serve(connection: socket.socket) -> None:
+        accepted.append(1)
+        with suppress(OSError):
+            while True:
+                connection.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}")
+                if not connection.recv(65536):
+                    return
+
+    with raw_server(serve) as port:
+        url = httpx.URL(f"http://127.0.0.1:{port}/")
+        connections = Connections(url, most=2, largest_body=LARGEST)
+        assert [connections.send("GET", url, {}, seconds=5).body for _ in range(3)] == [b"{}"] * 3
+        connections.close()
+    assert len(accepted) == 1
