@@ -14,14 +14,17 @@ from filelock import FileLock
 from pipelines.memory import collect_garbage_rarely
 from pipelines.report import drawing
 from pipelines.report.drawing import _made
+from pipelines.simulator.received import OBSERVERS
 from pipelines.simulator.server import Simulator
 from tests import houses
+from tests.described import LEDGER
 from tests.houses import Loaded, load, settings_for, small_world
 from tests.moment import BEGIN, NOW, clock_at, move_clock
 from tests.postgres import Postgres, find_programs, running_postgres
 
 collect_garbage_rarely()  # as the command line does
 move_clock(NOW)
+OBSERVERS.append(LEDGER.note)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,6 +46,15 @@ def chosen_warehouse(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 def same_moment() -> None:
     """Every test begins at the same moment."""
     move_clock(BEGIN)
+
+
+@pytest.fixture(autouse=True)
+def described_requests(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every request that a test makes livehouse send to a simulator is valid by the vendor's document."""
+    yield
+    if request.node.get_closest_marker("undescribed_requests"):
+        LEDGER.forget()
+    assert not list(LEDGER.complaints())
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,7 @@ class Received:
     operation: str
     base_url: str
     path: str
+    """Percent-encoded, as it was sent."""
     query_string: str
     headers: dict[str, str]
     body: bytes
@@ -42,7 +43,7 @@ def show(request: Request, operation: str, body: bytes, dialect: Dialect) -> Non
         method=request.method,
         operation=operation,
         base_url=f"{url.scheme}://{url.netloc}",
-        path=url.path,
+        path=request.scope["raw_path"].decode("ascii", "replace"),
         query_string=url.query,
         headers=dict(request.headers),
         body=body,

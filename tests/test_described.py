@@ -1,0 +1,82 @@
+"""Every request that livehouse sends is valid by the vendor's document, and the check of it sees what is not."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from pipelines.simulator.dialects import OPERATIONS
+from pipelines.simulator.server import Simulator
+from pipelines.simulator.world import World
+from tests.described import LEDGER
+from tests.houses import DAYS, variables
+from tests.moment import NOW
+from tests.promises.attack import call_livehouse
+
+APP = "aula"
+OTHER_MEETING = "7088bba8-f522-49a8-b59b-3cd0e946bbb0"
+MEETING = "bbb87945-df1c-49d9-8159-262a7ae6cfde"
+
+
+@pytest.fixture
+def served() -> Any:
+    world = World(now=NOW)
+    world.add_app(APP, meetings=[MEETING, OTHER_MEETING])
+    livestream = world.add_livestream(APP, name="one", meeting_id=MEETING)
+    world.go_live(APP, livestream.id)
+    with Simulator(world) as simulator:
+        yield simulator
+
+
+@pytest.mark.undescribed_requests
+@pytest.mark.parametrize(
+    ("method", "path", "sent", "said"),
+    [
+        ("GET", "/livestreams?page_no=one", {}, "page_no"),
+        ("GET", "/livestreams?sort_order=DESC", {}, "sort_order"),
+        ("GET", "/livestreams?limit=5", {}, "limit"),
+        ("GET", "/livestreams?page_no=1&page_no=2", {}, "twice"),
+        ("GET", "/livestreams/all", {"headers": {"authorization": ""}}, "Security"),
+        ("GET", "/streams", {}, "Path not found"),
+        ("DELETE", "/livestreams", {}, "Operation delete not found"),
+        ("POST", "/livestreams", {"json": {"name": "two words"}}, "does not match"),
+        ("POST", "/livestreams", {}, "Missing required request body"),
+        ("POST", f"/meetings/{MEETING}/livestreams", {"data": {"name": "form"}}, "Content for the following mimetype"),
+        ("POST", f"/meetings/{MEETING}/active-livestream/stop", {"json": {}}, "takes no body"),
+    ],
+)
+def test_what_is_not_described_is_found(
+    served: Simulator, method: str, path: str, sent: dict[str, Any], said: str
+) -> None:
+    root = f"{served.base_url}/accounts/{served.account_id}/realtime/kit/{APP}"
+    headers = {"authorization": f"Bearer {served.token}"} | sent.pop("headers", {})
+    LEDGER.forget()
+    httpx.request(method, root + path, headers=headers, **sent)
+    [complaint] = LEDGER.complaints()
+    assert said in complaint
+
+
+def test_every_operation_is_sent_as_described(served: Simulator, tmp_path: Path) -> None:
+    """`described_requests` in conftest.py looks at what each test sent, this one included."""
+    environment = variables(served, tmp_path / "home")
+    [livestream] = served.world.apps[APP].livestreams
+    LEDGER.operations.clear()
+    first, last = (f"{day}" for day in DAYS)
+    for arguments in (
+        ("doctor",),
+        ("backfill", first, last, "--quiet"),
+        ("on-air",),
+        ("api", "list-livestreams"),
+        ("api", "get-livestream", livestream.id),
+        ("api", "get-session", livestream.sessions[0].id),
+        ("api", "get-active-session", livestream.id),
+        ("api", "get-meeting-livestream", MEETING),
+        ("api", "get-overall-analytics", first, last),
+        ("api", "get-daywise-analytics", first, last),
+        ("api", "start-livestream", OTHER_MEETING),
+        ("api", "create-livestream", "--name", "mine"),
+    ):
+        status, _, said = call_livehouse(environment, *arguments)
+        assert (status, "Traceback" in said) == (0, False), (arguments, said)
+    assert LEDGER.operations >= set(OPERATIONS) - {"get-livestream-daywise-analytics", "stop-livestream"}
