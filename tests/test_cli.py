@@ -131,6 +131,9 @@ def test_api_masks_stream_keys_unless_told_or_just_made(simulator: Simulator, tm
         (["sql", "--example", "no_such"], {}, "--examples"),
         (["sql", "--format", "xml", "select 1"], {}, "sql --help"),
         (["simulate", "--faults", "no_such_fault"], {}, "no_such_fault"),
+        (["simulate", "--refuse", "no-such-operation"], {}, "no-such-operation"),
+        (["simulate", "--refuse", "get-overall-analytics@2026-02-30"], {}, "2026-02-30"),
+        (["simulate", "--dialect", "1999"], {}, "1999"),
         (["no-such-command"], {}, "no-such-command"),
     ],
 )

@@ -20,7 +20,7 @@ COMMANDS = {
     "report": ("pipelines.cli.query", "Write report.html."),
     "on-air": ("pipelines.cli.on_air", "Show who is live now, and how many watch."),
     "doctor": ("pipelines.cli.doctor", "Check settings, token, reachability, disk, lock and schema."),
-    "simulate": ("pipelines.cli.serve", "Serve a simulated API until stopped."),
+    "simulate": ("pipelines.cli.simulate", "Serve a simulated API until stopped."),
     "api": ("pipelines.cli.api", "Perform one operation of the API by hand."),
     "move": ("pipelines.cli.move", "Carry a warehouse from a file to a lakehouse, or back."),
     "upkeep": ("pipelines.cli.upkeep", "Do what a lakehouse needs once a week, and show sizes."),

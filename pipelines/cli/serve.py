@@ -1,43 +1,6 @@
-"""`simulate` and `ui`: servers that run until they are stopped."""
+"""`ui`: serve Dagster's UI until stopped."""
 
 import click
-
-
-@click.command("simulate")
-@click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0 takes a free one.")
-@click.option(
-    "--faults",
-    help="Faults to commit, as KIND,KIND:SHARE, e.g. server_error,cut_body:0.08. Kinds are in the README; groups of them: "
-    "all, transient, hostile, drift, strange, forgetting.",
-)
-@click.option(
-    "--seed", type=int, default=0, show_default=True, help="Of the faults: the same requests meet the same ones."
-)
-def simulate_command(port: int, faults: str | None, seed: int) -> None:
-    """Serve a simulated API on this machine until stopped; prints the settings that point at it."""
-    from pipelines.clock import utc_now  # noqa: PLC0415 - kept out of --help
-    from pipelines.errors import UsageError  # noqa: PLC0415 - kept out of --help
-    from pipelines.simulator.faults import Faults  # noqa: PLC0415 - kept out of --help
-    from pipelines.simulator.server import DEMO_ACCOUNT, DEMO_APPS, DEMO_TOKEN, Simulator, demo_world, serve  # noqa: PLC0415 - same
-
-    try:
-        chosen = Faults.parse(faults, seed=seed) if faults else None
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-
-    def on_ready(simulator: Simulator) -> None:
-        click.echo(f"export CLOUDFLARE_API_TOKEN={DEMO_TOKEN}")
-        click.echo(f"export CLOUDFLARE_ACCOUNT_ID={DEMO_ACCOUNT}")
-        click.echo(f"export REALTIMEKIT_APP_ID={','.join(DEMO_APPS)}")
-        click.echo(f"export CLOUDFLARE_BASE_URL={simulator.base_url}")
-        click.echo("livehouse: serving until ctrl-C", err=True)
-
-    world = demo_world(utc_now())
-    world.run()  # what is on air goes on, as long as it is served
-    try:
-        serve(Simulator(world, port=port, faults=chosen), on_ready=on_ready)
-    except OSError as error:
-        raise UsageError(f"port {port} cannot be served on: {error.strerror}; try --port 0") from None
 
 
 @click.command("ui")

@@ -51,7 +51,10 @@ class Refusal:
         status = int(named["status"] or (HTTPStatus.BAD_REQUEST if what else HTTPStatus.NOT_FOUND))
         if not _DAY.fullmatch(what):
             return cls(named["operation"], status, record_id=what or None)
-        day = date.fromisoformat(what.removeprefix("<"))
+        try:
+            day = date.fromisoformat(what.removeprefix("<"))
+        except ValueError as error:
+            raise ValueError(f"{what!r} of the refusal {text!r} is no day: {error}") from None
         return cls(named["operation"], status, **{"before" if what.startswith("<") else "day": day})  # type: ignore[arg-type]  # both are days
 
     def fits(self, operation: str, path: Mapping[str, str], query: Mapping[str, str]) -> bool:

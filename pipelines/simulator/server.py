@@ -140,8 +140,8 @@ class Simulator:
         return {
             "CLOUDFLARE_API_TOKEN": self.token,
             "CLOUDFLARE_ACCOUNT_ID": self.account_id,
-            "CLOUDFLARE_BASE_URL": self.base_url,
             "REALTIMEKIT_APP_ID": ",".join(self.world.apps),
+            "CLOUDFLARE_BASE_URL": self.base_url,
         }
 
     def __enter__(self) -> Self:
