@@ -89,6 +89,13 @@ def parse_lakehouse(given: object) -> object:
     return reached_by
 
 
+def parse_readers_lakehouse(given: object) -> object:
+    """Return how readers reach PostgreSQL. Raises `ValueError` where it is no lakehouse."""
+    if isinstance(given, str) and not (given := parse_lakehouse(given)):
+        raise ValueError("no lakehouse")
+    return given
+
+
 def _is_lakehouse(given: str) -> bool:
     return given.strip().startswith(LAKEHOUSE)
 

@@ -26,6 +26,7 @@ from pipelines.setting_values import (
     parse_file_path,
     parse_lakehouse,
     parse_path,
+    parse_readers_lakehouse,
     parse_token,
     parse_webhook,
 )
@@ -66,6 +67,19 @@ class Settings(BaseSettings):
     home: Path = Field(default=Path("data"), validation_alias="LIVEHOUSE_HOME", description="a directory to write into")
     warehouse_path: Path | None = Field(default=None, validation_alias="LIVEHOUSE_WAREHOUSE", description=_WAREHOUSE)
     lakehouse: SecretStr | None = Field(default=None, validation_alias="LIVEHOUSE_WAREHOUSE", description=_WAREHOUSE)
+    reader_lakehouse: SecretStr | None = Field(
+        default=None,
+        validation_alias="LIVEHOUSE_READER_WAREHOUSE",
+        description="ducklake:postgres: and how readers reach the PostgreSQL, by a role that may only SELECT",
+    )
+    reader_access_key_id: str | None = Field(
+        default=None,
+        validation_alias="LIVEHOUSE_READER_ACCESS_KEY_ID",
+        description="the id of a key that may only read the files of a lakehouse",
+    )
+    reader_secret_access_key: SecretStr | None = Field(
+        default=None, validation_alias="LIVEHOUSE_READER_SECRET_ACCESS_KEY", description="the secret of that key"
+    )
     data_path: str | None = Field(
         default=None,
         validation_alias="LIVEHOUSE_DATA_PATH",
@@ -156,6 +170,7 @@ class Settings(BaseSettings):
     _webhook_is_safe = field_validator("alert_webhook")(parse_webhook)
     _file_if_no_lakehouse = field_validator("warehouse_path", mode="before")(parse_file_path)
     _lakehouse_if_no_file = field_validator("lakehouse", mode="before")(parse_lakehouse)
+    _readers_have_a_lakehouse = field_validator("reader_lakehouse", mode="before")(parse_readers_lakehouse)
     _files_can_be = field_validator("data_path")(parse_data_path)
     _path_can_be = field_validator("home", "warehouse_path")(parse_path)
 

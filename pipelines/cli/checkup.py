@@ -23,10 +23,11 @@ from pipelines.errors import (
 )
 from pipelines.extract.operations import list_livestreams
 from pipelines.extract.replies import PERMISSION, TOKEN
+from pipelines.load.catalog import Role
 from pipelines.load.faults import explained
 from pipelines.load.lock import holder
 from pipelines.load.schema import COLUMNS, check_version
-from pipelines.load.store import open_store
+from pipelines.load.store import open_lakehouse
 from pipelines.load.warehouse import Warehouse
 from pipelines.schema import Table
 from pipelines.settings import Settings, load_settings
@@ -63,7 +64,7 @@ def checkup() -> Iterator[Finding]:
         yield from _api(settings)
     except LivehouseError as error:
         yield Finding("fault", "settings", str(error), "set it in the environment or in .env, see .env.example")
-    yield from _lakehouse(settings) if settings.lakehouse else _files(settings)
+    yield from _lakehouse(settings) if settings.lakehouse or settings.reader_lakehouse else _files(settings)
 
 
 def _api(settings: Settings) -> Iterator[Finding]:
@@ -137,7 +138,7 @@ def _clock(served: str | None) -> Iterator[Finding]:
 
 def _lakehouse(settings: Settings) -> Iterator[Finding]:
     try:
-        lakehouse = open_store(settings)
+        lakehouse = open_lakehouse(settings)
         lakehouse.prepare()
         if not lakehouse.is_there():
             yield Finding("ok", "lakehouse", f"{lakehouse.address} answers; the first run makes its tables")
@@ -146,11 +147,25 @@ def _lakehouse(settings: Settings) -> Iterator[Finding]:
             check_version(connection)
             there = set(connection.execute(COLUMNS).fetchall())
             newest = connection.execute("SELECT max(finished_at) FROM ops.loads").fetchall()[0][0]
+        roles = lakehouse.roles()
     except LivehouseError as error:
         yield Finding("fault", "lakehouse", str(error))
         return
+    yield _roles(*roles)
     yield _schema("lakehouse", there, (*RAW_FILE, *WAREHOUSE_FILE))
     yield Finding("ok", "lakehouse", f"{lakehouse.address}, last load {newest} UTC")
+
+
+def _roles(runs: Role, readers: Role | None) -> Finding:
+    """Return whether each role of PostgreSQL may do what it is for, and no more."""
+    for role in filter(None, (runs, readers)):
+        if role.is_superuser:
+            remedy = "use one that owns the database and nothing else: deploy/postgres/roles.sql creates it"
+            return Finding("warning", "roles", f"{role.name} is a superuser of PostgreSQL", remedy)
+    remedy = "set LIVEHOUSE_READER_WAREHOUSE with a role that may only SELECT: deploy/postgres/roles.sql creates it"
+    if (readers or runs).can_write:
+        return Finding("warning", "roles", f"readers use {(readers or runs).name}, which may write", remedy)
+    return Finding("ok", "roles", f"{runs.name} for runs, {readers.name} for readers" if readers else runs.name)
 
 
 def _schema(what: str, there: set[tuple[str, str, str]], tables: Sequence[Table]) -> Finding:

@@ -21,13 +21,13 @@ _ROWS_AT_ONCE = 10_000
 def _published() -> tuple["Store", Path]:
     """The warehouse of the settings and the home, or those of the demo where that is meant."""
     from pipelines.cli.demo import demo_instead  # noqa: PLC0415 - kept out of --help
-    from pipelines.load.store import open_store  # noqa: PLC0415 - kept out of --help
+    from pipelines.load.store import open_readers_store  # noqa: PLC0415 - kept out of --help
     from pipelines.load.warehouse import Warehouse  # noqa: PLC0415 - kept out of --help
     from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
 
     settings = load_settings()
     demo = demo_instead(settings)
-    return (Warehouse(demo / "warehouse.duckdb"), demo) if demo else (open_store(settings), settings.home)
+    return (Warehouse(demo / "warehouse.duckdb"), demo) if demo else (open_readers_store(settings), settings.home)
 
 
 def _complete_example(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
@@ -91,13 +91,12 @@ def _run(text: str, style: str, *, about: str | None) -> None:
     import duckdb  # noqa: PLC0415 - kept out of --help
 
     from pipelines.errors import QueryError  # noqa: PLC0415 - kept out of --help
+    from pipelines.load.sandbox import run_query  # noqa: PLC0415 - same
 
     store, _ = _published()
     with store.open_published() as connection:
         try:
-            result: Any = connection.execute(text, [] if about is None else [about])
-            if result is None:
-                raise click.UsageError("the query is empty")
+            result: Any = run_query(connection, text, [] if about is None else [about])
             names = [column[0] for column in result.description or []]
             rows: Iterable[tuple[Any, ...]] = _rows(result)
             if about is not None and not (rows := list(rows)):

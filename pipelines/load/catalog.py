@@ -1,9 +1,10 @@
 """The PostgreSQL that holds a lakehouse's catalog: what is asked of it directly, and the locks that runs take there."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import SecretStr
 
@@ -23,18 +24,33 @@ _NOTICES = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepa
 _IS_NOTICED = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 """And so is, by us, a PostgreSQL that vanished."""
 
+_READS_ONLY = "-c default_transaction_read_only=on"
+"""PostgreSQL then refuses what a reader's session would write, whatever its role may do."""
+
+_PASSWORD_VARIABLE = "PGPASSWORD"  # noqa: S105 - its name
+"""libpq, and so DuckDB, sends its value to any host that asks for a password."""
+
 _CLOCKS_AGREE_WITHIN = 60
 """Seconds. What is new is told by time, and machines tell it to one another."""
+
+
+class Role(NamedTuple):
+    """A role of PostgreSQL, and how much it may do to a lakehouse."""
+
+    name: str
+    is_superuser: bool
+    can_write: bool
 
 
 class Catalog:
     """How to reach it. The password never leaves this class but to PostgreSQL and DuckDB's own secrets."""
 
-    def __init__(self, conninfo: SecretStr) -> None:
-        """Take what libpq takes: `host=… dbname=… user=…`, or `postgresql://…`."""
+    def __init__(self, conninfo: SecretStr, *, variable: str = "LIVEHOUSE_WAREHOUSE", reads_only: bool = False) -> None:
+        """Take what libpq takes: `host=… dbname=… user=…`, or `postgresql://…`; and the variable that holds it."""
+        self._variable = variable
         if find_spec("psycopg") is None:
             raise SettingsError(
-                "LIVEHOUSE_WAREHOUSE is a lakehouse, and psycopg is not installed: pip install 'livehouse[lakehouse]'"
+                f"{variable} is a lakehouse, and psycopg is not installed: pip install 'livehouse[lakehouse]'"
             )
         from psycopg import ProgrammingError  # noqa: PLC0415 - of the extra
         from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 - of the extra
@@ -43,12 +59,13 @@ class Catalog:
             given = conninfo_to_dict(conninfo.get_secret_value())
         except ProgrammingError:
             raise SettingsError(
-                "LIVEHOUSE_WAREHOUSE is malformed: after ducklake:postgres: it takes `host=… dbname=… user=…`"
+                f"{variable} is malformed: after ducklake:postgres: it takes `host=… dbname=… user=…`"
                 " or postgresql://…, as PostgreSQL's own programs do"
             ) from None
-        self._password = str(given.pop("password", ""))
+        self._password = str(given.pop("password", "") or os.environ.get(_PASSWORD_VARIABLE, ""))
         self._given = _IS_NOTICED | {name: str(value) for name, value in given.items() if value is not None}
-        self._given["options"] = f"{_NOTICES} {self._given.get('options', '')}".rstrip()
+        options = (_NOTICES, _READS_ONLY if reads_only else "", self._given.get("options", ""))
+        self._given["options"] = " ".join(filter(None, options))
         self.address = "ducklake:postgres:" + " ".join(
             f"{name}={self._given[name]}" for name in ("host", "port", "dbname", "user") if name in self._given
         )
@@ -63,7 +80,7 @@ class Catalog:
             return psycopg.connect(autocommit=True, **(options | self._given | password))  # type: ignore[arg-type]
         except psycopg.OperationalError as error:
             said = self.without_password(" ".join(str(error).split()))
-            raise WarehouseError(f"{self.address}: {said}; start PostgreSQL, or correct LIVEHOUSE_WAREHOUSE") from None
+            raise WarehouseError(f"{self.address}: {said}; start PostgreSQL, or correct {self._variable}") from None
 
     def check_clock(self, session: "psycopg.Connection") -> None:
         """Raise `WarehouseError` where this machine's clock is not the one of PostgreSQL."""
@@ -82,6 +99,16 @@ class Catalog:
         parts += [f"PASSWORD {quoted(self._password)}"] if self._password else []
         return f"CREATE SECRET livehouse_catalog ({', '.join(['TYPE postgres', *parts])})"
 
+    def role(self) -> Role:
+        """Return what PostgreSQL lets the role of this catalog do."""
+        query = (
+            "SELECT current_user::text, rolsuper, has_table_privilege('ducklake_metadata', 'INSERT, UPDATE, DELETE')"
+            " OR has_schema_privilege(current_schema(), 'CREATE') FROM pg_roles WHERE rolname = current_user"
+        )
+        with self.connect() as session:
+            [(name, is_superuser, can_write)] = session.execute(query).fetchall()
+        return Role(name, is_superuser=is_superuser, can_write=can_write)
+
     @property
     def rest(self) -> str:
         """What DuckDB's secret has no place for, such as `sslmode=require`."""
@@ -94,6 +121,17 @@ class Catalog:
     def without_password(self, text: str) -> str:
         """Make a text fit to be shown."""
         return text.replace(self._password, "***") if self._password else text
+
+
+@contextmanager
+def without_password_variable() -> Iterator[None]:
+    """Take the password from the environment, where a query could have it sent to another host."""
+    held = os.environ.pop(_PASSWORD_VARIABLE, None)
+    try:
+        yield
+    finally:
+        if held is not None:
+            os.environ[_PASSWORD_VARIABLE] = held
 
 
 @contextmanager

@@ -8,6 +8,23 @@ import duckdb
 
 from pipelines.errors import SettingsError
 
+Config = dict[str, str | bool | int | float | list[str]]
+
+NO_EXTENSIONS: Config = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+}
+"""Settings of a DuckDB that fetches nothing."""
+
+NO_VARIABLES: Config = {"python_enable_replacements": "false"}
+"""Without it, `FROM name` finds a variable of this program where there is no table of that name."""
+
+FILE_READER: Config = (
+    NO_EXTENSIONS | NO_VARIABLES | {"enable_external_access": "false", "allow_persistent_secrets": "false"}
+)
+"""Settings of a DuckDB that reads one file for a person."""
+
 
 def extension_file(name: str) -> Path:
     """Find the file of an extension. Raises `SettingsError` where the extra `lakehouse` is not installed."""
@@ -21,9 +38,9 @@ def extension_file(name: str) -> Path:
     return file
 
 
-def connect_with(files: Iterable[Path]) -> duckdb.DuckDBPyConnection:
+def connect_with(files: Iterable[Path], *, is_reader: bool = False) -> duckdb.DuckDBPyConnection:
     """Connect to a DuckDB in memory that has these extensions and fetches no others."""
-    connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
+    connection = duckdb.connect(config=NO_EXTENSIONS | (NO_VARIABLES if is_reader else {}))
     for file in files:
         connection.load_extension(str(file))
     return connection

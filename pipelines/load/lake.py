@@ -19,7 +19,8 @@ from pydantic import SecretStr
 
 from pipelines.errors import WarehouseError
 from pipelines.load import upkeep
-from pipelines.load.catalog import Catalog, data_path, locked
+from pipelines.load.attach import S3Key, attach_lake, shut_off
+from pipelines.load.catalog import Catalog, Role, data_path, locked, without_password_variable
 from pipelines.load.extensions import connect_with, extension_file
 from pipelines.load.memory import OF_A_LAKEHOUSE, with_enough_memory
 from pipelines.load.schema import make
@@ -50,9 +51,6 @@ _LOST = (
 _OF_THE_PLACE = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException)
 """Errors of DuckDB's that are of the disk, of S3, of memory, or of a commit that met one of them."""
 
-_COMMITS_AGAIN = {"ducklake_max_retry_count": 30, "ducklake_retry_wait_ms": 20, "ducklake_retry_backoff": 1.2}
-"""DuckLake's own retries, where commits meet that touch different tables."""
-
 _TABLES = tuple(dict.fromkeys((*RAW_FILE, *WAREHOUSE_FILE)))
 
 
@@ -61,9 +59,23 @@ class Lakehouse:
 
     lag = 2 * _OVERTAKEN_FOR
 
-    def __init__(self, conninfo: SecretStr, files: str | None, home: Path) -> None:
-        """`files`: a directory or an `s3://` address; asked for only when the lakehouse is first made."""
+    def __init__(
+        self,
+        conninfo: SecretStr,
+        files: str | None,
+        home: Path,
+        *,
+        readers: SecretStr | None = None,
+        readers_key: S3Key | None = None,
+    ) -> None:
+        """Take how runs reach it, and how readers do, who otherwise use the role of the runs.
+
+        `files`: a directory or an `s3://` address; asked for only when the lakehouse is first made.
+        """
         self._catalog = Catalog(conninfo)
+        variable = "LIVEHOUSE_READER_WAREHOUSE" if readers else "LIVEHOUSE_WAREHOUSE"
+        self._readers_catalog = Catalog(readers or conninfo, variable=variable, reads_only=True)
+        self._readers_key = readers_key
         self._extensions = [extension_file(name) for name in ("ducklake", "postgres_scanner")]
         self._of_s3 = extension_file("httpfs")  # each is read whole to be checked: not where nothing lies on S3
         self._files = files
@@ -196,19 +208,25 @@ class Lakehouse:
     def open_published(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open it for reading. All that is read is of one moment."""
         with self._explained():
-            with self._catalog.connect() as session:
+            with self._readers_catalog.connect() as session:
                 files = data_path(session)
             if files is None:
                 raise WarehouseError(f"{self.address} has no tables yet: run `livehouse nightly`")
-            connection = self._attached(files, "READ_ONLY")
+            extensions = self._extensions_for(files)
+            connection = attach_lake(self._readers_catalog, extensions, "READ_ONLY", is_reader=True)
             try:
-                connection.execute(f"SET allowed_directories = [{quoted(files)}]")
-                connection.execute("SET enable_external_access = false")
-                connection.execute("SET lock_configuration = true")
+                shut_off(connection, files, self._readers_key)
                 connection.execute("BEGIN")
-                yield connection
+                with without_password_variable():
+                    yield connection
             finally:
                 _close(connection)
+
+    def roles(self) -> tuple[Role, Role | None]:
+        """Return the role of runs, and the one of readers where they have their own."""
+        with self._explained():
+            has_readers = self._readers_catalog.address != self._catalog.address
+            return self._catalog.role(), self._readers_catalog.role() if has_readers else None
 
     def close(self) -> None:
         """Close the connection to DuckDB; what was not committed is undone."""
@@ -223,7 +241,8 @@ class Lakehouse:
         ):
             known = data_path(session)
             files = known or self._new_files()
-            connection = self._attached(files, *([] if known else [f"DATA_PATH {quoted(files)}"]))
+            options = [] if known else [f"DATA_PATH {quoted(files)}"]
+            connection = attach_lake(self._catalog, self._extensions_for(files), *options)
             try:
                 connection.execute(f"SET memory_limit = '{OF_A_LAKEHOUSE}'")
                 make(connection, _TABLES, in_lake=True)
@@ -242,25 +261,8 @@ class Lakehouse:
             raise WarehouseError(f"{directory} cannot be made: {error.strerror}; set LIVEHOUSE_DATA_PATH") from None
         return f"{directory}/"
 
-    def _attached(self, files: str, *options: str) -> duckdb.DuckDBPyConnection:
-        connection = connect_with([*self._extensions, *([self._of_s3] if "://" in files else [])])
-        try:
-            connection.execute(self._catalog.secret_sql())
-            connection.execute(
-                f"CREATE SECRET livehouse_lake (TYPE ducklake, METADATA_PATH {quoted(self._catalog.rest)},"
-                " METADATA_PARAMETERS MAP {'TYPE': 'postgres', 'SECRET': 'livehouse_catalog'})"
-            )
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute("SET enable_progress_bar = false")
-            for name, value in _COMMITS_AGAIN.items():
-                connection.execute(f"SET {name} = {value}")
-            given = f" ({', '.join(options)})" if options else ""
-            connection.execute(f"ATTACH 'ducklake:livehouse_lake' AS lake{given}")
-            connection.execute("USE lake")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+    def _extensions_for(self, files: str) -> list[Path]:
+        return [*self._extensions, *([self._of_s3] if "://" in files else [])]
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -275,7 +277,11 @@ class Lakehouse:
                 raise
             said = "lost the connection to PostgreSQL" if is_lost else f"{error}".splitlines()[0]
             remedy = "see that PostgreSQL and the place of the files can be reached, then run again"
-            raise WarehouseError(f"{self.address}: {self._catalog.without_password(said)}; {remedy}") from None
+            if "permission denied" in said:
+                remedy = "grant what this role lacks, as deploy/postgres/roles.sql does"
+            for catalog in (self._catalog, self._readers_catalog):
+                said = catalog.without_password(said)
+            raise WarehouseError(f"{self.address}: {said}; {remedy}") from None
 
 
 def _close(connection: duckdb.DuckDBPyConnection) -> None:

@@ -18,6 +18,7 @@ import duckdb
 
 from pipelines.errors import WarehouseError
 from pipelines.files import PASSING, find_target, remove_passing
+from pipelines.load.extensions import FILE_READER
 from pipelines.load.faults import explained, explained_by_duckdb
 
 
@@ -88,7 +89,7 @@ def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     if not path.is_file():
         raise WarehouseError(f"{path} is no file: move away what is in its place")
     with explained_by_duckdb(path), _without_log(path) as alone:
-        connection = duckdb.connect(alone, read_only=True, config={"enable_external_access": "false"})
+        connection = duckdb.connect(alone, read_only=True, config=FILE_READER)
         try:
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET lock_configuration = true")

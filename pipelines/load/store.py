@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 import duckdb
 
+from pipelines.load.attach import S3Key
 from pipelines.load.lake import Lakehouse
 from pipelines.load.upkeep import Size
 from pipelines.load.warehouse import Warehouse
@@ -80,6 +81,21 @@ class Store(Protocol):
 
 def open_store(settings: Settings) -> Store:
     """The warehouse of the settings. Raises `WarehouseError` where it is a lakehouse and its extra is not there."""
-    if settings.lakehouse:
-        return Lakehouse(settings.lakehouse, settings.data_path, settings.home)
-    return Warehouse(settings.warehouse)
+    return open_lakehouse(settings) if settings.lakehouse else Warehouse(settings.warehouse)
+
+
+def open_readers_store(settings: Settings) -> Store:
+    """Return the warehouse that readers open: a machine of theirs need not know how runs reach it."""
+    has_lakehouse = settings.lakehouse or settings.reader_lakehouse
+    return open_lakehouse(settings) if has_lakehouse else Warehouse(settings.warehouse)
+
+
+def open_lakehouse(settings: Settings) -> Lakehouse:
+    """Return the lakehouse of the settings, which must name one."""
+    reached_by = settings.lakehouse or settings.reader_lakehouse
+    assert reached_by, "a file is no lakehouse"  # noqa: S101 - callers look first
+    key = None
+    if settings.reader_access_key_id and settings.reader_secret_access_key:
+        key = S3Key(settings.reader_access_key_id, settings.reader_secret_access_key)
+    readers = settings.reader_lakehouse
+    return Lakehouse(reached_by, settings.data_path, settings.home, readers=readers, readers_key=key)

@@ -1,0 +1,216 @@
+"""Checks and runs a query that a person typed: one statement that reads tables, and nothing else.
+
+The connection of a reader is read-only and shut off from files already (`publish.py`, `lake.py`), but DuckDB has
+functions that go around that: `postgres_execute` writes to the catalog of a lakehouse, `postgres_scan` sends a password
+to any host, `COPY` may write where DuckDB must read, `current_setting` shows credentials. So the parsed tree of each
+query is searched for functions that are not meant for readers. Table functions need to be listed here; scalar
+functions are allowed unless they are listed, or come from an extension.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import duckdb
+
+from pipelines.errors import QueryError, UsageError
+
+TABLE_FUNCTIONS = frozenset(
+    {
+        *("generate_series", "range", "repeat", "repeat_row", "unnest", "json_each", "json_tree", "summary"),
+        *("duckdb_columns", "duckdb_constraints", "duckdb_databases", "duckdb_dependencies", "duckdb_functions"),
+        *("duckdb_indexes", "duckdb_keywords", "duckdb_schemas", "duckdb_sequences", "duckdb_tables", "duckdb_types"),
+        *("duckdb_views", "duckdb_memory", "duckdb_optimizers", "icu_calendar_names", "pg_timezone_names"),
+        *("pragma_collations", "pragma_database_size", "pragma_metadata_info", "pragma_platform", "pragma_show"),
+        *("pragma_storage_info", "pragma_table_info", "pragma_user_agent", "pragma_version"),
+        *("ducklake_current_snapshot", "ducklake_last_committed_snapshot", "ducklake_snapshots"),
+        *("ducklake_table_changes", "ducklake_table_deletions", "ducklake_table_info", "ducklake_table_insertions"),
+    }
+)
+"""Table functions that only read the warehouse, or compute."""
+
+REFUSED_SCALARS = frozenset({"current_setting", "getenv", "nextval", "currval", "write_log"})
+"""Scalar functions that show settings or the environment, or that change something."""
+
+REFUSED_PREFIXES = ("__internal", "ducklake_", "pg_clear", "postgres_", "read_", "write_")
+"""The same, of families of functions: DuckDB and its extensions add to them with each version."""
+
+REFUSED_TABLES = frozenset({"duckdb_logs", "pg_settings"})
+"""Views of DuckDB that show the values of settings, credentials included, or what was logged."""
+
+_METADATA = "__ducklake_metadata"
+"""What DuckLake calls the PostgreSQL database of its catalog, with everything else that lies there."""
+
+_ONE = "give one query that reads: SELECT, FROM, WITH, VALUES, DESCRIBE, SUMMARIZE, SHOW, PIVOT or EXPLAIN"
+
+_EXPLAIN_OPTIONS = ("explain", "analyze", "verbose")
+
+
+def run_query(
+    connection: duckdb.DuckDBPyConnection, text: str, parameters: Sequence[object] | Mapping[str, object] = ()
+) -> duckdb.DuckDBPyConnection:
+    """Run one query that reads. Returns the connection, which holds its result.
+
+    Raises `QueryError` where the text is anything else, `UsageError` where it is empty, and `duckdb.Error` where
+    DuckDB refuses it.
+    """
+    return connection.execute(check_query(connection, text), parameters)
+
+
+def check_query(connection: duckdb.DuckDBPyConnection, text: str) -> str:
+    """Return the SQL to execute. Raises `QueryError` where it is not one query that only reads the warehouse."""
+    statements = connection.extract_statements(text)
+    kinds = [statement.type.name for statement in statements]
+    if not statements:
+        raise UsageError(f"the query is empty: {_ONE}")
+    if _is_dynamic_pivot(statements):
+        _check_tokens(connection, text)
+        return text
+    if len(statements) > 1 and all(statement.query for statement in statements):
+        raise QueryError(f"{len(statements)} statements: {_ONE}")
+    query = str(statements[0].query)
+    if kinds == ["EXPLAIN"]:
+        _check_tree(connection, _explained_query(connection, query))
+    elif kinds == ["SELECT"]:
+        _check_tree(connection, query)
+    elif "EXPLAIN" in kinds:
+        raise QueryError("a PIVOT can be explained only where it lists its values: PIVOT … ON column IN (…)")
+    else:
+        raise QueryError(f"{kinds[0].replace('_', ' ')} is refused, queries only read: {_ONE}")
+    return query
+
+
+def _is_dynamic_pivot(statements: Sequence[Any]) -> bool:
+    """Whether DuckDB made these of one PIVOT: it first creates a temporary type of the values that it finds."""
+    *before, last = [statement.type.name for statement in statements]
+    is_generated = not any(statement.query for statement in statements)
+    return bool(before) and is_generated and set(before) == {"CREATE"} and last == "SELECT"
+
+
+def _explained_query(connection: duckdb.DuckDBPyConnection, text: str) -> str:
+    """Return the query after EXPLAIN. Only its options are skipped: `EXPLAIN CREATE TABLE … AS SELECT` is refused."""
+    tokens = _tokens(text)
+    at = next((n for n, token in enumerate(tokens) if token.word not in _EXPLAIN_OPTIONS), len(tokens))
+    starts = [at]
+    if at < len(tokens) and tokens[at].word == "(":  # of options, or of the query itself
+        depth = 0
+        for number, token in enumerate(tokens[at:], at):
+            depth += {"(": 1, ")": -1}.get(token.word, 0)
+            if depth == 0:
+                starts.append(number + 1)
+                break
+    for start in starts:
+        rest = text[tokens[start].begins :] if start < len(tokens) else ""
+        try:
+            statements = connection.extract_statements(rest)
+        except duckdb.Error:
+            continue
+        if [statement.type.name for statement in statements] == ["SELECT"]:
+            return rest
+    raise QueryError(f"only a query can be explained: {_ONE}")
+
+
+def _check_tree(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    [(serialized,)] = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
+    tree = json.loads(serialized)
+    if tree["error"]:
+        raise QueryError(f"{tree['error_message']}: {_ONE}")
+    nodes = list(_nodes(tree["statements"]))
+    named_queries = {entry["key"].lower() for node in nodes for entry in _entries(node)}
+    for node in nodes:
+        if node.get("type") == "TABLE_FUNCTION":
+            _check_table_function(str(node["function"].get("function_name", "")))
+        elif "function_name" in node:
+            _check_scalar(str(node["function_name"]))
+        elif node.get("type") == "BASE_TABLE":
+            _check_table(node, named_queries)
+
+
+def _nodes(tree: object) -> Iterator[dict[str, Any]]:
+    """Yield every object of a tree; without recursion, since a query may nest deeper than Python's stack."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting.extend(node)
+        elif isinstance(node, dict):
+            yield node
+            if node.get("type") == "TABLE_FUNCTION":  # the call in it is checked as one, not as a scalar
+                node = node | {"function": [*node["function"].values()]}
+            waiting.extend(node.values())
+
+
+def _entries(node: dict[str, Any]) -> list[dict[str, Any]]:
+    """The queries that a WITH names."""
+    named = node.get("cte_map")
+    return [entry for entry in named.get("map", []) if "key" in entry] if isinstance(named, dict) else []
+
+
+def _check_table_function(name: str) -> None:
+    if name.lower() not in TABLE_FUNCTIONS:
+        raise QueryError(f"the table function {name} is refused: queries read the warehouse's own tables only")
+
+
+def _check_scalar(name: str) -> None:
+    lower = name.lower()
+    if lower in REFUSED_SCALARS or lower.startswith(REFUSED_PREFIXES):
+        raise QueryError(f"the function {name} is refused: queries read the warehouse's own tables only")
+
+
+def _check_table(node: dict[str, Any], named_queries: set[str]) -> None:
+    name = str(node.get("table_name", "")).lower()
+    qualifiers = [str(node.get(part, "")).lower() for part in ("catalog_name", "schema_name")]
+    is_metadata = any(qualifier.startswith(_METADATA) for qualifier in qualifiers)
+    # DuckDB reads `FROM 'file.csv'` as a table of that name, and looks for a file where there is none.
+    is_file = not any(qualifiers) and not name.replace(" ", "_").isidentifier() and name not in named_queries
+    if is_metadata or is_file or name in REFUSED_TABLES:
+        raise QueryError(f"{node['table_name']!r} is refused: queries read the warehouse's own tables only")
+
+
+# --- by tokens: DuckDB gives no tree of a PIVOT that looks for its values ------------------------------------
+
+_WORD = re.compile(r'"(?:[^"]|"")*"|[\w$]+|.', re.DOTALL)
+
+
+class _Token(NamedTuple):
+    begins: int
+    """Counted in characters."""
+    word: str
+    """In lower case, an identifier without its quotes; of constants and operators the first part."""
+    kind: Any
+
+
+def _check_tokens(connection: duckdb.DuckDBPyConnection, text: str) -> None:
+    """Refuse every word that a tree must not have, wherever it stands."""
+    found = connection.execute("SELECT function_name FROM duckdb_functions() WHERE function_type LIKE 'table%'")
+    refused = {str(name) for (name,) in found.fetchall()} - TABLE_FUNCTIONS
+    tokens = _tokens(text)
+    for token, after in zip(tokens, [*tokens[1:], None], strict=True):
+        if token.kind not in (duckdb.token_type.identifier, duckdb.token_type.keyword):
+            continue
+        if after and after.word == "(":
+            _check_scalar(token.word)
+            if token.word in refused:
+                _check_table_function(token.word)
+        starts_tables = token.word in {"from", "join", "pivot", "pivot_wider"}
+        if starts_tables and after and after.kind == duckdb.token_type.string_const:
+            raise QueryError("a file is refused: queries read the warehouse's own tables only")
+        is_file = re.search(r"[/\\:*]|\.\w+$", token.word)
+        if is_file or token.word in REFUSED_TABLES or token.word.startswith(_METADATA):
+            raise QueryError(f"{token.word!r} is refused: queries read the warehouse's own tables only")
+
+
+def _tokens(text: str) -> list[_Token]:
+    """Split a text as DuckDB does, and leave out comments."""
+    raw = text.encode()
+    tokens = []
+    for at, kind in duckdb.tokenize(text):
+        rest = raw[at : at + 1000].decode(errors="ignore")
+        found = _WORD.match(rest)
+        word = found[0] if found else ""
+        if word.startswith('"'):
+            word = word[1:-1].replace('""', '"')
+        if kind != duckdb.token_type.comment:
+            tokens.append(_Token(len(raw[:at].decode()), word.lower(), kind))
+    return tokens
