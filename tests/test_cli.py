@@ -14,7 +14,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from pipelines.cli import COMMANDS
@@ -198,30 +197,3 @@ def test_help_is_answered_without_the_heavy_libraries() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     loaded = done.stdout.splitlines()[-1]
     assert not [name for name in ("dagster", "polars", "duckdb", "httpx", "rich", "pydantic") if f"'{name}'" in loaded]
-
-
-@pytest.mark.long
-def test_the_ui_shows_the_demo_to_a_newcomer_and_ends_with_its_process(tmp_path: Path) -> None:
-    for planted in ("dagster", "pipelines", "httpx"):  # in the directory it is started from
-        (tmp_path / f"{planted}.py").write_text("raise SystemExit('hijacked')")
-    home = tmp_path / "home"
-    assert livehouse("demo", "--days", "1", "--quiet", LIVEHOUSE_HOME=str(home)).returncode == 0
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(LIVEHOUSE), "ui", "--port", f"{port}"]
-    with (tmp_path / "log").open("wb") as log:
-        ui = subprocess.Popen(command, env=os.environ | {"LIVEHOUSE_HOME": str(home)}, stdout=log, stderr=log)
-    try:
-        query = {"query": "{runsOrError {... on Runs {results {status tags {key}}}}}"}
-        transport = httpx.HTTPTransport(retries=8)  # waits 0, 0.5, 1, 2 … seconds for the server
-        with httpx.Client(transport=transport) as client:
-            runs = client.post(f"http://127.0.0.1:{port}/graphql", json=query, timeout=60).json()
-        [run] = runs["data"]["runsOrError"]["results"]
-        assert run["status"] == "SUCCESS"
-        assert {"livehouse/requests", "livehouse/odd"} <= {tag["key"] for tag in run["tags"]}
-    finally:
-        ui.terminate()
-        ui.wait(timeout=60)
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(f"http://127.0.0.1:{port}/server_info")

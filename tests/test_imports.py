@@ -35,12 +35,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("assets", "checks", "schedules", "sensors"),
     ("graph",),
     ("definitions",),
+    ("ui",),
     ("cli",),
 )
 """From the bottom up. A part may import what lies below it, and itself; of the lowest and of the parts of the
 graph, also its neighbours."""
 MIXING = (BASE, ("assets", "checks", "schedules", "sensors"))
-KNOW_DAGSTER = ("definitions", "graph", "cli", "assets", "checks", "schedules", "sensors")
+KNOW_DAGSTER = ("definitions", "graph", "ui", "cli", "assets", "checks", "schedules", "sensors")
 MOST_LINES = 300
 
 

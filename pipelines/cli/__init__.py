@@ -24,7 +24,7 @@ COMMANDS = {
     "api": ("pipelines.cli.api", "Perform one operation of the API by hand."),
     "move": ("pipelines.cli.move", "Carry a warehouse from a file to a lakehouse, or back."),
     "upkeep": ("pipelines.cli.upkeep", "Do what a lakehouse needs once a week, and show sizes."),
-    "ui": ("pipelines.cli.serve", "Start Dagster's UI on this project."),
+    "ui": ("pipelines.cli.ui", "Start Dagster's UI on this project."),
 }
 
 

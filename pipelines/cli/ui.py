@@ -1,14 +1,17 @@
-"""`ui`: serve Dagster's UI until stopped."""
+"""`ui`: Dagster's UI on this project, until it is stopped."""
 
 import click
 
 
 @click.command("ui")
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
-def ui_command(port: int) -> None:
-    """Start Dagster's UI, with its daemon, on this project; history is kept under $LIVEHOUSE_HOME/dagster."""
+@click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
+def ui_command(port: int, *, open_it: bool) -> None:
+    """Start Dagster's UI, with its daemon, on this project; history is kept under $LIVEHOUSE_HOME/dagster.
+
+    Prints the address to open. It holds a token: other users of this machine, and pages of other sites, are refused.
+    """
     import os  # noqa: PLC0415 - kept out of --help
-    import signal  # noqa: PLC0415 - kept out of --help
     import socket  # noqa: PLC0415 - kept out of --help
     import sys  # noqa: PLC0415 - kept out of --help
     from pathlib import Path  # noqa: PLC0415 - kept out of --help
@@ -30,13 +33,11 @@ def ui_command(port: int) -> None:
         environment = environment_of_demo(settings.home)
     open_history(settings).dispose()  # what is wrong with it is told here, in a line
     # Not what lies in the directory this is started from: a `pipelines` or `dagster` there is somebody else's.
-    environment |= dagster_variables(settings) | {"PYTHONSAFEPATH": "1"}
-    ours = Path(pipelines.__file__).parents[1]
-    dagster = f"-m dagster dev -m pipelines.definitions -h 127.0.0.1 -p {port} -d"
-    command = [sys.executable, "-W", "ignore", *dagster.split(), str(ours)]
-    # In place of this process: what ends it ends Dagster's servers with it. Dagster takes SIGTERM as it takes SIGINT,
-    # which a shell's background job is told to ignore.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    ours = str(Path(pipelines.__file__).parents[1])
+    found = os.pathsep.join(filter(None, (ours, environment.get("PYTHONPATH"))))
+    environment |= dagster_variables(settings) | {"PYTHONSAFEPATH": "1", "PYTHONPATH": found}
+    command = [sys.executable, "-W", "ignore", "-m", "pipelines.ui.server", "--port", f"{port}"]
     if demo:
         os.chdir(demo)  # a `.env` in this directory is another account's, and Dagster loads it by itself too
-    os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter and arguments
+    # In place of this process: what ends it ends Dagster's servers with it.
+    os.execve(sys.executable, [*command, *(["--open"] if open_it else [])], environment)  # noqa: S606 - our own interpreter and arguments

@@ -1,0 +1,151 @@
+"""`livehouse ui` as a user starts it: the demo is shown, a run is launched, nobody else gets in, and it ends whole."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.ui.serving import CHROMIUM, browser, free_port
+
+LIVEHOUSE = Path(sys.executable).parent / "livehouse"
+PATIENCE = 120
+
+RUNS = "{runsOrError {... on Runs {results {status pipelineName tags {key}}}}}"
+LAUNCH = """mutation {launchRun(executionParams: {mode: "default", runConfigData: "{}", selector: {pipelineName: "upkeep",
+    repositoryName: "__repository__", repositoryLocationName: "pipelines.definitions"}}) {__typename}}"""
+
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("ui") / "home"
+    done = subprocess.run(
+        [LIVEHOUSE, "demo", "--days", "1", "--quiet"], env=os.environ | {"LIVEHOUSE_HOME": f"{home}"}, check=False
+    )
+    assert done.returncode == 0
+    return home
+
+
+@contextmanager
+def started(home: Path, directory: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """The address that it prints, and its process."""
+    port, log = free_port(), directory / "log"
+    with log.open("wb") as out:
+        ui = subprocess.Popen(
+            [LIVEHOUSE, "ui", "--port", f"{port}"],
+            env=os.environ | {"LIVEHOUSE_HOME": f"{home}"},
+            cwd=directory,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not (found := [line for line in log.read_text().splitlines() if line.startswith("http://")]):
+            assert time.monotonic() < deadline, log.read_text()
+            assert ui.poll() is None, log.read_text()
+            time.sleep(0.2)
+        yield found[0], ui
+    finally:
+        if ui.poll() is None:
+            os.killpg(ui.pid, signal.SIGKILL)
+        ui.wait()
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process started, and theirs."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = {int(line.split()[0]): int(line.split()[1]) for line in listed.splitlines()}
+    found = [pid]
+    for one in found:
+        found.extend(child for child, parent in parents.items() if parent == one)
+    return found[1:]
+
+
+def left_running(processes: list[int]) -> list[int]:
+    """Those that have not ended after a while."""
+    deadline = time.monotonic() + PATIENCE
+    while left := [
+        pid for pid in processes if Path(f"/proc/{pid}/cmdline").is_file() and Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    return left
+
+
+def test_the_ui_shows_the_demo_to_a_newcomer_and_ends_with_its_process(home: Path, tmp_path: Path) -> None:
+    for planted in ("dagster", "pipelines", "httpx"):  # in the directory it is started from
+        (tmp_path / f"{planted}.py").write_text("raise SystemExit('hijacked')")
+    with started(home, tmp_path) as (address, ui):
+        origin, _, token = address.partition("/?token=")
+        with httpx.Client(base_url=origin, timeout=60) as client:
+            assert client.post("/graphql", json={"query": RUNS}).status_code == 401
+            client.get(f"/?token={token}", follow_redirects=True).raise_for_status()
+            runs = client.post("/graphql", json={"query": RUNS}).json()
+        [run] = runs["data"]["runsOrError"]["results"]
+        assert run["status"] == "SUCCESS"
+        assert {"livehouse/requests", "livehouse/odd"} <= {tag["key"] for tag in run["tags"]}
+        children = descendants(ui.pid)
+        assert len(children) >= 2
+        ui.terminate()
+        ui.wait(timeout=60)
+        assert left_running(children) == []
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{origin}/server_info")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL], ids=lambda number: number.name)
+def test_however_it_ends_nothing_is_left_running(number: signal.Signals, home: Path, tmp_path: Path) -> None:
+    with started(home, tmp_path) as (_, ui):
+        children = descendants(ui.pid)
+        ui.send_signal(number)
+        assert ui.wait(timeout=60) in (0, -signal.SIGKILL)
+        assert left_running(children) == [], "Dagster's code servers wait for 45 s for a heartbeat"
+
+
+def test_it_works_in_a_browser_and_a_foreign_page_launches_nothing(home: Path, tmp_path: Path) -> None:
+    pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no chromium on PATH: `apt-get install chromium`")
+
+    def ask(page: Any, query: str) -> Any:
+        fetched = "async (query) => await (await fetch('/graphql', {method: 'POST', headers: {'content-type': 'application/json'}, body: JSON.stringify({query})})).json()"
+        return page.evaluate(fetched, query)["data"]
+
+    def runs(page: Any) -> list[tuple[str, str]]:
+        return [(run["pipelineName"], run["status"]) for run in ask(page, RUNS)["runsOrError"]["results"]]
+
+    with started(home, tmp_path) as (address, _), browser() as opened:
+        origin = address.partition("/?")[0]
+        page = opened.new_page()
+        subscriptions: list[str] = []
+        page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: subscriptions.append(f"{frame}")))
+        page.goto(address)
+        page.get_by_text("Catalog").first.wait_for(timeout=60_000)
+        before = runs(page)
+        foreign = opened.contexts[0].new_page()
+        foreign.goto("about:blank")
+        foreign.evaluate(
+            "async ([url, launch]) => { new Image().src = url + '/graphql?query=' + encodeURIComponent(launch);"
+            " for (const type of ['text/plain', 'application/json']) await fetch(url + '/graphql', {method: 'POST', mode: 'no-cors',"
+            " credentials: 'include', body: new Blob([JSON.stringify({query: launch})], {type})}).catch(() => 0) }",
+            [origin, LAUNCH],
+        )
+        foreign.wait_for_timeout(1000)
+        assert runs(page) == before
+        assert ask(page, LAUNCH)["launchRun"]["__typename"] == "LaunchRunSuccess"
+        deadline = time.monotonic() + PATIENCE
+        while runs(page)[0] != ("upkeep", "SUCCESS"):
+            assert time.monotonic() < deadline, runs(page)
+            time.sleep(0.5)
+        assert subscriptions, "the page follows what happens through a websocket"
