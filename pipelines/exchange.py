@@ -27,7 +27,7 @@ CONNECT_SECONDS = 5.0
 LOOKUP_AND_CONNECT_SECONDS = 12.0
 """For all of it: resolvers wait as they like, and a host may have many addresses."""
 
-_SILENCE_SECONDS = 30.0
+SILENCE_SECONDS = 30.0
 """Between two reads, and until the first byte where the caller names no shorter time."""
 
 _HEADER_ALLOWANCE = 2**20
@@ -191,17 +191,21 @@ class Connections:
         content: bytes | None = None,
         *,
         seconds: float,
-        first_byte_seconds: float = _SILENCE_SECONDS,
+        first_byte_seconds: float = SILENCE_SECONDS,
         on_headers: Callable[[httpx.Headers], None] = lambda _: None,
+        reads_body: bool = True,
     ) -> Reply:
-        """Send a request and read the whole reply within `seconds`. Raises `ExchangeError`, and nothing else."""
+        """Send a request and read the whole reply, or its head alone, within `seconds`.
+
+        Raises `ExchangeError`, and nothing else.
+        """
         self._exchange.begin(seconds, self._largest_body + _HEADER_ALLOWANCE)
         if self._is_closed:
             raise ExchangeError("the connections are closed")
         sent = {"Host": url.netloc.decode("ascii"), **headers}
         if content is not None or method == "POST":
             sent["Content-Length"] = str(len(content or b""))
-        timeouts = {"connect": CONNECT_SECONDS, "read": first_byte_seconds, "write": _SILENCE_SECONDS, "pool": None}
+        timeouts = {"connect": CONNECT_SECONDS, "read": first_byte_seconds, "write": SILENCE_SECONDS, "pool": None}
         request = httpcore.Request(
             method,
             httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
@@ -214,8 +218,9 @@ class Connections:
             try:
                 reply_headers = httpx.Headers(response.headers)
                 on_headers(reply_headers)
-                timeouts["read"] = _SILENCE_SECONDS
-                body = _unpack(reply_headers.get("content-encoding", ""), response.iter_stream(), self._largest_body)
+                timeouts["read"] = SILENCE_SECONDS
+                packing, chunks = reply_headers.get("content-encoding", ""), response.iter_stream()
+                body = _unpack(packing, chunks, self._largest_body) if reads_body else b""
             finally:
                 response.close()
         except ExchangeError:

@@ -1,16 +1,23 @@
 """What a failed run says, in lines, and who is told. Nothing here imports Dagster or fails a run."""
 
+import json
+import re
+import time
+from base64 import b64encode
 from collections.abc import Iterable
 from datetime import date
+from http import HTTPStatus
 from typing import Any
 
 import httpx
-import stamina
 
 from pipelines.errors import LivehouseError, SettingsError, UsageError
+from pipelines.exchange import Connections, ExchangeError
 from pipelines.settings import Settings
 
 _ATTEMPTS, _TIMEOUT_SECONDS, _LONGEST_FAULTS = 3, 10.0, 1_600
+_RETRIED = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+_NOTHING = "\N{ZERO WIDTH SPACE}"
 
 
 class RunFailedError(LivehouseError):
@@ -57,45 +64,77 @@ def _innermost(error: Any) -> LivehouseError:  # noqa: ANN401 - Dagster's Serial
 
 
 def how_to_go_on(job: str, days: tuple[date, date] | None) -> str:
-    """The command that does a failed job's work again."""
+    """Return the command that does a failed job's work again. A job that Dagster named itself loads days as a backfill does."""
     if days is None:
         return "livehouse on-air" if job == "observe" else "livehouse nightly"
-    return f"livehouse nightly --date {days[1]}" if job == "nightly" else f"livehouse {job} {days[0]} {days[1]}"
+    if job == "nightly":
+        return f"livehouse nightly --date {days[1]}"
+    return f"livehouse {job if job == 'rebuild' else 'backfill'} {days[0]} {days[1]}"
 
 
 def post_failure(
     settings: Settings, job: str, run_id: str, days: tuple[date, date] | None, errors: list[LivehouseError]
 ) -> str | None:
-    """Tell the receiver at LIVEHOUSE_ALERT_WEBHOOK, if there is one, that a run failed.
+    """Post to LIVEHOUSE_ALERT_WEBHOOK, if that is set, that a run failed.
 
-    Posts `{"text": …}`, which Slack and what is compatible with it take. Returns a line that says why the receiver could not
-    be told (never its address, which is a secret); None when it was, or there is none.
+    Posts `{"text": …}`, which Slack and what is compatible with it take. Returns a line that says why that was not possible
+    (never the address, which is a secret), else None. Never raises: the run's own errors come first.
     """
     if settings.alert_webhook is None:
         return None
+    try:
+        fault = _post(settings.alert_webhook.get_secret_value(), _describe_failure(job, run_id, days, errors))
+    except LivehouseError as error:  # a proxy or certificates in the environment
+        fault = str(error)
+    except (ValueError, httpx.InvalidURL):
+        fault = "the address is malformed"
+    return fault and f"could not post to LIVEHOUSE_ALERT_WEBHOOK: {fault}"
+
+
+def _describe_failure(job: str, run_id: str, days: tuple[date, date] | None, errors: list[LivehouseError]) -> str:
+    """Write the message. What it quotes comes from outside, and must not call people, link, or format anything."""
+    if job.startswith("__"):
+        job = "a run of assets"  # Dagster's own name, which nobody has chosen
     span = f" of {days[0]} to {days[1]}" if days else ""
-    faults = "\n".join(f"• {error}" for error in errors)[:_LONGEST_FAULTS]
+    faults = "\n".join(f"• {_inert(str(error))}" for error in errors)[:_LONGEST_FAULTS]
     text = (
-        f"livehouse: {job}{span} failed (run {run_id[:8]})\n{faults}\n"
+        f"livehouse: {job}{span} failed (run {run_id[:8]})\n```\n{faults}\n```\n"
         f"What was landed stays. To go on: `{how_to_go_on(job, days)}`; `livehouse ui` shows the run."
     )
     for sign, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):  # Slack reads <…> as links and mentions
         text = text.replace(sign, escaped)
+    return text
+
+
+def _inert(text: str) -> str:
+    """Break what chat programs turn into mentions and links, also inside a block of code; a reader sees no difference."""
+    text = text.replace("`", "'").replace("@", f"@{_NOTHING}").replace("](", f"]{_NOTHING}(")
+    return re.sub(r"(?i)\b(https?|ftp|mailto|slack|tel|www)([:.])", rf"\1{_NOTHING}\2", text)
+
+
+def _post(address: str, text: str) -> str | None:
+    """Post, again where that may help; return what went wrong in the end."""
+    url, content = httpx.URL(address), json.dumps({"text": text}).encode()
+    headers = {"Content-Type": "application/json", "User-Agent": "livehouse", "Accept": "*/*"}
+    if url.userinfo:
+        headers["Authorization"] = f"Basic {b64encode(url.userinfo).decode()}"
+    connections = Connections(url, most=1, largest_body=0)
+    fault: str | None = None
     try:
-        for attempt in stamina.retry_context(on=_may_pass, attempts=_ATTEMPTS, timeout=_TIMEOUT_SECONDS * _ATTEMPTS):
-            with attempt:
-                httpx.post(
-                    settings.alert_webhook.get_secret_value(), json={"text": text}, timeout=_TIMEOUT_SECONDS
-                ).raise_for_status()
-    except httpx.HTTPStatusError as error:
-        return f"LIVEHOUSE_ALERT_WEBHOOK was not told of the failure: it answered {error.response.status_code}"
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return f"LIVEHOUSE_ALERT_WEBHOOK was not told of the failure: {type(error).__name__}"
-    return None
-
-
-def _may_pass(error: Exception) -> bool:
-    """Whether posting again can help: a receiver that is away, busy or broken."""
-    if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code in {408, 429} or error.response.is_server_error
-    return isinstance(error, httpx.TransportError)
+        for attempt in range(_ATTEMPTS):
+            time.sleep(attempt)
+            try:
+                status = connections.send(
+                    "POST", url, headers, content, seconds=_TIMEOUT_SECONDS, reads_body=False
+                ).status
+            except ExchangeError as error:
+                fault = error.failure
+                continue
+            if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+                return None
+            fault = f"HTTP {status}"
+            if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _RETRIED:
+                return fault
+    finally:
+        connections.close()
+    return fault

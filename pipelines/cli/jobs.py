@@ -125,7 +125,7 @@ def run_job(
     with drawing_made_meanwhile(settings.home / CACHE):  # beginning now: Dagster alone takes a second to import
         instance = open_history(settings)
         from pipelines.assets import house as tag  # noqa: PLC0415 - imports Dagster
-        from pipelines.failures import errors_of, post_failure  # noqa: PLC0415 - imports httpx
+        from pipelines.failures import RunFailedError, errors_of, post_failure  # noqa: PLC0415 - imports httpx
         from pipelines.graph import build_definitions  # noqa: PLC0415 - imports Dagster
         from pipelines.sensors import TOLD  # noqa: PLC0415 - imports Dagster
 
@@ -156,4 +156,4 @@ def run_job(
         return Outcome(result.run_id, [], warnings, caught_up)
     errors = errors_of(result.all_events)
     untold = post_failure(settings, job, result.run_id, days, errors)
-    return Outcome(result.run_id, errors, warnings + ([untold] if untold else []), caught_up)
+    return Outcome(result.run_id, errors + ([RunFailedError(untold)] if untold else []), warnings, caught_up)

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from pipelines.errors import ApiRefusedError, ApiUnreachableError, SettingsError, TransientApiError
-from pipelines.exchange import Connections, ExchangeError, Reply
+from pipelines.exchange import SILENCE_SECONDS, Connections, ExchangeError, Reply
 from pipelines.extract.budget import Budget, Notify
 from pipelines.extract.ratelimit import parse_retry_after
 from pipelines.extract.redaction import Json, Redactor, Treatment
@@ -162,7 +162,7 @@ class ApiClient:
                     content,
                     seconds=_REQUEST_SECONDS,
                     on_headers=self._note_headers,
-                    **({} if self._has_answered else {"first_byte_seconds": _FIRST_ANSWER_SECONDS}),
+                    first_byte_seconds=SILENCE_SECONDS if self._has_answered else _FIRST_ANSWER_SECONDS,
                 )
             finally:
                 policy.seconds_in_exchanges += time.monotonic() - began
