@@ -50,7 +50,7 @@ class ApiRefusedError(ApiError):
     `remedy` says what to do where the reply tells more than the status does.
     """
 
-    def __init__(self, message: str, *, status: int, remedy: str = "") -> None:
+    def __init__(self, message: str, *, status: int = 0, remedy: str = "") -> None:  # copied by its message alone
         super().__init__(message)
         self.status = status
         self.remedy = remedy

@@ -187,7 +187,7 @@ class ApiClient:
         if is_limit(failed) or failed.wait_seconds:
             self._budget.hold(pause, policy.describe(failed, pause))
             return
-        is_news = policy.retries >= _SHOWN_FROM_RETRY or pause >= _SHOWN_FROM_SECONDS
+        is_news = self._has_answered and (policy.retries >= _SHOWN_FROM_RETRY or pause >= _SHOWN_FROM_SECONDS)
         with self._lock:
             is_shown = is_news and time.monotonic() >= self._shown_at + _SHOWN_EVERY_SECONDS
             self._shown_at = time.monotonic() if is_shown else self._shown_at
