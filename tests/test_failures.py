@@ -74,7 +74,7 @@ def test_a_refused_token_is_told_on_stderr_as_json_and_to_the_receiver_once(rece
     assert "CLOUDFLARE_API_TOKEN" in err
     assert "Traceback" not in err
     summary = json.loads(out)
-    assert (summary["succeeded"], len(summary["errors"])) == (False, 1)
+    assert (summary["succeeded"], len(summary["errors"])) == (False, 3)
     assert not any(app["sessions"] for app in summary["apps"])
     assert all(error in err for error in summary["errors"])
     text = told_of(receiver)
