@@ -133,4 +133,4 @@ def test_names_do_not_command_the_terminal(style: str, home: Path) -> None:
 def test_json_has_no_number_that_is_none(home: Path) -> None:
     query = "select 'nan'::double as x, ['-inf'::double] as y, 1.5 as z"
     _, out, _ = call_livehouse({"LIVEHOUSE_HOME": str(home)}, "sql", "--format", "json", query)
-    assert json.loads(out) == [{"x": "nan", "y": ["-inf"], "z": "1.5"}]
+    assert json.loads(out) == [{"x": "nan", "y": ["-inf"], "z": 1.5}]

@@ -1,21 +1,14 @@
 """`sql` and `report`: what was published, for people."""
 
-import csv
-import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, count
-from math import isfinite
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from pipelines.load.store import Store
-
-_ROWS_AT_ONCE = 10_000
 
 
 def _published() -> tuple["Store", Path]:
@@ -40,6 +33,11 @@ def _complete_example(_context: click.Context, _parameter: click.Parameter, type
 @click.argument("query", required=False)
 @click.option("-f", "--file", "file", help="Read the query from a file (- for stdin).")
 @click.option("--format", "style", type=click.Choice(["table", "lines", "csv", "json"]), default="table")
+@click.option(
+    "--spreadsheet",
+    is_flag=True,
+    help="With --format csv: put ' in front of texts that a spreadsheet would compute (= + - @).",
+)
 @click.option("--example", metavar="NAME", shell_complete=_complete_example, help="Run an example, by name or number.")
 @click.option("--examples", is_flag=True, help="List the examples: twelve questions to start from.")
 @click.option("--tables", is_flag=True, help="List all tables, and what each is.")
@@ -53,12 +51,15 @@ def sql_command(
     examples: bool,
     tables: bool,
     columns: str | None,
+    spreadsheet: bool,
 ) -> None:
     """Run QUERY on the warehouse, read-only.
 
     A table is made to fit the terminal; `--format lines` shows each value on a line of its own, csv and json are for
-    programs.
+    programs: every value exactly as DuckDB writes it, in CSV NULL as an empty cell and an empty text as "".
     """
+    if spreadsheet and style != "csv":
+        raise click.UsageError("--spreadsheet goes with --format csv")
     if sum(asked is not None for asked in (query, file, example, columns)) + examples + tables != 1:
         raise click.UsageError(
             'give one query, or -f FILE, --example NAME, --examples, --tables or --columns TABLE: livehouse sql "from marts.daily_usage"'
@@ -74,7 +75,7 @@ def sql_command(
         text = _example(example)
     else:
         text = query if query is not None else _read_query(file or "-")
-    _run(text, style, about=columns)
+    _run(text, style, about=columns, for_spreadsheet=spreadsheet)
 
 
 _TABLES = """
@@ -87,21 +88,31 @@ _COLUMNS = """
 """
 
 
-def _run(text: str, style: str, *, about: str | None) -> None:
+def _run(text: str, style: str, *, about: str | None, for_spreadsheet: bool) -> None:
     import duckdb  # noqa: PLC0415 - kept out of --help
 
+    from pipelines.cli.rendering import read_result, write_csv, write_json  # noqa: PLC0415 - imports DuckDB
     from pipelines.errors import QueryError  # noqa: PLC0415 - kept out of --help
-    from pipelines.load.sandbox import run_query  # noqa: PLC0415 - same
+    from pipelines.load.sandbox import check_query  # noqa: PLC0415 - same
 
     store, _ = _published()
     with store.open_published() as connection:
         try:
-            result: Any = run_query(connection, text, [] if about is None else [about])
-            names = [column[0] for column in result.description or []]
-            rows: Iterable[tuple[Any, ...]] = _rows(result)
-            if about is not None and not (rows := list(rows)):
-                raise QueryError(f"there is no table {about!r}: `livehouse sql --tables` lists them")
-            _WRITERS[style](names, iter(rows))
+            query = check_query(connection, text)
+            result = read_result(connection, query, [] if about is None else [about], style)
+            if about is not None:
+                rows = list(result.rows)
+                if not rows:
+                    raise QueryError(f"there is no table {about!r}: `livehouse sql --tables` lists them")
+                result = result._replace(rows=iter(rows))
+            if style == "csv":
+                write_csv(result, for_spreadsheet=for_spreadsheet)
+            elif style == "json":
+                write_json(result)
+            else:
+                from pipelines.cli.table import show_lines, show_table  # noqa: PLC0415 - rich, only for people
+
+                (show_table if style == "table" else show_lines)(result.names, result.rows)
         except duckdb.Error as error:
             raise QueryError(_said(error, text)) from None
 
@@ -123,76 +134,6 @@ def _read_query(file: str) -> str:
         raise click.UsageError(f"-f {file}: is no text in UTF-8") from None
     except OSError as error:
         raise click.UsageError(f"-f {file}: {error.strerror}") from None
-
-
-def _rows(result: Any) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - a DuckDB result
-    while rows := result.fetchmany(_ROWS_AT_ONCE):
-        yield from rows
-
-
-def _write_csv(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
-    from pipelines.text import printable  # noqa: PLC0415 - kept out of --help
-
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    lines: Iterable[Sequence[Any]] = chain([names], rows)
-    is_terminal = sys.stdout.isatty()
-
-    def written(cell: Any) -> Any:  # noqa: ANN401 - a cell of any type
-        if isinstance(cell, bool):
-            return str(cell).lower()
-        # a file gets every text as it is, a terminal must not obey it
-        return printable(cell) if is_terminal and isinstance(cell, str) else cell
-
-    writer.writerows(map(written, line) for line in lines)
-
-
-def _write_json(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
-    from pipelines.text import printable_json  # noqa: PLC0415 - kept out of --help
-
-    separator = "["
-    keys = _distinct(names)
-    for row in rows:
-        record = json.dumps(_finite(dict(zip(keys, row, strict=True))), default=_plain, ensure_ascii=False)
-        sys.stdout.write(separator + printable_json(record))
-        separator = ",\n "
-    sys.stdout.write("]\n" if separator != "[" else "[]\n")
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """Names that come again get a number, as DuckDB gives them in a subquery: a key of a record is there once."""
-    taken: dict[str, None] = {}
-    for name in names:
-        numbered = (f"{name}_{n}" for n in count(1))
-        taken[name if name not in taken else next(one for one in numbered if one not in taken)] = None
-    return list(taken)
-
-
-def _finite(value: Any) -> Any:  # noqa: ANN401 - any value of a query
-    """With NaN and Infinity as text: JSON has no number for them."""
-    if isinstance(value, dict):
-        return {name: _finite(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_finite(inner) for inner in value]
-    return str(value) if isinstance(value, float) and not isfinite(value) else value
-
-
-def _plain(value: Any) -> str:  # noqa: ANN401 - what JSON has no form for
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
-
-
-def _write_table(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
-    from pipelines.cli.table import show_table  # noqa: PLC0415 - rich, only for tables
-
-    show_table(names, rows)
-
-
-def _write_lines(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
-    from pipelines.cli.table import show_lines  # noqa: PLC0415 - rich, only for people
-
-    show_lines(names, rows)
-
-
-_WRITERS = {"table": _write_table, "lines": _write_lines, "csv": _write_csv, "json": _write_json}
 
 
 def _list_examples() -> None:

@@ -93,7 +93,8 @@ def nightly_command(last: date | None, *, catch_up: bool, quiet: bool, as_json: 
         start = settings.start_date
         raise UsageError(f"no day is over yet since LIVEHOUSE_START_DATE ({start}): the first night is that of {start}")
     # Not before the first partition; a day that is before it is refused when the run starts.
-    first = min(max(end - timedelta(days=settings.lookback_days - 1), settings.start_date), end)
+    back = min(settings.lookback_days - 1, (end - date.min).days)
+    first = min(max(end - timedelta(days=back), settings.start_date), end)
     return finish((first, end), "nightly", quiet=quiet, as_json=as_json, catch_up=catch_up)
 
 
