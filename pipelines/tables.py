@@ -268,6 +268,21 @@ MART_BUILDS = Table(
     ),
     unique=True,
 )
+API_DIALECT = Table(
+    "ops",
+    "api_dialect",
+    "Which dialect the service was found to speak, so that no request is sent that it refuses.",
+    ("app_id", "base_url", "operation", "setting"),
+    (
+        APP,
+        Column("base_url", "text", "address of the service"),
+        Column("operation", "text", "operation, as `livehouse api` calls it"),
+        Column("setting", "text", "time_form, page_size or offered"),
+        Column("value", "text", "unix_seconds or iso_8601; rows of a page; yes or no"),
+        Column("noted_at", "timestamp", "when that was found out, UTC"),
+    ),
+    unique=True,
+)
 BACKFILLS = Table(
     "ops",
     "open_backfills",
@@ -322,6 +337,7 @@ WAREHOUSE_FILE = (
     MISSING_DAYS,
     SHRINKS,
     MART_BUILDS,
+    API_DIALECT,
     FINGERPRINTS,
     SCHEMA_VERSIONS,
     *MIRRORED,

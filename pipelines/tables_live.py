@@ -4,7 +4,7 @@ They are no part of the warehouse; nobody but livehouse reads them.
 """
 
 from pipelines.schema import Column, Table
-from pipelines.tables import APP, LIVE_OBSERVATIONS, OBSERVED, QUARANTINE
+from pipelines.tables import API_DIALECT, APP, LIVE_OBSERVATIONS, OBSERVED, QUARANTINE
 
 RAW_LIVE_OBSERVATIONS = Table(
     "raw",
@@ -33,5 +33,5 @@ LOOKS = Table(
     unique=True,
 )
 
-LIVE_FILE = (RAW_LIVE_OBSERVATIONS, LOOKS, QUARANTINE)
-"""Tables of `pipeline_live.duckdb`; of records that no rule takes, those of the last look."""
+LIVE_FILE = (RAW_LIVE_OBSERVATIONS, LOOKS, QUARANTINE, API_DIALECT)
+"""Tables of `pipeline_live.duckdb`; of records that no rule takes, those of the last look; polls keep the dialect here."""

@@ -1,4 +1,4 @@
-"""`api`: each of the ten operations by hand."""
+"""`api`: each of the eleven operations by hand."""
 
 import json
 from collections.abc import Callable
@@ -8,11 +8,13 @@ from typing import Any
 import click
 
 from pipelines.cli.days import day
-from pipelines.cli.texts import identifier, text
+from pipelines.cli.texts import identifier, livestream_name, text
 
 _app = click.option(
     "--app", "app_id", type=identifier, help="App to ask about; the one of the settings if there is only one."
 )
+_per_page = click.option("--per-page", type=click.IntRange(1), help="Rows of a page; 100, or what the API accepts.")
+_name = click.option("--name", type=livestream_name, help="Name of the livestream: letters, digits, - and _.")
 _show_keys = click.option("--show-keys", is_flag=True, help="Show stream keys, which are secrets.")
 
 
@@ -43,11 +45,11 @@ def _perform(app_id: str | None, operation: str, *, show_keys: bool, **arguments
 
 @api_command.command("list-livestreams")
 @click.option("--page-no", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--per-page", type=click.IntRange(1), default=100, show_default=True)
+@_per_page
 @click.option("--status", type=text, help="LIVE, IDLE, ERRORED or INVOKED.")
 @_app
 @_show_keys
-def _list(app_id: str | None, page_no: int, per_page: int, status: str | None, *, show_keys: bool) -> None:
+def _list(app_id: str | None, page_no: int, per_page: int | None, status: str | None, *, show_keys: bool) -> None:
     """Fetch a page of all livestreams."""
     _perform(app_id, "list_livestreams", show_keys=show_keys, page_no=page_no, per_page=per_page, status=status)
 
@@ -55,10 +57,10 @@ def _list(app_id: str | None, page_no: int, per_page: int, status: str | None, *
 @api_command.command("get-livestream")
 @click.argument("livestream_id", type=identifier)
 @click.option("--page-no", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--per-page", type=click.IntRange(1), default=100, show_default=True)
+@_per_page
 @_app
 @_show_keys
-def _livestream(app_id: str | None, livestream_id: str, page_no: int, per_page: int, *, show_keys: bool) -> None:
+def _livestream(app_id: str | None, livestream_id: str, page_no: int, per_page: int | None, *, show_keys: bool) -> None:
     """Fetch a livestream with a page of its sessions."""
     _perform(
         app_id, "get_livestream", show_keys=show_keys, livestream_id=livestream_id, page_no=page_no, per_page=per_page
@@ -102,6 +104,16 @@ def _overall(app_id: str | None, first_day: date, last_day: date, *, show_keys: 
     _perform(app_id, "get_overall_analytics", show_keys=show_keys, first_day=first_day, last_day=last_day)
 
 
+@api_command.command("get-livestream-daywise-analytics")
+@click.argument("first_day", type=day, metavar="FIRST_DAY")
+@click.argument("last_day", type=day, metavar="LAST_DAY")
+@_app
+@_show_keys
+def _livestream_daywise(app_id: str | None, first_day: date, last_day: date, *, show_keys: bool) -> None:
+    """Fetch totals over all livestreams day by day, with a count of sessions, from FIRST_DAY to LAST_DAY."""
+    _perform(app_id, "get_livestream_daywise_analytics", show_keys=show_keys, first_day=first_day, last_day=last_day)
+
+
 @api_command.command("get-daywise-analytics")
 @click.argument("first_day", type=day, metavar="FIRST_DAY")
 @click.argument("last_day", type=day, metavar="LAST_DAY")
@@ -113,7 +125,7 @@ def _daywise(app_id: str | None, first_day: date, last_day: date, *, show_keys: 
 
 
 @api_command.command("create-livestream")
-@click.option("--name", type=text, help="Name of the livestream.")
+@_name
 @_app
 def _create(app_id: str | None, name: str | None) -> None:
     """Create an independent livestream; its stream key is in the reply."""
@@ -122,7 +134,7 @@ def _create(app_id: str | None, name: str | None) -> None:
 
 @api_command.command("start-livestream")
 @click.argument("meeting_id", type=identifier)
-@click.option("--name", type=text, help="Name of the livestream.")
+@_name
 @_app
 def _start(app_id: str | None, meeting_id: str, name: str | None) -> None:
     """Start streaming a meeting; its stream key is in the reply."""

@@ -17,6 +17,7 @@ import httpx
 from pipelines.errors import ApiRefusedError, ApiUnreachableError, SettingsError, TransientApiError
 from pipelines.exchange import SILENCE_SECONDS, Connections, ExchangeError, Reply
 from pipelines.extract.budget import Budget, Notify
+from pipelines.extract.dialect import Dialect
 from pipelines.extract.ratelimit import parse_retry_after
 from pipelines.extract.redaction import Json, Redactor, Treatment
 from pipelines.extract.replies import read_reply
@@ -70,6 +71,7 @@ class ApiClient:
         self.sent = 0
         self.retried = 0
         self.last_headers: Mapping[str, str] = {}
+        self.dialect = Dialect()
         self._base_url = _address(base_url)
         self._is_patient = is_patient
         self._pause = retry_pause_seconds

@@ -1,4 +1,4 @@
-"""The ten operations of the API document, one function each: a path, its parameters, the reply.
+"""The eleven operations of the API, one function each: a path, its parameters, the reply.
 
 What a reply means is read in `shapes.py`; which operations a night needs is decided in `sync.py`.
 """
@@ -8,9 +8,20 @@ from typing import Any
 from urllib.parse import quote
 
 from pipelines.extract.client import ApiClient
+from pipelines.extract.dialect import (
+    PAGE_SIZE,
+    PER_PAGE,
+    TIME_FORM,
+    UNIX_SECONDS,
+    Key,
+    other_time_form,
+    smaller_pages,
+    time_range,
+)
 
-PER_PAGE = 100
-"""Asked for; the largest is undocumented, so a page's size is what comes back."""
+LIST_LIVESTREAMS, GET_LIVESTREAM = "list-livestreams", "get-livestream"
+GET_OVERALL, GET_LIVESTREAM_DAYWISE = "get-overall-analytics", "get-livestream-daywise-analytics"
+"""Names of operations, as the command line calls them, of which a dialect is noted."""
 
 Reply = dict[str, Any]
 
@@ -27,19 +38,41 @@ def _path(client: ApiClient, app_id: str, *rest: str) -> str:
 
 
 def list_livestreams(
-    client: ApiClient, app_id: str, *, page_no: int = 1, per_page: int = PER_PAGE, status: str | None = None
+    client: ApiClient, app_id: str, *, page_no: int = 1, per_page: int | None = None, status: str | None = None
 ) -> Reply:
-    """List a page of livestreams. Oldest first, so that new ones do not shift the pages behind them."""
-    params: dict[str, str | int] = {"page_no": page_no, "per_page": per_page, "sort_order": "ASC"}
-    return client.get(_path(client, app_id, "livestreams"), params | ({"status": status} if status else {}))
+    """List a page of livestreams. Oldest first, so that new ones do not shift the pages behind them.
+
+    `per_page`: as large as the service accepts if not given; likewise of `get_livestream`.
+    """
+    path = _path(client, app_id, "livestreams")
+    params = {"sort_order": "ASC"} | ({"status": status} if status else {})
+    return _get_page(client, app_id, LIST_LIVESTREAMS, path, params, page_no, per_page)
 
 
 def get_livestream(
-    client: ApiClient, app_id: str, livestream_id: str, *, page_no: int = 1, per_page: int = PER_PAGE
+    client: ApiClient, app_id: str, livestream_id: str, *, page_no: int = 1, per_page: int | None = None
 ) -> Reply:
     """Ask for a livestream with a page of its sessions."""
     path = _path(client, app_id, "livestreams", livestream_id)
-    return client.get(path, {"page_no": page_no, "per_page": per_page})
+    return _get_page(client, app_id, GET_LIVESTREAM, path, {}, page_no, per_page)
+
+
+def _get_page(
+    client: ApiClient,
+    app_id: str,
+    operation: str,
+    path: str,
+    params: dict[str, str],
+    page_no: int,
+    per_page: int | None,
+) -> Reply:
+    def send(size: str) -> Reply:
+        return client.get(path, {"page_no": page_no, "per_page": int(size), **params})
+
+    if per_page is not None:
+        return send(str(per_page))
+    key = Key(app_id, operation, PAGE_SIZE)
+    return client.dialect.request(key, str(PER_PAGE), send, smaller_pages)
 
 
 def get_session(client: ApiClient, app_id: str, session_id: str) -> Reply:
@@ -60,7 +93,20 @@ def get_meeting_livestream(client: ApiClient, app_id: str, meeting_id: str) -> R
 def get_overall_analytics(client: ApiClient, app_id: str, first_day: date, last_day: date) -> Reply:
     """Totals over all livestreams from the first moment of `first_day` to the last of `last_day`, UTC."""
     path = _path(client, app_id, "analytics", "livestreams", "overall")
-    return client.get(path, {"start_time": f"{first_day}T00:00:00.000Z", "end_time": f"{last_day}T23:59:59.999Z"})
+    return _get_by_time(client, app_id, GET_OVERALL, path, first_day, last_day)
+
+
+def get_livestream_daywise_analytics(client: ApiClient, app_id: str, first_day: date, last_day: date) -> Reply:
+    """Totals over all livestreams day by day, with a count of sessions. Services of the older dialect lack it."""
+    path = _path(client, app_id, "analytics", "livestreams", "daywise")
+    return _get_by_time(client, app_id, GET_LIVESTREAM_DAYWISE, path, first_day, last_day)
+
+
+def _get_by_time(client: ApiClient, app_id: str, operation: str, path: str, first_day: date, last_day: date) -> Reply:
+    key = Key(app_id, operation, TIME_FORM)
+    return client.dialect.request(
+        key, UNIX_SECONDS, lambda form: client.get(path, time_range(form, first_day, last_day)), other_time_form
+    )
 
 
 def get_daywise_analytics(client: ApiClient, app_id: str, first_day: date, last_day: date) -> Reply:
@@ -81,5 +127,5 @@ def start_livestream(client: ApiClient, app_id: str, meeting_id: str, name: str 
 
 
 def stop_livestream(client: ApiClient, app_id: str, meeting_id: str) -> Reply:
-    """Stop streaming a meeting."""
-    return client.post(_path(client, app_id, "meetings", meeting_id, "active-livestream", "stop"), {})
+    """Stop streaming a meeting. Without a body: a strict server answers 415 to one."""
+    return client.post(_path(client, app_id, "meetings", meeting_id, "active-livestream", "stop"))

@@ -11,6 +11,7 @@ from datetime import datetime
 from pipelines.errors import ApiError, NotFoundError
 from pipelines.extract import operations, shapes
 from pipelines.extract.client import ApiClient
+from pipelines.extract.lists import FetchPage, livestream_pages
 from pipelines.extract.paging import read_all
 from pipelines.extract.parallel import ask_each
 from pipelines.extract.shapes import Record
@@ -82,14 +83,13 @@ class Eye:
         """List livestreams by status, by id. INVOKED first: what goes live meanwhile is then in the second list."""
         found: dict[str, Record] = {}
         for status in reversed(ON_AIR):
+            fetch = livestream_pages(self.client, self.app_id, status=status)
 
-            def fetch(page_no: int, status: str = status) -> shapes.Page:
+            def page_of(page_no: int, fetch: FetchPage = fetch) -> shapes.Page:
                 self.may_ask()
-                return shapes.livestream_page(
-                    operations.list_livestreams(self.client, self.app_id, page_no=page_no, status=status)
-                )
+                return fetch(page_no)
 
-            for page in read_all(f"{status} livestreams of app {self.app_id}", fetch, self.identify):
+            for page in read_all(f"{status} livestreams of app {self.app_id}", page_of, self.identify):
                 for record in page:
                     livestream_id = _text(record, "id")
                     # A service that passes over the filter would have us ask about every livestream there is.

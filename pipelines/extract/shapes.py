@@ -23,6 +23,8 @@ class Page:
 
     records: list[Record]
     total_count: int | None
+    full_rows: int | None = None
+    """How many rows make a page of this list full; None where that is not known."""
 
 
 _MILLISECONDS_FROM = 1e11  # as seconds the year 5138, as milliseconds 1973

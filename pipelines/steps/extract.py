@@ -10,7 +10,7 @@ import polars as pl
 
 from pipelines.clock import days_from, utc_now
 from pipelines.errors import ApiError, ApiRefusedError, UnexpectedReplyError
-from pipelines.extract import operations, shapes, sync
+from pipelines.extract import lists, operations, shapes, sync
 from pipelines.extract.paging import read_all
 from pipelines.extract.parallel import Answer, ask_each, pages_ahead
 from pipelines.load import raw as raw_file
@@ -31,10 +31,7 @@ def extract_livestreams(house: House) -> dict[str, Counts]:
 
     def ask(app_id: str, counts: Counts) -> None:
         fetched_at = utc_now()
-
-        def fetch(page_no: int) -> shapes.Page:
-            return shapes.livestream_page(operations.list_livestreams(house.client, app_id, page_no=page_no))
-
+        fetch = lists.livestream_pages(house.client, app_id)
         with pages_ahead(fetch, house.client.concurrency) as page, progress(f"{app_id} livestreams") as advance:
             for batch in _batches(read_all(f"livestreams of app {app_id}", page, normalize.identity)):
                 frame = normalize.raw_livestreams(batch, app_id=app_id, fetched_at=fetched_at, run_id=house.run_id)
@@ -73,7 +70,8 @@ def extract_overall(house: House, days: Range) -> dict[str, Counts]:
         pace = Pace()
         try:
             with progress(f"{app_id} overall", len(wanted)) as advance:
-                for answer in ask_each(overall, wanted, house.client.concurrency):
+                # The newest first: an old one may be refused whatever its form, and tells nothing of the dialect.
+                for answer in ask_each(overall, wanted[::-1], house.client.concurrency):
                     advance(1)
                     (failed if answer.error else answers).append(answer)
                     if pace.due():

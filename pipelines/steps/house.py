@@ -20,6 +20,7 @@ from pipelines.load.store import Store, open_store
 from pipelines.memory import prepare_for_runs
 from pipelines.schema import Table
 from pipelines.settings import Settings
+from pipelines.steps import dialect
 from pipelines.steps.progress import notify, say
 
 Range = tuple[date, date]
@@ -126,7 +127,10 @@ class House:
     @cached_property
     def client(self) -> ApiClient:
         """The API; made when the first question is asked, so that a rebuild needs no account."""
-        return make_client(self.settings)
+        client = make_client(self.settings)
+        with self.warehouse.open_working() as connection:
+            dialect.recall(client, connection, self.settings.base_url)
+        return client
 
     def for_each_app(
         self,
@@ -168,6 +172,7 @@ class House:
             counts.note = "; ".join([*new, *([counts.note] if counts.note else [])]) or None
             if asks:
                 counts.requests, counts.retries = self.client.sent - sent[0], self.client.retried - sent[1]
+                dialect.keep(self.client, self.warehouse.write, self.settings.base_url)
             self._note_load(table, app_id, counts, loaded, started_at)
         if apps and not done:
             self._raise_if_pointless(asks=asks)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import polars as pl
+from duckdb import DuckDBPyConnection
 
 from pipelines.clock import utc_now
 from pipelines.errors import ApiError, HouseBusyError
@@ -22,6 +23,7 @@ from pipelines.load.store import Store, open_store
 from pipelines.normalize.present import ENDED, FAILED, Seen, observations
 from pipelines.normalize.records import identity
 from pipelines.settings import Settings
+from pipelines.steps import dialect
 from pipelines.steps.house import Counts, House
 from pipelines.tables import LIVE_OBSERVATIONS
 
@@ -69,7 +71,16 @@ def observe(
 
     with live.observing(warehouse):
         may_ask()
-        return [_look(warehouse, Eye(client, app_id, identity, may_ask, now)) for app_id in settings.app_ids]
+        with live.open_live(warehouse) as connection:
+            dialect.recall(client, connection, settings.base_url)
+        looks = [_look(warehouse, Eye(client, app_id, identity, may_ask, now)) for app_id in settings.app_ids]
+        dialect.keep(client, partial(_write, warehouse), settings.base_url)
+        return looks
+
+
+def _write(warehouse: Store, body: Callable[[DuckDBPyConnection], None]) -> None:
+    with live.open_live(warehouse) as connection:
+        body(connection)
 
 
 def _look(warehouse: Store, eye: Eye) -> Look:

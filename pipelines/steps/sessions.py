@@ -9,7 +9,7 @@ import polars as pl
 
 from pipelines.clock import days_from, utc_now
 from pipelines.errors import ApiError, NotFoundError
-from pipelines.extract import operations, shapes, sync
+from pipelines.extract import lists, sync
 from pipelines.extract.paging import read_all
 from pipelines.extract.parallel import ask_each, pages_ahead
 from pipelines.load import raw as raw_file
@@ -85,10 +85,7 @@ def _sessions_of(house: House, app_id: str, livestream_id: str) -> list[str] | N
     One livestream may have a hundred thousand, held until they are known to be all: as objects they take five times
     the memory.
     """
-
-    def fetch(page_no: int) -> shapes.Page:
-        return shapes.session_page(operations.get_livestream(house.client, app_id, livestream_id, page_no=page_no))
-
+    fetch = lists.session_pages(house.client, app_id, livestream_id)
     try:
         with pages_ahead(fetch, house.client.concurrency) as page:
             pages = read_all(f"sessions of livestream {livestream_id}", page, identity)

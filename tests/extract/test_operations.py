@@ -1,4 +1,4 @@
-"""The ten operations: which request each of them sends. What they mean, the SDK test of the simulator knows."""
+"""The eleven operations: which request each of them sends. What they mean, the SDK test of the simulator knows."""
 
 from collections.abc import Callable
 from datetime import date
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.errors import NotFoundError
+from pipelines.errors import ApiRefusedError, NotFoundError
 from pipelines.extract import operations
 from pipelines.extract.client import ApiClient
 from pipelines.simulator.server import Simulator
@@ -32,7 +32,12 @@ OPERATIONS: list[tuple[Callable[[ApiClient], object], str, str]] = [
     (
         lambda c: operations.get_overall_analytics(c, "app", FIRST, LAST),
         "GET",
-        "/analytics/livestreams/overall?start_time=2025-03-01T00:00:00.000Z&end_time=2025-03-09T23:59:59.999Z",
+        "/analytics/livestreams/overall?start_time=1740787200&end_time=1741564799",
+    ),
+    (
+        lambda c: operations.get_livestream_daywise_analytics(c, "app", FIRST, LAST),
+        "GET",
+        "/analytics/livestreams/daywise?start_time=1740787200&end_time=1741564799",
     ),
     (
         lambda c: operations.get_daywise_analytics(c, "app", FIRST, LAST),
@@ -52,6 +57,31 @@ def test_requests(
     ask(connect(server.url))
     (received,) = server.received
     assert (received.method, unquote(received.target)) == (method, ROOT + target)
+
+
+def test_stop_has_no_body(server: CannedServer, connect: Connect) -> None:
+    # A strict server answers 415 to a body that its specification does not have.
+    operations.stop_livestream(connect(server.url), "app", "m")
+    [received] = server.received
+    assert received.headers.get("Content-Length", "0") == "0"
+    assert "Content-Type" not in received.headers
+
+
+@pytest.mark.parametrize("status", [200, 201])
+def test_create_and_start_take_201_and_what_older_services_answer(
+    status: int, server: CannedServer, connect: Connect
+) -> None:
+    server.otherwise = Canned(status=status, body=b'{"success": true, "data": {"id": "l"}}')
+    client = connect(server.url)
+    assert operations.create_livestream(client, "app", None)["data"] == {"id": "l"}
+    assert operations.start_livestream(client, "app", "m", "n")["data"] == {"id": "l"}
+
+
+def test_a_page_size_given_by_hand_is_sent_as_it_is(server: CannedServer, connect: Connect) -> None:
+    server.otherwise = Canned(status=400, body=b'{"errors": [{"message": "per_page must be at most 50"}]}')
+    with pytest.raises(ApiRefusedError):
+        operations.list_livestreams(connect(server.url), "app", per_page=500)
+    assert len(server.received) == 1
 
 
 @pytest.mark.parametrize(

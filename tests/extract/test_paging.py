@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.errors import IncompleteListError
+from pipelines.errors import ApiRefusedError, IncompleteListError, NotFoundError
 from pipelines.extract.paging import READINGS, read_all
 from pipelines.extract.shapes import Page
 from pipelines.normalize.records import identity
@@ -38,8 +38,9 @@ class Source:
 def test_a_list_at_rest(count: int, total: str | None) -> None:
     source = Source(range(count), total=total)
     assert source.read() == list(range(count))
-    full_pages = -(-count // 2)
-    assert len(source.asked) == (max(full_pages, 1) if total else full_pages + 1)
+    pages = -(-count // 2)
+    is_last_full = count > 2 and count % 2 == 0  # whether page 1 is full, a list of one page does not tell
+    assert len(source.asked) == (max(pages + is_last_full, 1) if total else pages + 1)
 
 
 @pytest.mark.parametrize("total", ["true", None])
@@ -172,8 +173,8 @@ def test_total_too_low_ends_only_with_an_empty_page(total: int) -> None:
 
 
 def test_a_total_that_comes_and_goes() -> None:
-    pages = {1: Page([{"id": 1}], None), 2: Page([{"id": 2}], 3), 3: Page([{"id": 3}], None)}
-    assert len(list(read_all("x", lambda page_no: pages[page_no], identity))) == 3
+    pages = {1: Page([{"id": 1}], None), 2: Page([{"id": 2}], 3), 3: Page([{"id": 3}], None), 4: Page([], None)}
+    assert len(list(read_all("x", lambda page_no: pages[page_no], identity))) == 4
 
 
 def test_an_endless_list_ends() -> None:
@@ -194,8 +195,133 @@ def test_rows_without_an_id_are_told_apart_by_what_they_say() -> None:
 
 
 def test_a_row_on_two_pages_is_handed_on_twice_for_normalize_to_count() -> None:
-    pages = {1: Page([{"id": 1}, {"id": 2}], 3), 2: Page([{"id": 2}, {"id": 3}], 3)}
-    assert [len(page) for page in read_all("x", lambda page_no: pages[page_no], identity)] == [2, 2]
+    pages = {1: Page([{"id": 1}, {"id": 2}], 3), 2: Page([{"id": 2}, {"id": 3}], 3), 3: Page([], 3)}
+    assert [len(page) for page in read_all("x", lambda page_no: pages[page_no], identity)] == [2, 2, 0]
+
+
+# --- counts that are not of the list, and what servers answer past its end ------------------------------------------
+
+COUNTS: dict[str, Callable[[int, int], int | None]] = {
+    "of the list": lambda whole, _: whole,
+    "of the page": lambda _, rows: rows,
+    "up to a cap at a page's end": lambda whole, _: min(whole, 20),
+    "up to a cap within a page": lambda whole, _: min(whole, 15),
+    "of the first page": lambda whole, _: min(whole, 10),
+    "none": lambda *_: None,
+    "zero": lambda *_: 0,
+}
+ENDS = ("empty", "404", "416", "the last page again")
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("rows", [1, 9, 10, 11, 20, 25, 30, 35])
+def test_whatever_is_counted_the_list_is_whole_or_an_error(rows: int, count: str, end: str) -> None:
+    # 100 of 250 livestreams were loaded, exit 0, where total_count was the rows of the page.
+    source = Source(range(rows), size=10)
+    last_page = max(-(-rows // 10), 1)
+
+    def fetch(page_no: int) -> Page:
+        records = source.page(page_no).records
+        if not records and end in {"404", "416"}:
+            raise ApiRefusedError(f"GET /x: {end}: Invalid page.", status=int(end))
+        if not records and end == "the last page again":
+            records = source.page(last_page).records
+        return Page(records, COUNTS[count](rows, len(records)), full_rows=10)
+
+    read: set[object] = set()
+    try:
+        for page in read_all("x", fetch, identity):
+            read |= {record["id"] for record in page}
+    except IncompleteListError:
+        # One page, and then the same page: page_no may as well be ignored.
+        assert (end, rows <= 10) == ("the last page again", True)
+        assert count in {"none", "zero"}
+    else:
+        assert read == set(range(rows))
+    assert len(source.asked) <= READINGS * 2 * (last_page + 2)
+
+
+@pytest.mark.parametrize(("rows", "requests"), [(5, 1), (10, 2), (15, 2), (20, 3)])
+def test_only_a_full_page_that_reaches_the_count_costs_a_request_more(rows: int, requests: int) -> None:
+    source = Source(range(rows), size=10)
+
+    def fetch(page_no: int) -> Page:
+        page = source.page(page_no)
+        return Page(page.records, page.total_count, full_rows=10)
+
+    list(read_all("x", fetch, identity))
+    assert len(source.asked) == requests
+
+
+def test_a_page_that_is_not_found_in_the_midst_of_a_list_is_no_end() -> None:
+    pages = {1: Page([{"id": 1}, {"id": 2}], 5), 2: Page([{"id": 3}], 5)}
+
+    def fetch(page_no: int) -> Page:
+        if page_no not in pages:
+            raise NotFoundError("GET /x: 404: gone", status=404)
+        return pages[page_no]
+
+    with pytest.raises(IncompleteListError, match="page 3 is not found"):
+        list(read_all("x", fetch, identity))
+
+
+def test_a_short_page_before_one_that_is_not_found_is_the_error_of_the_api() -> None:
+    # Without a count nothing tells whether more rows follow, unless every page but the last was full.
+    pages = {1: Page([{"id": 1}], None), 2: Page([{"id": 2}, {"id": 3}], None)}
+
+    def fetch(page_no: int) -> Page:
+        if page_no not in pages:
+            raise NotFoundError("GET /x: 404: gone", status=404)
+        return pages[page_no]
+
+    with pytest.raises(NotFoundError, match="gone"):
+        list(read_all("x", fetch, identity))
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 422])
+def test_another_refusal_is_never_the_end(status: int) -> None:
+    # "Result window is too large": at ten thousand rows, beside a total that is capped there.
+    source = Source(range(20))
+
+    def fetch(page_no: int) -> Page:
+        if page_no > 3:
+            raise ApiRefusedError("GET /x: no", status=status)
+        return Page(source.page(page_no).records, None)
+
+    with pytest.raises(ApiRefusedError):
+        list(read_all("x", fetch, identity))
+
+
+def test_a_full_page_that_is_repeated_once_by_mistake_is_no_end() -> None:
+    source = Source(range(8))
+
+    def fetch(page_no: int) -> Page:
+        return Page(source.page(2 if len(source.asked) == 2 else page_no).records, None)
+
+    assert {record["id"] for page in read_all("x", fetch, identity) for record in page} == set(range(8))
+
+
+@pytest.mark.parametrize("first_page", [1, 100])
+@pytest.mark.parametrize("grows", [1, 2, 50])
+def test_pages_of_one_new_row_end_where_the_first_count_makes_no_more_plausible(first_page: int, grows: int) -> None:
+    # 10,000 requests were sent, 42 minutes of the budget.
+    asked = []
+
+    def fetch(page_no: int) -> Page:
+        asked.append(page_no)
+        rows = [{"id": f"{page_no}-{n}"} for n in range(first_page if page_no == 1 else 1)]
+        return Page(rows, 150 + grows * page_no, full_rows=100)
+
+    with pytest.raises(IncompleteListError, match="no end after"):
+        list(read_all("x", fetch, identity))
+    assert len(asked) <= 2 * -(-(150 + grows) // first_page) + 12
+
+
+def test_a_long_list_in_pages_that_the_server_cuts_is_read() -> None:
+    source = Source(range(3000), size=20)
+    read = [record for page in read_all("x", lambda n: Page(source.page(n).records, 40), identity) for record in page]
+    assert len(read) == 3000
 
 
 @given(

@@ -114,7 +114,7 @@ def endless(operation: str, most: int, serve: Serve, tmp_path: Path) -> None:
     load(settings, run_id="before")
     simulator.service.faults = Faults(rate=1.0, kinds=("endless_pages",), operations=(operation,), consecutive=ALWAYS)
     asked = simulator.count(operation)
-    assert_incomplete(load(settings, run_id="endless", full=True), f"no end after {most} pages")
+    assert_incomplete(load(settings, run_id="endless", full=True), "no end after ")
     assert simulator.count(operation) - asked <= most + 1
     before = shown(settings)
     simulator.service.faults = Faults()

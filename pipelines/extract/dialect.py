@@ -1,0 +1,209 @@
+"""Which dialect the service speaks: how it takes times, how large a page may be, which operations it offers.
+
+Today's specification takes Unix seconds where the older one took ISO 8601, and no specification names the largest
+`per_page`. What is refused is tried in another form once; what then works is noted, and the caller keeps the notes in
+`ops.api_dialect`, so that the next run sends no request that is refused. A refusal for another reason ("cannot
+request data older than 259200s") changes nothing: only a request that succeeds does.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from http import HTTPStatus
+from typing import NamedTuple, TypeVar
+
+from pipelines.clock import utc_now
+from pipelines.errors import ApiRefusedError, TransientApiError
+
+Reply = TypeVar("Reply")
+
+TIME_FORM, PAGE_SIZE, OFFERED = "time_form", "page_size", "offered"
+"""Settings of an operation."""
+
+UNIX_SECONDS, ISO_8601 = "unix_seconds", "iso_8601"
+TIME_FORMS = (UNIX_SECONDS, ISO_8601)
+"""Values of `TIME_FORM`, today's first."""
+
+PER_PAGE = 100
+"""Rows asked for in a page. No operation states a maximum; other products of the vendor refuse more than 50."""
+
+_SMALLER_PAGES = (50, 25, 20, 10, 5, 2, 1)
+
+_LEAST_PAGE = 10
+"""Rows. Of lists whose pages are of one row, every list would seem to end with a full page."""
+
+ASK_AGAIN_AFTER = timedelta(days=7)
+"""An operation that the service did not offer is requested again so much later."""
+
+_MALFORMED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
+_ABOUT_PAGES = re.compile(r"page|limit|size|param|quer|maximum|exceed|too |valid", re.IGNORECASE)
+_ABOUT_ACCESS = re.compile(r"header|token|authori|authenti|permission|account", re.IGNORECASE)
+
+
+class Key(NamedTuple):
+    """What a note is about."""
+
+    app_id: str
+    operation: str
+    setting: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """A row of `ops.api_dialect`, but for the address of the service."""
+
+    app_id: str
+    operation: str
+    setting: str
+    value: str
+    noted_at: datetime
+
+
+class Dialect:
+    """What is known of one service. Threads share it."""
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._notes: dict[Key, Note] = {}
+        self._changed: dict[Key, Note] = {}
+        self._confirmed: set[Key] = set()
+        self._given_up: set[Key] = set()
+        self._row_counts: dict[tuple[str, str], int] = {}
+        self._first: dict[Key, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def load(self, notes: Iterable[Note]) -> None:
+        """Take over what earlier runs noted."""
+        whole = (note for note in notes if note.setting != PAGE_SIZE or re.fullmatch("[1-9][0-9]{0,5}", note.value))
+        self._notes |= {Key(note.app_id, note.operation, note.setting): note for note in whole}
+
+    def value(self, key: Key) -> str | None:
+        """Return what is noted, if anything is."""
+        note = self._notes.get(key)
+        return note.value if note else None
+
+    def note(self, key: Key, value: str) -> None:
+        """Note what a request that succeeded has shown."""
+        with self._lock:
+            self._confirmed.add(key)
+            if self.value(key) != value:
+                self._notes[key] = self._changed[key] = Note(*key, value, utc_now())
+
+    def take_changes(self) -> list[Note]:
+        """Return the notes that the caller has not kept yet."""
+        with self._lock:
+            changed = list(self._changed.values())
+            self._changed.clear()
+        return changed
+
+    def is_offered(self, app_id: str, operation: str) -> bool:
+        """Whether to request an operation: not for a week after the service said that it has no such thing."""
+        note = self._notes.get(Key(app_id, operation, OFFERED))
+        return note is None or note.value != "no" or utc_now() - note.noted_at >= ASK_AGAIN_AFTER
+
+    def note_offered(self, app_id: str, operation: str, *, is_offered: bool) -> None:
+        """Note whether the service has an operation. "no" is as of now, whatever was noted before."""
+        key = Key(app_id, operation, OFFERED)
+        if not is_offered:
+            with self._lock:
+                self._notes.pop(key, None)
+        self.note(key, "yes" if is_offered else "no")
+
+    def page_size(self, app_id: str, operation: str) -> int:
+        """Return how many rows a page is requested with."""
+        return int(self.value(Key(app_id, operation, PAGE_SIZE)) or PER_PAGE)
+
+    def full_page(self, app_id: str, operation: str) -> int:
+        """Return how many rows make a page full: those requested, or what the service was seen to cut pages to."""
+        return min(self.page_size(app_id, operation), self._row_counts.get((app_id, operation), PER_PAGE))
+
+    def note_full_page(self, app_id: str, operation: str, rows: int) -> None:
+        """Note the rows of a page that was followed by another one; so few that no service means it say nothing."""
+        if rows >= _LEAST_PAGE:
+            held = self._row_counts.get((app_id, operation), 0)
+            self._row_counts[app_id, operation] = max(held, rows)
+
+    def request(
+        self,
+        key: Key,
+        preferred: str,
+        send: Callable[[str], Reply],
+        others: Callable[[str, ApiRefusedError], Iterable[str]],
+    ) -> Reply:
+        """Send a request in the form that is noted, else the preferred one; if it is refused as malformed, in others.
+
+        Raises the first refusal where no form is accepted. What was accepted once in this process is not doubted again.
+        """
+        with self._first_alone(key):
+            value = self.value(key) or preferred
+            try:
+                reply = send(value)
+            except ApiRefusedError as error:
+                if error.status not in _MALFORMED or key in self._confirmed or key in self._given_up:
+                    raise
+                refused = error
+            else:
+                self.note(key, value)
+                return reply
+            for other in others(value, refused):
+                try:
+                    reply = send(other)
+                except ApiRefusedError as error:
+                    if error.status not in _MALFORMED:
+                        raise
+                    continue
+                except TransientApiError:
+                    break
+                self.note(key, other)
+                return reply
+            if key.setting == PAGE_SIZE:
+                self._given_up.add(key)
+            raise refused
+
+    @contextmanager
+    def _first_alone(self, key: Key) -> Iterator[None]:
+        """Let the first request of a kind be answered before others are sent: else eight at once are refused."""
+        with self._lock:
+            is_first = key not in self._first
+            lock = self._first.setdefault(key, threading.Lock())
+            if is_first:
+                lock.acquire()
+        if not is_first:
+            with lock:
+                pass
+        try:
+            yield
+        finally:
+            if is_first:
+                lock.release()
+
+
+def time_range(form: str, first_day: date, last_day: date) -> dict[str, str | int]:
+    """Render the whole of some UTC days as `start_time` and `end_time`. The only place that does.
+
+    The end is the last second of the last day: the next midnight would make a service that counts by days add a day.
+    """
+    if form == ISO_8601:
+        return {"start_time": f"{first_day}T00:00:00.000Z", "end_time": f"{last_day}T23:59:59.999Z"}
+    start, end = (datetime.combine(day, time(), UTC) for day in (first_day, last_day + timedelta(days=1)))
+    return {"start_time": int(start.timestamp()), "end_time": int(end.timestamp()) - 1}
+
+
+def other_time_form(form: str, _: ApiRefusedError) -> Iterator[str]:
+    """Yield the form that was not tried."""
+    yield from (other for other in TIME_FORMS if other != form)
+
+
+def smaller_pages(size: str, refused: ApiRefusedError) -> Iterator[str]:
+    """Yield smaller pages to try, the one that the refusal names first; none if it is about something else."""
+    reason = str(refused).partition(f": {refused.status}: ")[2]
+    if not _ABOUT_PAGES.search(reason) or _ABOUT_ACCESS.search(reason):
+        return
+    stated = {int(found) for found in re.findall(r"(?<![\d.])\d{1,6}(?![\d.])", reason)}
+    named = max((number for number in stated if 1 < number < int(size)), default=None)
+    candidates = [named] if named else []
+    candidates += [smaller for smaller in _SMALLER_PAGES if smaller < int(size) and smaller != named]
+    yield from map(str, candidates)

@@ -1,0 +1,44 @@
+"""The lists of the API as functions that fetch a page by its number, as `paging.read_all` takes them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from pipelines.extract import operations, shapes
+from pipelines.extract.client import ApiClient
+from pipelines.extract.shapes import Page
+
+FetchPage = Callable[[int], Page]
+
+
+def livestream_pages(client: ApiClient, app_id: str, *, status: str | None = None) -> FetchPage:
+    """Return what fetches a page of the livestreams of an app."""
+
+    def fetch(page_no: int) -> Page:
+        return shapes.livestream_page(operations.list_livestreams(client, app_id, page_no=page_no, status=status))
+
+    return _measured(client, app_id, operations.LIST_LIVESTREAMS, fetch)
+
+
+def session_pages(client: ApiClient, app_id: str, livestream_id: str) -> FetchPage:
+    """Return what fetches a page of the sessions of a livestream."""
+
+    def fetch(page_no: int) -> Page:
+        return shapes.session_page(operations.get_livestream(client, app_id, livestream_id, page_no=page_no))
+
+    return _measured(client, app_id, operations.GET_LIVESTREAM, fetch)
+
+
+def _measured(client: ApiClient, app_id: str, operation: str, fetch: FetchPage) -> FetchPage:
+    """Tell with each page how many rows would make it full."""
+    first_rows = 0
+
+    def measured(page_no: int) -> Page:
+        nonlocal first_rows
+        page = fetch(page_no)
+        if page_no == 1:
+            first_rows = len(page.records)
+        elif page.records:
+            client.dialect.note_full_page(app_id, operation, first_rows)
+        return replace(page, full_rows=client.dialect.full_page(app_id, operation))
+
+    return measured

@@ -1,0 +1,23 @@
+"""ops.api_dialect: which dialect each service was found to speak, kept for the next run."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from pipelines.load.frames import read_frame, registered
+from pipelines.tables import API_DIALECT
+
+
+def read_dialect(connection: duckdb.DuckDBPyConnection, base_url: str) -> list[dict[str, Any]]:
+    """Return what is known of the service at an address: rows of ops.api_dialect without the address."""
+    query = f"SELECT * EXCLUDE (base_url) FROM {API_DIALECT.full_name} WHERE base_url = ?"
+    return read_frame(connection, query, [base_url]).to_dicts()
+
+
+def keep_dialect(connection: duckdb.DuckDBPyConnection, base_url: str, notes: Sequence[dict[str, Any]]) -> None:
+    """Put such rows in place of what was known before."""
+    rows = pl.DataFrame([note | {"base_url": base_url} for note in notes], schema=dict(API_DIALECT.polars_schema))
+    with registered(connection, "dialect_notes", rows):
+        connection.execute(API_DIALECT.merge_sql("dialect_notes"))

@@ -1,0 +1,34 @@
+"""Hands what is known of the service's dialect from one run, or poll, to the next. Knows no request."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+
+from duckdb import CatalogException, DuckDBPyConnection
+
+from pipelines.errors import LivehouseError
+from pipelines.extract.client import ApiClient
+from pipelines.extract.dialect import Note
+from pipelines.load.dialects import keep_dialect, read_dialect
+from pipelines.load.store import Store
+
+
+def recall(client: ApiClient, connection: DuckDBPyConnection, base_url: str) -> None:
+    """Let a client begin with what was noted before."""
+    client.dialect.load(Note(**row) for row in read_dialect(connection, base_url))
+
+
+def recall_published(client: ApiClient, warehouse: Store, base_url: str) -> None:
+    """As `recall`, from what readers see: works beside a run, and where no run has been."""
+    try:
+        if warehouse.is_there():
+            with warehouse.open_published() as connection:
+                recall(client, connection, base_url)
+    except (LivehouseError, CatalogException):
+        return  # it costs a request that is refused
+
+
+def keep(client: ApiClient, write: Callable[[Callable[[DuckDBPyConnection], None]], object], base_url: str) -> None:
+    """Keep what a client has found out."""
+    if changed := client.dialect.take_changes():
+        write(partial(keep_dialect, base_url=base_url, notes=[asdict(note) for note in changed]))

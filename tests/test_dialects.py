@@ -1,0 +1,168 @@
+"""Services of other dialects: found out once, remembered in `ops.api_dialect`, loaded exactly."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import ApiError
+from pipelines.settings import Settings
+from pipelines.simulator.server import Simulator
+from tests.front import Front, Query, Rule, front, only_iso, only_seconds, pages_of_at_most, refusal, without_counts
+from tests.houses import LAST, assert_holds_truth, load, query, settings_for, small_world
+
+DAY = (LAST, LAST)
+WEEK = (LAST - timedelta(days=6), LAST)
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    with Simulator(small_world(apps=("aula",), livestreams=12, sessions=60)) as served:
+        yield served
+
+
+def settings_at(served: Front, home: Path, **others: str) -> Settings:
+    return settings_for(served.simulator, home, CLOUDFLARE_BASE_URL=served.base_url, **others)
+
+
+def dialect_of(settings: Settings) -> dict[tuple[str, str], str]:
+    rows = query(
+        settings, "SELECT operation, setting, value FROM ops.api_dialect WHERE base_url = ?", settings.base_url
+    )
+    return {(operation, setting): value for operation, setting, value in rows}
+
+
+@pytest.mark.parametrize(
+    ("rule", "form", "refused_at_first"), [(only_iso, "iso_8601", 2), (only_seconds, "unix_seconds", 0)]
+)
+def test_either_form_of_time_is_found_out_once_and_remembered(
+    rule: Rule, form: str, refused_at_first: int, simulator: Simulator, tmp_path: Path
+) -> None:
+    with front(simulator, rule) as served:
+        settings = settings_at(served, tmp_path / "home")
+        load(settings, WEEK, run_id="first")
+        assert len(served.refused) <= refused_at_first
+        assert_holds_truth(settings, simulator.world, WEEK)
+        assert dialect_of(settings)["get-overall-analytics", "time_form"] == form
+        served.refused.clear()
+        load(settings, WEEK, run_id="second")
+        assert served.refused == [], "the second night sends no refused request"
+
+
+def test_a_service_that_is_upgraded_is_followed(simulator: Simulator, tmp_path: Path) -> None:
+    with front(simulator, only_iso) as served:
+        settings = settings_at(served, tmp_path / "home")
+        load(settings, DAY)
+        served.rules = [only_seconds]
+        load(settings, DAY)
+        assert dialect_of(settings)["get-overall-analytics", "time_form"] == "unix_seconds"
+        served.refused.clear()
+        load(settings, DAY)
+        assert served.refused == []
+
+
+def test_a_refusal_for_another_reason_changes_nothing(simulator: Simulator, tmp_path: Path) -> None:
+    # As GraphQL of the vendor says of old ranges; whatever the form, the answer is the same.
+    too_old = LAST - timedelta(days=3)
+
+    def retention(path: str, asked: Query) -> tuple[int, object] | None:
+        if not path.endswith("/livestreams/overall"):
+            return None
+        start = asked["start_time"]
+        midnight = f"{too_old}T00:00:00.000Z"
+        is_old = int(start) < _unix(too_old) if start.isdecimal() else start < midnight
+        return refusal(400, "cannot request data older than 259200s") if is_old else None
+
+    with front(simulator, retention) as served:
+        settings = settings_at(served, tmp_path / "home")
+        load(settings, DAY)
+        before = dialect_of(settings)
+        assert before["get-overall-analytics", "time_form"] == "unix_seconds"
+        _load_in_spite_of_errors(settings, (LAST - timedelta(days=9), LAST - timedelta(days=5)))
+        assert {target.count("T00") for target in served.refused} <= {0, 1}
+        load(settings, DAY)
+        assert dialect_of(settings) == before
+        served.rules = [only_iso, retention]
+        served.refused.clear()
+        _load_in_spite_of_errors(settings, (LAST - timedelta(days=6), LAST))
+        assert len([target for target in served.refused if "T00" not in target]) <= 2, "the newest day is asked first"
+
+
+def _unix(day: date) -> int:
+    return (day - date(1970, 1, 1)).days * 86_400
+
+
+def _load_in_spite_of_errors(settings: Settings, days: tuple[date, date]) -> None:
+    """What becomes of an app of which some days are refused is told elsewhere."""
+    try:
+        load(settings, days, full=True)
+    except ApiError as error:
+        assert "older than 259200s" in str(error)  # noqa: PT017 - either outcome is right here
+
+
+@pytest.mark.parametrize("most", [99, 50, 30, 7, 1])
+@pytest.mark.parametrize(
+    "message", ["per_page must be between 1 and {most}", "Invalid request parameters", "page size too large"]
+)
+def test_a_page_size_that_is_refused_is_lowered_once_and_remembered(
+    most: int, message: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    with front(simulator, pages_of_at_most(most, message)) as served:
+        settings = settings_at(served, tmp_path / "home")
+        load(settings, DAY)
+        assert_holds_truth(settings, simulator.world, DAY)
+        accepted = dialect_of(settings)
+        for operation in ("list-livestreams", "get-livestream"):
+            size = int(accepted[operation, "page_size"])
+            assert size <= most
+            assert size == most or "{most}" not in message, "a maximum that is named is used"
+        assert len(served.refused) <= 2 * 7
+        served.refused.clear()
+        load(settings, DAY, full=True)
+        assert served.refused == []
+        assert_holds_truth(settings, simulator.world, DAY)
+
+
+@pytest.mark.parametrize(
+    "message", ["Invalid format for Authorization header", "Internal error", "account 50 is closed"]
+)
+def test_a_refusal_that_is_not_about_pages_costs_no_request_more(
+    message: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    with front(simulator, lambda *_: refusal(400, message)) as served:
+        with suppress(ApiError):
+            load(settings_at(served, tmp_path / "home"), DAY)
+        assert len([target for target in served.refused if "/livestreams?" in target]) == 1
+
+
+def test_what_is_known_of_one_service_is_not_believed_of_another(simulator: Simulator, tmp_path: Path) -> None:
+    with front(simulator, only_iso, without_counts) as older, front(simulator, only_seconds) as newer:
+        load(settings_at(older, tmp_path / "home"), DAY)
+        settings = settings_at(newer, tmp_path / "home")
+        load(settings, DAY)
+        assert newer.refused == []
+        kept: list[tuple[Any, ...]] = query(settings, "SELECT DISTINCT base_url FROM ops.api_dialect ORDER BY ALL")
+        assert {address for (address,) in kept} == {older.base_url, newer.base_url}
+
+
+def test_totals_of_the_page_or_up_to_a_cap_lose_no_livestream(tmp_path: Path) -> None:
+    # 100 of 250 livestreams were loaded, and 200 of 250, exit 0.
+    for total in ("page", 200):
+        with Simulator(small_world(apps=("aula",), livestreams=250, sessions=0)) as simulated:
+
+            def rule(path: str, asked: Query, total: Any = total, simulated: Simulator = simulated) -> Any:
+                if not path.endswith("/livestreams"):
+                    return None
+                rows = simulated.world.apps["aula"].livestreams
+                page, size = int(asked["page_no"]), int(asked["per_page"])
+                records = [{"id": row.id} for row in rows[(page - 1) * size : page * size]]
+                count = len(records) if total == "page" else total
+                return 200, {"success": True, "data": records, "paging": {"total_count": count}}
+
+            with front(simulated, rule) as served:
+                settings = settings_at(served, tmp_path / str(total))
+                load(settings, DAY)
+                assert query(settings, "SELECT count(*) FROM core.livestreams") == [(250,)]
