@@ -11,7 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from pipelines.cli.jobs import _DAGSTER_YAML
+from pipelines.cli.history import DAGSTER_YAML
 
 ASSETS, DAYS, ROUNDS = 7, 365, 3
 PARTITIONS = dg.DailyPartitionsDefinition("2025-01-01", timezone="UTC")
@@ -47,7 +47,7 @@ def seconds(config: str, batch_size: str) -> float:
 
 if __name__ == "__main__":
     plain = [seconds("telemetry:\n  enabled: false\n", "0") for _ in range(ROUNDS)]
-    batched = [seconds(_DAGSTER_YAML, "1000") for _ in range(ROUNDS)]
+    batched = [seconds(DAGSTER_YAML, "1000") for _ in range(ROUNDS)]
     print(f"{ASSETS} assets, {DAYS} days, median of {ROUNDS}: as it comes {statistics.median(plain):.1f} s,", end=" ")
     print(
         f"batched {statistics.median(batched):.1f} s, ratio {statistics.median(plain) / statistics.median(batched):.1f}"

@@ -4,12 +4,10 @@ from datetime import date
 
 import dagster as dg
 
+from pipelines.assets.alive import TOLD
 from pipelines.assets.house import RANGE_END, RANGE_START
 from pipelines.failures import errors_of, post_failure
 from pipelines.settings import load_settings
-
-TOLD = ".dagster/livehouse_failure_is_told_by"
-"""A run with this tag is told of by whoever started it. Dagster's UI hides tags of this prefix."""
 
 
 @dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING)

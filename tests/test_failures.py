@@ -13,8 +13,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from pipelines.assets.alive import TOLD
 from pipelines.failures import RunFailedError, how_to_go_on, post_failure
-from pipelines.sensors import TOLD, failure_webhook
+from pipelines.sensors import failure_webhook
 from pipelines.settings import Settings
 from pipelines.simulator.server import Simulator
 from tests.houses import DAYS, settings_for, small_world, variables

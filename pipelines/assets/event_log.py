@@ -15,9 +15,10 @@ from dagster._core.events import ASSET_EVENTS
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.sqlalchemy_compat import db_result
-from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, StaticPool, create_engine
+
+from pipelines.assets.sqlite_files import WAIT_SECONDS, address_of, watch
 
 
 class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
@@ -35,16 +36,20 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         self._tables: set[str] = set()
         super().__init__(base_dir, inst_data)
 
+    def conn_string_for_shard(self, shard_name: str) -> str:
+        """Return the address of the index's or a run's file."""
+        return address_of(self._base_dir, shard_name)
+
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
         """Open a transaction on the index or on a run's file, each of which stays open until another run's is used."""
-        with self._db_lock:
+        with self._db_lock, watch.over(Path(self.path_for_shard(shard))):
             engine = self._engines.get(shard)
             if engine is None:
                 for other in self._engines.keys() - {INDEX_SHARD_NAME}:
                     self._engines.pop(other).dispose()
                 # One connection for every thread: the lock lets them in one by one.
-                options = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
+                options = {"timeout": WAIT_SECONDS, "check_same_thread": False}
                 engine = create_engine(self.conn_string_for_shard(shard), poolclass=StaticPool, connect_args=options)
                 self._initdb(engine)
                 self._engines[shard] = engine

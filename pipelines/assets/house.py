@@ -1,13 +1,16 @@
 """The run's house as a Dagster resource, and the days of a run. Keep the work itself in `steps/`."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import date, timedelta
 
 import dagster as dg
 
+from pipelines.assets.alive import RUNNING, alive, ended_by_hangup, mark_dead_runs
 from pipelines.settings import Settings, load_settings
 from pipelines.steps.days import add_missing_days, describe_catch_up, keep_days_in_raw, remove_days_never_landed
 from pipelines.steps.house import House, Range, open_house
+from pipelines.steps.progress import say
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
@@ -66,13 +69,24 @@ def house_resource(context: dg.InitResourceContext) -> Iterator[House]:
     run = context.run
     tags = dict(run.tags) if run else {}
     job_name = run.job_name if run else NIGHTLY
-    with open_house(
-        context.resources.settings,
-        run_id=run.run_id if run else "",
-        full=tags.get(FULL) == "true",
-        allow_shrink=tags.get(ALLOW_SHRINK) == "true",
-        backfill=backfill_of(job_name, tags),
-    ) as house:
+    settings: Settings = context.resources.settings
+    instance = context.instance if context.instance and not context.instance.is_ephemeral else None
+    running = settings.dagster_home / RUNNING
+    with ExitStack() as held:
+        held.enter_context(ended_by_hangup())
+        if run and instance:
+            held.enter_context(alive(running, run.run_id))
+        house = held.enter_context(
+            open_house(
+                settings,
+                run_id=run.run_id if run else "",
+                full=tags.get(FULL) == "true",
+                allow_shrink=tags.get(ALLOW_SHRINK) == "true",
+                backfill=backfill_of(job_name, tags),
+            )
+        )
+        if run and instance:
+            mark_dead_runs(instance, running, run.run_id, say)
         remove_days_never_landed(house)
         days = range_of(tags)
         if days and not fetches(run):

@@ -18,7 +18,7 @@ def ui_command(port: int, *, open_it: bool) -> None:
 
     import pipelines  # noqa: PLC0415 - kept out of --help
     from pipelines.cli.demo import demo_instead  # noqa: PLC0415 - kept out of --help
-    from pipelines.cli.jobs import dagster_variables, open_history  # noqa: PLC0415 - kept out of --help
+    from pipelines.cli.history import dagster_variables, open_history  # noqa: PLC0415 - kept out of --help
     from pipelines.errors import UsageError  # noqa: PLC0415 - kept out of --help
     from pipelines.settings import environment_of_demo, load_settings  # noqa: PLC0415 - kept out of --help
 

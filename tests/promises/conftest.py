@@ -82,6 +82,7 @@ IN_DEFAULT = {
     "test_promise_5_no_secret_anywhere_after_every_failure",
     "test_promise_6_a_huge_body_is_refused_and_not_held[gzip_bomb]",
     "test_promise_names_and_messages_stay_data",
+    "test_a_run_whose_process_is_dead_is_marked_failed_by_the_next[killed]",
     "test_what_would_be_wrong_is_not_published[a day's rows are gone]",
     "test_a_full_disk_is_one_line_and_the_copy_stays[0]",
     "test_a_home_that_cannot_be_written_is_one_line_and_stays",

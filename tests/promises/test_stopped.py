@@ -1,18 +1,30 @@
 """Promise 1, stopped: ctrl-C and SIGTERM end a run in one line, and what was landed stays."""
 
+import json
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from pipelines.assets.alive import RUNNING, TOLD, mark_dead_runs
+from pipelines.cli.history import open_history
+from pipelines.settings import Settings
 from pipelines.simulator.server import Simulator
-from tests.houses import DAYS, assert_holds_truth, settings_for
-from tests.promises.attack import start_livehouse, strays
+from tests.houses import DAYS, assert_holds_truth, settings_for, variables
+from tests.promises.attack import call_livehouse, start_livehouse, strays
 from tests.promises.worlds import tiny_world
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def history_of(settings: Settings) -> list[str]:
+    """The status of each run that Dagster's history holds, the oldest first."""
+    with open_history(settings) as instance:
+        return [run.status.value for run in reversed(instance.get_runs())]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_promise_1_stopped_by_hand_is_one_line_and_goes_on(stop: signal.Signals, tmp_path: Path) -> None:
     world = tiny_world(broken=False)
     command = "backfill", f"{DAYS[0]}", f"{DAYS[1]}"
@@ -27,12 +39,47 @@ def test_promise_1_stopped_by_hand_is_one_line_and_goes_on(stop: signal.Signals,
         [line] = [line for line in said.splitlines() if line.startswith("livehouse:")]
         assert "the same command again goes on" in line
         assert "Traceback" not in said
+        assert history_of(settings) == ["CANCELED"]
         simulator.service.latency = 0.0
         with start_livehouse(simulator, settings.home, *command) as process:
             _, said = process.communicate()
         assert process.returncode == 0, said
         assert_holds_truth(settings, world)
         assert strays(settings.home) == set()
+
+
+@pytest.mark.parametrize("kind", ["killed", "of an earlier version", "of a daemon that is gone"])
+def test_a_run_whose_process_is_dead_is_marked_failed_by_the_next(kind: str, tmp_path: Path) -> None:
+    """Seen: killed or rebooted, it stayed "Started" in the history for ever."""
+    world = tiny_world(apps=("aula",), broken=False)
+    command = "backfill", f"{DAYS[0]}", f"{DAYS[1]}"
+    with Simulator(world, latency=0.1) as simulator:
+        settings = settings_for(simulator, tmp_path / "home")
+        with start_livehouse(simulator, settings.home, *command) as process:
+            while simulator.count() < 3 and process.poll() is None:
+                time.sleep(0.001)
+            with open_history(settings) as instance:
+                [run] = instance.get_runs()
+                mark_dead_runs(instance, settings.dagster_home / RUNNING, "another", pytest.fail)
+                assert history_of(settings) == ["STARTED"], "its process is there"
+            process.kill()
+        assert history_of(settings) == ["STARTED"]
+        if kind != "killed":
+            (settings.dagster_home / RUNNING / f"{run.run_id}.lock").unlink()
+        if kind == "of a daemon that is gone":
+            with closing(sqlite3.connect(settings.dagster_home / "history" / "runs.db")) as connection, connection:
+                grpc = (".dagster/grpc_info", json.dumps({"host": "localhost", "socket": f"{tmp_path / 'gone'}"}))
+                connection.execute("UPDATE run_tags SET key = ?, value = ? WHERE key = ?", [*grpc, TOLD])
+                connection.execute("UPDATE runs SET run_body = replace(run_body, ?, ?)", [TOLD, ".dagster/grpc_info"])
+                connection.execute(
+                    "UPDATE runs SET run_body = replace(run_body, ?, ?)", ['"the command line"', json.dumps(grpc[1])]
+                )
+        simulator.service.latency = 0.0
+        status, _, err = call_livehouse(variables(simulator, settings.home), "nightly", "--quiet")
+        assert status == 0, err
+        assert f"backfill {run.run_id[:8]}: its process ended without a word" in err
+        assert history_of(settings) == ["FAILURE", "SUCCESS"]
+        assert not list((settings.dagster_home / RUNNING).iterdir())
 
 
 @pytest.mark.parametrize("waits_for", ["many pages", "replies that do not come"])

@@ -1,0 +1,176 @@
+"""Dagster's history: a directory of any name, a file that somebody has locked or damaged, and telemetry that stays off."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from threading import Thread
+
+import dagster as dg
+import pytest
+
+from pipelines.assets import sqlite_files
+from pipelines.cli.history import DAGSTER_YAML, history_files, open_history
+from pipelines.errors import HouseBusyError, WarehouseError
+from pipelines.settings import Settings
+
+LOCK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN EXCLUSIVE")
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+def settings_of(home: Path, **others: str) -> Settings:
+    return Settings(LIVEHOUSE_HOME=str(home), **others)  # type: ignore[arg-type,call-arg]  # read by alias
+
+
+def add_run(instance: dg.DagsterInstance) -> None:
+    @dg.op
+    def nothing() -> None:
+        """Make nothing."""
+
+    @dg.job
+    def one() -> None:
+        nothing()
+
+    assert one.execute_in_process(instance=instance, run_config=SILENT).success
+
+
+SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@contextmanager
+def locked(file: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Another program that has a file of the history locked, until it is told to end."""
+    command = [sys.executable, "-c", LOCK, str(file)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("name", ["50%20off", "50%", "a#b", "[ab]*", "ü:@ &=", "a#c%3F[d]"])
+def test_a_home_may_have_any_name(name: str, tmp_path: Path) -> None:
+    """Seen: with `%20` in the path, SQLite files lay outside of the home, and "no such table"."""
+    home = tmp_path / name
+    with open_history(settings_of(home)) as instance:
+        add_run(instance)
+    with open_history(settings_of(home)) as instance:
+        [run] = instance.get_runs()
+        assert run.status == dg.DagsterRunStatus.SUCCESS
+        assert instance.all_logs(run.run_id)
+        assert not instance.telemetry_enabled
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert all(file.is_file() for file in history_files(home / "dagster"))
+    assert not list(Path.cwd().glob("*.db"))
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"# nothing\n  # said\n", b"telemetry:\n  enabled: false\n", None])
+def test_telemetry_stays_off(content: bytes | None, tmp_path: Path) -> None:
+    """Seen: a dagster.yaml of no bytes switched it on."""
+    config = tmp_path / "dagster" / "dagster.yaml"
+    if content is not None:
+        config.parent.mkdir()
+        config.write_bytes(content)
+    with open_history(settings_of(tmp_path)) as instance:
+        assert not instance.telemetry_enabled
+    assert b"enabled: false" in config.read_bytes()
+
+
+def test_a_history_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    with open_history(settings_of(tmp_path)) as instance:
+        add_run(instance)
+    earlier = (
+        DAGSTER_YAML.partition("run_storage")[0]
+        + "event_log_storage"
+        + DAGSTER_YAML.partition("event_log_storage")[2].partition("schedule_storage")[0]
+    )
+    (tmp_path / "dagster" / "dagster.yaml").write_text(earlier)
+    with open_history(settings_of(tmp_path)) as instance:
+        assert len(instance.get_runs()) == 1
+    assert (tmp_path / "dagster" / "dagster.yaml").read_text() == DAGSTER_YAML
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"x: [",
+        b"- a\n- b\n",
+        b"no_such_key: 1\n",
+        b"just text",
+        b"\x00\x01\xff",
+        b"run_storage: {}\n",
+    ],
+)
+def test_a_configuration_that_cannot_be_used_is_one_line(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "dagster").mkdir()
+    (tmp_path / "dagster" / "dagster.yaml").write_bytes(content)
+    with pytest.raises(WarehouseError, match=r"dagster\.yaml is .*move it away") as refused:
+        open_history(settings_of(tmp_path))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("content", [b"no database" * 1000, b"SQLite format 3\0" + b"\xff" * 9000])
+def test_a_damaged_history_is_one_line(number: int, content: bytes, tmp_path: Path) -> None:
+    with open_history(settings_of(tmp_path)) as instance:
+        add_run(instance)
+    file = history_files(tmp_path / "dagster")[number]
+    for left in file.parent.glob(f"{file.name}-*"):
+        left.unlink()
+    file.write_bytes(content)
+    with pytest.raises(WarehouseError, match=r"move it away") as refused:
+        open_history(settings_of(tmp_path))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_locked_history_is_waited_for(number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Seen: locked for 40 s, "move it away", which would have been harmful."""
+    with open_history(settings_of(tmp_path)):
+        file = history_files(tmp_path / "dagster")[number]
+    with locked(file) as other:
+        named = f"PID {other.pid} (python" if sys.platform == "linux" else "another program"
+        with pytest.raises(HouseBusyError) as refused:
+            open_history(settings_of(tmp_path, LIVEHOUSE_LOCK_WAIT_SECONDS="0.3"))
+        assert named in str(refused.value)
+        assert "move it away" not in str(refused.value)
+        assert f"waiting for {named}" in capsys.readouterr().err
+
+
+def test_a_history_that_is_locked_while_a_run_goes_on_is_waited_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_files, "_TELL_AFTER_SECONDS", 0.1)
+    with open_history(settings_of(tmp_path)) as instance:
+
+        @dg.op
+        def meanwhile() -> None:
+            """Let another program lock the history, until it is told of."""
+            other = begun.enter_context(locked(history_files(tmp_path / "dagster")[0]))
+            Thread(target=let_go, args=(other,), daemon=True).start()
+
+        def let_go(other: "subprocess.Popen[str]") -> None:
+            for _ in range(200):
+                said.append(capsys.readouterr().err)
+                if "waiting for" in "".join(said):
+                    break
+                time.sleep(0.1)
+            other.kill()
+
+        @dg.job(tags={"livehouse/test": "locked"})
+        def one() -> None:
+            meanwhile()
+
+        said: list[str] = []
+        with ExitStack() as begun:
+            assert one.execute_in_process(instance=instance, run_config=SILENT).success
+            assert "which has" in "".join(said)
