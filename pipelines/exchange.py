@@ -5,6 +5,7 @@ each hold a run for ever. So every read and write of the socket checks the deadl
 Knows HTTP and sockets; knows nothing of the API, of retries or of secrets.
 """
 
+import logging
 import socket
 import ssl
 import threading
@@ -20,6 +21,10 @@ import httpcore
 import httpx
 
 from pipelines.proxies import find_proxy, tls_context
+
+logging.getLogger("httpcore").setLevel(
+    logging.WARNING
+)  # below, it logs the headers of replies: they may echo the token
 
 CONNECT_SECONDS = 5.0
 """For each address of a host; SYN packets are sent again after 1 and 3 s."""

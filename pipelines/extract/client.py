@@ -219,7 +219,7 @@ class ApiClient:
     def _raise_refusal_of_proxy(self, error: ExchangeError) -> None:
         proxy = self._connections.proxy
         variable = proxy.variable if proxy else "HTTPS_PROXY"
-        said = self._redactor.clean_text(str(error))
+        said = self._redactor.clean_message(str(error))
         if error.status is None or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return
         wants_login = error.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
@@ -237,7 +237,7 @@ class ApiClient:
             "broken": "",
             "refused by the proxy": f" (check{via.removeprefix(',')})",
         }
-        return f"{self._redactor.clean_text(str(error))}{remedies[error.failure]}"
+        return f"{self._redactor.clean_message(str(error))}{remedies[error.failure]}"
 
 
 def _address(base_url: str) -> httpx.URL:

@@ -37,6 +37,7 @@ _NAMED = re.compile(
         ([^\s"'\\,;&}\])<>]{1,512})""",
     re.IGNORECASE | re.VERBOSE,
 )
+_KEYLIKE = re.compile(r"[\w+=-]{20,512}", re.ASCII)
 _MAY_HOLD_SECRET = re.compile(r"://|:\\/|key|pass", re.IGNORECASE)
 _LIKE_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}", re.IGNORECASE)
 """Removed from the text where it was taken for a key, and nowhere else: it may be the id of a livestream."""
@@ -65,6 +66,10 @@ class Redactor:
         if _MAY_HOLD_SECRET.search(text):
             text = _NAMED.sub(_mask_named, _ADDRESS.sub(_mask_address, text))
         return self._keys.cut_out(text)
+
+    def clean_message(self, text: str) -> str:
+        """Return the text of an error without secrets, and without what merely looks like one: it may not be known yet."""
+        return _KEYLIKE.sub(_mask_keylike, self.clean_text(text))
 
     def clean(self, value: Json, treatment: Treatment = "remove") -> Json:
         """Return a reply without secrets; one to be shown loses the token only. `learn` it first."""
@@ -183,6 +188,13 @@ def _is_secret_value(found: "re.Match[str]") -> bool:
 
 def _mask_named(found: "re.Match[str]") -> str:
     return f"{found[1]}{found[2]}{MASK}" if _is_secret_value(found) else found[0]
+
+
+def _mask_keylike(found: "re.Match[str]") -> str:
+    """Mask a long word that mixes letters and digits, unless it looks like an id."""
+    word = found[0]
+    is_mixed = any(map(str.isdigit, word)) and any(map(str.isalpha, word))
+    return MASK if is_mixed and not _LIKE_ID.fullmatch(word) else word
 
 
 def _split_address(found: "re.Match[str]") -> tuple[str, str, str]:

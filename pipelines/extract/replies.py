@@ -61,7 +61,7 @@ def read_reply(
     is_success = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
     if is_success and isinstance(value, dict) and value.get("success", True) in (True, "true", 1):
         return value
-    said = _one_line(redactor.clean_text(_message_of_text(body) if fault else _message_of_value(value)))
+    said = _one_line(redactor.clean_message(_message_of_text(body) if fault else _message_of_value(value)))
     if is_success and "cf-mitigated" not in headers:
         raise TransientApiError(f"{what}: {status}, but {fault or 'not a success'}: {said}", status=status)
     raise _error(f"{what}: {status}", status, said, body if fault else b"", headers)

@@ -33,7 +33,8 @@ def extract_livestreams(house: House) -> dict[str, Counts]:
         fetched_at = utc_now()
         fetch = lists.livestream_pages(house.client, app_id)
         with pages_ahead(fetch, house.client.concurrency) as page, progress(f"{app_id} livestreams") as advance:
-            for batch in _batches(read_all(f"livestreams of app {app_id}", page, normalize.identity)):
+            for received in _batches(read_all(f"livestreams of app {app_id}", page, normalize.identity)):
+                batch = house.client.clean(received)  # a page may quote a key that only a later page names as one
                 frame = normalize.raw_livestreams(batch, app_id=app_id, fetched_at=fetched_at, run_id=house.run_id)
                 land(house, RAW_LIVESTREAMS, frame, batch, counts)
                 advance(len(batch))

@@ -148,6 +148,12 @@ def test_everything_else_stays(value: Any) -> None:
     assert cleaned(value) == value
 
 
+def test_an_error_loses_what_looks_like_a_key_too() -> None:
+    """A refusal may quote a key before any reply has named it as one."""
+    kept = "livestream 0f3c1a2b-0000-4000-8000-123456789abc of 0123456789abcdef0123456789abcdef: internal_server_error_of_it"
+    assert redactor().clean_message(f"{kept}: {KEY}") == f"{kept}: {MASK}"
+
+
 def test_a_key_that_is_the_id_of_its_record_is_none() -> None:
     """Cut out, every record's id would be the same: one livestream where there are many."""
     value = [{"id": KEY, "stream_key": KEY, "name": "x"}, {"livestream_id": KEY}]

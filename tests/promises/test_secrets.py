@@ -4,11 +4,12 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
+import duckdb
 import pytest
 
 from pipelines.errors import LivehouseError
@@ -146,9 +147,12 @@ class _TellTale(BaseHTTPRequestHandler):
         """Nobody listens."""
 
 
+def telltale(answer: tuple[int, str, str]) -> AbstractContextManager[str]:
+    return serving(type("Handler", (_TellTale,), {"answer": answer}))
+
+
 @contextmanager
-def telltale(answer: tuple[int, str, str]) -> Iterator[str]:
-    handler = type("Handler", (_TellTale,), {"answer": answer})
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -188,6 +192,112 @@ def test_promise_5_a_reply_that_quotes_secrets_leaves_none(
     assert said or "name" in case or "keys" in case
     everything = (said, out, err, *map(str, examined), *map(str, listed))
     assert found(tmp_path / "home", {TOKEN, KEY}, *everything) == []
+
+
+# --- keys under any name, quoted anywhere -------------------------------------------------------------------
+
+KEYS = {name: f"{name}-K3y0123456789abcdef/{name}=" for name in "abcdefghijklm"}
+"""Of each way in which a key comes. None is a part of another."""
+
+LIVESTREAMS = [
+    # what is quoted comes before the reply, or the record, that tells that it is a key
+    {
+        "id": "one",
+        "name": f"backup of {KEYS['l']}",
+        "status": "LIVE",
+        "stream_key": KEYS["a"],
+        "ingest_server": f"rtmps://live.example:443/live/{KEYS['a']}",
+        "playback_url": "https://live.example/one/manifest/video.m3u8",
+    },
+    {
+        "id": "two",
+        "name": f"see {KEYS['a']}",
+        "status": "LIVE",
+        "Stream Key": KEYS["b"],
+        "stream.key": KEYS["c"],
+        "stream_keys": [KEYS["d"]],
+        "rtmp_stream_key": KEYS["e"],
+        "streamKeyPrimary": KEYS["f"],
+        "rtmps": {"url": "rtmps://live.example/live", "key": KEYS["g"]},
+        "srt": {"url": f"srt://live.example:778?streamid=x&passphrase={KEYS['h']}", "passphrase": KEYS["h"]},
+        "webRTC": {"url": f"https://live.example/{KEYS['i']}/webRTC/publish"},
+        "note": json.dumps({"nested": json.dumps({"streamKey": KEYS["j"]})}),
+        "future_secret": KEYS["k"],
+        "anything_new": KEYS["m"],
+        "ingest_server": f"rtmp://live.example/live/{KEYS['k']}?x={KEYS['m']}",
+    },
+    {"id": "three", "name": None, "status": "IDLE", "stream_key": KEYS["l"], "disabled": KEYS["l"]},
+]
+QUOTE = " ".join(KEYS.values())
+
+
+class _ManyKeys(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        path, status = self.path.partition("?")[0], 200
+        at = f"{DAYS[1]}T10:00:00.000Z"
+        body: dict[str, Any] = {"success": True}
+        if path.endswith("/livestreams"):
+            body |= {"data": LIVESTREAMS, "paging": {"total_count": 3}}
+        elif "/livestreams/" in path and "analytics" not in path:
+            times = {"created_at": at, "started_time": at, "stopped_time": f"{DAYS[1]}T11:00:00Z", "updated_at": at}
+            figures = {"ingest_seconds": QUOTE if path.endswith("three") else 60, "viewer_seconds": 60}
+            session = {"id": f"session of {path.rpartition('/')[2]}", "err_message": QUOTE, QUOTE: QUOTE}
+            body |= {"data": {"sessions": [session | times | figures]}, "paging": {"total_count": 1}}
+        else:
+            status = 400 if "overall" in path else 500
+            body = {"success": False, "errors": [{"code": 1, "message": QUOTE, "error_chain": [{"message": QUOTE}]}]}
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: Any) -> None:
+        """Nobody listens."""
+
+
+def test_promise_5_every_key_ever_served_is_nowhere(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    posted: list[str] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Nobody listens."""
+
+    with serving(_ManyKeys) as base_url, serving(Receiver) as webhook:
+        given = environment(base_url, tmp_path / "home") | {"LIVEHOUSE_ALERT_WEBHOOK": webhook}
+        night = call_livehouse(given, "backfill", f"{DAYS[1]}", f"{DAYS[1]}", "--json")
+        said = [
+            call_livehouse(given, *arguments)
+            for arguments in (
+                ("report",),
+                ("doctor",),
+                ("on-air", "--json"),
+                ("api", "list-livestreams"),
+                ("api", "get-livestream", "one"),
+                ("api", "get-daywise-analytics", f"{DAYS[1]}", f"{DAYS[1]}"),
+                ("sql", "select * from core.livestreams", "--format", "json"),
+            )
+        ]
+    assert night[0] == 1, night
+    assert posted
+    out = [*posted, *map(str, night), *map(str, said), *capfd.readouterr(), caplog.text]
+    assert found(tmp_path / "home", set(KEYS.values()), *out) == []
+    assert "rtmps://live.example:443/live/[removed]" in str(said)
+    assert "https://live.example/one/manifest/video.m3u8" in str(said), "what is no secret stays"
+    with duckdb.connect(tmp_path / "home" / "pipeline_raw.duckdb", read_only=True) as connection:
+        fields = connection.execute("SELECT field, json_type FROM ops.field_types").fetchall()
+        landed = connection.execute("SELECT count(*) FROM raw.livestream_sessions").fetchall()
+    assert landed == [(3,)]
+    assert ("anything_new", "string") in fields, "an unknown field is seen by name and type"
+    assert ("rtmps", "object") in fields
 
 
 def test_promise_5_a_redirect_is_not_followed(serve: Serve, tmp_path: Path) -> None:
