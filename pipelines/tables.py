@@ -1,10 +1,11 @@
 """The tables of the warehouse, once: columns, kinds, keys, where a value comes from, what it means.
 
-Everything that creates, fills, checks or documents a table reads it here, or in `tables_raw.py` and `tables_live.py`.
+Everything that creates, fills, checks or documents a table reads it here, or in the other `tables_….py`.
 Marts have `sql/marts/` for it.
 """
 
 from pipelines.schema import Column, Table
+from pipelines.tables_marts import MART_BUILDS, MART_INPUTS
 
 APP = Column("app_id", "id", "RealtimeKit app")
 DAY = Column("day", "day", "UTC day")
@@ -124,8 +125,8 @@ OBSERVED = (
     Column("session_id", "id", "session on air"),
     Column("meeting_id", "text", "meeting it streams; NULL for an independent one"),
     Column("status", "text", "status of the livestream; ENDED or FAILED where the row has a session's last figures"),
-    Column("ingest_seconds", "seconds", "time fed in so far, seconds"),
-    Column("viewer_seconds", "seconds", "time watched so far, summed over viewers, seconds"),
+    Column("ingest_seconds", "seconds", "time fed in so far, seconds; NULL where unknown, as in the first minute"),
+    Column("viewer_seconds", "seconds", "time watched so far, summed over viewers, seconds; NULL likewise"),
 )
 LIVE_OBSERVATIONS = Table(
     "core",
@@ -134,6 +135,7 @@ LIVE_OBSERVATIONS = Table(
     ("app_id", "livestream_id", "observed_at"),
     (
         *OBSERVED,
+        Column("started_at", "timestamp", "when the session went live, UTC; NULL of observations by earlier versions"),
         Column("day", "day", "UTC day of observed_at"),
         Column("is_thinned", "flag", "rows between the one before and this one were dropped; no gap was among them"),
     ),
@@ -256,18 +258,6 @@ FIELD_TYPES = Table(
     ),
     unique=True,
 )
-MART_BUILDS = Table(
-    "ops",
-    "mart_builds",
-    "When each mart was last built, and from which text of its SQL.",
-    ("mart_name",),
-    (
-        Column("mart_name", "text", "mart"),
-        Column("sql_hash", "text", "SHA-256 of its file"),
-        Column("built_at", "timestamp", "when it was last brought up to date, UTC"),
-    ),
-    unique=True,
-)
 API_DIALECT = Table(
     "ops",
     "api_dialect",
@@ -337,6 +327,7 @@ WAREHOUSE_FILE = (
     MISSING_DAYS,
     SHRINKS,
     MART_BUILDS,
+    MART_INPUTS,
     API_DIALECT,
     FINGERPRINTS,
     SCHEMA_VERSIONS,

@@ -14,6 +14,7 @@ BASE = (
     "tables",
     "tables_raw",
     "tables_live",
+    "tables_marts",
     "schema",
     "settings",
     "setting_values",

@@ -8,7 +8,8 @@ import polars as pl
 
 from pipelines.load.frames import registered
 from pipelines.schema import Table
-from pipelines.tables import DAYS, FACTS, FINGERPRINTS, LIVESTREAMS, LOADS, MART_BUILDS, QUARANTINE, SHRINKS
+from pipelines.tables import DAYS, FACTS, FINGERPRINTS, LIVESTREAMS, LOADS, QUARANTINE, SHRINKS
+from pipelines.tables_marts import MART_BUILDS
 
 
 def replace_days(

@@ -57,8 +57,6 @@ _TABLES = tuple(dict.fromkeys((*RAW_FILE, *WAREHOUSE_FILE)))
 class Lakehouse:
     """One catalog and where its files lie. See `store.py` for what each method means."""
 
-    lag = 2 * _OVERTAKEN_FOR
-
     def __init__(
         self,
         conninfo: SecretStr,

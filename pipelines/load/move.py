@@ -11,7 +11,8 @@ from pipelines.errors import WarehouseError
 from pipelines.load.frames import read_frame, registered
 from pipelines.load.store import Store
 from pipelines.schema import Table
-from pipelines.tables import MART_BUILDS, MIRRORED, SCHEMA_VERSIONS, WAREHOUSE_FILE
+from pipelines.tables import MIRRORED, SCHEMA_VERSIONS, WAREHOUSE_FILE
+from pipelines.tables_marts import MART_BUILDS, MART_INPUTS
 from pipelines.tables_raw import RAW_FILE
 
 ROWS_AT_ONCE = 100_000
@@ -30,7 +31,7 @@ def moved_tables() -> Iterator[tuple[Table, bool]]:
         if table is not SCHEMA_VERSIONS:  # each warehouse has its own
             yield table, True
     for table in WAREHOUSE_FILE:
-        if table not in (*MIRRORED, MART_BUILDS, SCHEMA_VERSIONS):
+        if table not in (*MIRRORED, MART_BUILDS, MART_INPUTS, SCHEMA_VERSIONS):
             yield table, False
 
 

@@ -3,8 +3,8 @@
 Merging commits here first, and only then are the rows dropped where they came from: killed in between, the next
 merge finds them by their key and passes them over.
 
-Thinning keeps the last row of each minute and, of days older than a setting, of each hour. The counters add up,
-so what is dropped between two rows changes no total. Three things must survive it: where a session begins, where
+Thinning keeps the last row of each minute and, of days older than a setting, the first and the last of each hour: so what
+was watched around a full hour stays in its own hour. The counters add up, so what is dropped between two rows changes no total. Three things must survive it: where a session begins, where
 its seconds went back, and where nobody looked for longer than `GAP`. So a session's first row is kept, and both
 rows beside a fall or a gap; and a row that follows dropped ones says so (`is_thinned`): the long way back from
 it to the row before is no gap.
@@ -44,6 +44,7 @@ _THIN = f"""
             is_edge
             OR coalesce(lead(is_edge) OVER feed, true)
             OR date_trunc($bucket, observed_at) <> date_trunc($bucket, lead(observed_at) OVER feed)
+            OR $bucket = 'hour' AND date_trunc('hour', observed_at) <> date_trunc('hour', lag(observed_at) OVER feed)
             OR day <> $day AS is_kept
         FROM looked
         WINDOW feed AS (PARTITION BY livestream_id, session_id, viewer_seconds IS NULL ORDER BY observed_at)
@@ -86,7 +87,7 @@ def merge_day(
 
 
 def thin(connection: duckdb.DuckDBPyConnection, app_id: str, day: date, *, bucket: Literal["minute", "hour"]) -> None:
-    """Keep the last row of each session and minute (or hour) of a day. Within a transaction of the caller."""
+    """Keep the last row of each session and minute (or the first and last of each hour) of a day. Within a transaction of the caller."""
     names = ", ".join(LIVE_OBSERVATIONS.column_names)
     connection.execute(_THIN, {"app_id": app_id, "day": day, "bucket": bucket})
     connection.execute(f"DELETE FROM {_TABLE} WHERE app_id = ? AND day = ?", [app_id, day])

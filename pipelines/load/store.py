@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -31,10 +31,6 @@ class Store(Protocol):
     @property
     def lock(self) -> Path:
         """The file that a run holds which nobody may work beside."""
-
-    @property
-    def lag(self) -> timedelta:
-        """How long what a run notes may take until another one sees it."""
 
     def prepare(self) -> None:
         """See that it can be written to, before any request is sent."""

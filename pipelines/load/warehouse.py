@@ -8,7 +8,7 @@ with it: a run, which has the house to itself, keeps them open (`hold`), in one 
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,8 +39,6 @@ _RESERVED = {"pipeline", "pipeline_raw", "pipeline_live", "marts", *(table.schem
 
 class Warehouse:
     """The three files that lie side by side, and the lock beside them. See `store.py` for what each method means."""
-
-    lag = timedelta(0)
 
     def __init__(self, published: Path) -> None:
         """Take the path readers open; the pipeline's own files lie beside it."""

@@ -2,7 +2,8 @@
 
 A file is named TABLE__RULE.sql, or RULE.sql where the same holds for several tables: its head then lists them
 (`-- tables: A, B`), and its text says `{table}` for each. The head comment says what is checked, and whether an offence
-blocks publishing (`-- severity: block`: the figures are wrong) or warns (`-- severity: warn`: look at it).
+blocks publishing (`-- severity: block`: the figures are wrong) or warns (`-- severity: warn`: look at it). Each mart has one check more, made
+from the grain that its file declares.
 """
 
 import re
@@ -12,7 +13,7 @@ from typing import Any
 import duckdb
 
 from pipelines.errors import LivehouseError
-from pipelines.report.marts import sql_directory
+from pipelines.report.marts import Mart, find_marts, sql_directory
 
 ROWS_SHOWN = 20
 
@@ -46,9 +47,23 @@ class Verdict:
         return f"{self.offending:,} row{' breaks' if self.offending == 1 else 's break'} `{rule}`"
 
 
+def _grain_check(mart: Mart) -> Check:
+    """Check that the grain is unique and not null; by hash first, since the rows of some marts are many and their keys long."""
+    key = ", ".join(mart.grain)
+    is_null = " OR ".join(f"{name} IS NULL" for name in mart.grain)
+    sql = f"""
+        SELECT {key}, count(*) AS copies FROM {mart.full_name}
+        WHERE hash({key}) IN (
+            SELECT hash({key}) AS suspect FROM {mart.full_name} GROUP BY suspect HAVING count(*) > 1 OR bool_or({is_null})
+        )
+        GROUP BY {key} HAVING count(*) > 1 OR bool_or({is_null}) ORDER BY {key}"""
+    meaning = f"{mart.full_name} has one row for each {key}, none of them NULL: a figure counted twice is worse than one missing."
+    return Check(mart.full_name, "unique_grain", meaning, blocks=True, sql=sql)
+
+
 def find_checks() -> tuple[Check, ...]:
     """Every check, by table and rule."""
-    found = []
+    found = [_grain_check(mart) for mart in find_marts()]
     for path in sorted((sql_directory() / "checks").glob("*.sql")):
         text = path.read_text(encoding="utf-8")
         listed = re.search(r"^-- tables: (.+)$", text, re.MULTILINE)

@@ -1,7 +1,8 @@
 """Marts: each file in `sql/marts/` is one SELECT over core and ops tables, and one table in `marts`.
 
 A file's head comment is the only place for what its mart means; what it depends on is read from its SQL. A
-refresh evaluates `SELECT * FROM (the SELECT) WHERE day BETWEEN …`: it costs what was loaded, not the history.
+refresh evaluates `SELECT * FROM (the SELECT) WHERE day BETWEEN …` for the days that a change affects (`inputs.py`): it costs
+what changed, not the history.
 """
 
 import re
@@ -11,14 +12,15 @@ from datetime import date, datetime
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import sqlglot
 from duckdb import DuckDBPyConnection, TransactionException
 from sqlglot import exp
 
 from pipelines.errors import LivehouseError
-from pipelines.tables import MART_BUILDS
+from pipelines.report.inputs import Input, affected_days, compare_inputs, note_inputs, read_inputs
+from pipelines.tables_marts import MART_BUILDS
 from pipelines.text import quoted
 
 ROWS_AT_ONCE = 2_000_000
@@ -41,12 +43,10 @@ class Mart:
     """Full names of the tables it is made of, also by way of other marts."""
     period: Literal["day", "month"]
     """The column by which it is refreshed."""
-    follows: tuple[str, ...] = ()
-    """A column, the table without days it is copied from, and the key: kept alike in every row."""
-    reaches: tuple[str, ...] = ()
-    """Columns that name the first and last day that the facts of a day reach: those are refreshed with it."""
-    again: str | None = None
-    """A column above zero where a livestream was not listed: once it is, those days are evaluated again."""
+    inputs: frozenset[Input] = frozenset()
+    """The tables it reads and the columns that matter, also by way of other marts."""
+    affects: tuple[str, ...] = ()
+    """Columns that name the first and last day that the facts of a day affect; without them only that day."""
     drawn: str | None = None
     """A column whose sum over all apps tells how things go: drawn after each build."""
     builds_on: tuple["Mart", ...] = ()
@@ -89,7 +89,7 @@ def find_marts() -> tuple[Mart, ...]:
 def read_mart(path: Path) -> Mart:
     """Read one mart from its file."""
     sql = path.read_text(encoding="utf-8")
-    fields = dict(re.findall(r"^-- (grain|follows|reaches|again|drawn): (.+)$", sql, re.MULTILINE))
+    fields = dict(re.findall(r"^-- (grain|affects|drawn): (.+)$", sql, re.MULTILINE))
     columns = re.findall(r"^-- column: (\w+) \((.+?)\): (.+)$", sql, re.MULTILINE)
     grain = tuple(re.findall(r"\w+", fields.get("grain", "")))
     if not columns or {"day", "month"}.isdisjoint(grain):
@@ -113,9 +113,8 @@ def read_mart(path: Path) -> Mart:
         depends_on=tuple(sorted(own.union(*(mart.depends_on for mart in builds_on)))),
         builds_on=builds_on,
         period="day" if "day" in grain else "month",
-        follows=tuple(re.findall(r"[\w.]+", re.sub(r"\b(of|by)\b", "", fields.get("follows", "")))),
-        reaches=tuple(re.findall(r"\w+", fields.get("reaches", ""))),
-        again=fields.get("again"),
+        inputs=frozenset(read_inputs(parsed(sql)).union(*(mart.inputs for mart in builds_on))),
+        affects=tuple(re.findall(r"\w+", fields.get("affects", ""))),
         drawn=fields.get("drawn"),
     )
 
@@ -127,25 +126,22 @@ def parsed(sql: str) -> exp.Expr:
 
 
 def build_mart(connection: DuckDBPyConnection, mart: Mart, now: datetime) -> MartBuild:
-    """Bring a mart up to date with the facts, in one transaction: the days loaded since, or the whole.
+    """Bring a mart up to date with what it reads, in one transaction: the days that a change affects, or the whole.
 
-    `now` is naive UTC. A mart is built whole when it is missing, its text is another, or the clock went back.
+    `now` is naive UTC, and only noted. A mart is built whole when it is missing, its text is another, or a table changed
+    that has neither days nor livestreams.
     """
     connection.begin()
     try:
-        built_at = _built_at(connection, mart)
-        if built_at is None or built_at > now:
+        compare_inputs(connection, mart.full_name, mart.inputs)
+        days = affected_days(connection, mart.inputs) if _is_built(connection, mart) else None
+        if days is None:
             _create(connection, mart)
             _evaluate(connection, mart, None)
             refreshed = None
         else:
-            refreshed = _refresh(connection, mart, built_at)
-        if mart.follows:
-            column, table, *key = mart.follows
-            other = " AND ".join(f"mart.{name} = source.{name}" for name in key)
-            other += f" AND mart.{column} IS DISTINCT FROM source.{column}"
-            update = f"UPDATE {mart.full_name} AS mart SET {column} = source.{column} FROM {table} AS source"
-            connection.execute(f"{update} WHERE {other}")
+            refreshed = _refresh(connection, mart, days)
+        note_inputs(connection, mart.full_name)
         built = "(SELECT ? AS mart_name, ? AS sql_hash, ?::TIMESTAMP AS built_at)"
         connection.execute(MART_BUILDS.merge_sql(built), [mart.full_name, mart.sql_hash, now])
         [(rows,)] = connection.execute(f"SELECT count(*) FROM {mart.full_name}").fetchall()
@@ -157,14 +153,14 @@ def build_mart(connection: DuckDBPyConnection, mart: Mart, now: datetime) -> Mar
     return MartBuild(rows, refreshed)
 
 
-def _built_at(connection: DuckDBPyConnection, mart: Mart) -> datetime | None:
-    """When the mart was last built from this very text; None where it was not, or is gone."""
+def _is_built(connection: DuckDBPyConnection, mart: Mart) -> bool:
+    """Whether the mart is there, built from this very text."""
     query = """
-        SELECT built_at FROM ops.mart_builds WHERE mart_name = $mart AND sql_hash = $sql_hash AND EXISTS (
+        SELECT count(*) > 0 FROM ops.mart_builds WHERE mart_name = $mart AND sql_hash = $sql_hash AND EXISTS (
             FROM duckdb_tables()
             WHERE database_name = current_database() AND schema_name || '.' || table_name = $mart)"""
-    built = connection.execute(query, {"mart": mart.full_name, "sql_hash": mart.sql_hash}).fetchall()
-    return cast("datetime", built[0][0]) if built else None
+    [(is_built,)] = connection.execute(query, {"mart": mart.full_name, "sql_hash": mart.sql_hash}).fetchall()
+    return bool(is_built)
 
 
 def _create(connection: DuckDBPyConnection, mart: Mart) -> None:
@@ -181,38 +177,39 @@ def _create(connection: DuckDBPyConnection, mart: Mart) -> None:
         connection.execute(f"COMMENT ON {what} IS {quoted(text)}")
 
 
-def _refresh(connection: DuckDBPyConnection, mart: Mart, built_at: datetime) -> list[tuple[date, date]]:
-    """Evaluate again what was loaded since, the days its facts reached before, and those they reach now."""
-    query = "SELECT DISTINCT day FROM ops.days WHERE list_contains(?, table_name) AND loaded_at >= ?"
-    loaded = connection.execute(query, [mart.depends_on, built_at]).fetchall()
-    days = {day for (day,) in loaded}
-    if mart.again:
-        placed = f"""
-            SELECT DISTINCT day FROM core.livestream_sessions AS session JOIN core.livestreams AS stream
-                ON session.app_id = stream.app_id AND session.livestream_id = stream.livestream_id
-            WHERE stream.first_seen_at >= ? AND day IN (SELECT day FROM {mart.full_name} WHERE {mart.again} > 0)"""
-        days |= {day for (day,) in connection.execute(placed, [built_at]).fetchall()}
-    first_pass = days | _reached(connection, mart, days)
+def _refresh(connection: DuckDBPyConnection, mart: Mart, days: set[date]) -> list[tuple[date, date]]:
+    """Evaluate again the days that changed, those their facts affected before, and those they affect now."""
+    first_pass = days | _affected(connection, mart, days)
     ranges = _evaluate(connection, mart, first_pass)
-    return ranges + _evaluate(connection, mart, _reached(connection, mart, days) - first_pass)
+    return ranges + _evaluate(connection, mart, _affected(connection, mart, days) - first_pass)
 
 
-def _reached(connection: DuckDBPyConnection, mart: Mart, days: set[date]) -> set[date]:
-    """Days that the facts of these days reach, by the mart as it stands."""
-    if not mart.reaches:
+def _affected(connection: DuckDBPyConnection, mart: Mart, days: set[date]) -> set[date]:
+    """Days that the facts of these days affect, by the mart in its present state."""
+    if not mart.affects:
         return set()
-    first, last = mart.reaches
+    first, last = mart.affects
     query = f"""SELECT DISTINCT unnest(range({first}, {last} + 1, INTERVAL 1 DAY))::DATE FROM {mart.full_name}
         WHERE list_contains($days, day)"""
     return {day for (day,) in connection.execute(query, {"days": list(days)}).fetchall()}
 
 
 def _evaluate(connection: DuckDBPyConnection, mart: Mart, days: set[date] | None) -> list[tuple[date, date]]:
-    """Replace the mart's rows of these days (None: of all), a bounded number of facts at a time."""
+    """Replace the mart's rows of these days (None: of all), a bounded number of facts at a time.
+
+    A day that is loaded no more has no row afterwards.
+    """
     query = f"""
-        SELECT date_trunc('{mart.period}', day)::DATE AS period, sum(row_count)::BIGINT
-        FROM ops.days WHERE list_contains($tables, table_name) GROUP BY period
-        HAVING $days IS NULL OR list_has_any($days::DATE[], list(day)) ORDER BY period"""
+        SELECT period, coalesce(sum(held.row_count), 0)::BIGINT
+        FROM (
+            SELECT DISTINCT date_trunc('{mart.period}', unnest($days::DATE[]))::DATE AS period WHERE $days IS NOT NULL
+            UNION
+            SELECT DISTINCT date_trunc('{mart.period}', day)::DATE FROM ops.days
+            WHERE $days IS NULL AND list_contains($tables, table_name)
+        ) AS wanted
+        LEFT JOIN ops.days AS held
+            ON date_trunc('{mart.period}', held.day)::DATE = wanted.period AND list_contains($tables, held.table_name)
+        GROUP BY period ORDER BY period"""
     ranges: list[tuple[date, date]] = []
     rows = 0
     wanted = {"tables": mart.depends_on, "days": days if days is None else list(days)}

@@ -37,6 +37,6 @@ def move(source_settings: Settings, target_settings: Settings) -> dict[str, int]
                 advance(1)
         target.mirror()
         for mart in find_marts():
-            target.write(partial(build_mart, mart=mart, now=utc_now() - target.lag))
+            target.write(partial(build_mart, mart=mart, now=utc_now()))
         target.publish(say)
     return carried

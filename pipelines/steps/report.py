@@ -25,7 +25,7 @@ def refresh_mart(house: House, mart: Mart) -> MartBuild:
     """Bring one mart up to date."""
     warehouse = house.warehouse
     with warehouse.alone(mart.full_name, "every app"):
-        return warehouse.write(lambda connection: build_mart(connection, mart, utc_now() - warehouse.lag))
+        return warehouse.write(lambda connection: build_mart(connection, mart, utc_now()))
 
 
 def look_at(house: House, table: Table | Mart, days: Range | None = None) -> Glance:

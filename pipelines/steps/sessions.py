@@ -21,11 +21,9 @@ from pipelines.steps.core import standing_of_days
 from pipelines.steps.house import Counts, Failure, House, Range
 from pipelines.steps.landing import BATCH, Pace, forget, land, name_livestreams
 from pipelines.steps.progress import progress
+from pipelines.steps.totals import days_missing_sessions
 from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, LIVESTREAM_SYNC
 from pipelines.tables_raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
-
-_TOLERANCE_SECONDS = 0.5
-_TOLERANCE_SHARE = 1e-6
 
 
 def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
@@ -169,22 +167,10 @@ def _ask_sessions(
 
 
 def _days_short(house: House, app_id: str, days: Range) -> dict[date, datetime]:
-    """Days of which *overall* says more than the sessions at hand, and since when it does."""
-    figures = ["ingest_seconds", "viewer_seconds"]
-    overall = pl.concat(
-        [part.rows for _, part in standing_of_days(house, LIVESTREAM_ANALYTICS_DAILY, app_id, days)], how="vertical"
-    )
-    sums = [
-        part.rows.group_by("day").agg(pl.col(figures).sum())
-        for _, part in standing_of_days(house, LIVESTREAM_SESSIONS, app_id, days)
-    ]
-    at_hand = pl.concat(sums).group_by("day").agg(pl.col(figures).sum())
-    joined = overall.join(at_hand, on="day", how="left", suffix="_at_hand")
-    more = [
-        pl.col(name).fill_null(0) > pl.col(f"{name}_at_hand").fill_null(0) * (1 + _TOLERANCE_SHARE) + _TOLERANCE_SECONDS
-        for name in figures
-    ]
-    short = joined.filter(pl.any_horizontal(more))["day"].to_list()
+    """Return the days of which *overall* says more than the sessions at hand, and since when it does."""
+    overall = pl.concat(part.rows for _, part in standing_of_days(house, LIVESTREAM_ANALYTICS_DAILY, app_id, days))
+    sessions = (part.rows for _, part in standing_of_days(house, LIVESTREAM_SESSIONS, app_id, days))
+    short = days_missing_sessions(overall, sessions, house.started_at)
     with house.warehouse.open_raw() as connection:
         versions = raw_file.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, app_id)
     changed_at = dict(versions.select("day", "changed_at").iter_rows())

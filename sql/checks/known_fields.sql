@@ -1,8 +1,10 @@
 -- The fields, JSON types and statuses of {table} are those known before.
 --   new              first seen in the latest load, which was not the first: a field to read, or to leave
 --   stopped coming   not in the latest load, though by its share of the records before, that had one chance in a
---                    million; told in the seven loads after it was last seen, then taken for normal. Statuses of
---                    less than a tenth of the records are not missed: who is on air at night says nothing.
+--                    million; told in the seven loads after it was last seen, then taken for normal
+-- A field may have no value: null is never news, nor is a text, number or flag where there was only null before. The four
+-- documented statuses come and go: of others each new one is told, and those of less than a tenth of the records are not
+-- missed.
 -- tables: raw.app_analytics, raw.livestream_analytics, raw.livestream_sessions, raw.livestreams
 -- severity: warn
 WITH runs AS (
@@ -23,21 +25,33 @@ latest AS (
     FROM runs
 ),
 fields AS (
-    SELECT *, sum(records) OVER (PARTITION BY field) AS field_records
-    FROM ops.field_types
-    WHERE table_name = '{table}'
-),
-shares AS (
     SELECT
-        fields.*,
+        types.*,
         latest.started_at AS latest_started_at,
         latest.told_since,
         latest.loads,
         latest.records AS latest_records,
-        max(fields.field_records) OVER () - latest.records AS records_before,
-        least(fields.records / nullif(records_before, 0), 1) AS share
-    FROM fields
+        types.json_type = 'null' AS is_null,
+        types.json_type IN ('string:LIVE', 'string:IDLE', 'string:ERRORED', 'string:INVOKED') AS is_documented,
+        sum(types.records) OVER (PARTITION BY types.field) AS field_records,
+        max(types.last_seen_at) OVER (PARTITION BY types.field) AS field_last_seen_at,
+        -- of statuses, those that are told apart are no types: text is one
+        max(types.last_seen_at) OVER (PARTITION BY types.field, split_part(types.json_type, ':', 1)) AS type_last_seen_at,
+        bool_or(types.first_seen_at < latest.started_at) OVER (PARTITION BY types.field) AS is_field_known,
+        coalesce(
+            bool_or(types.first_seen_at < latest.started_at AND types.json_type <> 'null') OVER (PARTITION BY types.field),
+            false
+        ) AS has_known_type
+    FROM ops.field_types AS types
     CROSS JOIN latest
+    WHERE types.table_name = '{table}'
+),
+shares AS (
+    SELECT
+        *,
+        max(field_records) OVER () - latest_records AS records_before,
+        least(records / nullif(records_before, 0), 1) AS share
+    FROM fields
 )
 SELECT
     CASE WHEN first_seen_at >= latest_started_at THEN 'new' ELSE 'stopped coming' END AS what,
@@ -48,12 +62,20 @@ SELECT
     last_seen_at
 FROM shares
 WHERE
-    (loads > 1 AND first_seen_at >= latest_started_at)
+    (
+        loads > 1
+        AND first_seen_at >= latest_started_at
+        AND NOT (is_field_known AND (is_null OR is_documented))
+        AND NOT (is_field_known AND NOT has_known_type AND json_type IN ('string', 'number', 'boolean'))
+    )
     OR (
         last_seen_at < latest_started_at
         AND last_seen_at >= told_since
         AND records_before >= 100
         AND power(1 - share, latest_records) < 1e-6
         AND (share >= 0.1 OR json_type NOT LIKE 'string:%')
+        -- a field that is gone altogether is missed, whatever it held
+        AND NOT (is_null AND field_last_seen_at >= latest_started_at)
+        AND NOT (is_documented AND type_last_seen_at >= latest_started_at)
     )
 ORDER BY what, field, json_type

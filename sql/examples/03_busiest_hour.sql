@@ -1,30 +1,44 @@
--- At which hours of the week (UTC) are most streams on air, over the last four weeks loaded?
+-- At which hours of the week (UTC) are most streams on air, on average over the last four weeks loaded?
 WITH span AS (
-    SELECT max(day) - 27 AS first_day, max(day) AS last_day
+    SELECT max(day) - 27 AS first_day
     FROM ops.days
     WHERE table_name = 'core.livestream_sessions'
 ),
-spans AS (
-    SELECT
-        app_id,
-        greatest(started_at, span.first_day) AS begins,
-        least(coalesce(stopped_at, CASE WHEN is_live THEN fetched_at ELSE updated_at END), span.last_day + 1) AS ends
+-- each hour of a day of which the sessions are known, as far as that day was over when it was loaded
+known AS (
+    SELECT days.app_id, unnest(range(days.day, least(days.day + INTERVAL 1 DAY, days.loaded_at), INTERVAL 1 HOUR)) AS hour_begins
+    FROM ops.days AS days
+    INNER JOIN span ON days.day >= span.first_day
+    WHERE days.table_name = 'core.livestream_sessions' AND days.is_known
+),
+on_air AS (
+    SELECT app_id, started_at AS begins, CASE WHEN is_live THEN fetched_at ELSE ended_at END AS ends
     FROM core.livestream_sessions
     CROSS JOIN span
-    WHERE started_at < span.last_day + 1 AND ends > begins
+    WHERE ends > started_at AND ends > span.first_day
 ),
-hours AS (
-    SELECT *, unnest(range(date_trunc('hour', begins), ends, INTERVAL 1 HOUR)) AS hour_begins
-    FROM spans
+streamed AS (
+    SELECT
+        known.app_id,
+        known.hour_begins,
+        sum(epoch(least(on_air.ends, known.hour_begins + INTERVAL 1 HOUR) - greatest(on_air.begins, known.hour_begins))) / 3600
+            AS stream_hours
+    FROM known
+    INNER JOIN on_air
+        ON known.app_id = on_air.app_id
+        AND on_air.begins < known.hour_begins + INTERVAL 1 HOUR
+        AND on_air.ends > known.hour_begins
+    GROUP BY known.app_id, known.hour_begins
 )
 SELECT
-    app_id,
-    dayname(hour_begins) AS weekday,
-    hour(hour_begins) AS hour_of_day,
-    -- each hour of the week comes four times in four weeks
-    round(sum(epoch(least(ends, hour_begins + INTERVAL 1 HOUR) - greatest(begins, hour_begins))) / 3600 / 4, 2)
-        AS average_concurrent_streams
-FROM hours
-GROUP BY app_id, weekday, hour_of_day
-ORDER BY average_concurrent_streams DESC, app_id, weekday, hour_of_day
+    known.app_id,
+    dayname(known.hour_begins) AS weekday,
+    hour(known.hour_begins) AS hour_of_day,
+    -- divided by how often that hour of the week is known
+    round(sum(streamed.stream_hours) / count(*), 2) AS average_concurrent_streams
+FROM known
+LEFT JOIN streamed ON known.app_id = streamed.app_id AND known.hour_begins = streamed.hour_begins
+GROUP BY known.app_id, weekday, hour_of_day
+HAVING sum(streamed.stream_hours) > 0
+ORDER BY average_concurrent_streams DESC, known.app_id, weekday, hour_of_day
 LIMIT 20

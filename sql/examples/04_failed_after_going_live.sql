@@ -5,14 +5,14 @@ SELECT
     livestreams.name,
     sessions.err_message,
     round(sessions.ingest_seconds / 60, 1) AS ingest_minutes,
-    round(sessions.viewer_seconds / nullif(sessions.ingest_seconds, 0), 1) AS average_concurrent_viewers,
+    nullif(round(sessions.viewer_seconds / nullif(sessions.ingest_seconds, 0), 1), 'inf') AS average_concurrent_viewers,
     sessions.livestream_id,
     sessions.session_id
 FROM core.livestream_sessions AS sessions
 LEFT JOIN core.livestreams AS livestreams
     ON sessions.app_id = livestreams.app_id AND sessions.livestream_id = livestreams.livestream_id
 WHERE
-    sessions.err_message <> ''
+    sessions.is_failed
     AND sessions.started_at IS NOT NULL
     AND sessions.day > (SELECT max(day) - 28 FROM ops.days WHERE table_name = 'core.livestream_sessions')
 ORDER BY sessions.viewer_seconds DESC NULLS LAST, sessions.session_id

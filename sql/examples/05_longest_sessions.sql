@@ -3,8 +3,7 @@ SELECT
     sessions.app_id,
     livestreams.name,
     round(
-        epoch(coalesce(sessions.stopped_at, CASE WHEN sessions.is_live THEN sessions.fetched_at END) - sessions.started_at)
-        / 3600, 2
+        epoch(CASE WHEN sessions.is_live THEN sessions.fetched_at ELSE sessions.ended_at END - sessions.started_at) / 3600, 2
     ) AS hours_on_air,
     sessions.started_at,
     sessions.stopped_at,

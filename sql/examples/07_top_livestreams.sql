@@ -3,7 +3,7 @@ SELECT
     app_id,
     name,
     round(viewer_seconds / 3600, 1) AS viewer_hours,
-    round(100 * viewer_seconds / nullif(sum(viewer_seconds) OVER (PARTITION BY app_id), 0), 1) AS percent_of_app,
+    round(100 * viewer_seconds / nullif(nullif(sum(viewer_seconds) OVER (PARTITION BY app_id), 'inf'), 0), 1) AS percent_of_app,
     round(average_concurrent_viewers, 1) AS average_concurrent_viewers,
     sessions,
     livestream_id

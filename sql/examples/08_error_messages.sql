@@ -9,7 +9,7 @@ SELECT
     max(day) AS last_day
 FROM core.livestream_sessions
 WHERE
-    err_message <> ''
+    is_failed
     AND day > (SELECT max(day) - 28 FROM ops.days WHERE table_name = 'core.livestream_sessions')
 GROUP BY err_message
 ORDER BY sessions DESC, err_message

@@ -4,12 +4,11 @@ WITH weeks AS (
         CAST(date_trunc('week', day) AS DATE) AS week,
         app_id,
         count(*) AS sessions_live,
-        quantile_cont(greatest(epoch(started_at - invoked_at), 0), 0.5) AS p50_seconds,
-        quantile_cont(greatest(epoch(started_at - invoked_at), 0), 0.95) AS p95_seconds
+        quantile_cont(time_to_live_seconds, 0.5) AS p50_seconds,
+        quantile_cont(time_to_live_seconds, 0.95) AS p95_seconds
     FROM core.livestream_sessions
     WHERE
-        started_at IS NOT NULL
-        AND invoked_at IS NOT NULL
+        time_to_live_seconds IS NOT NULL
         AND day >= (
             SELECT date_trunc('week', max(day)) - INTERVAL 11 WEEK
             FROM ops.days
@@ -23,6 +22,10 @@ SELECT
     sessions_live,
     round(p50_seconds, 2) AS p50_seconds,
     round(p95_seconds, 2) AS p95_seconds,
-    round(p95_seconds - lag(p95_seconds) OVER (PARTITION BY app_id ORDER BY week), 2) AS p95_seconds_more
+    -- than the week before; NULL where that has no session
+    CASE
+        WHEN lag(week) OVER by_week = week - 7 THEN round(p95_seconds - lag(p95_seconds) OVER by_week, 2) + 0.0
+    END AS p95_seconds_more
 FROM weeks
+WINDOW by_week AS (PARTITION BY app_id ORDER BY week)
 ORDER BY week DESC, app_id

@@ -4,8 +4,8 @@ SELECT
     dayname(day) AS weekday,
     count(sessions) AS days_known,
     round(avg(sessions), 1) AS sessions_a_day,
-    round(avg(ingest_seconds) / 3600, 1) AS ingest_hours_a_day,
-    round(avg(viewer_seconds) / 3600, 1) AS viewer_hours_a_day
+    nullif(round(avg(ingest_seconds) / 3600, 1), 'inf') AS ingest_hours_a_day,
+    nullif(round(avg(viewer_seconds) / 3600, 1), 'inf') AS viewer_hours_a_day
 FROM marts.daily_usage
 WHERE day > (SELECT max(day) - 56 FROM marts.daily_usage)
 GROUP BY app_id, weekday, isodow(day)

@@ -3,9 +3,10 @@ SELECT
     day,
     app_id,
     verdict,
-    round(viewer_seconds_difference / 3600, 2) AS viewer_hours_difference,
-    round(ingest_seconds_difference / 3600, 2) AS ingest_hours_difference,
-    sessions_on_air,
+    round(viewer_seconds_difference / 3600, 2) + 0.0 AS viewer_hours_difference,
+    round(ingest_seconds_difference / 3600, 2) + 0.0 AS ingest_hours_difference,
+    overall_session_count - sessions AS sessions_difference,
+    sessions_provisional,
     sessions_quarantined,
     sessions_loaded_at
 FROM marts.reconciliation

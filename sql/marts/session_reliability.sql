@@ -27,9 +27,7 @@ WITH held AS (
 sessions AS NOT MATERIALIZED (
     SELECT
         *,
-        stopped_at IS NULL AND coalesce(err_message, '') = '' AS is_unfinished,
-        CASE WHEN started_at IS NOT NULL AND invoked_at IS NOT NULL
-            THEN CAST(round(greatest(epoch(started_at - invoked_at), 0) * 1000) AS BIGINT) END AS waited
+        CAST(round(time_to_live_seconds * 1000) AS BIGINT) AS waited
     FROM core.livestream_sessions
 ),
 counts AS (
@@ -38,16 +36,15 @@ counts AS (
         day,
         count(*) AS sessions,
         count(*) FILTER (WHERE started_at IS NULL) AS never_started,
-        count(*) FILTER (WHERE err_message <> '') AS failed_sessions,
-        count(*) FILTER (WHERE err_message <> '' AND started_at IS NULL) AS failed_before_live,
-        quantile_cont(greatest(epoch(started_at - invoked_at), 0), [0.5, 0.95])
-            FILTER (WHERE started_at IS NOT NULL AND invoked_at IS NOT NULL) AS times_to_live,
+        count(*) FILTER (WHERE is_failed) AS failed_sessions,
+        count(*) FILTER (WHERE is_failed AND started_at IS NULL) AS failed_before_live,
+        quantile_cont(time_to_live_seconds, [0.5, 0.95]) FILTER (WHERE time_to_live_seconds IS NOT NULL) AS times_to_live,
         histogram(CASE WHEN waited = 0 THEN 0 ELSE CAST(round(pow(1.02, round(ln(waited) / ln(1.02)))) AS BIGINT) END)
             FILTER (WHERE waited IS NOT NULL) AS time_to_live_histogram,
         count(*) FILTER (WHERE is_live) AS on_air,
-        count(*) FILTER (WHERE is_unfinished) AS unfinished,
+        count(*) FILTER (WHERE is_provisional) AS unfinished,
         count(*) FILTER (
-            WHERE is_unfinished AND fetched_at - coalesce(started_at, invoked_at, created_at) > INTERVAL 24 HOUR
+            WHERE is_provisional AND fetched_at - coalesce(started_at, invoked_at, created_at) > INTERVAL 24 HOUR
         ) AS unfinished_over_24h
     FROM sessions
     GROUP BY app_id, day
@@ -55,7 +52,7 @@ counts AS (
 messages AS (
     SELECT app_id, day, err_message, count(*) AS sessions
     FROM core.livestream_sessions
-    WHERE err_message <> ''
+    WHERE is_failed
     GROUP BY app_id, day, err_message
 ),
 errors AS (

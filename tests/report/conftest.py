@@ -7,12 +7,14 @@ from shutil import copyfile
 from typing import Any
 
 import duckdb
+import polars as pl
 import pytest
 
 from pipelines.load.store import open_store
+from pipelines.normalize.derived import add_session_facts
 from pipelines.report.marts import Mart, MartBuild, build_mart, find_marts
 from pipelines.settings import Settings
-from pipelines.tables import DAYS, FACTS, WAREHOUSE_FILE
+from pipelines.tables import DAYS, FACTS, LIVESTREAM_SESSIONS, WAREHOUSE_FILE
 
 Row = dict[str, Any]
 SESSIONS = "core.livestream_sessions"
@@ -61,6 +63,8 @@ class Warehouse:
     ) -> None:
         """Replace one day of an app, as `load/days.py` does."""
         self.connection.execute(f"DELETE FROM {table} WHERE app_id = ? AND day = ?", [app_id, day])
+        if table == SESSIONS:
+            rows = tuple(with_facts(row) for row in rows)
         self.insert(table, *({"app_id": app_id, "day": day, "fetched_at": self.now, **row} for row in rows))
         self.connection.execute(
             DAYS.merge_sql(
@@ -114,6 +118,14 @@ def session(session_id: str, started: str | None = None, stopped: str | None = N
         "is_live": bool(started_at and not stopped_at and not more.get("err_message")),
     }
     return row | more
+
+
+def with_facts(row: Row) -> Row:
+    """The session with the facts that the load derives from it; what the row says itself stays."""
+    types = LIVESTREAM_SESSIONS.polars_schema
+    read = {name: row.get(name) for name in ("invoked_at", "started_at", "stopped_at", "updated_at", "err_message")}
+    frame = pl.DataFrame([read], schema={name: types[name] for name in read})
+    return add_session_facts(frame).row(0, named=True) | row
 
 
 @pytest.fixture(params=["file", pytest.param("lake", marks=pytest.mark.long)])

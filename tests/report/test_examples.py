@@ -8,6 +8,7 @@ import pytest
 
 from pipelines.report.checks import find_checks
 from pipelines.report.examples import Example, find_examples
+from pipelines.report.marts import find_marts
 from pipelines.tables import FACTS
 
 if TYPE_CHECKING:
@@ -89,6 +90,25 @@ def unbalanced(house: "Warehouse") -> None:
     house.connection.execute("UPDATE ops.loads SET rows_landed = 9")
 
 
+def twice_in_mart(mart: str, *, is_null: bool = False) -> Offence:
+    def commit(house: "Warehouse") -> None:
+        house.build(mart)
+        if is_null:
+            house.connection.execute(f"UPDATE marts.{mart} SET app_id = NULL WHERE rowid = 0")
+        else:
+            house.connection.execute(f"INSERT INTO marts.{mart} FROM marts.{mart} LIMIT 1")
+
+    return commit
+
+
+def twice_in_audience(house: "Warehouse") -> None:
+    house.build("live_audience")
+    for _ in range(2):
+        house.connection.execute(
+            "INSERT INTO marts.live_audience BY NAME SELECT 'a' AS app_id, DATE '2026-01-01' AS day"
+        )
+
+
 def unreconciled(house: "Warehouse") -> None:
     house.load("core.livestream_analytics_daily", DAY, {"ingest_seconds": 1e9, "viewer_seconds": 1e9})
     house.build("reconciliation")
@@ -100,7 +120,10 @@ OFFENCES: dict[str, Offence] = {
     "marts.reconciliation__reconciles": unreconciled,
     "ops.loads__balances": unbalanced,
     **{f"{table}__known_fields": new_field(table) for table in RAW},
+    "marts.live_audience__unique_grain": twice_in_audience,
 }
+for number, mart in enumerate(sorted({mart.name for mart in find_marts()} - {"live_audience"})):
+    OFFENCES[f"marts.{mart}__unique_grain"] = twice_in_mart(mart, is_null=number % 2 == 0)
 for fact in (table.full_name for table in FACTS):
     OFFENCES |= {
         f"{fact}__unique_key": twice(fact),
@@ -119,9 +142,9 @@ def reconcile(house: "Warehouse") -> None:
     """Make overall say what the sessions say."""
     house.connection.execute(
         """UPDATE core.livestream_analytics_daily AS overall
-        SET ingest_seconds = sums.ingest, viewer_seconds = sums.viewer
+        SET ingest_seconds = sums.ingest, viewer_seconds = sums.viewer, session_count = sums.sessions
         FROM (
-            SELECT app_id, day, sum(ingest_seconds) AS ingest, sum(viewer_seconds) AS viewer
+            SELECT app_id, day, sum(ingest_seconds) AS ingest, sum(viewer_seconds) AS viewer, count(*) AS sessions
             FROM core.livestream_sessions GROUP BY ALL
         ) AS sums
         WHERE overall.app_id = sums.app_id AND overall.day = sums.day"""
@@ -152,7 +175,7 @@ def test_a_check_says_what_it_is_for_and_whether_it_blocks(check: str) -> None:
     found = CHECKS[check]
     assert len(found.meaning) > 40
     assert "{" not in found.meaning + found.sql
-    assert found.blocks == (found.rule in {"unique_key", "ledger_matches", "balances"})
+    assert found.blocks == (found.rule in {"unique_key", "unique_grain", "ledger_matches", "balances"})
 
 
 @pytest.mark.parametrize("table", RAW)
@@ -177,7 +200,8 @@ def test_a_new_field_is_told_once_and_not_of_the_first_load(warehouse: "Warehous
         ("number", 250, 40, 4, True),  # forty are
         ("number", 500, 10, 0, True),
         ("null", 5, 400, 4, False),
-        ("string:IDLE", 400, 40, 4, True),
+        ("string:IDLE", 400, 40, 4, True),  # and no other status either
+        ("string:OFFLINE", 400, 40, 4, True),
         ("string:LIVE", 40, 400, 4, False),  # at night nobody may be on air
     ],
 )
@@ -189,6 +213,45 @@ def test_what_stopped_coming_is_missed_only_where_its_absence_tells(
     seen(warehouse, "raw.livestreams", "status", json_type, records, 0, last)
     rows = offenders(warehouse, "raw.livestreams__known_fields")
     assert [row["what"] for row in rows] == (["stopped coming"] if is_missed else [])
+
+
+@pytest.mark.parametrize(
+    ("known", "now", "news"),
+    [
+        # a field without a value gets one, or loses it; a stream goes on air or off
+        ("null", "string", []),
+        ("null", "number", []),
+        ("null", "boolean", []),
+        ("string:LIVE", "string:IDLE", []),
+        ("string:IDLE", "string:INVOKED", []),
+        # drift
+        ("null", "object", [("new", "object")]),
+        ("null", "array", [("new", "array")]),
+        ("number", "string", [("new", "string"), ("stopped coming", "number")]),
+        ("string", "null", [("stopped coming", "string")]),
+        ("string:LIVE", "string:OFFLINE", [("new", "string:OFFLINE")]),
+        ("string:OFFLINE", "string:IDLE", [("stopped coming", "string:OFFLINE")]),
+        ("string:LIVE", "null", [("stopped coming", "string:LIVE")]),
+    ],
+)
+def test_harmless_changes_of_a_value_are_no_drift(
+    warehouse: "Warehouse", known: str, now: str, news: list[tuple[str, str]]
+) -> None:
+    loads(warehouse, "raw.livestreams", 100, 100, 100)
+    seen(warehouse, "raw.livestreams", "id", "string", 300, 0, 2)
+    seen(warehouse, "raw.livestreams", "status", known, 200, 0, 1)
+    seen(warehouse, "raw.livestreams", "status", now, 100, 2, 2)
+    found = offenders(warehouse, "raw.livestreams__known_fields")
+    assert [(row["what"], row["json_type"]) for row in found] == news
+
+
+def test_a_null_beside_a_known_type_is_no_drift_and_a_new_field_is(warehouse: "Warehouse") -> None:
+    loads(warehouse, "raw.livestreams", 100, 100)
+    seen(warehouse, "raw.livestreams", "name", "string", 150, 0, 1)
+    seen(warehouse, "raw.livestreams", "name", "null", 50, 1, 1)
+    assert offenders(warehouse, "raw.livestreams__known_fields") == []
+    seen(warehouse, "raw.livestreams", "surprise", "null", 100, 1, 1)
+    assert [row["field"] for row in offenders(warehouse, "raw.livestreams__known_fields")] == ["surprise"]
 
 
 def test_what_stopped_coming_is_normal_after_seven_loads(warehouse: "Warehouse") -> None:

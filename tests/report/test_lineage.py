@@ -10,9 +10,7 @@ from pipelines.tables import WAREHOUSE_FILE
 
 MARTS = {mart.name: mart for mart in find_marts()}
 KNOWN = {"ops.days.is_known", "ops.days.table_name"}
-ON_AIR = {
-    f"core.livestream_sessions.{name}" for name in ("started_at", "stopped_at", "updated_at", "is_live", "fetched_at")
-}
+ON_AIR = {f"core.livestream_sessions.{name}" for name in ("started_at", "ended_at", "is_live", "fetched_at")}
 
 
 def made_of(mart: Mart, column: str) -> set[str]:
@@ -25,11 +23,11 @@ def made_of(mart: Mart, column: str) -> set[str]:
         ("daily_usage", "day", {"ops.days.day"}),
         # count(*): what is counted are sessions, and a CASE says whether the day is known
         ("daily_usage", "sessions", {"core.livestream_sessions.app_id", "core.livestream_sessions.session_id"} | KNOWN),
-        ("daily_usage", "failed_sessions", {"core.livestream_sessions.err_message"} | KNOWN),
+        ("daily_usage", "failed_sessions", {"core.livestream_sessions.is_failed"} | KNOWN),
         (
             "daily_usage",
             "average_concurrent_viewers",
-            {f"core.livestream_sessions.{name}" for name in ("ingest_seconds", "viewer_seconds", "started_at")},
+            {f"core.livestream_sessions.{name}" for name in ("ingest_seconds", "viewer_seconds")},
         ),
         # renamed, through a join
         ("daily_usage", "recordings", {"core.recordings_daily.recording_count"}),
@@ -37,7 +35,7 @@ def made_of(mart: Mart, column: str) -> set[str]:
         (
             "livestream_performance",
             "time_to_live_p50_seconds",
-            {"core.livestream_sessions.started_at", "core.livestream_sessions.invoked_at"},
+            {"core.livestream_sessions.time_to_live_seconds"},
         ),
         ("livestream_performance", "name", {"core.livestreams.name"}),
         ("livestream_performance", "month", {"core.livestream_sessions.day"}),
@@ -47,8 +45,15 @@ def made_of(mart: Mart, column: str) -> set[str]:
         (
             "reconciliation",
             "verdict",
-            {f"core.livestream_analytics_daily.{name}" for name in ("ingest_seconds", "viewer_seconds", "fetched_at")}
-            | {f"core.livestream_sessions.{name}" for name in ("ingest_seconds", "viewer_seconds", "is_live")}
+            {
+                f"core.livestream_analytics_daily.{name}"
+                for name in ("ingest_seconds", "viewer_seconds", "session_count", "fetched_at")
+            }
+            | {
+                f"core.livestream_sessions.{name}"
+                for name in ("ingest_seconds", "viewer_seconds", "app_id", "session_id", "started_at")
+            }
+            | {"marts.daily_usage.provisional_sessions"}
             | {"ops.days.day", "ops.days.loaded_at"}
             | KNOWN,
         ),
@@ -64,7 +69,7 @@ def made_of(mart: Mart, column: str) -> set[str]:
         (
             "stream_concurrency",
             "peak_concurrent_viewers",
-            {f"marts.live_audience.{name}" for name in ("app_id", "day", "minute", "span_minutes", "viewer_seconds")},
+            {f"marts.live_audience.{name}" for name in ("viewer_seconds", "observed_from", "observed_until")},
         ),
         ("live_audience", "livestream_id", {"core.live_observations.livestream_id"}),
     ],

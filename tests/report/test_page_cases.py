@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from duckdb import DuckDBPyConnection
 
+from pipelines.load.frames import read_frame, registered
 from pipelines.load.warehouse import Warehouse
+from pipelines.normalize.derived import add_session_facts
 from pipelines.report.marts import build_mart, find_marts
 from pipelines.report.page import write_report
 from pipelines.tables import FACTS
@@ -57,9 +59,20 @@ def _made(apps: tuple[str, ...], days: int, sessions: int, streams: int, changes
                 _fill(connection, {"app": number, "app_id": app_id, "last": LAST, "now": NOW}, days, sessions, streams)
             for change in changes:
                 connection.execute(change)
+            derive_facts(connection)
             for mart in find_marts():
                 build_mart(connection, mart, NOW)
         return warehouse.working.read_bytes()
+
+
+def derive_facts(connection: DuckDBPyConnection) -> None:
+    """Give every session the facts that the load derives from it."""
+    rows = add_session_facts(read_frame(connection, "FROM core.livestream_sessions"))
+    connection.execute("DELETE FROM core.livestream_sessions")
+    with registered(connection, "derived_rows", rows):
+        connection.execute(
+            "INSERT INTO core.livestream_sessions BY NAME SELECT * FROM derived_rows ORDER BY day, session_id"
+        )
 
 
 def _fill(connection: DuckDBPyConnection, bound: dict[str, Any], days: int, sessions: int, streams: int) -> None:

@@ -1,15 +1,22 @@
 -- Each day of each app that any fact table holds, with its figures; NULL is unknown.
 -- states: a letter for each fact table, in the order sessions, overall, meetings, recordings: k known, p known but
--- loaded before the day was over, u unknown (the source no longer remembers), - not loaded.
+-- provisional (loaded before the day was over, or a session had not ended), u unknown (the source no longer remembers),
+-- - not loaded.
 WITH grid AS (
     SELECT
-        app_id,
-        day,
-        table_name,
-        CASE WHEN NOT is_known THEN 'u' WHEN loaded_at < day + INTERVAL 1 DAY THEN 'p' ELSE 'k' END AS state,
-        loaded_at
-    FROM ops.days
-    WHERE table_name <> 'core.live_observations' AND day >= $first
+        days.app_id,
+        days.day,
+        days.table_name,
+        CASE
+            WHEN NOT days.is_known THEN 'u'
+            WHEN days.loaded_at < days.day + INTERVAL 1 DAY
+                OR days.table_name = 'core.livestream_sessions' AND usage.provisional_sessions > 0 THEN 'p'
+            ELSE 'k'
+        END AS state,
+        days.loaded_at
+    FROM ops.days AS days
+    LEFT JOIN marts.daily_usage AS usage ON days.app_id = usage.app_id AND days.day = usage.day
+    WHERE days.table_name <> 'core.live_observations' AND days.day >= $first
 ),
 held AS (
     SELECT
@@ -32,6 +39,9 @@ SELECT
     usage.failed_sessions AS failed,
     round(usage.ingest_seconds, 3) AS ingest_seconds,
     round(usage.viewer_seconds, 3) AS viewer_seconds,
+    -- of sessions that report both: what the average of viewers is of; 0 where none does
+    CASE WHEN usage.sessions IS NOT NULL THEN round(coalesce(usage.paired_ingest_seconds, 0), 3) END AS paired_ingest,
+    CASE WHEN usage.sessions IS NOT NULL THEN round(coalesce(usage.paired_viewer_seconds, 0), 3) END AS paired_viewer,
     usage.meeting_sessions,
     round(usage.meeting_minutes, 4) AS meeting_minutes,
     usage.recordings,
@@ -42,7 +52,7 @@ SELECT
     epoch_ms(concurrency.peak_at) AS peak_at,
     usage.sessions_without_figures AS without_figures,
     round(usage.meeting_ingest_seconds, 3) AS exported_seconds,
-    round(usage.ingest_seconds - usage.meeting_ingest_seconds, 3) AS direct_seconds,
+    round(usage.ingest_seconds - usage.meeting_ingest_seconds - usage.unlisted_ingest_seconds, 3) + 0.0 AS direct_seconds,
     round(usage.unlisted_ingest_seconds, 3) AS unplaced_seconds
 FROM held
 INNER JOIN apps ON held.app_id = apps.app_id

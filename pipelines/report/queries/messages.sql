@@ -2,7 +2,7 @@
 WITH failed AS (
     SELECT app_id, day, left(err_message, $message_length) AS message, started_at IS NOT NULL AS went_live
     FROM core.livestream_sessions
-    WHERE err_message <> '' AND day >= $first
+    WHERE is_failed AND day >= $first
 ),
 told_apart AS (
     SELECT message

@@ -7,7 +7,10 @@ SELECT
     round(mart.sessions_ingest_seconds, 1) AS sessions_ingest,
     round(mart.overall_viewer_seconds, 1) AS overall_viewer,
     round(mart.sessions_viewer_seconds, 1) AS sessions_viewer,
-    mart.sessions_on_air AS on_air,
+    mart.overall_session_count - mart.sessions AS sessions_more,
+    -- older by more than the steps of one run are apart: then the API is not to blame for a difference
+    coalesce(mart.overall_fetched_at < mart.sessions_fetched_at - INTERVAL 1 HOUR, false) AS is_older,
+    mart.sessions_provisional AS on_air,
     mart.sessions_quarantined AS quarantined
 FROM marts.reconciliation AS mart
 INNER JOIN apps ON mart.app_id = apps.app_id

@@ -4,8 +4,8 @@ WITH ranked AS (
     SELECT
         app_id,
         livestream_id,
-        -- a livestream has no more rows than sessions
-        sum(sum(sessions)) OVER (ORDER BY min(best_place), app_id, livestream_id) AS rows_so_far
+        -- a livestream has a row for each day with a session
+        sum(sum(days_active)) OVER (ORDER BY min(best_place), app_id, livestream_id) AS rows_so_far
     FROM marts.livestream_performance
     WHERE month >= date_trunc('month', $first)
     GROUP BY app_id, livestream_id
@@ -16,12 +16,15 @@ sessions AS (
         session.livestream_id,
         session.day,
         count(*) AS sessions,
-        count(*) FILTER (WHERE session.err_message <> '') AS failed,
-        -- as in marts.daily_usage: never started was fed nothing; started and reporting nothing is unknown
-        sum(CASE WHEN session.started_at IS NULL THEN coalesce(session.ingest_seconds, 0) ELSE session.ingest_seconds END)
+        count(*) FILTER (WHERE session.is_failed) AS failed,
+        count(session.started_at) AS started,
+        -- as in marts.daily_usage
+        sum(session.ingest_seconds) FILTER (WHERE session.started_at IS NOT NULL OR session.ingest_seconds > 0)
             AS ingest_seconds,
-        sum(CASE WHEN session.started_at IS NULL THEN coalesce(session.viewer_seconds, 0) ELSE session.viewer_seconds END)
-            AS viewer_seconds
+        sum(session.viewer_seconds) FILTER (WHERE session.started_at IS NOT NULL OR session.viewer_seconds > 0)
+            AS viewer_seconds,
+        sum(session.ingest_seconds) FILTER (WHERE session.viewer_seconds IS NOT NULL) AS paired_ingest_seconds,
+        sum(session.viewer_seconds) FILTER (WHERE session.ingest_seconds IS NOT NULL) AS paired_viewer_seconds
     FROM core.livestream_sessions AS session
     INNER JOIN ranked
         ON session.app_id = ranked.app_id
@@ -37,8 +40,16 @@ SELECT
     date_diff('day', $first, sessions.day) AS day,
     sessions.sessions,
     sessions.failed,
-    round(sessions.ingest_seconds, 2) AS ingest_seconds,
-    round(sessions.viewer_seconds, 2) AS viewer_seconds
+    CASE WHEN sessions.started > 0 THEN round(sessions.ingest_seconds, 2) ELSE coalesce(round(sessions.ingest_seconds, 2), 0) END
+        AS ingest_seconds,
+    CASE WHEN sessions.started > 0 THEN round(sessions.viewer_seconds, 2) ELSE coalesce(round(sessions.viewer_seconds, 2), 0) END
+        AS viewer_seconds,
+    sessions.started,
+    -- of sessions that report both; NULL where that is all of it
+    CASE WHEN sessions.paired_ingest_seconds IS DISTINCT FROM sessions.ingest_seconds
+        THEN round(coalesce(sessions.paired_ingest_seconds, 0), 2) END AS paired_ingest,
+    CASE WHEN sessions.paired_viewer_seconds IS DISTINCT FROM sessions.viewer_seconds
+        THEN round(coalesce(sessions.paired_viewer_seconds, 0), 2) END AS paired_viewer
 FROM sessions
 INNER JOIN apps ON sessions.app_id = apps.app_id
 LEFT JOIN core.livestreams AS streams

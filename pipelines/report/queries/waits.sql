@@ -2,9 +2,9 @@
 -- A negative number repeats the one before it that many times more. Not $is_exact: each in the nearest of steps 2 % apart,
 -- as marts.session_reliability keeps them, so that years of a large account still fit in a page.
 WITH exact AS (
-    SELECT app_id, day, CAST(round(greatest(epoch(started_at - invoked_at), 0) * 1000) AS BIGINT) AS wait, count(*) AS sessions
+    SELECT app_id, day, CAST(round(time_to_live_seconds * 1000) AS BIGINT) AS wait, count(*) AS sessions
     FROM core.livestream_sessions
-    WHERE $is_exact AND day >= $first AND started_at IS NOT NULL AND invoked_at IS NOT NULL
+    WHERE $is_exact AND day >= $first AND time_to_live_seconds IS NOT NULL
     GROUP BY app_id, day, wait
 ),
 stepped AS (

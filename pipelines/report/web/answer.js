@@ -20,7 +20,7 @@ function showTrustLine(period, lines) {
   ];
   if (unknown) items.push(["unknown", counted(unknown, `unknown ${unit}`, `unknown ${unit}s`)]);
   if (counts.unsettled) items.push(["odd", counted(counts.unsettled, `unsettled ${unit}`, `unsettled ${unit}s`)]);
-  const loaded = Math.max(...data.days.loaded_at);
+  const loaded = data.days.loaded_at.reduce((latest, at) => Math.max(latest, at), 0);
   document
     .getElementById("trust-line")
     .replaceChildren(
@@ -31,7 +31,7 @@ function showTrustLine(period, lines) {
 
 /** What the API's own totals say more, or less, than the sessions shown, on the days of a verdict. */
 function apart(period, wanted) {
-  const found = {days: 0, aside: 0, ingest: 0, viewer: 0};
+  const found = {days: 0, aside: 0, older: 0, ingest: 0, viewer: 0, sessions: 0};
   const table = data.reconciliation;
   for (const app of period.apps) {
     for (const day of period.days) {
@@ -39,6 +39,8 @@ function apart(period, wanted) {
       const n = verdictRows[app].get(day);
       found.days += 1;
       found.aside += table.quarantined[n] > 0 ? 1 : 0;
+      found.older += table.is_older[n] ? 1 : 0;
+      found.sessions += table.sessions_more[n] || 0;
       found.ingest += table.overall_ingest[n] - table.sessions_ingest[n];
       found.viewer += table.overall_viewer[n] - table.sessions_viewer[n];
     }
@@ -72,8 +74,17 @@ function sentences(period, lines) {
   const behind = apart(period, "overall_behind");
   const unknown = counts.unknown + counts.not_loaded;
   const aside = sumOf(data.quarantine, groupsIn(data.quarantine, period));
-  const both = ({viewer, ingest}) =>
+  const both = ({viewer, ingest, sessions}) =>
+    (sessions ? `${counted(Math.abs(sessions), "session", "sessions")}, ` : "") +
     `${hoursOf(viewer, "viewer_hours", period)} and ${hoursOf(ingest, "ingest_hours", period)}`;
+  const onThem = (some, all) =>
+    some < all ? `On ${written(some, 0)} of them` : all === 1 ? "Then" : "On each of them";
+  /** Where overall is older than the sessions, the difference says nothing about the API. */
+  const older = ({older: some, days}) =>
+    some
+      ? `${onThem(some, days)} the API’s total was received before the sessions were, and may be out of date: ` +
+        "`livehouse backfill DAY DAY` asks for it again. "
+      : "";
   const said = [];
   if (!judged) said.push(["unknown", "No day of this period can be compared with the API’s own totals yet."]);
   else if (counts.match)
@@ -87,28 +98,32 @@ function sentences(period, lines) {
       "bad",
       `On ${counted(missing.days, unit, many)} the API counts ${both(missing)} more than is shown: the true figures are ` +
         "higher by about that much. " +
+        older(missing) +
         (missing.aside
-          ? `${missing.aside === missing.days ? (missing.days === 1 ? "Then" : "On each of them") : `On ${written(missing.aside, 0)} of them`} ` +
-            "a session is set aside because a value in it cannot be read."
-          : "The API did not return those sessions."),
+          ? `${onThem(missing.aside, missing.days)} a session is set aside because a value in it cannot be read.`
+          : missing.older === missing.days
+            ? ""
+            : "The API did not return those sessions."),
     ]);
   if (behind.days)
     said.push([
       "odd",
-      `On ${counted(behind.days, unit, many)} the API’s totals are ${both(behind)} below its own sessions: they lag, or ` +
-        "have lost some. The sessions are shown.",
+      `On ${counted(behind.days, unit, many)} the API’s totals are ${both(behind)} below its own sessions` +
+        (behind.older === behind.days ? ". " : ": they lag, or have lost some. ") +
+        older(behind) +
+        "The sessions are shown.",
     ]);
   if (counts.unsettled)
     said.push([
       "odd",
-      `${counted(counts.unsettled, `${unit} is`, `${many} are`)} not settled: a session was on air, or the day was not over, ` +
+      `${counted(counts.unsettled, `${unit} is`, `${many} are`)} not settled: a session had not ended, so that its figures are provisional, or the day was not over, ` +
         "when it was loaded. The next nightly run brings the rest; do not quote them yet.",
     ]);
   if (unknown)
     said.push([
       "unknown",
-      `Of ${counted(unknown, unit, many)} the sessions or the API’s totals are unknown: never loaded, or the source no longer ` +
-        "remembers. They are in no figure, and not counted as zero.",
+      `Of ${counted(unknown, unit, many)} the sessions or the API’s totals are unknown: never loaded, no longer remembered by the source, or too large to ` +
+        "add up. They are in no figure, and not counted as zero.",
     ]);
   const forgotten = unknownOf(lines, ["core.meeting_sessions_daily", "core.recordings_daily"]);
   if (forgotten.length)

@@ -33,7 +33,7 @@ function figure(name, app, day) {
 }
 
 function add(names, period) {
-  const sums = names.map(() => 0);
+  let sums = names.map(() => 0);
   let known = 0;
   for (const app of period.apps) {
     for (const day of period.days) {
@@ -45,6 +45,7 @@ function add(names, period) {
       known += 1;
     }
   }
+  if (!sums.every(Number.isFinite)) [sums, known] = [names.map(() => null), 0]; // beyond what a number holds: unknown
   return {sums, known, wanted: period.apps.length * period.days.length};
 }
 
@@ -145,6 +146,13 @@ function costLines(period) {
     ),
     line("Meetings, at least", "meeting_minutes", 1, participant, "session minutes, as if of one participant"),
     line(
+      "Not estimated: livestreams that are not listed",
+      "unplaced_seconds",
+      1 / 60,
+      null,
+      "ingest minutes; whether they stream a meeting is unknown, so they may cost as much as those that do",
+    ),
+    line(
       "Not estimated: other livestreams",
       "direct_seconds",
       1 / 60,
@@ -176,7 +184,7 @@ const METRICS = {
     unit: "viewers",
     digits: 1,
     kind: "ratio",
-    of: ratio("viewer_seconds", "ingest_seconds", 1),
+    of: ratio("paired_viewer", "paired_ingest", 1), // of sessions that report both, as in the marts
     empty: "nothing was fed in",
   },
   error_rate: {

@@ -5,7 +5,8 @@ const DASH = "–";
 
 function written(value, digits) {
   if (value === null || value === undefined) return DASH;
-  return value.toLocaleString(LOCALE, {minimumFractionDigits: digits, maximumFractionDigits: digits});
+  const text = value.toLocaleString(LOCALE, {minimumFractionDigits: digits, maximumFractionDigits: digits});
+  return /[1-9]/.test(text) ? text : text.replace("-", ""); // no "-0.0"
 }
 
 /** A metric's value with its unit, as one text. */
@@ -13,6 +14,11 @@ function withUnit(value, metric) {
   if (value === null || value === undefined) return DASH;
   if (metric.unit === "$") return dollars(value);
   return written(value, metric.digits) + (metric.unit === "%" ? " %" : metric.unit && ` ${metric.unit}`);
+}
+
+/** A rate with all its digits: rounded, it would not give the amount beside it. */
+function rateText(rate) {
+  return `$${rate.toLocaleString(LOCALE, {minimumFractionDigits: 3, maximumFractionDigits: 20})}`;
 }
 
 function dollars(value) {

@@ -26,13 +26,28 @@ function rankedStreams(period, rank) {
         failed: 0,
         ingest_seconds: null,
         viewer_seconds: null,
+        paired_ingest: 0,
+        paired_viewer: 0,
+        started: 0,
+        told: {ingest_seconds: false, viewer_seconds: false},
       });
     }
     const line = found.get(stream);
-    for (const name of ["sessions", "failed", "ingest_seconds", "viewer_seconds"]) {
+    for (const name of ["sessions", "failed", "started", "ingest_seconds", "viewer_seconds"]) {
       if (rows[name][n] !== null) line[name] = (line[name] || 0) + rows[name][n];
     }
+    for (const name of Object.keys(line.told)) {
+      line.told[name] ||= rows[name][n] > 0 || (rows.started[n] > 0 && rows[name][n] !== null);
+    }
+    line.paired_ingest += rows.paired_ingest[n] ?? rows.ingest_seconds[n] ?? 0;
+    line.paired_viewer += rows.paired_viewer[n] ?? rows.viewer_seconds[n] ?? 0;
   });
+  // as in marts.livestream_performance: unknown while none of the sessions that started reports the figure
+  for (const line of found.values()) {
+    for (const name of Object.keys(line.told)) {
+      if ((line.started && !line.told[name]) || !Number.isFinite(line[name])) line[name] = null;
+    }
+  }
   const order = (line) => (line[rank] === null ? -1 : line[rank]);
   return [...found.values()].sort((a, b) => order(b) - order(a) || a.stream - b.stream);
 }
@@ -45,10 +60,7 @@ function showTop(period, rank, streams) {
   const cells = (line) => [
     written(line.viewer_seconds === null ? null : line.viewer_seconds / 3600, 1),
     written(line.ingest_seconds === null ? null : line.ingest_seconds / 3600, 1),
-    written(
-      line.ingest_seconds > 0 && line.viewer_seconds !== null ? line.viewer_seconds / line.ingest_seconds : null,
-      1,
-    ),
+    written(line.paired_ingest > 0 ? line.paired_viewer / line.paired_ingest : null, 1),
     written(line.sessions, 0),
     written(line.failed, 0),
   ];
@@ -64,7 +76,7 @@ function showTop(period, rank, streams) {
   }));
   const all = {};
   const others = {};
-  for (const name of Object.keys(RANKS)) {
+  for (const name of [...Object.keys(RANKS), "paired_ingest", "paired_viewer"]) {
     all[name] = total(name, 1)(period).value;
     const listed = top.reduce((sum, line) => sum + (line[name] || 0), 0);
     others[name] = all[name] === null ? null : Math.max(0, all[name] - listed);

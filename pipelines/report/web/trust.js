@@ -17,14 +17,14 @@ const VERDICTS = {
   match: ["good", "sessions at hand and the API’s own daily total agree"],
   unsettled: [
     "odd",
-    "a session is still on air, or the day was loaded before it was over; the figures will still change",
+    "a session had not ended, or the day was loaded before it was over; the figures are provisional and will still change",
   ],
   sessions_missing: [
     "bad",
     "the API’s total is higher: sessions were not returned, or are set aside; the page shows too little",
   ],
   overall_behind: ["odd", "the API’s total is lower than its own sessions: it lags, or lost some"],
-  unknown: ["unknown", "there is no total of that day, or its sessions are unknown: nothing to compare"],
+  unknown: ["unknown", "there is no total of that day, its sessions are unknown, or a sum is too large: nothing to compare"],
   not_loaded: ["unknown", "the day was never loaded"],
 };
 
@@ -114,7 +114,7 @@ function showDifferences(period) {
       ["Viewer: API", "number"],
       ["sessions", "number"],
       ["difference", "number"],
-      ["On air", "number"],
+      ["Not ended", "number"],
       ["Set aside", "number"],
     ],
     rows,
@@ -176,7 +176,7 @@ function showCoverage(period, lines) {
       ["App", "long"],
       ["Figures", "long"],
       ["Known", "number"],
-      ["Known, but loaded before the day was over", "number"],
+      ["Known, but provisional", "number"],
       ["Unknown: the source had forgotten", "number"],
       ["Gaps: left out", "number"],
       ["Before or after what was loaded", "number"],
@@ -187,7 +187,7 @@ function showCoverage(period, lines) {
   const kinds = [
     ["gap", "gaps", "bad", ["never loaded: ", el("code", {}, "livehouse backfill"), " loads them"]],
     ["unknown", "u", "unknown", ["the source no longer remembers them"]],
-    ["not settled", "p", "odd", ["loaded before the day was over: the next nightly run settles them"]],
+    ["not settled", "p", "odd", ["loaded before the day was over, or a session had not ended: the next nightly run settles them"]],
   ];
   const missing = [];
   for (const app of period.apps) {

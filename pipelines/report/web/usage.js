@@ -175,7 +175,7 @@ function showCost(period, before) {
       amount(line),
       past(old[n]),
       written(line.minutes.value, 0),
-      line.rate === null ? "no rate" : `$${line.rate.toFixed(3)}`,
+      line.rate === null ? "no rate" : rateText(line.rate),
     ],
   }));
   const [now, then] = [cost(period), cost(before)];

@@ -1,0 +1,68 @@
+"""Compares sessions at hand with the API's own totals, by the very query of marts.reconciliation."""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+
+import duckdb
+import polars as pl
+
+from pipelines.load.frames import registered
+from pipelines.report.marts import Mart, find_marts
+from pipelines.schema import Table
+from pipelines.tables import DAYS, LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, WAREHOUSE_FILE
+
+_MISSING = """
+    SELECT day FROM marts.reconciliation
+    WHERE unexplained_ingest_seconds > 0 OR unexplained_viewer_seconds > 0 OR overall_session_count > sessions
+"""
+"""Days of which the API says more, whether or not they are settled."""
+
+
+def days_missing_sessions(overall: pl.DataFrame, parts: Iterable[pl.DataFrame], now: datetime) -> set[date]:
+    """Return the days of which overall says more than the sessions do.
+
+    `overall`: rows of core.livestream_analytics_daily of one app; each of `parts`: rows of core.livestream_sessions of whole
+    days, so that never more of them than one part are held. A day with overall and in no part has no session.
+    """
+    missing: set[date] = set()
+    with_sessions: set[date] = set()
+    with duckdb.connect(config={"threads": 1}) as connection:
+        for schema in ("core", "ops", "marts"):
+            connection.execute(f"CREATE SCHEMA {schema}")
+        for table in WAREHOUSE_FILE:
+            connection.execute(table.create_sql)
+        _create_view(connection, next(mart for mart in find_marts() if mart.name == "reconciliation"))
+        for sessions in parts:
+            days = set(sessions["day"])
+            with_sessions |= days
+            missing |= _compare(connection, overall.filter(pl.col("day").is_in(days)), sessions, now)
+        rest = overall.filter(~pl.col("day").is_in(with_sessions))
+        return missing | _compare(connection, rest, pl.DataFrame(schema=LIVESTREAM_SESSIONS.polars_schema), now)
+
+
+def _create_view(connection: duckdb.DuckDBPyConnection, mart: Mart) -> None:
+    for other in mart.builds_on:
+        _create_view(connection, other)
+    connection.execute(f"CREATE OR REPLACE VIEW {mart.full_name} AS {mart.sql}")
+
+
+def _compare(
+    connection: duckdb.DuckDBPyConnection, overall: pl.DataFrame, sessions: pl.DataFrame, now: datetime
+) -> set[date]:
+    _replace_rows(connection, LIVESTREAM_ANALYTICS_DAILY, overall)
+    _replace_rows(connection, LIVESTREAM_SESSIONS, sessions)
+    loaded = overall.select(
+        pl.lit(LIVESTREAM_SESSIONS.full_name).alias("table_name"),
+        "app_id",
+        "day",
+        pl.lit(value=True).alias("is_known"),
+        pl.lit(now).cast(pl.Datetime("us")).alias("loaded_at"),
+    )
+    _replace_rows(connection, DAYS, loaded)
+    return {day for (day,) in connection.execute(_MISSING).fetchall()}
+
+
+def _replace_rows(connection: duckdb.DuckDBPyConnection, table: Table, rows: pl.DataFrame) -> None:
+    connection.execute(f"DELETE FROM {table.full_name}")
+    with registered(connection, "given_rows", rows):
+        connection.execute(f"INSERT INTO {table.full_name} BY NAME SELECT * FROM given_rows")
