@@ -137,3 +137,19 @@ def test_json_has_no_number_that_is_none(home: Path) -> None:
     query = "select 'nan'::double as x, ['-inf'::double] as y, 1.5 as z"
     _, out, _ = call_livehouse({"LIVEHOUSE_HOME": str(home)}, "sql", "--format", "json", query)
     assert json.loads(out) == [{"x": "nan", "y": ["-inf"], "z": 1.5}]
+
+
+def test_a_crash_leaves_no_core_dump_and_a_query_has_no_token() -> None:
+    """Seen: `CALL enable_logging(storage = 'file')` aborted the process, whose core dump held the token."""
+    program = (
+        "import resource, pipelines.settings as settings; from pipelines.cli import main; load = settings.load_settings\n"
+        "def load_and_show(**given):\n"
+        "    loaded = load(**given)\n"
+        "    print(loaded.account_id, loaded.api_token, resource.getrlimit(resource.RLIMIT_CORE))\n"
+        "    return loaded\n"
+        "settings.load_settings = load_and_show; main(['sql', 'SELECT 1'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | ACCOUNT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "x None (0, 0)\n", done.stderr

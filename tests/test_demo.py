@@ -111,7 +111,9 @@ def test_the_demo_has_settings_of_its_own(place: str, warehouse: str, monkeypatc
 def test_the_program_does_not_write_into_its_environment() -> None:
     sources = Path(__file__).parents[1].joinpath("pipelines").rglob("*.py")
     writes = re.compile(r"environ\[[^\]]+\]\s*=[^=]|environ\.(update|pop|setdefault|clear)|putenv|unsetenv")
-    assert [path.name for path in sources if writes.search(path.read_text())] == []
+    written = {"/".join(path.parts[-2:]) for path in sources if writes.search(path.read_text())}
+    # The password of PostgreSQL leaves the environment while a query runs; the UI's own children get a private TMPDIR.
+    assert written == {"load/catalog.py", "ui/server.py"}
 
 
 def test_processes_of_the_demo_get_no_setting_but_its_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import errno
 import importlib
 import io
 import os
+import resource
 import sys
 from typing import Any
 
@@ -64,6 +65,7 @@ def _with_remedy(error: click.ClickException) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; every fault ends as one line on stderr and an exit status."""
     collect_garbage_rarely()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold the token and passwords
     output = sys.stdout
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name may hold what an old terminal's encoding cannot say

@@ -19,7 +19,7 @@ def demo_home(settings: "Settings") -> Path:
 def demo_instead(settings: "Settings") -> Path | None:
     """The demo's home, said so, where no account is connected and nothing else was ever loaded: what a newcomer means."""
     home = demo_home(settings)
-    is_chosen = settings.lakehouse or settings.reader_lakehouse or settings.warehouse_path or settings.api_token
+    is_chosen = settings.lakehouse or settings.reader_lakehouse or settings.warehouse_path or settings.account_id
     is_meant = not (is_chosen or settings.warehouse.exists())
     if not is_meant or not (home / "warehouse.duckdb").exists():
         return None

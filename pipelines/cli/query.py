@@ -18,7 +18,7 @@ def _published() -> tuple["Store", Path]:
     from pipelines.load.warehouse import Warehouse  # noqa: PLC0415 - kept out of --help
     from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
 
-    settings = load_settings()
+    settings = load_settings(CLOUDFLARE_API_TOKEN="")  # queries need none, so a crash cannot leave it anywhere
     demo = demo_instead(settings)
     return (Warehouse(demo / "warehouse.duckdb"), demo) if demo else (open_readers_store(settings), settings.home)
 

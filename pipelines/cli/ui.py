@@ -36,6 +36,7 @@ def ui_command(port: int, *, open_it: bool) -> None:
     ours = str(Path(pipelines.__file__).parents[1])
     found = os.pathsep.join(filter(None, (ours, environment.get("PYTHONPATH"))))
     environment |= dagster_variables(settings) | {"PYTHONSAFEPATH": "1", "PYTHONPATH": found}
+    environment["DAGSTER_IS_DEV_CLI"] = "1"  # errors of the code are shown as `dagster dev` shows them
     command = [sys.executable, "-W", "ignore", "-m", "pipelines.ui.server", "--port", f"{port}"]
     if demo:
         os.chdir(demo)  # a `.env` in this directory is another account's, and Dagster loads it by itself too

@@ -62,6 +62,7 @@ class Catalog:
                 f"{variable} is malformed: after ducklake:postgres: it takes `host=… dbname=… user=…`"
                 " or postgresql://…, as PostgreSQL's own programs do"
             ) from None
+        self.names_password = any(given.get(name) for name in ("password", "sslpassword"))
         self._password = str(given.pop("password", "") or os.environ.get(_PASSWORD_VARIABLE, ""))
         self._given = _IS_NOTICED | {name: str(value) for name, value in given.items() if value is not None}
         options = (_NOTICES, _READS_ONLY if reads_only else "", self._given.get("options", ""))

@@ -143,5 +143,4 @@ def _end(daemon: "subprocess.Popen[bytes]") -> None:
 
 
 if __name__ == "__main__":
-    os.environ["DAGSTER_IS_DEV_CLI"] = "1"  # errors of the code are shown as `dagster dev` shows them
     main()

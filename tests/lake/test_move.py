@@ -12,6 +12,8 @@ from pipelines.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.steps.move import move
 from tests.houses import DAYS, assert_holds_truth, load, query, settings_for
+from tests.postgres import Postgres
+from tests.promises.attack import call_livehouse
 from tests.promises.worlds import everything_changes, tiny_world
 
 
@@ -70,6 +72,41 @@ def test_a_move_that_was_cut_off_goes_on(lake: str, tmp_path: Path, monkeypatch:
         assert 0 < already < whole
         assert sum(move(file, lakehouse).values()) == whole - already
         assert held(lakehouse) == held(file)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["host=x user=u password=hush-hush-7", "postgresql://u:hush-hush-7@x/db", "host=x sslpassword=hush-hush-7"],
+)
+@pytest.mark.parametrize("is_target", [True, False])
+def test_a_password_in_an_argument_is_refused(secret: str, tmp_path: Path, *, is_target: bool) -> None:
+    """Every user of the machine reads it by `ps`."""
+    pytest.importorskip("psycopg", reason="the extra `lakehouse` is not installed")
+    arguments = [f"{tmp_path / 'warehouse.duckdb'}", f"ducklake:postgres:{secret}"]
+    status, out, said = call_livehouse({}, "move", *(arguments if is_target else arguments[::-1]))
+    assert (status, out, said.count("\n")) == (2, "", 1)
+    assert ("TARGET" if is_target else "SOURCE") in said
+    assert "~/.pgpass" in said
+    assert "hush-hush-7" not in said
+
+
+def test_the_password_comes_from_the_setting_that_names_the_same_place(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = postgres.new_database()
+    monkeypatch.setenv("LIVEHOUSE_WAREHOUSE", f"{lake} password=hush-hush-7")
+    taken: list[Settings] = []
+
+    def carry(here: Settings, there: Settings) -> dict[str, int]:
+        taken.extend((here, there))
+        return {}
+
+    monkeypatch.setattr("pipelines.steps.move.move", carry)
+    status, _, said = call_livehouse({}, "move", f"{tmp_path / 'warehouse.duckdb'}", lake)
+    assert status == 0, said
+    assert taken[1].lakehouse is not None
+    assert taken[1].lakehouse.get_secret_value().endswith("password=hush-hush-7")
+    assert "hush-hush-7" not in said
 
 
 def test_what_is_there_is_never_overwritten(lake: str, tmp_path: Path) -> None:

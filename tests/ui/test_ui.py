@@ -125,15 +125,16 @@ def test_it_works_in_a_browser_and_a_foreign_page_launches_nothing(home: Path, t
     def runs(page: Any) -> list[tuple[str, str]]:
         return [(run["pipelineName"], run["status"]) for run in ask(page, RUNS)["runsOrError"]["results"]]
 
-    with started(home, tmp_path) as (address, _), browser() as opened:
+    with started(home, tmp_path) as (address, _), browser() as chromium:
         origin = address.partition("/?")[0]
+        opened = chromium.new_context()
         page = opened.new_page()
         subscriptions: list[str] = []
         page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: subscriptions.append(f"{frame}")))
         page.goto(address)
         page.get_by_text("Catalog").first.wait_for(timeout=60_000)
         before = runs(page)
-        foreign = opened.contexts[0].new_page()
+        foreign = opened.new_page()
         foreign.goto("about:blank")
         foreign.evaluate(
             "async ([url, launch]) => { new Image().src = url + '/graphql?query=' + encodeURIComponent(launch);"
