@@ -1,7 +1,17 @@
 """The tables of `pipeline_raw.duckdb`: records as received. They are not published."""
 
 from pipelines.schema import Column, Table
-from pipelines.tables import APP, BACKFILLS, DAY, FETCHED, FIELD_TYPES, LIVESTREAM_SYNC, RUN, SCHEMA_VERSIONS
+from pipelines.tables import (
+    APP,
+    BACKFILLS,
+    DAY,
+    FETCHED,
+    FIELD_TYPES,
+    LIVESTREAM_ANALYTICS_DAILY,
+    LIVESTREAM_SYNC,
+    RUN,
+    SCHEMA_VERSIONS,
+)
 
 _RAW_COLUMNS = (
     Column("payload", "text", "the record as received, as JSON with sorted keys, stream keys removed"),
@@ -47,6 +57,27 @@ RAW_LIVESTREAM_ANALYTICS = Table(
     ("app_id", "day"),
     (APP, DAY, *_RAW_COLUMNS),
 )
+RAW_LIVESTREAM_DAYWISE = Table(
+    "raw",
+    "livestream_analytics_daywise",
+    "Day entries of `livestreams/daywise`, every distinct version; payload `null` where a reply left the day out.",
+    ("app_id", "day"),
+    (APP, DAY, *_RAW_COLUMNS),
+)
+SESSION_COUNTS = Table(
+    LIVESTREAM_ANALYTICS_DAILY.schema,
+    LIVESTREAM_ANALYTICS_DAILY.name,
+    "How entries of `livestreams/daywise` are read. No table of its own: the count joins the row that `overall` makes.",
+    ("app_id", "day"),
+    (
+        APP,
+        DAY,
+        Column("session_count", "count", "sessions", "count", figure=True),
+        Column("ingest_seconds", "seconds", "time streams were fed in, seconds", "total_ingest_seconds", figure=True),
+        Column("viewer_seconds", "seconds", "seconds watched, of all viewers", "total_viewer_seconds", figure=True),
+        FETCHED,
+    ),
+)
 RAW_APP_ANALYTICS = Table(
     "raw",
     "app_analytics",
@@ -59,6 +90,7 @@ RAW_FILE = (
     RAW_LIVESTREAMS,
     RAW_LIVESTREAM_SESSIONS,
     RAW_LIVESTREAM_ANALYTICS,
+    RAW_LIVESTREAM_DAYWISE,
     RAW_APP_ANALYTICS,
     LIVESTREAM_SYNC,
     FIELD_TYPES,

@@ -14,7 +14,7 @@ from pipelines.report.marts import find_marts
 from pipelines.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
-from pipelines.steps import core, extract, report, sessions
+from pipelines.steps import core, extract, report, session_counts, sessions
 from pipelines.steps.house import House, open_house
 from pipelines.tables import FACTS
 from tests.moment import NOW
@@ -68,6 +68,7 @@ def load(
     with open_house(settings, run_id=run_id, backfill=days if backfill else None, **flags) as house:
         extract.extract_livestreams(house)
         extract.extract_overall(house, days)
+        session_counts.extract_session_counts(house, days)
         extract.extract_daywise(house, days)
         sessions.extract_sessions(house, days)
         core.load_livestreams(house)

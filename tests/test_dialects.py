@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipelines.errors import ApiError
+from pipelines.load.store import open_store
 from pipelines.settings import Settings
 from pipelines.simulator.server import Simulator
 from tests.front import Front, Query, Rule, front, only_iso, only_seconds, pages_of_at_most, refusal, without_counts
@@ -166,3 +167,125 @@ def test_totals_of_the_page_or_up_to_a_cap_lose_no_livestream(tmp_path: Path) ->
                 settings = settings_at(served, tmp_path / str(total))
                 load(settings, DAY)
                 assert query(settings, "SELECT count(*) FROM core.livestreams") == [(250,)]
+
+
+# --- counts of sessions: livestreams/daywise ------------------------------------------------------------------------
+
+
+def counts_of(settings: Settings) -> dict[date, int | None]:
+    return dict(query(settings, "SELECT day, session_count FROM core.livestream_analytics_daily ORDER BY day"))
+
+
+def with_data(entries: list[dict[str, Any]]) -> Rule:
+    """Answer *livestreams/daywise* with these."""
+    return lambda path, _: (200, {"success": True, "data": entries}) if path.endswith("livestreams/daywise") else None
+
+
+def test_sessions_are_counted_where_the_api_counts_them(simulator: Simulator, tmp_path: Path) -> None:
+    with front(simulator) as served:
+        settings = settings_at(served, tmp_path / "home")
+        load(settings, WEEK)
+        truth = simulator.world.truth("aula", *WEEK).session_counts
+        assert counts_of(settings) == {day: sessions for (_, day), sessions in truth.items()}
+        asked = [target for target in served.targets if "livestreams/daywise" in target]
+        assert len(asked) == 1, "one request for a range"
+
+
+def test_an_api_that_lacks_the_operation_is_asked_again_after_a_week(simulator: Simulator, tmp_path: Path) -> None:
+    with front(simulator, without_counts) as served:
+        settings = settings_at(served, tmp_path / "home")
+        house = load(settings, (LAST - timedelta(days=89), LAST))
+        assert house.failures == []
+        assert len(served.refused) == 1, "not once for each month"
+        assert set(counts_of(settings).values()) == {None}
+        assert_holds_truth(settings, simulator.world, WEEK)
+        served.rules.clear()
+        load(settings, DAY, run_id="the next night")
+        assert set(counts_of(settings).values()) == {None}
+        with open_store(settings).open_working() as connection:
+            connection.execute("UPDATE ops.api_dialect SET noted_at = noted_at - INTERVAL 7 DAY WHERE value = 'no'")
+        load(settings, DAY, run_id="a week later")
+        assert counts_of(settings)[LAST] == simulator.world.truth("aula", *DAY).session_counts["aula", LAST]
+        assert dialect_of(settings)["get-livestream-daywise-analytics", "offered"] == "yes"
+
+
+@pytest.mark.parametrize(
+    ("entries", "counted"),
+    [
+        ([], 0),
+        ([{"count": 0, "date": None, "total_ingest_seconds": 0, "total_viewer_seconds": 0}], 0),
+        ([{"count": 0, "date": None, "total_ingest_seconds": None, "total_viewer_seconds": None}], 0),
+        ([{"count": 4, "date": f"{LAST}", "total_ingest_seconds": 5, "total_viewer_seconds": 1}], 4),
+        ([{"count": "4", "date": f"{LAST}T00:00:00.000Z", "total_ingest_seconds": 5, "total_viewer_seconds": 1}], 4),
+        (2 * [{"count": 4, "date": f"{LAST}", "total_ingest_seconds": 5, "total_viewer_seconds": 1}], 4),
+        ([{"count": 4, "date": None, "total_ingest_seconds": 5, "total_viewer_seconds": 1}], 4),
+        ([{"count": "x", "date": f"{LAST}", "total_ingest_seconds": 5, "total_viewer_seconds": 1}], None),
+    ],
+)
+def test_what_a_count_of_one_day_may_look_like(
+    entries: list[dict[str, Any]], counted: int | None, simulator: Simulator, tmp_path: Path
+) -> None:
+    with front(simulator, with_data(entries)) as served:
+        settings = settings_at(served, tmp_path / "home")
+        assert load(settings, DAY).failures == []
+        assert counts_of(settings) == {LAST: counted}
+        aside = query(settings, "SELECT field, record_id FROM ops.quarantine WHERE ends_with(record_id, 'daywise')")
+        assert aside == ([] if counted is not None else [("count", f"{LAST} livestreams/daywise")])
+        unbalanced = "rows_received <> rows_landed + rows_quarantined + rows_duplicate"
+        assert query(settings, f"FROM ops.loads WHERE {unbalanced}") == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (with_data([{"count": n, "date": f"{LAST}", "total_ingest_seconds": n} for n in (1, 2)]), "different figures"),
+        (with_data([{"count": 1, "date": "2020-01-01", "total_ingest_seconds": 1}]), "about other days only"),
+        (with_data([{"other": 1}]), "none of its figures"),
+        (lambda path, _: refusal(500, "internal") if path.endswith("livestreams/daywise") else None, "500"),
+        (lambda path, _: refusal(403, "not for you") if path.endswith("livestreams/daywise") else None, "not for you"),
+    ],
+)
+def test_counts_that_cannot_be_had_are_unknown_and_take_nothing_with_them(
+    rule: Rule, said: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    with front(simulator, rule) as served:
+        settings = settings_at(served, tmp_path / "home")
+        assert load(settings, DAY).failures == []
+        assert counts_of(settings) == {LAST: None}
+        [(note,)] = query(settings, "SELECT note FROM ops.loads WHERE table_name = 'raw.livestream_analytics_daywise'")
+        assert said in note
+        assert_holds_truth(settings, simulator.world, DAY)
+
+
+def test_an_entry_of_no_day_leaves_the_other_days_unknown(simulator: Simulator, tmp_path: Path) -> None:
+    entries: list[dict[str, Any]] = [
+        {"count": 4, "date": f"{LAST}", "total_ingest_seconds": 5, "total_viewer_seconds": 1},
+        {"count": 2, "date": None, "total_ingest_seconds": 5, "total_viewer_seconds": 1},
+    ]
+    with front(simulator, with_data(entries)) as served:
+        settings = settings_at(served, tmp_path / "home")
+        load(settings, (LAST - timedelta(days=1), LAST))
+        assert counts_of(settings) == {LAST - timedelta(days=1): None, LAST: 4}
+
+
+def test_a_session_without_figures_on_a_livestream_whose_clock_stands_still_is_found_by_count(tmp_path: Path) -> None:
+    # The one hole that the README admitted.
+    world = small_world(apps=("aula",), livestreams=8, sessions=40)
+    with Simulator(world) as simulated, front(simulated) as served:
+        settings = settings_at(served, tmp_path / "home", LIVEHOUSE_AUDIT_LIVESTREAMS="0")
+        load(settings, WEEK, run_id="before")
+        quiet = next(one for one in world.apps["aula"].livestreams if one.sessions and one.open_session is None)
+        updated_ms = quiet.updated_ms
+        world.add_session(
+            "aula",
+            quiet.id,
+            created_at=datetime(LAST.year, LAST.month, LAST.day, 1, tzinfo=UTC),
+            ingest_seconds=0,
+            viewer_seconds=0,
+        )
+        quiet.updated_ms = updated_ms
+        load(settings, DAY, run_id="night")
+        assert_holds_truth(settings, world, WEEK)
+        served.targets.clear()
+        load(settings, DAY, run_id="night after")
+        assert not [target for target in served.targets if f"/livestreams/{quiet.id}" in target]

@@ -129,6 +129,35 @@ def overall_of_day(reply: dict[str, Any], day: date) -> Record:
     return keep_known(data)
 
 
+def session_count_entries(reply: dict[str, Any], first_day: date, last_day: date) -> list[Record]:
+    """Find the day entries of *livestreams/daywise*. A day that is left out had no session.
+
+    `date` is nullable: without figures such an entry says nothing, with figures it is about one of the days. A day that
+    is given two different figures raises `UnexpectedReplyError`.
+    """
+    data = _data(reply)
+    entries = data if isinstance(data, list) else [] if _is_blank(data) else [data]
+    if any(isinstance(entry, dict) and not entry.keys() & _OVERALL for entry in entries):
+        raise UnexpectedReplyError(
+            f"livestreams/daywise, asked about {first_day} to {last_day}, answered with none of its figures"
+        )
+    figures = [entry for entry in entries if not _is_dayless_zero(entry)]
+    check_days_once(
+        "livestreams/daywise",
+        "date",
+        ((_utc_day(entry.get("date")), entry) for entry in figures if isinstance(entry, dict)),
+    )
+    return [keep_known(entry) for entry in figures]
+
+
+def _is_dayless_zero(entry: Record) -> bool:
+    return _is_blank(entry) or (
+        isinstance(entry, dict)
+        and entry.get("date") in (None, "")
+        and all(_as_number(entry.get(name)) in (None, 0, "") for name in _OVERALL)
+    )
+
+
 def check_days_once(operation: str, day_field: str, entries: Iterable[tuple[date | None, Record]]) -> None:
     """Raise `UnexpectedReplyError` where a day has entries of different figures: to take one of them would be a guess.
 

@@ -14,7 +14,7 @@ from pipelines.normalize.fields import json_type, split_fields
 from pipelines.normalize.values import EARLIEST, cell, value_of
 from pipelines.schema import Table
 from pipelines.tables import FIELD_TYPES
-from pipelines.tables_raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
+from pipelines.tables_raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_DAYWISE, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 
 Record = Any
 _DAY_FIELDS = ("created_at", "invoked_time", "started_time")
@@ -125,6 +125,32 @@ def raw_daywise(
         stats=stats,
         day=pl.Series([*named, *missing], dtype=pl.Date),
     )
+
+
+def raw_session_counts(
+    entries: Sequence[Record], days: Sequence[date], *, app_id: str, fetched_at: datetime, run_id: str
+) -> pl.DataFrame:
+    """Rows of raw.livestream_analytics_daywise for a reply of *livestreams/daywise* that was asked about `days`."""
+    payloads = [payload_of(entry) for entry in entries]
+    day = value_of("day", cell("date"), fetched_at)
+    named = split_fields(payloads, ["date"]).select(day).to_series().to_list() if entries else []
+    if any(named) and not set(named) & set(days):
+        raise UnexpectedReplyError(
+            f"livestreams/daywise, asked about {days[0]} to {days[-1]}, answered about other days only"
+        )
+    if len(days) == 1:
+        named = [day or days[0] for day in named]
+    # An entry whose day cannot be read is about one of the days that seem to be left out.
+    missing = sorted(set(days) - set(named)) if None not in named else []
+    frame = _raw_frame(
+        RAW_LIVESTREAM_DAYWISE,
+        [*payloads, *(payload_of(None) for _ in missing)],
+        fetched_at,
+        run_id,
+        app_id=app_id,
+        day=pl.Series([*named, *missing], dtype=pl.Date),
+    )
+    return frame.filter(pl.col("day").is_null() | pl.col("day").is_in(list(days)))  # others were not asked about
 
 
 def field_types(table: Table, records: Sequence[Record], seen_at: datetime) -> pl.DataFrame:

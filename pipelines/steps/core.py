@@ -25,6 +25,7 @@ from pipelines.normalize.rows import Normalized, listed_livestreams, normalize
 from pipelines.schema import Table
 from pipelines.steps.house import Counts, House, Range
 from pipelines.steps.progress import progress
+from pipelines.steps.session_counts import with_session_counts
 from pipelines.tables import (
     LIVESTREAM_ANALYTICS_DAILY,
     LIVESTREAM_SESSIONS,
@@ -32,7 +33,13 @@ from pipelines.tables import (
     MEETING_SESSIONS_DAILY,
     RECORDINGS_DAILY,
 )
-from pipelines.tables_raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
+from pipelines.tables_raw import (
+    RAW_APP_ANALYTICS,
+    RAW_LIVESTREAM_ANALYTICS,
+    RAW_LIVESTREAM_DAYWISE,
+    RAW_LIVESTREAM_SESSIONS,
+    RAW_LIVESTREAMS,
+)
 
 CHUNK_ROWS = 20_000
 """Raw rows that are normalized at once: what bounds memory, however long the range."""
@@ -155,6 +162,9 @@ def standing_of_days(
         since = began - _LANDED_BESIDE if began else datetime.min  # noqa: DTZ901 - no time of day is meant
         with house.warehouse.open_raw() as connection:
             changed = raw_file.days_changed(connection, raw_table, app_id, house.run_id, since)
+            if table is LIVESTREAM_ANALYTICS_DAILY:
+                counts = raw_file.days_changed(connection, RAW_LIVESTREAM_DAYWISE, app_id, house.run_id, since)
+                changed |= {day: max(moment, changed.get(day, moment)) for day, moment in counts.items()}
     wanted = {*house.days_of(app_id, days), *and_of}
     if with_changed and table is LIVESTREAM_SESSIONS:
         oldest = house.started_at.date() - timedelta(days=house.settings.retention_days)
@@ -172,10 +182,9 @@ def standing_of_days(
     for chunk in _chunks(ordered, counted):
         with house.warehouse.open_raw() as connection:
             raw = raw_file.read_versions_of_days(connection, raw_table, app_id, chunk, stats=stats)
-        yield (
-            chunk,
-            normalize(table, raw, now=house.started_at, retention_days=house.settings.retention_days, days=chunk),
-        )
+        made = normalize(table, raw, now=house.started_at, retention_days=house.settings.retention_days, days=chunk)
+        is_overall = table is LIVESTREAM_ANALYTICS_DAILY
+        yield chunk, with_session_counts(house, app_id, chunk, made) if is_overall else made
         return_freed_memory()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Iterator
 from datetime import date, datetime
 from functools import partial
 
@@ -21,6 +22,7 @@ from pipelines.steps.core import standing_of_days
 from pipelines.steps.house import Counts, Failure, House, Range
 from pipelines.steps.landing import BATCH, Pace, forget, land, name_livestreams
 from pipelines.steps.progress import progress
+from pipelines.steps.session_counts import days_short_by_count
 from pipelines.steps.totals import days_missing_sessions
 from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, LIVESTREAM_SYNC
 from pipelines.tables_raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
@@ -167,11 +169,19 @@ def _ask_sessions(
 
 
 def _days_short(house: House, app_id: str, days: Range) -> dict[date, datetime]:
-    """Return the days of which *overall* says more than the sessions at hand, and since when it does."""
+    """Return the days of which the API's totals or counts say more than the sessions at hand, and since when they do."""
+    counted = dict.fromkeys(house.days_of(app_id, days), 0)
+
+    def rows_at_hand() -> Iterator[pl.DataFrame]:
+        for _, part in standing_of_days(house, LIVESTREAM_SESSIONS, app_id, days):
+            for day in (*part.rows["day"], *part.rejects["day"]):  # the API counts what no rule takes, too
+                counted[day] = counted.get(day, 0) + 1
+            yield part.rows
+
     overall = pl.concat(part.rows for _, part in standing_of_days(house, LIVESTREAM_ANALYTICS_DAILY, app_id, days))
-    sessions = (part.rows for _, part in standing_of_days(house, LIVESTREAM_SESSIONS, app_id, days))
-    short = days_missing_sessions(overall, sessions, house.started_at)
+    short = days_missing_sessions(overall, rows_at_hand(), house.started_at)
     with house.warehouse.open_raw() as connection:
         versions = raw_file.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, app_id)
     changed_at = dict(versions.select("day", "changed_at").iter_rows())
-    return {day: changed_at[day] for day in short}
+    by_count = days_short_by_count(house, app_id, counted)
+    return by_count | {day: max(changed_at[day], by_count.get(day, changed_at[day])) for day in short}

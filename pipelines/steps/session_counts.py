@@ -1,0 +1,124 @@
+"""How many sessions the API counts a day (*livestreams/daywise*): fetched, landed, joined to *overall*, compared.
+
+Services of the older dialect lack the operation. Nothing depends on it: where it does not answer, the counts are unknown
+and everything else is as it was.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from http import HTTPStatus
+from typing import Any
+
+import polars as pl
+
+from pipelines.clock import days_from
+from pipelines.errors import ApiError
+from pipelines.extract import operations, shapes, sync
+from pipelines.extract.operations import GET_LIVESTREAM_DAYWISE
+from pipelines.extract.parallel import Answer, ask_each
+from pipelines.load import raw as raw_file
+from pipelines.normalize.records import raw_session_counts
+from pipelines.normalize.rows import Normalized, normalize
+from pipelines.steps.house import Counts, House, Range
+from pipelines.steps.landing import forget, land, name_days
+from pipelines.tables_raw import RAW_LIVESTREAM_DAYWISE, SESSION_COUNTS
+
+_NOT_OFFERED = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE, HTTPStatus.NOT_IMPLEMENTED)
+
+
+def extract_session_counts(house: House, days: Range) -> dict[str, Counts]:
+    """Fetch the counts of sessions, a month in one request. What fails is noted and fails nothing else."""
+
+    def ask(app_id: str, counts: Counts) -> None:
+        if not house.client.dialect.is_offered(app_id, GET_LIVESTREAM_DAYWISE):
+            return
+        # The newest alone: a service that lacks the operation refuses one request, not one for each month.
+        newest, *older = sync.chunks(house.days_of(app_id, days))[::-1]
+        errors: dict[Range, ApiError] = {}
+        try:
+            is_offered = _fetch(house, app_id, [newest], counts, errors)
+            house.client.dialect.note_offered(app_id, GET_LIVESTREAM_DAYWISE, is_offered=is_offered)
+            if not is_offered:
+                return
+            _fetch(house, app_id, older, counts, errors)
+        except ApiError as error:  # of too many, or of the token: the other operations meet it too
+            errors.setdefault(newest, error)
+        if errors:
+            missing = name_days(day for chunk in errors for day in days_from(*chunk))
+            counts.note = f"counts of sessions are unknown for {missing}: {next(iter(errors.values()))}"
+
+    return house.for_each_app(RAW_LIVESTREAM_DAYWISE, ask, days=days, asks=True)
+
+
+def _fetch(house: House, app_id: str, chunks: Sequence[Range], counts: Counts, errors: dict[Range, ApiError]) -> bool:
+    """Fetch ranges of days and land them; note what fails. Returns whether the API has the operation."""
+
+    def fetch(chunk: Range) -> dict[str, Any]:
+        return operations.get_livestream_daywise_analytics(house.client, app_id, *chunk)
+
+    answered: list[date] = []
+    for answer in ask_each(fetch, chunks, house.client.concurrency):
+        error = answer.error or _land(house, app_id, answer, counts)
+        if getattr(error, "status", None) in _NOT_OFFERED:
+            return False
+        if error:
+            errors[answer.question] = error
+        else:
+            answered += days_from(*answer.question)
+    if house.allow_shrink:
+        forget(house, RAW_LIVESTREAM_DAYWISE, app_id, answered)
+    return True
+
+
+def _land(house: House, app_id: str, answer: Answer[Range, dict[str, Any]], counts: Counts) -> ApiError | None:
+    """Land what was answered, or return why it cannot be taken."""
+    days = days_from(*answer.question)
+    try:
+        entries = shapes.session_count_entries(answer.value or {}, *answer.question)
+        frame = raw_session_counts(entries, days, app_id=app_id, fetched_at=answer.asked_at, run_id=house.run_id)
+    except ApiError as error:
+        return error
+    land(house, RAW_LIVESTREAM_DAYWISE, frame, entries, counts)
+    return None
+
+
+def with_session_counts(house: House, app_id: str, days: Sequence[date | None], overall: Normalized) -> Normalized:
+    """Join the counts of these days to rows of core.livestream_analytics_daily, and add the records no rule takes."""
+    counted = _counted(house, app_id, days)
+    if counted is None:
+        return overall
+    joined = overall.rows.drop("session_count").join(
+        counted.rows.select("day", "session_count"), on="day", how="left", maintain_order="left"
+    )
+    of_daywise = pl.concat_str(pl.col("day").cast(pl.String).fill_null("no day"), pl.lit(" livestreams/daywise"))
+    return replace(
+        overall,
+        rows=joined.select(overall.rows.columns),
+        rejects=overall.rejects.vstack(counted.rejects.with_columns(of_daywise.alias("record_id"))),
+        received=overall.received + counted.received,
+        duplicates=overall.duplicates + counted.received - counted.rejects.height,
+    )
+
+
+def _counted(house: House, app_id: str, days: Sequence[date | None]) -> Normalized | None:
+    with house.warehouse.open_raw() as connection:
+        raw = raw_file.read_versions_of_days(connection, RAW_LIVESTREAM_DAYWISE, app_id, days, stats=None)
+    if raw.is_empty():
+        return None
+    return normalize(SESSION_COUNTS, raw, now=house.started_at, retention_days=house.settings.retention_days, days=days)
+
+
+def days_short_by_count(house: House, app_id: str, at_hand: dict[date, int]) -> dict[date, datetime]:
+    """Return the days on which the API counts more sessions than are at hand, and since when it does."""
+    counted = _counted(house, app_id, list(at_hand))
+    if counted is None:
+        return {}
+    api = dict(counted.rows.select("day", "session_count").iter_rows())
+    short = [day for day, sessions in at_hand.items() if (api.get(day) or 0) > sessions]
+    if not short:
+        return {}
+    with house.warehouse.open_raw() as connection:
+        versions = raw_file.read_day_versions(connection, RAW_LIVESTREAM_DAYWISE, app_id)
+    changed_at = dict(versions.select("day", "changed_at").iter_rows())
+    return {day: changed_at[day] for day in short}
