@@ -126,8 +126,11 @@ class _State:
         console.print(on_air_table(streams, len(streams), console.width) if streams else "Nothing is on air.")
         for line in self.said:
             click.echo(f"livehouse: {printable(line)}", err=True)
-        if streams and all(stream.average_viewers is None for stream in streams):
+        known = [stream for stream in streams if not stream.is_pending]
+        if known and all(stream.average_viewers is None for stream in known):
             click.echo("livehouse: an average takes two looks: look again, or --watch", err=True)
+        if len(known) < len(streams):
+            click.echo("livehouse: the API knows no figures in the first minute of a session", err=True)
 
 
 def _watch(state: _State, every: int, *, as_json: bool) -> int:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _TREND = 16
 _NARROW = 60
 """In a terminal of fewer columns there is no room for app and trend."""
+_PENDING, _PENDING_NARROW = "not known yet", "not yet"
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -29,6 +30,8 @@ def on_air_table(streams: "Sequence[OnAir]", rows: int, width: int) -> "Table":
     table.caption_justify = "left"
     shown = streams[:rows]
     totals = ["-" if one.viewer_seconds is None else f"{one.viewer_seconds:,.0f}" for one in shown]
+    pending = _PENDING_NARROW if width < _NARROW else _PENDING
+    viewers = [pending if one.is_pending else _viewers(one.average_viewers) for one in shown]
     # In a narrow terminal the trend and names give way: a figure cut short is another figure.
     is_narrow = width < _NARROW
     room = (
@@ -36,7 +39,7 @@ def on_air_table(streams: "Sequence[OnAir]", rows: int, width: int) -> "Table":
         - 2 * (3 if is_narrow else 5)
         - len("MM-DD HH:MM")
         - max(map(len, (*totals, "viewer seconds")))
-        - len("viewers")
+        - max(map(len, (*viewers, "viewers")))
     )
     trend = 0 if is_narrow else max(min(_TREND, room - 26), 5)
     app = 0 if is_narrow else max(min(20, (room - trend) // 3), 4)
@@ -48,10 +51,10 @@ def on_air_table(streams: "Sequence[OnAir]", rows: int, width: int) -> "Table":
         table.add_column(column, no_wrap=True, justify="right")
     if not is_narrow:
         table.add_column("trend", no_wrap=True)
-    for stream, total in zip(shown, totals, strict=True):
+    for stream, total, watching in zip(shown, totals, viewers, strict=True):
         title = (stream.name or "").strip()
         called = Text(printable(title)) if title else Text(printable(stream.livestream_id[:8]), style="dim")
-        figures = (_since(stream, now), total, Text(_viewers(stream.average_viewers), style="bold"))
+        figures = (_since(stream, now), total, Text(watching, style="bold"))
         if is_narrow:
             table.add_row(called, *figures)
         else:

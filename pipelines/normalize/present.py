@@ -40,6 +40,13 @@ _COLUMNS: tuple[tuple[str, str, Kind], ...] = (
     ("updated_at", "session.updated_at", "timestamp"),
     ("err_message", "session.err_message", "text"),
 )
+PLACEHOLDER_SECONDS = 60
+"""What the API says of both figures of a session until it knows them, 40 to 50 seconds after its start."""
+
+_KNOWN_AFTER = timedelta(seconds=60)
+_SLACK = timedelta(seconds=60)
+"""How far this machine's clock may be from the API's."""
+
 _CLOCKS_APART = timedelta(milliseconds=1)
 
 
@@ -88,7 +95,7 @@ def observations(seen: Sequence[Seen], *, app_id: str, looked_at: datetime) -> t
             pl.coalesce([f"{field}:reason" for _, field, _ in _COLUMNS]).alias("reason"),
         )
     )
-    whole = _with_ends(values.filter(pl.col("reason").is_null()))
+    whole = _without_placeholders(_with_ends(values.filter(pl.col("reason").is_null())))
     rejected = values.filter(pl.col("reason").is_not_null()).select(
         "app_id",
         pl.lit(LIVE_OBSERVATIONS.full_name).alias("table_name"),
@@ -128,4 +135,23 @@ def _with_ends(values: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit(ENDED))
         .otherwise("status")
         .alias("status"),
+    )
+
+
+def _without_placeholders(values: pl.DataFrame) -> pl.DataFrame:
+    """Make the figures of a session's first minute unknown: 60 and 60, whoever watches, until the API knows better.
+
+    Of a session that is over they are final, unless it ended before it could have been fed in for so long.
+    """
+    age = pl.col("observed_at") - pl.col("started_at")
+    says_nothing = (pl.col("ingest_seconds") == PLACEHOLDER_SECONDS) & (pl.col("viewer_seconds") == PLACEHOLDER_SECONDS)
+    is_young = age.is_between(-_SLACK, _KNOWN_AFTER, closed="left")
+    may_be_young = age.is_null() | (age < _KNOWN_AFTER + _SLACK)
+    is_unknown = (
+        pl.when(pl.col("on_air_at").is_not_null())
+        .then(says_nothing & (age < _KNOWN_AFTER))
+        .otherwise(is_young | (says_nothing & may_be_young))
+    ).fill_null(value=False)
+    return values.with_columns(
+        pl.when(~is_unknown).then(pl.col(name)).alias(name) for name in ("ingest_seconds", "viewer_seconds")
     )

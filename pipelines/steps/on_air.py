@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pipelines.clock import utc_now
 from pipelines.load import live
 from pipelines.load.store import open_store
-from pipelines.normalize.present import ENDED, FAILED
+from pipelines.normalize.present import ENDED, FAILED, PLACEHOLDER_SECONDS
 from pipelines.settings import Settings
 from pipelines.steps.observe import KEPT_FOR_ON_AIR
 
 _HEAD_SECONDS = 300.0
 """A session first seen later than so after its start tells nothing of its beginning: as in marts.live_audience."""
+
+_PENDING = timedelta(minutes=2)
+"""A session without figures for longer has none: that is another matter than placeholders."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class OnAir:
     """The averages of the looks before, oldest first, that one last."""
     stands_still: bool
     """It is live, and the API says the same as at the look before."""
+    is_pending: bool = False
+    """Its figures are not known yet: in a session's first minute the API gives placeholders."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,9 @@ def read_present(settings: Settings, *, now: datetime | None = None) -> Present:
 def _on_air(row: dict[str, Any], history: Sequence[dict[str, Any]]) -> OnAir:
     averages = averages_of([(seen["observed_at"], seen["ingest_seconds"], seen["viewer_seconds"]) for seen in history])
     before = history[-2] if len(history) > 1 else None
-    same = before is not None and all(before[name] == row[name] for name in ("ingest_seconds", "viewer_seconds"))
+    figures = ("ingest_seconds", "viewer_seconds")
+    same = before is not None and all(before[name] == row[name] is not None for name in figures)
+    is_new = row["started_at"] is None or row["observed_at"] - row["started_at"] < _PENDING
     return OnAir(
         **{name: row[name] for name in ("app_id", "livestream_id", "name", "status", "session_id", "started_at")},
         **{name: row[name] for name in ("observed_at", "ingest_seconds", "viewer_seconds")},
@@ -88,6 +95,7 @@ def _on_air(row: dict[str, Any], history: Sequence[dict[str, Any]]) -> OnAir:
         over_seconds=averages[-1][1],
         trend=[average for average, _ in averages],
         stands_still=same and (row["status"] or "").upper() == "LIVE",
+        is_pending=is_new and all(row[name] is None for name in figures),
     )
 
 
@@ -97,13 +105,18 @@ def averages_of(
     """Average viewers before each observation of a session (when, seconds fed in, seconds watched), and over how long.
 
     Δ viewer seconds ÷ Δ time. Never negative: where viewer seconds go back, the feed started anew if its seconds
-    fed in fit into the time since, and is averaged over them; else the answer is an older one, and tells nothing.
+    fed in fit into the time since, and is averaged over them; else the answer is an older one, and tells nothing. After
+    placeholders (60 and 60) any figure is the first one.
     """
     averages: list[tuple[float | None, float | None]] = []
     before: tuple[datetime, float] | None = None
+    was_placeholder = False
     for moment, ingest, viewed in seen:
         average: tuple[float | None, float | None] = (None, None)
         if viewed is not None:
+            if was_placeholder and before and viewed < before[1]:
+                before = None
+            was_placeholder = ingest == viewed == PLACEHOLDER_SECONDS
             since = (moment - before[0]).total_seconds() if before else _HEAD_SECONDS
             if before and viewed >= before[1]:
                 average = ((viewed - before[1]) / since, since) if since > 0 else average
