@@ -1,25 +1,31 @@
 """A server that sends whatever bytes a test tells it to, as slowly as it is told to."""
 
+import inspect
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-Behaviour = Callable[[socket.socket], None]
+Behaviour = Callable[[socket.socket], None] | Callable[[socket.socket, bytes], None]
+"""What is done with a connection, given the request or not."""
 
 
 @contextmanager
 def raw_server(behave: Behaviour) -> Iterator[int]:
     """Serve each connection by `behave`, after its request was read. Gives the port."""
+    takes_request = "request" in inspect.signature(behave).parameters
     stopped = threading.Event()
     threads: list[threading.Thread] = []
     open_sockets: list[socket.socket] = []
 
     def serve(connection: socket.socket) -> None:
         with connection, suppress(OSError):
-            connection.recv(65536)
-            behave(connection)
+            request = connection.recv(65536)
+            if takes_request:
+                behave(connection, request)  # type: ignore[call-arg]  # told by its signature
+            else:
+                behave(connection)  # type: ignore[call-arg]  # same
 
     def accept() -> None:
         while not stopped.is_set():

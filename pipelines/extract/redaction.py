@@ -23,8 +23,7 @@ PROCESS_KEYS = SeenKeys()
 _LONGEST_INNER_JSON = 2**16
 _PUBLISHING = ("stream", "rtmp", "ingest", "publish", "broadcast", "encoder", "srt", "whip", "push")
 _KEYS = frozenset({"key", "keys", "token"})
-_IDENTIFIERS = ("id", "livestream_id", "session_id", "meeting_id")
-_MAY_NAME_SECRET = re.compile(r"key|pass|secret|whip|token", re.IGNORECASE)
+_IDENTIFIERS = frozenset({"id", "livestream_id", "session_id", "meeting_id"})
 
 _ADDRESS = re.compile(r"""\b(rtmp[a-z]{0,3}|srt|rist|whips?|https?):(?:\\?/){2}([^\s"'<>`]{1,4096})""", re.IGNORECASE)
 _PUBLISHES_BY_HTTP = re.compile(r"/whip\b|/webrtc/publish\b", re.IGNORECASE)
@@ -38,7 +37,6 @@ _NAMED = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _KEYLIKE = re.compile(r"[\w+=-]{20,512}", re.ASCII)
-_MAY_HOLD_SECRET = re.compile(r"://|:\\/|key|pass", re.IGNORECASE)
 _LIKE_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}", re.IGNORECASE)
 """Removed from the text where it was taken for a key, and nowhere else: it may be the id of a livestream."""
 
@@ -62,10 +60,11 @@ class Redactor:
 
     def clean_text(self, text: str) -> str:
         """Return a text without secrets."""
-        text = self._own.cut_out(text)
-        if _MAY_HOLD_SECRET.search(text):
+        if len(text) >= self._own.shortest:
+            text = self._own.cut_out(text)
+        if _may_hold_secret(text):
             text = _NAMED.sub(_mask_named, _ADDRESS.sub(_mask_address, text))
-        return self._keys.cut_out(text)
+        return self._keys.cut_out(text) if len(text) >= self._keys.shortest else text
 
     def clean_message(self, text: str) -> str:
         """Return the text of an error without secrets, and without what merely looks like one: it may not be known yet."""
@@ -81,10 +80,9 @@ class Redactor:
             return value
         if treatment == "show":
             return {self._own.cut_out(name): self.clean(inner, treatment) for name, inner in value.items()}
-        is_publishing = _is_publishing_point(value)
         cleaned = {}
         for name, inner in value.items():
-            if not _holds_secret(name, is_publishing=is_publishing):
+            if not _holds_secret(name, value):
                 cleaned[self.clean_text(name)] = self.clean(_named_as_secrets(name, inner), treatment)
             elif treatment == "mask":
                 cleaned[self.clean_text(name)] = MASK
@@ -109,10 +107,10 @@ def _gather(value: Json, secrets: set[str], ids: set[str]) -> None:
     elif isinstance(value, str):
         _gather_from_text(value, secrets, ids)
     elif isinstance(value, dict):
-        ids.update(value[name] for name in _IDENTIFIERS if isinstance(value.get(name), str))
-        is_publishing = _is_publishing_point(value)
         for name, inner in value.items():
-            if _holds_secret(name, is_publishing=is_publishing):
+            if name in _IDENTIFIERS and isinstance(inner, str):
+                ids.add(inner)
+            if _holds_secret(name, value):
                 secrets.update(_leaves(inner))
             else:
                 _gather(_named_as_secrets(name, inner), secrets, ids)
@@ -122,16 +120,17 @@ def _letters(name: str) -> str:
     return "".join(filter(str.isalnum, name.lower()))
 
 
-def _holds_secret(name: str, *, is_publishing: bool) -> bool:
+def _holds_secret(name: str, record: dict[str, Json]) -> bool:
     """Whether a field's name says that its value is a secret: `stream_key`, `rtmpKeyBackup`, `srt.passphrase`."""
-    if not _MAY_NAME_SECRET.search(name):
+    lower = name.lower()
+    if not ("key" in lower or "pass" in lower or "secret" in lower or "whip" in lower or "token" in lower):
         return False
     letters = _letters(name)
-    if "passphrase" in letters or "password" in letters or "secret" in letters or "whip" in letters:
+    if any(part in letters for part in ("passphrase", "password", "secret", "whip")):
         return True
     if "keyframe" in letters:
         return False
-    if "streamkey" in letters or (is_publishing and letters in _KEYS):
+    if "streamkey" in letters or (letters in _KEYS and _is_publishing_point(record)):
         return True
     return letters.endswith(("key", "keys", "token")) and any(word in letters for word in _PUBLISHING)
 
@@ -146,7 +145,9 @@ def _is_publishing_point(value: dict[str, Json]) -> bool:
 
 def _named_as_secrets(name: str, value: Json) -> Json:
     """Name what is called `key` inside an object about publishing as what it is: `{"rtmps": {"url": …, "key": …}}`."""
-    letters = _letters(name) if isinstance(value, dict) else ""
+    if not isinstance(value, dict):
+        return value
+    letters = _letters(name)
     if not any(word in letters for word in (*_PUBLISHING, "webrtc")):
         return value
     secret = _KEYS | {"streamid"} if "srt" in letters else _KEYS
@@ -163,8 +164,22 @@ def _leaves(value: Json) -> Iterator[str]:
         yield str(value)
 
 
+def _may_hold_secret(text: str) -> bool:
+    """Whether the form of a text needs a look. Asked of every text of every reply, hence no loop and no pattern."""
+    lower = text.lower()
+    return (
+        "key" in lower
+        or "rtmp" in lower
+        or "pass" in lower
+        or "srt:" in lower
+        or "rist:" in lower
+        or "whip" in lower
+        or "webrtc" in lower
+    )
+
+
 def _gather_from_text(text: str, secrets: set[str], ids: set[str]) -> None:
-    if len(text) <= SHORTEST_SECRET or not _MAY_HOLD_SECRET.search(text):
+    if not _may_hold_secret(text):
         return
     found = [named[3] for named in _NAMED.finditer(text) if _is_secret_value(named)]
     found += [part for address in _ADDRESS.finditer(text) for part in _secret_parts(address)]

@@ -14,6 +14,9 @@ _MOST_KEYS = 2**18
 _ANCHOR = SHORTEST_SECRET
 """Every secret is found by its first characters: one dictionary lookup per position, however many secrets there are."""
 
+_FEW = 8
+"""Beginnings that are looked for one by one."""
+
 _MOST_LENGTHS = 4
 """Different lengths of secrets with the same first characters that are told apart; of more, the longest is assumed."""
 
@@ -22,10 +25,10 @@ class SeenKeys:
     """Secrets to be cut out of all later text. Threads share it."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Begin with none. `shortest`: no shorter text can hold one of them."""
         self._by_anchor: dict[str, dict[int, set[str]]] = {}
         self._in_order: deque[str] = deque()
-        self._shortest = _LONGEST_KEPT
+        self.shortest = _LONGEST_KEPT
         self._lock = threading.Lock()
 
     def add(self, secret: str) -> None:
@@ -40,7 +43,7 @@ class SeenKeys:
                     continue
                 of_length.add(kept)
                 self._in_order.append(kept)
-                self._shortest = min(self._shortest, len(kept))
+                self.shortest = min(self.shortest, len(kept))
                 if len(self._in_order) > _MOST_KEYS:
                     self._drop(self._in_order.popleft())
 
@@ -54,8 +57,10 @@ class SeenKeys:
 
     def cut_out(self, text: str) -> str:
         """Return the text with each secret in it replaced."""
+        positions = range(len(text) - self.shortest + 1)
         anchors = self._by_anchor
-        positions = range(len(text) - self._shortest + 1)
+        if not positions or (len(anchors) <= _FEW and not any(anchor in text for anchor in tuple(anchors))):
+            return text
         begins = [begin for begin in positions if text[begin : begin + _ANCHOR] in anchors]
         if not begins:
             return text
