@@ -76,6 +76,12 @@ class ApiUnreachableError(LivehouseError):
     can_retry = True
 
 
+class ClockError(LivehouseError):
+    """By the API's clock, none of the days to load has happened yet."""
+
+    can_retry = True
+
+
 class HouseBusyError(LivehouseError):
     """Another livehouse process is writing to the same home, and did not finish in the time allowed."""
 

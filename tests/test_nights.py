@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from pipelines.assets.house import CATCH_UP, CAUGHT_UP, RANGE_END, RANGE_START
-from pipelines.clock import days_from
+from pipelines.clock import days_from, utc_now, yesterday
 from pipelines.definitions import defs
 from pipelines.load.days import replace_days
 from pipelines.load.store import open_store
@@ -23,6 +23,7 @@ from pipelines.steps.house import open_house
 from pipelines.steps.report import refresh_mart
 from pipelines.tables import FACTS, QUARANTINE, SHRINKS
 from tests.houses import LAST, assert_holds_truth, load, query, settings_for, small_world, variables
+from tests.moment import clock_at
 from tests.promises.attack import call_livehouse
 
 LOADED = (LAST - timedelta(days=14), LAST - timedelta(days=9))
@@ -177,3 +178,32 @@ def test_the_first_night_after_the_start_date_is_its_own(tmp_path: Path) -> None
         status, _, err = call_livehouse(today | {"LIVEHOUSE_START_DATE": f"{LAST}"}, "nightly")
         assert status == 0, err
         assert listed_days(settings_for(simulator, tmp_path)) == [LAST]
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=15), timedelta(days=1), timedelta(days=3), timedelta(days=-2)])
+def test_a_day_to_come_is_never_loaded(ahead: timedelta, tmp_path: Path) -> None:
+    """Seen: with the clock ahead a night loaded days that had not happened yet, as zeros."""
+    world = small_world(apps=("aula",), livestreams=3, sessions=20)
+    with Simulator(world) as simulator, clock_at(utc_now() + ahead):
+        settings = settings_for(simulator, tmp_path)
+        last = yesterday()
+        load(settings, (LAST - timedelta(days=3), last))
+        assert listed_days(settings) == days_from(LAST - timedelta(days=3), min(LAST, last))
+        if ahead > timedelta(0):  # what is "after tomorrow" by this machine is quarantined
+            assert_holds_truth(settings, world, (LAST - timedelta(days=3), LAST))
+
+
+def test_a_night_of_a_clock_that_is_ahead_says_so_and_loads_what_is_over(tmp_path: Path) -> None:
+    world = small_world(apps=("aula",), livestreams=3, sessions=20)
+    with Simulator(world) as simulator, clock_at(utc_now() + timedelta(days=3)):
+        settings = settings_for(simulator, tmp_path)
+        environment = variables(simulator, tmp_path)
+        status, _, err = call_livehouse(environment, "nightly", "--quiet")
+        assert status == 1
+        [line] = err.splitlines()
+        assert "this machine's clock is 3.0 days ahead of the API's: set it (ntp)" in line
+        load(settings, (LAST - timedelta(days=4), LAST - timedelta(days=3)), run_id="earlier")
+        status, _, err = call_livehouse(environment, "nightly", "--quiet")
+        assert status == 0, err
+        assert f"not loaded: {LAST + timedelta(days=1)} to {LAST + timedelta(days=3)}" in err
+        assert listed_days(settings) == days_from(LAST - timedelta(days=4), LAST)

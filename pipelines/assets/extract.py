@@ -18,7 +18,8 @@ def _definition(table: Table) -> dict[str, Any]:
     return definition_of(table, {"python", "duckdb"}) | {"op_tags": {"dagster/priority": "1"}}
 
 
-@dg.asset(**_definition(RAW_LIVESTREAMS))
+# Before all others: by its replies the run learns what time it is for the API.
+@dg.asset(**_definition(RAW_LIVESTREAMS) | {"op_tags": {"dagster/priority": "2"}})
 def livestreams(context: dg.AssetExecutionContext, house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
     """Page through all livestreams."""
     return outcome(context, house, RAW_LIVESTREAMS, extract.extract_livestreams(house))

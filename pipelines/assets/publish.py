@@ -5,11 +5,11 @@ from typing import Any
 import dagster as dg
 
 from pipelines.assets.core import CORE
-from pipelines.assets.house import ONE_RUN, REPORT, backfill_of, range_of
+from pipelines.assets.house import ONE_RUN, REPORT, backfill_of, fetches, range_of
 from pipelines.assets.marts import MARTS
 from pipelines.assets.shown import rows_table
 from pipelines.clock import utc_now
-from pipelines.steps.days import describe_catch_up, note_days_still_missing
+from pipelines.steps.days import check_clock, describe_catch_up, note_days_still_missing
 from pipelines.steps.house import House
 from pipelines.steps.report import publish_warehouse, write_page
 from pipelines.steps.summary import findings, loads_of, summarize
@@ -26,6 +26,8 @@ from pipelines.steps.summary import findings, loads_of, summarize
 )
 def warehouse(context: dg.AssetExecutionContext, house: dg.ResourceParam[House]) -> dg.MaterializeResult[Any]:
     """Publish what stands."""
+    if (days := range_of(dict(context.run.tags))) and fetches(context.run):
+        check_clock(house, days)
     note_days_still_missing(house)
     size = publish_warehouse(house, backfill_of(context.run.job_name, dict(context.run.tags)))
     return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(house.warehouse.address), "bytes": size})

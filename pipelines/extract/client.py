@@ -9,16 +9,18 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
 import httpx
 
+from pipelines.clock import utc_now
 from pipelines.errors import ApiRefusedError, ApiUnreachableError, SettingsError, TransientApiError
 from pipelines.exchange import SILENCE_SECONDS, Connections, ExchangeError, Reply
 from pipelines.extract.budget import Budget, Notify
 from pipelines.extract.dialect import Dialect
-from pipelines.extract.ratelimit import parse_retry_after
+from pipelines.extract.ratelimit import parse_date, parse_retry_after
 from pipelines.extract.redaction import Json, Redactor, Treatment
 from pipelines.extract.replies import read_reply
 from pipelines.extract.retry_policy import LONGEST_WAIT, RetryPolicy, is_limit
@@ -71,6 +73,8 @@ class ApiClient:
         self.sent = 0
         self.retried = 0
         self.last_headers: Mapping[str, str] = {}
+        self.clock_ahead: timedelta | None = None
+        """How far this machine's clock is ahead of the API's (negative: behind), by its last reply that told a date."""
         self.dialect = Dialect()
         self._base_url = _address(base_url)
         self._is_patient = is_patient
@@ -173,6 +177,8 @@ class ApiClient:
     def _note_headers(self, headers: httpx.Headers) -> None:
         self._has_answered, self._is_gone = True, False
         self.last_headers = headers
+        if (told := parse_date(headers.get("date"))) is not None:
+            self.clock_ahead = utc_now() - datetime.fromtimestamp(told, UTC).replace(tzinfo=None)
         self._budget.learn(headers)
 
     def _read(self, what: str, reply: Reply) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def parse_ratelimit(headers: Mapping[str, str], now: float) -> tuple[int, float]
 
     Of several limits the one that leaves least counts. `now` is Unix time; the reply's own `Date` comes before it.
     """
-    now = _date(headers.get("date")) or now
+    now = parse_date(headers.get("date")) or now
     limits = [
         (int(float(remaining)), _seconds_until(float(reset), now)) for remaining, reset in _limits_named_by(headers)
     ]
@@ -76,17 +76,17 @@ def _seconds_until(number: float, now: float) -> float:
 def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return how many seconds `Retry-After` says to wait, a span or until a moment; None where it says nothing sensible."""
     retry_after = headers.get("retry-after", "").strip()[:100]
-    now = _date(headers.get("date")) or now
+    now = parse_date(headers.get("date")) or now
     try:
         seconds = _seconds_until(float(retry_after), now)
     except ValueError:
-        moment = _date(retry_after)
+        moment = parse_date(retry_after)
         seconds = -1.0 if moment is None else max(moment - now, 0.0)
         return seconds if 0 <= seconds <= _LONGEST_SENSIBLE else None
     return max(seconds, 0.0) if seconds <= _LONGEST_SENSIBLE else None
 
 
-def _date(text: str | None) -> float | None:
+def parse_date(text: str | None) -> float | None:
     """Unix time of an HTTP date; None where it is none."""
     try:
         moment = parsedate_to_datetime((text or "")[:100])

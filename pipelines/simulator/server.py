@@ -6,7 +6,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from types import TracebackType
 from typing import Self
 
@@ -33,13 +34,23 @@ def demo_world(now: datetime) -> World:
 
 
 class QuickServer(uvicorn.Server):
-    """uvicorn that ends at once where nothing is under way, and soon in any case: tests start hundreds."""
+    """uvicorn that ends at once where nothing is under way, and soon in any case: tests start hundreds.
+
+    Its Date header is that of the simulated world, not the machine's.
+    """
+
+    def __init__(self, config: uvicorn.Config, world: World) -> None:
+        """Take the world that is served."""
+        super().__init__(config)
+        self._world = world
 
     async def main_loop(self) -> None:
         """Keep the Date header current until told to stop."""
         ticks = 0
         while not self.should_exit:
             await self.on_tick(ticks // 5)
+            date = format_datetime(self._world.now.replace(tzinfo=UTC), usegmt=True)
+            self.server_state.default_headers = [(b"date", date.encode()), *self.config.encoded_headers]
             await asyncio.sleep(0.02)
             ticks += 1
 
@@ -111,12 +122,13 @@ class Simulator:
             http=Connection,
             lifespan="off",
             access_log=False,
+            date_header=False,
             log_config=None,
             log_level="critical",
             loop="asyncio",
             timeout_keep_alive=60,
         )
-        self._server = QuickServer(config)
+        self._server = QuickServer(config, world)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
 
     @property

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from functools import partial
 
 from pipelines.clock import days_from, describe_days
-from pipelines.errors import UsageError
+from pipelines.errors import ClockError, UsageError
 from pipelines.load.days import remove_days
 from pipelines.load.gaps import days_in_raw, days_only_rebuilt, failed_attempts, missing_days, note_attempts
 from pipelines.steps.house import House, Range
@@ -39,8 +39,9 @@ def add_missing_days(house: House, days: Range) -> None:
 def note_days_still_missing(house: House) -> None:
     """Record which days a nightly run could not catch up on."""
     for app_id, days in house.caught_up.items():
+        tried = [day for day in days if house.is_loadable(day)]
         house.warehouse.write(
-            partial(note_attempts, app_id=app_id, days=days, run_id=house.run_id, now=house.started_at)
+            partial(note_attempts, app_id=app_id, days=tried, run_id=house.run_id, now=house.started_at)
         )
 
 
@@ -53,6 +54,34 @@ def describe_catch_up(house: House) -> str | None:
     apps = "" if len(lacking) == len(house.settings.app_ids) else f" of {', '.join(lacking)}"
     count = f"{len(days)} earlier days{apps} were" if len(days) > 1 else f"1 earlier day{apps} was"
     return f"{count} missing and {'are' if len(days) > 1 else 'is'} loaded too: {describe_days(days)}"
+
+
+def check_clock(house: House, days: Range) -> None:
+    """Say that this machine's clock differs from the API's, and which days were therefore not loaded.
+
+    Raises `ClockError` where no day was left to load.
+    """
+    ahead = house.clock_ahead()
+    if not ahead:
+        return
+    to_come = [day for day in days_from(*days) if not house.is_loadable(day)]
+    line = (
+        f"this machine's clock is {_duration(abs(ahead))} {'ahead of' if ahead > timedelta(0) else 'behind'} the API's:"
+        " set it (ntp)"
+    )
+    if to_come:
+        line += f"; not over by the API's clock, so not loaded: {describe_days(to_come)}"
+    if not any(house.days_of(app_id, days) for app_id in house.settings.app_ids):
+        raise ClockError(line)
+    house.odd.append(line)
+    say(line)
+
+
+def _duration(span: timedelta) -> str:
+    seconds = round(span.total_seconds())
+    if seconds < 2 * 3600:
+        return f"{seconds:,} s"
+    return f"{seconds / 3600:,.1f} hours" if seconds < 2 * 86400 else f"{seconds / 86400:,.1f} days"
 
 
 def keep_days_in_raw(house: House, days: Range) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cached_property, partial
 from http import HTTPStatus
 from typing import Literal
@@ -22,6 +22,8 @@ from pipelines.schema import Table
 from pipelines.settings import Settings
 from pipelines.steps import dialect
 from pipelines.steps.progress import notify, say
+
+_CLOCKS_AGREE_WITHIN = timedelta(minutes=1)
 
 Range = tuple[date, date]
 """First and last day, both included."""
@@ -118,7 +120,22 @@ class House:
         """Return the days to load of an app, in order, in a run that was started for a range."""
         if self.rebuilt is not None:
             return [day for day in self.rebuilt.get(app_id, []) if days[0] <= day <= days[1]]
-        return sorted({*self.caught_up.get(app_id, []), *days_from(*days)})
+        wanted = sorted({*self.caught_up.get(app_id, []), *days_from(*days)})
+        return [day for day in wanted if self.is_loadable(day)]
+
+    def clock_ahead(self) -> timedelta:
+        """Return how far this machine's clock is ahead of the API's; zero where that is little, or not known."""
+        ahead = self.client.clock_ahead if "client" in self.__dict__ else None
+        return ahead if ahead is not None and abs(ahead) > _CLOCKS_AGREE_WITHIN else timedelta(0)
+
+    def is_loadable(self, day: date) -> bool:
+        """Whether a day has begun by the API's clock, and is over by that clock if it is over by this machine's.
+
+        If the machine's clock is ahead, a day that has not happened yet would be loaded, as zeros, for a day that is over.
+        """
+        now = utc_now()
+        at_api = (now - self.clock_ahead()).date()
+        return day < at_api or day == at_api == now.date()
 
     def caught_up_days(self) -> list[date]:
         """Return the days that a nightly run loads besides its own, of any app."""
@@ -156,6 +173,8 @@ class House:
                 continue
             counts, started_at = Counts(), utc_now()
             loaded = self.days_of(app_id, days) if days else []
+            if days and not loaded and self.rebuilt is None:
+                continue  # none of the days has happened yet by the API's clock
             sent = (self.client.sent, self.client.retried) if asks else (0, 0)
             known = len(self.failures)
             try:
@@ -174,7 +193,7 @@ class House:
                 counts.requests, counts.retries = self.client.sent - sent[0], self.client.retried - sent[1]
                 dialect.keep(self.client, self.warehouse.write, self.settings.base_url)
             self._note_load(table, app_id, counts, loaded, started_at)
-        if apps and not done:
+        if apps and not done and self.failures:
             self._raise_if_pointless(asks=asks)
         return done
 

@@ -60,7 +60,10 @@ def land(
     counts: Counts,
     synced: pl.DataFrame | None = None,
 ) -> None:
-    """Land the raw rows made of these records, and count them."""
+    """Land the raw rows made of these records, and count them. What is said about days to come is not landed."""
+    if table.key[1] == "day":
+        to_come = [day for day in frame["day"].unique() if day is not None and not house.is_loadable(day)]
+        frame = frame.filter(~pl.col("day").is_in(to_come) | pl.col("day").is_null())
     types = field_types(table, records, utc_now())
     landed, repeated = house.warehouse.write_raw(
         lambda connection: versions.land(connection, table, frame, types, synced)
