@@ -41,13 +41,12 @@ def environment_named(found: Any) -> set[str]:
 
 def test_what_is_secret_comes_from_the_environment_only() -> None:
     example = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", (DEPLOY / "env.example").read_text(), re.MULTILINE))
-    needed = environment_named(read("dagster.yaml"))
-    needed |= set(re.findall(r"\$\{(\w+):\?", (DEPLOY / "compose.yaml").read_text()))
-    assert needed == {"DAGSTER_POSTGRES_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"} | {
-        "PGPASSWORD",
-        "REDIS_PASSWORD",
-    }
-    assert needed <= example.keys()
+    composed = (DEPLOY / "compose.yaml").read_text()
+    given = set(re.findall(r"^ +([A-Z_]+): ", composed, re.MULTILINE))
+    image = set(re.findall(r"([A-Z_]+)=/", (DEPLOY / "Dockerfile").read_text()))
+    assert environment_named(read("dagster.yaml")) <= given | image
+    pinned = set(re.findall(r"^([A-Z]+_IMAGE) ", (DEPLOY / "pin-images.sh").read_text(), re.MULTILINE))
+    assert set(re.findall(r"\$\{(\w+)", composed)) - {"LIVEHOUSE_VERSION"} == example.keys() | pinned
     assert [name for name in example if re.search("PASSWORD$|TOKEN|KEY", name) and example[name]] == []
 
 
@@ -58,12 +57,16 @@ def test_the_compose_file_runs_what_the_image_has() -> None:
         assert (PROJECT / source).exists(), source
     for name, service in compose["services"].items():
         assert set(service.get("depends_on", [])) <= compose["services"].keys()
-        assert {volume.split(":")[0] for volume in service.get("volumes", [])} <= compose["volumes"].keys()
+        volumes = {volume.split(":")[0] for volume in service.get("volumes", [])}
+        of_files = {volume for volume in volumes if volume.startswith("./")}
+        assert volumes - of_files <= compose["volumes"].keys()
+        made = {"./proxy/htpasswd"} | {volume for volume in of_files if volume.startswith("./tls/")}
+        assert [volume for volume in of_files - made if not (DEPLOY / volume).exists()] == []
         for argument in service.get("command", []):
             if argument.startswith("dagster/"):
                 assert (DEPLOY / argument.removeprefix("dagster/")).exists(), f"{name}: {argument}"
         exposed = [
-            port for port in service.get("ports", []) if not port.startswith(("127.0.0.1:", "${LISTEN:-127.0.0.1}:"))
+            port for port in service.get("ports", []) if not re.match(r"\$\{(UI_)?LISTEN:-127\.0\.0\.1\}:", port)
         ]
         assert exposed == [], f"{name} listens to everybody"
 
@@ -76,7 +79,10 @@ def test_the_chart_gets_what_its_secrets_are_called() -> None:
     assert values["postgresql"]["postgresqlScheme"] == "postgresql+psycopg2"
     assert deployment["dagsterApiGrpcArgs"][1] == "pipelines.definitions"
     said = (DEPLOY / "README.md").read_text()
-    for secret in (values["global"]["postgresqlSecretName"], deployment["envSecrets"][0]["name"]):
+    launcher = values["runLauncher"]["config"]["k8sRunLauncher"]
+    named = [one["name"] for one in (*deployment["envSecrets"], *launcher["envSecrets"])]
+    assert f"configmap {deployment['envConfigMaps'][0]['name']} " in said
+    for secret in (values["global"]["postgresqlSecretName"], *named):
         assert f"secret generic {secret} " in said
 
 
@@ -156,5 +162,8 @@ def test_runs_are_led_through_by_workers_and_are_one_history(postgres: Postgres,
         assert_holds_truth(settings, simulator.world, (LAST, LAST))
     written = [file for home in homes.values() for file in home.rglob("*") if file.is_file()]
     assert [file for file in written if b"hush-hush-9" in file.read_bytes()] == []
+    for home in homes.values():
+        logs = {f"{name}.log" for name in ("worker", "daemon")}
+        assert {path.name for path in home.iterdir()} <= {"dagster.yaml", "data", *logs}, "the image is read-only"
     for name in ("worker1", "worker2"):
         assert not list((homes[name]).glob("history/**/*.db")), "the history is in PostgreSQL alone"
