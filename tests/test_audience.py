@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from pipelines.load import observations
+from pipelines.normalize.placeholders import without_placeholders
 from pipelines.report.marts import build_mart, find_marts
 from pipelines.tables import LIVE_OBSERVATIONS, WAREHOUSE_FILE
 
@@ -36,7 +37,16 @@ class House:
         self.now += timedelta(seconds=1)
         return self.now
 
-    def merge(self, *seen: Seen, session: str = "s1", stream: str = "l1", by_hour: bool = False) -> int:
+    def merge(
+        self,
+        *seen: Seen,
+        session: str = "s1",
+        stream: str = "l1",
+        by_hour: bool = False,
+        began: float | None = None,
+        is_over: bool = False,
+    ) -> int:
+        """Merge observations as a run does; `began` is the session's start, `is_over` says the last row is its end."""
         rows = [
             {
                 "app_id": "a",
@@ -45,10 +55,13 @@ class House:
                 "session_id": session,
                 "ingest_seconds": ingest,
                 "viewer_seconds": viewed,
+                "started_at": None if began is None else NOON + timedelta(seconds=began),
+                "status": "ENDED" if is_over and number == len(seen) else "LIVE",
             }
-            for at, ingest, viewed in seen
+            for number, (at, ingest, viewed) in enumerate(seen, start=1)
         ]
         frame = pl.DataFrame(rows, schema_overrides=LIVE_OBSERVATIONS.polars_schema, infer_schema_length=None)
+        frame = without_placeholders(frame, is_over=pl.col("status") == "ENDED")
         return sum(
             observations.merge_day(self.connection, "a", day, rows=part, by_hour=by_hour, run_id="run", now=self.tick())
             for (day,), part in frame.group_by(pl.col("observed_at").dt.date(), maintain_order=True)
@@ -145,6 +158,73 @@ def test_seconds_that_go_back_are_never_negative(house: House) -> None:
 def test_a_look_without_a_figure_tells_nothing(house: House) -> None:
     house.merge((0, 3600, 0), (60, 3660, None), (120, 3720, 1200), (180, None, 1800))
     assert house.audience() == [(0, 1, 60, 10), (60, 1, 60, 10), (120, 1, 60, 10)]
+
+
+@pytest.mark.parametrize("knows_start", [True, False])
+@pytest.mark.parametrize("every", [10, 15, 20, 30])
+@pytest.mark.parametrize("viewers", [0.0, 0.2, 1.0, 7.5, 10_000.0])
+def test_placeholders_of_the_first_minute_are_not_taken_for_figures(
+    house: House, viewers: float, every: int, *, knows_start: bool
+) -> None:
+    # 60 and 60 until the real figures come, 45 s after the start: they start below, and may stay below for long
+    seen = [(at, *((60.0, 60.0) if at < 45 else (at, viewers * at))) for at in range(1, 301, every)]
+    house.merge(*(row for row in seen if row[0] < 45), began=0 if knows_start else None)
+    assert house.audience() == [], "not known yet"
+    house.merge(*(row for row in seen if row[0] >= 45), began=0 if knows_start else None)
+    rows = house.audience()
+    assert [row[3] for row in rows] == pytest.approx([viewers] * len(rows))
+    last = seen[-1][0]
+    assert sum(row[2] for row in rows) == pytest.approx(last), "counted from the start"
+    assert house.total() == pytest.approx(viewers * last)
+
+
+def test_figures_of_the_first_minute_are_known_once_the_session_is_over(house: House) -> None:
+    house.merge((10, 60, 60), (40, 40, 200), is_over=True, began=0)
+    assert house.audience() == [(0, 1, 40, 5)]
+    house.merge((10, 60, 60), (30, 60, 60), is_over=True, began=0, session="s2", stream="l2")
+    assert len(house.audience()) == 1, "of a session that ended before its figures came, nothing is known"
+
+
+def test_placeholders_outlast_thinning(house: House) -> None:
+    seen = [(at, *((60.0, 60.0) if at < 45 else (at, 3.0 * at))) for at in range(5, 3601, 15)]
+    house.merge(*seen, began=0)
+    before = house.total()
+    assert before == pytest.approx(3.0 * seen[-1][0])
+    house.age(DAY)
+    assert house.total() == pytest.approx(before)
+
+
+def test_a_viewer_for_a_minute_long_after_the_start_is_no_placeholder(house: House) -> None:
+    house.merge((3000, 60, 60), (3060, 120, 660), began=0)  # the feed began 49 minutes after the session
+    assert house.audience() == [(2940, 1, 60, 1), (3000, 1, 60, 10)]
+
+
+def test_the_peak_is_of_the_part_of_a_minute_that_was_observed(house: House) -> None:
+    house.hold_sessions(DAY)
+    house.merge((0, 3600, 0), (15, 3615, 1500))
+    assert house.peaks() == [(100.0, NOON)]
+    house.merge((5, 3600, 0), (20, 3615, 750), session="s2", stream="l2")
+    assert house.peaks() == [(pytest.approx(2250 / 20), NOON)]
+
+
+@pytest.mark.parametrize("viewers", [(10, 200), (200, 10)])
+def test_thinning_to_hours_leaves_every_hour_what_was_watched_in_it(house: House, viewers: tuple[int, int]) -> None:
+    seen: list[Seen] = []
+    watched = 0.0
+    for at in range(17, 3 * 3600, 60):  # looks that never fall on a full hour; the audience changes with it
+        watched += viewers[at // 3600 % 2] * 60
+        seen.append((at, 3600 + at, watched))
+    house.merge(*seen)
+
+    def hours() -> list[tuple[Any, ...]]:
+        house.audience()
+        return house.query(
+            "SELECT date_trunc('hour', minute) AS hour, round(sum(viewer_seconds), 6) FROM marts.live_audience GROUP BY hour ORDER BY hour"
+        )
+
+    before = hours()
+    house.age(DAY)
+    assert hours() == before
 
 
 def test_audience_at_midnight_belongs_to_both_days(house: House) -> None:

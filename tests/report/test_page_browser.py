@@ -4,6 +4,7 @@ Chromium is looked for on PATH, or where LIVEHOUSE_CHROMIUM says; nothing is ins
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.report.page import write_report
+from pipelines.report.page import SCRIPTS, WEB, Rates, write_report
 from tests.report.test_page_audience import watched
 from tests.report.test_page_cases import CASES, HOSTILE, LAST, make_warehouse, named
 
@@ -275,6 +276,53 @@ def test_how_far_the_figures_can_be_trusted_is_said_in_sentences(browser: Any, t
         seen.page.fill("#to", "2026-02-23")
         seen.page.wait_for_selector(DRAWN)
         assert seen.page.inner_text("#answer").splitlines()[-1].endswith("Nothing is missing, set aside or unsettled.")
+
+
+def test_the_api_is_not_blamed_where_its_total_is_older(browser: Any, tmp_path: Path) -> None:
+    overall = "UPDATE core.livestream_analytics_daily SET {} WHERE day = '{}'"
+    older = "fetched_at = fetched_at - INTERVAL 2 HOUR"
+    changes = (
+        overall.format(f"viewer_seconds = viewer_seconds + 36000.5, {older}", "2026-02-24"),
+        overall.format(f"viewer_seconds = viewer_seconds - 36000.5, {older}", "2026-02-25"),
+        overall.format("session_count = 7", "2026-02-26"),
+    )
+    published = make_warehouse(tmp_path, ("app",), days=14, changes=changes)
+    with opened(browser, write_report(published, tmp_path / "report.html")) as seen:
+        lines = seen.page.inner_text("#answer").splitlines()
+        [missing] = [line for line in lines if "the API counts" in line]
+        [behind] = [line for line in lines if "below its own sessions" in line]
+        assert "On 2 days the API counts 1 session, 10.0 viewer hours" in missing
+        assert "On 1 of them the API’s total was received before the sessions were" in missing
+        assert "The API did not return those sessions." in missing
+        assert "below its own sessions. Then the API’s total was received before the sessions were" in behind
+        assert "lag" not in behind
+
+
+def test_the_estimate_shows_each_class_and_the_whole_rate(browser: Any, tmp_path: Path) -> None:
+    published = make_warehouse(
+        tmp_path, ("app",), changes=("DELETE FROM core.livestreams WHERE livestream_id = 'stream-6'",)
+    )
+    rates = Rates(export=0.0004, participant=0.0000125)
+    with opened(browser, write_report(published, tmp_path / "report.html", rates)) as seen:
+        rows = {row[0]: row for row in seen.table("cost")}
+        assert rows["Recordings"][4] == "$0.0004"
+        assert rows["Meetings, at least"][4] == "$0.0000125"
+        unlisted, other = (
+            rows["Not estimated: livestreams that are not listed"],
+            rows["Not estimated: other livestreams"],
+        )
+        asked = """SELECT sum(unlisted_ingest_seconds) / 60,
+            sum(ingest_seconds - meeting_ingest_seconds - unlisted_ingest_seconds) / 60
+            FROM marts.daily_usage WHERE day > DATE '2026-02-28' - 30"""
+        assert [unlisted[3], other[3]] == [f"{minutes:,.0f}" for minutes in ask(published, asked)]
+        assert (unlisted[1], unlisted[4]) == ("–", "no rate")
+
+
+def test_no_script_calls_a_function_with_as_many_arguments_as_there_are_rows() -> None:
+    # an engine takes about 125,000: 160 apps of 800 days have more
+    for script in SCRIPTS:
+        code = (WEB / script).read_text(encoding="utf-8")
+        assert re.findall(r"Math\.\w+\(\.\.\.(?!lines\b)|\.push\(\.\.\.", code) == [], script
 
 
 def test_names_stay_text(browser: Any, tmp_path: Path) -> None:
