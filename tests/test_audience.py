@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from pipelines.load import observations
-from pipelines.normalize.placeholders import without_placeholders
+from pipelines.normalize.present import without_placeholders
 from pipelines.report.marts import build_mart, find_marts
 from pipelines.tables import LIVE_OBSERVATIONS, WAREHOUSE_FILE
 
@@ -56,12 +56,13 @@ class House:
                 "ingest_seconds": ingest,
                 "viewer_seconds": viewed,
                 "started_at": None if began is None else NOON + timedelta(seconds=began),
-                "status": "ENDED" if is_over and number == len(seen) else "LIVE",
+                "on_air_at": NOON if is_over and number == len(seen) else None,
             }
             for number, (at, ingest, viewed) in enumerate(seen, start=1)
         ]
-        frame = pl.DataFrame(rows, schema_overrides=LIVE_OBSERVATIONS.polars_schema, infer_schema_length=None)
-        frame = without_placeholders(frame, is_over=pl.col("status") == "ENDED")
+        types = LIVE_OBSERVATIONS.polars_schema | {"on_air_at": pl.Datetime("us")}
+        frame = pl.DataFrame(rows, schema_overrides=types, infer_schema_length=None)
+        frame = without_placeholders(frame).drop("on_air_at")
         return sum(
             observations.merge_day(self.connection, "a", day, rows=part, by_hour=by_hour, run_id="run", now=self.tick())
             for (day,), part in frame.group_by(pl.col("observed_at").dt.date(), maintain_order=True)

@@ -95,7 +95,7 @@ def observations(seen: Sequence[Seen], *, app_id: str, looked_at: datetime) -> t
             pl.coalesce([f"{field}:reason" for _, field, _ in _COLUMNS]).alias("reason"),
         )
     )
-    whole = _without_placeholders(_with_ends(values.filter(pl.col("reason").is_null())))
+    whole = without_placeholders(_with_ends(values.filter(pl.col("reason").is_null())))
     rejected = values.filter(pl.col("reason").is_not_null()).select(
         "app_id",
         pl.lit(LIVE_OBSERVATIONS.full_name).alias("table_name"),
@@ -138,8 +138,11 @@ def _with_ends(values: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _without_placeholders(values: pl.DataFrame) -> pl.DataFrame:
+def without_placeholders(values: pl.DataFrame) -> pl.DataFrame:
     """Make the figures of a session's first minute unknown: 60 and 60, whoever watches, until the API knows better.
+
+    Read: observed_at, started_at, ingest_seconds, viewer_seconds, and on_air_at, which is NULL of a session on air. Of
+    observations by earlier versions marts.live_audience tells placeholders by what came after.
 
     Of a session that is over they are final, unless it ended before it could have been fed in for so long.
     """

@@ -20,7 +20,6 @@ from pipelines.extract.present import Eye
 from pipelines.load import live
 from pipelines.load import observations as stored
 from pipelines.load.store import Store, open_store
-from pipelines.normalize.placeholders import without_placeholders
 from pipelines.normalize.present import ENDED, FAILED, Seen, observations
 from pipelines.normalize.records import identity
 from pipelines.settings import Settings
@@ -148,9 +147,8 @@ def merge_observations(house: House) -> dict[str, Counts]:
             with live.open_live(house.warehouse) as seen:
                 rows = live.read_seen(seen, app_id, day)
             by_hour = day < stored.oldest_by_minute(days, now)
-            known = without_placeholders(rows, is_over=pl.col("status").is_in([ENDED, FAILED]))
             merged = partial(
-                stored.merge_day, app_id=app_id, day=day, rows=known, by_hour=by_hour, run_id=house.run_id, now=now
+                stored.merge_day, app_id=app_id, day=day, rows=rows, by_hour=by_hour, run_id=house.run_id, now=now
             )
             new = house.warehouse.write(merged)
             with live.open_live(house.warehouse) as seen:
