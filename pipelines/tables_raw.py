@@ -14,7 +14,11 @@ from pipelines.tables import (
 )
 
 _RAW_COLUMNS = (
-    Column("payload", "text", "the record as received, as JSON with sorted keys, stream keys removed"),
+    Column(
+        "payload",
+        "text",
+        "the documented fields of the record as received, as JSON with sorted keys, without secrets; of an unknown field the value only if it is a number, a boolean or a time",
+    ),
     Column("digest", "count", "64 bits of BLAKE2 of the payload, by which versions are told apart"),
     Column(
         "key_digest",

@@ -1,6 +1,8 @@
 """Promise 4: within the budget, waiting as told, asking again where that can help, and only as often."""
 
+import json
 import math
+import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -18,8 +20,9 @@ from pipelines.simulator.server import Simulator
 from pipelines.simulator.truth import Truth
 from pipelines.simulator.wire import Blow
 from pipelines.simulator.world import World
-from tests.houses import APPS, DAYS, LAST, assert_holds_truth, load, query, settings_for
-from tests.promises.attack import livehouse, most_asked, shown
+from tests.extract.conftest import Canned, CannedServer
+from tests.houses import APPS, DAYS, LAST, assert_holds_truth, load, query, settings_for, variables
+from tests.promises.attack import call_livehouse, livehouse, most_asked, shown
 from tests.promises.conftest import Serve
 from tests.promises.worlds import everything_changes, tiny_world
 
@@ -230,6 +233,78 @@ def test_promise_4_pages_of_one_livestream_are_asked_together_and_within_what_is
     assert sorted(pages) == list(range(1, -(-len(world.apps["aula"].timeline) // 100) + 1))
     assert simulator.most_concurrent == 4
     assert_holds_truth(settings, world, day)
+
+
+# --- what stands in front of the API, and what explains a refusal -------------------------------------------
+
+CAUSE = "Invalid format for Authorization header"
+EXPLAINED = {
+    "a cause in error_chain": (
+        Canned(
+            400,
+            json.dumps(
+                {"errors": [{"code": 6003, "message": "Invalid request headers", "error_chain": [{"message": CAUSE}]}]}
+            ).encode(),
+        ),
+        [CAUSE, "CLOUDFLARE_API_TOKEN"],
+        ["permission", "try again later"],
+    ),
+    "a bot challenge": (
+        Canned(
+            403,
+            b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body></body></html>",
+            {"Content-Type": "text/html; charset=UTF-8", "cf-mitigated": "challenge"},
+        ),
+        ["Just a moment...", "a bot check answered in place of the API"],
+        ["permission", "CLOUDFLARE_API_TOKEN"],
+    ),
+    "a captive portal": (Canned(511, b"<html>log in</html>"), ["this network wants a login"], ["try again later"]),
+    "a redirect": (
+        Canned(302, b"", {"Location": "https://login.example/?next=x"}),
+        ["a redirect to login.example is not followed", "CLOUDFLARE_BASE_URL"],
+        ["next=x", "permission"],
+    ),
+    "RFC 9457": (
+        Canned(409, b'{"type":"about:blank","title":"Invalid request","status":409,"detail":"page_no too large"}'),
+        ["409: page_no too large"],
+        ["Invalid request"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", EXPLAINED)
+def test_promise_4_a_refusal_is_explained_by_doctor_too(case: str, tmp_path: Path) -> None:
+    reply, said, not_said = EXPLAINED[case]
+    with CannedServer() as server:
+        server.otherwise = reply
+        given = {
+            "CLOUDFLARE_API_TOKEN": "token-0123456789",
+            "CLOUDFLARE_ACCOUNT_ID": "account",
+            "REALTIMEKIT_APP_ID": "aula",
+            "CLOUDFLARE_BASE_URL": server.url,
+            "LIVEHOUSE_HOME": str(tmp_path / "home"),
+            "LIVEHOUSE_REQUESTS_PER_SECOND": "0",
+        }
+        examined = call_livehouse(given, "doctor")
+        asked = len(server.received)
+        by_hand = call_livehouse(given, "api", "list-livestreams")
+        assert len(server.received) == asked + 1, "refused at once"
+    assert (examined[0], by_hand[0]) == (1, 1)
+    of_api = [line for line in examined[1].splitlines() if "/livestreams" in line and "FAIL" in line]
+    assert of_api
+    for text in (examined[1], by_hand[2]):
+        assert [part for part in said if part not in text] == []
+        assert [part for part in not_said if part in text] == []
+
+
+def test_promise_4_retries_of_a_flaky_host_show_as_progress(serve: Serve, tmp_path: Path) -> None:
+    simulator = serve(Simulator(tiny_world(apps=("aula",), livestreams=2, sessions=4)))
+    simulator.faults.order("server_error", times=4)
+    given = variables(simulator, tmp_path / "home") | {"LIVEHOUSE_RETRY_PAUSE_SECONDS": "0.05"}
+    status, _, err = call_livehouse(given, "api", "list-livestreams")
+    assert status == 0
+    [line] = err.splitlines()
+    assert re.fullmatch(r"livehouse: GET /\S+: 5\d\d: .*; retry 2 of 6 in 0 s", line), err
 
 
 # --- one app fails, the others go on ------------------------------------------------------------------------
