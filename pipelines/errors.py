@@ -3,6 +3,7 @@
 Every message is one line: what is wrong, where, and the remedy. Secrets never enter a message.
 """
 
+import re
 from typing import ClassVar
 
 from pipelines.text import printable
@@ -16,6 +17,31 @@ class LivehouseError(Exception):
     def __init__(self, message: str) -> None:
         """Take the line. What it quotes may come from outside, and is made safe for whatever shows it."""
         super().__init__(printable(message))
+
+
+_SURROUNDINGS = (
+    (
+        r"can't start new thread|Resource temporarily unavailable|std::system_error",
+        "this user may start no more threads: raise the limit (`ulimit -u`)",
+    ),
+    (r"Too many open files", "no more files can be opened: raise the limit (`ulimit -n`)"),
+    (r"No usable temporary directory", "no directory for temporary files can be written: set TMPDIR to one that can"),
+    (
+        r"Read-only file system",
+        "a file system is read-only: set LIVEHOUSE_HOME and TMPDIR to directories that can be written",
+    ),
+    (
+        r"[Uu]nable to open database file",
+        "the history of runs cannot be opened: fix the permissions of $LIVEHOUSE_HOME/dagster",
+    ),
+)
+"""What errors of libraries say where the machine is the cause, and the line for it."""
+
+
+def cause_in_surroundings(error: BaseException | str) -> str | None:
+    """Return one line about what is wrong with the machine, if an error, or its text, comes from that."""
+    said = str(error)
+    return next((line for pattern, line in _SURROUNDINGS if re.search(pattern, said)), None)
 
 
 class SettingsError(LivehouseError):

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from pipelines.errors import LivehouseError, SettingsError, UsageError
+from pipelines.errors import LivehouseError, SettingsError, UsageError, cause_in_surroundings
 from pipelines.exchange import Connections, ExchangeError
 from pipelines.settings import Settings
 
@@ -60,6 +60,8 @@ def _innermost(error: Any) -> LivehouseError:  # noqa: ANN401 - Dagster's Serial
         text = " ".join(text.split())
         kind = next((kind for kind in (SettingsError, UsageError) if name.endswith(kind.__name__)), RunFailedError)
         return kind(text)
+    if cause := cause_in_surroundings(said):
+        return RunFailedError(cause)
     return RunFailedError(f"a fault of livehouse itself: {' '.join(said.split())[:300]} (see `livehouse ui`)")
 
 

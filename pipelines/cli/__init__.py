@@ -2,14 +2,15 @@
 
 import errno
 import importlib
-import io
 import os
 import resource
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
 
+from pipelines.cli.streams import end_output, prepare_streams
 from pipelines.memory import collect_garbage_rarely
 
 COMMANDS = {
@@ -27,6 +28,10 @@ COMMANDS = {
     "upkeep": ("pipelines.cli.upkeep", "Do what a lakehouse needs once a week, and show sizes."),
     "ui": ("pipelines.cli.ui", "Start Dagster's UI on this project."),
 }
+
+
+_LEAST_OPEN_FILES = 256
+"""Connections of 64 requests, the warehouse, the history of runs, and what Dagster and DuckDB open besides."""
 
 
 class _LazyGroup(click.Group):
@@ -66,14 +71,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command; every fault ends as one line on stderr and an exit status."""
     collect_garbage_rarely()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold the token and passwords
+    prepare_streams()
     output = sys.stdout
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name may hold what an old terminal's encoding cannot say
-            stream.reconfigure(errors="backslashreplace")
     try:
+        _check_surroundings()
         status: Any = cli.main(arguments, prog_name="livehouse", standalone_mode=False)
-        if sys.stdout is not None:
-            sys.stdout.flush()  # here, where what goes wrong is still told
+        sys.stdout.flush()  # here, where what goes wrong is still told
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
@@ -81,7 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
         # Whoever read has seen enough (`| head`): no fault. Click makes one of it, with a stdout of its own.
         if isinstance(ended, SystemExit) and sys.stdout is output:
             raise
-        _end_output()
+        end_output()
         sys.exit(0)
     except (Exception, KeyboardInterrupt) as error:
         line, status = _told(error)
@@ -91,9 +94,28 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _end_output() -> None:
-    """Nothing more can be written: what is left in the buffer must not fail once more at the end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+def _check_surroundings() -> None:
+    if sys.flags.optimize > 1:
+        raise click.ClickException(
+            "PYTHONOPTIMIZE=2 removes texts that the program's libraries need: unset it, or set 1"
+        )
+    _allow_open_files()
+    try:
+        os.getcwd()  # noqa: PTH109 - pathlib's does the same
+    except OSError:
+        raise click.ClickException("the working directory no longer exists: change into another one") from None
+
+
+def _allow_open_files() -> None:
+    """Raise the soft limit to the hard one. Without enough files DuckDB ends the process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < _LEAST_OPEN_FILES:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < _LEAST_OPEN_FILES:
+            raise click.ClickException(
+                f"only {soft} files may be open: raise the limit (`ulimit -n {_LEAST_OPEN_FILES}`)"
+            )
 
 
 def _told(error: BaseException) -> tuple[str | None, int]:
@@ -102,15 +124,17 @@ def _told(error: BaseException) -> tuple[str | None, int]:
         return _with_remedy(error), 2
     if isinstance(error, click.Abort | KeyboardInterrupt):
         return "stopped; what was landed stays, and the same command goes on from there", 130
-    from pipelines.errors import LivehouseError, SettingsError, UsageError  # noqa: PLC0415 - faults are rare
+    from pipelines.errors import LivehouseError, SettingsError, UsageError, cause_in_surroundings  # noqa: PLC0415 - faults are rare
     from pipelines.text import printable  # noqa: PLC0415 - same
 
     if isinstance(error, LivehouseError):
         return str(error), 2 if isinstance(error, SettingsError | UsageError) else 1
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
-        _end_output()
-        return "what was to be said could not be written: no space left where it goes", 1
     if os.environ.get("LIVEHOUSE_DEBUG"):
         return None, 1
+    is_full = isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None
+    if is_full:
+        end_output()
+    if cause := "cannot write output: no space left on device" if is_full else cause_in_surroundings(error):
+        return cause, 1
     said = printable(" ".join(str(error).split()))[:300]
     return f"a fault of livehouse itself: {type(error).__name__}: {said} (LIVEHOUSE_DEBUG=1 shows where)", 1

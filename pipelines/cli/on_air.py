@@ -114,14 +114,13 @@ class _State:
         if as_json:
             click.echo(json.dumps(_document(self), default=datetime.isoformat))
             return
-        from rich.console import Console  # noqa: PLC0415 - kept out of --help
-
+        from pipelines.cli.console import OutputConsole  # noqa: PLC0415 - kept out of --help
         from pipelines.cli.on_air_table import on_air_table  # noqa: PLC0415 - kept out of --help
         from pipelines.text import printable  # noqa: PLC0415 - kept out of --help
 
-        console = Console(file=sys.stdout, highlight=False)
+        console = OutputConsole()
         if not console.is_terminal:  # nothing is cut where nobody looks: a pipe has no width
-            console = Console(file=sys.stdout, highlight=False, width=400)
+            console = OutputConsole(width=400)
         streams = self.present.streams if self.present else []
         console.print(on_air_table(streams, len(streams), console.width) if streams else "Nothing is on air.")
         for line in self.said:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipelines.cli.days import day
+from pipelines.cli.streams import end_output
 
 if TYPE_CHECKING:
     from pipelines.settings import Settings
@@ -52,7 +53,7 @@ def finish(
         except OSError as untold:  # nobody reads any more, or a full disk: how the run went is told all the same
             if not isinstance(untold, BrokenPipeError):
                 click.echo(f"livehouse: the summary could not be written: {untold.strerror}", err=True)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            end_output()
     for error in outcome.errors:
         click.echo(f"livehouse: {error}", err=True)
     if any(isinstance(error, RunStoppedError) for error in outcome.errors):

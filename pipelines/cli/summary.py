@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Iterator
 from datetime import date
 from typing import Any
@@ -59,9 +58,9 @@ def print_summary(summary: dict[str, Any], command: str = "livehouse") -> None:
 
     `command` is how the reader calls livehouse on this warehouse.
     """
-    from rich.console import Console  # noqa: PLC0415 - not needed with --json
+    from pipelines.cli.console import OutputConsole  # noqa: PLC0415 - not needed with --json
 
-    console = Console(file=sys.stdout, highlight=False)
+    console = OutputConsole()
 
     def line(text: str) -> None:
         console.print(printable(text), markup=False, soft_wrap=not console.is_terminal)

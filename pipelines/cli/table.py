@@ -1,6 +1,5 @@
 """A result as a table for a terminal: what does not fit is left out and said, never squeezed until it misleads."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.cli.console import OutputConsole
 from pipelines.text import printable
 
 ROWS_SHOWN = 1_000
@@ -25,9 +25,9 @@ def show_table(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
     """Print rows to stdout: to a terminal as wide as that is, by its pager if longer; to a pipe as wide as they are."""
     shown = list(islice(rows, ROWS_SHOWN))
     notes = [f"the first {ROWS_SHOWN:,} rows; --format csv gives all"] if next(rows, None) is not None else []
-    console = Console(file=sys.stdout, highlight=False)
+    console = OutputConsole()
     if not console.is_terminal:
-        Console(file=sys.stdout, highlight=False, width=1_000_000).print(_table(names, shown, None))
+        OutputConsole(width=1_000_000).print(_table(names, shown, None))
         for note in notes:
             click.echo(f"livehouse: {note}", err=True)
         return
@@ -47,7 +47,7 @@ def show_table(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
 
 def show_lines(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
     """Print each value to stdout on a line of its own, whole; a blank line between rows. By the pager if long."""
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    console = OutputConsole(soft_wrap=True)
     widest = max((cell_len(printable(name)) for name in names), default=0)
     shown = list(islice(rows, ROWS_SHOWN))
     with console.capture() as drawn:

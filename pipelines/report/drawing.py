@@ -56,13 +56,24 @@ def drawing_made_meanwhile(kept: Path) -> Iterator[None]:
     if (kept / _name()).exists():
         yield
         return
-    program = [sys.executable, "-P", "-W", "ignore", "-m", __name__, str(kept)]
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen(program, stdin=quiet, stdout=quiet, stderr=quiet) as process:  # noqa: S603 - our own module
+    try:
+        process = _start_making(kept)
+    except OSError:  # no more processes are allowed: the run makes it itself when it needs it
+        yield
+        return
+    with process:
         try:
             yield
         finally:
             process.terminate()  # by now nobody waits for it
+
+
+def _start_making(kept: Path) -> "subprocess.Popen[bytes]":
+    """Start a process that makes it. Altair wants a home directory, which a container's user may not have."""
+    program = [sys.executable, "-P", "-W", "ignore", "-m", "pipelines.report.drawing", str(kept)]
+    quiet = subprocess.DEVNULL
+    environment = {"HOME": str(kept), **os.environ}
+    return subprocess.Popen(program, stdin=quiet, stdout=quiet, stderr=quiet, env=environment)  # noqa: S603 - our own module
 
 
 def _read(kept: Path) -> Drawing:
@@ -92,11 +103,22 @@ def _name() -> str:
 
 @cache
 def _made() -> Drawing:
+    if not _has_home():
+        with tempfile.TemporaryDirectory() as kept, _start_making(Path(kept)) as process:
+            process.wait()
+            return _read(Path(kept))
     import vl_convert  # noqa: PLC0415 - a JavaScript engine
 
     from pipelines.report.charts import chart_specifications  # noqa: PLC0415 - imports Altair
 
     return Drawing(chart_specifications(), str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")))
+
+
+def _has_home() -> bool:
+    try:
+        return bool(Path.home())
+    except RuntimeError:
+        return False
 
 
 if __name__ == "__main__":

@@ -1,0 +1,174 @@
+"""What a machine can do to the program: closed streams, limits, a directory that is gone. It works, or says so in one line."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipelines.errors import cause_in_surroundings
+from pipelines.failures import _innermost
+from pipelines.simulator.server import Simulator
+from tests.houses import small_world, variables
+
+ROOT = Path(__file__).parents[1]
+PROGRAM = f"{sys.executable} -c 'from livehouse import main; main()'"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    home = tmp_path / "home"
+    home.mkdir()
+    with duckdb.connect(home / "warehouse.duckdb") as connection:
+        connection.execute("CREATE TABLE numbers AS SELECT range AS n FROM range(100000)")
+    return home
+
+
+def run(command: str, home: Path, **environment: str) -> tuple[int, str, str]:
+    """A line of shell, `livehouse` at its place: exit status, stdout, stderr."""
+    given = {"PYTHONPATH": str(ROOT)} | environment | {"LIVEHOUSE_HOME": str(home)}
+    done = subprocess.run(
+        ["bash", "-c", command.replace("livehouse", PROGRAM)],
+        env=os.environ | given,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("streams", "status"),
+    [
+        (">&-", 0),
+        ("2>&-", 0),
+        (">&- 2>&-", 0),
+        ("<&- >&- 2>&-", 0),
+        ("2>/dev/full", 0),
+        ("> >(true)", 0),
+        ("2> >(true)", 0),
+    ],
+)
+@pytest.mark.parametrize("style", ["table", "csv"])
+def test_a_stream_that_is_closed_or_full_is_no_fault(streams: str, status: int, style: str, home: Path) -> None:
+    found, _, said = run(f"livehouse sql --format {style} 'FROM numbers' {streams}", home)
+    assert found == status, said
+    assert "Traceback" not in said
+    assert duckdb.connect(home / "warehouse.duckdb", read_only=True).execute("FROM numbers").fetchone(), "unharmed"
+
+
+@pytest.mark.parametrize("style", ["table", "lines", "csv", "json"])
+def test_a_reader_of_any_style_may_leave(style: str, home: Path) -> None:
+    status, _, said = run(f"livehouse sql --format {style} 'FROM numbers' | head -1; exit ${{PIPESTATUS[0]}}", home)
+    assert (status, said) == (0, "") or "the first 1,000 rows" in said
+
+
+def test_an_error_is_told_by_the_status_where_nobody_can_read_it(home: Path) -> None:
+    for streams in ("2>&-", ">&- 2>&-", "2>/dev/full"):
+        assert run(f"livehouse sql 'FROM no_such' {streams}", home)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "environment", "named"),
+    [
+        (
+            "mkdir gone; cd gone; rmdir ../gone; livehouse sql 'FROM numbers'",
+            {},
+            "the working directory no longer exists",
+        ),
+        ("livehouse sql 'FROM numbers'", {"PYTHONOPTIMIZE": "2"}, "PYTHONOPTIMIZE=2"),
+        ("ulimit -n 24; livehouse sql 'FROM numbers'", {}, "ulimit -n"),
+    ],
+)
+def test_what_cannot_work_is_one_line(command: str, environment: dict[str, str], named: str, home: Path) -> None:
+    status, out, said = run(command, home, **environment)
+    assert (status, out, len(said.splitlines())) == (2, "", 1), said
+    assert named in said
+
+
+@pytest.mark.parametrize(
+    ("command", "environment"),
+    [
+        ("livehouse", {"PYTHONOPTIMIZE": "1"}),
+        ("ulimit -Sn 24; livehouse", {}),
+        ("mkdir -p other/pipelines; touch other/pipelines/__init__.py; PYTHONPATH=other:$PYTHONPATH livehouse", {}),
+        ("livehouse", {"TMPDIR": "/nonexistent"}),
+        ("livehouse", {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
+    ],
+)
+def test_what_works(command: str, environment: dict[str, str], home: Path) -> None:
+    status, out, said = run(f"{command} sql --format csv 'SELECT count(*) AS n FROM numbers'", home, **environment)
+    assert (status, out, said) == (0, "n\n100000\n", "")
+
+
+@pytest.mark.parametrize("variable", ["LIVEHOUSE_HOME", "LIVEHOUSE_WAREHOUSE"])
+def test_a_path_that_is_not_utf_8_is_one_line(variable: str, tmp_path: Path) -> None:
+    given = {**os.environ, "PYTHONPATH": str(ROOT), "LC_ALL": "C"}
+    environment = {name.encode(): text.encode() for name, text in given.items()} | {variable.encode(): b"home\xff"}
+    done = subprocess.run(
+        ["bash", "-c", PROGRAM + " doctor"],
+        env=environment,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode in {1, 2}
+    assert variable in (done.stdout + done.stderr).decode()
+    assert not [path for path in tmp_path.iterdir() if b"\xff" in os.fsencode(path)]
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ("RuntimeError: can't start new thread", "ulimit -u"),
+        ("BlockingIOError: [Errno 11] Resource temporarily unavailable", "ulimit -u"),
+        ("OSError: [Errno 24] Too many open files: 'x'", "ulimit -n"),
+        ("FileNotFoundError: [Errno 2] No usable temporary directory found in ['/tmp']", "TMPDIR"),
+        ("ValueError: whatever", None),
+    ],
+)
+def test_the_machine_is_named_where_it_is_the_cause(said: str, named: str | None) -> None:
+    cause = cause_in_surroundings(said)
+    assert (named is None and cause is None) or (named is not None and cause is not None and named in cause)
+
+    class Error:
+        message, cause = said, None
+
+    assert named is None or named in str(_innermost(Error())), "in a run as well"
+
+
+# --- whole runs: slow ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Simulator]:
+    with Simulator(small_world(livestreams=4, sessions=20)) as simulator:
+        yield simulator
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&-", "2>/dev/full", ">/dev/full", "| true"])
+def test_a_run_is_done_though_nobody_can_read_of_it(streams: str, served: Simulator, tmp_path: Path) -> None:
+    command = f"livehouse nightly {streams}; exit ${{PIPESTATUS[0]}}"
+    status, _, said = run(command, tmp_path / "home", **variables(served, tmp_path / "home"))
+    assert status == 0, said
+    assert (tmp_path / "home" / "warehouse.duckdb").exists()
+    assert len(said.splitlines()) <= 2
+
+
+@pytest.mark.long
+def test_the_json_document_is_complete_with_every_combination_of_options(served: Simulator, tmp_path: Path) -> None:
+    for number, streams in enumerate(("", "2>&-", "2>/dev/full", "<&-")):
+        home = tmp_path / f"home{number}"
+        status, out, said = run(f"livehouse nightly --quiet --json {streams}", home, **variables(served, home))
+        assert status == 0, said
+        assert json.loads(out)["succeeded"] is True
+    gone = variables(served, tmp_path / "gone", CLOUDFLARE_BASE_URL="http://127.0.0.1:9/client/v4")
+    status, out, _ = run("livehouse nightly --quiet --json 2>&-", tmp_path / "gone", **gone)
+    assert status == 1
+    assert json.loads(out)["succeeded"] is False
