@@ -46,6 +46,11 @@ def without_counts(path: str, _: Query) -> tuple[int, object] | None:
     return refusal(404, "Route not found") if path.endswith("/analytics/livestreams/daywise") else None
 
 
+def refusing(end: str, status: int, message: str) -> Rule:
+    """Refuse requests whose path ends so."""
+    return lambda path, _: refusal(status, message) if path.endswith(end) else None
+
+
 def pages_of_at_most(most: int, message: str = "per_page must be between 1 and {most}") -> Rule:
     """Refuse larger pages."""
 

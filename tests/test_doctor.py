@@ -3,6 +3,7 @@
 import os
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import duckdb
 import pytest
 
 from pipelines.simulator.server import Simulator
+from tests.front import Rule, front, only_iso, pages_of_at_most, refusing, without_counts
 from tests.houses import load, settings_for, small_world, variables
 from tests.load.conftest import Program
 from tests.load.test_lock import HOLD
@@ -94,6 +96,43 @@ def test_a_token_without_the_permission(tmp_path: Path) -> None:
         told = examined(variables(simulator, tmp_path / "home"), 1)
     assert "403" in told
     assert "give the token the *Realtime* permission" in told
+
+
+@pytest.mark.file_only
+def test_each_operation_of_a_night_is_asked_once_with_its_page_size(
+    loaded: tuple[Simulator, Path], at: dict[str, str]
+) -> None:
+    simulator, _ = loaded
+    simulator.requests.clear()
+    told = examined(at, 0)
+    assert max(Counter(asked.operation for asked in simulator.requests).values()) == 1
+    asked = {asked.operation for asked in simulator.requests}
+    assert asked >= {"list-livestreams", "get-livestream", "get-overall-analytics", "get-daywise-analytics"}
+    assert asked >= {"get-livestream-daywise-analytics", "get-active-session", "get-session"}
+    pages = [asked.query["per_page"] for asked in simulator.requests if "per_page" in asked.query]
+    assert pages == ["100", "100"]
+    assert "dialect: times in Unix seconds; 100 rows a page; livestreams/daywise offered" in told
+    assert "clock: agrees with the API's, within 1 s" in told
+
+
+@pytest.mark.file_only
+@pytest.mark.parametrize(
+    ("rule", "status", "told"),
+    [
+        (only_iso, 0, "times in ISO 8601"),
+        (without_counts, 0, "livestreams/daywise not offered"),
+        (pages_of_at_most(50), 0, "50 rows a page"),
+        (refusing("/analytics/livestreams/overall", 400, "no such range"), 1, "get-overall-analytics: GET"),
+        (refusing("/analytics/daywise", 403, "no access"), 1, "get-daywise-analytics: GET"),
+        (refusing("/analytics/livestreams/daywise", 403, "no access"), 0, "warn  app aula, get-livestream-daywise"),
+        (refusing("/active-livestream-session", 500, "internal"), 0, "warn  app aula, get-active-session"),
+    ],
+)
+def test_dialect_and_refused_operations_are_told(
+    rule: Rule, status: int, told: str, loaded: tuple[Simulator, Path], at: dict[str, str]
+) -> None:
+    with front(loaded[0], rule) as served:
+        assert told in examined(at | {"CLOUDFLARE_BASE_URL": served.base_url}, status)
 
 
 @contextmanager

@@ -1,28 +1,15 @@
 """The examinations of `livehouse doctor`, each a few findings. None of them changes what is loaded."""
 
 import shutil
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from email.utils import parsedate_to_datetime
-from http import HTTPStatus
 from pathlib import Path
-from typing import Literal
 
 import duckdb
 from filelock import FileLock, Timeout
 
-from pipelines.errors import (
-    ApiUnreachableError,
-    LivehouseError,
-    NotFoundError,
-    SettingsError,
-    TransientApiError,
-    WarehouseError,
-)
-from pipelines.extract.operations import list_livestreams
-from pipelines.extract.replies import PERMISSION, TOKEN
+from pipelines.cli.checkup_api import Finding, check_api
+from pipelines.errors import LivehouseError, SettingsError, WarehouseError
 from pipelines.load.catalog import Role
 from pipelines.load.faults import explained
 from pipelines.load.lock import holder
@@ -31,24 +18,11 @@ from pipelines.load.store import open_lakehouse
 from pipelines.load.warehouse import Warehouse
 from pipelines.schema import Table
 from pipelines.settings import Settings, load_settings
-from pipelines.steps.house import make_client
 from pipelines.tables import WAREHOUSE_FILE
 from pipelines.tables_raw import RAW_FILE
 
 _LEAST_FREE_BYTES = 2**30
-_CLOCK_SECONDS = 60
-_BUDGET_LEFT = 50
 _NAMED = 5
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one examination found, and what to do about it."""
-
-    state: Literal["ok", "warning", "fault"]
-    what: str
-    said: str
-    remedy: str = ""
 
 
 def checkup() -> Iterator[Finding]:
@@ -61,79 +35,10 @@ def checkup() -> Iterator[Finding]:
     try:
         settings.require_account()
         yield Finding("ok", "settings", f"{len(settings.app_ids)} app(s) at {settings.base_url}")
-        yield from _api(settings)
+        yield from check_api(settings)
     except LivehouseError as error:
         yield Finding("fault", "settings", str(error), "set it in the environment or in .env, see .env.example")
     yield from _lakehouse(settings) if settings.lakehouse or settings.reader_lakehouse else _files(settings)
-
-
-def _api(settings: Settings) -> Iterator[Finding]:
-    headers: Mapping[str, str] = {}
-    remaining = None
-    for number, app_id in enumerate(settings.app_ids, 1):
-        client = make_client(settings, is_patient=False)
-        try:
-            list_livestreams(client, app_id, per_page=1)
-            yield Finding("ok", f"app {app_id}", "token accepted, livestreams can be listed")
-            error = None
-        except WarehouseError:
-            yield Finding(
-                "warning", f"app {app_id}", "not asked: the request budget is kept with the lakehouse, see there"
-            )
-            return
-        except LivehouseError as refused:
-            error = refused
-            yield _unanswered(app_id, error)
-        finally:
-            client.close()
-        headers, remaining = client.last_headers or headers, client.remaining
-        if isinstance(error, TransientApiError | ApiUnreachableError) and number < len(settings.app_ids):
-            yield Finding("warning", "other apps", "not asked: this has nothing to do with one app")
-            break
-    yield from _clock(headers.get("date"))
-    if remaining is not None and remaining < _BUDGET_LEFT:
-        remedy = "another program uses the same token: wait, or give livehouse a token of its own"
-        yield Finding("warning", "request budget", f"{remaining} requests left by the API's own count", remedy)
-    elif remaining is not None:
-        yield Finding("ok", "request budget", f"{remaining} requests left by the API's own count")
-
-
-def _unanswered(app_id: str, error: LivehouseError) -> Finding:
-    """What it means that an app's livestreams could not be listed."""
-    status = getattr(error, "status", None)
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        told = getattr(error, "wait_seconds", None)
-        wait = "the API says no more now" if told is None else f"the API says to wait {told:.0f} s"
-        remedy = "wait; another program uses the same token: give livehouse one of its own"
-        return Finding("fault", "request budget", f"used up: {wait}", remedy)
-    remedy = getattr(error, "remedy", "")
-    if remedy == TOKEN:
-        remedy = "the token has characters no token has: copy it anew and set CLOUDFLARE_API_TOKEN"
-    elif isinstance(error, NotFoundError):
-        remedy = "check REALTIMEKIT_APP_ID, CLOUDFLARE_ACCOUNT_ID and the path of CLOUDFLARE_BASE_URL"
-    elif status == HTTPStatus.UNAUTHORIZED:
-        remedy = "the token is wrong, expired or revoked: make a new one and set CLOUDFLARE_API_TOKEN"
-    elif status == HTTPStatus.FORBIDDEN and remedy == PERMISSION:
-        remedy = "give the token the *Realtime* permission for this account, in Cloudflare's dashboard under API tokens"
-    elif remedy:
-        pass  # the reply told more than its status
-    elif status is None:
-        remedy = "until something answers there, nothing can be loaded; what was loaded before stands"
-    else:
-        remedy = "check CLOUDFLARE_BASE_URL; if it is right, the API has a fault: try again later"
-    return Finding("fault", f"app {app_id}", str(error), remedy)
-
-
-def _clock(served: str | None) -> Iterator[Finding]:
-    try:
-        behind = time.time() - parsedate_to_datetime(served or "").timestamp()
-    except ValueError:
-        return
-    if abs(behind) > _CLOCK_SECONDS:
-        said = f"this machine is {abs(behind):.0f} s {'ahead of' if behind > 0 else 'behind'} the API's clock"
-        yield Finding("warning", "clock", said, "set the clock (ntp): what is new is told by time")
-    else:
-        yield Finding("ok", "clock", "agrees with the API's")
 
 
 def _lakehouse(settings: Settings) -> Iterator[Finding]:
