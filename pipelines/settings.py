@@ -111,6 +111,13 @@ class Settings(BaseSettings):
         validation_alias="LIVEHOUSE_OBSERVATION_DAYS",
         description="a whole number of days, 1 or more",
     )
+    audit_livestreams: int = Field(
+        default=20,
+        ge=0,
+        le=100_000,
+        validation_alias="LIVEHOUSE_AUDIT_LIVESTREAMS",
+        description="a whole number of livestreams, 0 for none",
+    )
     requests_per_second: float = Field(
         default=4,
         ge=0,

@@ -258,6 +258,25 @@ FIELD_TYPES = Table(
     ),
     unique=True,
 )
+AUDITS = Table(
+    "ops",
+    "audits",
+    "What nightly runs found when they fetched livestreams that nothing said had changed.",
+    ("run_id", "app_id"),
+    (
+        RUN,
+        APP,
+        Column("audited_at", "timestamp", "when they were compared, UTC"),
+        Column("livestreams_skipped", "count", "livestreams that the run would not have fetched"),
+        Column("livestreams_audited", "count", "livestreams among them that were fetched all the same"),
+        Column(
+            "livestreams_changed", "count", "livestreams among those with sessions that were new or had other figures"
+        ),
+        Column("sessions_changed", "count", "such sessions"),
+        Column("livestreams_refreshed", "count", "livestreams fetched besides, because of that"),
+    ),
+    unique=True,
+)
 API_DIALECT = Table(
     "ops",
     "api_dialect",
@@ -329,6 +348,7 @@ WAREHOUSE_FILE = (
     MART_BUILDS,
     MART_INPUTS,
     API_DIALECT,
+    AUDITS,
     FINGERPRINTS,
     SCHEMA_VERSIONS,
     *MIRRORED,

@@ -134,41 +134,8 @@ def _recall(settings: Settings, client: ApiClient) -> None:
 
 def _operations(client: ApiClient, app_id: str, listed: Sequence[Any]) -> Iterator[Finding]:
     """Send every other GET operation once. What needs a livestream, session or meeting is left out where there is none."""
-    day = yesterday()
-    livestream_id, meeting_id = _first(listed, "id"), _first(listed, "meeting_id")
     sessions: list[Any] = []
-
-    def livestream() -> None:
-        reply = operations.get_livestream(client, app_id, livestream_id)
-        sessions.extend(shapes.session_page(reply).records)
-
-    def overall() -> None:
-        shapes.overall_of_day(operations.get_overall_analytics(client, app_id, day, day), day)
-
-    def counts() -> None:
-        reply = operations.get_livestream_daywise_analytics(client, app_id, day, day)
-        shapes.session_count_entries(reply, day, day)
-
-    def daywise() -> None:
-        reply = operations.get_daywise_analytics(client, app_id, day, day)
-        for stats in shapes.STATS:
-            shapes.daywise_entries(reply, stats)
-
-    questions: dict[str, tuple[bool, Callable[[], object]]] = {
-        "get-livestream": (bool(livestream_id), livestream),
-        "get-overall-analytics": (True, overall),
-        "get-livestream-daywise-analytics": (True, counts),
-        "get-daywise-analytics": (True, daywise),
-        "get-active-session": (
-            bool(livestream_id),
-            lambda: operations.get_active_session(client, app_id, livestream_id),
-        ),
-        "get-meeting-livestream": (
-            bool(meeting_id),
-            lambda: operations.get_meeting_livestream(client, app_id, meeting_id),
-        ),
-        "get-session": (True, lambda: operations.get_session(client, app_id, _first(sessions, "id"))),
-    }
+    questions = _questions(client, app_id, listed, sessions)
     answered, left_out = ["list-livestreams"], []
     for operation, (can_be_asked, ask) in questions.items():
         if not can_be_asked or (operation == "get-session" and not _first(sessions, "id")):
@@ -187,6 +154,46 @@ def _operations(client: ApiClient, app_id: str, listed: Sequence[Any]) -> Iterat
     )
     yield Finding("ok", f"app {app_id}, operations", said)
     yield _dialect(client, app_id, is_counted=operations.GET_LIVESTREAM_DAYWISE in answered)
+
+
+def _questions(
+    client: ApiClient, app_id: str, listed: Sequence[Any], sessions: list[Any]
+) -> dict[str, tuple[bool, Callable[[], object]]]:
+    """Return whether each operation can be asked, and how; `sessions` takes those that are found."""
+    day = yesterday()
+    livestream_id, meeting_id = _first(listed, "id"), _first(listed, "meeting_id")
+
+    def livestream() -> None:
+        reply = operations.get_livestream(client, app_id, livestream_id)
+        sessions.extend(shapes.session_page(reply).records)
+
+    def overall() -> None:
+        shapes.overall_of_day(operations.get_overall_analytics(client, app_id, day, day), day)
+
+    def counts() -> None:
+        reply = operations.get_livestream_daywise_analytics(client, app_id, day, day)
+        shapes.session_count_entries(reply, day, day)
+
+    def daywise() -> None:
+        reply = operations.get_daywise_analytics(client, app_id, day, day)
+        for stats in shapes.STATS:
+            shapes.daywise_entries(reply, stats)
+
+    return {
+        "get-livestream": (bool(livestream_id), livestream),
+        "get-overall-analytics": (True, overall),
+        "get-livestream-daywise-analytics": (True, counts),
+        "get-daywise-analytics": (True, daywise),
+        "get-active-session": (
+            bool(livestream_id),
+            lambda: operations.get_active_session(client, app_id, livestream_id),
+        ),
+        "get-meeting-livestream": (
+            bool(meeting_id),
+            lambda: operations.get_meeting_livestream(client, app_id, meeting_id),
+        ),
+        "get-session": (True, lambda: operations.get_session(client, app_id, _first(sessions, "id"))),
+    }
 
 
 def _dialect(client: ApiClient, app_id: str, *, is_counted: bool) -> Finding:

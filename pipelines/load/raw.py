@@ -129,6 +129,15 @@ def forget_livestream_versions(connection: duckdb.DuckDBPyConnection, app_id: st
         )
 
 
+def read_sessions_of(connection: duckdb.DuckDBPyConnection, app_id: str, livestream_ids: Sequence[str]) -> pl.DataFrame:
+    """Read every version of the sessions of some livestreams of an app."""
+    query = f"""
+        SELECT * FROM {RAW_LIVESTREAM_SESSIONS.full_name}
+        WHERE app_id = $app_id AND livestream_id IN (SELECT unnest($ids::VARCHAR[]))
+    """
+    return pl.DataFrame(connection.sql(query, params={"app_id": app_id, "ids": list(livestream_ids)}))
+
+
 def read_sync(connection: duckdb.DuckDBPyConnection, app_id: str) -> pl.DataFrame:
     """Of which livestreams of an app the sessions are known."""
     return read_frame(connection, f"SELECT * FROM {LIVESTREAM_SYNC.full_name} WHERE app_id = ?", [app_id])

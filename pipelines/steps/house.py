@@ -98,6 +98,7 @@ class House:
     full: bool = False
     allow_shrink: bool = False
     started_at: datetime = field(default_factory=utc_now)
+    is_backfill: bool = False
     answered_since: datetime | None = None
     """Answers since then are as good as asking again: an interrupted backfill goes on."""
     failures: list[Failure] = field(default_factory=list)
@@ -246,7 +247,9 @@ def open_house(
     warehouse = open_store(settings)
     warehouse.prepare()
     with warehouse.run(wait_seconds=settings.lock_wait_seconds, say=say):
-        house = House(settings, warehouse, run_id, full=full, allow_shrink=allow_shrink)
+        house = House(
+            settings, warehouse, run_id, full=full, allow_shrink=allow_shrink, is_backfill=backfill is not None
+        )
         if backfill:
             started_at = warehouse.write_raw(
                 lambda connection: begin_backfill(

@@ -18,6 +18,7 @@ from pipelines.load.days import unfinished_livestreams
 from pipelines.load.raw import note_unread
 from pipelines.normalize.records import identity, payload_of, raw_sessions
 from pipelines.normalize.rows import listed_livestreams
+from pipelines.steps.audit import audit
 from pipelines.steps.core import standing_of_days
 from pipelines.steps.house import Counts, Failure, House, Range
 from pipelines.steps.landing import BATCH, Pace, forget, land, name_livestreams
@@ -49,6 +50,7 @@ def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
                 answered_since=answered_since,
             )
 
+        rest: list[str] = []
         wanted = choose(full=house.full, answered_since=house.answered_since)
         unread = _ask_sessions(house, app_id, _failed_last(wanted, synced, house.run_id), listed, counts)
         if set(choose(full=True, answered_since=None)) - set(wanted):
@@ -63,6 +65,8 @@ def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
                     f"the API's own totals (overall) said more than the sessions at hand for {said}: asked {more}"
                 )
                 unread += _ask_sessions(house, app_id, _failed_last(rest, synced, house.run_id), listed, counts)
+        skipped = set(choose(full=True, answered_since=None)) - {*wanted, *rest}
+        unread += audit(house, app_id, skipped, synced, lambda some: _ask_sessions(house, app_id, some, listed, counts))
         if house.allow_shrink:
             forget(house, RAW_LIVESTREAM_SESSIONS, app_id, days_from(*days), unread)
 

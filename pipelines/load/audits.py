@@ -1,0 +1,16 @@
+"""ops.audits: what audits found."""
+
+from collections.abc import Mapping
+
+import duckdb
+import polars as pl
+
+from pipelines.load.frames import registered
+from pipelines.tables import AUDITS
+
+
+def note_audit(connection: duckdb.DuckDBPyConnection, audit: Mapping[str, object]) -> None:
+    """Note an audit, in place of one of the same run and app."""
+    rows = pl.DataFrame([dict(audit)], schema=dict(AUDITS.polars_schema))
+    with registered(connection, "finished_audit", rows):
+        connection.execute(AUDITS.merge_sql("finished_audit"))

@@ -1,0 +1,126 @@
+"""Fetches some of the livestreams that a night would skip, to see whether `updated_at` moves with every session.
+
+That is documented nowhere. Totals and counts contradict it where they can; this sample finds what both overlook.
+"""
+
+import random
+from collections.abc import Callable, Collection
+from datetime import date
+from functools import partial
+from typing import Any
+
+import polars as pl
+
+from pipelines.clock import utc_now
+from pipelines.load import raw as raw_file
+from pipelines.load.audits import note_audit
+from pipelines.load.days import loaded_days
+from pipelines.normalize.rows import normalize
+from pipelines.steps.house import House
+from pipelines.steps.landing import name_livestreams
+from pipelines.steps.progress import say
+from pipelines.tables import LIVESTREAM_SESSIONS
+
+_TOLD_ELSEWHERE = ("app_id", "session_id", "updated_at", "fetched_at")
+"""Columns in which a session may differ without being another one."""
+
+Session = dict[str, Any]
+
+
+def audit(
+    house: House,
+    app_id: str,
+    skipped: Collection[str],
+    synced: pl.DataFrame,
+    fetch: Callable[[list[str]], list[str]],
+) -> list[str]:
+    """Fetch a sample of the skipped livestreams; where a session had changed, fetch all of them.
+
+    `synced` is ops.livestream_sync as of before; `fetch` lands the sessions of livestreams and returns those that could not
+    be read. A backfill audits nothing: it is the nights that skip. Returns what could not be read.
+    """
+    if house.full or house.is_backfill:
+        return []
+    chosen = choose_sample(skipped, synced, _share_of(house, app_id), house.run_id)
+    if not chosen:
+        return []
+    before = _sessions_of(house, app_id, chosen)
+    unread = fetch(chosen)
+    after = _sessions_of(house, app_id, chosen)
+    known = set(synced.filter(pl.col("complete"))["livestream_id"])
+    with house.warehouse.open_working() as connection:
+        loaded = loaded_days(connection, LIVESTREAM_SESSIONS, app_id)
+    changed = [
+        session
+        for session_id, session in after.items()
+        if _differ(before.get(session_id), session) and _could_be_known(house, session, known, loaded)
+    ]
+    livestreams = sorted({str(session["livestream_id"]) for session in changed})
+    refreshed = sorted(set(skipped) - set(chosen)) if changed else []
+    if changed:
+        line = (
+            f"{app_id}: the audit found sessions that had changed although nothing said so, of"
+            f" {name_livestreams(livestreams)}: fetched {len(refreshed):,} more livestreams; see ops.audits"
+        )
+        say(line)
+        house.odd.append(line)
+        unread += fetch(refreshed)
+    noted = {
+        "run_id": house.run_id,
+        "app_id": app_id,
+        "audited_at": utc_now(),
+        "livestreams_skipped": len(skipped),
+        "livestreams_audited": len(chosen),
+        "livestreams_changed": len(livestreams),
+        "sessions_changed": len(changed),
+        "livestreams_refreshed": len(refreshed),
+    }
+    house.warehouse.write(partial(note_audit, audit=noted))
+    return unread
+
+
+def choose_sample(skipped: Collection[str], synced: pl.DataFrame, most: int, run_id: str) -> list[str]:
+    """Choose livestreams at random, those first whose sessions were not fetched for longest, to the day.
+
+    Those that the API does not know any more are left out.
+    """
+    synced_on: dict[str, date] = {}
+    unknown_upstream: set[str] = set()
+    for livestream_id, synced_at, complete in synced.select("livestream_id", "synced_at", "complete").iter_rows():
+        if complete is False:
+            unknown_upstream.add(livestream_id)
+        if synced_at is not None:
+            synced_on[livestream_id] = synced_at.date()
+    shuffled = random.Random(run_id).sample(sorted(skipped), len(skipped))  # noqa: S311 - a sample, no secret
+    candidates = [livestream_id for livestream_id in shuffled if livestream_id not in unknown_upstream]
+    return sorted(candidates, key=lambda livestream_id: synced_on.get(livestream_id, date.min))[:most]
+
+
+def _share_of(house: House, app_id: str) -> int:
+    """Return how many of an app: they are spread over all apps of the settings."""
+    apps = house.settings.app_ids
+    share, left = divmod(house.settings.audit_livestreams, len(apps))
+    return share + (apps.index(app_id) < left)
+
+
+def _sessions_of(house: House, app_id: str, livestream_ids: list[str]) -> dict[str, Session]:
+    """Return the current sessions of livestreams by id, as raw has them."""
+    with house.warehouse.open_raw() as connection:
+        raw = raw_file.read_sessions_of(connection, app_id, livestream_ids)
+    made = normalize(LIVESTREAM_SESSIONS, raw, now=house.started_at, retention_days=house.settings.retention_days)
+    return {row["session_id"]: row for row in made.rows.iter_rows(named=True)}
+
+
+def _differ(before: Session | None, after: Session) -> bool:
+    return before is None or any(before[name] != after[name] for name in after if name not in _TOLD_ELSEWHERE)
+
+
+def _could_be_known(house: House, session: Session, known: set[str], loaded: Collection[date]) -> bool:
+    """Whether a session is one that earlier nights should have fetched.
+
+    Not one that began or ended since this run began, nor one of days never loaded on a livestream never fetched.
+    """
+    moments = (session[name] for name in ("created_at", "started_at", "stopped_at"))
+    if any(moment is not None and moment >= house.started_at for moment in moments):
+        return False
+    return session["livestream_id"] in known or session["day"] in loaded
