@@ -47,7 +47,11 @@ class WaitNotice:
         """Announce by `notify`."""
         self._notify = notify
         self._announced_until = 0.0
-        self.reason = ""
+        self._reason = ""
+
+    def explain(self, seconds: float, reason: str) -> None:
+        """Note why the next wait comes about, if it is one to be announced."""
+        self._reason = reason if seconds > _TOLD_FROM else ""
 
     def announce(self, seconds: float, ends: float) -> None:
         """Say that requests wait for so long, if that is long and has not been said; `ends` identifies the wait."""
@@ -55,7 +59,7 @@ class WaitNotice:
             return
         self._announced_until = ends
         until = (utc_now() + timedelta(seconds=seconds)).strftime("%H:%M:%S")
-        reason, self.reason = self.reason or "the API's rate limit is used up", ""
+        reason, self._reason = self._reason or "the API's rate limit is used up", ""
         self._notify(f"waiting {seconds:,.0f} s, until {until} UTC: {reason}")
 
 
@@ -113,7 +117,7 @@ class Budget:
     def hold(self, seconds: float, reason: str = "") -> None:
         """Let no request start for so long."""
         with self._lock:
-            self._notice.reason = reason
+            self._notice.explain(seconds, reason)
             self._held_until = max(self._held_until, time.monotonic() + seconds)
 
     def learn(self, headers: Mapping[str, str]) -> None:

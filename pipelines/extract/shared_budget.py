@@ -91,7 +91,7 @@ class SharedBudget:
 
     def hold(self, seconds: float, reason: str = "") -> None:
         """Let no request of any machine start for so long."""
-        self._notice.reason = reason
+        self._notice.explain(seconds, reason)
         self._execute(_HOLD, [seconds, self._account_id])
 
     def learn(self, headers: Mapping[str, str]) -> None:

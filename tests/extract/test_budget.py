@@ -148,3 +148,32 @@ def test_threads_share_one_budget(clock: Clock) -> None:
         thread.join()
     assert len(times) == 80
     assert max(times) - min(times) >= 79 / 10
+
+
+def test_long_waits_are_announced_once_with_their_reason(clock: Clock) -> None:
+    shown: list[str] = []
+    budget = Budget(4, shown.append)
+    starts(budget, clock, 3)
+    budget.hold(5, "a short one")
+    starts(budget, clock, 2)
+    assert shown == []
+    budget.hold(45, "GET /x: 503")
+    starts(budget, clock, 2)
+    starts(budget, clock, 1, {"ratelimit": '"default";r=0;t=30'})
+    starts(budget, clock, 3)
+    assert [(line[:12], line.rpartition(" UTC: ")[2]) for line in shown] == [
+        ("waiting 45 s", "GET /x: 503"),
+        ("waiting 30 s", "the API's rate limit is used up"),
+    ]
+
+
+def test_all_threads_announce_a_wait_once(clock: Clock) -> None:
+    shown: list[str] = []
+    budget = Budget(100, shown.append)
+    budget.hold(60)
+    threads = [threading.Thread(target=starts, args=(budget, clock, 1)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(shown) == 1
