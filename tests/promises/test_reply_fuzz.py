@@ -13,7 +13,7 @@ from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import ApiError, ApiUnreachableError, LivehouseError
@@ -267,7 +267,9 @@ def good_reply(path: str) -> bytes:
 
 @pytest.mark.long
 @pytest.mark.usefixtures("short_deadlines")
-@settings(max_examples=8, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=8, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)  # an example takes seconds: none is made simpler
 @given(reply=replies)
 def test_promise_4_any_reply_about_one_app_leaves_the_others_loaded(
     tmp_path_factory: pytest.TempPathFactory, reply: Sent
