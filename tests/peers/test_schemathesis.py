@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -75,7 +74,7 @@ def served() -> Iterator[Simulator]:
         7, apps=[APP], livestreams=12, days=60, now=NOW, values="numbers", rounding="nearest", broken=False
     )
     world.apps[APP].meetings.add(MEETING)
-    with Simulator(world, dialect=replace(TODAY, times="unix"), rate_limit=None) as simulator:
+    with Simulator(world, dialect=TODAY, rate_limit=None) as simulator:
         yield simulator
 
 

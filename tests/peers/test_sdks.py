@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -35,7 +34,7 @@ def test_the_typescript_sdk_performs_every_operation(package: str) -> None:
     place = installed(package)
     world = World.seeded(7, apps=[APP], livestreams=12, days=60, now=NOW, values="numbers", rounding="nearest")
     world.apps[APP].meetings.add(MEETING)
-    with Simulator(world, dialect=replace(TODAY, times="unix")) as simulator:
+    with Simulator(world, dialect=TODAY) as simulator:
         arguments = [f"{place}", simulator.base_url, simulator.token, simulator.account_id, APP, MEETING]
         command = [
             "node",

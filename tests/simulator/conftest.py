@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from pipelines.simulator.dialects import TODAY
 from pipelines.simulator.faults import Faults
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.shapes import Shapes
@@ -57,6 +58,7 @@ def serve() -> Iterator[Serve]:
     with ExitStack() as open_ones:
 
         def start(world: World | None = None, shapes: Shapes | None = None, **options: Any) -> Client:
+            options.setdefault("dialect", replace(TODAY, times="both"))
             simulator = open_ones.enter_context(Simulator(world or small_world(), shapes=shapes, **options))
             root = f"{simulator.base_url}/accounts/{simulator.account_id}/realtime/kit/{APP}"
             headers = {"Authorization": f"Bearer {simulator.token}"}

@@ -17,7 +17,7 @@ from tests.simulator.conftest import APP, NOW, Client, Serve, small_world
 UNIX = {"start_time": "1763596800", "end_time": "1763683199"}
 ISO = {"start_time": "2025-11-20T00:00:00Z", "end_time": "2025-11-20T23:59:59.999Z"}
 OVERALL, BY_DAY = "/analytics/livestreams/overall", "/analytics/livestreams/daywise"
-STRICT = replace(TODAY, times="unix")
+STRICT = TODAY
 
 
 @pytest.mark.parametrize("path", [OVERALL, BY_DAY])

@@ -1,0 +1,112 @@
+"""prism serves the vendor's document, and livehouse meets a server that nobody here wrote."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from pipelines.settings import Settings
+from tests.described import DOCUMENT
+from tests.houses import DAYS, query
+from tests.peers.conftest import installed
+from tests.promises.attack import call_livehouse
+
+LIVESTREAM = "b60ef3da-fbbb-441b-9168-8235b0035248"
+MEETING = "bbb87945-df1c-49d9-8159-262a7ae6cfde"
+FIRST, LAST = (f"{day}" for day in DAYS)
+COMMANDS = (
+    ("doctor",),
+    ("backfill", FIRST, LAST, "--quiet"),
+    ("nightly", "--quiet"),
+    ("on-air",),
+    ("api", "list-livestreams"),
+    ("api", "get-livestream", LIVESTREAM),
+    ("api", "get-session", LIVESTREAM),
+    ("api", "get-active-session", LIVESTREAM),
+    ("api", "get-meeting-livestream", MEETING),
+    ("api", "get-overall-analytics", FIRST, LAST),
+    ("api", "get-daywise-analytics", FIRST, LAST),
+    ("api", "create-livestream", "--name", "mine"),
+    ("api", "start-livestream", MEETING),
+    ("api", "stop-livestream", MEETING),
+)
+
+
+@contextmanager
+def prism(*options: str) -> Iterator[str]:
+    """The document, served by prism; its address."""
+    program = installed("@stoplight/prism-cli").parents[1] / ".bin" / "prism"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [f"{program}", "mock", "-p", f"{port}", *options, f"{DOCUMENT}"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            for _ in range(600):
+                try:
+                    httpx.get(url)
+                    break
+                except httpx.ConnectError:
+                    time.sleep(0.1)
+            yield url
+        finally:
+            process.terminate()
+
+
+def environment(url: str, home: Path) -> dict[str, str]:
+    return {
+        "CLOUDFLARE_API_TOKEN": "a-token-that-prism-does-not-check-0123456",
+        "CLOUDFLARE_ACCOUNT_ID": "0123456789abcdef0123456789abcdef",
+        "REALTIMEKIT_APP_ID": "aula",
+        "CLOUDFLARE_BASE_URL": url,
+        "LIVEHOUSE_HOME": f"{home}",
+        "LIVEHOUSE_REQUESTS_PER_SECOND": "0",
+        "LIVEHOUSE_RETRY_PAUSE_SECONDS": "0.002",
+    }
+
+
+def ended_well(url: str, home: Path, *arguments: str) -> tuple[int, str, str]:
+    """What came of a command, which ended right or said in lines of its own what is wrong."""
+    status, out, said = call_livehouse(environment(url, home), *arguments)
+    assert status in {0, 1}, (arguments, said)
+    assert "Traceback" not in out + said, (arguments, said)
+    assert "fault of livehouse itself" not in out + said, (arguments, said)
+    assert (status == 0) or said or "FAIL" in out, (arguments, "an error without a word")
+    assert environment(url, home)["CLOUDFLARE_API_TOKEN"] not in out + said
+    return status, out, said
+
+
+def test_the_static_mock_is_understood(tmp_path: Path) -> None:
+    """It answers each request with the document's example, whatever was asked for."""
+    with prism() as url:
+        home = tmp_path / "home"
+        for arguments in COMMANDS:
+            status, _, said = ended_well(url, home, *arguments)
+            # The example of *daywise* is of 2023, whatever days are asked for: that is no answer, and is said.
+            is_about_other_days = arguments[0] in {"backfill", "nightly"} and "answered about other days only" in said
+            assert status == 0 or is_about_other_days, (arguments, said)
+
+
+def test_a_backfill_of_the_days_of_the_example_loads(tmp_path: Path) -> None:
+    with prism() as url:
+        given = environment(url, tmp_path / "home") | {"LIVEHOUSE_START_DATE": "2023-07-01"}
+        status, _, said = call_livehouse(given, "backfill", "2023-10-16", "2023-10-18", "--quiet")
+        assert (status, said) == (0, "")
+        rows = "SELECT day::VARCHAR, session_count, session_minutes FROM core.meeting_sessions_daily ORDER BY day"
+        settings = Settings(**given)  # type: ignore[arg-type]  # read by alias, as from the environment
+        assert query(settings, rows)[-2:] == [("2023-10-17", 2, 221.0), ("2023-10-18", 2, 22.5)]
+        overall = "SELECT DISTINCT livestream_count, ingest_seconds FROM core.livestream_analytics_daily"
+        assert query(settings, overall) == [(4, 531.0)]
+
+
+@pytest.mark.parametrize("seed", ["1", "7"])
+def test_the_dynamic_mock_ends_right_or_in_lines(seed: str, tmp_path: Path) -> None:
+    """It makes values up by the schemas, `"success": false` among them."""
+    with prism("--dynamic", "--seed", seed) as url:
+        for arguments in COMMANDS:
+            ended_well(url, tmp_path / "home", *arguments)

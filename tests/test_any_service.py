@@ -1,0 +1,137 @@
+"""Whatever form of a time a service takes, however it rounds, and whether it counts sessions: the run leaves the truth."""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.clock import days_from
+from pipelines.settings import Settings
+from pipelines.simulator.dialects import TODAY, YEAR_2025, Dialect
+from pipelines.simulator.refused import Refusal
+from pipelines.simulator.server import Simulator
+from pipelines.simulator.world import World
+from tests.houses import LAST, assert_holds_truth, load, query, settings_for
+from tests.moment import NOW, clock_at
+from tests.promises.attack import call_livehouse
+from tests.promises.worlds import tiny_world
+
+APP = "aula"
+DAYS = (LAST - timedelta(days=4), LAST)
+UNIX, ISO = TODAY, YEAR_2025
+NO_COUNTS = replace(TODAY, has_livestream_daywise=False)
+ISO_AND_COUNTS = replace(TODAY, times="iso")
+UNPROCESSABLE = replace(ISO, invalid_status=422)
+SMALL_PAGES = replace(TODAY, per_page_maximum=50)
+SERVICES = [
+    pytest.param(UNIX, "nearest", id="unix, nearest"),
+    pytest.param(ISO, "none", id="iso, exact"),
+    *(
+        pytest.param(dialect, rounding, id=f"{name}, {rounding}", marks=pytest.mark.long)
+        for name, dialect in {
+            "unix": UNIX,
+            "iso": ISO,
+            "unix without counts": NO_COUNTS,
+            "iso with counts": ISO_AND_COUNTS,
+            "iso, 422": UNPROCESSABLE,
+            "pages of 50": SMALL_PAGES,
+        }.items()
+        for rounding in ("down", "up", "nearest", "none")
+        if (dialect, rounding) not in {(UNIX, "nearest"), (ISO, "none")}
+    ),
+]
+
+
+def world_of(rounding: Any) -> World:
+    """Sessions on each day, with fractions of a second, up to the last moment of a day."""
+    world = tiny_world(apps=(APP,), broken=False, on_air=0, rounding=rounding)
+    for number, day in enumerate(days_from(*DAYS)):
+        livestream = world.apps[APP].livestreams[number % 3]
+        for hour, minute, second in ((0, 0, 0.0), (12, 30, 0.4), (23, 59, 58.9)):
+            created_at = NOW.replace(year=day.year, month=day.month, day=day.day, hour=hour, minute=minute, second=0)
+            created_at += timedelta(seconds=second)
+            ingest, viewed = 118.4 + number, 50.9 * (number + 1)
+            world.add_session(APP, livestream.id, created_at=created_at, ingest_seconds=ingest, viewer_seconds=viewed)
+    return world
+
+
+def refused(simulator: Simulator, since: int = 0) -> list[tuple[str, int]]:
+    return [(asked.operation, asked.status) for asked in simulator.requests[since:] if asked.status >= 400]
+
+
+def assert_matches(settings: Settings) -> None:
+    verdicts = query(settings, "SELECT day, verdict FROM marts.reconciliation WHERE day BETWEEN ? AND ?", *DAYS)
+    assert {verdict for _, verdict in verdicts} == {"match"}, verdicts
+    assert len(verdicts) == 5
+
+
+@pytest.mark.parametrize(("dialect", "rounding"), SERVICES)
+def test_two_nights_leave_the_truth_and_the_second_is_refused_nothing(
+    dialect: Dialect, rounding: Any, tmp_path: Path
+) -> None:
+    world = world_of(rounding)
+    with Simulator(world, dialect=dialect) as simulator:
+        settings = settings_for(simulator, tmp_path / "home")
+        load(settings, DAYS, run_id="first")
+        assert_holds_truth(settings, world, DAYS)
+        assert_matches(settings)
+        counts = dict(query(settings, "SELECT day, session_count FROM core.livestream_analytics_daily"))
+        truth = {day: number for (_, day), number in world.truth(APP, *DAYS).session_counts.items()}
+        assert counts == (truth if dialect.has_livestream_daywise else dict.fromkeys(truth)), (
+            "NULL where none are counted"
+        )
+        before = len(simulator.requests)
+        world.add_session(
+            APP,
+            world.apps[APP].livestreams[0].id,
+            created_at=world.now - timedelta(hours=30),
+            ingest_seconds=7.5,
+            viewer_seconds=3.25,
+        )
+        with clock_at(NOW + timedelta(hours=8)):
+            load(settings, DAYS, run_id="second")
+        assert refused(simulator, before) == []
+        assert_holds_truth(settings, world, DAYS)
+        assert_matches(settings)
+
+
+@pytest.mark.long
+def test_a_year_costs_its_former_requests_and_the_chunks_of_the_new_operation(tmp_path: Path) -> None:
+    world = tiny_world(apps=(APP,), broken=False, on_air=0, days=365, sessions=300)
+    year = (LAST - timedelta(days=364), LAST)
+    asked: dict[str, Counter[str]] = {}
+    for name, dialect in (("with", UNIX), ("without", replace(NO_COUNTS))):
+        with Simulator(world, dialect=dialect) as simulator:
+            settings = settings_for(simulator, tmp_path / name, LIVEHOUSE_START_DATE=f"{year[0]}")
+            load(settings, year, run_id="year", backfill=True)
+            asked[name] = simulator.service.log.counts()
+    chunks = asked["with"].pop("get-livestream-daywise-analytics")
+    asked["without"].pop("get-livestream-daywise-analytics", None)
+    assert asked["with"] == asked["without"]
+    assert chunks <= 13, "one request per range of at most a month"
+
+
+def test_parts_that_are_refused_are_named_and_the_rest_is_loaded(tmp_path: Path) -> None:
+    world = world_of("nearest")
+    failing = world.apps[APP].livestreams[1].id  # has sessions on two of the days
+    day = DAYS[0]
+    refusals = [f"get-overall-analytics@{day}", f"get-livestream@{failing}=500", "get-livestream-daywise-analytics=404"]
+    with Simulator(world, refusals=map(Refusal.parse, refusals)) as simulator:
+        settings = settings_for(simulator, tmp_path / "home")
+        environment = simulator.settings() | {
+            "LIVEHOUSE_HOME": f"{settings.home}",
+            "LIVEHOUSE_REQUESTS_PER_SECOND": "0",
+            "LIVEHOUSE_RETRY_PAUSE_SECONDS": "0.002",
+        }
+        status, _, said = call_livehouse(environment, "backfill", f"{DAYS[0]}", f"{DAYS[1]}", "--quiet")
+        assert (status, "Traceback" in said) == (1, False)
+        assert f"{day}" in said
+        assert failing in said
+        held = {session for (session,) in query(settings, "SELECT session_id FROM core.livestream_sessions")}
+        truth = world.truth(APP, *DAYS).livestream_sessions
+        assert held == {at[1] for at, row in truth.items() if row["livestream_id"] != failing}
+        days = {at for (at,) in query(settings, "SELECT day FROM core.livestream_analytics_daily")}
+        assert days == set(days_from(*DAYS)) - {day}
