@@ -72,6 +72,6 @@ def _hide_credentials(connection: duckdb.DuckDBPyConnection, files: str, key: S3
         parts = {option: held[setting] for option, setting in _S3_OPTIONS.items() if setting in held}
         parts |= {"KEY_ID": key_id, "SECRET": secret, "SCOPE": files} | ({"SESSION_TOKEN": token} if token else {})
         given = ", ".join(f"{option} {quoted(str(value))}" for option, value in parts.items())
-        connection.execute(f"CREATE SECRET livehouse_files (TYPE s3, {given})")
+        connection.execute(f"CREATE SECRET livehouse_reader_files (TYPE s3, {given})")
     for name in _S3_CREDENTIALS:
         connection.execute(f"SET {name} = ''")

@@ -79,10 +79,17 @@ def guarded(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Lak
     return lake
 
 
-@pytest.fixture
-def reader(guarded: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
+@pytest.fixture(scope="module")
+def opened(guarded: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
     with guarded.open().open_published() as connection:
         yield connection
+
+
+@pytest.fixture
+def reader(opened: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Opening a lakehouse costs more than what most tests do with it."""
+    opened.rollback()
+    return opened.begin()
 
 
 def test_readers_use_a_role_of_their_own_that_may_only_select(guarded: Lake, postgres: Postgres) -> None:
@@ -290,6 +297,26 @@ def test_credentials_of_s3_are_shown_by_nothing(
         )
         used = connection.execute("FROM which_secret('s3://bucket/live house/core/x.parquet', 's3')").fetchall()
     assert "hush-hush" not in shown
-    assert used[0][0] == "livehouse_files"
+    assert used[0][0] == "livehouse_reader_files"
     assert f"key_id={'of-the-readers' if has_own_key else 'of-the-runs'}" in shown
     assert "region=eu-far-1" in shown
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("FROM ops.loads", "DESCRIBE ops.loads", "SUMMARIZE ops.loads", "SHOW ALL TABLES", "TABLE ops.loads"),
+        *("PIVOT ops.loads ON run_id USING count(*)", "PIVOT ops.loads ON run_id IN ('r') USING count(*)"),
+        *("EXPLAIN FROM ops.loads", "EXPLAIN ANALYZE FROM ops.loads", "PRAGMA table_info('ops.loads')"),
+        *("FROM ops.loads AT (VERSION => 1)", "FROM ops.loads AT (TIMESTAMP => now())", "FROM lake.ops.loads"),
+        *(
+            "FROM ducklake_snapshots('lake')",
+            "FROM ducklake_table_info('lake')",
+            "FROM ducklake_current_snapshot('lake')",
+        ),
+        "FROM ducklake_table_changes('lake', 'ops', 'loads', 0, 1)",
+        *("SELECT count(*) FROM ops.loads USING SAMPLE 10%", "FROM duckdb_tables()", "FROM information_schema.columns"),
+    ],
+)
+def test_every_way_to_read_works_on_a_lakehouse(query: str, reader: duckdb.DuckDBPyConnection) -> None:
+    run_query(reader, query).fetchall()
