@@ -6,12 +6,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pipelines.report.figures import read_figures
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from pipelines.steps.audit import choose_sample
 from pipelines.tables import LIVESTREAM_SYNC
 from tests.front import front, without_counts
-from tests.houses import DAYS, LAST, assert_holds_truth, load, query, settings_for, small_world
+from tests.houses import DAYS, LAST, assert_holds_truth, load, published, query, settings_for, small_world
 
 DAY = (LAST, LAST)
 
@@ -33,6 +34,12 @@ def test_a_night_without_news_costs_its_requests_and_the_sample(tmp_path: Path) 
             "SELECT livestreams_audited, livestreams_changed, sessions_changed FROM ops.audits WHERE run_id = 'night'",
         )
         assert rows == [(4, 0, 0)]
+        with published(settings) as connection:
+            figures = read_figures(connection)
+        assert figures
+        [(listed,)] = query(settings, "SELECT count(*) FROM core.livestreams")
+        counts = {"livestreams": [listed], "verified": [listed], "audited": [8], "changed": [0]}
+        assert figures["audits"] == {"app": [0]} | counts
 
 
 def test_an_audit_finds_what_nothing_said_had_changed(tmp_path: Path) -> None:

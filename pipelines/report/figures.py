@@ -59,6 +59,7 @@ def read_figures(connection: DuckDBPyConnection) -> dict[str, Any] | None:
         bound = LIMITS | {"first": first, "is_exact": waiting <= LIMITS["exact"]}
         days = read_query(connection, "days", bound)
         reconciliation = read_query(connection, "reconciliation", bound)
+        audits = read_query(connection, "audits", bound)
     except (duckdb.CatalogException, duckdb.BinderException):  # missing, or of an older version
         raise WarehouseError(
             f"the marts are not built, or by an older version: run `livehouse rebuild {first} {last}`"
@@ -82,6 +83,7 @@ def read_figures(connection: DuckDBPyConnection) -> dict[str, Any] | None:
         "livestreams": livestreams,
         "messages": _factored(messages, ("message",), "message"),
         "reconciliation": reconciliation,
+        "audits": audits,
         "quarantine": read_query(connection, "quarantine", bound),
         "quarantined": aside,
         "shrinks": read_query(connection, "shrinks", bound),

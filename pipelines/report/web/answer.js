@@ -20,6 +20,7 @@ function showTrustLine(period, lines) {
   ];
   if (unknown) items.push(["unknown", counted(unknown, `unknown ${unit}`, `unknown ${unit}s`)]);
   if (counts.unsettled) items.push(["odd", counted(counts.unsettled, `unsettled ${unit}`, `unsettled ${unit}s`)]);
+  items.push(...auditItems(period));
   const loaded = data.days.loaded_at.reduce((latest, at) => Math.max(latest, at), 0);
   document
     .getElementById("trust-line")
@@ -27,6 +28,25 @@ function showTrustLine(period, lines) {
       ...items.map(([kind, text]) => el("a", {href: "#trust"}, signed(kind, text))),
       el("span", {class: "note-inline"}, `Last loaded ${timeText(loaded)}`),
     );
+}
+
+/** How many livestreams were verified lately, and what the nightly audits found. */
+function auditItems(period) {
+  const sums = {livestreams: 0, verified: 0, audited: 0, changed: 0};
+  data.audits.app.forEach((app, n) => {
+    if (!period.apps.includes(app)) return;
+    for (const name of Object.keys(sums)) sums[name] += data.audits[name][n];
+  });
+  if (!sums.livestreams) return [];
+  const share = Math.floor((100 * sums.verified) / sums.livestreams);
+  const items = [[share === 100 ? "good" : "odd", `${written(share, 0)} % of livestreams verified within 30 days`]];
+  if (sums.audited) {
+    items.push([
+      sums.changed ? "bad" : "good",
+      `${written(sums.changed, 0)} of ${counted(sums.audited, "audited livestream", "audited livestreams")} had changed unannounced`,
+    ]);
+  }
+  return items;
 }
 
 /** What the API's own totals say more, or less, than the sessions shown, on the days of a verdict. */
