@@ -104,6 +104,13 @@ class Settings(BaseSettings):
         validation_alias="LIVEHOUSE_RETENTION_DAYS",
         description="a whole number of days, 1 or more",
     )
+    unfinished_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36500,
+        validation_alias="LIVEHOUSE_UNFINISHED_DAYS",
+        description="a whole number of days, 1 or more",
+    )
     observation_days: int = Field(
         default=30,
         ge=1,

@@ -162,6 +162,7 @@ LOADS = Table(
         Column("started_at", "timestamp", "start, UTC"),
         Column("finished_at", "timestamp", "end, UTC"),
         Column("note", "text", "what was out of the ordinary; NULL if nothing was"),
+        Column("arrival", "count", "number of the last landing that was taken into account; NULL of raw tables"),
     ),
 )
 QUARANTINE = Table(
@@ -194,6 +195,7 @@ DAYS = Table(
         Column("is_known", "flag", "false: no rows, and older than the source remembers; so not zero but unknown"),
         Column("loaded_at", "timestamp", "when the day was last swapped in, UTC"),
         RUN,
+        Column("arrival", "count", "number of the last landing that it was made from; NULL if not noted"),
     ),
     unique=True,
 )
@@ -236,6 +238,13 @@ LIVESTREAM_SYNC = Table(
         Column("upstream_updated_at", "timestamp", "the livestream's updated_at when its sessions were asked for, UTC"),
         Column("synced_at", "timestamp", "when its sessions were last asked for, UTC"),
         Column("complete", "flag", "whether the answer was complete"),
+        Column("arrival", "count", "number of the landing that recorded it; NULL if not noted"),
+        Column("previous_arrival", "count", "the same of the answer before"),
+        Column(
+            "given_up_at",
+            "timestamp",
+            "since when sessions of it that never ended are not fetched any more, UTC; NULL if there are none",
+        ),
         Column(
             "failed_at", "timestamp", "when its sessions could not be read, UTC; NULL if the last attempt succeeded"
         ),
@@ -303,6 +312,7 @@ BACKFILLS = Table(
         Column("last_day", "day", "last day"),
         Column("is_full", "flag", "whether --full was given"),
         Column("started_at", "timestamp", "when it was first started, UTC"),
+        Column("arrival", "count", "number of the last landing before it was first started"),
     ),
     unique=True,
 )
@@ -329,6 +339,36 @@ SCHEMA_VERSIONS = Table(
         Column("schema_version", "count", "version of the schema"),
         Column("livehouse_version", "text", "release of livehouse that applied it first"),
         Column("applied_at", "timestamp", "when that was, UTC"),
+    ),
+    unique=True,
+)
+
+LIVESTREAM_LISTS = Table(
+    "ops",
+    "livestream_lists",
+    "The last complete list of livestreams of each app: what it does not hold any more is not fetched.",
+    ("app_id",),
+    (
+        APP,
+        Column("livestreams", "count", "livestreams that the list held"),
+        Column("arrival", "count", "number of the last landing before the list was read: its records arrived later"),
+        Column("previous_arrival", "count", "the same of the list before"),
+        Column("listed_at", "timestamp", "when it was read, UTC"),
+        RUN,
+    ),
+    unique=True,
+)
+LANDINGS = Table(
+    "ops",
+    "landings",
+    "How many landings there were. Their numbers give the order in which answers arrived, whatever a clock says.",
+    ("name",),
+    (
+        Column("name", "text", "what is counted: landing"),
+        Column("number", "count", "number of the last one"),
+        Column(
+            "landed_at", "timestamp", "latest time at which an answer was received, by the clock of its machine, UTC"
+        ),
     ),
     unique=True,
 )

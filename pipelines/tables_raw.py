@@ -7,7 +7,9 @@ from pipelines.tables import (
     DAY,
     FETCHED,
     FIELD_TYPES,
+    LANDINGS,
     LIVESTREAM_ANALYTICS_DAILY,
+    LIVESTREAM_LISTS,
     LIVESTREAM_SYNC,
     RUN,
     SCHEMA_VERSIONS,
@@ -32,6 +34,8 @@ _RAW_COLUMNS = (
         "changed_at", "timestamp", "when it was last news: new, or back after another answer; NULL if not noted, UTC"
     ),
     Column("changed_run_id", "text", "Dagster run to which it was news"),
+    Column("arrival", "count", "number of the landing that last received it; NULL if landings were not numbered yet"),
+    Column("changed_arrival", "count", "number of the landing to which it was last news; NULL likewise"),
 )
 RAW_LIVESTREAMS = Table(
     "raw",
@@ -99,6 +103,8 @@ RAW_FILE = (
     LIVESTREAM_SYNC,
     FIELD_TYPES,
     BACKFILLS,
+    LANDINGS,
+    LIVESTREAM_LISTS,
     SCHEMA_VERSIONS,
 )
 """Tables of `pipeline_raw.duckdb`. What extraction knows is committed with the records it knows it from."""

@@ -14,7 +14,8 @@ from pipelines.simulator.records import Usage
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.wire import Blow
 from pipelines.simulator.world import World
-from pipelines.steps.house import House
+from pipelines.steps import extract, sessions
+from pipelines.steps.house import House, open_house
 from tests.houses import load, settings_for
 from tests.moment import NOW, clock_at
 
@@ -97,6 +98,17 @@ class Nights:
         self.simulator.requests.clear()
         with clock_at(at + clock):
             return load(self.settings, days, run_id=f"night {self.number}", backfill=backfill, **flags)
+
+    def land_only(self, days: tuple[date, date]) -> None:
+        """Land days and die before anything of them is loaded."""
+        self.number += 1
+        with open_house(
+            self.settings, run_id=f"killed {self.number}", full=False, allow_shrink=False, backfill=None
+        ) as house:
+            extract.extract_livestreams(house)
+            extract.extract_overall(house, days)
+            extract.extract_daywise(house, days)
+            sessions.extract_sessions(house, days)
 
     def refuse(self, refused: Callable[[Asked], bool], status: int = 500) -> None:
         """From now on, these requests fail."""

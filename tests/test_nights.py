@@ -158,6 +158,7 @@ def test_days_that_an_earlier_version_rebuilt_without_raw_are_removed_by_the_nex
                         run_id="rebuild",
                         now=house.started_at,
                         retention_days=180,
+                        arrival=1,
                     )
                 )
             for mart in find_marts():

@@ -14,17 +14,17 @@ from pipelines.steps.house import House
 from pipelines.tables import FACTS, LIVESTREAMS
 
 _MADE_OF: dict[str, Any] = {
-    "livestreams": livestreams,
-    "livestream_sessions": livestream_sessions,
-    "livestream_analytics_daily": livestream_analytics,
-    "meeting_sessions_daily": app_analytics,
-    "recordings_daily": app_analytics,
+    "livestreams": [livestreams],
+    "livestream_sessions": [livestream_sessions],
+    "livestream_analytics_daily": [livestream_analytics, livestream_sessions],
+    "meeting_sessions_daily": [app_analytics],
+    "recordings_daily": [app_analytics],
 }
 
 
 def _definition(table: Table) -> dict[str, Any]:
     return definition_of(table, {"polars", "duckdb"}) | {
-        "deps": [_MADE_OF[table.name]],
+        "deps": _MADE_OF[table.name],
         "freshness_policy": EVERY_MORNING,
     }
 

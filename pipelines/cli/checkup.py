@@ -9,16 +9,18 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from pipelines.cli.checkup_api import Finding, check_api
+from pipelines.clock import utc_now
 from pipelines.errors import LivehouseError, SettingsError, WarehouseError
 from pipelines.load.catalog import Role
 from pipelines.load.faults import explained
 from pipelines.load.lock import holder
 from pipelines.load.schema import COLUMNS, check_version
 from pipelines.load.store import open_lakehouse
+from pipelines.load.versions import describe_future, last_landing
 from pipelines.load.warehouse import Warehouse
 from pipelines.schema import Table
 from pipelines.settings import Settings, load_settings
-from pipelines.tables import WAREHOUSE_FILE
+from pipelines.tables import LANDINGS, WAREHOUSE_FILE
 from pipelines.tables_raw import RAW_FILE
 
 _LEAST_FREE_BYTES = 2**30
@@ -52,12 +54,14 @@ def _lakehouse(settings: Settings) -> Iterator[Finding]:
             check_version(connection)
             there = set(connection.execute(COLUMNS).fetchall())
             newest = connection.execute("SELECT max(finished_at) FROM ops.loads").fetchall()[0][0]
+            future = _future(connection, there)
         roles = lakehouse.roles()
     except LivehouseError as error:
         yield Finding("fault", "lakehouse", str(error))
         return
     yield _roles(*roles)
     yield _schema("lakehouse", there, (*RAW_FILE, *WAREHOUSE_FILE))
+    yield from future
     yield Finding("ok", "lakehouse", f"{lakehouse.address}, last load {newest} UTC")
 
 
@@ -129,12 +133,22 @@ def _contents(warehouse: Warehouse) -> Iterator[Finding]:
                 there = set(connection.execute(COLUMNS).fetchall())
                 _read_all(connection)
                 newest[path] = _newest_load(connection)
+                future = _future(connection, there)
         except (WarehouseError, duckdb.Error) as error:
             yield Finding("fault", path.name, _cause(error), _remedy(warehouse, path, str(error)))
             continue
         yield _schema(path.name, there, tables)
+        yield from future
     if warehouse.working in newest:
         yield _published(warehouse, newest[warehouse.working])
+
+
+def _future(connection: duckdb.DuckDBPyConnection, there: set[tuple[str, str, str]]) -> list[Finding]:
+    """Report answers that were received in the future."""
+    if not any((schema, table) == (LANDINGS.schema, LANDINGS.name) for schema, table, _ in there):
+        return []
+    line = describe_future(last_landing(connection)[1], utc_now())
+    return [Finding("warning", "clock", line, "set the clock of each machine that loads, by NTP")] if line else []
 
 
 def _read_all(connection: duckdb.DuckDBPyConnection) -> None:

@@ -30,30 +30,37 @@ def livestreams_to_ask(
     listed: pl.DataFrame,
     synced: pl.DataFrame,
     unfinished: Collection[str],
+    given_up: Collection[str] = (),
     *,
     first_day: date,
     last_day: date,
     full: bool,
-    answered_since: datetime | None,
+    answered_since: int | None,
+    now: datetime,
 ) -> list[str]:
     """Ids of the livestreams whose sessions must be asked for, for the days of a range.
 
     `listed` has a row a livestream: livestream_id, created_at, updated_at, status (nulls where not told).
     `synced` is ops.livestream_sync; what could not be read the last time is asked for again, whatever the days.
-    `unfinished` livestreams have sessions that had not ended when last seen.
-    `full` asks whatever could hold a session of the range. Answers since `answered_since` are always good.
+    `unfinished` livestreams have sessions that had not ended when last seen; of those `given_up`, although listed as on
+    air, none ever will.
+    `full` asks whatever could hold a session of the range. Answers that landed after the landing `answered_since` are
+    always good. An answer from the future tells of a clock that was ahead, not whether it came late enough.
     """
     begin = datetime.combine(first_day, time()) - LIST_MARGIN
     end = datetime.combine(last_day + timedelta(days=1), time()) + LIST_MARGIN
     known = pl.col("complete").fill_null(value=False)
     could_hold = pl.col("created_at").is_null() | (pl.col("created_at") < end)
-    running = pl.col("status").str.to_uppercase().is_in(ON_AIR) | pl.col("livestream_id").is_in(list(unfinished))
+    on_air = pl.col("status").str.to_uppercase().is_in(ON_AIR) & ~pl.col("livestream_id").is_in(list(given_up))
+    running = on_air | pl.col("livestream_id").is_in(list(unfinished))
     changed = pl.col("updated_at").is_null() | pl.when(known).then(
         ~pl.col("updated_at").eq_missing(pl.col("upstream_updated_at"))
         | (pl.col("synced_at") < pl.col("updated_at") + SETTLE_MARGIN)
+        | (pl.col("synced_at") > now)
     ).otherwise(pl.col("updated_at") >= begin)
     failed = pl.col("failed_at").is_not_null()
-    just_answered = known & ~failed & (pl.col("synced_at") >= answered_since) if answered_since else pl.lit(value=False)
+    since = pl.lit(answered_since, dtype=pl.Int64)
+    just_answered = known & ~failed & (pl.col("arrival") > since).fill_null(value=False)
     wanted = (failed | could_hold & (pl.lit(value=full) | running | changed.fill_null(value=True))) & ~just_answered
     joined = listed.join(synced.drop("app_id"), on="livestream_id", how="left", maintain_order="left")
     return joined.filter(wanted.fill_null(value=True))["livestream_id"].to_list()
@@ -75,16 +82,16 @@ def days_unread(days: Collection[date], listed: pl.DataFrame, synced: pl.DataFra
 
 
 def days_to_ask(
-    days: Collection[date], versions: pl.DataFrame, *, full: bool, answered_since: datetime | None
+    days: Collection[date], versions: pl.DataFrame, *, full: bool, answered_since: int | None, now: datetime
 ) -> list[date]:
     """Days of a range whose *overall* must be asked for: all that are not settled, or all if `full`.
 
-    `versions` has a row a day: day, changed_at, asked_at. A day is settled when an answer came that was the
-    same as one a week before.
+    `versions` has a row a day: day, changed_at, asked_at, arrival. A day is settled when an answer came that was the
+    same as one a week before. An answer from the future tells of a clock that was ahead: it settles nothing.
     """
-    settled = (pl.col("asked_at") - pl.col("changed_at") >= SETTLED_AFTER) & (not full)
+    settled = (pl.col("asked_at") - pl.col("changed_at") >= SETTLED_AFTER) & (pl.col("asked_at") <= now) & (not full)
     over = pl.col("asked_at").dt.date() > pl.col("day")
-    just_answered = over & (pl.col("asked_at") >= answered_since) if answered_since else pl.lit(value=False)
+    just_answered = over & (pl.col("arrival") > pl.lit(answered_since, dtype=pl.Int64)).fill_null(value=False)
     skipped = set(versions.filter(settled | just_answered)["day"])
     return [day for day in days if day not in skipped]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 import duckdb
 import polars as pl
@@ -24,6 +25,7 @@ def replace_days(
     run_id: str,
     now: datetime,
     retention_days: int,
+    arrival: int,
     unread_days: Collection[date] = (),
 ) -> None:
     """Make these days hold exactly these rows, rejects and shrinks, or change nothing.
@@ -55,7 +57,7 @@ def replace_days(
             connection.execute(f"INSERT INTO {notes.full_name} BY NAME SELECT * FROM {new}")
         oldest = now.date() - timedelta(days=retention_days)
         empty = [day for day in named if day >= oldest and day not in unread_days]
-        _note_days(connection, table, app_id, named, empty_if_no_rows=empty, run_id=run_id, now=now)
+        _note_days(connection, table, app_id, named, empty_if_no_rows=empty, run_id=run_id, now=now, arrival=arrival)
         connection.execute("COMMIT")
 
 
@@ -68,6 +70,7 @@ def _note_days(
     empty_if_no_rows: Sequence[date],
     run_id: str,
     now: datetime,
+    arrival: int,
 ) -> None:
     """Record the days. No rows mean zero on some of them, unknown on the others; what was known stays known."""
     connection.execute(
@@ -75,7 +78,7 @@ def _note_days(
             f"""(
         SELECT $table_name AS table_name, $app_id AS app_id, wanted.day, count(held.day) AS row_count,
             count(held.day) > 0 OR list_contains($empty::DATE[], wanted.day) AS is_known,
-            $now::TIMESTAMP AS loaded_at, $run_id AS run_id
+            $now::TIMESTAMP AS loaded_at, $run_id AS run_id, $arrival::BIGINT AS arrival
         FROM (SELECT unnest($days::DATE[]) AS day) AS wanted
         LEFT JOIN {table.full_name} AS held ON held.app_id = $app_id AND held.day = wanted.day
         GROUP BY wanted.day)""",
@@ -88,6 +91,7 @@ def _note_days(
             "empty": list(empty_if_no_rows),
             "now": now,
             "run_id": run_id,
+            "arrival": arrival,
         },
     )
 
@@ -108,6 +112,17 @@ def remove_days(connection: duckdb.DuckDBPyConnection, days_by_app: Mapping[str,
             )
     connection.execute(f"DELETE FROM {MART_BUILDS.full_name}")
     connection.execute("COMMIT")
+
+
+def replace_shrinks(connection: duckdb.DuckDBPyConnection, app_id: str, table: Table, shrinks: pl.DataFrame) -> None:
+    """Make ops.shrinks hold exactly these rows of a table without days."""
+    with registered(connection, "new_shrinks", shrinks):
+        connection.execute("BEGIN")
+        connection.execute(
+            f"DELETE FROM {SHRINKS.full_name} WHERE app_id = ? AND table_name = ?", [app_id, table.full_name]
+        )
+        connection.execute(f"INSERT INTO {SHRINKS.full_name} BY NAME SELECT * FROM new_shrinks")
+        connection.execute("COMMIT")
 
 
 def replace_livestreams(
@@ -141,10 +156,20 @@ def replace_livestreams(
         connection.execute("COMMIT")
 
 
-def loaded_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> dict[date, datetime]:
+class LoadedDay(NamedTuple):
+    """When a day was loaded."""
+
+    arrival: int | None
+    """Number of the last landing that it was made from; None where landings were not numbered yet."""
+    at: datetime
+    """By the clock."""
+
+
+def loaded_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> dict[date, LoadedDay]:
     """Look up the days of an app that a fact table holds, and when each was loaded."""
-    query = f"SELECT day, loaded_at FROM {DAYS.full_name} WHERE table_name = ? AND app_id = ?"
-    return dict(connection.execute(query, [table.full_name, app_id]).fetchall())
+    query = f"SELECT day, arrival, loaded_at FROM {DAYS.full_name} WHERE table_name = ? AND app_id = ?"
+    found = connection.execute(query, [table.full_name, app_id]).fetchall()
+    return {day: LoadedDay(arrival, at) for day, arrival, at in found}
 
 
 def days_of_other_rules(
@@ -178,27 +203,40 @@ def unknown_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: st
     return [day for (day,) in connection.execute(query, [table.full_name, app_id, oldest]).fetchall()]
 
 
-def last_load_began(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> datetime | None:
-    """When the last load of a table of an app began that did not fail; None where there was none."""
+def last_loaded_landing(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> int | None:
+    """Return the last landing that a load of a table of an app took into account; None where no load noted one."""
     query = f"""
-        SELECT max(started_at) FROM {LOADS.full_name}
+        SELECT max(arrival) FROM {LOADS.full_name}
         WHERE table_name = ? AND app_id = ? AND NOT starts_with(coalesce(note, ''), 'failed')
     """
-    [(began,)] = connection.execute(query, [table.full_name, app_id]).fetchall()
-    return began  # type: ignore[no-any-return]  # of a TIMESTAMP column
+    [(arrival,)] = connection.execute(query, [table.full_name, app_id]).fetchall()
+    return arrival  # type: ignore[no-any-return]  # of a BIGINT column
+
+
+_COUNTED = ("rows_received", "rows_landed", "rows_quarantined", "rows_duplicate", "api_requests", "api_retries")
 
 
 def note_load(connection: duckdb.DuckDBPyConnection, load: dict[str, object]) -> None:
-    """Add a row to ops.loads; it must balance."""
+    """Add a load to ops.loads, which must balance; a second one of the same run, table and app is added to the first."""
     row = pl.DataFrame([load], schema=dict(LOADS.polars_schema))
+    same = " AND ".join(f"held.{name} = given.{name}" for name in LOADS.key)
+    both = [f"{name} = held.{name} + given.{name}" for name in _COUNTED]
+    both += [f"{name} = {which}(held.{name}, given.{name})" for name, which in _SPANS.items()]
     with registered(connection, "finished_load", row):
-        connection.execute(f"INSERT INTO {LOADS.full_name} BY NAME SELECT * FROM finished_load")
+        connection.execute(
+            f"MERGE INTO {LOADS.full_name} AS held USING finished_load AS given ON ({same})"
+            f" WHEN MATCHED THEN UPDATE SET {', '.join(both)}, note = nullif(concat_ws('; ', held.note, given.note), '')"
+            " WHEN NOT MATCHED THEN INSERT BY NAME"
+        )
 
 
-def unfinished_livestreams(connection: duckdb.DuckDBPyConnection, app_id: str) -> list[str]:
-    """Livestreams with sessions that had neither stopped nor failed when last seen."""
+_SPANS = {"first_day": "least", "last_day": "greatest", "finished_at": "greatest", "arrival": "greatest"}
+
+
+def unfinished_sessions(connection: duckdb.DuckDBPyConnection, app_id: str) -> list[tuple[str, date]]:
+    """Livestream and day of each session that had neither stopped nor failed when last seen."""
     query = """
-        SELECT DISTINCT livestream_id FROM core.livestream_sessions
+        SELECT livestream_id, day FROM core.livestream_sessions
         WHERE app_id = ? AND stopped_at IS NULL AND coalesce(err_message, '') = ''
     """
-    return [livestream_id for (livestream_id,) in connection.execute(query, [app_id]).fetchall()]
+    return connection.execute(query, [app_id]).fetchall()

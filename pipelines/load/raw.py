@@ -5,14 +5,19 @@ No rule of value is here.
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 import duckdb
 import polars as pl
 
 from pipelines.load.frames import read_frame, registered
+from pipelines.load.versions import last_landing
 from pipelines.schema import Table
 from pipelines.tables import BACKFILLS, LIVESTREAM_SYNC, SHRINKS
-from pipelines.tables_raw import RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
+from pipelines.tables_raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
+
+_ARRIVED = "row(coalesce(arrival, 0), fetched_at)"
+"""What orders versions by when each was last received: landings, and before they were numbered, clocks."""
 
 _GOES_ON_WITHIN = timedelta(days=3)
 """A backfill left for longer starts anew: what it asked then is no longer what the source says."""
@@ -68,34 +73,48 @@ def rows_by_day(
     return dict(connection.execute(query, parameters).fetchall())
 
 
-def days_changed(
-    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, run_id: str, since: datetime
-) -> dict[date, datetime]:
-    """When each day last had news, of the days that had any since a moment or by this run.
+class News(NamedTuple):
+    """When a day last had news."""
 
-    News of this run are of the end of time, whatever the clock says. News that a run landed and did not live to
-    load are told by their time: they are later than the load.
-    """
+    arrival: int
+    """Number of the landing; 0 where landings were not numbered yet."""
+    at: datetime | None
+    """By the clock, of what was landed before that."""
+
+
+def days_changed(
+    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, after: int | None
+) -> dict[date, News]:
+    """When each day last had news, of the days that had any in a landing `after` this one; None: whenever they had."""
     of_app = f"FROM {table.full_name} WHERE app_id = $app_id AND day IS NOT NULL"
-    # Each condition by itself, for the same reason; the last is of what was landed before changes were noted.
-    query = f"""
-        SELECT day, max(news_at) FROM (
-            SELECT day, changed_at AS news_at {of_app} AND changed_at >= $since
-            UNION ALL
-            SELECT day, TIMESTAMP '9999-12-31' AS news_at {of_app} AND changed_run_id = $run_id
-            UNION ALL
-            SELECT day, CASE WHEN run_id = $run_id THEN TIMESTAMP '9999-12-31' ELSE fetched_at END AS news_at
-            {of_app} AND changed_at IS NULL AND (fetched_at >= $since OR run_id = $run_id)
-        ) GROUP BY day
-    """
-    return dict(connection.execute(query, {"app_id": app_id, "run_id": run_id, "since": since}).fetchall())
+    news_at = "CASE WHEN changed_arrival IS NULL THEN coalesce(changed_at, fetched_at) END"
+    # Each condition by itself: joined by OR, they would make DuckDB read the whole history.
+    parts = [
+        f"SELECT day, changed_arrival AS arrival, NULL::TIMESTAMP AS news_at {of_app} AND changed_arrival > $after"
+    ]
+    if after is None:
+        parts = [f"SELECT day, changed_arrival AS arrival, {news_at} AS news_at {of_app} AND $after IS NULL"]
+    elif table is RAW_LIVESTREAM_SESSIONS:  # what an answer no longer had is news too
+        parts.append(f"SELECT day, sync.arrival, NULL {_NEWLY_MISSING} AND day IS NOT NULL AND sync.arrival > $after")
+    query = f"SELECT day, coalesce(max(arrival), 0), max(news_at) FROM ({' UNION ALL '.join(parts)}) GROUP BY day"
+    found = connection.execute(query, {"app_id": app_id, "after": after}).fetchall()
+    return {day: News(arrival, at) for day, arrival, at in found}
+
+
+_NEWLY_MISSING = f"""
+    FROM {RAW_LIVESTREAM_SESSIONS.full_name} AS session
+    JOIN {LIVESTREAM_SYNC.full_name} AS sync ON session.app_id = sync.app_id AND session.livestream_id = sync.livestream_id
+    WHERE session.app_id = $app_id AND sync.complete
+        AND session.arrival >= sync.previous_arrival AND session.arrival < sync.arrival
+"""
+"""Versions of sessions that the answer before the last one about their livestream had, and the last one did not."""
 
 
 def read_listed(connection: duckdb.DuckDBPyConnection, app_id: str) -> pl.DataFrame:
     """The versions of an app's livestreams that were last received, one each, unless a list held two."""
     query = f"""
         SELECT * FROM {RAW_LIVESTREAMS.full_name} WHERE app_id = ? AND livestream_id IS NOT NULL
-        QUALIFY fetched_at = max(fetched_at) OVER (PARTITION BY livestream_id)
+        QUALIFY {_ARRIVED} = max({_ARRIVED}) OVER (PARTITION BY livestream_id)
     """
     return read_frame(connection, query, [app_id])
 
@@ -138,18 +157,39 @@ def read_sessions_of(connection: duckdb.DuckDBPyConnection, app_id: str, livestr
     return pl.DataFrame(connection.sql(query, params={"app_id": app_id, "ids": list(livestream_ids)}))
 
 
-def read_sync(connection: duckdb.DuckDBPyConnection, app_id: str) -> pl.DataFrame:
-    """Of which livestreams of an app the sessions are known."""
-    return read_frame(connection, f"SELECT * FROM {LIVESTREAM_SYNC.full_name} WHERE app_id = ?", [app_id])
-
-
 def read_day_versions(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> pl.DataFrame:
-    """When the newest answer about each day was first and last received: `day`, `changed_at`, `asked_at`."""
+    """When the newest answer about each day was last news, and when it was last received.
+
+    Columns: `day`; by the clock `changed_at`, `asked_at`; by the number of the landing `changed_arrival`, `arrival`.
+    """
     query = f"""
-        SELECT day, max(fetched_at) AS asked_at, arg_max(first_fetched_at, fetched_at) AS changed_at
+        SELECT
+            day,
+            arg_max(coalesce(changed_at, first_fetched_at), {_ARRIVED}) AS changed_at,
+            arg_max(fetched_at, {_ARRIVED}) AS asked_at,
+            arg_max(coalesce(changed_arrival, 0), {_ARRIVED}) AS changed_arrival,
+            coalesce(max(arrival), 0) AS arrival
         FROM {table.full_name} WHERE app_id = ? GROUP BY day
     """
     return read_frame(connection, query, [app_id])
+
+
+def days_behind_sessions(connection: duckdb.DuckDBPyConnection, app_id: str, oldest: date) -> list[date]:
+    """Return the days since `oldest` whose sessions had news in a later run than the one that last fetched *overall*."""
+    query = f"""
+        WITH sessions AS (
+            SELECT day, max(changed_arrival) AS arrival, arg_max(changed_run_id, changed_arrival) AS run_id
+            FROM {RAW_LIVESTREAM_SESSIONS.full_name}
+            WHERE app_id = $app_id AND day >= $oldest AND changed_arrival IS NOT NULL GROUP BY day
+        ),
+        overall AS (
+            SELECT day, max(coalesce(arrival, 0)) AS arrival, arg_max(run_id, coalesce(arrival, 0)) AS run_id
+            FROM {RAW_LIVESTREAM_ANALYTICS.full_name} WHERE app_id = $app_id AND day >= $oldest GROUP BY day
+        )
+        SELECT day FROM sessions JOIN overall USING (day)
+        WHERE sessions.arrival > overall.arrival AND sessions.run_id <> overall.run_id ORDER BY day
+    """
+    return [day for (day,) in connection.execute(query, {"app_id": app_id, "oldest": oldest}).fetchall()]
 
 
 def vanished_sessions(
@@ -167,27 +207,13 @@ def vanished_sessions(
         JOIN {LIVESTREAM_SYNC.full_name} AS sync USING (app_id, livestream_id)
         WHERE app_id = $app_id AND sync.complete AND session_id IS NOT NULL
             AND day IN (SELECT unnest($days::DATE[])) AND days_differ IS NOT TRUE
-        GROUP BY app_id, session_id HAVING max(fetched_at) < max(synced_at)
+        GROUP BY app_id, session_id HAVING CASE
+            WHEN max(sync.arrival) IS NULL THEN max(fetched_at) < max(synced_at)
+            ELSE coalesce(max(session.arrival), 0) < max(sync.arrival)
+        END
     """
     parameters = {"app_id": app_id, "run_id": run_id, "days": [day for day in days if day]}
     return pl.DataFrame(connection.sql(query, params=parameters)).cast(pl.Schema(SHRINKS.polars_schema))
-
-
-def note_unread(
-    connection: duckdb.DuckDBPyConnection,
-    app_id: str,
-    livestream_ids: Sequence[str],
-    reasons: Sequence[str],
-    now: datetime,
-) -> None:
-    """Record livestreams whose sessions could not be read. What is known of them from before stays known."""
-    unread = (
-        "(SELECT $app_id AS app_id, unnest($ids::VARCHAR[]) AS livestream_id, NULL::TIMESTAMP AS upstream_updated_at,"
-    )
-    unread += " NULL::TIMESTAMP AS synced_at, false AS complete, $now::TIMESTAMP AS failed_at, unnest($reasons::VARCHAR[]) AS failure)"
-    kept = {name: f"held.{name}" for name in ("upstream_updated_at", "synced_at", "complete")}
-    parameters = {"app_id": app_id, "ids": list(livestream_ids), "reasons": list(reasons), "now": now}
-    connection.execute(LIVESTREAM_SYNC.merge_sql(unread, **kept), parameters)
 
 
 def forget_before(
@@ -195,34 +221,39 @@ def forget_before(
     table: Table,
     app_id: str,
     days: Sequence[date],
-    moment: datetime,
+    landing: int,
     unread: Sequence[str] = (),
 ) -> None:
-    """Drop the versions of these days that were not received again since: what `--allow-shrink` asks for.
+    """Drop the versions of these days that no later landing received again: what `--allow-shrink` asks for.
 
     Sessions of livestreams that are `unread`, since they could not be fetched, stay.
     """
     of_others = "AND NOT coalesce(list_contains(?, livestream_id), false)" if unread else ""
     connection.execute(
-        f"DELETE FROM {table.full_name} WHERE app_id = ? AND day IN (SELECT unnest(?::DATE[])) AND fetched_at < ? {of_others}",
-        [app_id, list(days), moment, *([list(unread)] if unread else [])],
+        f"DELETE FROM {table.full_name} WHERE app_id = ? AND day IN (SELECT unnest(?::DATE[]))"
+        f" AND coalesce(arrival, 0) <= ? {of_others}",
+        [app_id, list(days), landing, *([list(unread)] if unread else [])],
     )
 
 
 def begin_backfill(
     connection: duckdb.DuckDBPyConnection, app_ids: str, first: date, last: date, *, is_full: bool, now: datetime
-) -> datetime:
-    """When this backfill was first started: now, or earlier if it was killed before it finished."""
-    connection.execute(f"DELETE FROM {BACKFILLS.full_name} WHERE started_at < ?", [now - _GOES_ON_WITHIN])
-    started_now = (
-        "(SELECT ?::VARCHAR AS app_ids, ?::DATE AS first_day, ?::DATE AS last_day, ?::BOOLEAN AS is_full,"
-        " ?::TIMESTAMP AS started_at)"
+) -> int | None:
+    """Note that a backfill begins. Returns the last landing before it was first started if it goes on; None if it is new."""
+    connection.execute(
+        f"DELETE FROM {BACKFILLS.full_name} WHERE started_at NOT BETWEEN ? AND ?",
+        [now - _GOES_ON_WITHIN, now + _GOES_ON_WITHIN],
     )
     key = [app_ids, first, last, is_full]
-    connection.execute(BACKFILLS.merge_sql(started_now, started_at="held.started_at"), [*key, now])
-    query = f"SELECT started_at FROM {BACKFILLS.full_name} WHERE (app_ids, first_day, last_day, is_full) = (?, ?, ?, ?)"
-    started: datetime = connection.execute(query, key).fetchall()[0][0]
-    return started
+    query = f"SELECT arrival FROM {BACKFILLS.full_name} WHERE (app_ids, first_day, last_day, is_full) = (?, ?, ?, ?)"
+    for (arrival,) in connection.execute(query, key).fetchall():
+        return int(arrival) if arrival is not None else None
+    started_now = (
+        "(SELECT ?::VARCHAR AS app_ids, ?::DATE AS first_day, ?::DATE AS last_day, ?::BOOLEAN AS is_full,"
+        " ?::TIMESTAMP AS started_at, ?::BIGINT AS arrival)"
+    )
+    connection.execute(BACKFILLS.merge_sql(started_now), [*key, now, last_landing(connection)[0]])
+    return None
 
 
 def end_backfill(

@@ -48,7 +48,8 @@ def _raw_frame(
     **columns: Any,  # noqa: ANN401 - a series or a literal a column
 ) -> pl.DataFrame:
     received = dict.fromkeys(("first_fetched_at", "fetched_at", "changed_at"), fetched_at)
-    context = {**received, "run_id": run_id, "changed_run_id": run_id, "key_digest": None, **columns}
+    unnumbered = dict.fromkeys(("key_digest", "arrival", "changed_arrival"))  # given by the landing
+    context = {**received, "run_id": run_id, "changed_run_id": run_id, **unnumbered, **columns}
     frame = pl.DataFrame(
         {"payload": payloads, "digest": [_digest(payload) for payload in payloads]},
         schema={"payload": pl.String, "digest": pl.Int64},

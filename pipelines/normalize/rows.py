@@ -1,10 +1,10 @@
 """Raw records of one table and app → the frame `tables.py` promises, and the rejects.
 
 raw keeps every distinct version of a record. What stands of a key is decided here, from its versions alone,
-so that the same raw records always give the same rows: the later `updated_at` wins, then the later fetched (the later
-fetched alone, where one of them does not tell when it changed);
-a version no rule takes is set aside and the one before it stands; figures that the source has forgotten
-(all null or zero where some were given before) stand as they were.
+so that the same raw records always give the same rows: the later `updated_at` wins, then the later landed (the later
+landed alone, where one of them does not tell when it changed);
+a version no rule takes is set aside and the one before it stands; figures that the source has forgotten stand as they
+were (see `shrinks.py`).
 """
 
 from collections.abc import Collection
@@ -15,11 +15,12 @@ import polars as pl
 
 from pipelines.normalize.derived import add_session_facts
 from pipelines.normalize.fields import split_fields
+from pipelines.normalize.shrinks import AtHand, keep_forgotten_figures
 from pipelines.normalize.values import cell, reason_not_taken, value_of
 from pipelines.schema import Table
-from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, LIVESTREAMS, QUARANTINE, SHRINKS
+from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, LIVESTREAMS, QUARANTINE
 
-_CONTEXT = ("payload", "first_fetched_at", "fetched_at", "run_id")
+_CONTEXT = ("payload", "first_fetched_at", "fetched_at", "run_id", "arrival")
 _DAY_SOURCES = ("created_at", "invoked_at", "started_at")
 
 
@@ -63,7 +64,7 @@ def read_versions(table: Table, raw: pl.DataFrame, now: datetime) -> pl.DataFram
     raw_day = raw["day"] if "day" in raw.columns else pl.Series([None] * raw.height, dtype=pl.Date)
     versions = pl.concat(
         [raw.select("app_id", *_CONTEXT), values, raw_day.alias("raw_day").to_frame()], how="horizontal"
-    ).with_row_index("arrival")
+    ).with_row_index("row")
     is_daily = table.key == ("app_id", "day")
     if is_daily:
         versions = versions.with_columns(pl.col("raw_day").alias("day"))
@@ -76,8 +77,9 @@ def read_versions(table: Table, raw: pl.DataFrame, now: datetime) -> pl.DataFram
     keyed = versions.with_columns(key.alias("key"), updated.alias("at"))
     # Versions of which one does not tell when it changed can only be told apart by when they came.
     all_tell = pl.col("at").is_not_null().all().over("key")
-    at = pl.when(all_tell).then("at").otherwise("fetched_at")
-    rank = pl.struct(at.alias("at"), "fetched_at", "arrival").rank("ordinal")
+    at = pl.when(all_tell).then("at")
+    # Clocks decide only between versions that were landed before landings were numbered.
+    rank = pl.struct(at.alias("at"), pl.col("arrival").fill_null(0), "fetched_at", "row").rank("ordinal")
     return keyed.with_columns(rank.alias("rank")).drop("at").sort("rank")
 
 
@@ -133,11 +135,13 @@ def normalize(
     now: datetime,
     retention_days: int,
     days: Collection[date | None] | None = None,
+    at_hand: AtHand | None = None,
 ) -> Normalized:
     """Decide what stands of the raw versions given.
 
     `days` restricts the outcome to keys whose day it names (None among them: keys without a day); the
-    versions of such a key must all be in `raw`, also those that name another day.
+    versions of such a key must all be in `raw`, also those that name another day. `at_hand` are the sums of the sessions
+    of each day, by which smaller totals of a day may be explained.
     """
     versions = read_versions(table, raw, now)
     whole = versions.filter(pl.col("reason").is_null())
@@ -159,11 +163,11 @@ def normalize(
     rejected = newest.filter(pl.col("reason").is_not_null())
     used = pl.concat([standing.select("rank"), rejected.select("rank")])
     duplicates = versions.join(used, on="rank", how="anti")
-    rows, shrinks = _with_forgotten_figures(table, whole, standing)
+    rows, shrinks = keep_forgotten_figures(table, whole, standing, at_hand or {})
     if table is LIVESTREAMS:
         seen = versions.group_by("key").agg(
             pl.col("first_fetched_at").min().alias("first_seen_at"),
-            pl.col("fetched_at").max().alias("last_seen_at"),
+            _of_last_arrived("fetched_at").alias("last_seen_at"),
         )
         rows = rows.join(seen, on="key", how="left", maintain_order="left")
     if table is LIVESTREAM_SESSIONS:
@@ -182,10 +186,15 @@ def normalize(
 
 def _superseded(versions: pl.DataFrame, duplicates: pl.DataFrame) -> pl.DataFrame:
     """But for the first and the last received: they tell when the livestream was first seen, and how it was last listed."""
-    came = pl.col("first_fetched_at").min().over("key"), pl.col("fetched_at").max().over("key")
-    between = versions.filter(pl.col("first_fetched_at") > came[0], pl.col("fetched_at") < came[1])
+    is_last = pl.col("row") == _of_last_arrived("row").over("key")
+    between = versions.filter(pl.col("first_fetched_at") > pl.col("first_fetched_at").min().over("key"), ~is_last)
     superseded = duplicates.join(between, on="rank", how="semi").filter(pl.col("livestream_id").is_not_null())
     return superseded.select("livestream_id", "payload")
+
+
+def _of_last_arrived(name: str) -> pl.Expr:
+    """Take a column from the version that was received last, within a group."""
+    return pl.col(name).sort_by(pl.col("arrival").fill_null(0), "fetched_at", "row").last()
 
 
 def _any_above_zero(columns: Collection[str]) -> pl.Expr:
@@ -202,46 +211,6 @@ def _known_figures(table: Table, whole: pl.DataFrame, retention_days: int) -> pl
     return whole.filter(_any_above_zero(table.figures) | (pl.col("day") >= oldest)).with_columns(
         pl.when(blank).then(0).otherwise(pl.col(name)).alias(name) for name in table.figures
     )
-
-
-def _with_forgotten_figures(
-    table: Table, whole: pl.DataFrame, standing: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Give rows whose figures the source forgot the last ones it gave; and tell which these are."""
-    if not table.figures or standing.is_empty():
-        return standing, pl.DataFrame(schema=SHRINKS.polars_schema)
-    amounts = [column.name for column in table.columns if column.figure and column.kind in ("seconds", "minutes")]
-    forgot_all = whole.filter(_any_above_zero(table.figures)).group_by("key", maintain_order=True).last()
-    forgot_amounts = whole.filter(_any_above_zero(amounts)).group_by("key", maintain_order=True).last()
-    given = pl.concat([forgot_amounts, forgot_all.join(forgot_amounts, on="key", how="anti")])
-    forgotten = (
-        standing.filter(~_any_above_zero(amounts))
-        .select("key", "rank")
-        .join(
-            given.select(
-                "key",
-                pl.col("rank").alias("given_rank"),
-                *[pl.col(name).alias(f"given:{name}") for name in table.figures],
-            ),
-            on="key",
-            how="inner",
-        )
-        .filter(pl.col("given_rank") < pl.col("rank"))
-    )
-    rows = standing.join(forgotten.drop("rank"), on="key", how="left", maintain_order="left").with_columns(
-        pl.when(pl.col("given_rank").is_not_null()).then(pl.col(f"given:{name}")).otherwise(pl.col(name)).alias(name)
-        for name in table.figures
-    )
-    shrinks = standing.join(forgotten, on="key", how="semi").select(
-        "app_id",
-        pl.lit(table.full_name).alias("table_name"),
-        "day",
-        pl.col(table.key[-1]).cast(pl.String).alias("record_id"),
-        pl.lit("the source now gives no figures; the older ones stand").alias("reason"),
-        "fetched_at",
-        "run_id",
-    )
-    return rows, shrinks.cast(pl.Schema(SHRINKS.polars_schema))
 
 
 def _rejects(table: Table, rejected: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:

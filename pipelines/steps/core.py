@@ -1,7 +1,7 @@
 """Makes typed rows of what was landed raw, and swaps them into the warehouse, some days at a time."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -10,15 +10,19 @@ import polars as pl
 from pipelines.clock import utc_now
 from pipelines.extract import sync
 from pipelines.load import raw as raw_file
+from pipelines.load import selection
 from pipelines.load.days import (
+    LoadedDay,
     days_of_other_rules,
-    last_load_began,
+    last_loaded_landing,
     loaded_days,
     note_fingerprint,
     replace_days,
     replace_livestreams,
+    replace_shrinks,
     unknown_days,
 )
+from pipelines.load.versions import last_landing
 from pipelines.memory import return_freed_memory
 from pipelines.normalize.fingerprint import fingerprint
 from pipelines.normalize.rows import Normalized, listed_livestreams, normalize
@@ -53,7 +57,7 @@ RAW_OF: dict[str, tuple[Table, str | None]] = {
 """Which raw table, and which part of it, a fact table is made of."""
 
 _LANDED_BESIDE = timedelta(hours=1)
-"""How much older than a load news may be that it did not see: of a lakehouse, landed while it was at work."""
+"""How much older than a load news may be that it did not see, where landings were not numbered yet."""
 
 Days = list[date | None]
 Part = TypeVar("Part")
@@ -77,6 +81,10 @@ def load_livestreams(house: House) -> dict[str, Counts]:
                     partial(raw_file.forget_livestream_versions, app_id=app_id, superseded=made.superseded)
                 )
             _count(counts, made)
+        with house.warehouse.open_raw() as connection:
+            counts.arrival, _ = last_landing(connection)
+            missing = selection.missing_livestreams(connection, app_id, house.run_id)
+        house.warehouse.write(partial(replace_shrinks, app_id=app_id, table=LIVESTREAMS, shrinks=missing))
 
     return house.for_each_app(LIVESTREAMS, load, days=None, needs=(RAW_LIVESTREAMS,))
 
@@ -92,13 +100,15 @@ def load_facts(house: House, table: Table, days: Range) -> dict[str, Counts]:
         if outdated:
             counts.note = f"columns or rules changed: {table.full_name} was rebuilt from raw, {len(outdated):,} days"
         with progress(f"{app_id} {table.full_name}, days") as advance:
+            with house.warehouse.open_raw() as connection:
+                counts.arrival, _ = last_landing(connection)  # before raw is read: what lands beside is not lost
             for chunk, made in standing_of_days(house, table, app_id, days, with_changed=True, and_of=outdated):
-                replace(app_id, chunk, made)
+                replace(app_id, chunk, made, counts.arrival)
                 _count(counts, made)
                 advance(len(chunk))
         house.warehouse.write(partial(note_fingerprint, table=table, app_id=app_id, fingerprint=made_by, now=utc_now()))
 
-    def replace(app_id: str, chunk: Days, made: Normalized) -> None:
+    def replace(app_id: str, chunk: Days, made: Normalized, arrival: int) -> None:
         shrinks, unread = made.shrinks, set[date]()
         if table is LIVESTREAM_SESSIONS:
             with house.warehouse.open_raw() as connection:
@@ -116,6 +126,7 @@ def load_facts(house: House, table: Table, days: Range) -> dict[str, Counts]:
                 run_id=house.run_id,
                 now=utc_now(),
                 retention_days=house.settings.retention_days,
+                arrival=arrival,
                 unread_days=unread,
             )
         )
@@ -126,7 +137,7 @@ def load_facts(house: House, table: Table, days: Range) -> dict[str, Counts]:
 def _unread_days(house: House, app_id: str, days: Sequence[date]) -> set[date]:
     """Return the days on which a livestream whose sessions could not be read may have had one."""
     with house.warehouse.open_raw() as connection:
-        synced = raw_file.read_sync(connection, app_id).filter(pl.col("failed_at").is_not_null())
+        synced = selection.read_sync(connection, app_id).filter(pl.col("failed_at").is_not_null())
         if synced.is_empty():
             return set()
         raw = raw_file.read_livestreams(connection, app_id, synced["livestream_id"].to_list())
@@ -155,25 +166,24 @@ def standing_of_days(
     killed or failed before it could load them, and records without a day. `and_of` adds days outside of the range.
     """
     raw_table, stats = RAW_OF[table.full_name]
-    changed: dict[date, datetime] = {}
+    changed: list[tuple[date, raw_file.News]] = []
     if with_changed:
         with house.warehouse.open_working() as connection:
-            began = last_load_began(connection, table, app_id)
-        since = began - _LANDED_BESIDE if began else datetime.min  # noqa: DTZ901 - no time of day is meant
+            last = last_loaded_landing(connection, table, app_id)
         with house.warehouse.open_raw() as connection:
-            changed = raw_file.days_changed(connection, raw_table, app_id, house.run_id, since)
-            if table is LIVESTREAM_ANALYTICS_DAILY:
-                counts = raw_file.days_changed(connection, RAW_LIVESTREAM_DAYWISE, app_id, house.run_id, since)
-                changed |= {day: max(moment, changed.get(day, moment)) for day, moment in counts.items()}
+            # Whether a smaller total is a correction depends on the sessions of its day.
+            beside = (RAW_LIVESTREAM_DAYWISE, RAW_LIVESTREAM_SESSIONS) if table is LIVESTREAM_ANALYTICS_DAILY else ()
+            for source in (raw_table, *beside):
+                changed += raw_file.days_changed(connection, source, app_id, last).items()
     wanted = {*house.days_of(app_id, days), *and_of}
     if with_changed and table is LIVESTREAM_SESSIONS:
         oldest = house.started_at.date() - timedelta(days=house.settings.retention_days)
         with house.warehouse.open_working() as connection:
             wanted |= set(unknown_days(connection, table, app_id, oldest))
-    if changed.keys() - wanted:
+    if changed:
         with house.warehouse.open_working() as connection:
             loaded = loaded_days(connection, table, app_id)
-        wanted |= {day for day, changed_at in changed.items() if day in loaded and changed_at > loaded[day]}
+        wanted |= {day for day, news in changed if day in loaded and _is_newer(news, loaded[day])}
     ordered: Days = [None, *sorted(wanted)] if with_changed else [*sorted(wanted)]
     with house.warehouse.open_raw() as connection:
         counted = raw_file.rows_by_day(connection, raw_table, app_id, ordered, stats=stats)
@@ -182,10 +192,44 @@ def standing_of_days(
     for chunk in _chunks(ordered, counted):
         with house.warehouse.open_raw() as connection:
             raw = raw_file.read_versions_of_days(connection, raw_table, app_id, chunk, stats=stats)
-        made = normalize(table, raw, now=house.started_at, retention_days=house.settings.retention_days, days=chunk)
-        is_overall = table is LIVESTREAM_ANALYTICS_DAILY
-        yield chunk, with_session_counts(house, app_id, chunk, made) if is_overall else made
+        made = partial(
+            normalize, table, raw, now=house.started_at, retention_days=house.settings.retention_days, days=chunk
+        )
+        found = made()
+        if table is LIVESTREAM_ANALYTICS_DAILY:
+            if not found.shrinks.is_empty():
+                found = made(at_hand=sum_sessions(house, app_id, found.shrinks["day"].to_list()))
+            found = with_session_counts(house, app_id, chunk, found)
+        yield chunk, found
         return_freed_memory()
+
+
+def sum_sessions(house: House, app_id: str, days: Sequence[date]) -> dict[tuple[date, str], float]:
+    """Sum up the figures of the sessions at hand, by day and column; days without sessions are left out."""
+    sums: dict[tuple[date, str], float] = {}
+    with house.warehouse.open_raw() as connection:
+        counted = raw_file.rows_by_day(connection, RAW_LIVESTREAM_SESSIONS, app_id, days, stats=None)
+    for chunk in _chunks(sorted(days), counted):
+        with house.warehouse.open_raw() as connection:
+            raw = raw_file.read_versions_of_days(connection, RAW_LIVESTREAM_SESSIONS, app_id, chunk, stats=None)
+        made = normalize(
+            LIVESTREAM_SESSIONS,
+            raw,
+            now=house.started_at,
+            retention_days=house.settings.retention_days,
+            days=chunk,
+        )
+        by_day = made.rows.group_by("day").agg(pl.col(LIVESTREAM_SESSIONS.figures).sum())
+        for row in by_day.iter_rows(named=True):
+            sums |= {(row["day"], name): row[name] for name in LIVESTREAM_SESSIONS.figures}
+    return sums
+
+
+def _is_newer(news: raw_file.News, loaded: LoadedDay) -> bool:
+    """Whether a day had news after it was loaded."""
+    if loaded.arrival is None and news.at is not None:
+        return news.at > loaded.at - _LANDED_BESIDE
+    return news.arrival > (loaded.arrival or 0)
 
 
 def _chunks(parts: Sequence[Part], counted: Mapping[Part, int]) -> Iterator[list[Part]]:

@@ -1,8 +1,9 @@
 """Asks, and lands what comes as it comes: livestreams, day totals, day-wise statistics. Sessions: `sessions.py`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +15,8 @@ from pipelines.extract import lists, operations, shapes, sync
 from pipelines.extract.paging import read_all
 from pipelines.extract.parallel import Answer, ask_each, pages_ahead
 from pipelines.load import raw as raw_file
+from pipelines.load import selection
+from pipelines.load.versions import last_landing
 from pipelines.normalize import records as normalize
 from pipelines.steps.house import Counts, House, Range
 from pipelines.steps.landing import BATCH, Pace, Record, fail_in_part, forget, land, name_days
@@ -32,12 +35,26 @@ def extract_livestreams(house: House) -> dict[str, Counts]:
     def ask(app_id: str, counts: Counts) -> None:
         fetched_at = utc_now()
         fetch = lists.livestream_pages(house.client, app_id)
+        listed: set[str] = set()
+        with house.warehouse.open_raw() as connection:
+            after, _ = last_landing(connection)
         with pages_ahead(fetch, house.client.concurrency) as page, progress(f"{app_id} livestreams") as advance:
             for received in _batches(read_all(f"livestreams of app {app_id}", page, normalize.identity)):
                 batch = house.client.clean(received)  # a page may quote a key that only a later page names as one
                 frame = normalize.raw_livestreams(batch, app_id=app_id, fetched_at=fetched_at, run_id=house.run_id)
                 land(house, RAW_LIVESTREAMS, frame, batch, counts)
+                listed.update(frame["livestream_id"].drop_nulls())
                 advance(len(batch))
+        house.warehouse.write_raw(
+            partial(
+                selection.note_list,
+                app_id=app_id,
+                livestreams=len(listed),
+                after=after,
+                run_id=house.run_id,
+                now=fetched_at,
+            )
+        )
 
     return house.for_each_app(RAW_LIVESTREAMS, ask, days=None, asks=True)
 
@@ -54,41 +71,54 @@ def _batches(pages: Iterable[list[Record]]) -> Iterator[list[Record]]:
 
 
 def extract_overall(house: House, days: Range) -> dict[str, Counts]:
-    """Ask for the totals of each day that is not settled."""
+    """Fetch the totals of each day that is not settled."""
 
-    def ask(app_id: str, counts: Counts) -> None:
+    def fetch(app_id: str, counts: Counts) -> None:
         with house.warehouse.open_raw() as connection:
             versions = raw_file.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, app_id)
         wanted = sync.days_to_ask(
-            house.days_of(app_id, days), versions, full=house.full, answered_since=house.answered_since
+            house.days_of(app_id, days),
+            versions,
+            full=house.full,
+            answered_since=house.answered_since,
+            now=utc_now(),
         )
+        fetch_overall(house, app_id, wanted, counts)
 
-        def overall(day: date) -> Record:
-            return shapes.overall_of_day(operations.get_overall_analytics(house.client, app_id, day, day), day)
+    return house.for_each_app(RAW_LIVESTREAM_ANALYTICS, fetch, days=days, asks=True)
 
-        answers: list[Answer[date, Record]] = []
-        failed: list[Answer[date, Record]] = []
-        pace = Pace()
-        try:
-            with progress(f"{app_id} overall", len(wanted)) as advance:
-                # The newest first: an old one may be refused whatever its form, and tells nothing of the dialect.
-                for answer in ask_each(overall, wanted[::-1], house.client.concurrency):
-                    advance(1)
-                    (failed if answer.error else answers).append(answer)
-                    if pace.due():
-                        _land_days(house, app_id, answers, counts)
-                        pace.landed()
-                        answers = []
-        finally:
-            _land_days(house, app_id, answers, counts)
-        if house.allow_shrink:
-            answered = set(house.days_of(app_id, days)) - {answer.question for answer in failed}
-            forget(house, RAW_LIVESTREAM_ANALYTICS, app_id, answered)
-        part = f"overall of {name_days(answer.question for answer in failed)}"
-        errors = [answer.error for answer in failed if answer.error]
-        fail_in_part(house, RAW_LIVESTREAM_ANALYTICS, app_id, part, errors, answered=len(wanted) - len(failed))
 
-    return house.for_each_app(RAW_LIVESTREAM_ANALYTICS, ask, days=days, asks=True)
+def fetch_overall(house: House, app_id: str, days: Sequence[date], counts: Counts, *, are_all: bool = True) -> None:
+    """Fetch and land the totals of these days. Those that could not be fetched are a failure of the run.
+
+    `are_all`: the run fetches no others, so that a failure of all of them is one of the whole table.
+    """
+
+    def overall(day: date) -> Record:
+        return shapes.overall_of_day(operations.get_overall_analytics(house.client, app_id, day, day), day)
+
+    answers: list[Answer[date, Record]] = []
+    failed: list[Answer[date, Record]] = []
+    pace = Pace()
+    try:
+        with progress(f"{app_id} overall", len(days)) as advance:
+            # The newest first: an old one may be refused whatever its form, and tells nothing of the dialect.
+            for answer in ask_each(overall, days[::-1], house.client.concurrency):
+                advance(1)
+                (failed if answer.error else answers).append(answer)
+                if pace.due():
+                    _land_days(house, app_id, answers, counts)
+                    pace.landed()
+                    answers = []
+    finally:
+        _land_days(house, app_id, answers, counts)
+    if house.allow_shrink:
+        forget(house, RAW_LIVESTREAM_ANALYTICS, app_id, set(days) - {answer.question for answer in failed})
+    part = f"overall of {name_days(answer.question for answer in failed)}"
+    errors = [answer.error for answer in failed if answer.error]
+    fail_in_part(
+        house, RAW_LIVESTREAM_ANALYTICS, app_id, part, errors, answered=len(days) - len(failed) + (not are_all)
+    )
 
 
 def _land_days(house: House, app_id: str, answers: list[Answer[date, Record]], counts: Counts) -> None:

@@ -17,6 +17,7 @@ from pipelines.load.catalog import Catalog
 from pipelines.load.days import note_load
 from pipelines.load.raw import begin_backfill
 from pipelines.load.store import Store, open_store
+from pipelines.load.versions import describe_future, last_landing
 from pipelines.memory import prepare_for_runs
 from pipelines.schema import Table
 from pipelines.settings import Settings
@@ -86,6 +87,12 @@ class Counts:
     """Sent for it, those sent again included; and those sent again."""
     retries: int = 0
     note: str | None = None
+    arrival: int | None = None
+    """Last landing that a load took into account."""
+
+    def add_note(self, line: str) -> None:
+        """Note something out of the ordinary, beside what is noted already."""
+        self.note = f"{self.note}; {line}" if self.note else line
 
 
 @dataclass
@@ -99,8 +106,10 @@ class House:
     allow_shrink: bool = False
     started_at: datetime = field(default_factory=utc_now)
     is_backfill: bool = False
-    answered_since: datetime | None = None
-    """Answers since then are as good as asking again: an interrupted backfill goes on."""
+    answered_since: int | None = None
+    """Answers that landed after this landing are as good as asking again: an interrupted backfill goes on."""
+    first_landing: int = 0
+    """The last landing before this run."""
     failures: list[Failure] = field(default_factory=list)
     """What could not be fetched. The rest goes on and is published; the run fails at its end."""
     fetched: set[tuple[str, str]] = field(default_factory=set)
@@ -230,6 +239,7 @@ class House:
             "started_at": started_at,
             "finished_at": utc_now(),
             "note": counts.note,
+            "arrival": counts.arrival,
         }
         self.warehouse.write(partial(note_load, load=noted))
 
@@ -250,13 +260,17 @@ def open_house(
         house = House(
             settings, warehouse, run_id, full=full, allow_shrink=allow_shrink, is_backfill=backfill is not None
         )
+        with warehouse.open_raw() as connection:
+            house.first_landing, landed_at = last_landing(connection)
+        if line := describe_future(landed_at, house.started_at):
+            house.odd.append(line)
+            say(line)
         if backfill:
-            started_at = warehouse.write_raw(
+            house.answered_since = warehouse.write_raw(
                 lambda connection: begin_backfill(
                     connection, house.app_ids, *backfill, is_full=full, now=house.started_at
                 )
             )
-            house.answered_since = started_at if started_at < house.started_at else None
         try:
             yield house
         finally:

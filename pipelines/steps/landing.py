@@ -59,19 +59,21 @@ def land(
     records: list[Record],
     counts: Counts,
     synced: pl.DataFrame | None = None,
-) -> None:
-    """Land the raw rows made of these records, and count them. What is said about days to come is not landed."""
+) -> int:
+    """Land the raw rows made of these records, and count them. What is said about days to come is not landed.
+
+    Returns the number of the landing.
+    """
     if table.key[1] == "day":
         to_come = [day for day in frame["day"].unique() if day is not None and not house.is_loadable(day)]
         frame = frame.filter(~pl.col("day").is_in(to_come) | pl.col("day").is_null())
     types = field_types(table, records, utc_now())
-    landed, repeated = house.warehouse.write_raw(
-        lambda connection: versions.land(connection, table, frame, types, synced)
-    )
-    counts.landed += landed
-    counts.duplicates += repeated
+    landed = house.warehouse.write_raw(lambda connection: versions.land(connection, table, frame, types, synced))
+    counts.landed += landed.new
+    counts.duplicates += landed.repeated
     counts.received += frame.height
     return_freed_memory()
+    return landed.number
 
 
 def forget(house: House, table: Table, app_id: str, days: Iterable[date], unread: Sequence[str] = ()) -> None:
@@ -79,9 +81,9 @@ def forget(house: House, table: Table, app_id: str, days: Iterable[date], unread
 
     Only days that were answered may be given, and the livestreams that were not.
     """
-    since = house.answered_since or house.started_at
+    landing = house.first_landing if house.answered_since is None else house.answered_since
     house.warehouse.write_raw(
-        partial(raw_file.forget_before, table=table, app_id=app_id, days=list(days), moment=since, unread=unread)
+        partial(raw_file.forget_before, table=table, app_id=app_id, days=list(days), landing=landing, unread=unread)
     )
 
 

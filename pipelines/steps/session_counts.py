@@ -6,7 +6,7 @@ and everything else is as it was.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
 from http import HTTPStatus
 from typing import Any
 
@@ -109,8 +109,8 @@ def _counted(house: House, app_id: str, days: Sequence[date | None]) -> Normaliz
     return normalize(SESSION_COUNTS, raw, now=house.started_at, retention_days=house.settings.retention_days, days=days)
 
 
-def days_short_by_count(house: House, app_id: str, at_hand: dict[date, int]) -> dict[date, datetime]:
-    """Return the days on which the API counts more sessions than are at hand, and since when it does."""
+def days_short_by_count(house: House, app_id: str, at_hand: dict[date, int]) -> dict[date, int]:
+    """Return the days on which the API counts more sessions than are at hand, and since which landing it does."""
     counted = _counted(house, app_id, list(at_hand))
     if counted is None:
         return {}
@@ -120,5 +120,5 @@ def days_short_by_count(house: House, app_id: str, at_hand: dict[date, int]) -> 
         return {}
     with house.warehouse.open_raw() as connection:
         versions = raw_file.read_day_versions(connection, RAW_LIVESTREAM_DAYWISE, app_id)
-    changed_at = dict(versions.select("day", "changed_at").iter_rows())
-    return {day: changed_at[day] for day in short}
+    changed = dict(versions.select("day", "changed_arrival").iter_rows())
+    return {day: changed[day] for day in short}

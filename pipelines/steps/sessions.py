@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 
 import polars as pl
@@ -14,12 +14,13 @@ from pipelines.extract import lists, sync
 from pipelines.extract.paging import read_all
 from pipelines.extract.parallel import ask_each, pages_ahead
 from pipelines.load import raw as raw_file
-from pipelines.load.days import unfinished_livestreams
-from pipelines.load.raw import note_unread
+from pipelines.load import selection
+from pipelines.load.days import loaded_days, unfinished_sessions
 from pipelines.normalize.records import identity, payload_of, raw_sessions
 from pipelines.normalize.rows import listed_livestreams
 from pipelines.steps.audit import audit
 from pipelines.steps.core import standing_of_days
+from pipelines.steps.extract import fetch_overall
 from pipelines.steps.house import Counts, Failure, House, Range
 from pipelines.steps.landing import BATCH, Pace, forget, land, name_livestreams
 from pipelines.steps.progress import progress
@@ -28,26 +29,36 @@ from pipelines.steps.totals import days_missing_sessions
 from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, LIVESTREAM_SYNC
 from pipelines.tables_raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 
+_SYNCED = {
+    name: LIVESTREAM_SYNC.polars_schema[name]
+    for name in ("app_id", "livestream_id", "upstream_updated_at", "synced_at", "complete")
+}
+
 
 def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
     """Land the sessions of every livestream that could have had one in these days and is not known yet."""
 
     def ask(app_id: str, counts: Counts) -> None:
         with house.warehouse.open_raw() as connection:
-            listed = listed_livestreams(raw_file.read_listed(connection, app_id), house.started_at)
-            synced = raw_file.read_sync(connection, app_id)
-        with house.warehouse.open_working() as connection:
-            unfinished = unfinished_livestreams(connection, app_id)
+            known = listed_livestreams(raw_file.read_listed(connection, app_id), house.started_at)
+            there = selection.listed_ids(connection, app_id)
+            synced = selection.read_sync(connection, app_id)
+        # What is no longer listed is a 404 for ever.
+        listed = known.filter(pl.col("livestream_id").is_in(list(there)))
+        unfinished, given_up = _unfinished(house, app_id, there, synced, counts)
+        now = utc_now()
 
-        def choose(*, full: bool, answered_since: datetime | None) -> list[str]:
+        def choose(*, full: bool, answered_since: int | None) -> list[str]:
             return sync.livestreams_to_ask(
                 listed,
                 synced,
                 unfinished,
+                given_up,
                 first_day=house.days_of(app_id, days)[0],
                 last_day=days[1],
                 full=full,
                 answered_since=answered_since,
+                now=now,
             )
 
         rest: list[str] = []
@@ -61,7 +72,7 @@ def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
             if rest:
                 said = f"{min(short)}" if len(short) == 1 else f"{len(short)} days from {min(short)} to {max(short)}"
                 more = f"{len(rest):,} more livestream{'s' * (len(rest) != 1)}"
-                counts.note = (
+                counts.add_note(
                     f"the API's own totals (overall) said more than the sessions at hand for {said}: asked {more}"
                 )
                 unread += _ask_sessions(house, app_id, _failed_last(rest, synced, house.run_id), listed, counts)
@@ -70,7 +81,55 @@ def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
         if house.allow_shrink:
             forget(house, RAW_LIVESTREAM_SESSIONS, app_id, days_from(*days), unread)
 
-    return house.for_each_app(RAW_LIVESTREAM_SESSIONS, ask, days=days, needs=(RAW_LIVESTREAMS,), asks=True)
+    done = house.for_each_app(RAW_LIVESTREAM_SESSIONS, ask, days=days, needs=(RAW_LIVESTREAMS,), asks=True)
+    extract_overall_again(house, days)
+    return done
+
+
+def _unfinished(
+    house: House, app_id: str, listed: set[str], synced: pl.DataFrame, counts: Counts
+) -> tuple[set[str], set[str]]:
+    """Return the listed livestreams with sessions that have not ended: those to fetch, and those given up.
+
+    A session that has not ended for LIVEHOUSE_UNFINISHED_DAYS never will: the API has lost its end.
+    """
+    limit = house.settings.unfinished_days or house.settings.retention_days
+    oldest = house.started_at.date() - timedelta(days=limit)
+    with house.warehouse.open_working() as connection:
+        sessions = [at for at in unfinished_sessions(connection, app_id) if at[0] in listed]
+    recent = {livestream_id for livestream_id, day in sessions if day >= oldest}
+    given_up = {livestream_id for livestream_id, day in sessions if day < oldest}
+    if given_up or not synced["given_up_at"].is_null().all():
+        house.warehouse.write_raw(
+            partial(selection.note_given_up, app_id=app_id, livestream_ids=sorted(given_up), now=house.started_at)
+        )
+    if given_up:
+        count = sum(day < oldest for _, day in sessions)
+        counts.add_note(
+            f"{count:,} session{'s have' if count > 1 else ' has'} not ended for more than {limit} days"
+            f" (LIVEHOUSE_UNFINISHED_DAYS) and {'are' if count > 1 else 'is'} not fetched any more:"
+            f" {name_livestreams(sorted(given_up))}"
+        )
+    return recent, given_up - recent
+
+
+def extract_overall_again(house: House, days: Range) -> None:
+    """Fetch *overall* of the days outside of the range whose sessions had news: it was corrected with them."""
+    oldest = house.started_at.date() - timedelta(days=house.settings.retention_days)
+    behind: dict[str, list[date]] = {}
+    for app_id in house.settings.app_ids:
+        with house.warehouse.open_raw() as connection:
+            found = raw_file.days_behind_sessions(connection, app_id, oldest)
+        with house.warehouse.open_working() as connection:
+            loaded = loaded_days(connection, LIVESTREAM_ANALYTICS_DAILY, app_id) if found else {}
+        if again := sorted({day for day in found if day in loaded} - set(house.days_of(app_id, days))):
+            behind[app_id] = again
+
+    def fetch(app_id: str, counts: Counts) -> None:
+        fetch_overall(house, app_id, behind[app_id], counts, are_all=False)
+
+    if behind:
+        house.for_each_app(RAW_LIVESTREAM_ANALYTICS, fetch, days=days, apps=list(behind), asks=True)
 
 
 def _failed_last(livestream_ids: list[str], synced: pl.DataFrame, run_id: str) -> list[str]:
@@ -116,7 +175,10 @@ def _ask_sessions(
 
     def flush() -> None:
         if synced:
-            known = pl.DataFrame(synced, schema=dict(LIVESTREAM_SYNC.polars_schema), orient="row")
+            known = pl.DataFrame(synced, schema=_SYNCED, orient="row").match_to_schema(
+                pl.Schema(LIVESTREAM_SYNC.polars_schema), missing_columns="insert"
+            )
+            first_landing: int | None = None
             for begin in range(0, max(len(payloads), 1), BATCH):
                 part = slice(begin, begin + BATCH)
                 frame = raw_sessions(
@@ -128,7 +190,10 @@ def _ask_sessions(
                 )
                 is_last = part.stop >= len(payloads)  # a livestream is known once all of its sessions are landed
                 records = [json.loads(payload) for payload in payloads[part]]
-                land(house, RAW_LIVESTREAM_SESSIONS, frame, records, counts, known if is_last else None)
+                # All of its sessions have arrived from the first landing of these batches on.
+                known = known.with_columns(pl.lit(first_landing, dtype=pl.Int64).alias("arrival"))
+                number = land(house, RAW_LIVESTREAM_SESSIONS, frame, records, counts, known if is_last else None)
+                first_landing = first_landing or number
             for held in (payloads, of_livestream, asked_at, synced):
                 held.clear()
 
@@ -151,7 +216,7 @@ def _ask_sessions(
                 asked_at += [answer.asked_at] * len(found)
                 complete = answer.value is not None
                 known_as_of = updated_at.get(answer.question)
-                synced.append((app_id, answer.question, known_as_of, answer.asked_at, complete, None, None))
+                synced.append((app_id, answer.question, known_as_of, answer.asked_at, complete))
                 if len(payloads) >= BATCH or pace.due():
                     flush()
                     pace.landed()
@@ -160,7 +225,7 @@ def _ask_sessions(
     if errors:
         house.warehouse.write_raw(
             partial(
-                note_unread,
+                selection.note_unread,
                 app_id=app_id,
                 livestream_ids=unread,
                 reasons=[f"{error}" for error in errors],
@@ -172,8 +237,8 @@ def _ask_sessions(
     return unread
 
 
-def _days_short(house: House, app_id: str, days: Range) -> dict[date, datetime]:
-    """Return the days of which the API's totals or counts say more than the sessions at hand, and since when they do."""
+def _days_short(house: House, app_id: str, days: Range) -> dict[date, int]:
+    """Return the days of which the API's totals or counts say more than the sessions at hand, and since which landing."""
     counted = dict.fromkeys(house.days_of(app_id, days), 0)
 
     def rows_at_hand() -> Iterator[pl.DataFrame]:
@@ -186,6 +251,6 @@ def _days_short(house: House, app_id: str, days: Range) -> dict[date, datetime]:
     short = days_missing_sessions(overall, rows_at_hand(), house.started_at)
     with house.warehouse.open_raw() as connection:
         versions = raw_file.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, app_id)
-    changed_at = dict(versions.select("day", "changed_at").iter_rows())
+    changed = dict(versions.select("day", "changed_arrival").iter_rows())
     by_count = days_short_by_count(house, app_id, counted)
-    return by_count | {day: max(changed_at[day], by_count.get(day, changed_at[day])) for day in short}
+    return by_count | {day: max(changed[day], by_count.get(day, 0)) for day in short}

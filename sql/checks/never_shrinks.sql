@@ -3,7 +3,7 @@
 -- tables: core.livestream_analytics_daily, core.livestream_sessions, core.meeting_sessions_daily, core.recordings_daily
 -- severity: warn
 WITH latest AS (
-    SELECT app_id, arg_max(run_id, (loaded_at, run_id)) AS run_id
+    SELECT app_id, arg_max(run_id, (coalesce(arrival, 0), loaded_at, run_id)) AS run_id
     FROM ops.days
     WHERE table_name = '{table}'
     GROUP BY app_id

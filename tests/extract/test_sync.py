@@ -32,15 +32,20 @@ def asked(
     *,
     unfinished: bool = False,
     full: bool = False,
-    answered_since: datetime | None = None,
+    answered_since: int | None = None,
+    arrival: int | None = 5,
     failed_at: datetime | None = None,
 ) -> bool:
     columns = ("livestream_id", "created_at", "updated_at", "status")
     schema = {name: LIVESTREAMS.polars_schema[name] for name in columns}
     listed = pl.DataFrame([("l", created, updated, status)], schema=schema, orient="row")
-    synced = pl.DataFrame(
-        [("app", "l", *row, failed_at, None) for row in sync], schema=dict(LIVESTREAM_SYNC.polars_schema), orient="row"
-    )
+    names = ("upstream_updated_at", "synced_at", "complete")
+    rows: list[dict[str, object]] = [
+        {"app_id": "app", "livestream_id": "l", **dict(zip(names, row, strict=True))}
+        | {"failed_at": failed_at, "arrival": arrival}
+        for row in sync
+    ]
+    synced = pl.DataFrame(rows, schema=dict(LIVESTREAM_SYNC.polars_schema))
     wanted = livestreams_to_ask(
         listed,
         synced,
@@ -49,6 +54,7 @@ def asked(
         last_day=LAST,
         full=full,
         answered_since=answered_since,
+        now=NOW,
     )
     return wanted == ["l"]
 
@@ -110,7 +116,7 @@ def test_a_livestream_with_an_unfinished_session_is_asked() -> None:
 def test_a_livestream_that_could_not_be_read_is_asked_whatever_the_days() -> None:
     assert asked(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW), failed_at=NOW)
     assert asked(AFTER, AFTER, "IDLE", known(None, NOW, complete=False), failed_at=NOW)
-    assert asked(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW), failed_at=NOW, answered_since=NOW - HOUR)
+    assert asked(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW), failed_at=NOW, answered_since=4)
 
 
 def test_full_asks_whatever_could_hold_a_session_of_the_range() -> None:
@@ -121,11 +127,16 @@ def test_full_asks_whatever_could_hold_a_session_of_the_range() -> None:
 
 @pytest.mark.parametrize("full", [False, True])
 def test_a_backfill_goes_on_where_it_was_cut_off(full: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    since = NOW - HOUR
-    assert not asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW), full=full, answered_since=since)
-    assert asked(BEFORE, WITHIN, "LIVE", known(WITHIN, since - MINUTE), full=full, answered_since=since)
-    assert asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW, complete=False), full=full, answered_since=since)
-    assert asked(BEFORE, WITHIN, "LIVE", UNKNOWN, full=full, answered_since=since)
+    assert not asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW), full=full, answered_since=4)
+    assert not asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW - 9 * DAY), full=full, answered_since=4), "by no clock"
+    assert asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW), full=full, answered_since=5)
+    assert asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW), full=full, answered_since=5, arrival=None)
+    assert asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW, complete=False), full=full, answered_since=4)
+    assert asked(BEFORE, WITHIN, "LIVE", UNKNOWN, full=full, answered_since=4)
+
+
+def test_an_answer_from_the_future_is_asked_for_again() -> None:
+    assert asked(BEFORE, WITHIN, "IDLE", known(WITHIN, NOW + 3 * DAY))
 
 
 def test_livestreams_keep_their_order_and_none_is_asked_twice() -> None:
@@ -135,12 +146,14 @@ def test_livestreams_keep_their_order_and_none_is_asked_twice() -> None:
         schema_overrides={"created_at": pl.Datetime("us"), "updated_at": pl.Datetime("us")},
     )
     synced = pl.DataFrame(schema=dict(LIVESTREAM_SYNC.polars_schema))
-    wanted = livestreams_to_ask(listed, synced, [], first_day=FIRST, last_day=LAST, full=False, answered_since=None)
+    wanted = livestreams_to_ask(
+        listed, synced, [], first_day=FIRST, last_day=LAST, full=False, answered_since=None, now=NOW
+    )
     assert wanted == ids
 
 
-def versions(*rows: tuple[date, datetime, datetime]) -> pl.DataFrame:
-    schema = {"day": pl.Date(), "changed_at": pl.Datetime("us"), "asked_at": pl.Datetime("us")}
+def versions(*rows: tuple[date, datetime, datetime, int]) -> pl.DataFrame:
+    schema = {"day": pl.Date(), "changed_at": pl.Datetime("us"), "asked_at": pl.Datetime("us"), "arrival": pl.Int64()}
     return pl.DataFrame(list(rows), schema=schema, orient="row")
 
 
@@ -151,22 +164,26 @@ def versions(*rows: tuple[date, datetime, datetime]) -> pl.DataFrame:
         (False, NOW - 7 * DAY, NOW),
         (False, NOW - 8 * DAY, NOW - DAY),
         (True, NOW, NOW),
+        (True, NOW - DAY, NOW + 9 * DAY),  # by a clock that was ahead
     ],
 )
 def test_days(expected: bool, changed: datetime, asked_at: datetime) -> None:  # noqa: FBT001 - a parameter of the test
-    held = versions((FIRST, changed, asked_at))
-    assert days_to_ask([FIRST], held, full=False, answered_since=None) == ([FIRST] if expected else [])
-    assert days_to_ask([FIRST], held, full=True, answered_since=None) == [FIRST]
+    held = versions((FIRST, changed, asked_at, 5))
+    assert days_to_ask([FIRST], held, full=False, answered_since=None, now=NOW) == ([FIRST] if expected else [])
+    assert days_to_ask([FIRST], held, full=True, answered_since=None, now=NOW) == [FIRST]
 
 
 def test_days_never_asked_are_asked() -> None:
-    assert days_to_ask(days_from(FIRST, LAST), versions(), full=False, answered_since=None) == days_from(FIRST, LAST)
+    days = days_from(FIRST, LAST)
+    assert days_to_ask(days, versions(), full=False, answered_since=None, now=NOW) == days
 
 
 def test_a_day_answered_before_it_was_over_is_asked_again() -> None:
     noon, night = datetime(2025, 3, 12, 12), datetime(2025, 3, 13, 0, 0, 1)
-    assert days_to_ask([LAST], versions((LAST, noon, noon)), full=False, answered_since=noon - HOUR) == [LAST]
-    assert days_to_ask([LAST], versions((LAST, night, night)), full=True, answered_since=noon - HOUR) == []
+    early, late = versions((LAST, noon, noon, 5)), versions((LAST, night, night, 5))
+    assert days_to_ask([LAST], early, full=False, answered_since=4, now=NOW) == [LAST]
+    assert days_to_ask([LAST], late, full=True, answered_since=4, now=NOW) == []
+    assert days_to_ask([LAST], late, full=True, answered_since=5, now=NOW) == [LAST]
 
 
 @given(st.integers(1, 400), st.integers(1, 40))

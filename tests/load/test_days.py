@@ -15,7 +15,7 @@ from pipelines.load.days import (
     note_load,
     replace_days,
     replace_livestreams,
-    unfinished_livestreams,
+    unfinished_sessions,
 )
 from pipelines.load.store import Store
 from pipelines.load.warehouse import Warehouse
@@ -71,6 +71,7 @@ def swap(
             run_id=run_id,
             now=now,
             retention_days=180,
+            arrival=1,
         )
     return made
 
@@ -133,7 +134,7 @@ def test_rows_of_other_days_are_refused_before_anything_is_deleted(store: Store)
     with pytest.raises(AssertionError), store.open_working() as connection:
         replace_days(
             connection, LIVESTREAM_SESSIONS, "app", [DAY], rows=made.rows, rejects=made.rejects, shrinks=made.shrinks,
-            run_id="run", now=NOW, retention_days=180,
+            run_id="run", now=NOW, retention_days=180, arrival=1,
         )  # fmt: skip
     assert query(store, SESSIONS) == [("app", "a", DAY)]
 
@@ -147,7 +148,7 @@ def test_two_writers_of_a_new_day_do_not_double_it(warehouse: Warehouse) -> None
         other.execute("SELECT count(*) FROM ops.days").fetchall()
         arguments: dict[str, Any] = {
             "rows": made.rows, "rejects": made.rejects, "shrinks": made.shrinks,
-            "run_id": "run", "now": NOW, "retention_days": 180,
+            "run_id": "run", "now": NOW, "retention_days": 180, "arrival": 1,
         }  # fmt: skip
         replace_days(connection, LIVESTREAM_SESSIONS, "app", [DAY], **arguments)
         # what the second one does inside of a transaction that began before the first one's end
@@ -197,10 +198,10 @@ def test_loaded_days_and_unfinished_livestreams(store: Store) -> None:
     ]
     swap(store, records, [DAY, None])
     with store.open_working() as connection:
-        assert loaded_days(connection, LIVESTREAM_SESSIONS, "app") == {DAY: NOW}
+        assert loaded_days(connection, LIVESTREAM_SESSIONS, "app") == {DAY: (1, NOW)}
         assert loaded_days(connection, LIVESTREAM_SESSIONS, "other") == {}
-        assert sorted(unfinished_livestreams(connection, "app")) == ["m", "o"]
-        assert unfinished_livestreams(connection, "other") == []
+        assert sorted(unfinished_sessions(connection, "app")) == [("m", DAY), ("o", DAY)]
+        assert unfinished_sessions(connection, "other") == []
 
 
 def test_livestreams_are_replaced_some_at_a_time(store: Store) -> None:

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from pipelines.load import raw as raw_file
-from pipelines.load import versions
+from pipelines.load import selection, versions
 from pipelines.load.store import Store
 from pipelines.load.warehouse import Warehouse
 from pipelines.normalize.records import field_types, payload_of, raw_day, raw_daywise, raw_livestreams, raw_sessions
@@ -40,8 +40,8 @@ def frame_of(records: list[Any], at: datetime = NOW, run_id: str = "run", app_id
 
 
 def sync(at: datetime = NOW, *, complete: bool = True, livestream_id: str = "l") -> pl.DataFrame:
-    row = ("app", livestream_id, NOW - A_DAY, at, complete, None, None)
-    return pl.DataFrame([row], schema=dict(LIVESTREAM_SYNC.polars_schema), orient="row")
+    row = {"app_id": "app", "livestream_id": livestream_id, "synced_at": at, "complete": complete}
+    return pl.DataFrame([row | {"upstream_updated_at": NOW - A_DAY}], schema=dict(LIVESTREAM_SYNC.polars_schema))
 
 
 def land(
@@ -53,7 +53,8 @@ def land(
 ) -> tuple[int, int]:
     types = field_types(table, [json.loads(payload) for payload in frame["payload"]], NOW)
     with store.open_raw() as connection:
-        return versions.land(connection, table, frame, types, synced)
+        landed = versions.land(connection, table, frame, types, synced)
+        return landed.new, landed.repeated
 
 
 def held(store: Store, columns: str = "payload, first_fetched_at, fetched_at, run_id") -> list[tuple[Any, ...]]:
@@ -138,7 +139,7 @@ def test_a_landing_that_fails_changes_nothing(store: Store) -> None:
         land(store, frame_of([session("a"), session("b")], NOW + HOUR), synced=torn)
     assert held(store, "session_id, fetched_at") == [("a", NOW)]
     with store.open_raw() as connection:
-        assert raw_file.read_sync(connection, "app")["synced_at"].to_list() == [NOW]
+        assert selection.read_sync(connection, "app")["synced_at"].to_list() == [NOW]
         counted = connection.execute("SELECT sum(records) FROM ops.field_types WHERE field = 'id'").fetchall()
         assert counted == [(1,)]
 
@@ -197,58 +198,75 @@ def test_parts_of_daywise_are_told_apart(store: Store) -> None:
         assert raw_file.rows_by_day(connection, RAW_APP_ANALYTICS, "app", [DAY, None], stats=None) == {DAY: 2, None: 0}
 
 
-def days_changed(store: Store, run_id: str, app_id: str = "app", since: datetime = NOW - A_DAY) -> dict[date, datetime]:
+def days_changed(store: Store, after: int, app_id: str = "app") -> dict[date, int]:
     with store.open_raw() as connection:
-        return raw_file.days_changed(connection, RAW_LIVESTREAM_SESSIONS, app_id, run_id, since)
+        found = raw_file.days_changed(connection, RAW_LIVESTREAM_SESSIONS, app_id, after)
+    assert all(news.at is None for news in found.values())
+    return {day: news.arrival for day, news in found.items()}
 
 
-THIS_RUN = datetime(9999, 12, 31)
+CLOCKS = [(NOW, NOW + HOUR, NOW + 2 * HOUR), (NOW, NOW - 9 * A_DAY, NOW), (NOW + 9 * A_DAY, NOW, NOW - HOUR)]
 
 
-def test_days_of_which_a_run_brought_news(store: Store) -> None:
-    land(store, frame_of([session("a"), session("b", DAY + A_DAY), session("c", DAY + 2 * A_DAY)], run_id="one"))
-    land(store, frame_of([session("a"), session("b", DAY - 9 * A_DAY)], NOW + HOUR, run_id="two"))
-    moved = {DAY + A_DAY: THIS_RUN, DAY - 9 * A_DAY: THIS_RUN}  # where it was, and where it is
-    assert days_changed(store, "two") == {DAY: NOW, DAY + 2 * A_DAY: NOW, **moved}
-    assert days_changed(store, "two", since=NOW + HOUR) == moved
-    assert days_changed(store, "two", since=NOW + A_DAY) == moved, "whatever the clock says"
-    assert days_changed(store, "next", since=NOW + HOUR) == dict.fromkeys(moved, NOW + HOUR)
-    assert days_changed(store, "two", "other") == {}
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_days_of_which_a_landing_brought_news(clock: tuple[datetime, ...], store: Store) -> None:
+    land(store, frame_of([session("a"), session("b", DAY + A_DAY), session("c", DAY + 2 * A_DAY)], clock[0]))
+    land(store, frame_of([session("a"), session("b", DAY - 9 * A_DAY)], clock[1]))
+    moved = {DAY + A_DAY: 2, DAY - 9 * A_DAY: 2}  # where it was, and where it is
+    assert days_changed(store, 0) == {DAY: 1, DAY + 2 * A_DAY: 1, **moved}
+    assert days_changed(store, 1) == moved
+    assert days_changed(store, 2) == {}
+    assert days_changed(store, 0, "other") == {}
 
 
-def test_news_that_a_run_did_not_live_to_load_are_told_by_their_time(store: Store) -> None:
-    land(store, frame_of([session("a")], run_id="one"))
-    land(store, frame_of([session("a", viewer_seconds=5)], NOW + HOUR, "killed"))
-    assert days_changed(store, "next") == {DAY: NOW + HOUR}
-    land(store, frame_of([session("a", viewer_seconds=5)], NOW + 2 * HOUR, "next"))
-    assert days_changed(store, "next") == {DAY: NOW + HOUR}
-
-
-def test_a_version_that_came_back_is_news(store: Store) -> None:
-    for hours, seconds in enumerate([1, 2, 1]):
-        land(store, frame_of([session("a", viewer_seconds=seconds)], NOW + hours * HOUR, f"run{hours}"))
-    assert days_changed(store, "next") == {DAY: NOW + 2 * HOUR}
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_a_version_that_came_back_is_news(clock: tuple[datetime, ...], store: Store) -> None:
+    for seconds, at in zip([1, 2, 1], clock, strict=True):
+        land(store, frame_of([session("a", viewer_seconds=seconds)], at))
+    assert days_changed(store, 0) == {DAY: 3}
+    land(store, frame_of([session("a", viewer_seconds=1)]))
+    assert days_changed(store, 0) == {DAY: 3}
 
 
 def test_a_moved_session_is_news_only_when_it_has_some(store: Store) -> None:
-    land(store, frame_of([session("a")], run_id="one"))
-    land(store, frame_of([session("a", DAY + A_DAY)], NOW + HOUR, "two"))
-    land(store, frame_of([session("a", DAY + A_DAY)], NOW + A_DAY, "three"))
-    assert days_changed(store, "three") == {DAY: NOW + HOUR, DAY + A_DAY: NOW + HOUR}
+    for day, at in ((DAY, NOW), (DAY + A_DAY, NOW + HOUR), (DAY + A_DAY, NOW + A_DAY)):
+        land(store, frame_of([session("a", day)], at))
+    assert days_changed(store, 0) == {DAY: 2, DAY + A_DAY: 2}
 
 
-def test_what_was_landed_before_news_were_noted_counts_by_when_it_came(store: Store) -> None:
+def test_what_an_answer_no_longer_had_is_news_once(store: Store) -> None:
+    land(store, frame_of([session("gone", DAY - 9 * A_DAY), session("here")]), synced=sync())
+    land(store, frame_of([session("here")]), synced=sync())
+    assert days_changed(store, 1) == {DAY - 9 * A_DAY: 2}
+    land(store, frame_of([session("here")]), synced=sync())
+    assert days_changed(store, 2) == {}
+
+
+def test_a_day_that_could_not_be_read_by_a_wrong_clock_is_read_again(store: Store) -> None:
+    behind = NOW - 60 * A_DAY
+    land(store, frame_of([session("a")], behind))
+    assert held(store, "day") == [(None,)], "the session is of the future there"
+    land(store, frame_of([session("a")]))
+    assert held(store, "day") == [(DAY,)]
+    assert days_changed(store, 1) == {DAY: 2}
+    land(store, frame_of([session("a")], behind))
+    assert held(store, "day") == [(DAY,)]
+
+
+def test_what_was_landed_before_landings_were_numbered_counts_by_when_it_came(store: Store) -> None:
     land(store, frame_of([session("a"), session("moved"), session("moved", DAY + A_DAY)]))
     with store.open_raw() as connection:
         connection.execute(
-            "UPDATE raw.livestream_sessions SET changed_at = NULL, changed_run_id = NULL, days_differ = NULL"
+            "UPDATE raw.livestream_sessions SET changed_at = NULL, changed_run_id = NULL, days_differ = NULL,"
+            " arrival = NULL, changed_arrival = NULL"
         )
         read = raw_file.read_versions_of_days(connection, RAW_LIVESTREAM_SESSIONS, "app", [DAY], stats=None)
-    assert sorted(read["session_id"].to_list()) == ["a", "moved", "moved"]
-    assert days_changed(store, "next", since=NOW) == {DAY: NOW, DAY + A_DAY: NOW}
-    assert days_changed(store, "next", since=NOW + HOUR) == {}
-    land(store, frame_of([session("a"), session("b")], NOW + HOUR, "two"))
-    assert days_changed(store, "two", since=NOW + HOUR) == {DAY: THIS_RUN}
+        assert sorted(read["session_id"].to_list()) == ["a", "moved", "moved"]
+        found = raw_file.days_changed(connection, RAW_LIVESTREAM_SESSIONS, "app", None)
+        assert found == {DAY: (0, NOW), DAY + A_DAY: (0, NOW)}
+    assert days_changed(store, 1) == {}
+    land(store, frame_of([session("a"), session("b")], NOW + HOUR))
+    assert days_changed(store, 1) == {DAY: 2}
 
 
 def test_livestreams_are_read_some_at_a_time_and_as_last_listed(store: Store) -> None:
@@ -278,8 +296,27 @@ def day_versions(store: Store, *answers: tuple[Any, datetime]) -> list[dict[str,
 
 def test_since_when_a_day_is_as_it_is(store: Store) -> None:
     assert day_versions(store, ({"count": 1}, NOW), ({"count": 1}, NOW + HOUR), (None, NOW + 2 * HOUR)) == [
-        {"day": DAY, "asked_at": NOW + 2 * HOUR, "changed_at": NOW + 2 * HOUR}
+        {"day": DAY, "asked_at": NOW + 2 * HOUR, "changed_at": NOW + 2 * HOUR, "changed_arrival": 3, "arrival": 3}
     ]
+
+
+def test_a_day_that_came_back_to_what_it_was_has_just_changed(store: Store) -> None:
+    a, b = {"count": 1}, {"count": 2}
+    (day,) = day_versions(store, (a, NOW), (b, NOW + 8 * A_DAY), (a, NOW + 9 * A_DAY))
+    assert (day["changed_at"], day["changed_arrival"]) == (NOW + 9 * A_DAY, 3)
+    (day,) = day_versions(store, (a, NOW + 10 * A_DAY))
+    assert (day["changed_at"], day["changed_arrival"], day["arrival"]) == (NOW + 9 * A_DAY, 3, 4)
+
+
+@pytest.mark.parametrize("skew", [3 * A_DAY, -30 * A_DAY])
+def test_a_wrong_clock_makes_no_day_look_settled(skew: timedelta, store: Store) -> None:
+    day_versions(store, ({"count": 1}, NOW))
+    (day,) = day_versions(store, ({"count": 2}, NOW + A_DAY + skew))
+    assert day["changed_at"] >= NOW
+    (day,) = day_versions(store, ({"count": 2}, NOW + 2 * A_DAY))
+    assert NOW <= day["changed_at"] <= NOW + 4 * A_DAY
+    (day,) = day_versions(store, ({"count": 3}, NOW + 3 * A_DAY))
+    assert day["changed_arrival"] == day["arrival"] == 4, "what landed last is the newest"
 
 
 @pytest.mark.parametrize(
@@ -287,7 +324,7 @@ def test_since_when_a_day_is_as_it_is(store: Store) -> None:
     [
         (sync(NOW + HOUR), ["gone"]),
         (sync(NOW + HOUR, complete=False), []),
-        (sync(NOW), []),
+        (sync(NOW - A_DAY), ["gone"]),  # by a clock that is behind
         (sync(NOW + HOUR, livestream_id="another"), []),
     ],
 )
@@ -305,7 +342,7 @@ def test_forgetting_is_of_these_days_of_this_app_and_of_what_came_before(store: 
     land(store, frame_of([session("old")], app_id="other"))
     land(store, frame_of([session("again")], NOW + HOUR))
     with store.open_raw() as connection:
-        raw_file.forget_before(connection, RAW_LIVESTREAM_SESSIONS, "app", [DAY], NOW + HOUR)
+        raw_file.forget_before(connection, RAW_LIVESTREAM_SESSIONS, "app", [DAY], 2)
     assert sorted(held(store, "app_id, session_id")) == [
         ("app", "again"),
         ("app", "dayless"),
@@ -317,16 +354,19 @@ def test_forgetting_is_of_these_days_of_this_app_and_of_what_came_before(store: 
 def test_a_backfill_goes_on_until_it_has_ended(store: Store) -> None:
     with store.open_raw() as connection:
 
-        def begin(now: datetime, *, is_full: bool = False, last: date = DAY, apps: str = "a") -> datetime:
+        def begin(now: datetime, *, is_full: bool = False, last: date = DAY, apps: str = "a") -> int | None:
             return raw_file.begin_backfill(connection, apps, DAY, last, is_full=is_full, now=now)
 
-        assert begin(NOW) == NOW
-        assert begin(NOW + HOUR) == NOW
-        assert begin(NOW + HOUR, is_full=True) == NOW + HOUR
-        assert begin(NOW + HOUR, last=DAY + A_DAY) == NOW + HOUR
-        assert begin(NOW + HOUR, apps="b") == NOW + HOUR
+        assert begin(NOW) is None
+        assert begin(NOW + HOUR) == 0
+        assert begin(NOW + HOUR, is_full=True) is None
+        assert begin(NOW + HOUR, last=DAY + A_DAY) is None
+    land(store, frame_of([session("a")]))
+    with store.open_raw() as connection:
+        assert begin(NOW + HOUR, apps="b") is None
+        assert begin(NOW + HOUR, apps="b") == 1
         raw_file.end_backfill(connection, "b", DAY, DAY, is_full=False)
-        assert begin(NOW + HOUR) == NOW, "the same days of another app are another backfill"
-        assert begin(NOW + 3 * A_DAY + HOUR) == NOW + 3 * A_DAY + HOUR  # left for too long
+        assert begin(NOW + HOUR) == 0, "the same days of another app are another backfill"
+        assert begin(NOW + 3 * A_DAY + HOUR) is None, "left for too long"
         raw_file.end_backfill(connection, "a", DAY, DAY, is_full=False)
-        assert begin(NOW + 4 * A_DAY) == NOW + 4 * A_DAY
+        assert begin(NOW + 4 * A_DAY) is None

@@ -1,0 +1,93 @@
+"""What is known of livestreams besides their records: which are listed, and whose sessions are known, failed or given up.
+
+Committed with raw, since it tells what the next run has to fetch.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import duckdb
+import polars as pl
+
+from pipelines.load.frames import read_frame
+from pipelines.tables import LIVESTREAM_LISTS, LIVESTREAM_SYNC, SHRINKS
+from pipelines.tables_raw import RAW_LIVESTREAMS
+
+
+def read_sync(connection: duckdb.DuckDBPyConnection, app_id: str) -> pl.DataFrame:
+    """Of which livestreams of an app the sessions are known."""
+    return read_frame(connection, f"SELECT * FROM {LIVESTREAM_SYNC.full_name} WHERE app_id = ?", [app_id])
+
+
+def note_unread(
+    connection: duckdb.DuckDBPyConnection,
+    app_id: str,
+    livestream_ids: Sequence[str],
+    reasons: Sequence[str],
+    now: datetime,
+) -> None:
+    """Record livestreams whose sessions could not be read. What is known of them from before stays known."""
+    unread = (
+        "(SELECT $app_id AS app_id, unnest($ids::VARCHAR[]) AS livestream_id, NULL::TIMESTAMP AS upstream_updated_at,"
+    )
+    unread += " NULL::TIMESTAMP AS synced_at, false AS complete, NULL::TIMESTAMP AS given_up_at, $now::TIMESTAMP AS failed_at, unnest($reasons::VARCHAR[]) AS failure)"
+    kept = {
+        name: f"held.{name}" for name in ("upstream_updated_at", "synced_at", "complete", "arrival", "previous_arrival")
+    }
+    parameters = {"app_id": app_id, "ids": list(livestream_ids), "reasons": list(reasons), "now": now}
+    connection.execute(LIVESTREAM_SYNC.merge_sql(unread, **kept), parameters)
+
+
+def note_given_up(
+    connection: duckdb.DuckDBPyConnection, app_id: str, livestream_ids: Sequence[str], now: datetime
+) -> None:
+    """Flag the livestreams that have sessions which are not fetched any more although they have not ended; only these."""
+    connection.execute(
+        f"""UPDATE {LIVESTREAM_SYNC.full_name}
+        SET given_up_at = CASE WHEN list_contains($ids::VARCHAR[], livestream_id) THEN $now::TIMESTAMP END
+        WHERE app_id = $app_id AND (given_up_at IS NOT NULL) <> list_contains($ids::VARCHAR[], livestream_id)""",
+        {"app_id": app_id, "ids": list(livestream_ids), "now": now},
+    )
+
+
+def note_list(
+    connection: duckdb.DuckDBPyConnection, app_id: str, *, livestreams: int, after: int, run_id: str, now: datetime
+) -> None:
+    """Record that a list of livestreams was read to its end; its records landed `after` this landing."""
+    read = (
+        "(SELECT ? AS app_id, ?::BIGINT AS livestreams, ?::BIGINT AS arrival, NULL::BIGINT AS previous_arrival,"
+        " ?::TIMESTAMP AS listed_at, ? AS run_id)"
+    )
+    upsert = LIVESTREAM_LISTS.merge_sql(read, previous_arrival="held.arrival")
+    connection.execute(upsert, [app_id, livestreams, after, now, run_id])
+
+
+def listed_ids(connection: duckdb.DuckDBPyConnection, app_id: str) -> set[str]:
+    """Return the livestreams that the last complete list of an app held."""
+    query = f"""
+        SELECT DISTINCT livestream_id FROM {RAW_LIVESTREAMS.full_name} AS stream JOIN {LIVESTREAM_LISTS.full_name} AS list
+            ON stream.app_id = list.app_id AND stream.arrival > list.arrival
+        WHERE stream.app_id = ? AND livestream_id IS NOT NULL
+    """
+    return {livestream_id for (livestream_id,) in connection.execute(query, [app_id]).fetchall()}
+
+
+def missing_livestreams(connection: duckdb.DuckDBPyConnection, app_id: str, run_id: str) -> pl.DataFrame:
+    """Rows of ops.shrinks: livestreams that the last complete list of an app did not hold.
+
+    Those that the list before held, and all if the list is empty, are new to this run.
+    """
+    query = f"""
+        SELECT list.app_id, 'core.livestreams' AS table_name, NULL::DATE AS day, livestream_id AS record_id,
+            CASE WHEN list.livestreams = 0 THEN 'the list of livestreams is empty; the older row stands'
+                ELSE 'no longer listed; the older row stands' END AS reason,
+            max(fetched_at) AS fetched_at,
+            CASE WHEN list.livestreams = 0 OR max(coalesce(stream.arrival, 0)) > list.previous_arrival
+                OR list.previous_arrival IS NULL THEN $run_id END AS run_id
+        FROM {RAW_LIVESTREAMS.full_name} AS stream JOIN {LIVESTREAM_LISTS.full_name} AS list USING (app_id)
+        WHERE app_id = $app_id AND livestream_id IS NOT NULL
+        GROUP BY list.app_id, livestream_id, list.livestreams, list.arrival, list.previous_arrival
+        HAVING max(coalesce(stream.arrival, 0)) <= list.arrival
+    """
+    found = pl.DataFrame(connection.sql(query, params={"app_id": app_id, "run_id": run_id}))
+    return found.cast(pl.Schema(SHRINKS.polars_schema))

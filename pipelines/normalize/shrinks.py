@@ -1,0 +1,129 @@
+"""Figures that became less: which of them are corrections, and which the source has only forgotten.
+
+A session whose figures are all null or zero now, and were not before, has been forgotten: the figures it had are kept.
+Figures of a session that has not ended are provisional, so once it has ended they count for nothing.
+
+A day's totals that became less, and none of them more, have been forgotten too, unless the sessions at hand add up to
+the smaller ones: then somebody corrected a session. Totals that are all null or zero are never a correction.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from pipelines.schema import Table
+from pipelines.tables import LIVESTREAM_SESSIONS, SHRINKS
+
+_ROUNDING_SECONDS = 1.0
+_ROUNDING_SHARE = 1e-6
+"""Totals are rounded, in which direction nobody says: a difference of up to so much is none."""
+
+_NO_FIGURES = "the source now gives no figures; the older ones stand"
+_LESS = "the source now gives less than before, and the sessions at hand do not add up to it; the older figures stand"
+
+AtHand = Mapping[tuple[date, str], float]
+"""Sums over the sessions at hand, by day and column."""
+
+
+def keep_forgotten_figures(
+    table: Table, whole: pl.DataFrame, standing: pl.DataFrame, at_hand: AtHand
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the current rows with the figures that the source has forgotten, and rows of ops.shrinks that name them.
+
+    `whole` are the versions that the rules accept, by rank; `standing` the last of each key.
+    """
+    if not table.figures or standing.is_empty():
+        return standing, pl.DataFrame(schema=SHRINKS.polars_schema)
+    is_daily = table.key == ("app_id", "day")
+    given = _given_of_days(table, whole, at_hand) if is_daily else _given_of_sessions(table, whole, standing)
+    forgotten = (
+        standing.select("key", "rank")
+        .join(given, on="key", how="inner")
+        .filter(pl.col("given_rank") < pl.col("rank"))
+        .drop("rank")
+    )
+    rows = standing.join(forgotten, on="key", how="left", maintain_order="left").with_columns(
+        pl.when(pl.col("given_rank").is_not_null()).then(pl.col(f"given:{name}")).otherwise(pl.col(name)).alias(name)
+        for name in table.figures
+    )
+    shrinks = standing.join(forgotten, on="key", how="inner", maintain_order="left").select(
+        "app_id",
+        pl.lit(table.full_name).alias("table_name"),
+        "day",
+        pl.col(table.key[-1]).cast(pl.String).alias("record_id"),
+        "reason",
+        "fetched_at",
+        "run_id",
+    )
+    return rows, shrinks.cast(pl.Schema(SHRINKS.polars_schema))
+
+
+def _amounts(table: Table) -> list[str]:
+    return [column.name for column in table.columns if column.figure and column.kind in ("seconds", "minutes")]
+
+
+def _any_above_zero(columns: list[str]) -> pl.Expr:
+    return pl.any_horizontal([pl.col(name).fill_null(0) > 0 for name in columns])
+
+
+def _given(table: Table, versions: pl.DataFrame, reason: str | pl.Expr) -> pl.DataFrame:
+    figures = [pl.col(name).alias(f"given:{name}") for name in table.figures]
+    because = pl.lit(reason) if isinstance(reason, str) else reason
+    return versions.select("key", pl.col("rank").alias("given_rank"), because.alias("reason"), *figures)
+
+
+def _given_of_sessions(table: Table, whole: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
+    """For sessions that give no figures now: the last version that gave some."""
+    amounts = _amounts(table)
+    silent = standing.filter(~_any_above_zero(amounts))
+    gave = whole.join(silent.select("key"), on="key", how="semi", maintain_order="left")
+    if table is LIVESTREAM_SESSIONS:
+        is_over = pl.col("stopped_at").is_not_null() | (pl.col("err_message").fill_null("") != "")
+        ended = silent.filter(is_over)["key"].to_list()
+        gave = gave.filter(is_over | ~pl.col("key").is_in(ended))
+    gave = gave.filter(_any_above_zero(amounts))
+    return _given(table, gave.group_by("key", maintain_order=True).last(), _NO_FIGURES)
+
+
+def _given_of_days(table: Table, whole: pl.DataFrame, at_hand: AtHand) -> pl.DataFrame:
+    """For days whose newest version gives less than an older one: the older one."""
+    changed = whole.filter(pl.len().over("key") > 1)
+    kept: dict[int, str] = {}
+    for versions in changed.partition_by("key", maintain_order=True):
+        ranked = list(versions.select("rank", "day", *table.figures).iter_rows(named=True))
+        current, reason = ranked[0], ""
+        for version in ranked[1:]:
+            if because := _loss(table, current, version, at_hand):
+                reason = because
+            else:
+                current, reason = version, ""
+        if reason:
+            kept[current["rank"]] = reason
+    reasons = pl.DataFrame({"rank": list(kept), "because": list(kept.values())}, schema_overrides={"rank": pl.UInt32})
+    found = changed.join(reasons.cast({"rank": changed.schema["rank"]}), on="rank", how="inner", maintain_order="left")
+    return _given(table, found, pl.col("because"))
+
+
+def _loss(table: Table, older: Mapping[str, Any], newer: Mapping[str, Any], at_hand: AtHand) -> str | None:
+    """Return why a newer version of a day does not replace an older one; None where it does."""
+    amounts = _amounts(table)
+    was = {name: older[name] or 0.0 for name in table.figures}
+    now = {name: newer[name] or 0.0 for name in table.figures}
+    if not any(now[name] > 0 for name in amounts):
+        is_less = any(was[name] > 0 for name in amounts) or not any(now.values())
+        return _NO_FIGURES if is_less and any(was.values()) else None
+    fell = [name for name in amounts if was[name] > now[name] + _tolerance(was[name])]
+    rose = [name for name in amounts if now[name] > was[name] + _tolerance(now[name])]
+    if not fell or rose:
+        return None
+    sums = {name: at_hand.get((older["day"], name)) for name in fell}
+    is_explained = all(
+        found is not None and abs(found - now[name]) <= _tolerance(found) for name, found in sums.items()
+    )
+    return None if is_explained else _LESS
+
+
+def _tolerance(amount: float) -> float:
+    return _ROUNDING_SECONDS + _ROUNDING_SHARE * amount

@@ -1,0 +1,299 @@
+"""Night after night: the order of landing decides, whatever clocks say; what became less and why; what is fetched again."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pipelines.load.store import open_store
+from pipelines.report.checks import find_checks, run_check
+from pipelines.simulator.server import Simulator
+from tests.houses import assert_holds_truth, published, query
+from tests.moment import NOW, clock_at
+from tests.nights import APP, LAST, NIGHT, WEEK, Nights, add_day, at_hour, ids, world_of
+
+DAY = timedelta(days=1)
+OVERALL, LIST, SESSIONS = "get-overall-analytics", "list-livestreams", "get-livestream"
+Serve = Callable[..., Nights]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    started: list[Simulator] = []
+
+    def begin(livestreams: int, **variables: str) -> Nights:
+        simulator = Simulator(world_of(livestreams))
+        started.append(simulator.__enter__())
+        return Nights(simulator, tmp_path / "home", **variables)
+
+    yield begin
+    for simulator in started:
+        simulator.__exit__(None, None, None)
+
+
+def warned(nights: Nights) -> set[str]:
+    """The tables that never_shrinks warns about."""
+    with published(nights.settings) as connection:
+        checks = [check for check in find_checks() if check.rule == "never_shrinks"]
+        return {check.table for check in checks if not run_check(connection, check).passed}
+
+
+def verdicts(nights: Nights) -> set[str]:
+    return {verdict for (verdict,) in query(nights.settings, "SELECT DISTINCT verdict FROM marts.reconciliation")}
+
+
+def change(nights: Nights, number: int, ingest: float, viewers: float, at: datetime) -> None:
+    """Correct the first livestream's session of the number-th day."""
+    nights.world.now = at
+    session = nights.world.apps[APP].livestreams[0].sessions[number]
+    nights.world.change_session(APP, session.id, ingest_seconds=ingest, viewer_seconds=viewers)
+
+
+# --- A5: clocks -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("skew", [3 * DAY, 400 * DAY, -2 * DAY])
+def test_what_landed_last_stands_whatever_the_clock_of_a_run_said(skew: timedelta, serve: Serve) -> None:
+    nights = serve(2)
+    nights.load(WEEK)
+    change(nights, 6, 700, 7_000, NOW + DAY)
+    house = nights.load(NIGHT, at=NOW + DAY, clock=skew)
+    assert bool(house.odd) is (skew < timedelta(0)), "this machine's clock is behind"
+    for number, figure in enumerate((650.0, 900.0), 2):
+        change(nights, 6, figure, 10 * figure, NOW + number * DAY)
+        house = nights.load(NIGHT, at=NOW + number * DAY)
+        assert_holds_truth(nights.settings, nights.world, WEEK)
+        assert verdicts(nights) == {"match"}
+        is_future = skew > number * DAY - DAY
+        assert any("in the future" in line for line in house.odd) is is_future
+
+
+def test_a_livestream_that_tells_no_time_stands_as_it_landed_last(serve: Serve) -> None:
+    nights = serve(1)
+    (livestream,) = nights.world.apps[APP].livestreams
+    for number, (name, skew) in enumerate([("first", 0 * DAY), ("ahead", 3 * DAY), ("last", 0 * DAY), ("end", -DAY)]):
+        livestream.name, livestream.stale_clock = name, True
+        nights.load(NIGHT, at=NOW + number * timedelta(hours=1), clock=skew)
+        assert query(nights.settings, "SELECT name FROM core.livestreams") == [(name,)]
+
+
+def test_a_killed_run_with_a_clock_behind_leaves_its_news_to_the_next(serve: Serve) -> None:
+    nights = serve(2)
+    nights.load(WEEK, clock=3 * DAY)
+    change(nights, 0, 999, 9_999, NOW + DAY)
+    with clock_at(NOW - 5 * DAY):
+        nights.land_only(NIGHT)
+    nights.load(NIGHT, at=NOW + DAY)
+    assert query(nights.settings, "SELECT max(ingest_seconds) FROM core.livestream_sessions") == [(999.0,)]
+    assert verdicts(nights) == {"match"}
+
+
+def test_a_session_of_the_future_is_read_once_the_clock_is_right(serve: Serve) -> None:
+    nights = serve(1)
+    nights.load((LAST - 60 * DAY, LAST - 60 * DAY), clock=-60 * DAY)
+    nights.load(NIGHT)
+    assert_holds_truth(nights.settings, nights.world, NIGHT)
+
+
+# --- A3 ---------------------------------------------------------------------------------------------------------
+
+
+def test_overall_that_comes_back_to_what_it_was_is_news(serve: Serve) -> None:
+    nights = serve(2)
+    livestream = nights.world.apps[APP].livestreams[0]
+    livestream.stale_clock = True
+    nights.load(WEEK)
+    extra = nights.world.add_session(
+        APP, livestream.id, created_at=at_hour(LAST, 12), ingest_seconds=60.0, viewer_seconds=60.0
+    )
+    nights.load((LAST, LAST), at=NOW + 8 * DAY)
+    nights.world.forget_sessions(APP, [extra.id])
+    nights.load((LAST, LAST), at=NOW + 9 * DAY, full=True, allow_shrink=True)
+    other = nights.world.add_session(
+        APP, livestream.id, created_at=at_hour(LAST, 13), ingest_seconds=60.0, viewer_seconds=60.0
+    )
+    nights.load((LAST, LAST), at=NOW + 10 * DAY)
+    held = query(nights.settings, "SELECT session_id FROM core.livestream_sessions WHERE ingest_seconds = 60")
+    assert held == [(other.id,)]
+    assert verdicts(nights) == {"match"}
+    nights.load((LAST, LAST), at=NOW + 11 * DAY)
+    assert nights.simulator.count(OVERALL) == 1, "a day that moved last night is not settled"
+
+
+# --- A9 ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_list_of_livestreams_that_comes_back_empty_warns_and_erases_nothing(serve: Serve) -> None:
+    nights = serve(5)
+    nights.load(WEEK)
+    app = nights.world.apps[APP]
+    kept, by_id = list(app.livestreams), dict(app.by_id)
+    for number in (1, 2):
+        app.livestreams.clear()
+        nights.load(NIGHT, at=NOW + number * timedelta(hours=1))
+        assert warned(nights) == {"core.livestreams"}
+        assert query(nights.settings, "SELECT count(*) FROM core.livestreams") == [(5,)]
+        assert query(nights.settings, "SELECT count(*) FROM core.livestream_sessions") == [(35,)]
+    app.livestreams.extend(kept)
+    app.by_id.update(by_id)
+    nights.load(NIGHT, at=NOW + timedelta(hours=3))
+    assert warned(nights) == set()
+    assert_holds_truth(nights.settings, nights.world, WEEK)
+
+
+def test_a_shorter_list_of_livestreams_warns_once(serve: Serve) -> None:
+    nights = serve(5)
+    nights.load(WEEK)
+    gone = ids(nights.world)[2:]
+    for livestream_id in gone:
+        app = nights.world.apps[APP]
+        app.livestreams.remove(app.by_id[livestream_id])
+    nights.load(NIGHT, at=NOW + DAY)
+    assert "core.livestreams" in warned(nights)
+    shrinks = query(nights.settings, "SELECT record_id FROM ops.shrinks WHERE table_name = 'core.livestreams'")
+    assert {record_id for (record_id,) in shrinks} == set(gone)
+    nights.load(NIGHT, at=NOW + 2 * DAY)
+    assert "core.livestreams" not in warned(nights)
+
+
+def test_sessions_of_long_ago_that_a_list_no_longer_has_warn(serve: Serve) -> None:
+    nights = serve(2)
+    nights.load(WEEK)
+    livestream = nights.world.apps[APP].livestreams[0]
+    nights.world.forget_sessions(APP, [session.id for session in livestream.sessions[:3]])
+    nights.world.now = NOW + timedelta(hours=20)
+    livestream.touch(nights.world.now_ms)
+    nights.load((LAST, LAST), at=NOW + DAY)
+    assert "core.livestream_sessions" in warned(nights)
+    assert query(nights.settings, "SELECT count(*) FROM core.livestream_sessions") == [(14,)]
+
+
+# --- D35 --------------------------------------------------------------------------------------------------------
+
+
+def test_a_smaller_total_that_the_sessions_do_not_explain_does_not_replace_the_older_one(serve: Serve) -> None:
+    nights = serve(3)
+    nights.load(WEEK)
+    nights.world.forget_livestream(APP, ids(nights.world)[0])
+    for number in (1, 2):
+        nights.load(NIGHT, at=NOW + number * timedelta(hours=1), full=number == 2)
+        totals = query(
+            nights.settings, "SELECT DISTINCT ingest_seconds, livestream_count FROM core.livestream_analytics_daily"
+        )
+        assert totals == [(1_800.0, 3)]
+        assert "core.livestream_analytics_daily" in warned(nights)
+        assert verdicts(nights) == {"match"}
+    nights.load(NIGHT, at=NOW + timedelta(hours=3), full=True, allow_shrink=True)
+    totals = query(
+        nights.settings, "SELECT DISTINCT ingest_seconds FROM core.livestream_analytics_daily WHERE day >= ?", NIGHT[0]
+    )
+    assert totals == [(1_200.0,)]
+
+
+def test_a_smaller_total_that_the_sessions_explain_replaces_the_older_one(serve: Serve) -> None:
+    nights = serve(3)
+    nights.load(WEEK)
+    change(nights, 6, 100, 1_000, NOW + timedelta(hours=1))
+    nights.load(NIGHT, at=NOW + timedelta(hours=1))
+    assert_holds_truth(nights.settings, nights.world, WEEK)
+    assert warned(nights) == set()
+    assert verdicts(nights) == {"match"}
+
+
+# --- A10 --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("figure", [900.0, 100.0])
+def test_a_session_corrected_outside_the_lookback_has_its_day_fetched_again(figure: float, serve: Serve) -> None:
+    nights = serve(2)
+    nights.load(WEEK)
+    change(nights, 0, figure, 10 * figure, NOW + DAY)
+    add_day(nights.world, LAST + DAY)
+    nights.load((LAST, LAST + DAY), at=NOW + DAY)
+    assert nights.simulator.count(OVERALL) == 3, "the two days of the night, and the one that had news"
+    assert verdicts(nights) == {"match"}
+    assert_holds_truth(nights.settings, nights.world, (WEEK[0], LAST + DAY))
+    nights.load((LAST + DAY, LAST + DAY), at=NOW + DAY)
+    assert nights.simulator.count(OVERALL) == 1, "once"
+    unbalanced = "FROM ops.loads WHERE rows_received <> rows_landed + rows_quarantined + rows_duplicate"
+    assert query(nights.settings, unbalanced) == []
+    assert (
+        query(
+            nights.settings,
+            "FROM (SELECT count(*) AS n FROM ops.loads GROUP BY run_id, table_name, app_id) WHERE n > 1",
+        )
+        == []
+    )
+
+
+# --- B17 --------------------------------------------------------------------------------------------------------
+
+
+def test_sessions_that_never_end_are_fetched_for_so_many_days_only(serve: Serve) -> None:
+    nights = serve(6, LIVEHOUSE_UNFINISHED_DAYS="3")
+    for livestream in nights.world.apps[APP].livestreams[:4]:
+        livestream.sessions[-1].stopped_ms = None
+        livestream.status = "LIVE"
+    nights.load(WEEK)
+    for age, asked in ((1, 4), (2, 4), (3, 0), (40, 0)):
+        at = NOW + age * DAY
+        house = nights.load((at.date() - DAY, at.date() - DAY), at=at)
+        assert nights.simulator.count(SESSIONS) == asked
+        note = "SELECT note FROM ops.loads WHERE table_name = 'raw.livestream_sessions' AND run_id = ?"
+        ((said,),) = query(nights.settings, note, house.run_id)
+        assert ("4 sessions have not ended for more than 3 days" in (said or "")) is (asked == 0)
+    flagged = query(nights.settings, "SELECT livestream_id FROM ops.livestream_sync WHERE given_up_at IS NOT NULL")
+    assert {livestream_id for (livestream_id,) in flagged} == set(ids(nights.world)[:4])
+    nights.world.apps[APP].livestreams[0].sessions[-1].stopped_ms = nights.world.now_ms
+    nights.world.apps[APP].livestreams[0].touch(nights.world.now_ms)
+    at = NOW + 41 * DAY
+    nights.load((at.date() - DAY, at.date() - DAY), at=at)
+    assert nights.simulator.count(SESSIONS) == 1, "its clock moved"
+    nights.load((at.date() - DAY, at.date() - DAY), at=at + timedelta(hours=1))
+    flagged = query(nights.settings, "SELECT livestream_id FROM ops.livestream_sync WHERE given_up_at IS NOT NULL")
+    assert len(flagged) == 3
+
+
+@pytest.mark.parametrize("status", ["LIVE", "INVOKED"])
+def test_livestreams_deleted_while_on_air_cost_no_request(status: str, serve: Serve) -> None:
+    nights = serve(6)
+    for livestream in nights.world.apps[APP].livestreams[:4]:
+        livestream.sessions[-1].stopped_ms = None
+        livestream.status = status
+    nights.load(WEEK)
+    for livestream_id in ids(nights.world)[:4]:
+        nights.world.forget_livestream(APP, livestream_id)
+    for number in (1, 2, 3):
+        nights.load(NIGHT, at=NOW + number * DAY)
+        assert nights.simulator.count(SESSIONS) == 0
+    assert query(nights.settings, "SELECT count(*) FROM core.livestream_sessions") == [(42,)]
+
+
+# --- provisional figures ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", [(0.0, 0.0), (None, None), (1.5, 0.0)])
+def test_what_a_session_says_once_it_has_ended_replaces_its_placeholders(
+    end: tuple[float | None, float | None], serve: Serve
+) -> None:
+    nights = serve(1)
+    session = nights.world.apps[APP].livestreams[0].sessions[-1]
+    stopped, session.stopped_ms = session.stopped_ms, None
+    session.ingest_seconds = session.viewer_seconds = 60.0
+    nights.world.apps[APP].livestreams[0].status = "LIVE"
+    nights.load(NIGHT)
+    session.stopped_ms, (session.ingest_seconds, session.viewer_seconds) = stopped, end
+    nights.load(NIGHT, at=NOW + timedelta(hours=1))
+    held = "SELECT ingest_seconds, viewer_seconds FROM core.livestream_sessions WHERE session_id = ?"
+    assert query(nights.settings, held, session.id) == [end]
+    assert warned(nights) <= {"core.livestream_analytics_daily"}
+
+
+def test_the_number_of_landings_is_the_homes(serve: Serve) -> None:
+    nights = serve(1)
+    nights.load(NIGHT)
+    with open_store(nights.settings).open_raw() as connection:
+        ((number,),) = connection.execute("SELECT number FROM ops.landings").fetchall()
+        arrivals = connection.execute("SELECT max(arrival), min(arrival) FROM raw.livestream_sessions").fetchall()
+    assert 0 < arrivals[0][1] <= arrivals[0][0] <= number
