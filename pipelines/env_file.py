@@ -18,13 +18,17 @@ def check_env_file(path: Path) -> None:
         return
     try:
         held = path.stat()
-        ours = os.geteuid()
-        if ours and held.st_uid not in {0, ours}:
+        trusted = {0, os.geteuid()}  # root as well: it may start the program in a directory of somebody else's
+        if path.is_symlink() and path.lstat().st_uid not in trusted:
+            raise SettingsError(f"{path} is a link that another user made: remove it, or `chown -h $(id -un) {path}`")
+        if held.st_uid not in trusted:
             raise SettingsError(
-                f"{path} belongs to another user, who could have the token sent elsewhere: own it, or move"
+                f"{path} belongs to another user, who could have the token sent elsewhere: `chown $(id -un) {path}`"
             )
-        if held.st_mode & stat.S_IWOTH:
-            raise SettingsError(f"{path} can be written by everybody: chmod o-w {path}")
+        if held.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise SettingsError(
+                f"{path} can be written by others, who could have the token sent elsewhere: `chmod go-w {path}`"
+            )
         if stat.S_ISFIFO(held.st_mode):  # read once
             return
         with path.open(encoding="utf-8") as file:

@@ -13,6 +13,7 @@ import pytest
 from pipelines.errors import cause_in_surroundings
 from pipelines.failures import _innermost
 from pipelines.simulator.server import Simulator
+from pipelines.steps.progress import say
 from tests.houses import small_world, variables
 
 ROOT = Path(__file__).parents[1]
@@ -140,6 +141,11 @@ def test_the_machine_is_named_where_it_is_the_cause(said: str, named: str | None
         message, cause = said, None
 
     assert named is None or named in str(_innermost(Error())), "in a run as well"
+
+
+def test_what_is_logged_does_not_command_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    say("aula: \x1b[2J\x9b31mname\u202e\nsecond line")
+    assert capsys.readouterr().err == r"aula: \x1b[2J\x9b31mname\u202e\nsecond line" + "\n"
 
 
 # --- whole runs: slow ------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from pipelines.steps.days import check_clock, describe_catch_up, note_days_still
 from pipelines.steps.house import House
 from pipelines.steps.report import publish_warehouse, write_page
 from pipelines.steps.summary import findings, loads_of, summarize
+from pipelines.text import printable
 
 
 @dg.asset(
@@ -67,7 +68,7 @@ def _told(context: dg.AssetExecutionContext, house: House) -> dict[str, Any]:
     }
     context.instance.add_run_tags(context.run.run_id, tags)
     for line in odd:
-        context.log.warning(line)
+        context.log.warning(printable(line))  # it goes to a terminal and to compute logs
     days = range_of(dict(context.run.tags))
     # Short lines first: the run's page cuts a long event.
     return {

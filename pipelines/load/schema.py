@@ -21,8 +21,11 @@ SCHEMA_VERSION = 2
 Warehouses that do not say their version have version 1.
 """
 
-FORMAT: dict[str, str | bool | int | float | list[str]] = {"storage_compatibility_version": "v1.5.0"}
-"""In which format files are made. A newer DuckDB would make files that readers with an older one cannot open."""
+FORMAT: dict[str, str | bool | int | float | list[str]] = {"storage_compatibility_version": "v1.0.0"}
+"""In which format files are made: that of DuckDB 1.0, which every later one can read, and every tool that embeds one.
+
+A file keeps the format it was made with, and so does its published copy.
+"""
 
 COLUMNS = """
     SELECT schema_name, table_name, column_name FROM duckdb_columns()

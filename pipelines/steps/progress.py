@@ -4,10 +4,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from pipelines.text import printable
+
 
 def say(message: str) -> None:
     """One line to whoever watches."""
-    print(message, file=sys.stderr, flush=True)  # noqa: T201 - messages belong on stderr
+    print(printable(message), file=sys.stderr, flush=True)  # noqa: T201 - messages belong on stderr
 
 
 _hushed = False
