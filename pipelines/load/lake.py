@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
+stamina.instrumentation.set_on_retry_hooks([])  # else each conflict between machines is a warning on stderr
+
 _OVERTAKEN_FOR = timedelta(minutes=3)
 """How long a transaction is tried again when others commit to the same table first."""
 
