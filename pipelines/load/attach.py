@@ -67,9 +67,14 @@ def _hide_credentials(connection: duckdb.DuckDBPyConnection, files: str, key: S3
     key_id, secret, token = (held.get(name, "") for name in _S3_CREDENTIALS)
     if key:
         key_id, secret, token = key.key_id, key.secret.get_secret_value(), ""
-    is_stored = connection.execute("FROM which_secret(?, 's3')", [files]).fetchall()
-    if key or (key_id and not is_stored):  # one that a user stored comes before the environment, as in DuckDB itself
+    stored = connection.execute(
+        "SELECT secret_string FROM duckdb_secrets() WHERE name IN (SELECT name FROM which_secret(?, 's3'))", [files]
+    ).fetchall()
+    if key or (key_id and not stored):  # one that a user stored comes before the environment, as in DuckDB itself
         parts = {option: held[setting] for option, setting in _S3_OPTIONS.items() if setting in held}
+        for (text,) in stored:  # it also says where the service is: `endpoint=…;url_style=path;…`
+            said = dict(part.partition("=")[::2] for part in str(text).split(";"))
+            parts |= {option: said[option.lower()] for option in _S3_OPTIONS if said.get(option.lower())}
         parts |= {"KEY_ID": key_id, "SECRET": secret, "SCOPE": files} | ({"SESSION_TOKEN": token} if token else {})
         given = ", ".join(f"{option} {quoted(str(value))}" for option, value in parts.items())
         connection.execute(f"CREATE SECRET livehouse_reader_files (TYPE s3, {given})")

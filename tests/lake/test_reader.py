@@ -320,3 +320,19 @@ def test_credentials_of_s3_are_shown_by_nothing(
 )
 def test_every_way_to_read_works_on_a_lakehouse(query: str, reader: duckdb.DuckDBPyConnection) -> None:
     run_query(reader, query).fetchall()
+
+
+def test_a_readers_key_goes_to_the_service_that_a_stored_secret_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another service than Amazon's is named in that secret alone."""
+    pytest.importorskip("duckdb_extension_httpfs", reason="the extra `lakehouse` is not installed")
+    monkeypatch.setenv("HOME", f"{tmp_path}")
+    stored = "KEY_ID 'of-the-runs', SECRET 'hush-hush-4', ENDPOINT 's3.test:9000', URL_STYLE 'path', USE_SSL false"
+    with connect_with([extension_file("httpfs")]) as connection:
+        connection.execute(f"CREATE PERSISTENT SECRET livehouse_files (TYPE s3, {stored}, SCOPE 's3://')")
+    with connect_with([extension_file("httpfs")], is_reader=True) as connection:
+        shut_off(connection, "s3://bucket/live house/", S3Key("of-the-readers", SecretStr("hush-hush-6")))
+        used = "SELECT secret_string FROM duckdb_secrets() WHERE name IN (SELECT name FROM which_secret('s3://bucket/live house/x', 's3'))"
+        [(said,)] = connection.execute(used).fetchall()
+    assert {"key_id=of-the-readers", "endpoint=s3.test:9000", "url_style=path", "use_ssl=false"} <= set(said.split(";"))
