@@ -18,6 +18,7 @@ from tests.watching import (
     MIDNIGHT,
     MINUTE,
     assert_audience_is_true,
+    known_figures,
     live_through,
     merge,
     new_world,
@@ -99,7 +100,7 @@ def test_every_shape_is_observed(shapes: Shapes, tmp_path: Path) -> None:
         world.now.replace(tzinfo=None),
     )
     truth = {
-        (one.id, session.id, one.meeting_id, *session.figures(world.now_ms))
+        (one.id, session.id, one.meeting_id, *known_figures(session, world.now_ms))
         for one in world.apps[APP].livestreams
         for session in one.sessions
     }

@@ -12,6 +12,7 @@ from pipelines.load import live
 from pipelines.load.warehouse import Warehouse
 from pipelines.report.marts import find_marts
 from pipelines.settings import Settings
+from pipelines.simulator.records import Session
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from pipelines.steps import report
@@ -61,11 +62,17 @@ def stored(settings: Settings) -> list[tuple[Any, ...]]:
 
 
 def true_seconds(world: World) -> dict[str, float]:
-    """Viewer seconds of each livestream, by the world."""
+    """Viewer seconds of each livestream, by the world, of sessions whose figures are known."""
     return {
-        one.id: sum(session.figures(world.now_ms)[1] or 0.0 for session in one.sessions)
+        one.id: sum(known_figures(session, world.now_ms)[1] or 0.0 for session in one.sessions)
         for one in world.apps[APP].livestreams
     }
+
+
+def known_figures(session: Session, now_ms: int) -> tuple[float | None, float | None]:
+    """Ingest and viewer seconds; unknown in the first minute on air, when the service may give placeholders."""
+    is_young = session.started_ms is not None and session.is_live and now_ms - session.started_ms < 60_000
+    return (None, None) if is_young else session.figures(now_ms)
 
 
 def live_through(world: World, watch: Watch, minutes: int, *, seed: int = 1) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from pipelines.normalize.derived import add_session_facts
 from pipelines.normalize.fields import split_fields
 from pipelines.normalize.records import payload_of
 from pipelines.normalize.values import cell, reason_not_taken, value_of
@@ -121,9 +122,9 @@ def _flat(one: Seen) -> dict[str, Any]:
 
 def _with_ends(values: pl.DataFrame) -> pl.DataFrame:
     """Put each session that is over at the moment it ended, between the two looks whatever the API's clock says."""
-    failed = pl.col("err_message").fill_null("") != ""
-    is_over = pl.col("stopped_at").is_not_null() | failed
-    ended_at = pl.coalesce("stopped_at", "updated_at", "seen_at").clip(
+    values = add_session_facts(values.with_columns(pl.lit(None, dtype=pl.Datetime("us")).alias("invoked_at")))
+    failed, is_over = pl.col("is_failed"), ~pl.col("is_provisional")
+    ended_at = pl.coalesce("ended_at", "seen_at").clip(
         pl.col("on_air_at") + _CLOCKS_APART, pl.col("seen_at") - _CLOCKS_APART
     )
     was_on_air = pl.col("on_air_at").is_not_null()
