@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 
 from pipelines.assets import sqlite_files
+from pipelines.cli.checkup_history import examine_history
 from pipelines.cli.history import DAGSTER_YAML, history_files, open_history
 from pipelines.errors import HouseBusyError, WarehouseError
 from pipelines.settings import Settings
@@ -174,3 +175,44 @@ def test_a_history_that_is_locked_while_a_run_goes_on_is_waited_for(
         with ExitStack() as begun:
             assert one.execute_in_process(instance=instance, run_config=SILENT).success
             assert "which has" in "".join(said)
+
+
+@pytest.mark.parametrize(
+    ("damage", "state", "said"),
+    [
+        ("none", "ok", "can be written"),
+        ("nothing there", "ok", "made by the first run"),
+        ("a file in its place", "fault", "cannot be written"),
+        ("configuration", "fault", "dagster.yaml is not accepted by Dagster"),
+        ("no YAML", "fault", "dagster.yaml is no YAML"),
+        ("runs", "fault", "not a database"),
+        ("index", "fault", "malformed"),
+        ("locked", "warning", "is locked by"),
+    ],
+)
+def test_the_doctor_examines_the_history(damage: str, state: str, said: str, tmp_path: Path) -> None:
+    """Seen: all was well by the doctor while no run could begin."""
+    home = tmp_path / "dagster"
+    with ExitStack() as held:
+        if damage not in {"nothing there", "a file in its place"}:
+            with open_history(settings_of(tmp_path)) as instance:
+                add_run(instance)
+        runs, index, _ = history_files(home)
+        match damage:
+            case "a file in its place":
+                home.write_text("")
+            case "configuration" | "no YAML":
+                (home / "dagster.yaml").write_text("no_such_key: 1\n" if damage == "configuration" else "x: [")
+            case "runs":
+                runs.write_bytes(b"no database" * 1000)
+            case "index":
+                with index.open("r+b") as file:
+                    file.seek(4096)
+                    file.write(b"\xff" * (index.stat().st_size - 4096))
+            case "locked":
+                held.enter_context(locked(runs))
+        found = [*examine_history(settings_of(tmp_path))]
+    assert [finding.state for finding in found] == [state]
+    assert said in found[0].said
+    assert "\n" not in found[0].said + found[0].remedy
+    assert bool(found[0].remedy) is (state != "ok")

@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from pipelines.cli.checkup_api import Finding, check_api
 from pipelines.clock import utc_now
+from pipelines.cli.checkup_history import examine_history
 from pipelines.errors import LivehouseError, SettingsError, WarehouseError
 from pipelines.load.catalog import Role
 from pipelines.load.faults import explained
@@ -41,6 +42,7 @@ def checkup() -> Iterator[Finding]:
     except LivehouseError as error:
         yield Finding("fault", "settings", str(error), "set it in the environment or in .env, see .env.example")
     yield from _lakehouse(settings) if settings.lakehouse or settings.reader_lakehouse else _files(settings)
+    yield from examine_history(settings)
 
 
 def _lakehouse(settings: Settings) -> Iterator[Finding]:

@@ -50,7 +50,7 @@ def prepare_dagster_home(settings: Settings) -> Path:
         home.mkdir(parents=True, exist_ok=True)
         config = home / "dagster.yaml"
         # An empty file switches Dagster's telemetry on, and so would half of one: it is there whole or not at all.
-        if not config.exists() or _is_replaceable(config.read_bytes()):
+        if not config.exists() or is_replaceable(config.read_bytes()):
             begun = config.with_name(f".dagster.yaml.{os.getpid()}")
             begun.write_text(DAGSTER_YAML)
             begun.replace(config)
@@ -59,7 +59,7 @@ def prepare_dagster_home(settings: Settings) -> Path:
     return home
 
 
-def _is_replaceable(content: bytes) -> bool:
+def is_replaceable(content: bytes) -> bool:
     """Whether a dagster.yaml says nothing, or what an earlier version wrote."""
     lines = [line.partition(b"#")[0].strip() for line in content.splitlines()]
     return not any(lines) or content in [text.encode() for text in _OF_EARLIER_VERSIONS]
@@ -131,6 +131,14 @@ def _wait_until_unlocked(home: Path, wait_seconds: float) -> None:
                     " wait for it or end it, then run again"
                 )
             time.sleep(_LOOK_AGAIN_SECONDS)
+
+
+def check_config(home: Path) -> None:
+    """Raise `WarehouseError` where Dagster does not accept the dagster.yaml in its home."""
+    from dagster._core.instance.ref import InstanceRef  # noqa: PLC0415 - 0.8 s
+
+    with _config_explained(home):
+        InstanceRef.from_dir(str(home))
 
 
 @contextmanager

@@ -36,6 +36,8 @@ def registered(connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataF
         connection.unregister(name)
 
 
-def read_frame(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | None = None) -> pl.DataFrame:
+def read_frame(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | dict[str, Any] | None = None
+) -> pl.DataFrame:
     """Run a query and return its result."""
     return pl.DataFrame(connection.sql(query, params=parameters or []))

@@ -195,7 +195,6 @@ class House:
                     self.fetched.add((app_id, table.full_name))
             except ApiError as error:
                 self.failures.append(Failure(app_id, table.full_name, error))
-                say(f"{app_id}: {error}")
             state = "incomplete" if app_id in done else "failed"
             new = [f"{state}: {failure.message}" for failure in self.failures[known:]]
             counts.note = "; ".join([*new, *([counts.note] if counts.note else [])]) or None

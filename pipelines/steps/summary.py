@@ -7,17 +7,29 @@ from duckdb import DuckDBPyConnection
 from pipelines.load.frames import read_frame
 from pipelines.steps.house import House
 
-_TOTALS = """
+_SET_ASIDE = """
+    set_aside AS (
+        SELECT held.app_id, held.table_name, held.field, held.reason FROM ops.quarantine AS held
+        JOIN ops.loads AS load ON load.run_id = $run_id AND load.app_id = held.app_id AND load.table_name = held.table_name
+        WHERE held.day IS NULL OR load.first_day IS NULL OR held.run_id = $run_id
+            OR held.day BETWEEN load.first_day AND load.last_day
+    )
+"""
+"""Records that no rule could read, in the tables and days that a run loaded: the one source of every count of them."""
+_TOTALS = f"""
+    WITH {_SET_ASIDE}
     SELECT app_id,
         max(rows_landed) FILTER (table_name = 'core.livestreams') AS livestreams,
         max(rows_landed) FILTER (table_name = 'core.livestream_sessions') AS sessions,
-        sum(rows_quarantined) FILTER (starts_with(table_name, 'core.'))::BIGINT AS quarantined,
+        CASE WHEN bool_or(starts_with(table_name, 'core.')) THEN coalesce(any_value(aside.records), 0) END AS quarantined,
         sum(api_requests)::BIGINT AS requests, sum(api_retries)::BIGINT AS retries
-    FROM ops.loads WHERE run_id = ? GROUP BY app_id ORDER BY app_id
+    FROM ops.loads LEFT JOIN (SELECT app_id, count(*) AS records FROM set_aside GROUP BY app_id) AS aside USING (app_id)
+    WHERE run_id = $run_id GROUP BY app_id ORDER BY app_id
 """
 _SECONDS = "SELECT round(epoch(max(finished_at) - min(started_at)), 1) AS seconds FROM ops.loads WHERE run_id = ?"
-_QUARANTINE = """
-    SELECT table_name, field, reason, count(*) AS records FROM ops.quarantine WHERE run_id = ?
+_QUARANTINE = f"""
+    WITH {_SET_ASIDE}
+    SELECT table_name, field, reason, count(*) AS records FROM set_aside
     GROUP BY ALL ORDER BY records DESC, table_name, field LIMIT 8
 """
 _NOTES = """
@@ -36,8 +48,8 @@ def summarize(connection: DuckDBPyConnection, run_id: str) -> dict[str, Any]:
     """Seconds it took, totals of each app, kinds of records set aside, and what its loads found worth a note."""
     return {
         **read_frame(connection, _SECONDS, [run_id]).to_dicts()[0],
-        "apps": read_frame(connection, _TOTALS, [run_id]).to_dicts(),
-        "quarantined": read_frame(connection, _QUARANTINE, [run_id]).to_dicts(),
+        "apps": read_frame(connection, _TOTALS, {"run_id": run_id}).to_dicts(),
+        "quarantined": read_frame(connection, _QUARANTINE, {"run_id": run_id}).to_dicts(),
         "notes": read_frame(connection, _NOTES, [run_id])["note"].to_list(),
     }
 
