@@ -21,8 +21,8 @@ READS_THE_MACHINE = re.compile(
 MAY_READ_IT = {
     "pipelines/clock.py": "it is the clock",
     "pipelines/extract/client.py": "Retry-After names a moment of the other machine's clock",
-    "pipelines/cli/checkup.py": "compares the machine's clock with the API's",
-    "pipelines/simulator/wire.py": "names a moment in Retry-After",
+    "pipelines/extract/shared_budget.py": "Ratelimit may name a moment of the other machine's clock",
+    "pipelines/simulator/served_time.py": "is asked where no world is served",
     "tests/extract/test_client.py": "names a moment in Retry-After",
     "tests/simulator/test_faults.py": "reads a moment in Retry-After",
 }

@@ -1,15 +1,15 @@
 """What `livehouse doctor` asks the API: each operation once, as a night does, and how the service speaks."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Literal
 
 import duckdb
 
-from pipelines.clock import yesterday
+from pipelines.clock import utc_now, yesterday
 from pipelines.errors import (
     ApiError,
     ApiUnreachableError,
@@ -28,7 +28,7 @@ from pipelines.settings import Settings
 from pipelines.steps.dialect import recall_published
 from pipelines.steps.house import make_client
 
-_CLOCK_SECONDS = 60
+_CLOCK_SECONDS = 300
 _BUDGET_LEFT = 50
 
 _OF_NIGHTS = ("get-livestream", "get-overall-analytics", "get-daywise-analytics")
@@ -112,7 +112,7 @@ def _unanswered(app_id: str, error: LivehouseError, *, state: Literal["warning",
 
 def _clock(served: str | None) -> Iterator[Finding]:
     try:
-        behind = time.time() - parsedate_to_datetime(served or "").timestamp()
+        behind = (utc_now().replace(tzinfo=UTC) - parsedate_to_datetime(served or "").astimezone(UTC)).total_seconds()
     except ValueError:
         return
     if abs(behind) > _CLOCK_SECONDS:

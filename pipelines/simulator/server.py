@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import format_datetime
 from types import TracebackType
 from typing import Self
@@ -19,6 +19,7 @@ from pipelines.simulator.dialects import TODAY, Dialect
 from pipelines.simulator.faults import Faults
 from pipelines.simulator.gate import Access, Asked, Quota
 from pipelines.simulator.refused import Refusal
+from pipelines.simulator.served_time import served_time, set_served_time
 from pipelines.simulator.shapes import Shapes
 from pipelines.simulator.world import World
 
@@ -46,10 +47,11 @@ class QuickServer(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """Keep the Date header current until told to stop."""
+        set_served_time(lambda: self._world.now)
         ticks = 0
         while not self.should_exit:
             await self.on_tick(ticks // 5)
-            date = format_datetime(self._world.now.replace(tzinfo=UTC), usegmt=True)
+            date = format_datetime(served_time(), usegmt=True)
             self.server_state.default_headers = [(b"date", date.encode()), *self.config.encoded_headers]
             await asyncio.sleep(0.02)
             ticks += 1

@@ -6,7 +6,7 @@ import random
 import zlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email.utils import format_datetime
 
 from starlette.responses import RedirectResponse, Response, StreamingResponse
@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from pipelines.simulator.connections import cut
 from pipelines.simulator.render import Object
+from pipelines.simulator.served_time import served_time
 
 SERVER_ERRORS = (500, 502, 504, 520, 521, 522, 523, 524)
 CHUNK = 1_000_000
@@ -56,7 +57,7 @@ def rate_limited(blow: Blow, rng: random.Random) -> Response:
 
 def rate_limited_date(blow: Blow, rng: random.Random) -> Response:
     """429 that names the moment to wait for, as an HTTP date (whole seconds, so up to one more)."""
-    until = datetime.now(UTC) + timedelta(seconds=blow.retry_after + 1)
+    until = served_time() + timedelta(seconds=blow.retry_after + 1)
     document = _failure(10_100, "Rate limit exceeded", rng)
     return _json(document, 429, Retry_After=format_datetime(until, usegmt=True))
 

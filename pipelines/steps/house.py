@@ -24,7 +24,7 @@ from pipelines.settings import Settings
 from pipelines.steps import dialect
 from pipelines.steps.progress import notify, say
 
-_CLOCKS_AGREE_WITHIN = timedelta(minutes=1)
+_CLOCKS_AGREE_WITHIN = timedelta(minutes=5)
 
 Range = tuple[date, date]
 """First and last day, both included."""
