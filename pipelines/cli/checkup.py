@@ -9,8 +9,8 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from pipelines.cli.checkup_api import Finding, check_api
-from pipelines.clock import utc_now
 from pipelines.cli.checkup_history import examine_history
+from pipelines.clock import utc_now
 from pipelines.errors import LivehouseError, SettingsError, WarehouseError
 from pipelines.load.catalog import Role
 from pipelines.load.faults import explained
