@@ -103,7 +103,7 @@ def _note_day(connection: duckdb.DuckDBPyConnection, app_id: str, day: date, *, 
     connection.execute(
         DAYS.merge_sql(f"""(
         SELECT $table_name AS table_name, $app_id AS app_id, $day::DATE AS day, count(*) AS row_count,
-            true AS is_known, $now::TIMESTAMP AS loaded_at, $run_id AS run_id
+            true AS is_known, $now::TIMESTAMP AS loaded_at, $run_id AS run_id, NULL::BIGINT AS arrival
         FROM {_TABLE} WHERE app_id = $app_id AND day = $day)"""),
         {"table_name": _TABLE, "app_id": app_id, "day": day, "now": now, "run_id": run_id},
     )
