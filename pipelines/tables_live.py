@@ -3,8 +3,10 @@
 They are no part of the warehouse; nobody but livehouse reads them.
 """
 
+from pipelines.columns import APP
 from pipelines.schema import Column, Table
-from pipelines.tables import API_DIALECT, APP, LIVE_OBSERVATIONS, OBSERVED, QUARANTINE
+from pipelines.tables import LIVE_OBSERVATIONS, OBSERVED
+from pipelines.tables_ops import API_DIALECT, QUARANTINE
 
 RAW_LIVE_OBSERVATIONS = Table(
     "raw",

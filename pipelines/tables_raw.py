@@ -1,19 +1,9 @@
 """The tables of `pipeline_raw.duckdb`: records as received. They are not published."""
 
+from pipelines.columns import APP, DAY, FETCHED, RUN
 from pipelines.schema import Column, Table
-from pipelines.tables import (
-    APP,
-    BACKFILLS,
-    DAY,
-    FETCHED,
-    FIELD_TYPES,
-    LANDINGS,
-    LIVESTREAM_ANALYTICS_DAILY,
-    LIVESTREAM_LISTS,
-    LIVESTREAM_SYNC,
-    RUN,
-    SCHEMA_VERSIONS,
-)
+from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY
+from pipelines.tables_ops import BACKFILLS, FIELD_TYPES, LANDINGS, LIVESTREAM_LISTS, LIVESTREAM_SYNC, SCHEMA_VERSIONS
 
 _RAW_COLUMNS = (
     Column(

@@ -10,7 +10,7 @@ from pipelines.report.figures import read_figures
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from pipelines.steps.audit import choose_sample
-from pipelines.tables import LIVESTREAM_SYNC
+from pipelines.tables_ops import LIVESTREAM_SYNC
 from tests.front import front, without_counts
 from tests.houses import DAYS, LAST, assert_holds_truth, load, published, query, settings_for, small_world
 

@@ -21,7 +21,8 @@ from pipelines.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.steps.house import open_house
 from pipelines.steps.report import refresh_mart
-from pipelines.tables import FACTS, QUARANTINE, SHRINKS
+from pipelines.tables import FACTS
+from pipelines.tables_ops import QUARANTINE, SHRINKS
 from tests.houses import LAST, assert_holds_truth, load, query, settings_for, small_world, variables
 from tests.moment import clock_at
 from tests.promises.attack import call_livehouse

@@ -11,7 +11,8 @@ from pipelines.report.lineage import column_lineage
 from pipelines.report.marts import Mart, find_marts, sql_directory
 from pipelines.steps.house import House
 from pipelines.steps.report import draw, look_at, refresh_mart
-from pipelines.tables import DAYS, FACTS, LIVE_OBSERVATIONS, LIVESTREAMS
+from pipelines.tables import FACTS, LIVE_OBSERVATIONS, LIVESTREAMS
+from pipelines.tables_ops import DAYS
 
 _CORE = {table.full_name for table in (LIVESTREAMS, *FACTS, LIVE_OBSERVATIONS)}
 

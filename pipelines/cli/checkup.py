@@ -21,7 +21,8 @@ from pipelines.load.versions import describe_future, last_landing
 from pipelines.load.warehouse import Warehouse
 from pipelines.schema import Table
 from pipelines.settings import Settings, load_settings
-from pipelines.tables import LANDINGS, WAREHOUSE_FILE
+from pipelines.tables import WAREHOUSE_FILE
+from pipelines.tables_ops import LANDINGS
 from pipelines.tables_raw import RAW_FILE
 
 _LEAST_FREE_BYTES = 2**30

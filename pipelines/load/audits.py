@@ -6,7 +6,7 @@ import duckdb
 import polars as pl
 
 from pipelines.load.frames import registered
-from pipelines.tables import AUDITS
+from pipelines.tables_ops import AUDITS
 
 
 def note_audit(connection: duckdb.DuckDBPyConnection, audit: Mapping[str, object]) -> None:

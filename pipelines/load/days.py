@@ -9,8 +9,9 @@ import polars as pl
 
 from pipelines.load.frames import registered
 from pipelines.schema import Table
-from pipelines.tables import DAYS, FACTS, FINGERPRINTS, LIVESTREAMS, LOADS, QUARANTINE, SHRINKS
+from pipelines.tables import FACTS, LIVESTREAMS
 from pipelines.tables_marts import MART_BUILDS
+from pipelines.tables_ops import DAYS, FINGERPRINTS, LOADS, QUARANTINE, SHRINKS
 
 
 def replace_days(

@@ -7,7 +7,7 @@ import duckdb
 import polars as pl
 
 from pipelines.load.frames import read_frame, registered
-from pipelines.tables import API_DIALECT
+from pipelines.tables_ops import API_DIALECT
 
 
 def read_dialect(connection: duckdb.DuckDBPyConnection, base_url: str) -> list[dict[str, Any]]:

@@ -8,7 +8,8 @@ from datetime import date, datetime
 
 import duckdb
 
-from pipelines.tables import DAYS, FACTS, LOADS, MISSING_DAYS
+from pipelines.tables import FACTS
+from pipelines.tables_ops import DAYS, LOADS, MISSING_DAYS
 from pipelines.tables_raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS
 
 _FACT_NAMES = [table.full_name for table in FACTS]

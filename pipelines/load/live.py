@@ -26,8 +26,8 @@ from pipelines.load.frames import read_frame, registered
 from pipelines.load.lock import holder
 from pipelines.load.schema import FORMAT, create
 from pipelines.load.store import Store
-from pipelines.tables import QUARANTINE
 from pipelines.tables_live import LIVE_FILE, LOOKS, RAW_LIVE_OBSERVATIONS
+from pipelines.tables_ops import QUARANTINE
 
 _OPENS_WITHIN = 10.0
 """Seconds within which another process is sure to have closed the file: it holds it for milliseconds."""

@@ -11,8 +11,9 @@ from pipelines.errors import WarehouseError
 from pipelines.load.frames import read_frame, registered
 from pipelines.load.store import Store
 from pipelines.schema import Table
-from pipelines.tables import MIRRORED, SCHEMA_VERSIONS, WAREHOUSE_FILE
+from pipelines.tables import MIRRORED, WAREHOUSE_FILE
 from pipelines.tables_marts import MART_BUILDS, MART_INPUTS
+from pipelines.tables_ops import SCHEMA_VERSIONS
 from pipelines.tables_raw import RAW_FILE
 
 ROWS_AT_ONCE = 100_000

@@ -17,7 +17,8 @@ import duckdb
 import polars as pl
 
 from pipelines.load.frames import registered
-from pipelines.tables import DAYS, LIVE_OBSERVATIONS, QUARANTINE
+from pipelines.tables import LIVE_OBSERVATIONS
+from pipelines.tables_ops import DAYS, QUARANTINE
 
 GAP = "INTERVAL 5 MINUTE"
 """Observations further apart leave open how many watched in a minute between them: that is unknown, not

@@ -13,7 +13,7 @@ import polars as pl
 from pipelines.load.frames import read_frame, registered
 from pipelines.load.versions import last_landing
 from pipelines.schema import Table
-from pipelines.tables import BACKFILLS, LIVESTREAM_SYNC, SHRINKS
+from pipelines.tables_ops import BACKFILLS, LIVESTREAM_SYNC, SHRINKS
 from pipelines.tables_raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 
 _ARRIVED = "row(coalesce(arrival, 0), fetched_at)"

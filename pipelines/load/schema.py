@@ -12,7 +12,7 @@ from pipelines.clock import utc_now
 from pipelines.errors import WarehouseError
 from pipelines.files import PASSING
 from pipelines.schema import SQL_TYPES, Table
-from pipelines.tables import SCHEMA_VERSIONS
+from pipelines.tables_ops import SCHEMA_VERSIONS
 from pipelines.text import quoted
 
 SCHEMA_VERSION = 2

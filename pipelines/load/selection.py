@@ -10,7 +10,7 @@ import duckdb
 import polars as pl
 
 from pipelines.load.frames import read_frame
-from pipelines.tables import LIVESTREAM_LISTS, LIVESTREAM_SYNC, SHRINKS
+from pipelines.tables_ops import LIVESTREAM_LISTS, LIVESTREAM_SYNC, SHRINKS
 from pipelines.tables_raw import RAW_LIVESTREAMS
 
 

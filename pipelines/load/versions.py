@@ -13,7 +13,7 @@ import polars as pl
 
 from pipelines.load.frames import registered
 from pipelines.schema import Table
-from pipelines.tables import FIELD_TYPES, LANDINGS, LIVESTREAM_SYNC
+from pipelines.tables_ops import FIELD_TYPES, LANDINGS, LIVESTREAM_SYNC
 from pipelines.tables_raw import RAW_LIVESTREAM_SESSIONS
 
 _CLOCKS_DIFFER = timedelta(minutes=10)

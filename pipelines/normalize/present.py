@@ -12,8 +12,9 @@ from pipelines.normalize.fields import split_fields
 from pipelines.normalize.records import payload_of
 from pipelines.normalize.values import cell, reason_not_taken, value_of
 from pipelines.schema import Kind
-from pipelines.tables import LIVE_OBSERVATIONS, QUARANTINE
+from pipelines.tables import LIVE_OBSERVATIONS
 from pipelines.tables_live import RAW_LIVE_OBSERVATIONS
+from pipelines.tables_ops import QUARANTINE
 
 ENDED, FAILED = "ENDED", "FAILED"
 """Status of a row with the last figures of a session. The API's own words are about livestreams, not sessions."""

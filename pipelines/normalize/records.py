@@ -13,7 +13,7 @@ from pipelines.errors import UnexpectedReplyError
 from pipelines.normalize.fields import json_type, split_fields
 from pipelines.normalize.values import EARLIEST, cell, value_of
 from pipelines.schema import Table
-from pipelines.tables import FIELD_TYPES
+from pipelines.tables_ops import FIELD_TYPES
 from pipelines.tables_raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_DAYWISE, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 
 Record = Any

@@ -18,7 +18,8 @@ from pipelines.normalize.fields import split_fields
 from pipelines.normalize.shrinks import AtHand, keep_forgotten_figures
 from pipelines.normalize.values import cell, reason_not_taken, value_of
 from pipelines.schema import Table
-from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, LIVESTREAMS, QUARANTINE
+from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, LIVESTREAMS
+from pipelines.tables_ops import QUARANTINE
 
 _CONTEXT = ("payload", "first_fetched_at", "fetched_at", "run_id", "arrival")
 _DAY_SOURCES = ("created_at", "invoked_at", "started_at")

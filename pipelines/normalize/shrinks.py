@@ -14,7 +14,8 @@ from typing import Any
 import polars as pl
 
 from pipelines.schema import Table
-from pipelines.tables import LIVESTREAM_SESSIONS, SHRINKS
+from pipelines.tables import LIVESTREAM_SESSIONS
+from pipelines.tables_ops import SHRINKS
 
 _ROUNDING_SECONDS = 1.0
 _ROUNDING_SHARE = 1e-6

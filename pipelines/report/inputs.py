@@ -17,8 +17,9 @@ from duckdb import DuckDBPyConnection
 from sqlglot import exp
 
 from pipelines.schema import Table
-from pipelines.tables import DAYS, FACTS, LIVE_OBSERVATIONS, LIVESTREAMS, WAREHOUSE_FILE
+from pipelines.tables import FACTS, LIVE_OBSERVATIONS, LIVESTREAMS, WAREHOUSE_FILE
 from pipelines.tables_marts import MART_INPUTS
+from pipelines.tables_ops import DAYS
 
 _EPOCH = date(1970, 1, 1)
 _DATED = {table.full_name: table for table in (*FACTS, LIVE_OBSERVATIONS)}

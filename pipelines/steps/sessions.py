@@ -26,7 +26,8 @@ from pipelines.steps.landing import BATCH, Pace, forget, land, name_livestreams
 from pipelines.steps.progress import progress
 from pipelines.steps.session_counts import days_short_by_count
 from pipelines.steps.totals import days_missing_sessions
-from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, LIVESTREAM_SYNC
+from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS
+from pipelines.tables_ops import LIVESTREAM_SYNC
 from pipelines.tables_raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 
 _SYNCED = {
@@ -43,8 +44,8 @@ def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
             known = listed_livestreams(raw_file.read_listed(connection, app_id), house.started_at)
             there = selection.listed_ids(connection, app_id)
             synced = selection.read_sync(connection, app_id)
-        # What is no longer listed is a 404 for ever. But --full does not take an empty list for the truth.
-        listed = known if house.full and not there else known.filter(pl.col("livestream_id").is_in(list(there)))
+        # What is no longer listed is a 404 for ever.
+        listed = known.filter(pl.col("livestream_id").is_in(list(there)))
         unfinished, given_up = _unfinished(house, app_id, there, synced, counts)
         now = utc_now()
 

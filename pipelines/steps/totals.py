@@ -9,7 +9,8 @@ import polars as pl
 from pipelines.load.frames import registered
 from pipelines.report.marts import Mart, find_marts
 from pipelines.schema import Table
-from pipelines.tables import DAYS, LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, WAREHOUSE_FILE
+from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, WAREHOUSE_FILE
+from pipelines.tables_ops import DAYS
 
 _MISSING = """
     SELECT day FROM marts.reconciliation

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from pipelines.clock import days_from
 from pipelines.extract.sync import chunks, days_to_ask, livestreams_to_ask
-from pipelines.tables import LIVESTREAM_SYNC, LIVESTREAMS
+from pipelines.tables import LIVESTREAMS
+from pipelines.tables_ops import LIVESTREAM_SYNC
 
 FIRST, LAST = date(2025, 3, 10), date(2025, 3, 12)
 BEFORE, WITHIN, AFTER = datetime(2025, 3, 1), datetime(2025, 3, 11), datetime(2025, 3, 20)

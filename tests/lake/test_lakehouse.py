@@ -18,7 +18,7 @@ from pipelines.load.catalog import Catalog
 from pipelines.load.frames import registered
 from pipelines.load.lake import Lakehouse
 from pipelines.load.raw import begin_backfill
-from pipelines.tables import FIELD_TYPES
+from pipelines.tables_ops import FIELD_TYPES
 from tests.houses import DAYS
 from tests.postgres import Postgres
 

@@ -21,7 +21,8 @@ from pipelines.load.store import Store
 from pipelines.load.warehouse import Warehouse
 from pipelines.normalize.records import payload_of, raw_livestreams, raw_sessions
 from pipelines.normalize.rows import Normalized, normalize
-from pipelines.tables import LIVESTREAM_SESSIONS, LIVESTREAMS, LOADS, SHRINKS
+from pipelines.tables import LIVESTREAM_SESSIONS, LIVESTREAMS
+from pipelines.tables_ops import LOADS, SHRINKS
 
 NOW = datetime(2025, 3, 14, 15, 9, 26)
 A_DAY = timedelta(days=1)

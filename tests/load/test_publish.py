@@ -16,7 +16,7 @@ from pipelines.load.live import observing, open_live
 from pipelines.load.publish import clear_unfinished
 from pipelines.load.warehouse import Warehouse
 from pipelines.report.page import DEFAULT_RATES, write_report_from
-from pipelines.tables import FIELD_TYPES, LIVESTREAM_SYNC
+from pipelines.tables_ops import FIELD_TYPES, LIVESTREAM_SYNC
 from tests.load.conftest import Start
 
 READER = """

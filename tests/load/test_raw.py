@@ -16,7 +16,7 @@ from pipelines.load.store import Store
 from pipelines.load.warehouse import Warehouse
 from pipelines.normalize.records import field_types, payload_of, raw_day, raw_daywise, raw_livestreams, raw_sessions
 from pipelines.schema import Table
-from pipelines.tables import LIVESTREAM_SYNC
+from pipelines.tables_ops import LIVESTREAM_SYNC
 from pipelines.tables_raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 
 NOW = datetime(2025, 3, 14, 15, 9, 26)

@@ -12,7 +12,8 @@ from pipelines.load.faults import explained
 from pipelines.load.publish import open_published
 from pipelines.load.warehouse import Warehouse
 from pipelines.schema import SQL_TYPES, Table
-from pipelines.tables import LIVESTREAM_SESSIONS, LOADS, WAREHOUSE_FILE
+from pipelines.tables import LIVESTREAM_SESSIONS, WAREHOUSE_FILE
+from pipelines.tables_ops import LOADS
 from pipelines.tables_raw import RAW_FILE
 from tests.load.conftest import Start
 

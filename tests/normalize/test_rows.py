@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 from pipelines.normalize.records import payload_of, raw_day, raw_daywise, raw_livestreams, raw_sessions
 from pipelines.normalize.rows import Normalized, listed_livestreams, normalize
 from pipelines.schema import Table
-from pipelines.tables import (
-    LIVESTREAM_ANALYTICS_DAILY,
-    LIVESTREAM_SESSIONS,
-    LIVESTREAMS,
-    MEETING_SESSIONS_DAILY,
-    QUARANTINE,
-    SHRINKS,
-)
+from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, LIVESTREAMS, MEETING_SESSIONS_DAILY
+from pipelines.tables_ops import QUARANTINE, SHRINKS
 from pipelines.tables_raw import RAW_LIVESTREAM_ANALYTICS
 
 NOW = datetime(2025, 3, 14, 15, 9, 26)

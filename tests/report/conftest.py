@@ -14,7 +14,8 @@ from pipelines.load.store import open_store
 from pipelines.normalize.derived import add_session_facts
 from pipelines.report.marts import Mart, MartBuild, build_mart, find_marts
 from pipelines.settings import Settings
-from pipelines.tables import DAYS, FACTS, LIVESTREAM_SESSIONS, WAREHOUSE_FILE
+from pipelines.tables import FACTS, LIVESTREAM_SESSIONS, WAREHOUSE_FILE
+from pipelines.tables_ops import DAYS
 
 Row = dict[str, Any]
 SESSIONS = "core.livestream_sessions"
