@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +106,13 @@ def test_what_cannot_work_is_one_line(command: str, environment: dict[str, str],
 def test_what_works(command: str, environment: dict[str, str], home: Path) -> None:
     status, out, said = run(f"{command} sql --format csv 'SELECT count(*) AS n FROM numbers'", home, **environment)
     assert (status, out, said) == (0, "n\n100000\n", "")
+
+
+def test_the_program_lies_beside_its_package_however_it_is_installed() -> None:
+    """An editable install copies what is in force-include: `livehouse.py` would look for its package in site-packages."""
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert {"livehouse.py", "pipelines"} <= set(wheel["only-include"])
+    assert "livehouse.py" not in wheel["force-include"]
 
 
 @pytest.mark.parametrize("variable", ["LIVEHOUSE_HOME", "LIVEHOUSE_WAREHOUSE"])
