@@ -142,6 +142,16 @@ def test_a_list_of_livestreams_that_comes_back_empty_warns_and_erases_nothing(se
     assert_holds_truth(nights.settings, nights.world, WEEK)
 
 
+@pytest.mark.parametrize("missing", [5, 2])
+def test_allow_shrink_drops_no_sessions_of_livestreams_that_only_the_list_lacks(missing: int, serve: Serve) -> None:
+    nights = serve(5)
+    nights.load(WEEK)
+    del nights.world.apps[APP].livestreams[:missing]
+    nights.load(WEEK, at=NOW + DAY, full=True, allow_shrink=True)
+    assert query(nights.settings, "SELECT count(*) FROM core.livestream_sessions") == [(35,)]
+    assert warned(nights) == set()
+
+
 def test_a_shorter_list_of_livestreams_warns_once(serve: Serve) -> None:
     nights = serve(5)
     nights.load(WEEK)

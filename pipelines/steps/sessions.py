@@ -44,8 +44,10 @@ def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
             known = listed_livestreams(raw_file.read_listed(connection, app_id), house.started_at)
             there = selection.listed_ids(connection, app_id)
             synced = selection.read_sync(connection, app_id)
-        # What is no longer listed is a 404 for ever.
-        listed = known.filter(pl.col("livestream_id").is_in(list(there)))
+        # What is no longer listed is a 404 for ever. But --full does not take an empty list for the truth, and
+        # --allow-shrink drops sessions only of livestreams that were fetched.
+        is_list_trusted = not house.allow_shrink and (bool(there) or not house.full)
+        listed = known.filter(pl.col("livestream_id").is_in(list(there))) if is_list_trusted else known
         unfinished, given_up = _unfinished(house, app_id, there, synced, counts)
         now = utc_now()
 
