@@ -10,6 +10,7 @@ from pipelines.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.tables import FACTS
 from tests.houses import DAYS, LAST, assert_holds_truth, load, query, settings_for, small_world
+from tests.nights import Refusals
 
 YESTERDAY = (LAST, LAST)
 
@@ -52,3 +53,29 @@ def test_every_loaded_day_is_rebuilt_once(tmp_path: Path, monkeypatch: pytest.Mo
             "SELECT sum(api_requests) FROM ops.loads WHERE run_id IN ('nothing new', 'updated') GROUP BY run_id",
         )
         assert requests[0] == requests[1], "what was landed is enough"
+
+
+@pytest.mark.file_only
+@pytest.mark.parametrize("other", ["retired", "refused"])
+def test_days_of_an_app_that_is_not_fetched_are_rebuilt_too(other: str, tmp_path: Path) -> None:
+    """The marts are built of every app: columns that an update added must not be NULL in some of them."""
+    world = small_world(livestreams=5, sessions=60)
+    with Simulator(world) as simulator:
+        settings = settings_for(simulator, tmp_path / "home")
+        load(settings)
+        failed = "SELECT app_id, day, failed_sessions FROM marts.daily_usage ORDER BY ALL"
+        before = query(settings, failed)
+        assert any(count for _, _, count in before)
+        with duckdb.connect(tmp_path / "home" / "pipeline.duckdb") as connection:  # as an update finds it
+            connection.execute("UPDATE core.livestream_sessions SET is_failed = NULL, ended_at = NULL")
+            connection.execute("DROP TABLE ops.fingerprints")
+            connection.execute("DELETE FROM ops.mart_builds")
+        if other == "refused":
+            simulator.service.faults = Refusals(refused=lambda asked: asked.app_id == "stage", status=403)
+            now = settings
+        else:
+            now = settings_for(simulator, tmp_path / "home", REALTIMEKIT_APP_ID="aula")
+        load(now, YESTERDAY, run_id="updated")
+        assert query(settings, failed) == before
+        assert_holds_truth(settings, world)
+        assert query(settings, "SELECT count(*) FROM ops.fingerprints WHERE app_id = 'stage'") == [(len(FACTS),)]

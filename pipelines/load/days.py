@@ -186,6 +186,18 @@ def days_of_other_rules(
     return [day for (day,) in connection.execute(query, given).fetchall()]
 
 
+def apps_of_other_rules(connection: duckdb.DuckDBPyConnection, table: Table, fingerprint: str) -> list[str]:
+    """List the apps with loaded days that were made by other columns or rules than those of this fingerprint."""
+    query = f"""
+        SELECT DISTINCT app_id FROM {DAYS.full_name} WHERE table_name = $table_name
+        EXCEPT
+        SELECT app_id FROM {FINGERPRINTS.full_name} WHERE table_name = $table_name AND fingerprint = $fingerprint
+        ORDER BY app_id
+    """
+    given = {"table_name": table.full_name, "fingerprint": fingerprint}
+    return [app_id for (app_id,) in connection.execute(query, given).fetchall()]
+
+
 def note_fingerprint(
     connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, fingerprint: str, now: datetime
 ) -> None:

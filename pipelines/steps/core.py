@@ -13,6 +13,7 @@ from pipelines.load import raw as raw_file
 from pipelines.load import selection
 from pipelines.load.days import (
     LoadedDay,
+    apps_of_other_rules,
     days_of_other_rules,
     last_loaded_landing,
     loaded_days,
@@ -110,6 +111,15 @@ def load_facts(house: House, table: Table, days: Range) -> dict[str, Counts]:
                 advance(len(chunk))
         house.warehouse.write(partial(note_fingerprint, table=table, app_id=app_id, fingerprint=made_by, now=utc_now()))
 
+    def rebuild(app_id: str) -> None:
+        with house.warehouse.open_working() as connection:
+            outdated = days_of_other_rules(connection, table, app_id, made_by)
+        with house.warehouse.open_raw() as connection:
+            arrival, _ = last_landing(connection)
+        for chunk, made in standing_of_days(house, table, app_id, None, and_of=outdated) if outdated else ():
+            replace(app_id, chunk, made, arrival)
+        house.warehouse.write(partial(note_fingerprint, table=table, app_id=app_id, fingerprint=made_by, now=utc_now()))
+
     def replace(app_id: str, chunk: Days, made: Normalized, arrival: int) -> None:
         shrinks, unread = made.shrinks, set[date]()
         if table is LIVESTREAM_SESSIONS:
@@ -133,7 +143,14 @@ def load_facts(house: House, table: Table, days: Range) -> dict[str, Counts]:
             )
         )
 
-    return house.for_each_app(table, load, days=days, needs=(raw_table,))
+    done = house.for_each_app(table, load, days=days, needs=(raw_table,))
+    # Marts are built of every app, also of one that this run does not fetch: because it failed, or is no longer a setting.
+    with house.warehouse.open_working() as connection:
+        others = [app_id for app_id in apps_of_other_rules(connection, table, made_by) if app_id not in done]
+    for app_id in others:
+        with house.warehouse.alone(table.full_name, app_id):
+            rebuild(app_id)
+    return done
 
 
 def _unread_days(house: House, app_id: str, days: Sequence[date]) -> set[date]:
@@ -157,7 +174,7 @@ def standing_of_days(
     house: House,
     table: Table,
     app_id: str,
-    days: Range,
+    days: Range | None,
     *,
     with_changed: bool = False,
     and_of: Collection[date] = (),
@@ -177,7 +194,7 @@ def standing_of_days(
             beside = (RAW_LIVESTREAM_DAYWISE, RAW_LIVESTREAM_SESSIONS) if table is LIVESTREAM_ANALYTICS_DAILY else ()
             for source in (raw_table, *beside):
                 changed += raw_file.days_changed(connection, source, app_id, last).items()
-    wanted = {*house.days_of(app_id, days), *and_of}
+    wanted = {*(house.days_of(app_id, days) if days else []), *and_of}
     if with_changed and table is LIVESTREAM_SESSIONS:
         oldest = house.started_at.date() - timedelta(days=house.settings.retention_days)
         with house.warehouse.open_working() as connection:
