@@ -70,7 +70,7 @@ class Warehouse:
         self.connection.execute(
             DAYS.merge_sql(
                 "(SELECT $table_name AS table_name, $app_id AS app_id, $day AS day, $rows AS row_count,"
-                " $is_known AS is_known, $loaded_at AS loaded_at, $run_id AS run_id)"
+                " $is_known AS is_known, $loaded_at AS loaded_at, $run_id AS run_id, NULL::BIGINT AS arrival)"
             ),
             {
                 "table_name": table,

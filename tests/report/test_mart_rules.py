@@ -285,6 +285,24 @@ def test_the_page_tells_where_overall_is_older_than_the_sessions(warehouse: "War
         assert shown["reconciliation"]["is_older"] == [is_older]
 
 
+@pytest.mark.parametrize(("count", "more"), [(4, 1), (3, 0), (2, 0), (1, -1), (None, None)])
+def test_the_page_counts_sessions_by_the_rule_of_the_verdict(
+    warehouse: "Warehouse", count: int | None, more: int | None
+) -> None:
+    warehouse.load(OVERALL, DAY, {"ingest_seconds": 9.0, "viewer_seconds": 9.0, "session_count": count})
+    warehouse.load(
+        SESSIONS,
+        DAY,
+        session("1", TEN, ELEVEN),
+        session("2", TEN, ELEVEN),
+        session("3", invoked_at=datetime.fromisoformat(TEN)),
+    )
+    warehouse.build_all()
+    shown = figures.read_figures(warehouse.connection)
+    assert shown
+    assert shown["reconciliation"]["sessions_more"] == [more]
+
+
 # --- rounding -----------------------------------------------------------------------------------------------
 
 ROUNDINGS: dict[str, Callable[[float], int]] = {

@@ -60,7 +60,8 @@ function apart(period, wanted) {
       found.days += 1;
       found.aside += table.quarantined[n] > 0 ? 1 : 0;
       found.older += table.is_older[n] ? 1 : 0;
-      found.sessions += table.sessions_more[n] || 0;
+      const more = table.sessions_more[n] || 0; // only what the sentence says: more, or less
+      found.sessions += wanted === "sessions_missing" ? Math.max(more, 0) : Math.max(-more, 0);
       found.ingest += table.overall_ingest[n] - table.sessions_ingest[n];
       found.viewer += table.overall_viewer[n] - table.sessions_viewer[n];
     }
@@ -95,7 +96,7 @@ function sentences(period, lines) {
   const unknown = counts.unknown + counts.not_loaded;
   const aside = sumOf(data.quarantine, groupsIn(data.quarantine, period));
   const both = ({viewer, ingest, sessions}) =>
-    (sessions ? `${counted(Math.abs(sessions), "session", "sessions")}, ` : "") +
+    (sessions ? `${counted(sessions, "session", "sessions")}, ` : "") +
     `${hoursOf(viewer, "viewer_hours", period)} and ${hoursOf(ingest, "ingest_hours", period)}`;
   const onThem = (some, all) =>
     some < all ? `On ${written(some, 0)} of them` : all === 1 ? "Then" : "On each of them";
