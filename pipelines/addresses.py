@@ -9,13 +9,15 @@ _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re
 _SCHEME_OR_HOST = re.compile(r"[^/]*:")
 """A colon in front of the first slash: `md:x`, `:memory:`, `user:password@host`. No file of ours is named so."""
 
-_CONNINFO = re.compile(r"\s*(host|hostaddr|port|dbname|user|password|passfile|service|sslmode)\s*=", re.IGNORECASE)
-"""How a PostgreSQL is described: `host=db password=…`."""
+_CONNINFO = re.compile(
+    r"(^|\s)(host|hostaddr|port|dbname|user|(ssl)?password|passfile|service|sslmode)\s*=", re.IGNORECASE
+)
+"""How a PostgreSQL is described: `host=db password=…`, with any other keyword in front of these."""
 
 
 def is_address(text: str) -> bool:
     """Whether a text looks like an address and not like a path: whatever opens it could go elsewhere."""
-    return bool(_SCHEME_OR_HOST.match(text) or "://" in text or _CONNINFO.match(text))
+    return bool(_SCHEME_OR_HOST.match(text) or "://" in text or _CONNINFO.search(text))
 
 
 def is_safe(address: str) -> bool:

@@ -100,6 +100,8 @@ ADDRESSES = [
     "postgres:badvalue",
     "host=db.example password=badvalue",
     "user='a' password='badvalue'",
+    "connect_timeout=3 host=db.example password=badvalue",
+    "application_name=x sslpassword=badvalue",
     "md:badvalue",
     "MD:badvalue?motherduck_token=badvalue",
     "./md:badvalue",  # pathlib drops the `./`

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -48,6 +49,12 @@ def test_what_is_secret_comes_from_the_environment_only() -> None:
     pinned = set(re.findall(r"^([A-Z]+_IMAGE) ", (DEPLOY / "pin-images.sh").read_text(), re.MULTILINE))
     assert set(re.findall(r"\$\{(\w+)", composed)) - {"LIVEHOUSE_VERSION"} == example.keys() | pinned
     assert [name for name in example if re.search("PASSWORD$|TOKEN|KEY", name) and example[name]] == []
+
+
+def test_the_image_is_built_from_all_that_the_wheel_holds() -> None:
+    wheel = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    copied = re.findall(r"COPY (?:--\S+ )?(.+) \S+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    assert {*wheel["only-include"], *wheel["force-include"]} <= set(" ".join(copied).split())
 
 
 def test_the_compose_file_runs_what_the_image_has() -> None:
