@@ -119,7 +119,7 @@ def _post(address: str, text: str) -> str | None:
     url, content = httpx.URL(address), json.dumps({"text": text}).encode()
     headers = {"Content-Type": "application/json", "User-Agent": "livehouse", "Accept": "*/*"}
     if url.userinfo:
-        headers["Authorization"] = f"Basic {b64encode(url.userinfo).decode()}"
+        headers["Authorization"] = f"Basic {b64encode(f'{url.username}:{url.password}'.encode()).decode()}"
     connections = Connections(url, most=1, largest_body=0)
     fault: str | None = None
     try:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import ApiError
+from pipelines.errors import ApiError, ApiRefusedError
+from pipelines.extract.dialect import smaller_pages
 from pipelines.load.store import open_store
 from pipelines.settings import Settings
 from pipelines.simulator.dialects import TODAY
@@ -140,6 +141,21 @@ def test_a_refusal_that_is_not_about_pages_costs_no_request_more(
         with suppress(ApiError):
             load(settings_at(served, tmp_path / "home"), DAY)
         assert len([target for target in served.refused if "/livestreams?" in target]) == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "sizes"),
+    [
+        ("per_page exceeds the 40 rows of this account", [40, 50, 25, 20, 10, 5, 2, 1]),
+        ("Bad Request", [50, 20, 10]),
+        ("no message", [50, 20, 10]),
+        ("account 50 is closed", []),
+        ("cannot be read now", []),
+    ],
+)
+def test_smaller_pages_are_tried_by_what_the_refusal_says(reason: str, sizes: list[int]) -> None:
+    refused = ApiRefusedError(f"GET /accounts/a/page/livestreams: 400: {reason}", status=400)
+    assert list(map(int, smaller_pages("100", refused))) == sizes
 
 
 def test_what_is_known_of_one_service_is_not_believed_of_another(simulator: Simulator, tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def test_all_is_well_and_nothing_is_touched(at: dict[str, str]) -> None:
         ({"LIVEHOUSE_CONCURRENCY": "x"}, 2, "LIVEHOUSE_CONCURRENCY is malformed"),
         ({"LIVEHOUSE_WAREHOUSE": "core.duckdb"}, 2, "cannot be named core.duckdb"),
         ({"CLOUDFLARE_API_TOKEN": "wrong-token-0123"}, 1, "401: Authentication error"),
+        ({"CLOUDFLARE_API_TOKEN": "wrong-token-0123"}, 1, "the token is wrong, expired or revoked"),
         ({"REALTIMEKIT_APP_ID": "nobody"}, 1, "404: App not found"),
         ({"CLOUDFLARE_BASE_URL": "http://127.0.0.1:1"}, 1, "nothing answers there"),
         ({"CLOUDFLARE_BASE_URL": "https://nowhere.invalid"}, 1, "no such host is known here"),

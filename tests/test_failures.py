@@ -2,6 +2,7 @@
 
 import json
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import date
 from functools import partial
@@ -30,6 +31,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.posted: list[tuple[str, dict[str, str]]] = []
+        self.authorizations: list[str | None] = []
         self.statuses: list[int] = []
         outer = self
 
@@ -37,6 +39,7 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 outer.posted.append((self.path, json.loads(body)))
+                outer.authorizations.append(self.headers["Authorization"])
                 self.send_response(outer.statuses.pop(0) if outer.statuses else 200)
                 self.end_headers()
 
@@ -85,6 +88,14 @@ def test_a_refused_token_is_told_on_stderr_as_json_and_to_the_receiver_once(rece
     assert "wrong-token-1234" not in err + out + text
     assert SECRET_PATH not in out + err
     assert all(SECRET_PATH.encode() not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_user_and_password_of_the_address_are_sent_as_they_are(receiver: Receiver, tmp_path: Path) -> None:
+    address = receiver.address.replace("http://", "http://us%40er:p%2Fw@")
+    with Simulator(small_world(livestreams=1, sessions=1)) as simulator:
+        settings = settings_for(simulator, tmp_path, LIVEHOUSE_ALERT_WEBHOOK=address)
+    assert post_failure(settings, "nightly", "0123456789", None, [RunFailedError("x")]) is None
+    assert receiver.authorizations == [f"Basic {b64encode(b'us@er:p/w').decode()}"]
 
 
 @pytest.mark.parametrize("tags", [{}, {TOLD: "the command line"}])

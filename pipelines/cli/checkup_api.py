@@ -91,13 +91,13 @@ def _unanswered(app_id: str, error: LivehouseError, *, state: Literal["warning",
         remedy = "wait; another program uses the same token: give livehouse one of its own"
         return Finding("fault", "request budget", f"used up: {wait}", remedy)
     remedy = getattr(error, "remedy", "")
-    if remedy == TOKEN:
+    if remedy == TOKEN and status == HTTPStatus.BAD_REQUEST:
         remedy = "the token has characters no token has: copy it anew and set CLOUDFLARE_API_TOKEN"
     elif isinstance(error, UnexpectedReplyError):
         remedy = "the service answers in a way that this livehouse does not know: look for a newer one"
     elif isinstance(error, NotFoundError):
         remedy = "check REALTIMEKIT_APP_ID, CLOUDFLARE_ACCOUNT_ID and the path of CLOUDFLARE_BASE_URL"
-    elif status == HTTPStatus.UNAUTHORIZED:
+    elif remedy == TOKEN:
         remedy = "the token is wrong, expired or revoked: make a new one and set CLOUDFLARE_API_TOKEN"
     elif status == HTTPStatus.FORBIDDEN and remedy == PERMISSION:
         remedy = "give the token the *Realtime* permission for this account, in Cloudflare's dashboard under API tokens"

@@ -31,6 +31,8 @@ PER_PAGE = 100
 """Rows asked for in a page. No operation states a maximum; other products of the vendor refuse more than 50."""
 
 _SMALLER_PAGES = (50, 25, 20, 10, 5, 2, 1)
+_OF_WORDLESS = (50, 20, 10)
+"""Sizes tried after a refusal that does not say what it is about: it may be about something else, every night."""
 
 _LEAST_PAGE = 10
 """Rows. Of lists whose pages are of one row, every list would seem to end with a full page."""
@@ -40,6 +42,8 @@ ASK_AGAIN_AFTER = timedelta(days=7)
 
 _MALFORMED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 _ABOUT_PAGES = re.compile(r"page|limit|size|param|quer|maximum|exceed|too |valid", re.IGNORECASE)
+_NAMES_PAGES = re.compile(r"per[ _-]?page|page[ _-]?size", re.IGNORECASE)
+_WORDLESS = re.compile(r"(?:no message|bad request|unprocessable (?:entity|content)|error)?\W*", re.IGNORECASE)
 _ABOUT_ACCESS = re.compile(r"header|token|authori|authenti|permission|account", re.IGNORECASE)
 
 
@@ -200,7 +204,10 @@ def other_time_form(form: str, _: ApiRefusedError) -> Iterator[str]:
 def smaller_pages(size: str, refused: ApiRefusedError) -> Iterator[str]:
     """Yield smaller pages to try, the one that the refusal names first; none if it is about something else."""
     reason = str(refused).partition(f": {refused.status}: ")[2]
-    if not _ABOUT_PAGES.search(reason) or _ABOUT_ACCESS.search(reason):
+    if _WORDLESS.fullmatch(reason):
+        yield from (str(smaller) for smaller in _OF_WORDLESS if smaller < int(size))
+        return
+    if not _NAMES_PAGES.search(reason) and (not _ABOUT_PAGES.search(reason) or _ABOUT_ACCESS.search(reason)):
         return
     stated = {int(found) for found in re.findall(r"(?<![\d.])\d{1,6}(?![\d.])", reason)}
     named = max((number for number in stated if 1 < number < int(size)), default=None)

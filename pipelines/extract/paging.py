@@ -7,6 +7,7 @@ rows of the page, others count no further than a cap, so when a full page reache
 that nothing follows.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -21,6 +22,10 @@ MAX_PAGES = 10_000
 """An endless list ends here: a million rows at 100 a page."""
 
 _PAST_THE_END = (HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
+
+_MALFORMED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
+_ABOUT_PAGE = re.compile(r"page|offset|range", re.IGNORECASE)
+_ABOUT_DEPTH = re.compile(r"window|deep|10,?000", re.IGNORECASE)
 
 _SPARE_PAGES = 10
 """Pages that may bring little beyond those that the first count makes plausible."""
@@ -85,6 +90,15 @@ class _Reading:
         largest = max(self._sizes, default=0)
         return len(self.seen) == self.total or min(self._sizes[:-1], default=largest) >= largest
 
+    def is_confirmed_by(self, error: ApiRefusedError) -> bool:
+        """Whether the API calls the page malformed that follows the one with which the count was reached.
+
+        "Invalid page" ends a list of exactly a hundred rows; "Result window is too large" says that the count is capped.
+        """
+        reason = str(error).partition(f": {error.status}: ")[2]  # what comes before holds ids
+        is_about_end = _ABOUT_PAGE.search(reason) and not _ABOUT_DEPTH.search(reason)
+        return error.status in _MALFORMED and len(self.seen) == self.total and bool(is_about_end)
+
     def is_endless(self) -> bool:
         """Whether more pages brought little than the first count makes plausible."""
         if self._first_count is None:
@@ -133,6 +147,8 @@ def read_all(
                 page = fetch_page(page_no)
             except ApiRefusedError as error:
                 if page_no > 1 and error.status in _PAST_THE_END and reading.take_refusal(page_no):
+                    break
+                if reading.is_confirmed_by(error):
                     break
                 raise
             yield page.records

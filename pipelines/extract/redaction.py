@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from pipelines.extract.known_fields import KNOWN
 from pipelines.extract.seen_keys import MASK, SHORTEST_SECRET, SeenKeys
 
 Json = Any
@@ -92,12 +93,13 @@ class Redactor:
 def find_secrets(value: Json) -> set[str]:
     """Return every secret in a reply, at any depth, also in JSON that is inside a text.
 
-    What is the id of a record is none, whatever else holds it: cut out, all records would become one.
+    What is the id of a record is none, whatever else holds it: cut out, all records would become one. Nor is the name of a
+    known field, such as the `disabled` of `"stream_keys": "disabled"`: cut out, that field would be missing everywhere.
     """
     secrets: set[str] = set()
     ids: set[str] = set()
     _gather(value, secrets, ids)
-    return secrets - ids
+    return secrets - ids - KNOWN
 
 
 def _gather(value: Json, secrets: set[str], ids: set[str]) -> None:
@@ -111,7 +113,9 @@ def _gather(value: Json, secrets: set[str], ids: set[str]) -> None:
             if name in _IDENTIFIERS and isinstance(inner, str):
                 ids.add(inner)
             if _holds_secret(name, value):
-                secrets.update(_leaves(inner))
+                for leaf in _leaves(inner):
+                    secrets.add(_without_host(leaf))
+                    _gather_from_text(leaf, secrets, ids)
             else:
                 _gather(_named_as_secrets(name, inner), secrets, ids)
 
@@ -162,6 +166,13 @@ def _leaves(value: Json) -> Iterator[str]:
             yield from _leaves(inner)
     elif isinstance(value, str) or (isinstance(value, int | float) and not isinstance(value, bool)):
         yield str(value)
+
+
+def _without_host(secret: str) -> str:
+    """Return the path of an address in the place of a key: remembered whole, it would begin as all addresses do."""
+    _, is_address, place = secret.partition("://")
+    host, _, path = place.partition("/")
+    return path if is_address and len(path) >= SHORTEST_SECRET and "@" not in host else secret
 
 
 def _may_hold_secret(text: str) -> bool:

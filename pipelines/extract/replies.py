@@ -23,6 +23,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _TITLE = re.compile(r"<title[^>]{0,200}>([^<]{0,1000})</title>", re.IGNORECASE)
 _CHALLENGE = re.compile(r"just a moment|attention required|challenge-platform|cf-chl", re.IGNORECASE)
 _ABOUT_TOKEN = re.compile(r"authorization header|\bapi token\b|access token|bearer", re.IGNORECASE)
+_WRONG_TOKEN = re.compile(
+    r"(?:invalid|expired|revoked|unknown) (?:api |access )?token|token (?:is |was |has )?(?:been )?(?:invalid|expired|revoked)",
+    re.IGNORECASE,
+)
+"""Said in a 403 of a token that is none, and not of one that lacks a permission."""
 _HOST = re.compile(r"https?://([\w.:-]{1,100})", re.IGNORECASE | re.ASCII)
 
 TOKEN, PERMISSION = "check CLOUDFLARE_API_TOKEN", "the token needs the Realtime permission for this account"
@@ -75,6 +80,8 @@ def _error(where: str, status: int, said: str, text: bytes, headers: Mapping[str
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         to = _HOST.match(headers.get("location", "")[:_LONGEST_MESSAGE])
         said = f"a redirect{f' to {to[1]}' if to else ''} is not followed"
+    if status == HTTPStatus.FORBIDDEN and _WRONG_TOKEN.search(said):
+        return ApiRefusedError(f"{where}: {said} ({TOKEN})", status=status, remedy=TOKEN)
     remedy = _remedy(status, text[:_READ_OF_TEXT].decode("utf-8", "replace").lower(), headers)
     if remedy:
         return ApiRefusedError(f"{where}: {said} ({remedy})", status=status, remedy=remedy)
@@ -102,7 +109,13 @@ def _message_of_value(value: Any) -> str:  # noqa: ANN401 - any JSON value
         items = (found if isinstance(found, list) else [found])[:_MOST_PARTS]
         parts = [part for item in items if (part := _message_of_item(item))]
         if parts:
-            return "; ".join(parts)
+            is_name = isinstance(found, str) and (more := _described(value)) not in {"", found}
+            return f"{parts[0][:_LONGEST_PART]}: {more}" if is_name else "; ".join(parts)
+    return _described(value)
+
+
+def _described(value: dict[str, Any]) -> str:
+    """Return what a reply says beside its list of errors, or beside the mere name of one (`"error": "Bad Request"`)."""
     names = ("detail", "error_description", "title", "message", "messages", "reason")  # the first two: RFC 9457, OAuth
     return next((said for name in names if (said := _text(value.get(name)))), "")
 

@@ -293,6 +293,36 @@ def test_another_refusal_is_never_the_end(status: int) -> None:
         list(read_all("x", fetch, identity))
 
 
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize(
+    ("reason", "is_end"),
+    [
+        ("Invalid page.", True),
+        ("page_no must be between 1 and 2", True),
+        ("offset out of range", True),
+        ("Result window is too large", False),
+        ("page too deep: no more than 10,000 rows", False),
+        ("no", False),
+    ],
+)
+def test_a_count_reached_with_a_full_page_is_confirmed_by_a_page_called_malformed(
+    status: int, reason: str, *, is_end: bool
+) -> None:
+    # Exactly 100 of 100 livestreams, and a service that answers 400 past the end: the app failed every night.
+    source = Source(range(20), size=10)
+
+    def fetch(page_no: int) -> Page:
+        if page_no > 2:
+            raise ApiRefusedError(f"GET /accounts/1000010000/range/page: {status}: {reason}", status=status)
+        return Page(source.page(page_no).records, 20, full_rows=10)
+
+    if is_end:
+        assert sum(map(len, read_all("x", fetch, identity))) == 20
+    else:
+        with pytest.raises(ApiRefusedError):
+            list(read_all("x", fetch, identity))
+
+
 def test_a_full_page_that_is_repeated_once_by_mistake_is_no_end() -> None:
     source = Source(range(8))
 
