@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipelines.errors import ApiError, ApiRefusedError
-from pipelines.extract.dialect import smaller_pages
+from pipelines.extract.dialect import TIME_FORM, UNIX_SECONDS, Dialect, Key, Note, other_time_form, smaller_pages
 from pipelines.load.store import open_store
 from pipelines.settings import Settings
 from pipelines.simulator.dialects import TODAY
@@ -106,6 +106,24 @@ def _load_in_spite_of_errors(settings: Settings, days: tuple[date, date]) -> Non
         load(settings, days, full=True)
     except ApiError as error:
         assert "older than 259200s" in str(error)  # noqa: PT017 - either outcome is right here
+
+
+@pytest.mark.parametrize(("noted", "requests"), [(True, 2 + 1 + 1), (False, 2 + 2 + 2)])
+def test_a_form_that_worked_before_is_doubted_once(requests: int, *, noted: bool) -> None:
+    # An operation that is refused altogether cost two requests for each day, every night.
+    dialect, sent = Dialect(), []
+    key = Key("aula", "get-overall-analytics", TIME_FORM)
+    if noted:
+        dialect.load([Note(*key, UNIX_SECONDS, datetime(2026, 11, 26, tzinfo=UTC))])
+
+    def send(form: str) -> None:
+        sent.append(form)
+        raise ApiRefusedError("GET /x: 400: no", status=400)
+
+    for _ in range(3):
+        with pytest.raises(ApiRefusedError):
+            dialect.request(key, UNIX_SECONDS, send, other_time_form)
+    assert len(sent) == requests
 
 
 @pytest.mark.parametrize("most", [99, 50, 30, 7, 1])

@@ -139,10 +139,12 @@ class Dialect:
     ) -> Reply:
         """Send a request in the form that is noted, else the preferred one; if it is refused as malformed, in others.
 
-        Raises the first refusal where no form is accepted. What was accepted once in this process is not doubted again.
+        Raises the first refusal where no form is accepted. What was accepted once in this process is not doubted again; what
+        was accepted in an earlier one is doubted once: the newest day is requested first, so its age is not the reason.
         """
         with self._first_alone(key):
-            value = self.value(key) or preferred
+            noted = self.value(key)
+            value = noted or preferred
             try:
                 reply = send(value)
             except ApiRefusedError as error:
@@ -163,7 +165,7 @@ class Dialect:
                     break
                 self.note(key, other)
                 return reply
-            if key.setting == PAGE_SIZE:
+            if noted or key.setting == PAGE_SIZE:
                 self._given_up.add(key)
             raise refused
 
