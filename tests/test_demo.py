@@ -141,6 +141,8 @@ def test_a_demo_that_was_cut_off_is_replaced(demo: Path) -> None:
     for left in ("warehouse.duckdb.publishing", "pipeline.duckdb.wal", ".report.html.a1b2c3d4.tmp"):
         (demo / left).write_text("half")
     (demo / "pipeline.duckdb.wal").unlink()
+    (demo / "dagster" / "running" / "run.lock").touch()
+    (demo / "dagster" / ".dagster.yaml.123").write_text("half")
     for killed in (demo / "pipeline.duckdb", demo / "warehouse.duckdb"):
         killed.unlink()
     prepare_demo_directory(demo, DEMO_APPS)
