@@ -48,7 +48,10 @@ def extract_session_counts(house: House, days: Range) -> dict[str, Counts]:
             missing = name_days(day for chunk in errors for day in days_from(*chunk))
             counts.note = f"counts of sessions are unknown for {missing}: {next(iter(errors.values()))}"
 
-    return house.for_each_app(RAW_LIVESTREAM_DAYWISE, ask, days=days, asks=True)
+    done = house.for_each_app(RAW_LIVESTREAM_DAYWISE, ask, days=days, asks=True)
+    # Where everything else fails the run must fail too: counts alone are nothing to load.
+    house.fetched -= {(app_id, RAW_LIVESTREAM_DAYWISE.full_name) for app_id in done}
+    return done
 
 
 def _fetch(house: House, app_id: str, chunks: Sequence[Range], counts: Counts, errors: dict[Range, ApiError]) -> bool:

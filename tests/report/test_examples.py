@@ -114,7 +114,14 @@ def unreconciled(house: "Warehouse") -> None:
     house.build("reconciliation")
 
 
+def list_shrunk(house: "Warehouse") -> None:
+    loads(house, "core.livestreams", 10)
+    missing = {"app_id": "a", "table_name": "core.livestreams", "record_id": "x", "run_id": "run0"}
+    house.insert("ops.shrinks", missing)
+
+
 OFFENCES: dict[str, Offence] = {
+    "core.livestreams__never_shrinks": list_shrunk,
     "core.livestreams__unique_key": twice("core.livestreams"),
     "core.livestreams__quarantine_empty": quarantined("core.livestreams"),
     "marts.reconciliation__reconciles": unreconciled,

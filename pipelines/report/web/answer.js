@@ -20,7 +20,7 @@ function showTrustLine(period, lines) {
   ];
   if (unknown) items.push(["unknown", counted(unknown, `unknown ${unit}`, `unknown ${unit}s`)]);
   if (counts.unsettled) items.push(["odd", counted(counts.unsettled, `unsettled ${unit}`, `unsettled ${unit}s`)]);
-  items.push(...auditItems(period));
+  for (const item of auditItems(period)) items.push(item);
   const loaded = data.days.loaded_at.reduce((latest, at) => Math.max(latest, at), 0);
   document
     .getElementById("trust-line")
