@@ -51,10 +51,12 @@ def _like(value: str) -> str:
     return "1" if value.isdecimal() else re.sub(r"\d", "1", value) if re.fullmatch(r"[\d-]+", value) else value
 
 
+TOTALS = {"get-overall-analytics", "get-livestream-daywise-analytics"}
+
+
 def _is_older(name: str, value: str, received: Received) -> bool:
     """Whether it is a time in ISO form, to a service that takes those: the older dialect is described nowhere."""
-    totals = {"get-overall-analytics", "get-livestream-daywise-analytics"}
-    takes_iso = received.dialect.times != "unix" and received.operation in totals
+    takes_iso = received.dialect.times != "unix" and received.operation in TOTALS
     return takes_iso and name in {"start_time", "end_time"} and bool(IN_ISO.match(value))
 
 
@@ -114,18 +116,26 @@ class Ledger:
 
     def __init__(self) -> None:
         self._sent: dict[Sent, None] = {}
+        self._in_unix_seconds: set[str] = set()
         self.operations: set[str] = set()
 
     def note(self, received: Received) -> None:
-        self._sent[Sent.of(received)] = None
         self.operations.add(received.operation)
+        if received.operation in TOTALS:
+            if "start_time=2" not in received.query_string:  # a year: Unix seconds begin with 1
+                self._in_unix_seconds.add(received.operation)
+            elif received.operation in self._in_unix_seconds:
+                return  # contract: where Unix seconds were refused, ISO is tried once
+        self._sent[Sent.of(received)] = None
 
     def forget(self) -> None:
         self._sent.clear()
+        self._in_unix_seconds.clear()
 
     def complaints(self) -> Iterator[str]:
         """Everything that the document says against them."""
         sent, self._sent = list(self._sent), {}
+        self._in_unix_seconds.clear()
         yield from filter(None, map(complaint, sent))
 
 

@@ -28,7 +28,7 @@ UNPROCESSABLE = replace(ISO, invalid_status=422)
 SMALL_PAGES = replace(TODAY, per_page_maximum=50)
 SERVICES = [
     pytest.param(UNIX, "nearest", id="unix, nearest"),
-    pytest.param(ISO, "none", id="iso, exact"),
+    pytest.param(ISO, "none", id="iso, exact", marks=pytest.mark.long),
     *(
         pytest.param(dialect, rounding, id=f"{name}, {rounding}", marks=pytest.mark.long)
         for name, dialect in {
@@ -114,6 +114,7 @@ def test_a_year_costs_its_former_requests_and_the_chunks_of_the_new_operation(tm
     assert chunks <= 13, "one request per range of at most a month"
 
 
+@pytest.mark.long
 def test_parts_that_are_refused_are_named_and_the_rest_is_loaded(tmp_path: Path) -> None:
     world = world_of("nearest")
     failing = world.apps[APP].livestreams[1].id  # has sessions on two of the days

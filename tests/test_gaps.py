@@ -179,6 +179,7 @@ def test_daywise_older_than_the_source_keeps_is_found_in_a_few_requests(serve: S
     assert nights.simulator.count(DAYWISE) <= 3 * 8 + 16
 
 
+@pytest.mark.long
 def test_without_the_list_the_totals_are_loaded_and_the_sessions_are_unknown(serve: Serve) -> None:
     nights = serve(3)
     nights.refuse(lambda asked: asked.operation == "list-livestreams", 500)
@@ -228,7 +229,9 @@ def test_empty_days_are_unknown_while_a_livestream_that_may_have_had_sessions_ca
     assert query(nights.settings, "FROM ops.days WHERE NOT is_known") == []
 
 
-@pytest.mark.parametrize("allow", ["a livestream", "overall", "daywise"])
+@pytest.mark.parametrize(
+    "allow", ["a livestream", *(pytest.param(part, marks=pytest.mark.long) for part in ("overall", "daywise"))]
+)
 def test_allow_shrink_drops_nothing_of_what_could_not_be_fetched(allow: str, serve: Serve) -> None:
     nights = serve(3)
     nights.load(WEEK)

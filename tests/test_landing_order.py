@@ -53,7 +53,7 @@ def change(nights: Nights, number: int, ingest: float, viewers: float, at: datet
 # --- A5: clocks -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("skew", [3 * DAY, 400 * DAY, -2 * DAY])
+@pytest.mark.parametrize("skew", [3 * DAY, *(pytest.param(days * DAY, marks=pytest.mark.long) for days in (400, -2))])
 def test_what_landed_last_stands_whatever_the_clock_of_a_run_said(skew: timedelta, serve: Serve) -> None:
     nights = serve(2)
     nights.load(WEEK)
@@ -69,6 +69,7 @@ def test_what_landed_last_stands_whatever_the_clock_of_a_run_said(skew: timedelt
         assert any("in the future" in line for line in house.odd) is is_future
 
 
+@pytest.mark.long
 def test_a_livestream_that_tells_no_time_stands_as_it_landed_last(serve: Serve) -> None:
     nights = serve(1)
     (livestream,) = nights.world.apps[APP].livestreams

@@ -113,6 +113,7 @@ def test_promise_1_killed_at_many_moments_each_day_is_old_or_new(change: Change,
         assert_survived(settings, change, backfill=False)
 
 
+@pytest.mark.long
 def test_promise_1_killed_again_and_again_it_gets_there(change: Change, tmp_path: Path) -> None:
     settings = change.copy(tmp_path / "home")
     for share in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6):

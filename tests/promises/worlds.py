@@ -26,6 +26,8 @@ def everything_changes(world: World, now: datetime | None = None) -> None:
             world.add_session(
                 app_id, stream.id, created_at=created_at, ingest_seconds=600.0 + number, viewer_seconds=6_000.0
             )
-            world.set_day(app_id, day, meetings=Usage(100 + number, 1_000.5), recordings=Usage(200 + number, 2_000.25))
+            world.set_day(
+                app_id, day, meetings=Usage(1_000 + number, 100_000.5), recordings=Usage(2_000 + number, 200_000.25)
+            )
         early = next(s for s in app.timeline if s.stopped_ms and s.moment_ms < world.now_ms - 15 * 86_400_000)
         world.change_session(app_id, early.id, ingest_seconds=4_321.0, viewer_seconds=54_321.0)
