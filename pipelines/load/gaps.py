@@ -13,6 +13,8 @@ from pipelines.tables_ops import DAYS, LOADS, MISSING_DAYS
 from pipelines.tables_raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS
 
 _FACT_NAMES = [table.full_name for table in FACTS]
+_IS_OVER = "coalesce(loaded_at >= day + INTERVAL 1 DAY, true)"
+"""Whether a day in ops.days was over when it was loaded: of one that was not, the rest of the day is missing."""
 
 
 def missing_days(
@@ -20,6 +22,7 @@ def missing_days(
 ) -> dict[str, list[date]]:
     """Return, by app, the days that at least one fact table lacks: from the first day any of the apps has, up to `before`.
 
+    A table also lacks a day that it loaded before the day was over (UTC).
     `before` itself is excluded, and so is every day before `oldest`. Apps that lack nothing are left out, and nothing is
     missing where nothing was ever loaded.
     """
@@ -36,7 +39,7 @@ def missing_days(
         tables AS (SELECT unnest($tables::VARCHAR[]) AS table_name)
         SELECT DISTINCT app_id, day FROM (
             SELECT app_id, table_name, day FROM calendar CROSS JOIN apps CROSS JOIN tables
-            EXCEPT SELECT app_id, table_name, day FROM {DAYS.full_name}
+            EXCEPT SELECT app_id, table_name, day FROM {DAYS.full_name} WHERE {_IS_OVER}
         ) ORDER BY app_id, day
     """
     parameters = {"apps": list(app_ids), "tables": _FACT_NAMES, "oldest": oldest, "before": before}
@@ -60,7 +63,7 @@ def note_attempts(
     A table of which the run loaded nothing was down as a whole, which says nothing about these days.
     """
     still = f"""
-        WITH held AS (SELECT table_name, day, run_id FROM {DAYS.full_name} WHERE app_id = $app_id),
+        WITH held AS (SELECT table_name, day, run_id FROM {DAYS.full_name} WHERE app_id = $app_id AND {_IS_OVER}),
         loaded AS (SELECT DISTINCT table_name FROM held WHERE run_id = $run_id),
         tried AS (SELECT unnest($days::DATE[]) AS day)
         SELECT DISTINCT day FROM (
@@ -74,6 +77,7 @@ def note_attempts(
     connection.execute(
         f"""DELETE FROM {MISSING_DAYS.full_name} WHERE app_id = $app_id AND day IN (
             SELECT day FROM {DAYS.full_name} WHERE app_id = $app_id AND list_contains($tables::VARCHAR[], table_name)
+                AND {_IS_OVER}
             GROUP BY day HAVING count(*) = len($tables))""",
         {"app_id": app_id, "tables": _FACT_NAMES},
     )

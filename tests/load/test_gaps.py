@@ -54,6 +54,16 @@ def test_missing_days_are_those_that_any_table_lacks(
     assert found == {app_id: [FIRST + timedelta(days=n) for n in days] for app_id, days in lacking.items()}
 
 
+def test_a_day_loaded_before_it_was_over_is_missing(connection: duckdb.DuckDBPyConnection) -> None:
+    """A backfill at noon, and then no night within the lookback: the afternoon would never be loaded."""
+    list_days(connection, {("a", table, number) for table in TABLES for number in (0, 1, 2)})
+    noon, after = datetime.combine(FIRST, datetime.min.time()) + timedelta(hours=12), FIRST + timedelta(days=2)
+    connection.execute("UPDATE ops.days SET loaded_at = ? WHERE table_name = ?", [noon + timedelta(days=1), TABLES[2]])
+    assert missing_days(connection, ["a"], oldest=FIRST, before=after) == {"a": [FIRST + timedelta(days=1)]}
+    connection.execute("UPDATE ops.days SET loaded_at = ?", [NOW])
+    assert missing_days(connection, ["a"], oldest=FIRST, before=after) == {}
+
+
 def test_attempts_are_counted_where_the_run_loaded_something_of_that_table(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
