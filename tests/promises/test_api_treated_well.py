@@ -340,7 +340,7 @@ def test_promise_4_one_app_fails_and_the_others_go_on(case: str, serve: Serve, t
     for at, rows in shown(settings).items():
         if at[0] in failed and at[1] == APPS[0]:
             assert rows == before[at], "what could not be asked for stands as it was"
-    noted = query(settings, "SELECT DISTINCT app_id FROM ops.loads WHERE starts_with(note, 'failed')")
+    noted = query(settings, "SELECT DISTINCT app_id FROM ops.loads WHERE regexp_matches(note, '^(failed|incomplete)')")
     assert noted == [(APPS[0],)]
     simulator.service.faults = Faults()
     load(settings, run_id="after")
