@@ -188,10 +188,23 @@ class Settings(BaseSettings):
     _files_can_be = field_validator("data_path")(parse_data_path)
     _path_can_be = field_validator("home", "warehouse_path")(parse_path)
 
+    @field_validator("start_date")
+    @classmethod
+    def _starts_in_the_past(cls, start_date: date) -> date:
+        if not date(2015, 1, 1) <= start_date <= today():
+            raise ValueError("not a past day")
+        return start_date
+
     @model_validator(mode="after")
-    def _starts_in_the_past(self) -> Self:
-        if not date(2015, 1, 1) <= self.start_date <= today():
-            raise ValueError("LIVEHOUSE_START_DATE")
+    def _has_whole_key(self) -> Self:
+        key = {
+            "reader_access_key_id": self.reader_access_key_id,
+            "reader_secret_access_key": self.reader_secret_access_key,
+        }
+        missing = [_variable(name) for name, value in key.items() if not value]
+        if len(missing) == 1:
+            given = next(_variable(name) for name, value in key.items() if value)
+            raise SettingsError(f"{given} is set without {missing[0]}: set both, or neither")
         return self
 
     @property
@@ -237,12 +250,9 @@ def _takes(field: str) -> str:
 
 
 def load_settings(**given: str) -> Settings:
-    """Read the settings; a malformed one is a `SettingsError` of one line that never shows the value.
-
-    What is `given`, by variable, comes before the environment.
-    """
+    """Read the settings. What is `given`, by variable, comes before the environment."""
     check_env_file(ENV_FILE)
-    return _validated(Settings, given)
+    return validate_settings(Settings, given)
 
 
 def load_demo_settings(**given: str) -> Settings:
@@ -251,7 +261,7 @@ def load_demo_settings(**given: str) -> Settings:
     A fault of any other variable there is none of the demo's.
     """
     check_env_file(ENV_FILE)
-    return _validated(
+    return validate_settings(
         ExplicitSettings, {name: text for name, text in _given().items() if name == _variable("home")} | given
     )
 
@@ -272,14 +282,15 @@ def _given() -> dict[str, str]:
     return {**DotEnvSettingsSource(Settings)(), **EnvSettingsSource(Settings)()}
 
 
-def _validated(kind: type[Settings], given: dict[str, str]) -> Settings:
+def validate_settings(kind: type[Settings], given: dict[str, str]) -> Settings:
+    """Return settings; a malformed one is a `SettingsError` of one line that never shows the value."""
     try:
         return kind(**given)  # type: ignore[arg-type]  # read by alias, as from the environment
     except ValidationError as error:
         by_variable = {_variable(name): name for name in Settings.model_fields}
         faults = []
         for fault in error.errors(include_input=False, include_url=False):
-            variable = str(fault["loc"][0]) if fault["loc"] else "LIVEHOUSE_START_DATE"
+            variable = str(fault["loc"][0])
             name = by_variable.get(variable, variable)
             faults.append(f"{_variable(name)} is malformed: it takes {_takes(name)}")
         raise SettingsError("; ".join(faults)) from None

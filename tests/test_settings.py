@@ -15,7 +15,9 @@ from pydantic import SecretStr
 
 from pipelines.clock import today
 from pipelines.errors import SettingsError
+from pipelines.load.store import check_readers_see, open_readers_store
 from pipelines.load.warehouse import Warehouse
+from pipelines.reader_settings import load_reader_settings
 from pipelines.settings import Settings, load_settings
 
 TOKEN = "s3cret-token-0123456789abcdefghij"
@@ -255,7 +257,7 @@ def test_any_text_is_accepted_or_refused_in_one_line(
             loaded(patch, **{variable: text})
         except SettingsError as refused:
             message = str(refused)
-            assert message.startswith(f"{variable} is malformed: it takes ")
+            assert message.startswith((f"{variable} is malformed: it takes ", f"{variable} is set without "))
             assert message.isprintable()
             assert "badvalue" not in message
     assert list(tmp_path.iterdir()) == []
@@ -338,6 +340,53 @@ def test_everything_missing_is_one_line() -> None:
 
 def test_nothing_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded(monkeypatch, **ACCOUNT).require_account()
+
+
+KEY = ("LIVEHOUSE_READER_ACCESS_KEY_ID", "LIVEHOUSE_READER_SECRET_ACCESS_KEY")
+READER = "ducklake:postgres:dbname=x user=reader"
+
+
+@pytest.mark.parametrize("given", KEY)
+def test_half_a_key_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    [missing] = set(KEY) - {given}
+    with pytest.raises(SettingsError, match=rf"^{given} is set without {missing}: set both, or neither$"):
+        loaded(monkeypatch, **{given: "hush"})
+
+
+def test_readers_open_what_runs_load_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run would load into a file, and `livehouse sql` show the lakehouse: old figures that look right."""
+    settings = loaded(monkeypatch, LIVEHOUSE_READER_WAREHOUSE=READER)
+    with pytest.raises(
+        SettingsError, match=r"^LIVEHOUSE_READER_WAREHOUSE is a lakehouse, and LIVEHOUSE_WAREHOUSE is not"
+    ):
+        check_readers_see(settings)
+    with pytest.raises(
+        SettingsError, match=r"^LIVEHOUSE_READER_WAREHOUSE is a lakehouse, and LIVEHOUSE_WAREHOUSE is a file"
+    ):
+        open_readers_store(loaded(monkeypatch, LIVEHOUSE_WAREHOUSE="w.duckdb"))
+    check_readers_see(loaded(monkeypatch, LIVEHOUSE_WAREHOUSE=READER))
+
+
+def test_a_readers_key_needs_a_lakehouse(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = loaded(monkeypatch, **dict.fromkeys(KEY, "hush"))
+    with pytest.raises(SettingsError, match=rf"^{KEY[0]} is a key for the files of a lakehouse"):
+        open_readers_store(settings)
+
+
+def test_readers_load_no_secret_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {"CLOUDFLARE_API_TOKEN": TOKEN, "LIVEHOUSE_ALERT_WEBHOOK": "https://x.example/hush"}
+    Path(".env").write_text(
+        "".join(f"{name}={text}\n" for name, text in secrets.items()) + "LIVEHOUSE_HOME=elsewhere\n"
+    )
+    for _ in ("from .env", "from the environment"):
+        settings = load_reader_settings()
+        assert (settings.api_token, settings.alert_webhook, settings.home) == (None, None, Path("elsewhere"))
+        for name, text in secrets.items():
+            monkeypatch.setenv(name.lower(), text)
+            monkeypatch.setenv(name, text)
+    Path(".env").write_text("CLOUDFLARE_API_TOKEN=two\\nlines\nLIVEHOUSE_LOOKBACK_DAYS=x\n")
+    with pytest.raises(SettingsError, match=r"^LIVEHOUSE_LOOKBACK_DAYS is malformed: [^;]+$"):
+        load_reader_settings()
 
 
 @pytest.mark.parametrize("variable", VARIABLES)

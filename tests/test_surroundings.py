@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,27 @@ def test_a_reader_of_any_style_may_leave(style: str, home: Path) -> None:
 def test_an_error_is_told_by_the_status_where_nobody_can_read_it(home: Path) -> None:
     for streams in ("2>&-", ">&- 2>&-", "2>/dev/full"):
         assert run(f"livehouse sql 'FROM no_such' {streams}", home)[0] == 1
+
+
+def test_ctrl_c_ends_a_query(home: Path) -> None:
+    query = "SELECT count(*) FROM range(1_000_000_000) a, range(1_000_000_000) b WHERE a.range + b.range = 3"
+    began = time.monotonic()
+    status, out, said = run(f"timeout --foreground -s INT 5 livehouse sql '{query}'; exit $?", home)
+    assert (status, out, said.count("\n")) == (124, "", 1), said
+    assert said.startswith("livehouse: stopped")
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize("style", ["csv", "json"])
+def test_rows_that_end_with_an_error_are_not_taken_for_all(style: str, home: Path) -> None:
+    """What was written stays written: the status is 1, one line says why, and the JSON is not closed."""
+    query = "SELECT n, CASE WHEN n = 90000 THEN error($$broken row$$) END AS x FROM numbers"
+    status, out, said = run(f"livehouse sql --format {style} '{query}'", home)
+    assert (status, said.count("\n")) == (1, 1), said
+    assert "broken row" in said
+    if style == "json" and out:
+        with pytest.raises(ValueError, match=r"delimiter|Expecting"):
+            json.loads(out)
 
 
 @pytest.mark.parametrize(

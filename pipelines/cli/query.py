@@ -9,16 +9,15 @@ import click
 
 if TYPE_CHECKING:
     from pipelines.load.store import Store
+    from pipelines.settings import Settings
 
 
-def _published() -> tuple["Store", Path]:
+def _published(settings: "Settings") -> tuple["Store", Path]:
     """The warehouse of the settings and the home, or those of the demo where that is meant."""
     from pipelines.cli.demo import demo_instead  # noqa: PLC0415 - kept out of --help
     from pipelines.load.store import open_readers_store  # noqa: PLC0415 - kept out of --help
     from pipelines.load.warehouse import Warehouse  # noqa: PLC0415 - kept out of --help
-    from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
 
-    settings = load_settings(CLOUDFLARE_API_TOKEN="")  # queries need none, so a crash cannot leave it anywhere
     demo = demo_instead(settings)
     return (Warehouse(demo / "warehouse.duckdb"), demo) if demo else (open_readers_store(settings), settings.home)
 
@@ -94,8 +93,9 @@ def _run(text: str, style: str, *, about: str | None, for_spreadsheet: bool) -> 
     from pipelines.cli.rendering import read_result, write_csv, write_json  # noqa: PLC0415 - imports DuckDB
     from pipelines.errors import QueryError  # noqa: PLC0415 - kept out of --help
     from pipelines.load.sandbox import check_query  # noqa: PLC0415 - same
+    from pipelines.reader_settings import load_reader_settings  # noqa: PLC0415 - kept out of --help
 
-    store, _ = _published()
+    store, _ = _published(load_reader_settings())
     with store.open_published() as connection:
         try:
             query = check_query(connection, text)
@@ -115,6 +115,10 @@ def _run(text: str, style: str, *, about: str | None, for_spreadsheet: bool) -> 
                 (show_table if style == "table" else show_lines)(result.names, result.rows)
         except duckdb.Error as error:
             raise QueryError(_said(error, text)) from None
+        except RuntimeError as error:  # DuckDB's for ctrl-C
+            if "interrupted" not in str(error):
+                raise
+            raise KeyboardInterrupt from None
 
 
 def _said(error: Exception, query: str) -> str:
@@ -162,11 +166,11 @@ def _example(named: str) -> str:
 @click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
 def report_command(*, open_it: bool) -> None:
     """Write report.html beside the warehouse's home, from what was published."""
+    from pipelines.reader_settings import load_reader_settings  # noqa: PLC0415 - kept out of --help
     from pipelines.report.page import Rates, write_report_from  # noqa: PLC0415 - kept out of --help
-    from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
 
-    settings = load_settings()
-    published, home = _published()
+    settings = load_reader_settings()
+    published, home = _published(settings)
     rates = Rates(settings.export_rate, settings.participant_rate)
     with published.open_published() as connection:
         path = write_report_from(connection, home / "report.html", rates)

@@ -1,5 +1,6 @@
 """DuckDB's extensions, from the files of their wheels: nothing is downloaded, and DuckDB checks each signature."""
 
+import os
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,8 +21,18 @@ NO_EXTENSIONS: Config = {
 NO_VARIABLES: Config = {"python_enable_replacements": "false"}
 """Without it, `FROM name` finds a variable of this program where there is no table of that name."""
 
+READER_LIMITS: Config = {
+    "memory_limit": "2GB",
+    "max_temp_directory_size": "4GB",
+    "threads": min(4, os.cpu_count() or 1),
+}
+"""What the query of a person may take: by default DuckDB takes most of the memory, and 90 % of the free disk."""
+
 FILE_READER: Config = (
-    NO_EXTENSIONS | NO_VARIABLES | {"enable_external_access": "false", "allow_persistent_secrets": "false"}
+    NO_EXTENSIONS
+    | NO_VARIABLES
+    | READER_LIMITS
+    | {"enable_external_access": "false", "allow_persistent_secrets": "false"}
 )
 """Settings of a DuckDB that reads one file for a person."""
 
@@ -40,7 +51,7 @@ def extension_file(name: str) -> Path:
 
 def connect_with(files: Iterable[Path], *, is_reader: bool = False) -> duckdb.DuckDBPyConnection:
     """Connect to a DuckDB in memory that has these extensions and fetches no others."""
-    connection = duckdb.connect(config=NO_EXTENSIONS | (NO_VARIABLES if is_reader else {}))
+    connection = duckdb.connect(config=NO_EXTENSIONS | (NO_VARIABLES | READER_LIMITS if is_reader else {}))
     for file in files:
         connection.load_extension(str(file))
     return connection

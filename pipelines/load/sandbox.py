@@ -30,8 +30,11 @@ TABLE_FUNCTIONS = frozenset(
 )
 """Table functions that only read the warehouse, or compute."""
 
-REFUSED_SCALARS = frozenset({"current_setting", "getenv", "nextval", "currval", "write_log"})
-"""Scalar functions that show settings or the environment, or that change something."""
+REFUSED_SCALARS = frozenset({"current_setting", "getenv", "nextval", "currval", "write_log", "json_serialize_plan"})
+"""Scalar functions that show settings or the environment, that change something, or that run a query given as text.
+
+`json_serialize_plan` binds that query: it connects to the host of a `postgres_scan` and computes `current_setting`.
+"""
 
 REFUSED_PREFIXES = ("__internal", "ducklake_", "pg_clear", "postgres_", "read_", "write_")
 """The same, of families of functions: DuckDB and its extensions add to them with each version."""
@@ -41,6 +44,9 @@ REFUSED_TABLES = frozenset({"duckdb_logs", "pg_settings"})
 
 _METADATA = "__ducklake_metadata"
 """What DuckLake calls the PostgreSQL database of its catalog, with everything else that lies there."""
+
+_FILE = re.compile(r"\.(avro|csv|db|ddb|duckdb|geojson|gz|json|jsonl|ndjson|parquet|sqlite|tsv|txt|vortex|xlsx|zst)\b")
+"""What the name of a file holds that DuckDB reads where it expects a table."""
 
 _ONE = "give one query that reads: SELECT, FROM, WITH, VALUES, DESCRIBE, SUMMARIZE, SHOW, PIVOT or EXPLAIN"
 
@@ -163,12 +169,18 @@ def _check_table(node: dict[str, Any], named_queries: set[str]) -> None:
     qualifiers = [str(node.get(part, "")).lower() for part in ("catalog_name", "schema_name")]
     is_metadata = any(qualifier.startswith(_METADATA) for qualifier in qualifiers)
     # DuckDB reads `FROM 'file.csv'` as a table of that name, and looks for a file where there is none.
-    is_file = not any(qualifiers) and not name.replace(" ", "_").isidentifier() and name not in named_queries
+    is_unknown = not name.replace(" ", "_").isidentifier() and name not in named_queries
+    # Elsewhere in the query a WITH may name the same: that does not hide a file from the rest.
+    is_file = not any(qualifiers) and (is_unknown or bool(_FILE.search(name)))
     if is_metadata or is_file or name in REFUSED_TABLES:
         raise QueryError(f"{node['table_name']!r} is refused: queries read the warehouse's own tables only")
 
 
 # --- by tokens: DuckDB gives no tree of a PIVOT that looks for its values ------------------------------------
+
+_TABLE_FOLLOWS = {"from", "join", "pivot", "pivot_wider", "unpivot", "table", "describe", "desc", "summarize", "show"}
+
+_CONSTANT = re.compile(r"[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|(\$\w*\$).*?\1", re.DOTALL)
 
 _WORD = re.compile(r'"(?:[^"]|"")*"|[\w$]+|.', re.DOTALL)
 
@@ -187,18 +199,29 @@ def _check_tokens(connection: duckdb.DuckDBPyConnection, text: str) -> None:
     refused = {str(name) for (name,) in found.fetchall()} - TABLE_FUNCTIONS
     tokens = _tokens(text)
     for token, after in zip(tokens, [*tokens[1:], None], strict=True):
+        if token.kind == duckdb.token_type.string_const and _may_name_file(text[token.begins : after and after.begins]):
+            raise QueryError(
+                "a text that may name a file is refused in a PIVOT that looks for its values: list them with IN (…)"
+            )
         if token.kind not in (duckdb.token_type.identifier, duckdb.token_type.keyword):
             continue
         if after and after.word == "(":
             _check_scalar(token.word)
             if token.word in refused:
                 _check_table_function(token.word)
-        starts_tables = token.word in {"from", "join", "pivot", "pivot_wider"}
-        if starts_tables and after and after.kind == duckdb.token_type.string_const:
+        if token.word in _TABLE_FOLLOWS and after and after.kind == duckdb.token_type.string_const:
             raise QueryError("a file is refused: queries read the warehouse's own tables only")
         is_file = re.search(r"[/\\:*]|\.\w+$", token.word)
         if is_file or token.word in REFUSED_TABLES or token.word.startswith(_METADATA):
             raise QueryError(f"{token.word!r} is refused: queries read the warehouse's own tables only")
+
+
+def _may_name_file(text: str) -> bool:
+    """Whether a constant, with what stands between it and the next token, may name a file: in parts or by escapes too."""
+    found = _CONSTANT.match(text)
+    constant = found[0].lower() if found else text.lower()
+    is_continued = "'" in text[len(constant) :]
+    return is_continued or bool(_FILE.search(constant)) or (constant.startswith("e'") and "\\" in constant)
 
 
 def _tokens(text: str) -> list[_Token]:

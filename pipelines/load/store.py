@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 import duckdb
 
+from pipelines.errors import SettingsError
 from pipelines.load.attach import S3Key
 from pipelines.load.lake import Lakehouse
 from pipelines.load.upkeep import Size
@@ -15,6 +16,8 @@ from pipelines.load.warehouse import Warehouse
 from pipelines.settings import Settings
 
 _Result = TypeVar("_Result")
+
+_READERS_ALONE = "LIVEHOUSE_READER_WAREHOUSE is a lakehouse"
 
 
 class Store(Protocol):
@@ -80,9 +83,25 @@ def open_store(settings: Settings) -> Store:
     return open_lakehouse(settings) if settings.lakehouse else Warehouse(settings.warehouse)
 
 
+def check_readers_see(settings: Settings) -> None:
+    """Raise `SettingsError` where a run would load into a file while readers open a lakehouse."""
+    if settings.reader_lakehouse and not settings.lakehouse:
+        raise SettingsError(
+            f"{_READERS_ALONE}, and LIVEHOUSE_WAREHOUSE is not: a run would load into a file that readers do not open; set"
+            " LIVEHOUSE_WAREHOUSE to the lakehouse too, or unset LIVEHOUSE_READER_WAREHOUSE"
+        )
+
+
 def open_readers_store(settings: Settings) -> Store:
     """Return the warehouse that readers open: a machine of theirs need not know how runs reach it."""
+    if settings.reader_lakehouse and settings.warehouse_path:
+        raise SettingsError(f"{_READERS_ALONE}, and LIVEHOUSE_WAREHOUSE is a file: unset one of them")
     has_lakehouse = settings.lakehouse or settings.reader_lakehouse
+    if settings.reader_access_key_id and not has_lakehouse:
+        raise SettingsError(
+            "LIVEHOUSE_READER_ACCESS_KEY_ID is a key for the files of a lakehouse, and there is none: set"
+            " LIVEHOUSE_READER_WAREHOUSE, or unset the key"
+        )
     return open_lakehouse(settings) if has_lakehouse else Warehouse(settings.warehouse)
 
 

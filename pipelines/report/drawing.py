@@ -21,10 +21,21 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
+import pipelines
+
 CACHE = "cache"
 """The directory beside the page in which they are kept."""
 
 _LOCK = "lock"
+_PROJECT = str(Path(pipelines.__file__).parents[1])
+_PROGRAM = """
+import os, runpy, sys
+project, *others = sys.argv.pop(1).split(os.pathsep)
+sys.path = [project, *sys.path, *others]
+runpy.run_module("pipelines.report.drawing", run_name="__main__", alter_sys=True)
+"""
+"""Runs this module out of its own project, without PYTHONPATH: what comes first there may be another `pipelines`."""
+
 _OURS = re.compile(r"charts-[0-9a-f]{16}\.json|\.charts-\w{8}\.tmp")
 """Names of what is kept, or was being written by a killed process; every other file is somebody else's."""
 
@@ -70,7 +81,8 @@ def drawing_made_meanwhile(kept: Path) -> Iterator[None]:
 
 def _start_making(kept: Path) -> "subprocess.Popen[bytes]":
     """Start a process that makes it. Altair wants a home directory, which a container's user may not have."""
-    program = [sys.executable, "-P", "-W", "ignore", "-m", "pipelines.report.drawing", str(kept)]
+    ours = os.pathsep.join([_PROJECT, *(place for place in sys.path if Path(place).is_absolute())])
+    program = [sys.executable, "-E", "-P", "-W", "ignore", "-c", _PROGRAM, ours, str(kept)]
     quiet = subprocess.DEVNULL
     environment = {"HOME": str(kept), **os.environ}
     return subprocess.Popen(program, stdin=quiet, stdout=quiet, stderr=quiet, env=environment)  # noqa: S603 - our own module

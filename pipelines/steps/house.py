@@ -16,7 +16,7 @@ from pipelines.extract.shared_budget import SharedBudget
 from pipelines.load.catalog import Catalog
 from pipelines.load.days import note_load
 from pipelines.load.raw import begin_backfill
-from pipelines.load.store import Store, open_store
+from pipelines.load.store import Store, check_readers_see, open_store
 from pipelines.load.versions import describe_future, last_landing
 from pipelines.memory import prepare_for_runs
 from pipelines.schema import Table
@@ -253,6 +253,7 @@ def open_house(
 ) -> Iterator[House]:
     """Hold the house for one run: wait for the lock, clear up after a run that was killed, go on with its backfill."""
     prepare_for_runs()
+    check_readers_see(settings)
     warehouse = open_store(settings)
     warehouse.prepare()
     with warehouse.run(wait_seconds=settings.lock_wait_seconds, say=say):

@@ -147,6 +147,8 @@ REACHES_POSTGRES = [
     "FROM postgres_scan_pushdown('host=127.0.0.1 dbname=x', 'public', 'x')",
     "CALL postgres_attach('host=127.0.0.1 dbname=x')",
     "ATTACH 'host=127.0.0.1 dbname=x' AS x (TYPE postgres)",
+    "SELECT json_serialize_plan('FROM postgres_scan(''host=127.0.0.1 dbname=x'', ''public'', ''x'')')",
+    f"SELECT json_serialize_plan('FROM postgres_query(''{METADATA}'', ''SELECT 1'')', optimize := true)",
     "CALL pg_clear_cache()",
     f"CALL postgres_configure_pool(catalog_name = '{METADATA}')",
     f"FROM {METADATA}.ducklake_metadata",
@@ -177,6 +179,10 @@ WRITES_THE_LAKE = [
     "FROM '{file}'",
     "FROM read_parquet('{file}')",
     "FROM glob('{files}/*')",
+    "WITH y AS (WITH \"{file}\" AS (SELECT 1) FROM ops.loads) FROM '{file}'",
+    "PIVOT (FROM ops.loads, '{file}') ON run_id",
+    "PIVOT (TABLE '{file}') ON run_id",
+    "PIVOT (SUMMARIZE '{file}') ON column_name",
 ]
 
 

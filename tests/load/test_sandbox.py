@@ -49,6 +49,7 @@ READS = [
     *("FROM range(3)", "FROM marts.t, unnest([1, 2])", "FROM marts.t x ASOF JOIN marts.t y ON x.a >= y.a"),
     *("FROM marts.t USING SAMPLE 10%", "FROM duckdb_tables()", "FROM information_schema.tables", "FROM duckdb_columns"),
     *("SELECT today(), now(), current_date, version()", "SELECT (SELECT max(a) FROM marts.t)", "FROM json_each('[1]')"),
+    "PIVOT marts.t ON b USING sum(a), first(strftime(d, '%d/%m')) -- a day's comment",
     "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 5) FROM r",
 ]
 
@@ -149,6 +150,18 @@ LOOKS = [
     ),
     *("FROM __ducklake_metadata_lake.ducklake_metadata", "FROM __ducklake_metadata_lake.public.livehouse_budget"),
     *("PIVOT __ducklake_metadata_lake.x ON a", 'FROM "__DuckLake_metadata_lake".pg_catalog.pg_authid'),
+    *(
+        "PIVOT (FROM marts.t, '{path}.csv') ON a",
+        "PIVOT (FROM marts.t, $${path}.csv$$) ON a",
+        "PIVOT (TABLE '{path}') ON a",
+    ),
+    *(
+        "PIVOT (FROM marts.t, E'x\\x2ecsv') ON a",
+        "PIVOT (FROM marts.t, 'x.'\n'csv') ON a",
+        "PIVOT (DESCRIBE '{path}') ON a",
+    ),
+    *("PIVOT (SUMMARIZE '{path}') ON a", "WITH y AS (WITH \"x.csv\" AS (SELECT 1) FROM marts.t) FROM 'x.csv'"),
+    *("SELECT json_serialize_plan('SELECT current_setting(''x'')')", "SELECT json_serialize_plan(b) FROM marts.t"),
     *("SELECT nextval('marts.s')", "SELECT write_log('x')", "SELECT __internal_decompress_string(1)"),
 ]
 
@@ -164,6 +177,22 @@ def test_everything_else_is_refused_and_leaves_nothing(
     assert (sorted(file.parent.iterdir()), file.read_bytes()) == before
     assert list(tmp_path.iterdir()) == []
     reader.execute("FROM marts.t").fetchall()
+
+
+@pytest.mark.parametrize(
+    "query", [query for query in LOOKS if "csv" in query or "{path}" in query or "serialize_plan" in query]
+)
+def test_the_check_refuses_files_and_texts_of_queries_by_itself(query: str, reader: duckdb.DuckDBPyConnection) -> None:
+    """On a lakehouse DuckDB may read the files of the lake, and a query in a text would connect to any host."""
+    with pytest.raises((QueryError, duckdb.ParserException)):
+        check_query(reader, query.replace("{path}", "/lake/x.parquet"))
+
+
+def test_a_query_may_take_a_part_of_the_memory_and_of_the_disk(reader: duckdb.DuckDBPyConnection) -> None:
+    names = ("memory_limit", "max_temp_directory_size", "threads")
+    found = dict(reader.execute("SELECT name, value FROM duckdb_settings() WHERE name IN ?", [names]).fetchall())
+    assert (found["memory_limit"], found["max_temp_directory_size"]) == ("1.8 GiB", "3.7 GiB")
+    assert 1 <= int(found["threads"]) <= 4
 
 
 def test_every_function_of_duckdb_that_reads_no_table_is_refused_in_every_form(

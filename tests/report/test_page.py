@@ -16,7 +16,7 @@ import pytest
 
 from pipelines.errors import WarehouseError
 from pipelines.report import figures
-from pipelines.report.drawing import drawing_made_meanwhile, read_drawing
+from pipelines.report.drawing import _start_making, drawing_made_meanwhile, read_drawing
 from pipelines.report.page import DEFAULT_RATES, Rates, as_json, as_script, render_page, write_report
 from pipelines.settings import Settings
 from tests.report.test_page_cases import HOSTILE, embedded, make_warehouse, named
@@ -328,3 +328,18 @@ def test_a_process_of_its_own_makes_what_draws_and_ends(tmp_path: Path) -> None:
 def test_where_nothing_can_be_kept_the_drawing_is_made_each_time(tmp_path: Path) -> None:
     (tmp_path / "cache").touch()
     assert read_drawing(tmp_path / "cache").charts.keys() >= {"days", "top"}
+
+
+def test_the_charts_are_made_without_what_the_caller_put_on_pythonpath(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another package `pipelines`, or an `altair`, of somebody else must not run in the process that makes them."""
+    for name in ("pipelines", "altair", "filelock", "json"):
+        (tmp_path / "others" / name).mkdir(parents=True)
+        (tmp_path / "others" / name / "__init__.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "others"))
+    (tmp_path / "kept").mkdir()
+    with _start_making(tmp_path / "kept") as process:
+        assert process.wait() == 0
+    assert not (tmp_path / "imported").exists()
+    assert list((tmp_path / "kept").glob("charts-*.json"))
