@@ -80,8 +80,8 @@ def test_ctrl_c_ends_a_query(home: Path) -> None:
     query = "SELECT count(*) FROM range(1_000_000_000) a, range(1_000_000_000) b WHERE a.range + b.range = 3"
     began = time.monotonic()
     status, out, said = run(f"timeout --foreground -s INT 5 livehouse sql '{query}'; exit $?", home)
-    assert (status, out, said.count("\n")) == (124, "", 1), said
-    assert said.startswith("livehouse: stopped")
+    assert (status, out) == (124, ""), said
+    assert [line.partition(";")[0] for line in said.split("\n") if line] == ["livehouse: stopped"]
     assert time.monotonic() - began < 60
 
 

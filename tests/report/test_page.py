@@ -330,6 +330,7 @@ def test_where_nothing_can_be_kept_the_drawing_is_made_each_time(tmp_path: Path)
     assert read_drawing(tmp_path / "cache").charts.keys() >= {"days", "top"}
 
 
+@pytest.mark.long
 def test_the_charts_are_made_without_what_the_caller_put_on_pythonpath(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
