@@ -54,7 +54,7 @@ DAYS = Table(
         DAY,
         Column("row_count", "count", "rows of that day"),
         Column("is_known", "flag", "false: no rows, and older than the source remembers; so not zero but unknown"),
-        Column("loaded_at", "timestamp", "when the day was last swapped in, UTC"),
+        Column("loaded_at", "timestamp", "when what is loaded was fetched, UTC; a rebuild from raw does not move it"),
         RUN,
         Column("arrival", "count", "number of the last landing that it was made from; NULL if not noted"),
     ),

@@ -29,6 +29,8 @@ class Answer(Generic[Question, Value]):
     asked_at: datetime
     value: Value | None
     error: ApiError | None
+    was_sent: bool = True
+    """False: no request was sent, and `error` is that of the question that ended the list."""
 
 
 def ask_each(
@@ -61,7 +63,7 @@ def ask_each(
                 pending |= {pool.submit(answered, question): question for question in islice(remaining, len(done))}
             for future, question in finished:
                 if future.cancelled():
-                    yield Answer(question, utc_now(), None, ended_by)
+                    yield Answer(question, utc_now(), None, ended_by, was_sent=False)
                     continue
                 answer = future.result()
                 yield answer
@@ -71,7 +73,7 @@ def ask_each(
                     for waiting in pending:
                         waiting.cancel()
     for question in remaining:
-        yield Answer(question, utc_now(), None, ended_by)
+        yield Answer(question, utc_now(), None, ended_by, was_sent=False)
 
 
 def _is_token_refused(error: ApiError) -> bool:

@@ -27,11 +27,13 @@ def replace_days(
     now: datetime,
     retention_days: int,
     arrival: int,
+    fetched_at: Mapping[date, datetime] | None = None,
     unread_days: Collection[date] = (),
 ) -> None:
     """Make these days hold exactly these rows, rejects and shrinks, or change nothing.
 
-    None among the days stands for rejects that name no day. Of `unread_days` something could not be fetched: if they hold
+    None among the days stands for rejects that name no day. `fetched_at` is when the source last told of a day, `now`
+    where it has none: a rebuild from raw must not make a day that was fetched at noon look as if it had been over. Of `unread_days` something could not be fetched: if they hold
     no rows, they are unknown and not zero. Raises `duckdb.TransactionException` when
     another writer touched the same day: both then touch its row in ops.days.
     """
@@ -58,7 +60,8 @@ def replace_days(
             connection.execute(f"INSERT INTO {notes.full_name} BY NAME SELECT * FROM {new}")
         oldest = now.date() - timedelta(days=retention_days)
         empty = [day for day in named if day >= oldest and day not in unread_days]
-        _note_days(connection, table, app_id, named, empty_if_no_rows=empty, run_id=run_id, now=now, arrival=arrival)
+        loaded_at = {day: (fetched_at or {}).get(day, now) for day in named}
+        _note_days(connection, table, app_id, loaded_at, empty_if_no_rows=empty, run_id=run_id, arrival=arrival)
         connection.execute("COMMIT")
 
 
@@ -66,11 +69,10 @@ def _note_days(
     connection: duckdb.DuckDBPyConnection,
     table: Table,
     app_id: str,
-    days: Sequence[date],
+    loaded_at: Mapping[date, datetime],
     *,
     empty_if_no_rows: Sequence[date],
     run_id: str,
-    now: datetime,
     arrival: int,
 ) -> None:
     """Record the days. No rows mean zero on some of them, unknown on the others; what was known stays known."""
@@ -79,18 +81,18 @@ def _note_days(
             f"""(
         SELECT $table_name AS table_name, $app_id AS app_id, wanted.day, count(held.day) AS row_count,
             count(held.day) > 0 OR list_contains($empty::DATE[], wanted.day) AS is_known,
-            $now::TIMESTAMP AS loaded_at, $run_id AS run_id, $arrival::BIGINT AS arrival
-        FROM (SELECT unnest($days::DATE[]) AS day) AS wanted
+            wanted.loaded_at, $run_id AS run_id, $arrival::BIGINT AS arrival
+        FROM (SELECT unnest($days::DATE[]) AS day, unnest($loaded_at::TIMESTAMP[]) AS loaded_at) AS wanted
         LEFT JOIN {table.full_name} AS held ON held.app_id = $app_id AND held.day = wanted.day
-        GROUP BY wanted.day)""",
+        GROUP BY wanted.day, wanted.loaded_at)""",
             is_known="held.is_known OR given.is_known",
         ),
         {
             "table_name": table.full_name,
             "app_id": app_id,
-            "days": list(days),
+            "days": list(loaded_at),
+            "loaded_at": list(loaded_at.values()),
             "empty": list(empty_if_no_rows),
-            "now": now,
             "run_id": run_id,
             "arrival": arrival,
         },
@@ -247,9 +249,9 @@ _SPANS = {"first_day": "least", "last_day": "greatest", "finished_at": "greatest
 
 
 def unfinished_sessions(connection: duckdb.DuckDBPyConnection, app_id: str) -> list[tuple[str, date]]:
-    """Livestream and day of each session that had neither stopped nor failed when last seen."""
+    """Return livestream and day of each session that had neither stopped nor failed when last received."""
     query = """
         SELECT livestream_id, day FROM core.livestream_sessions
-        WHERE app_id = ? AND stopped_at IS NULL AND coalesce(err_message, '') = ''
+        WHERE app_id = ? AND coalesce(is_provisional, stopped_at IS NULL) -- NULL until a first run after an update
     """
     return connection.execute(query, [app_id]).fetchall()

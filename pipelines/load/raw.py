@@ -174,6 +174,17 @@ def read_day_versions(connection: duckdb.DuckDBPyConnection, table: Table, app_i
     return read_frame(connection, query, [app_id])
 
 
+def last_fetched(
+    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, days: Sequence[date]
+) -> dict[date, datetime]:
+    """Return when the source last answered about each of these days; days of which nothing was landed are left out."""
+    query = f"""
+        SELECT day, arg_max(fetched_at, {_ARRIVED}) FROM {table.full_name}
+        WHERE app_id = ? AND day IN (SELECT unnest(?::DATE[])) GROUP BY day
+    """
+    return dict(connection.execute(query, [app_id, list(days)]).fetchall())
+
+
 def days_behind_sessions(connection: duckdb.DuckDBPyConnection, app_id: str, oldest: date) -> list[date]:
     """Return the days since `oldest` whose sessions had news in a later run than the one that last fetched *overall*."""
     query = f"""
@@ -226,13 +237,19 @@ def forget_before(
 ) -> None:
     """Drop the versions of these days that no later landing received again: what `--allow-shrink` asks for.
 
-    Sessions of livestreams that are `unread`, since they could not be fetched, stay.
+    Sessions of livestreams that are `unread`, since they could not be fetched, stay. So do figures of a day about which no
+    later landing has a record: the reply left the day out without saying that there was nothing.
     """
+    key = ", ".join(name for name in ("day", "stats") if name in table.column_names)
+    of_answered = f"""
+        AND ({key}) IN (SELECT ({key}) FROM {table.full_name} WHERE app_id = ? AND coalesce(arrival, 0) > ?)
+    """
+    is_of_days = table.key[1] == "day"
     of_others = "AND NOT coalesce(list_contains(?, livestream_id), false)" if unread else ""
     connection.execute(
         f"DELETE FROM {table.full_name} WHERE app_id = ? AND day IN (SELECT unnest(?::DATE[]))"
-        f" AND coalesce(arrival, 0) <= ? {of_others}",
-        [app_id, list(days), landing, *([list(unread)] if unread else [])],
+        f" AND coalesce(arrival, 0) <= ? {of_others} {of_answered if is_of_days else ''}",
+        [app_id, list(days), landing, *([list(unread)] if unread else []), *([app_id, landing] if is_of_days else [])],
     )
 
 

@@ -4,7 +4,7 @@ from hashlib import sha256
 
 from pipelines.schema import Table
 
-RULES_VERSION = 3
+RULES_VERSION = 4
 """Raise it with every change to what a value, a key, a day or the current version of a record is.
 
 Rows made by other rules are then rebuilt from raw by the next run, whether or not the source still has them.

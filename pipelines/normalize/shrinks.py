@@ -7,9 +7,10 @@ A day's totals that became less, and none of them more, have been forgotten too,
 the smaller ones: then somebody corrected a session. Totals that are all null or zero are never a correction.
 """
 
+import math
 from collections.abc import Mapping
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -17,14 +18,28 @@ from pipelines.schema import Table
 from pipelines.tables import LIVESTREAM_SESSIONS
 from pipelines.tables_ops import SHRINKS
 
-_ROUNDING_SECONDS = 1.0
-_ROUNDING_SHARE = 1e-6
-"""Totals are rounded, in which direction nobody says: a difference of up to so much is none."""
+_TOLERANCE = 0.5
+_TOLERANCE_SHARE = 1e-6
+"""Two amounts that differ by no more than so many seconds, and this share of the larger, are the same.
+
+sql/marts/reconciliation.sql judges by the same rule, which a test compares with this one.
+"""
 
 _NO_FIGURES = "the source now gives no figures; the older ones stand"
 _LESS = "the source now gives less than before, and the sessions at hand do not add up to it; the older figures stand"
 
-AtHand = Mapping[tuple[date, str], float]
+
+class Sums(NamedTuple):
+    """One figure of all sessions of a day, added up as it is and as the API may round it."""
+
+    exact: float
+    least: float
+    """Each session rounded down."""
+    most: float
+    """Each session rounded up."""
+
+
+AtHand = Mapping[tuple[date, str], Sums]
 """Sums over the sessions at hand, by day and column."""
 
 
@@ -115,16 +130,23 @@ def _loss(table: Table, older: Mapping[str, Any], newer: Mapping[str, Any], at_h
     if not any(now[name] > 0 for name in amounts):
         is_less = any(was[name] > 0 for name in amounts) or not any(now.values())
         return _NO_FIGURES if is_less and any(was.values()) else None
-    fell = [name for name in amounts if was[name] > now[name] + _tolerance(was[name])]
-    rose = [name for name in amounts if now[name] > was[name] + _tolerance(now[name])]
+    fell = [name for name in amounts if _is_more(was[name], now[name])]
+    rose = [name for name in amounts if _is_more(now[name], was[name])]
     if not fell or rose:
         return None
     sums = {name: at_hand.get((older["day"], name)) for name in fell}
-    is_explained = all(
-        found is not None and abs(found - now[name]) <= _tolerance(found) for name, found in sums.items()
-    )
-    return None if is_explained else _LESS
+    return None if all(found and is_explained(now[name], found) for name, found in sums.items()) else _LESS
 
 
-def _tolerance(amount: float) -> float:
-    return _ROUNDING_SECONDS + _ROUNDING_SHARE * amount
+def is_explained(total: float, sums: Sums) -> bool:
+    """Return whether sessions add up to a day's total.
+
+    A whole total may be rounded, each session or the sum, in either direction; one with a fraction is not.
+    """
+    least, most = (sums.least, sums.most) if total == math.floor(total) else (sums.exact, sums.exact)
+    tolerance = _TOLERANCE + _TOLERANCE_SHARE * max(total, sums.exact)
+    return least - tolerance <= total <= most + tolerance
+
+
+def _is_more(amount: float, other: float) -> bool:
+    return amount > other + _TOLERANCE + _TOLERANCE_SHARE * amount

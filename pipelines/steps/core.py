@@ -1,7 +1,7 @@
 """Makes typed rows of what was landed raw, and swaps them into the warehouse, some days at a time."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -27,6 +27,7 @@ from pipelines.load.versions import last_landing
 from pipelines.memory import return_freed_memory
 from pipelines.normalize.fingerprint import fingerprint
 from pipelines.normalize.rows import Normalized, listed_livestreams, normalize
+from pipelines.normalize.shrinks import Sums
 from pipelines.schema import Table
 from pipelines.steps.house import Counts, House, Range
 from pipelines.steps.progress import progress
@@ -139,6 +140,7 @@ def load_facts(house: House, table: Table, days: Range) -> dict[str, Counts]:
                 now=utc_now(),
                 retention_days=house.settings.retention_days,
                 arrival=arrival,
+                fetched_at=_fetched_at(house, table, app_id, [day for day in chunk if day], days),
                 unread_days=unread,
             )
         )
@@ -151,6 +153,27 @@ def load_facts(house: House, table: Table, days: Range) -> dict[str, Counts]:
         with house.warehouse.alone(table.full_name, app_id):
             rebuild(app_id)
     return done
+
+
+def _fetched_at(house: House, table: Table, app_id: str, chunk: Sequence[date], days: Range) -> dict[date, datetime]:
+    """Return when the source last told of each of these days, some of which are in the range of this run.
+
+    Sessions are fetched by livestream, so only a run that fetches them knows its days whole, as of its start. Of a day that
+    no run has loaded yet, the daily answers of the run that landed it tell.
+    """
+    raw_table, _ = RAW_OF[table.full_name]
+    sources = (RAW_LIVESTREAM_ANALYTICS, RAW_APP_ANALYTICS) if table is LIVESTREAM_SESSIONS else (raw_table,)
+    found: dict[date, datetime] = {}
+    with house.warehouse.open_raw() as connection:
+        for source in sources:
+            for day, at in raw_file.last_fetched(connection, source, app_id, chunk).items():
+                found[day] = min(at, found.get(day, at))
+    if table is LIVESTREAM_SESSIONS:
+        with house.warehouse.open_working() as connection:
+            found |= {day: held.at for day, held in loaded_days(connection, table, app_id).items() if day in set(chunk)}
+        if (app_id, raw_table.full_name) in house.fetched:
+            found |= dict.fromkeys(set(chunk) & set(house.days_of(app_id, days)), house.started_at)
+    return found
 
 
 def _unread_days(house: House, app_id: str, days: Sequence[date]) -> set[date]:
@@ -223,9 +246,9 @@ def standing_of_days(
         return_freed_memory()
 
 
-def sum_sessions(house: House, app_id: str, days: Sequence[date]) -> dict[tuple[date, str], float]:
+def sum_sessions(house: House, app_id: str, days: Sequence[date]) -> dict[tuple[date, str], Sums]:
     """Sum up the figures of the sessions at hand, by day and column; days without sessions are left out."""
-    sums: dict[tuple[date, str], float] = {}
+    sums: dict[tuple[date, str], Sums] = {}
     with house.warehouse.open_raw() as connection:
         counted = raw_file.rows_by_day(connection, RAW_LIVESTREAM_SESSIONS, app_id, days, stats=None)
     for chunk in _chunks(sorted(days), counted):
@@ -238,9 +261,12 @@ def sum_sessions(house: House, app_id: str, days: Sequence[date]) -> dict[tuple[
             retention_days=house.settings.retention_days,
             days=chunk,
         )
-        by_day = made.rows.group_by("day").agg(pl.col(LIVESTREAM_SESSIONS.figures).sum())
-        for row in by_day.iter_rows(named=True):
-            sums |= {(row["day"], name): row[name] for name in LIVESTREAM_SESSIONS.figures}
+        for name in LIVESTREAM_SESSIONS.figures:
+            figure = pl.col(name)
+            by_day = made.rows.group_by("day").agg(
+                exact=figure.sum(), least=figure.floor().sum(), most=figure.ceil().sum()
+            )
+            sums |= {(day, name): Sums(*found) for day, *found in by_day.iter_rows()}
     return sums
 
 

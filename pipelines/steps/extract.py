@@ -74,18 +74,18 @@ def extract_overall(house: House, days: Range) -> dict[str, Counts]:
     """Fetch the totals of each day that is not settled."""
 
     def fetch(app_id: str, counts: Counts) -> None:
-        with house.warehouse.open_raw() as connection:
-            versions = raw_file.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, app_id)
-        wanted = sync.days_to_ask(
-            house.days_of(app_id, days),
-            versions,
-            full=house.full,
-            answered_since=house.answered_since,
-            now=utc_now(),
-        )
-        fetch_overall(house, app_id, wanted, counts)
+        fetch_overall(house, app_id, unsettled_days(house, app_id, days), counts)
 
     return house.for_each_app(RAW_LIVESTREAM_ANALYTICS, fetch, days=days, asks=True)
+
+
+def unsettled_days(house: House, app_id: str, days: Range) -> list[date]:
+    """Return the days of a range whose *overall* this run has to fetch."""
+    with house.warehouse.open_raw() as connection:
+        versions = raw_file.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, app_id)
+    return sync.days_to_ask(
+        house.days_of(app_id, days), versions, full=house.full, answered_since=house.answered_since, now=utc_now()
+    )
 
 
 def fetch_overall(house: House, app_id: str, days: Sequence[date], counts: Counts, *, are_all: bool = True) -> None:

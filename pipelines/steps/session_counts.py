@@ -4,7 +4,7 @@ Services of the older dialect lack the operation. Nothing depends on it: where i
 and everything else is as it was.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from http import HTTPStatus
@@ -29,12 +29,19 @@ _NOT_OFFERED = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.
 
 def extract_session_counts(house: House, days: Range) -> dict[str, Counts]:
     """Fetch the counts of sessions, a month in one request. What fails is noted and fails nothing else."""
+    return extract_session_counts_of(
+        house, days, {app_id: house.days_of(app_id, days) for app_id in house.settings.app_ids}
+    )
+
+
+def extract_session_counts_of(house: House, days: Range, wanted: Mapping[str, Collection[date]]) -> dict[str, Counts]:
+    """Fetch the counts of sessions of the days `wanted` by app, in a run for a range."""
 
     def ask(app_id: str, counts: Counts) -> None:
         if not house.client.dialect.is_offered(app_id, GET_LIVESTREAM_DAYWISE):
             return
         # The newest alone: a service that lacks the operation refuses one request, not one for each month.
-        newest, *older = sync.chunks(house.days_of(app_id, days))[::-1]
+        newest, *older = sync.chunks(wanted[app_id])[::-1]
         errors: dict[Range, ApiError] = {}
         try:
             is_offered = _fetch(house, app_id, [newest], counts, errors)
@@ -48,7 +55,7 @@ def extract_session_counts(house: House, days: Range) -> dict[str, Counts]:
             missing = name_days(day for chunk in errors for day in days_from(*chunk))
             counts.note = f"counts of sessions are unknown for {missing}: {next(iter(errors.values()))}"
 
-    done = house.for_each_app(RAW_LIVESTREAM_DAYWISE, ask, days=days, asks=True)
+    done = house.for_each_app(RAW_LIVESTREAM_DAYWISE, ask, days=days, apps=list(wanted), asks=True)
     # Where everything else fails the run must fail too: counts alone are nothing to load.
     house.fetched -= {(app_id, RAW_LIVESTREAM_DAYWISE.full_name) for app_id in done}
     return done

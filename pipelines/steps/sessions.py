@@ -2,7 +2,8 @@
 
 import json
 import random
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from datetime import date, datetime, timedelta
 from functools import partial
 
@@ -20,11 +21,11 @@ from pipelines.normalize.records import identity, payload_of, raw_sessions
 from pipelines.normalize.rows import listed_livestreams
 from pipelines.steps.audit import audit
 from pipelines.steps.core import standing_of_days
-from pipelines.steps.extract import fetch_overall
+from pipelines.steps.extract import fetch_overall, unsettled_days
 from pipelines.steps.house import Counts, Failure, House, Range
 from pipelines.steps.landing import BATCH, Pace, forget, land, name_livestreams
 from pipelines.steps.progress import progress
-from pipelines.steps.session_counts import days_short_by_count
+from pipelines.steps.session_counts import days_short_by_count, extract_session_counts_of
 from pipelines.steps.totals import days_missing_sessions
 from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS
 from pipelines.tables_ops import LIVESTREAM_SYNC
@@ -48,7 +49,7 @@ def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
         # --allow-shrink drops sessions only of livestreams that were fetched.
         is_list_trusted = not house.allow_shrink and (bool(there) or not house.full)
         listed = known.filter(pl.col("livestream_id").is_in(list(there))) if is_list_trusted else known
-        unfinished, given_up = _unfinished(house, app_id, there, synced, counts)
+        unfinished, given_up = _unfinished(house, app_id, there, synced)
         now = utc_now()
 
         def choose(*, full: bool, answered_since: int | None) -> list[str]:
@@ -56,7 +57,7 @@ def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
                 listed,
                 synced,
                 unfinished,
-                given_up,
+                given_up.keys(),
                 first_day=house.days_of(app_id, days)[0],
                 last_day=days[1],
                 full=full,
@@ -66,7 +67,9 @@ def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
 
         rest: list[str] = []
         wanted = choose(full=house.full, answered_since=house.answered_since)
-        unread = _ask_sessions(house, app_id, _failed_last(wanted, synced, house.run_id), listed, counts)
+        needed = frozenset(choose(full=False, answered_since=house.answered_since))
+        _note_not_fetched(house, counts, {name: n for name, n in given_up.items() if name not in wanted})
+        unread = _ask_sessions(house, app_id, _failed_last(wanted, synced, house.run_id), listed, counts, needed)
         if set(choose(full=True, answered_since=None)) - set(wanted):
             short = _days_short(house, app_id, days)
             # An answer since *overall* last moved has no more to tell about it.
@@ -89,35 +92,44 @@ def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
     return done
 
 
-def _unfinished(
-    house: House, app_id: str, listed: set[str], synced: pl.DataFrame, counts: Counts
-) -> tuple[set[str], set[str]]:
-    """Return the listed livestreams with sessions that have not ended: those to fetch, and those given up.
+def _unfinished(house: House, app_id: str, listed: set[str], synced: pl.DataFrame) -> tuple[set[str], dict[str, int]]:
+    """Return the listed livestreams with sessions that have not ended: those to fetch; those given up, with how many.
 
     A session that has not ended for LIVEHOUSE_UNFINISHED_DAYS never will: the API has lost its end.
     """
-    limit = house.settings.unfinished_days or house.settings.retention_days
-    oldest = house.started_at.date() - timedelta(days=limit)
+    oldest = house.started_at.date() - timedelta(days=_unfinished_days(house))
     with house.warehouse.open_working() as connection:
         sessions = [at for at in unfinished_sessions(connection, app_id) if at[0] in listed]
     recent = {livestream_id for livestream_id, day in sessions if day >= oldest}
-    given_up = {livestream_id for livestream_id, day in sessions if day < oldest}
+    given_up = Counter(livestream_id for livestream_id, _ in sessions if livestream_id not in recent)
     if given_up or not synced["given_up_at"].is_null().all():
         house.warehouse.write_raw(
             partial(selection.note_given_up, app_id=app_id, livestream_ids=sorted(given_up), now=house.started_at)
         )
-    if given_up:
-        count = sum(day < oldest for _, day in sessions)
-        counts.add_note(
-            f"{count:,} session{'s have' if count > 1 else ' has'} not ended for more than {limit} days"
-            f" (LIVEHOUSE_UNFINISHED_DAYS) and {'are' if count > 1 else 'is'} not fetched any more:"
-            f" {name_livestreams(sorted(given_up))}"
-        )
-    return recent, given_up - recent
+    return recent, given_up
+
+
+def _unfinished_days(house: House) -> int:
+    return house.settings.unfinished_days or house.settings.retention_days
+
+
+def _note_not_fetched(house: House, counts: Counts, given_up: dict[str, int]) -> None:
+    """Note the livestreams that are not fetched for their unfinished sessions any more, nor for another reason."""
+    if not given_up:
+        return
+    is_one = (count := sum(given_up.values())) == 1
+    counts.add_note(
+        f"{count:,} session{' has' if is_one else 's have'} not ended for more than {_unfinished_days(house)} days"
+        f" (LIVEHOUSE_UNFINISHED_DAYS) and {'is' if is_one else 'are'} not fetched any more:"
+        f" {name_livestreams(sorted(given_up))}"
+    )
 
 
 def extract_overall_again(house: House, days: Range) -> None:
-    """Fetch *overall* of the days outside of the range whose sessions had news: it was corrected with them."""
+    """Fetch *overall* of the days that this run did not ask for and whose sessions had news: it was corrected with them.
+
+    These are days outside of the range, and settled ones within it. The counts of sessions follow.
+    """
     oldest = house.started_at.date() - timedelta(days=house.settings.retention_days)
     behind: dict[str, list[date]] = {}
     for app_id in house.settings.app_ids:
@@ -125,7 +137,7 @@ def extract_overall_again(house: House, days: Range) -> None:
             found = raw_file.days_behind_sessions(connection, app_id, oldest)
         with house.warehouse.open_working() as connection:
             loaded = loaded_days(connection, LIVESTREAM_ANALYTICS_DAILY, app_id) if found else {}
-        if again := sorted({day for day in found if day in loaded} - set(house.days_of(app_id, days))):
+        if again := sorted({day for day in found if day in loaded} - set(unsettled_days(house, app_id, days))):
             behind[app_id] = again
 
     def fetch(app_id: str, counts: Counts) -> None:
@@ -133,6 +145,7 @@ def extract_overall_again(house: House, days: Range) -> None:
 
     if behind:
         house.for_each_app(RAW_LIVESTREAM_ANALYTICS, fetch, days=days, apps=list(behind), asks=True)
+        extract_session_counts_of(house, days, behind)
 
 
 def _failed_last(livestream_ids: list[str], synced: pl.DataFrame, run_id: str) -> list[str]:
@@ -161,19 +174,26 @@ def _sessions_of(house: House, app_id: str, livestream_id: str) -> list[str] | N
 
 
 def _ask_sessions(
-    house: House, app_id: str, livestream_ids: list[str], listed: pl.DataFrame, counts: Counts
+    house: House,
+    app_id: str,
+    livestream_ids: list[str],
+    listed: pl.DataFrame,
+    counts: Counts,
+    needed: Collection[str] = (),
 ) -> list[str]:
     """Fetch sessions and land them in batches, together with which livestreams are known by it.
 
-    Returns the livestreams that could not be read.
+    Returns the livestreams that could not be read. One that was not requested, since the API answered none any more, is
+    marked as failed only if it is `needed`: of the others the sessions are known, and a --full run that ends early must not
+    make the next night fetch them all.
     """
     updated_at = dict(listed.select("livestream_id", "updated_at").iter_rows())
     unread: list[str] = []
+    failed: list[tuple[str, ApiError]] = []
     payloads: list[str] = []
     of_livestream: list[str] = []
     asked_at: list[datetime] = []
     synced: list[tuple[object, ...]] = []
-    errors: list[ApiError] = []
     pace = Pace()
 
     def flush() -> None:
@@ -210,8 +230,9 @@ def _ask_sessions(
             for answer in answers:
                 advance(1)
                 if answer.error:
-                    errors.append(answer.error)
                     unread.append(answer.question)
+                    if answer.was_sent or answer.question in needed:
+                        failed.append((answer.question, answer.error))
                     continue
                 found = answer.value or []
                 payloads += found
@@ -225,18 +246,18 @@ def _ask_sessions(
                     pace.landed()
     finally:
         flush()
-    if errors:
+    if failed:
         house.warehouse.write_raw(
             partial(
                 selection.note_unread,
                 app_id=app_id,
-                livestream_ids=unread,
-                reasons=[f"{error}" for error in errors],
+                livestream_ids=[livestream_id for livestream_id, _ in failed],
+                reasons=[f"{error}" for _, error in failed],
                 now=utc_now(),
             )
         )
         part = f"sessions of {name_livestreams(unread)}"
-        house.failures.append(Failure(app_id, RAW_LIVESTREAM_SESSIONS.full_name, errors[0], part))
+        house.failures.append(Failure(app_id, RAW_LIVESTREAM_SESSIONS.full_name, failed[0][1], part))
     return unread
 
 

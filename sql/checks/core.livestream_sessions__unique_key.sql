@@ -1,14 +1,20 @@
 -- No session stands twice in core.livestream_sessions: a figure counted twice is worse than one missing. Compared are the
 -- sessions of the days loaded in the last seven days of loading with all that are held, so that the history costs little.
 -- severity: block
-WITH fresh AS (
-    SELECT app_id, day
-    FROM ops.days
+WITH earlier AS (
+    SELECT app_id, run_id
+    FROM ops.loads
     WHERE
         table_name = 'core.livestream_sessions'
-        AND loaded_at >= (
-            SELECT max(loaded_at) - INTERVAL 7 DAY FROM ops.days WHERE table_name = 'core.livestream_sessions'
+        AND finished_at < (
+            SELECT max(finished_at) - INTERVAL 7 DAY FROM ops.loads WHERE table_name = 'core.livestream_sessions'
         )
+),
+fresh AS (
+    SELECT held.app_id, held.day
+    FROM ops.days AS held
+    ANTI JOIN earlier ON held.app_id = earlier.app_id AND held.run_id = earlier.run_id
+    WHERE held.table_name = 'core.livestream_sessions'
 ),
 -- by hash, since ids are long: what is suspected is then looked at as it is
 suspects AS (

@@ -3,10 +3,16 @@
 -- tables: core.livestream_analytics_daily, core.livestream_sessions, core.meeting_sessions_daily, core.recordings_daily
 -- severity: warn
 WITH latest AS (
-    SELECT app_id, arg_max(run_id, (coalesce(arrival, 0), loaded_at, run_id)) AS run_id
-    FROM ops.days
-    WHERE table_name = '{table}'
-    GROUP BY app_id
+    SELECT
+        held.app_id,
+        arg_max(
+            held.run_id, (coalesce(held.arrival, 0), coalesce(loads.finished_at, held.loaded_at), held.run_id)
+        ) AS run_id
+    FROM ops.days AS held
+    LEFT JOIN ops.loads AS loads
+        ON held.run_id = loads.run_id AND held.table_name = loads.table_name AND held.app_id = loads.app_id
+    WHERE held.table_name = '{table}'
+    GROUP BY held.app_id
 )
 SELECT shrinks.app_id, shrinks.day, shrinks.record_id, shrinks.reason, shrinks.fetched_at, latest.run_id
 FROM ops.shrinks AS shrinks

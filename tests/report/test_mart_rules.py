@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipelines.normalize.shrinks import Sums, is_explained
 from pipelines.report import figures
 from pipelines.report.examples import find_examples
 from pipelines.steps.totals import days_missing_sessions
@@ -326,6 +327,10 @@ def judge(warehouse: "Warehouse", sessions: list[tuple[float, float]], overall: 
     warehouse.load(SESSIONS, DAY, *rows)
     row = only(warehouse.mart("reconciliation"))
     assert missing(rows, overall) == (row["verdict"] == "sessions_missing")
+    for n, name in enumerate(("ingest_seconds", "viewer_seconds")):  # as smaller totals are judged when they are loaded
+        values = [amounts[n] for amounts in sessions]
+        sums = Sums(math.fsum(values), sum(map(math.floor, values)), sum(map(math.ceil, values)))
+        assert is_explained(overall[name], sums) == (row[f"unexplained_{name}"] == 0)
     return row
 
 

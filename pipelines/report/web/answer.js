@@ -61,9 +61,10 @@ function apart(period, wanted) {
       found.aside += table.quarantined[n] > 0 ? 1 : 0;
       found.older += table.is_older[n] ? 1 : 0;
       const more = table.sessions_more[n] || 0; // only what the sentence says: more, or less
-      found.sessions += wanted === "sessions_missing" ? Math.max(more, 0) : Math.max(-more, 0);
-      found.ingest += table.overall_ingest[n] - table.sessions_ingest[n];
-      found.viewer += table.overall_viewer[n] - table.sessions_viewer[n];
+      const sign = wanted === "sessions_missing" ? 1 : -1;
+      found.sessions += Math.max(sign * more, 0);
+      found.ingest += Math.max(sign * (table.overall_ingest[n] - table.sessions_ingest[n]), 0);
+      found.viewer += Math.max(sign * (table.overall_viewer[n] - table.sessions_viewer[n]), 0);
     }
   }
   return found;
@@ -71,7 +72,7 @@ function apart(period, wanted) {
 
 /** Hours, and what part they are of those the page shows. */
 function hoursOf(seconds, metric, period) {
-  const [hours, shown] = [Math.abs(seconds) / 3600, METRICS[metric].of(period).value];
+  const [hours, shown] = [seconds / 3600, METRICS[metric].of(period).value];
   const percent = shown ? (hours / shown) * 100 : null;
   const share = percent === null ? "" : percent < 0.05 ? " (less than 0.1 %)" : ` (${written(percent, 1)} %)`;
   return `${written(hours, 1)} ${METRICS[metric].label.toLowerCase()}${share}`;

@@ -1,0 +1,151 @@
+"""What is fetched again since something else was corrected, what an abandoned run leaves behind, what --allow-shrink drops."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pipelines.load.store import open_store
+from pipelines.normalize import fingerprint
+from pipelines.simulator.faults import Faults
+from pipelines.simulator.server import Simulator
+from tests.houses import assert_holds_truth, query
+from tests.moment import NOW
+from tests.nights import APP, LAST, NIGHT, WEEK, Nights, add_day, at_hour, world_of
+
+DAY = timedelta(days=1)
+OVERALL, SESSIONS = "get-overall-analytics", "get-livestream"
+Serve = Callable[..., Nights]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    started: list[Simulator] = []
+
+    def begin(livestreams: int, **variables: str) -> Nights:
+        simulator = Simulator(world_of(livestreams))
+        started.append(simulator.__enter__())
+        return Nights(simulator, tmp_path / "home", **variables)
+
+    yield begin
+    for simulator in started:
+        simulator.__exit__(None, None, None)
+
+
+def verdicts(nights: Nights) -> set[str]:
+    return {verdict for (verdict,) in query(nights.settings, "SELECT DISTINCT verdict FROM marts.reconciliation")}
+
+
+def test_a_settled_day_within_the_range_is_fetched_again_where_a_session_was_corrected(serve: Serve) -> None:
+    """Seen in a backfill: *overall* of the day was settled, so not fetched, and the day read "overall_behind"."""
+    nights = serve(2)
+    nights.load(WEEK)
+    nights.load(WEEK, at=NOW + 8 * DAY)
+    nights.load(WEEK, at=NOW + 9 * DAY)
+    assert nights.simulator.count(OVERALL) == 0, "every day is settled"
+    nights.world.change_session(
+        APP, nights.world.apps[APP].livestreams[0].sessions[2].id, ingest_seconds=900.0, viewer_seconds=9_000.0
+    )
+    nights.load(WEEK, at=NOW + 10 * DAY, backfill=True)
+    assert nights.simulator.count(OVERALL) == 1
+    assert verdicts(nights) == {"match"}
+    assert_holds_truth(nights.settings, nights.world, WEEK)
+
+
+def test_a_refused_day_is_not_fetched_twice_in_a_run(serve: Serve) -> None:
+    nights = serve(2)
+    nights.load(WEEK)
+    nights.world.now = NOW + DAY
+    nights.world.change_session(
+        APP, nights.world.apps[APP].livestreams[0].sessions[-1].id, ingest_seconds=900.0, viewer_seconds=9.0
+    )
+    nights.refuse(lambda asked: asked.operation == OVERALL, 400)
+    nights.load(NIGHT, at=NOW + DAY)
+    assert nights.simulator.count(OVERALL) <= 2 * 3, "once in each form of the times"
+
+
+def test_counts_of_sessions_follow_a_session_found_outside_the_lookback(serve: Serve) -> None:
+    nights = serve(2)
+    nights.load(WEEK)
+    nights.world.now = NOW + DAY
+    livestream = nights.world.apps[APP].livestreams[0]
+    nights.world.add_session(
+        APP, livestream.id, created_at=at_hour(WEEK[0], 15), ingest_seconds=600.0, viewer_seconds=6_000.0
+    )
+    livestream.touch(nights.world.now_ms)
+    add_day(nights.world, LAST + DAY)
+    nights.load((LAST, LAST + DAY), at=NOW + DAY)
+    counts = "SELECT overall_session_count, sessions FROM marts.reconciliation WHERE day = ?"
+    assert query(nights.settings, counts, WEEK[0]) == [(3, 3)]
+    assert verdicts(nights) == {"match"}
+
+
+def test_an_abandoned_full_run_leaves_no_work_to_the_next_night(serve: Serve) -> None:
+    nights = serve(90)
+    nights.load((LAST, LAST))
+    nights.refuse(lambda asked: asked.operation == SESSIONS, 403)
+    nights.load((LAST, LAST), at=NOW + timedelta(hours=1), full=True)
+    requested = nights.simulator.count(SESSIONS)
+    assert requested < 90
+    failed = "SELECT count(*) FROM ops.livestream_sync WHERE failed_at IS NOT NULL"
+    assert query(nights.settings, failed) == [(requested,)]
+    nights.heal()
+    nights.load((LAST, LAST), at=NOW + timedelta(hours=2))
+    assert nights.simulator.count(SESSIONS) == requested
+    assert query(nights.settings, failed) == [(0,)]
+
+
+def test_an_abandoned_night_marks_what_it_did_not_request(serve: Serve) -> None:
+    """Nothing is known of these livestreams: their days are unknown, and the next night fetches them."""
+    nights = serve(90)
+    nights.refuse(lambda asked: asked.operation == SESSIONS, 403)
+    nights.load((LAST, LAST))
+    assert query(nights.settings, "SELECT count(*) FROM ops.livestream_sync WHERE failed_at IS NOT NULL") == [(90,)]
+    assert query(nights.settings, "SELECT sessions FROM marts.daily_usage") == [(None,)]
+    nights.heal()
+    nights.load((LAST, LAST), at=NOW + timedelta(hours=1))
+    assert_holds_truth(nights.settings, nights.world, (LAST, LAST))
+
+
+def test_a_livestream_that_is_still_fetched_is_not_noted_as_given_up(serve: Serve) -> None:
+    nights = serve(2, LIVEHOUSE_UNFINISHED_DAYS="3")
+    both, old = nights.world.apps[APP].livestreams
+    for session in (both.sessions[0], both.sessions[-1], old.sessions[0]):
+        session.stopped_ms = None
+    nights.load(WEEK)
+    house = nights.load(NIGHT, at=NOW + DAY)
+    assert nights.simulator.count(SESSIONS) == 1
+    note = "SELECT note FROM ops.loads WHERE table_name = 'raw.livestream_sessions' AND run_id = ?"
+    ((line,),) = query(nights.settings, note, house.run_id)
+    assert "1 session has not ended for more than 3 days" in line
+    assert old.id in line
+    assert both.id not in line
+    flagged = query(nights.settings, "SELECT livestream_id FROM ops.livestream_sync WHERE given_up_at IS NOT NULL")
+    assert flagged == [(old.id,)]
+    house = nights.load(NIGHT, at=NOW + DAY, full=True)
+    assert query(nights.settings, note, house.run_id) == [(None,)], "--full fetches every livestream"
+
+
+def test_allow_shrink_keeps_days_that_a_reply_leaves_out_without_meaning_zero(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen: raw lost the day and core kept it, until a rebuild erased it there, too."""
+    nights = serve(1)
+    nights.load(WEEK)
+    daily = """
+        SELECT day, session_minutes, recording_minutes FROM core.meeting_sessions_daily JOIN core.recordings_daily
+        USING (app_id, day) ORDER BY day
+    """
+    before = query(nights.settings, daily)
+    assert len(before) == 7
+    nights.simulator.service.faults = Faults(rate=1.0, kinds=("empty_list",), consecutive=10**9)
+    nights.load(WEEK, at=NOW + timedelta(hours=1), full=True, allow_shrink=True)
+    assert query(nights.settings, daily) == before
+    with open_store(nights.settings).open_raw() as connection:
+        days = "SELECT stats, count(DISTINCT day) FROM raw.app_analytics GROUP BY ALL ORDER BY ALL"
+        assert connection.execute(days).fetchall() == [("recording_stats", 7), ("session_stats", 7)]
+    nights.heal()
+    monkeypatch.setattr(fingerprint, "RULES_VERSION", fingerprint.RULES_VERSION + 1)
+    nights.load((LAST, LAST), at=NOW + timedelta(hours=2))
+    assert query(nights.settings, daily) == before

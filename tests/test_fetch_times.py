@@ -1,0 +1,114 @@
+"""A day counts as over only if it was over when it was fetched, whatever was rebuilt from raw afterwards."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pipelines.normalize import fingerprint
+from pipelines.report.marts import find_marts
+from pipelines.simulator.server import Simulator
+from pipelines.steps import core, report
+from pipelines.steps.days import keep_days_in_raw
+from pipelines.steps.house import open_house
+from pipelines.tables import FACTS
+from tests.houses import query
+from tests.moment import clock_at
+from tests.nights import APP, LAST, WEEK, Nights, add_day, at_hour, world_of
+
+DAY = timedelta(days=1)
+TODAY = LAST + DAY
+NOON, TOMORROW = at_hour(TODAY, 12), at_hour(TODAY + DAY, 3)
+ONE = (TODAY, TODAY)
+
+
+@pytest.fixture
+def nights(tmp_path: Path) -> Iterator[Nights]:
+    with Simulator(world_of(2)) as simulator:
+        add_day(simulator.world, TODAY)
+        yield Nights(simulator, tmp_path / "home")
+
+
+def state(nights: Nights) -> tuple[bool, bool, str]:
+    """Whether the figures of today are final by each mart that judges it."""
+    query_ = f"""
+        SELECT is_settled, is_complete, verdict FROM marts.daily_usage JOIN marts.reconciliation USING (app_id, day)
+        WHERE day = '{TODAY}'
+    """
+    [(is_settled, is_complete, verdict)] = query(nights.settings, query_)
+    return is_settled, is_complete, verdict
+
+
+def rebuild(nights: Nights, at: datetime) -> None:
+    with (
+        clock_at(at),
+        open_house(nights.settings, run_id="rebuild", full=False, allow_shrink=False, backfill=None) as house,
+    ):
+        keep_days_in_raw(house, ONE)
+        core.load_livestreams(house)
+        for table in FACTS:
+            core.load_facts(house, table, ONE)
+        for mart in find_marts():
+            report.refresh_mart(house, mart)
+        report.publish_warehouse(house, None)
+
+
+OPEN, FINAL = (False, False, "unsettled"), (True, True, "match")
+
+
+def test_a_rebuild_does_not_make_a_day_final_that_was_fetched_at_noon(nights: Nights) -> None:
+    nights.load(ONE, at=NOON)
+    assert state(nights) == OPEN
+    rebuild(nights, TOMORROW)
+    assert state(nights) == OPEN
+    hours = f"SELECT DISTINCT loaded_at < TIMESTAMP '{TODAY + DAY}' FROM ops.days WHERE day = '{TODAY}'"
+    assert query(nights.settings, hours) == [(True,)]
+    nights.load(ONE, at=TOMORROW)
+    assert state(nights) == FINAL
+
+
+def test_a_rebuild_of_what_a_killed_run_landed_at_noon_is_not_final(nights: Nights) -> None:
+    nights.load(WEEK)
+    with clock_at(NOON):
+        nights.world.now = NOON
+        nights.land_only(ONE)
+    rebuild(nights, TOMORROW)
+    assert state(nights) == OPEN
+
+
+@pytest.mark.parametrize("cause", ["new rules", "a corrected session"])
+def test_a_run_for_other_days_does_not_make_it_final(
+    cause: str, nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights.load((LAST, TODAY), at=NOON)
+    if cause == "new rules":
+        monkeypatch.setattr(fingerprint, "RULES_VERSION", fingerprint.RULES_VERSION + 1)
+    else:
+        nights.world.now = TOMORROW
+        corrected = nights.world.apps[APP].livestreams[0].sessions[-1]
+        nights.world.change_session(APP, corrected.id, ingest_seconds=900.0, viewer_seconds=9_000.0)
+    add_day(nights.world, TODAY + DAY, hour=1)
+    nights.load((TODAY + DAY, TODAY + DAY), at=TOMORROW)
+    assert state(nights) == OPEN
+
+
+def test_a_run_that_began_before_midnight_knows_its_day_as_of_then(nights: Nights) -> None:
+    """What was fetched before midnight is all that is known of the day, although it was loaded after it."""
+    nights.load(WEEK)
+    with clock_at(at_hour(TODAY, 23.9)):
+        nights.world.now = at_hour(TODAY, 23.9)
+        nights.land_only(ONE)
+    with (
+        clock_at(at_hour(TODAY, 23.9)),
+        open_house(nights.settings, run_id="late", full=False, allow_shrink=False, backfill=None) as house,
+    ):
+        house.fetched.add((APP, "raw.livestream_sessions"))
+        with clock_at(at_hour(TODAY, 24.1)):
+            for table in FACTS:
+                core.load_facts(house, table, ONE)
+    with house.warehouse.open_working() as connection:
+        found = connection.execute(
+            "SELECT DISTINCT loaded_at < day + INTERVAL 1 DAY FROM ops.days WHERE day = ?", [TODAY]
+        )
+        assert found.fetchall() == [(True,)]
