@@ -41,7 +41,8 @@ _HEADER_ALLOWANCE = 2**20
 _MAGIC_BYTES = 2
 _PACKINGS = ("", "identity", "gzip", "x-gzip", "deflate")
 
-Failure = Literal["no connection", "no TLS", "untrusted", "no answer", "broken", "refused by the proxy"]
+Failure = Literal["no connection", "no TLS", "untrusted", "no answer", "closed", "broken", "refused by the proxy"]
+"""`no answer`: not a byte in time; `closed`: the connection ended before the first byte; `broken`: after it."""
 
 
 class ExchangeError(Exception):
@@ -112,7 +113,9 @@ class _Stream(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         timeout = self._exchange.time_left(timeout)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._exchange)
+        stream = _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._exchange)
+        self._exchange.has_received = False  # what came before was the proxy's
+        return stream
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's
         return self._stream.get_extra_info(info)
@@ -243,7 +246,8 @@ class Connections:
             return _explain_no_connection(error, message)
         if isinstance(error, httpcore.TimeoutException):
             return ExchangeError(message, self._exchange.failure())
-        return ExchangeError(message)
+        is_closed = isinstance(error, httpcore.RemoteProtocolError | httpcore.NetworkError)
+        return ExchangeError(message, "broken" if self._exchange.has_received or not is_closed else "closed")
 
 
 def _explain_no_connection(error: Exception, message: str) -> ExchangeError:

@@ -10,12 +10,32 @@ from typing import Any
 import pytest
 
 from pipelines.errors import ApiError, ApiRefusedError
-from pipelines.extract.dialect import TIME_FORM, UNIX_SECONDS, Dialect, Key, Note, other_time_form, smaller_pages
+from pipelines.extract.dialect import (
+    PAGE_SIZE,
+    TIME_FORM,
+    UNIX_SECONDS,
+    Dialect,
+    Key,
+    Note,
+    other_time_form,
+    smaller_pages,
+)
 from pipelines.load.store import open_store
 from pipelines.settings import Settings
 from pipelines.simulator.dialects import TODAY
 from pipelines.simulator.server import Simulator
-from tests.front import Front, Query, Rule, front, only_iso, only_seconds, pages_of_at_most, refusal, without_counts
+from tests.front import (
+    Front,
+    Query,
+    Rule,
+    front,
+    only_iso,
+    only_seconds,
+    pages_of_at_most,
+    refusal,
+    refusing,
+    without_counts,
+)
 from tests.houses import LAST, assert_holds_truth, load, query, settings_for, small_world
 
 DAY = (LAST, LAST)
@@ -162,18 +182,82 @@ def test_a_refusal_that_is_not_about_pages_costs_no_request_more(
 
 
 @pytest.mark.parametrize(
-    ("reason", "sizes"),
+    ("reason", "most", "sizes"),
     [
-        ("per_page exceeds the 40 rows of this account", [40, 50, 25, 20, 10, 5, 2, 1]),
-        ("Bad Request", [50, 20, 10]),
-        ("no message", [50, 20, 10]),
-        ("account 50 is closed", []),
-        ("cannot be read now", []),
+        ("per_page exceeds the 40 rows of this account", 40, [40]),
+        ("per_page exceeds the 40 rows of this account", 20, [40, 1, 50, 25, 20]),
+        ("Bad Request", 20, [1, 50, 25, 20]),
+        ("no message", 1, [1, 50, 25, 20, 10, 5, 2, 1]),
+        ("Invalid request parameters", 50, [1, 50]),
+        ("page size too large", 7, [1, 50, 25, 20, 10, 5]),
+        # A page of one row is refused too: the refusal is about something else, and costs one request.
+        ("Invalid request parameters", 0, [1]),
+        ("Bad Request", 0, [1]),
+        ("Validation failed: app is suspended", 0, [1]),
+        ("The query exceeds your plan", 0, [1]),
+        ("account 50 is closed", 0, []),
+        ("cannot be read now", 0, []),
+        ("Invalid format for Authorization header", 0, []),
+        ("App not found or invalid", 0, []),
+        ("This feature is not valid for your plan", 0, []),
+        ("Too many livestreams", 0, []),
+        ("Your account has no valid subscription", 0, []),
     ],
 )
-def test_smaller_pages_are_tried_by_what_the_refusal_says(reason: str, sizes: list[int]) -> None:
-    refused = ApiRefusedError(f"GET /accounts/a/page/livestreams: 400: {reason}", status=400)
-    assert list(map(int, smaller_pages("100", refused))) == sizes
+def test_smaller_pages_are_tried_by_what_the_refusal_says(reason: str, most: int, sizes: list[int]) -> None:
+    # Nearly every refusal in words cost eight requests more, each night.
+    dialect, sent = Dialect(), []
+
+    def send(size: str) -> str:
+        sent.append(int(size))
+        if int(size) > most:
+            raise ApiRefusedError(f"GET /accounts/a/page/livestreams: 400: {reason}", status=400)
+        return size
+
+    key = Key("aula", "list-livestreams", PAGE_SIZE)
+    with suppress(ApiRefusedError):
+        dialect.request(key, "100", send, smaller_pages(send))
+    assert sent == [100, *sizes]
+    assert dialect.value(key) == (f"{sizes[-1]}" if most else None)
+
+
+def test_old_days_that_are_refused_do_not_change_the_form(simulator: Simulator, tmp_path: Path) -> None:
+    # The service takes Unix seconds only, and answers what it cannot read with a range of its own: believed as ISO 8601,
+    # each old day had the figures of yesterday.
+    first = LAST - timedelta(days=9)
+
+    def rule(path: str, asked: Query) -> tuple[int, object] | None:
+        if "/analytics/livestreams/" not in path:
+            return None
+        if not asked["start_time"].isdecimal():
+            data = {"count": 7, "total_ingest_seconds": 777, "total_viewer_seconds": 7777}
+            return 200, {"success": True, "data": [data] if path.endswith("daywise") else data}
+        is_old = int(asked["start_time"]) < _unix(LAST - timedelta(days=3))
+        return refusal(400, "cannot request data older than 259200s") if is_old else None
+
+    with front(simulator, rule) as served:
+        settings = settings_at(served, tmp_path / "home")
+        for night in ("nothing is known", "the form is known"):
+            _load_in_spite_of_errors(settings, (first, first + timedelta(days=2)))
+            assert [target for target in served.targets if "T00" in target] == [], night
+            figures = "SELECT count(*) FROM raw.livestream_analytics WHERE payload LIKE '%777%'"
+            with open_store(settings).open_raw() as connection:
+                assert connection.execute(figures).fetchall() == [(0,)], night
+            load(settings, DAY)
+        _load_in_spite_of_errors(settings, (first, LAST))
+        assert [target for target in served.targets if "T00" in target] == []
+        assert dialect_of(settings)["get-overall-analytics", "time_form"] == "unix_seconds"
+
+
+def test_a_service_that_takes_iso_only_is_understood_for_old_days(simulator: Simulator, tmp_path: Path) -> None:
+    days = (LAST - timedelta(days=5), LAST - timedelta(days=4))
+    with front(simulator, only_iso) as served:
+        settings = settings_at(served, tmp_path / "home")
+        load(settings, days)
+        assert_holds_truth(settings, simulator.world, days)
+        assert len(served.refused) == 2, (
+            "the day itself, and a recent one; the other operation begins with what was learnt"
+        )
 
 
 def test_what_is_known_of_one_service_is_not_believed_of_another(simulator: Simulator, tmp_path: Path) -> None:
@@ -228,8 +312,11 @@ def test_sessions_are_counted_where_the_api_counts_them(simulator: Simulator, tm
         assert len(asked) == 1, "one request for a range"
 
 
-def test_an_api_that_lacks_the_operation_is_asked_again_after_a_week(simulator: Simulator, tmp_path: Path) -> None:
-    with front(simulator, without_counts) as served:
+@pytest.mark.parametrize("status", [404, 405, 410, 501])
+def test_an_api_that_lacks_the_operation_is_asked_again_after_a_week(
+    status: int, simulator: Simulator, tmp_path: Path
+) -> None:
+    with front(simulator, refusing("/analytics/livestreams/daywise", status, "Route not found")) as served:
         settings = settings_at(served, tmp_path / "home")
         house = load(settings, (LAST - timedelta(days=89), LAST))
         assert house.failures == []

@@ -126,6 +126,7 @@ def test_each_operation_of_a_night_is_asked_once_with_its_page_size(
     [
         (only_iso, 0, "times in ISO 8601"),
         (without_counts, 0, "livestreams/daywise not offered"),
+        (refusing("/livestreams/daywise", 501, "no such thing"), 0, "livestreams/daywise not offered"),
         (pages_of_at_most(50), 0, "50 rows a page"),
         (refusing("/analytics/livestreams/overall", 400, "no such range"), 1, "get-overall-analytics: GET"),
         (refusing("/analytics/daywise", 403, "no access"), 1, "get-daywise-analytics: GET"),

@@ -21,7 +21,7 @@ from pipelines.errors import (
 )
 from pipelines.extract import operations, shapes
 from pipelines.extract.client import ApiClient
-from pipelines.extract.dialect import TIME_FORM, UNIX_SECONDS, Key
+from pipelines.extract.dialect import NOT_OFFERED, TIME_FORM, UNIX_SECONDS, Key
 from pipelines.extract.replies import PERMISSION, TOKEN
 from pipelines.load.warehouse import Warehouse
 from pipelines.settings import Settings
@@ -145,7 +145,8 @@ def _operations(client: ApiClient, app_id: str, listed: Sequence[Any]) -> Iterat
         is_missing = isinstance(error, NotFoundError)
         if error is None or (is_missing and operation in _NONE_ON_AIR):
             answered.append(operation)
-        elif not (is_missing and operation == operations.GET_LIVESTREAM_DAYWISE):  # of which the dialect tells below
+        elif not (operation == operations.GET_LIVESTREAM_DAYWISE and getattr(error, "status", None) in NOT_OFFERED):
+            # Of a service without that operation the dialect tells below.
             yield _refused(app_id, operation, error)
         if isinstance(error, ApiUnreachableError) or getattr(error, "status", None) == HTTPStatus.TOO_MANY_REQUESTS:
             return

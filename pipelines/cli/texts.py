@@ -4,7 +4,8 @@ import re
 
 import click
 
-_ID = re.compile("[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,256}")
+from pipelines.setting_values import ID_PATTERN
+
 _TEXT = re.compile("[^\x00\ud800-\udfff]*")
 """A byte of the command line that is no UTF-8 arrives as half a character, which no request can carry."""
 
@@ -14,7 +15,7 @@ _NAME = re.compile("[a-zA-Z0-9_-]*")
 
 def identifier(typed: str) -> str:
     """What the API names things by."""
-    if not _ID.fullmatch(typed):
+    if not ID_PATTERN.fullmatch(typed):
         raise click.BadParameter(f"1 to 256 characters, none of them a control character, not {typed[:40]!a}")
     return typed
 

@@ -17,7 +17,7 @@ import httpx
 
 from pipelines.clock import utc_now
 from pipelines.errors import ApiRefusedError, ApiUnreachableError, SettingsError, TransientApiError
-from pipelines.exchange import SILENCE_SECONDS, Connections, ExchangeError, Reply
+from pipelines.exchange import SILENCE_SECONDS, Connections, ExchangeError, Failure, Reply
 from pipelines.extract.budget import Budget, Notify
 from pipelines.extract.dialect import Dialect
 from pipelines.extract.ratelimit import parse_date, parse_retry_after
@@ -36,10 +36,14 @@ _PARSED_ALONE_FROM = 2**20
 """Bytes. Larger bodies are parsed one at a time, so that several threads do not hold the largest at once."""
 
 _FIRST_ANSWER_SECONDS = 15.0
-"""How long the first reply of a run may keep a person, or a night, waiting for its first byte."""
+"""How long the first request of a run waits for the first byte of its reply. A night then sends it once more and waits as
+long as it does for any other: a service that is slow to begin is not one that does not answer."""
 
 _FIRST_TRIES, _FIRST_TRIES_SECONDS = 3, 5.0
 """Tries of a host that has never answered in this run, and until when one is begun: a network may come up right now."""
+
+_GONE: frozenset[Failure] = frozenset({"no connection", "no TLS", "no answer", "closed"})
+"""Failures of a host that does not answer."""
 
 _SHOWN_FROM_RETRY, _SHOWN_FROM_SECONDS, _SHOWN_EVERY_SECONDS = 2, 10.0, 1.0
 """A single retry is no news; many at once are one line a second."""
@@ -108,9 +112,12 @@ class ApiClient:
         self._connections.close()
         self._budget.close()
 
-    def get(self, path: str, params: Mapping[str, str | int]) -> dict[str, Any]:
-        """Ask for the JSON object of a successful reply; retried as promised."""
-        return self._send_until_done("GET", path, params=params, is_repeatable=True)
+    def get(self, path: str, params: Mapping[str, str | int], *, is_optional: bool = False) -> dict[str, Any]:
+        """Ask for the JSON object of a successful reply; retried as promised.
+
+        `is_optional`: the service may lack the operation, so a 501 is its answer and no failure that passes.
+        """
+        return self._send_until_done("GET", path, params=params, is_repeatable=True, is_optional=is_optional)
 
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """As `get`, but repeated after a 429 only: it could make a second livestream. Without a body, none is sent."""
@@ -128,6 +135,7 @@ class ApiClient:
         params: Mapping[str, str | int] | None = None,
         body: Mapping[str, Any] | None = None,
         is_repeatable: bool,
+        is_optional: bool = False,
     ) -> dict[str, Any]:
         what = f"{method} {path}"
         policy = RetryPolicy(self._pause, is_patient=self._is_patient)
@@ -142,7 +150,8 @@ class ApiClient:
                 failed = TransientApiError(f"{what}: no whole reply: {self._explain(error)}")
             except TransientApiError as error:
                 failed = error
-            pause = policy.next_pause(failed) if is_repeatable or is_limit(failed) else None
+            is_answer = is_optional and failed.status == HTTPStatus.NOT_IMPLEMENTED
+            pause = policy.next_pause(failed) if (is_repeatable and not is_answer) or is_limit(failed) else None
             if pause is None or self._is_gone:
                 raise _with_reason(failed)
             with self._lock:
@@ -159,6 +168,7 @@ class ApiClient:
                 raise ApiUnreachableError(self._unreachable)
             with self._lock:
                 self.sent += 1
+            is_known = self._has_answered or policy.retries > 0
             began = time.monotonic()
             try:
                 reply = self._connections.send(
@@ -168,7 +178,7 @@ class ApiClient:
                     content,
                     seconds=_REQUEST_SECONDS,
                     on_headers=self._note_headers,
-                    first_byte_seconds=SILENCE_SECONDS if self._has_answered else _FIRST_ANSWER_SECONDS,
+                    first_byte_seconds=SILENCE_SECONDS if is_known else _FIRST_ANSWER_SECONDS,
                 )
             finally:
                 policy.seconds_in_exchanges += time.monotonic() - began
@@ -195,7 +205,8 @@ class ApiClient:
         if is_limit(failed) or failed.wait_seconds:
             self._budget.hold(pause, policy.describe(failed, pause))
             return
-        is_news = self._has_answered and (policy.retries >= _SHOWN_FROM_RETRY or pause >= _SHOWN_FROM_SECONDS)
+        is_long = policy.retries >= _SHOWN_FROM_RETRY or pause >= _SHOWN_FROM_SECONDS
+        is_news = is_long if self._has_answered else policy.seconds_in_exchanges >= _SHOWN_FROM_SECONDS
         with self._lock:
             is_shown = is_news and time.monotonic() >= self._shown_at + _SHOWN_EVERY_SECONDS
             self._shown_at = time.monotonic() if is_shown else self._shown_at
@@ -213,9 +224,13 @@ class ApiClient:
             return
         if self._has_answered and error.failure != "untrusted":
             # Each request would find out anew, for half a minute: from now on each is sent once, until one is answered.
-            self._is_gone |= error.failure in {"no connection", "no TLS"} and policy.retries >= policy.most_retries
+            self._is_gone |= error.failure in _GONE and policy.retries >= policy.most_retries
             return
-        is_over = time.monotonic() - began > _FIRST_TRIES_SECONDS or policy.retries >= _FIRST_TRIES - 1
+        if error.failure == "no answer":
+            is_over = policy.retries > 0
+        else:
+            retries = policy.most_retries if error.failure == "closed" else _FIRST_TRIES - 1
+            is_over = time.monotonic() - began > _FIRST_TRIES_SECONDS or policy.retries >= retries
         if error.failure == "untrusted" or is_over or not is_repeatable or not self._is_patient:
             self._unreachable = (
                 f"no API at {self._base_url.scheme}://{self._base_url.netloc.decode()}: {self._explain(error)}"
@@ -238,6 +253,7 @@ class ApiClient:
         remedies = {
             "no connection": f" (nothing answers there: check CLOUDFLARE_BASE_URL, the network, DNS, a firewall{via})",
             "no answer": f" (nothing answers there: check CLOUDFLARE_BASE_URL, the network, a firewall{via})",
+            "closed": f" (what listens there does not answer: check CLOUDFLARE_BASE_URL, the network, a firewall{via})",
             "no TLS": f" (no trusted connection: check CLOUDFLARE_BASE_URL, the network, a firewall{via})",
             "untrusted": f" (no trusted connection: check CLOUDFLARE_BASE_URL, this machine's clock, its certificates{via})",
             "broken": "",

@@ -30,9 +30,8 @@ TIME_FORMS = (UNIX_SECONDS, ISO_8601)
 PER_PAGE = 100
 """Rows asked for in a page. No operation states a maximum; other products of the vendor refuse more than 50."""
 
-_SMALLER_PAGES = (50, 25, 20, 10, 5, 2, 1)
-_OF_WORDLESS = (50, 20, 10)
-"""Sizes tried after a refusal that does not say what it is about: it may be about something else, every night."""
+_SMALLER_PAGES = (50, 25, 20, 10, 5, 2)
+_ONE_ROW = 1
 
 _LEAST_PAGE = 10
 """Rows. Of lists whose pages are of one row, every list would seem to end with a full page."""
@@ -40,9 +39,20 @@ _LEAST_PAGE = 10
 ASK_AGAIN_AFTER = timedelta(days=7)
 """An operation that the service did not offer is requested again so much later."""
 
+NOT_OFFERED = (
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    HTTPStatus.GONE,
+    HTTPStatus.NOT_IMPLEMENTED,
+)
+"""Statuses by which a service says that it has no such operation."""
+
 _MALFORMED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
-_ABOUT_PAGES = re.compile(r"page|limit|size|param|quer|maximum|exceed|too |valid", re.IGNORECASE)
 _NAMES_PAGES = re.compile(r"per[ _-]?page|page[ _-]?size", re.IGNORECASE)
+_ABOUT_REQUEST = re.compile(
+    r"\b(?:pages?|limit|size|param(?:eter)?s?|query|maximum|exceeds?|too (?:large|big|high|many (?:rows|records|items|results))|validation|invalid (?:request|input|value))\b",
+    re.IGNORECASE,
+)
 _WORDLESS = re.compile(r"(?:no message|bad request|unprocessable (?:entity|content)|error)?\W*", re.IGNORECASE)
 _ABOUT_ACCESS = re.compile(r"header|token|authori|authenti|permission|account", re.IGNORECASE)
 
@@ -88,6 +98,10 @@ class Dialect:
         """Return what is noted, if anything is."""
         note = self._notes.get(key)
         return note.value if note else None
+
+    def confirmed(self, key: Key) -> str | None:
+        """Return what a request of this process has shown, if one has."""
+        return self.value(key) if key in self._confirmed else None
 
     def note(self, key: Key, value: str) -> None:
         """Note what a request that succeeded has shown."""
@@ -154,17 +168,18 @@ class Dialect:
             else:
                 self.note(key, value)
                 return reply
-            for other in others(value, refused):
-                try:
-                    reply = send(other)
-                except ApiRefusedError as error:
-                    if error.status not in _MALFORMED:
-                        raise
-                    continue
-                except TransientApiError:
-                    break
-                self.note(key, other)
-                return reply
+            try:
+                for other in others(value, refused):
+                    try:
+                        reply = send(other)
+                    except ApiRefusedError as error:
+                        if error.status not in _MALFORMED:
+                            raise
+                        continue
+                    self.note(key, other)
+                    return reply
+            except TransientApiError:
+                pass  # tells nothing of the form
             if noted or key.setting == PAGE_SIZE:
                 self._given_up.add(key)
             raise refused
@@ -198,21 +213,40 @@ def time_range(form: str, first_day: date, last_day: date) -> dict[str, str | in
     return {"start_time": int(start.timestamp()), "end_time": int(end.timestamp()) - 1}
 
 
+def smaller_pages(send: Callable[[str], object]) -> Callable[[str, ApiRefusedError], Iterator[str]]:
+    """Return what yields smaller pages to try: the size that a refusal names; else, where one row is accepted, all of them.
+
+    Refusals rarely say what they are about. One that also meets a page of a single row is not about the size of pages, and
+    has cost one request more, not one for each size.
+    """
+
+    def others(size: str, refused: ApiRefusedError) -> Iterator[str]:
+        reason = str(refused).partition(f": {refused.status}: ")[2]
+        is_about_request = _ABOUT_REQUEST.search(reason) and not _ABOUT_ACCESS.search(reason)
+        if not (is_about_request or _NAMES_PAGES.search(reason) or _WORDLESS.fullmatch(reason)):
+            return
+        stated = {int(found) for found in re.findall(r"(?<![\d.])\d{1,6}(?![\d.])", reason)}
+        named = max((number for number in stated if 1 < number < int(size)), default=None)
+        if named:
+            yield str(named)
+        if int(size) > _ONE_ROW and is_accepted(send, str(_ONE_ROW)):
+            yield from (str(smaller) for smaller in _SMALLER_PAGES if smaller < int(size) and smaller != named)
+            yield str(_ONE_ROW)
+
+    return others
+
+
 def other_time_form(form: str, _: ApiRefusedError) -> Iterator[str]:
     """Yield the form that was not tried."""
     yield from (other for other in TIME_FORMS if other != form)
 
 
-def smaller_pages(size: str, refused: ApiRefusedError) -> Iterator[str]:
-    """Yield smaller pages to try, the one that the refusal names first; none if it is about something else."""
-    reason = str(refused).partition(f": {refused.status}: ")[2]
-    if _WORDLESS.fullmatch(reason):
-        yield from (str(smaller) for smaller in _OF_WORDLESS if smaller < int(size))
-        return
-    if not _NAMES_PAGES.search(reason) and (not _ABOUT_PAGES.search(reason) or _ABOUT_ACCESS.search(reason)):
-        return
-    stated = {int(found) for found in re.findall(r"(?<![\d.])\d{1,6}(?![\d.])", reason)}
-    named = max((number for number in stated if 1 < number < int(size)), default=None)
-    candidates = [named] if named else []
-    candidates += [smaller for smaller in _SMALLER_PAGES if smaller < int(size) and smaller != named]
-    yield from map(str, candidates)
+def is_accepted(send: Callable[[str], object], value: str) -> bool:
+    """Whether a request is accepted in a form. One that fails otherwise raises its error: it tells nothing."""
+    try:
+        send(value)
+    except ApiRefusedError as error:
+        if error.status not in _MALFORMED:
+            raise
+        return False
+    return True

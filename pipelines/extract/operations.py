@@ -3,10 +3,13 @@
 What a reply means is read in `shapes.py`; which operations a night needs is decided in `sync.py`.
 """
 
+from collections.abc import Iterator
 from datetime import date
 from typing import Any
 from urllib.parse import quote
 
+from pipelines.clock import yesterday
+from pipelines.errors import ApiRefusedError
 from pipelines.extract.client import ApiClient
 from pipelines.extract.dialect import (
     PAGE_SIZE,
@@ -14,6 +17,7 @@ from pipelines.extract.dialect import (
     TIME_FORM,
     UNIX_SECONDS,
     Key,
+    is_accepted,
     other_time_form,
     smaller_pages,
     time_range,
@@ -72,7 +76,7 @@ def _get_page(
     if per_page is not None:
         return send(str(per_page))
     key = Key(app_id, operation, PAGE_SIZE)
-    return client.dialect.request(key, str(PER_PAGE), send, smaller_pages)
+    return client.dialect.request(key, str(PER_PAGE), send, smaller_pages(send))
 
 
 def get_session(client: ApiClient, app_id: str, session_id: str) -> Reply:
@@ -99,14 +103,39 @@ def get_overall_analytics(client: ApiClient, app_id: str, first_day: date, last_
 def get_livestream_daywise_analytics(client: ApiClient, app_id: str, first_day: date, last_day: date) -> Reply:
     """Totals over all livestreams day by day, with a count of sessions. Services of the older dialect lack it."""
     path = _path(client, app_id, "analytics", "livestreams", "daywise")
-    return _get_by_time(client, app_id, GET_LIVESTREAM_DAYWISE, path, first_day, last_day)
+    return _get_by_time(client, app_id, GET_LIVESTREAM_DAYWISE, path, first_day, last_day, is_optional=True)
 
 
-def _get_by_time(client: ApiClient, app_id: str, operation: str, path: str, first_day: date, last_day: date) -> Reply:
+def _get_by_time(
+    client: ApiClient,
+    app_id: str,
+    operation: str,
+    path: str,
+    first_day: date,
+    last_day: date,
+    *,
+    is_optional: bool = False,
+) -> Reply:
+    def send_days(form: str, first: date, last: date) -> Reply:
+        return client.get(path, time_range(form, first, last), is_optional=is_optional)
+
+    def others(form: str, refused: ApiRefusedError) -> Iterator[str]:
+        """Yield another form, unless this one is accepted of a recent day: then the days are what was refused.
+
+        Without this check a service that takes Unix seconds only, refuses old days, and answers what it cannot read with a
+        range of its own would be taken for one that speaks ISO 8601, and its figures for those of the days requested.
+        """
+        recent = yesterday()
+        is_checked = first_day >= recent or client.dialect.confirmed(sibling) not in {None, form}
+        if not is_checked and is_accepted(lambda tried: send_days(tried, recent, recent), form):
+            client.dialect.note(key, form)
+            return
+        yield from other_time_form(form, refused)
+
     key = Key(app_id, operation, TIME_FORM)
-    return client.dialect.request(
-        key, UNIX_SECONDS, lambda form: client.get(path, time_range(form, first_day, last_day)), other_time_form
-    )
+    sibling = Key(app_id, GET_LIVESTREAM_DAYWISE if operation == GET_OVERALL else GET_OVERALL, TIME_FORM)
+    preferred = client.dialect.value(sibling) or UNIX_SECONDS
+    return client.dialect.request(key, preferred, lambda form: send_days(form, first_day, last_day), others)
 
 
 def get_daywise_analytics(client: ApiClient, app_id: str, first_day: date, last_day: date) -> Reply:

@@ -27,6 +27,9 @@ _MALFORMED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 _ABOUT_PAGE = re.compile(r"page|offset|range", re.IGNORECASE)
 _ABOUT_DEPTH = re.compile(r"window|deep|10,?000", re.IGNORECASE)
 
+_ROWS_OF_A_CAP = 500
+"""Services that list no further than so far stop at a multiple of this: 500, 1,000, 10,000 rows."""
+
 _SPARE_PAGES = 10
 """Pages that may bring little beyond those that the first count makes plausible."""
 
@@ -90,6 +93,11 @@ class _Reading:
         largest = max(self._sizes, default=0)
         return len(self.seen) == self.total or min(self._sizes[:-1], default=largest) >= largest
 
+    def may_be_cut(self) -> bool:
+        """Whether the API may list no further than so many rows: it does not count them, and the last page was full."""
+        is_full = bool(self._sizes) and self._sizes[-1] >= max(self._sizes)
+        return self.total is None and is_full and len(self.seen) % _ROWS_OF_A_CAP == 0
+
     def is_confirmed_by(self, error: ApiRefusedError) -> bool:
         """Whether the API calls the page malformed that follows the one with which the count was reached.
 
@@ -146,6 +154,8 @@ def read_all(
             try:
                 page = fetch_page(page_no)
             except ApiRefusedError as error:
+                if page_no > 1 and error.status in _PAST_THE_END and reading.may_be_cut():
+                    raise _cut(what, page_no, reading) from error
                 if page_no > 1 and error.status in _PAST_THE_END and reading.take_refusal(page_no):
                     break
                 if reading.is_confirmed_by(error):
@@ -164,6 +174,11 @@ def read_all(
             return
     reason = reading.fault or f"{len(known)} distinct rows of {reading.total} the API counts"
     raise IncompleteListError(f"{what}: not complete after {READINGS} readings: {reason}; try again later")
+
+
+def _cut(what: str, page_no: int, reading: _Reading) -> IncompleteListError:
+    rows = f"{len(reading.seen):,} rows, as where the API lists no further, and it does not say how many there are"
+    return IncompleteListError(f"{what}: not known to be complete: page {page_no} is not found after {rows}")
 
 
 def _endless(what: str, pages: int, reading: _Reading) -> IncompleteListError:

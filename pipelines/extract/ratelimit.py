@@ -6,13 +6,15 @@ else a header holds says nothing, and never raises.
 
 import re
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 _NUMBER = r"[\"']?(\d{1,15}(?:\.\d{1,9})?)(?![\d.])"
 _REMAINING = re.compile(rf"\b(?:r|remaining)\s{{0,5}}=\s{{0,5}}{_NUMBER}", re.IGNORECASE)
 _RESET = re.compile(rf"\b(?:t|reset)\s{{0,5}}=\s{{0,5}}{_NUMBER}", re.IGNORECASE)
 _WINDOW = re.compile(rf"\b(?:w|window)\s{{0,5}}=\s{{0,5}}{_NUMBER}", re.IGNORECASE)
+_RESET_AT = re.compile(r"\breset\s{0,5}=\s{0,5}([\"'][^\"']{8,64}[\"']|\w{3},? [^,;=]{8,64})", re.IGNORECASE)
+_COMMA_OF_DATE = re.compile(r"\b(mon|tue|wed|thu|fri|sat|sun)\w{0,6},", re.IGNORECASE)
 _ALONE = re.compile(rf"\s*{_NUMBER}\s*")
 _PREFIXES = ("ratelimit", "x-ratelimit", "x-rate-limit", "rate-limit")
 _LONGEST_HEADER = 4096
@@ -34,30 +36,42 @@ def parse_ratelimit(headers: Mapping[str, str], now: float) -> tuple[int, float]
     Of several limits the one that leaves least counts. `now` is Unix time; the reply's own `Date` comes before it.
     """
     now = parse_date(headers.get("date")) or now
-    limits = [
-        (int(float(remaining)), _seconds_until(float(reset), now)) for remaining, reset in _limits_named_by(headers)
-    ]
+    limits = _limits_named_by(headers, now)
     if not limits:
         return None
     remaining, seconds = min(limits, key=lambda limit: (limit[0], -limit[1]))
     return remaining, min(seconds, _window(headers))
 
 
-def _limits_named_by(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+def _limits_named_by(headers: Mapping[str, str], now: float) -> list[tuple[int, float]]:
     for prefix in _PREFIXES:
-        combined = headers.get(prefix, "")[:_LONGEST_HEADER]
+        combined = _COMMA_OF_DATE.sub(r"\1", headers.get(prefix, "")[:_LONGEST_HEADER])
         parts = re.split(r",(?=[^,=;]*;)", combined)  # `"a";r=1;t=2, "b";r=…`, and `limit=1, remaining=…` whole
-        pairs = [(_REMAINING.search(part), _RESET.search(part)) for part in parts]
+        pairs = [(_REMAINING.search(part), _RESET.search(part) or _RESET_AT.search(part)) for part in parts]
         found = [(remaining[1], reset[1]) for remaining, reset in pairs if remaining and reset]
-        alone = [_ALONE.fullmatch(headers.get(f"{prefix}-{name}", "")[:_LONGEST_HEADER]) for name in _SEPARATE]
-        if not found and alone[0] and alone[1]:
-            found = [(alone[0][1], alone[1][1])]
-        if found:
-            return found
+        alone = _ALONE.fullmatch(headers.get(f"{prefix}-remaining", "")[:_LONGEST_HEADER])
+        if not found and alone:
+            found = [(alone[1], headers.get(f"{prefix}-reset", "")[:_LONGEST_HEADER])]
+        limits = [(int(float(remaining)), _seconds_of_reset(reset, now)) for remaining, reset in found]
+        known = [(remaining, seconds) for remaining, seconds in limits if seconds is not None]
+        if known:
+            return known
     return []
 
 
-_SEPARATE = ("remaining", "reset")
+def _seconds_of_reset(text: str, now: float) -> float | None:
+    """Read when a window ends: a span, Unix time, or a date of HTTP or ISO 8601; None where it is none of them."""
+    if number := _ALONE.fullmatch(text):
+        return _seconds_until(float(number[1]), now)
+    text = text.strip(" \t\"'")
+    moment = parse_date(text)
+    if moment is None:
+        try:
+            read = datetime.fromisoformat(text)
+        except ValueError:
+            return None
+        moment = read.replace(tzinfo=read.tzinfo or UTC).timestamp()
+    return max(moment - now, 0.0)
 
 
 def _window(headers: Mapping[str, str]) -> float:

@@ -31,6 +31,37 @@ _PUBLISHES_BY_HTTP = re.compile(r"/whip\b|/webrtc/publish\b", re.IGNORECASE)
 _APPLICATION = re.compile(r"[\w-]{1,15}")
 """The first part of an RTMP path, `live` in `rtmps://host/live/KEY`; what is longer is taken for the key."""
 
+_APPLICATION_OF_WORDS = re.compile(r"[a-z]{1,15}(?:[_-][a-z]{1,15}){1,5}", re.IGNORECASE | re.ASCII)
+"""A longer one, if a slash follows it: a key ends the path, and is no row of words."""
+
+_STATES = frozenset(
+    [
+        "available",
+        "configured",
+        "disabled",
+        "deprecated",
+        "encrypted",
+        "generated",
+        "inactive",
+        "not_available",
+        "not_configured",
+        "not_found",
+        "not_set",
+        "provisioned",
+        "provisioning",
+        "redacted",
+        "rejected",
+        "undefined",
+        "unavailable",
+        "unchanged",
+        "unsupported",
+    ]
+)
+"""What is written in the place of a key that is not there. Remembered as a key, the word would be cut out everywhere."""
+
+_ULID = re.compile(r"01[0-9A-HJKMNP-TV-Z]{24}", re.ASCII)
+"""An id by its form: it begins with a time, here from 2004 to 2039."""
+
 _NAMED = re.compile(
     r"""((?:stream|rtmps?|ingest|publish|publishing|broadcast|srt|whip)[\s_.-]{0,3}key\w{0,20}|passphrase|password)
         (\\{0,8}["']?\s{0,5}[:=]\s{0,5}\\{0,8}["']?)
@@ -93,13 +124,13 @@ class Redactor:
 def find_secrets(value: Json) -> set[str]:
     """Return every secret in a reply, at any depth, also in JSON that is inside a text.
 
-    What is the id of a record is none, whatever else holds it: cut out, all records would become one. Nor is the name of a
-    known field, such as the `disabled` of `"stream_keys": "disabled"`: cut out, that field would be missing everywhere.
+    What is the id of a record is none, whatever else holds it: cut out, all records would become one. Nor is a
+    word such as `unavailable`, or the name of a known field, such as the `disabled` of `"stream_keys": "disabled"`: cut out, that field would be missing everywhere.
     """
     secrets: set[str] = set()
     ids: set[str] = set()
     _gather(value, secrets, ids)
-    return secrets - ids - KNOWN
+    return {secret for secret in secrets - ids - KNOWN if secret.lower().replace("-", "_") not in _STATES}
 
 
 def _gather(value: Json, secrets: set[str], ids: set[str]) -> None:
@@ -220,7 +251,7 @@ def _mask_keylike(found: "re.Match[str]") -> str:
     """Mask a long word that mixes letters and digits, unless it looks like an id."""
     word = found[0]
     is_mixed = any(map(str.isdigit, word)) and any(map(str.isalpha, word))
-    return MASK if is_mixed and not _LIKE_ID.fullmatch(word) else word
+    return MASK if is_mixed and not (_LIKE_ID.fullmatch(word) or _ULID.fullmatch(word)) else word
 
 
 def _split_address(found: "re.Match[str]") -> tuple[str, str, str]:
@@ -235,9 +266,11 @@ def _split_address(found: "re.Match[str]") -> tuple[str, str, str]:
 
 def _secret_parts(found: "re.Match[str]") -> list[str]:
     """What an address loses, of its parts that are long enough to be a key."""
-    if _mask_address(found) == found[0]:
+    kept = _mask_address(found)
+    if kept == found[0]:
         return []
-    return [part for part in re.split(r"[/?&=#]", _split_address(found)[2]) if len(part) >= _LEAST_BARE_SECRET]
+    parts = re.split(r"[/?&=#]", _split_address(found)[2])
+    return [part for part in parts if len(part) >= _LEAST_BARE_SECRET and f"/{part}/" not in kept]
 
 
 def _mask_address(found: "re.Match[str]") -> str:
@@ -250,7 +283,12 @@ def _mask_address(found: "re.Match[str]") -> str:
     path, mark, _ = re.split("([?#])", rest, maxsplit=1) if re.search("[?#]", rest) else (rest, "", "")
     parts = [part for part in path.split("/") if part]
     kept = f"{found[1]}://{host}"
-    if scheme.startswith("rtmp") and parts and _APPLICATION.fullmatch(parts[0]):
+    is_followed = len(parts) > 1 or path.endswith("/")
+    if (
+        scheme.startswith("rtmp")
+        and parts
+        and (_APPLICATION.fullmatch(parts[0]) or (is_followed and _APPLICATION_OF_WORDS.fullmatch(parts[0])))
+    ):
         kept += f"/{parts.pop(0)}"
         if not parts and not mark and path.endswith("/"):
             kept += "/"

@@ -17,7 +17,7 @@ _ANCHOR = SHORTEST_SECRET
 _FEW = 8
 """Beginnings that are looked for one by one."""
 
-_MOST_LENGTHS = 4
+_MOST_LENGTHS = 16
 """Different lengths of secrets with the same first characters that are told apart; of more, the longest is assumed."""
 
 

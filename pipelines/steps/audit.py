@@ -80,7 +80,7 @@ def audit(
 
 
 def choose_sample(skipped: Collection[str], synced: pl.DataFrame, most: int, run_id: str) -> list[str]:
-    """Choose livestreams at random, those first whose sessions were not fetched for longest, to the day.
+    """Choose those whose sessions were fetched longest ago, to the day; at random among those of the same day.
 
     Those that the API does not know any more are left out.
     """

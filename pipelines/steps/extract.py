@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from pipelines.clock import days_from, utc_now
+from pipelines.clock import days_from, describe_days, utc_now
 from pipelines.errors import ApiError, ApiRefusedError, UnexpectedReplyError
 from pipelines.extract import lists, operations, shapes, sync
 from pipelines.extract.paging import read_all
@@ -19,7 +19,7 @@ from pipelines.load import selection
 from pipelines.load.versions import last_landing
 from pipelines.normalize import records as normalize
 from pipelines.steps.house import Counts, House, Range
-from pipelines.steps.landing import BATCH, Pace, Record, fail_in_part, forget, land, name_days
+from pipelines.steps.landing import BATCH, Pace, Record, fail_in_part, forget, land
 from pipelines.steps.progress import progress
 from pipelines.tables_raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAMS
 
@@ -114,7 +114,7 @@ def fetch_overall(house: House, app_id: str, days: Sequence[date], counts: Count
         _land_days(house, app_id, answers, counts)
     if house.allow_shrink:
         forget(house, RAW_LIVESTREAM_ANALYTICS, app_id, set(days) - {answer.question for answer in failed})
-    part = f"overall of {name_days(answer.question for answer in failed)}"
+    part = f"overall of {describe_days(answer.question for answer in failed)}"
     errors = [answer.error for answer in failed if answer.error]
     fail_in_part(
         house, RAW_LIVESTREAM_ANALYTICS, app_id, part, errors, answered=len(days) - len(failed) + (not are_all)
@@ -161,7 +161,7 @@ def extract_daywise(house: House, days: Range) -> dict[str, Counts]:
         if house.allow_shrink:
             answered = [day for part in parts if not part.error for day in days_from(*part.days)]
             forget(house, RAW_APP_ANALYTICS, app_id, answered)
-        missing = f"daywise of {name_days(day for part in failed for day in days_from(*part.days))}"
+        missing = f"daywise of {describe_days(day for part in failed for day in days_from(*part.days))}"
         errors = [part.error for part in failed if part.error]
         fail_in_part(house, RAW_APP_ANALYTICS, app_id, missing, errors, answered=len(parts) - len(failed))
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ BATCH = 5_000
 """Records that are held before they are landed."""
 
 _NAMED = 12
-"""Failed days or livestreams that a message names; of more, it says how many there are."""
+"""Livestreams that a message names; of more, it says how many there are."""
 
 Record = Any
 """A record as received: an object in every case ever seen, yet any JSON value may come."""
@@ -98,24 +98,10 @@ def fail_in_part(
     house.failures.append(Failure(app_id, table.full_name, errors[0], part))
 
 
-def name_days(days: Iterable[date]) -> str:
-    """Write days as text, contiguous ones as a range."""
-    ranges: list[tuple[date, date]] = []
-    for day in sorted(days):
-        if ranges and day - ranges[-1][1] == timedelta(days=1):
-            ranges[-1] = (ranges[-1][0], day)
-        else:
-            ranges.append((day, day))
-    return _few([f"{first}" if first == last else f"{first} to {last}" for first, last in ranges], "ranges of days")
-
-
 def name_livestreams(livestream_ids: Sequence[str]) -> str:
     """Write livestreams as text: how many, and the first few by id."""
     if len(livestream_ids) == 1:
         return f"livestream {livestream_ids[0]}"
-    return f"{len(livestream_ids):,} livestreams ({_few(sorted(livestream_ids), 'livestreams')})"
-
-
-def _few(names: Sequence[str], what: str) -> str:
-    more = len(names) - _NAMED
-    return ", ".join([*names[:_NAMED], *([f"{more:,} more {what}"] if more > 0 else [])])
+    named = sorted(livestream_ids)[:_NAMED]
+    more = len(livestream_ids) - len(named)
+    return f"{len(livestream_ids):,} livestreams ({', '.join(named)}{f', {more:,} more livestreams' if more else ''})"

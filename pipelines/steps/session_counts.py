@@ -7,24 +7,22 @@ and everything else is as it was.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from http import HTTPStatus
 from typing import Any
 
 import polars as pl
 
-from pipelines.clock import days_from
+from pipelines.clock import days_from, describe_days
 from pipelines.errors import ApiError
 from pipelines.extract import operations, shapes, sync
+from pipelines.extract.dialect import NOT_OFFERED
 from pipelines.extract.operations import GET_LIVESTREAM_DAYWISE
 from pipelines.extract.parallel import Answer, ask_each
 from pipelines.load import raw as raw_file
 from pipelines.normalize.records import raw_session_counts
 from pipelines.normalize.rows import Normalized, normalize
 from pipelines.steps.house import Counts, House, Range
-from pipelines.steps.landing import forget, land, name_days
+from pipelines.steps.landing import forget, land
 from pipelines.tables_raw import RAW_LIVESTREAM_DAYWISE, SESSION_COUNTS
-
-_NOT_OFFERED = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE, HTTPStatus.NOT_IMPLEMENTED)
 
 
 def extract_session_counts(house: House, days: Range) -> dict[str, Counts]:
@@ -52,7 +50,7 @@ def extract_session_counts_of(house: House, days: Range, wanted: Mapping[str, Co
         except ApiError as error:  # of too many, or of the token: the other operations meet it too
             errors.setdefault(newest, error)
         if errors:
-            missing = name_days(day for chunk in errors for day in days_from(*chunk))
+            missing = describe_days(day for chunk in errors for day in days_from(*chunk))
             counts.note = f"counts of sessions are unknown for {missing}: {next(iter(errors.values()))}"
 
     done = house.for_each_app(RAW_LIVESTREAM_DAYWISE, ask, days=days, apps=list(wanted), asks=True)
@@ -70,7 +68,7 @@ def _fetch(house: House, app_id: str, chunks: Sequence[Range], counts: Counts, e
     answered: list[date] = []
     for answer in ask_each(fetch, chunks, house.client.concurrency):
         error = answer.error or _land(house, app_id, answer, counts)
-        if getattr(error, "status", None) in _NOT_OFFERED:
+        if getattr(error, "status", None) in NOT_OFFERED:
             return False
         if error:
             errors[answer.question] = error

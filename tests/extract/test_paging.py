@@ -279,6 +279,34 @@ def test_a_short_page_before_one_that_is_not_found_is_the_error_of_the_api() -> 
         list(read_all("x", fetch, identity))
 
 
+@pytest.mark.parametrize("status", [404, 416])
+@pytest.mark.parametrize(
+    ("rows", "size", "is_whole"),
+    [(500, 100, False), (10_000, 100, False), (1_000, 50, False), (499, 100, True), (200, 100, True), (501, 100, True)],
+)
+def test_a_deep_page_that_is_not_found_is_the_end_only_where_no_cap_ends_lists(
+    rows: int, size: int, status: int, *, is_whole: bool
+) -> None:
+    # A service that lists no further than 10,000 rows, counts none of them and answers 404 behind them: the list ended
+    # there without a word.
+    source = Source(range(rows), size=size)
+
+    def fetch(page_no: int) -> Page:
+        page = source.page(page_no)
+        if not page.records:
+            raise ApiRefusedError(f"GET /x: {status}: Invalid page.", status=status)
+        return Page(page.records, None, full_rows=size)
+
+    if is_whole:
+        assert sum(map(len, read_all("x", fetch, identity))) == rows
+        return
+    with pytest.raises(
+        IncompleteListError, match=rf"^x: not known to be complete: page \d+ is not found after {rows:,}"
+    ):
+        list(read_all("x", fetch, identity))
+    assert len(source.asked) == rows / size + 1, "another reading would find the same"
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 422])
 def test_another_refusal_is_never_the_end(status: int) -> None:
     # "Result window is too large": at ten thousand rows, beside a total that is capped there.

@@ -140,6 +140,7 @@ def test_a_short_key_is_not_cut_out_of_innocent_text(short: str) -> None:
         {"id": 1, "a": [1.5, None, True, {"b": "ü"}], "name": "x", "keyframe_interval": 2},
         {"ingest_server": "rtmps://live.cloudflare.com:443/live/"},
         {"ingest_server": "rtmps://live.cloudflare.com:443/live"},
+        {"ingest_server": "rtmps://live.example:443/regional-broadcast-center/"},
         {"ingest_server": "rtmps://x"},
         {"ingest_server": "srt://x:778"},
         {"playback_url": "https://customer-x.example/0f3c1a2b/manifest/video.m3u8?a=b"},
@@ -158,6 +159,45 @@ def test_an_error_loses_what_looks_like_a_key_too() -> None:
     """A refusal may quote a key before any reply has named it as one."""
     kept = "livestream 0f3c1a2b-0000-4000-8000-123456789abc of 0123456789abcdef0123456789abcdef: internal_server_error_of_it"
     assert redactor().clean_message(f"{kept}: {KEY}") == f"{kept}: {MASK}"
+
+
+@pytest.mark.parametrize(
+    ("address", "kept"),
+    [
+        ("rtmp://x/regional-broadcast-center/KEY", f"rtmp://x/regional-broadcast-center/{MASK}"),
+        ("rtmp://x/regional-broadcast-center", f"rtmp://x/{MASK}"),  # as well a passphrase
+        ("rtmp://x/KEY/", f"rtmp://x/{MASK}"),
+        ("rtmp://x/KEY/KEY", f"rtmp://x/{MASK}"),
+        ("rtmp://x/qjzkxwvbnmasdfghjklpoiu/", f"rtmp://x/{MASK}"),
+    ],
+)
+def test_an_application_is_kept_where_it_is_no_key(address: str, kept: str) -> None:
+    assert cleaned({"ingest_server": address.replace("KEY", KEY)}) == {"ingest_server": kept}
+
+
+def test_an_error_keeps_ids_that_begin_with_their_time() -> None:
+    ulid = "01HF7YAT00ABCDEFGHJKMNPQRS"
+    assert redactor().clean_message(f"livestream {ulid}: {KEY}") == f"livestream {ulid}: {MASK}"
+    assert redactor().clean_message("key 7ZHF7YAT00ABCDEFGHJKMNPQRS") == f"key {MASK}"
+    redacts = redactor()
+    redacts.learn({"stream_key": ulid})
+    assert redacts.clean_message(f"{ulid} in use") == f"{MASK} in use"
+
+
+@pytest.mark.parametrize("state", ["unavailable", "Provisioning", "not-configured", "redacted"])
+def test_a_word_in_the_place_of_a_key_is_not_cut_out_elsewhere(state: str) -> None:
+    said = f"the service is {state}"
+    assert cleaned({"stream_key": state, "err_message": said}) == {"err_message": said}
+
+
+def test_keys_that_begin_alike_are_told_apart() -> None:
+    # Of five lengths and more the longest was cut out of whatever began like them.
+    redacts = redactor()
+    keys = ["live_123" + "x7" * length for length in range(4, 16)]
+    redacts.learn([{"stream_key": key} for key in keys])
+    innocent = "live_123 is the name of the studio, and nothing else"
+    assert redacts.clean_text(innocent) == innocent
+    assert [redacts.clean_text(f"{key}!") for key in keys] == [f"{MASK}!"] * len(keys)
 
 
 def test_a_key_that_is_the_id_of_its_record_is_none() -> None:

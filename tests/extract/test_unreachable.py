@@ -10,8 +10,13 @@ import pytest
 from pipelines.errors import ApiUnreachableError, TransientApiError
 from pipelines.extract import client as client_module
 from tests.extract.conftest import Canned, CannedServer, Connect, ok
+from tests.raw_server import raw_server
 
 NOWHERE = "http://127.0.0.1:9/client/v4"
+_WHOLE_REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (
+    len(ok([1]).body),
+    ok([1]).body,
+)
 
 
 @pytest.fixture
@@ -45,7 +50,6 @@ def test_a_network_that_comes_up_is_waited_for(connect: Connect) -> None:
     with socket.socket() as later:
         later.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         later.bind(("127.0.0.1", port))
-        threading.Timer(0.2, later.listen).start()
         answering = threading.Timer(0.2, lambda: _answer(later))
         answering.start()
         assert client.get("/x", {})["data"] == [1]
@@ -54,27 +58,94 @@ def test_a_network_that_comes_up_is_waited_for(connect: Connect) -> None:
 
 
 def _answer(listener: socket.socket) -> None:
+    listener.listen()
     connection, _ = listener.accept()
     with connection:
         connection.recv(65536)
-        body = ok([1]).body
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(body), body))
+        connection.sendall(_WHOLE_REPLY)
 
 
 def test_a_host_that_says_nothing(silent: str, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "_FIRST_ANSWER_SECONDS", 0.2)
-    monkeypatch.setattr(client_module, "_FIRST_TRIES_SECONDS", 0.1)
+    monkeypatch.setattr(client_module, "SILENCE_SECONDS", 0.3)
     client = connect(silent)
     with pytest.raises(ApiUnreachableError, match="nothing answers there"):
         client.get("/x", {})
-    assert client.sent == 1
+    assert client.sent == 2
+    with pytest.raises(ApiUnreachableError):
+        client.get("/of/another/app", {})
+    assert client.sent == 2
 
 
-def test_a_host_that_drops_connections_is_a_passing_failure(server: CannedServer, connect: Connect) -> None:
+def test_a_service_that_is_slow_to_begin_is_waited_for(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A first reply that took longer than 15 seconds ended the run as if nothing answered.
+    monkeypatch.setattr(client_module, "_FIRST_ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(client_module, "_SHOWN_FROM_SECONDS", 0.1)
+    shown: list[str] = []
+
+    def slow(connection: socket.socket) -> None:
+        time.sleep(0.5)
+        connection.sendall(_WHOLE_REPLY)
+
+    with raw_server(slow) as port:
+        client = connect(f"http://127.0.0.1:{port}/client/v4", notify=shown.append)
+        assert client.get("/x", {})["data"] == [1]
+    assert client.sent == 2
+    assert [line.partition(";")[2] for line in shown] == [" retry 1 of 6 in 0 s"]
+
+
+@pytest.mark.parametrize("has_read", [True, False])
+def test_a_host_that_closes_connections_unanswered_is_found_out_once(
+    connect: Connect, *, has_read: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 30 seconds for each app and step.
+    monkeypatch.setattr(client_module, "_FIRST_TRIES_SECONDS", 0.2)
+
+    def close(connection: socket.socket) -> None:
+        if not has_read:  # closed with bytes unread, a connection is reset
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+
+    with raw_server(close) as port:
+        url = f"http://127.0.0.1:{port}/client/v4"
+        client = connect(url, retry_pause_seconds=0.05)
+        began = time.monotonic()
+        with pytest.raises(
+            ApiUnreachableError, match=rf"^no API at {url.removesuffix('/client/v4')}: .*does not answer: check CLOUDF"
+        ):
+            client.get("/x", {})
+        assert time.monotonic() - began < 3
+        sent = client.sent
+        assert sent <= 7
+        with pytest.raises(ApiUnreachableError):
+            client.get("/of/another/app", {})
+        assert client.sent == sent
+
+
+def test_a_host_that_closes_some_connections_at_first_is_retried(server: CannedServer, connect: Connect) -> None:
+    server.script = [Canned(dropped=True)] * 6
+    server.otherwise = ok([1])
+    assert connect(server.url).get("/x", {})["data"] == [1]
+
+
+def test_a_host_that_begins_to_close_connections_is_tried_once_each(server: CannedServer, connect: Connect) -> None:
+    server.script = [ok([1])]
     server.otherwise = Canned(dropped=True)
-    with pytest.raises(TransientApiError, match="GET /x: no whole reply"):
-        connect(server.url).get("/x", {})
-    assert len(server.received) == 7
+    client = connect(server.url)
+    client.get("/x", {})
+    for path, sent in (("/x", 1 + 7), ("/y", 1 + 7 + 1)):
+        with pytest.raises(TransientApiError, match=rf"^GET {path}: no whole reply: .*does not answer"):
+            client.get(path, {})
+        assert client.sent == sent
+    server.otherwise = ok([2])
+    assert client.get("/z", {})["data"] == [2]
+
+
+def test_a_reply_that_breaks_off_is_a_passing_failure(connect: Connect) -> None:
+    with raw_server(lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\n")) as port:
+        client = connect(f"http://127.0.0.1:{port}/client/v4")
+        with pytest.raises(TransientApiError, match="GET /x: no whole reply"):
+            client.get("/x", {})
+    assert client.sent == 7
 
 
 def test_threads_that_begin_together_agree(connect: Connect) -> None:
