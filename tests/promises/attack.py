@@ -30,7 +30,7 @@ from pipelines.simulator.gate import Asked
 from pipelines.simulator.server import Simulator
 from tests.houses import load, published, variables
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds after which a process that should have ended is a failure; nothing is measured by it."""
 OWN_FILES = {"pipeline.duckdb", "pipeline_raw.duckdb", "pipeline.lock", "warehouse.duckdb"}
 OTHERS = {"pipeline_live.duckdb", "pipeline_live.lock", "dagster", "report.html", "cache", "lake"}

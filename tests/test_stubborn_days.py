@@ -1,0 +1,97 @@
+"""Days that stay missing whatever is tried: seven of them are tried again a night, each in its turn."""
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipelines.assets.house import fetches
+from pipelines.load.warehouse import Warehouse
+from pipelines.settings import Settings
+from pipelines.steps.days import add_missing_days
+from pipelines.steps.house import House
+from pipelines.tables import FACTS
+from tests.moment import NOW, clock_at
+
+APP = "aula"
+DAY = timedelta(days=1)
+LAST = NOW.date() - DAY
+FIRST = LAST - 20 * DAY
+"""The one day that is loaded, so that every later one is missing."""
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    settings = Settings(LIVEHOUSE_HOME=tmp_path, REALTIMEKIT_APP_ID=APP)  # type: ignore[call-arg]  # read by alias
+    warehouse = Warehouse(settings.warehouse)
+    with warehouse.open_raw(), warehouse.open_working() as connection:
+        for table in FACTS:
+            connection.execute(
+                "INSERT INTO ops.days BY NAME SELECT ? AS app_id, ? AS table_name, ?::DATE AS day, 'first' AS run_id,"
+                " ?::TIMESTAMP AS loaded_at",
+                [APP, table.full_name, FIRST, NOW],
+            )
+    with clock_at(NOW):
+        return House(settings, warehouse, "night", full=False, allow_shrink=False, is_backfill=False)
+
+
+def note_failures(house: House, days: list[date], attempts: int, tried_at: datetime) -> None:
+    with house.warehouse.open_working() as connection:
+        for day in days:
+            connection.execute(
+                "INSERT OR REPLACE INTO ops.missing_days BY NAME SELECT ? AS app_id, ?::DATE AS day, ? AS attempts,"
+                " ?::TIMESTAMP AS tried_at",
+                [APP, day, attempts, tried_at],
+            )
+
+
+def test_seven_stubborn_days_a_night_each_in_its_turn(house: House) -> None:
+    missing = [FIRST + number * DAY for number in range(1, 18)]
+    stubborn, others = missing[:15], missing[15:]
+    for number, day in enumerate(reversed(stubborn)):
+        note_failures(house, [day], 3, NOW - 30 * DAY + number * DAY)
+    note_failures(house, others[:1], 2, NOW - DAY)
+    tried: list[date] = []
+    for night in range(3):
+        house.odd.clear()
+        add_missing_days(house, (LAST - 2 * DAY, LAST))
+        chosen = [day for day in house.caught_up[APP] if day in stubborn]
+        assert len(chosen) == 7
+        assert set(house.caught_up[APP]) == {*chosen, *others}, "days of fewer attempts are tried every night"
+        assert any("15 days are still missing after 3 attempts or more, and 7 of them" in line for line in house.odd)
+        note_failures(house, chosen, 4, NOW + night * DAY)
+        tried += chosen
+    assert set(tried) == set(stubborn), "after three nights each was tried"
+    assert tried[:7] == sorted(stubborn)[-7:], "first those tried longest ago"
+
+
+def test_seven_stubborn_days_or_fewer_are_all_tried(house: House) -> None:
+    missing = [FIRST + number * DAY for number in range(1, 18)]
+    note_failures(house, missing[:7], 5, NOW - DAY)
+    add_missing_days(house, (LAST - 2 * DAY, LAST))
+    assert house.caught_up[APP] == missing
+    assert house.odd == []
+
+
+RAW, CORE = dg.AssetKey(["raw", "livestreams"]), dg.AssetKey(["core", "livestreams"])
+
+
+@pytest.mark.parametrize(
+    ("job", "selection", "is_fetched"),
+    [
+        ("nightly", None, True),
+        ("backfill", None, True),
+        ("rebuild", None, False),
+        ("rebuild", {CORE}, False),
+        ("__ASSET_JOB", {CORE}, False),
+        ("__ASSET_JOB", {RAW, CORE}, True),
+        ("nightly", {CORE}, False),
+    ],
+)
+def test_a_run_from_the_ui_loads_unfetched_days_only_if_raw_is_among_its_assets(
+    job: str, selection: set[dg.AssetKey] | None, *, is_fetched: bool
+) -> None:
+    """In Dagster's UI any range of days can be chosen for `rebuild`, or for assets without those that fetch."""
+    run = dg.DagsterRun(job_name=job, asset_selection=frozenset(selection) if selection else None)
+    assert fetches(run) is is_fetched
