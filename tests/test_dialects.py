@@ -255,9 +255,7 @@ def test_a_service_that_takes_iso_only_is_understood_for_old_days(simulator: Sim
         settings = settings_at(served, tmp_path / "home")
         load(settings, days)
         assert_holds_truth(settings, simulator.world, days)
-        assert len(served.refused) == 2, (
-            "the day itself, and a recent one; the other operation begins with what was learnt"
-        )
+        assert len(served.refused) == 3, "the newest day, a recent one, and the range of the other operation"
 
 
 def test_what_is_known_of_one_service_is_not_believed_of_another(simulator: Simulator, tmp_path: Path) -> None:

@@ -134,8 +134,7 @@ def _get_by_time(
 
     key = Key(app_id, operation, TIME_FORM)
     sibling = Key(app_id, GET_LIVESTREAM_DAYWISE if operation == GET_OVERALL else GET_OVERALL, TIME_FORM)
-    preferred = client.dialect.value(sibling) or UNIX_SECONDS
-    return client.dialect.request(key, preferred, lambda form: send_days(form, first_day, last_day), others)
+    return client.dialect.request(key, UNIX_SECONDS, lambda form: send_days(form, first_day, last_day), others)
 
 
 def get_daywise_analytics(client: ApiClient, app_id: str, first_day: date, last_day: date) -> Reply:
