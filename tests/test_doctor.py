@@ -13,6 +13,7 @@ from socketserver import StreamRequestHandler, TCPServer
 import duckdb
 import pytest
 
+from pipelines.load.warehouse import Warehouse
 from pipelines.simulator.dialects import TODAY
 from pipelines.simulator.server import Simulator
 from tests.front import Rule, front, only_iso, pages_of_at_most, refusing, without_counts
@@ -244,3 +245,14 @@ def test_a_schema_of_a_newer_livehouse_is_refused_before_any_request(at: dict[st
         status, out, err = call_livehouse(at, *command, "--quiet")
         assert (status, out) == (1, "")
         assert [line for line in err.splitlines() if refusal in line] == err.splitlines()[:1] == err.splitlines()
+
+
+def test_answers_of_the_future_are_reported(tmp_path: Path) -> None:
+    """A machine whose clock was ahead: the order of landing decides, but somebody must set that clock."""
+    at = {"LIVEHOUSE_HOME": str(tmp_path)}
+    warehouse = Warehouse(tmp_path / "warehouse.duckdb")
+    for landed_at, is_reported in (("2999-01-01", True), ("2020-01-01", False)):
+        with warehouse.open_raw() as raw, warehouse.open_working():
+            raw.execute("INSERT OR REPLACE INTO ops.landings VALUES ('landing', 1, ?::TIMESTAMP)", [landed_at])
+        found = call_livehouse(at, "doctor")[1]
+        assert ("clock: raw holds answers received at 2999-01-01 00:00 UTC" in found) is is_reported, found

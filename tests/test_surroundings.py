@@ -12,11 +12,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pipelines.clock import utc_now
 from pipelines.errors import cause_in_surroundings
 from pipelines.failures import _innermost
 from pipelines.simulator.server import Simulator
 from pipelines.steps.progress import say
 from tests.houses import small_world, variables
+from tests.report.test_page_cases import make_warehouse
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = f"{sys.executable} -c 'from livehouse import main; main()'"
@@ -130,6 +132,26 @@ def test_what_works(command: str, environment: dict[str, str], home: Path) -> No
     assert (status, out, said) == (0, "n\n100000\n", "")
 
 
+def test_a_home_with_a_question_mark_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
+    """DuckDB and SQLite take what follows it for options."""
+    given = {"CLOUDFLARE_API_TOKEN": "x", "CLOUDFLARE_ACCOUNT_ID": "x", "REALTIMEKIT_APP_ID": "x"}
+    status, out, said = run("livehouse nightly", tmp_path / "a?b", **given)
+    assert (status, out, said.count("\n")) == (2, "", 1), said
+    assert said.startswith("livehouse: LIVEHOUSE_HOME is malformed: it takes ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_report_lies_in_the_home_whatever_the_directory_of_the_warehouse_is_called(tmp_path: Path) -> None:
+    """A warehouse in a directory called `demo` was taken for that of the demo, and the report written beside it."""
+    published = tmp_path / "demo" / "warehouse.duckdb"
+    published.parent.mkdir()
+    (tmp_path / "home").mkdir()
+    make_warehouse(published.parent)
+    status, out, said = run("livehouse report", tmp_path / "home", LIVEHOUSE_WAREHOUSE=str(published))
+    assert (status, out) == (0, f"{tmp_path / 'home' / 'report.html'}\n"), said
+    assert [path.name for path in published.parent.iterdir()] == ["warehouse.duckdb"]
+
+
 def test_the_program_lies_beside_its_package_however_it_is_installed() -> None:
     """An editable install copies what is in force-include: `livehouse.py` would look for its package in site-packages."""
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
@@ -183,7 +205,7 @@ def test_what_is_logged_does_not_command_a_terminal(capsys: pytest.CaptureFixtur
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Simulator]:
-    with Simulator(small_world(livestreams=4, sessions=20)) as simulator:
+    with Simulator(small_world(livestreams=4, sessions=20, now=utc_now())) as simulator:  # processes have today's clock
         yield simulator
 
 
