@@ -11,6 +11,6 @@ def main() -> None:
     found = find_spec("pipelines")
     if found is None or here / "pipelines" not in [Path(place) for place in found.submodule_search_locations or ()]:
         sys.path.insert(0, str(here))
-    from pipelines.cli import main as run  # noqa: PLC0415 - by now it is ours
+    from pipelines.cli import main as run
 
     run()

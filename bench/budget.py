@@ -29,8 +29,8 @@ def main() -> None:
         assert world.limit
         rate = world.limit[0] / world.limit[1]
         for name in (LIVEHOUSE, DLT, SDK):
-            with served(world) as house:
-                found = house.run(commands(name, house.home, *world.range)[0], **VARIABLES[name])
+            with served(world) as run:
+                found = run.run(commands(name, run.home, *world.range)[0], **VARIABLES[name])
             heard = found.heard
             share = (heard.requests - heard.refused - 1) / (heard.last - heard.first) / rate
             ended = "yes" if found.succeeded else "no: " + " ".join(found.said.splitlines()[-1:])[:120]

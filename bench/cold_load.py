@@ -27,14 +27,14 @@ NAMES = (LIVEHOUSE, DLT, DLT_AS_DOCUMENTED, SDK, FLOOR)
 def one(name: str) -> tuple[Figures, Figures, int]:
     """Load a fresh world by this one: cold, the night after, and how many sessions it then holds."""
     world = World()
-    with served(world) as house:
+    with served(world) as run:
         found = []
-        for command in commands(name, house.home, *world.range):
-            found.append(house.run(command, LIVEHOUSE_REQUESTS_PER_SECOND="0", **VARIABLES[name]))
+        for command in commands(name, run.home, *world.range):
+            found.append(run.run(command, LIVEHOUSE_REQUESTS_PER_SECOND="0", **VARIABLES[name]))
             if not found[-1].succeeded:
                 sys.exit(f"{command} failed: {found[-1].said}")
-            house.ask(CHANGED)
-        return found[0], found[1], sessions_in(house.home)
+            run.ask(CHANGED)
+        return found[0], found[1], sessions_in(run.home)
 
 
 def sessions_in(home: Path) -> int:

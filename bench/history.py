@@ -19,10 +19,10 @@ from dagster import DagsterInstance
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pipelines.clock import utc_now, yesterday
-from pipelines.load.warehouse import Warehouse
-from pipelines.report.marts import find_marts
+from pipelines.marts.build import find_marts
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
+from pipelines.storage.file_warehouse import FileWarehouse
 from tests.houses import variables
 
 APP, LIVESTREAMS, CHANGED, YEARS, NIGHTS = "aula", 500, 5, 3, 3
@@ -57,7 +57,7 @@ LEDGER = """
 AT_ONCE = 500_000
 
 
-def put_history(warehouse: Warehouse, sessions: int) -> None:
+def put_history(warehouse: FileWarehouse, sessions: int) -> None:
     """Sessions of earlier days, in the order in which nights land them."""
     days = 365 * YEARS
     for begin in range(0, sessions, AT_ONCE):
@@ -97,7 +97,7 @@ def slowest_query(home: Path) -> tuple[float, str]:
     """Seconds and name of the mart whose figures take longest to sum, each on a connection of its own."""
     taken = []
     for mart in find_marts():
-        with Warehouse(home / "warehouse.duckdb").open_published() as connection:
+        with FileWarehouse(home / "warehouse.duckdb").open_published() as connection:
             columns = connection.execute(f"DESCRIBE {mart.full_name}").fetchall()
             sums = ", ".join(f"sum({name})" for name, kind, *_ in columns if kind in ("DOUBLE", "BIGINT", "HUGEINT"))
             grouped = f"SELECT app_id, date_trunc('month', {mart.period}) AS month, count(*), {sums}"
@@ -112,7 +112,7 @@ def measure(sessions: int, home: Path) -> None:
     with Simulator(world) as simulator:
         environment = variables(simulator, home, LIVEHOUSE_START_DATE=f"{date(2022, 1, 1)}")
         livehouse(environment, "backfill", f"{LAST - timedelta(days=29)}", f"{LAST}")
-        put_history(Warehouse(home / "warehouse.duckdb"), sessions)
+        put_history(FileWarehouse(home / "warehouse.duckdb"), sessions)
         livehouse(environment, "nightly")  # builds the marts of what was put there
         nights = []
         for _ in range(NIGHTS):

@@ -58,14 +58,14 @@ def main() -> None:
     """Load, then the same night again and again."""
     world = World()
     found: dict[str, list[float]] = {}
-    with served(world) as house:
-        cold, night = commands(LIVEHOUSE, house.home, *world.range)
-        house.run(cold, **UNLIMITED)
+    with served(world) as run:
+        cold, night = commands(LIVEHOUSE, run.home, *world.range)
+        run.run(cold, **UNLIMITED)
         for _ in range(NIGHTS):
             began = time.time()
-            figures = house.run(night, **UNLIMITED)
+            figures = run.run(night, **UNLIMITED)
             assert figures.succeeded, figures.said
-            for part, seconds in parts(house.home, began, began + figures.wall):
+            for part, seconds in parts(run.home, began, began + figures.wall):
                 found.setdefault(part, []).append(seconds)
             found.setdefault("of these, imports", []).append(imports())
             found.setdefault("requests", []).append(figures.heard.requests)

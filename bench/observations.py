@@ -12,11 +12,11 @@ from pathlib import Path
 
 import polars as pl
 
-from pipelines.load.frames import read_frame
-from pipelines.load.observations import days_to_thin, merge_day, oldest_by_minute
-from pipelines.load.warehouse import Warehouse
-from pipelines.report.marts import build_mart, find_marts
-from pipelines.tables import LIVE_OBSERVATIONS
+from pipelines.catalog.core import LIVE_OBSERVATIONS
+from pipelines.live.merge import days_to_thin, merge_day, oldest_by_minute
+from pipelines.marts.build import build_mart, find_marts
+from pipelines.storage.file_warehouse import FileWarehouse
+from pipelines.storage.frames import read_frame
 
 APP, STREAMS, FIRST, KEPT_DAYS, PUBLISHED_EVERY, LIMIT_MB = "aula-3f2b1c9e", 50, date(2025, 1, 1), 30, 30, 1000
 MARTS = [mart for mart in find_marts() if mart.name in ("live_audience", "stream_concurrency")]
@@ -36,7 +36,7 @@ def megabytes(path: Path) -> float:
     return path.stat().st_size / 1e6
 
 
-def live_through(warehouse: Warehouse, days: int) -> None:
+def live_through(warehouse: FileWarehouse, days: int) -> None:
     nothing = pl.DataFrame(schema={name: LIVE_OBSERVATIONS.polars_schema[name] for name in LIVE_OBSERVATIONS.key})
     largest, started = 0.0, time.perf_counter()
     with warehouse.open_raw():
@@ -70,6 +70,6 @@ def live_through(warehouse: Warehouse, days: int) -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as home:
-        house = Warehouse(Path(home) / "warehouse.duckdb")
-        house.prepare()
-        live_through(house, int(sys.argv[1]) if len(sys.argv) > 1 else 365)
+        run = FileWarehouse(Path(home) / "warehouse.duckdb")
+        run.prepare()
+        live_through(run, int(sys.argv[1]) if len(sys.argv) > 1 else 365)

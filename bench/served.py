@@ -49,8 +49,8 @@ class Heard(NamedTuple):
 
 def serve(told: Connection, of: World) -> None:
     """Serve the world; add a session to so many livestreams, and say what was heard, when told to."""
-    from pipelines.simulator.server import Simulator  # noqa: PLC0415 - not the orchestrator's business
-    from pipelines.simulator.world import World as Simulated  # noqa: PLC0415
+    from pipelines.simulator.server import Simulator
+    from pipelines.simulator.world import World as Simulated
 
     now = datetime.now(UTC)
     world = Simulated.seeded(

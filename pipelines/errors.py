@@ -108,7 +108,7 @@ class ClockError(LivehouseError):
     can_retry = True
 
 
-class HouseBusyError(LivehouseError):
+class AlreadyRunningError(LivehouseError):
     """Another livehouse process is writing to the same home, and did not finish in the time allowed."""
 
     can_retry = True

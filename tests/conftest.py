@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from pipelines.memory import collect_garbage_rarely
-from pipelines.report import drawing
-from pipelines.report.drawing import _made
+from pipelines.report import chart_bundle as drawing
+from pipelines.report.chart_bundle import _made
 from pipelines.simulator.received import OBSERVERS
 from pipelines.simulator.server import Simulator
+from pipelines.steps.process_memory import collect_garbage_rarely
 from tests import houses
 from tests.described import LEDGER
 from tests.houses import Loaded, load, settings_for, small_world
@@ -53,7 +53,7 @@ def described_requests(request: pytest.FixtureRequest) -> Iterator[None]:
     """Every request that a test makes livehouse send to a simulator is valid by the vendor's document."""
     yield
     if request.node.get_closest_marker("undescribed_requests"):
-        LEDGER.forget()
+        LEDGER.purge()
     assert not list(LEDGER.complaints())
 
 

@@ -67,7 +67,7 @@ def _document() -> Any:
 
 @cache
 def _validator() -> Any:
-    from openapi_core import OpenAPI  # noqa: PLC0415 - takes a second, and most tests need nothing of it
+    from openapi_core import OpenAPI
 
     return OpenAPI.from_dict(_document())
 
@@ -75,8 +75,8 @@ def _validator() -> Any:
 @cache
 def complaint(sent: Sent) -> str | None:
     """What the document says against a request, if anything."""
-    from openapi_core.exceptions import OpenAPIError  # noqa: PLC0415 - same
-    from openapi_core.testing import MockRequest  # noqa: PLC0415 - same
+    from openapi_core.exceptions import OpenAPIError
+    from openapi_core.testing import MockRequest
 
     names = [name for name, _ in sent.query]
     headers = {"Authorization": "Bearer x"} if sent.has_token else {}
@@ -128,7 +128,7 @@ class Ledger:
                 return  # contract: where Unix seconds were refused, ISO is tried once
         self._sent[Sent.of(received)] = None
 
-    def forget(self) -> None:
+    def purge(self) -> None:
         self._sent.clear()
         self._in_unix_seconds.clear()
 

@@ -9,14 +9,16 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from pipelines.load.store import open_store
-from pipelines.report.marts import find_marts
-from pipelines.settings import Settings
+from pipelines.catalog.core import FACTS
+from pipelines.marts.build import find_marts
+from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
-from pipelines.steps import core, extract, report, session_counts, sessions
-from pipelines.steps.house import House, open_house
-from pipelines.tables import FACTS
+from pipelines.steps import fetch as extract
+from pipelines.steps import load_core as core
+from pipelines.steps import report, session_counts, sessions
+from pipelines.steps.context import RunContext, open_run
+from pipelines.storage.warehouse import open_warehouse
 from tests.moment import NOW
 
 APPS = ("aula", "stage")
@@ -63,28 +65,28 @@ def settings_for(simulator: Simulator, home: Path, **others: str) -> Settings:
 
 def load(
     settings: Settings, days: tuple[date, date] = DAYS, *, run_id: str = "run", backfill: bool = False, **flags: bool
-) -> House:
+) -> RunContext:
     """One run through every step, in the order of the graph, without Dagster around it."""
     flags = {"full": False, "allow_shrink": False} | flags
-    with open_house(settings, run_id=run_id, backfill=days if backfill else None, **flags) as house:
-        extract.extract_livestreams(house)
-        extract.extract_overall(house, days)
-        session_counts.extract_session_counts(house, days)
-        extract.extract_daywise(house, days)
-        sessions.extract_sessions(house, days)
-        core.load_livestreams(house)
+    with open_run(settings, run_id=run_id, backfill=days if backfill else None, **flags) as run:
+        extract.extract_livestreams(run)
+        extract.extract_overall(run, days)
+        session_counts.extract_session_counts(run, days)
+        extract.extract_daywise(run, days)
+        sessions.extract_sessions(run, days)
+        core.load_livestreams(run)
         for table in FACTS:
-            core.load_facts(house, table, days)
+            core.load_facts(run, table, days)
         for mart in find_marts():
-            report.refresh_mart(house, mart)
-        report.publish_warehouse(house, days if backfill else None)
-        return house
+            report.refresh_mart(run, mart)
+        report.publish_warehouse(run, days if backfill else None)
+        return run
 
 
 @contextmanager
 def published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """The readers' copy."""
-    with open_store(settings).open_published() as connection:
+    with open_warehouse(settings).open_published() as connection:
         yield connection
 
 

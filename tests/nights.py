@@ -7,15 +7,16 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 from pipelines.clock import days_from
-from pipelines.settings import Settings
+from pipelines.settings.settings import Settings
+from pipelines.simulator.access import Asked
 from pipelines.simulator.faults import Fault, Faults
-from pipelines.simulator.gate import Asked
 from pipelines.simulator.records import Usage
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.wire import Blow
 from pipelines.simulator.world import World
-from pipelines.steps import extract, sessions
-from pipelines.steps.house import House, open_house
+from pipelines.steps import fetch as extract
+from pipelines.steps import sessions
+from pipelines.steps.context import RunContext, open_run
 from tests.houses import load, settings_for
 from tests.moment import NOW, clock_at
 
@@ -91,7 +92,7 @@ class Nights:
         clock: timedelta = timedelta(0),
         backfill: bool = False,
         **flags: bool,
-    ) -> House:
+    ) -> RunContext:
         """Load days; the API's clock shows `at`, this machine's is ahead by `clock`. Requests count from here on."""
         self.number += 1
         self.world.now = at
@@ -102,13 +103,13 @@ class Nights:
     def land_only(self, days: tuple[date, date]) -> None:
         """Land days and die before anything of them is loaded."""
         self.number += 1
-        with open_house(
+        with open_run(
             self.settings, run_id=f"killed {self.number}", full=False, allow_shrink=False, backfill=None
-        ) as house:
-            extract.extract_livestreams(house)
-            extract.extract_overall(house, days)
-            extract.extract_daywise(house, days)
-            sessions.extract_sessions(house, days)
+        ) as run:
+            extract.extract_livestreams(run)
+            extract.extract_overall(run, days)
+            extract.extract_daywise(run, days)
+            sessions.extract_sessions(run, days)
 
     def refuse(self, refused: Callable[[Asked], bool], status: int = 500) -> None:
         """From now on, these requests fail."""

@@ -51,7 +51,7 @@ class Postgres:
         return f"host={self.directory} user=postgres dbname={database}"
 
     def execute(self, sql: str, database: str = "postgres") -> list[tuple[Any, ...]]:
-        import psycopg  # noqa: PLC0415 - of the extra
+        import psycopg
 
         with psycopg.connect(self.conninfo(database), autocommit=True) as session:
             found = session.execute(sql)
@@ -118,7 +118,7 @@ def running_postgres(programs: Path) -> Iterator[Postgres]:
 
 def _wait(server: Postgres) -> None:
     """Until it answers: one that is there may still be starting up."""
-    import psycopg  # noqa: PLC0415 - of the extra
+    import psycopg
 
     deadline = time.monotonic() + _STARTS_WITHIN
     while True:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipelines.clock import days_from
-from pipelines.settings import Settings
+from pipelines.settings.settings import Settings
 from pipelines.simulator.dialects import TODAY, YEAR_2025, Dialect
 from pipelines.simulator.refused import Refusal
 from pipelines.simulator.server import Simulator

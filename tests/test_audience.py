@@ -10,10 +10,10 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipelines.load import observations
-from pipelines.normalize.present import without_placeholders
-from pipelines.report.marts import build_mart, find_marts
-from pipelines.tables import LIVE_OBSERVATIONS, WAREHOUSE_FILE
+from pipelines.catalog.core import LIVE_OBSERVATIONS, WAREHOUSE_FILE
+from pipelines.live import merge as observations
+from pipelines.live.parse import without_placeholders
+from pipelines.marts.build import build_mart, find_marts
 
 MART, PEAKS = (mart for mart in find_marts() if mart.name in ("live_audience", "stream_concurrency"))
 DAY = date(2026, 3, 10)
@@ -22,7 +22,7 @@ Seen = tuple[float, float | None, float | None]
 """Seconds since noon, seconds fed in, seconds watched."""
 
 
-class House:
+class RunContext:
     """A working file in memory, with a clock that moves on."""
 
     def __init__(self, path: str | Path = ":memory:") -> None:
@@ -105,8 +105,8 @@ class House:
 
 
 @pytest.fixture
-def house() -> Iterator[House]:
-    made = House()
+def run() -> Iterator[RunContext]:
+    made = RunContext()
     yield made
     made.connection.close()
 
@@ -119,147 +119,147 @@ def steady(first: int, last: int, viewers: float, *, every: int = 60, began: int
 # --- the mart ---------------------------------------------------------------------------------------------
 
 
-def test_a_minute_is_what_was_watched_between_two_looks(house: House) -> None:
-    house.merge((0, 3600, 1000), (60, 3660, 1600), (120, 3720, 3400))
-    assert house.audience() == [(0, 1, 60, 10), (60, 1, 60, 30)]
+def test_a_minute_is_what_was_watched_between_two_looks(run: RunContext) -> None:
+    run.merge((0, 3600, 1000), (60, 3660, 1600), (120, 3720, 3400))
+    assert run.audience() == [(0, 1, 60, 10), (60, 1, 60, 30)]
 
 
-def test_a_span_is_cut_at_full_minutes(house: House) -> None:
-    house.merge((30, 3600, 0), (90, 3660, 600), (210, 3780, 3000))
-    assert house.audience() == [(0, 1, 30, 10), (60, 1, 60, 15), (120, 1, 60, 20), (180, 1, 30, 20)]
+def test_a_span_is_cut_at_full_minutes(run: RunContext) -> None:
+    run.merge((30, 3600, 0), (90, 3660, 600), (210, 3780, 3000))
+    assert run.audience() == [(0, 1, 30, 10), (60, 1, 60, 15), (120, 1, 60, 20), (180, 1, 30, 20)]
 
 
-def test_a_session_counts_from_its_start(house: House) -> None:
-    house.merge((50, 40, 400), (110, 100, 1000))
-    assert house.audience() == [(0, 1, 50, 10), (60, 1, 50, 10)]
-    house.merge((0, 3600, 10**6), session="s2", stream="l2")
-    assert len(house.audience()) == 2, "of a stream first seen after an hour, nothing is known of that hour"
+def test_a_session_counts_from_its_start(run: RunContext) -> None:
+    run.merge((50, 40, 400), (110, 100, 1000))
+    assert run.audience() == [(0, 1, 50, 10), (60, 1, 50, 10)]
+    run.merge((0, 3600, 10**6), session="s2", stream="l2")
+    assert len(run.audience()) == 2, "of a stream first seen after an hour, nothing is known of that hour"
 
 
-def test_five_minutes_without_a_look_are_known_and_six_are_not(house: House) -> None:
-    house.merge((0, 3600, 0), (300, 3900, 3000), (660, 4260, 9000), (720, 4320, 9600))
-    assert house.audience() == [*((60 * n, 1, 60, 10) for n in range(5)), (660, 1, 60, 10)]
+def test_five_minutes_without_a_look_are_known_and_six_are_not(run: RunContext) -> None:
+    run.merge((0, 3600, 0), (300, 3900, 3000), (660, 4260, 9000), (720, 4320, 9600))
+    assert run.audience() == [*((60 * n, 1, 60, 10) for n in range(5)), (660, 1, 60, 10)]
 
 
-def test_a_new_session_starts_from_zero(house: House) -> None:
-    house.merge((0, 3600, 9000), (60, 3660, 9600), (80, 3680, 9800))
-    house.merge((120, 30, 150), (180, 90, 450), session="s2")
-    assert house.audience() == [(0, 1, 60, 10), (60, 1, 50, pytest.approx(7)), (120, 1, 60, 5)]
+def test_a_new_session_starts_from_zero(run: RunContext) -> None:
+    run.merge((0, 3600, 9000), (60, 3660, 9600), (80, 3680, 9800))
+    run.merge((120, 30, 150), (180, 90, 450), session="s2")
+    assert run.audience() == [(0, 1, 60, 10), (60, 1, 50, pytest.approx(7)), (120, 1, 60, 5)]
 
 
-def test_seconds_that_go_back_are_never_negative(house: House) -> None:
+def test_seconds_that_go_back_are_never_negative(run: RunContext) -> None:
     # an older answer comes late: the next one is measured from the one before
-    house.merge((0, 3600, 1000), (60, 3660, 1600), (120, 3600, 1000), (180, 3780, 2800))
-    assert house.audience() == [(0, 1, 60, 10), (60, 1, 60, 10), (120, 1, 60, 10)]
+    run.merge((0, 3600, 1000), (60, 3660, 1600), (120, 3600, 1000), (180, 3780, 2800))
+    assert run.audience() == [(0, 1, 60, 10), (60, 1, 60, 10), (120, 1, 60, 10)]
     # the feed of the same session starts anew, 30 s before it is seen
-    house.merge((0, 3600, 5000), (60, 30, 150), (120, 90, 450), session="s2", stream="l2")
-    assert sorted(set(house.audience()) - {(60 * n, 1, 60, 10) for n in range(3)}) == [(0, 1, 30, 5), (60, 1, 60, 5)]
+    run.merge((0, 3600, 5000), (60, 30, 150), (120, 90, 450), session="s2", stream="l2")
+    assert sorted(set(run.audience()) - {(60 * n, 1, 60, 10) for n in range(3)}) == [(0, 1, 30, 5), (60, 1, 60, 5)]
 
 
-def test_a_look_without_a_figure_tells_nothing(house: House) -> None:
-    house.merge((0, 3600, 0), (60, 3660, None), (120, 3720, 1200), (180, None, 1800))
-    assert house.audience() == [(0, 1, 60, 10), (60, 1, 60, 10), (120, 1, 60, 10)]
+def test_a_look_without_a_figure_tells_nothing(run: RunContext) -> None:
+    run.merge((0, 3600, 0), (60, 3660, None), (120, 3720, 1200), (180, None, 1800))
+    assert run.audience() == [(0, 1, 60, 10), (60, 1, 60, 10), (120, 1, 60, 10)]
 
 
 @pytest.mark.parametrize("knows_start", [True, False])
 @pytest.mark.parametrize("every", [10, 15, 20, 30])
 @pytest.mark.parametrize("viewers", [0.0, 0.2, 1.0, 7.5, 10_000.0])
 def test_placeholders_of_the_first_minute_are_not_taken_for_figures(
-    house: House, viewers: float, every: int, *, knows_start: bool
+    run: RunContext, viewers: float, every: int, *, knows_start: bool
 ) -> None:
     # 60 and 60 until the real figures come, 45 s after the start: they start below, and may stay below for long
     seen = [(at, *((60.0, 60.0) if at < 45 else (at, viewers * at))) for at in range(1, 301, every)]
-    house.merge(*(row for row in seen if row[0] < 45), began=0 if knows_start else None)
-    assert house.audience() == [], "not known yet"
-    house.merge(*(row for row in seen if row[0] >= 45), began=0 if knows_start else None)
-    rows = house.audience()
+    run.merge(*(row for row in seen if row[0] < 45), began=0 if knows_start else None)
+    assert run.audience() == [], "not known yet"
+    run.merge(*(row for row in seen if row[0] >= 45), began=0 if knows_start else None)
+    rows = run.audience()
     assert [row[3] for row in rows] == pytest.approx([viewers] * len(rows))
     last = seen[-1][0]
     assert sum(row[2] for row in rows) == pytest.approx(last), "counted from the start"
-    assert house.total() == pytest.approx(viewers * last)
+    assert run.total() == pytest.approx(viewers * last)
 
 
-def test_figures_of_the_first_minute_are_known_once_the_session_is_over(house: House) -> None:
-    house.merge((10, 60, 60), (40, 40, 200), is_over=True, began=0)
-    assert house.audience() == [(0, 1, 40, 5)]
-    house.merge((10, 60, 60), (30, 60, 60), is_over=True, began=0, session="s2", stream="l2")
-    assert len(house.audience()) == 1, "of a session that ended before its figures came, nothing is known"
+def test_figures_of_the_first_minute_are_known_once_the_session_is_over(run: RunContext) -> None:
+    run.merge((10, 60, 60), (40, 40, 200), is_over=True, began=0)
+    assert run.audience() == [(0, 1, 40, 5)]
+    run.merge((10, 60, 60), (30, 60, 60), is_over=True, began=0, session="s2", stream="l2")
+    assert len(run.audience()) == 1, "of a session that ended before its figures came, nothing is known"
 
 
-def test_placeholders_outlast_thinning(house: House) -> None:
+def test_placeholders_outlast_thinning(run: RunContext) -> None:
     seen = [(at, *((60.0, 60.0) if at < 45 else (at, 3.0 * at))) for at in range(5, 3601, 15)]
-    house.merge(*seen, began=0)
-    before = house.total()
+    run.merge(*seen, began=0)
+    before = run.total()
     assert before == pytest.approx(3.0 * seen[-1][0])
-    house.age(DAY)
-    assert house.total() == pytest.approx(before)
+    run.age(DAY)
+    assert run.total() == pytest.approx(before)
 
 
-def test_a_viewer_for_a_minute_long_after_the_start_is_no_placeholder(house: House) -> None:
-    house.merge((3000, 60, 60), (3060, 120, 660), began=0)  # the feed began 49 minutes after the session
-    assert house.audience() == [(2940, 1, 60, 1), (3000, 1, 60, 10)]
+def test_a_viewer_for_a_minute_long_after_the_start_is_no_placeholder(run: RunContext) -> None:
+    run.merge((3000, 60, 60), (3060, 120, 660), began=0)  # the feed began 49 minutes after the session
+    assert run.audience() == [(2940, 1, 60, 1), (3000, 1, 60, 10)]
 
 
-def test_the_peak_is_of_the_part_of_a_minute_that_was_observed(house: House) -> None:
-    house.hold_sessions(DAY)
-    house.merge((0, 3600, 0), (15, 3615, 1500))
-    assert house.peaks() == [(100.0, NOON)]
-    house.merge((5, 3600, 0), (20, 3615, 750), session="s2", stream="l2")
-    assert house.peaks() == [(pytest.approx(2250 / 20), NOON)]
+def test_the_peak_is_of_the_part_of_a_minute_that_was_observed(run: RunContext) -> None:
+    run.hold_sessions(DAY)
+    run.merge((0, 3600, 0), (15, 3615, 1500))
+    assert run.peaks() == [(100.0, NOON)]
+    run.merge((5, 3600, 0), (20, 3615, 750), session="s2", stream="l2")
+    assert run.peaks() == [(pytest.approx(2250 / 20), NOON)]
 
 
 @pytest.mark.parametrize("viewers", [(10, 200), (200, 10)])
-def test_thinning_to_hours_leaves_every_hour_what_was_watched_in_it(house: House, viewers: tuple[int, int]) -> None:
+def test_thinning_to_hours_leaves_every_hour_what_was_watched_in_it(run: RunContext, viewers: tuple[int, int]) -> None:
     seen: list[Seen] = []
     watched = 0.0
     for at in range(17, 3 * 3600, 60):  # looks that never fall on a full hour; the audience changes with it
         watched += viewers[at // 3600 % 2] * 60
         seen.append((at, 3600 + at, watched))
-    house.merge(*seen)
+    run.merge(*seen)
 
     def hours() -> list[tuple[Any, ...]]:
-        house.audience()
-        return house.query(
+        run.audience()
+        return run.query(
             "SELECT date_trunc('hour', minute) AS hour, round(sum(viewer_seconds), 6) FROM marts.live_audience GROUP BY hour ORDER BY hour"
         )
 
     before = hours()
-    house.age(DAY)
+    run.age(DAY)
     assert hours() == before
 
 
-def test_audience_at_midnight_belongs_to_both_days(house: House) -> None:
+def test_audience_at_midnight_belongs_to_both_days(run: RunContext) -> None:
     midnight = 12 * 3600
-    house.merge((midnight - 90, 100, 1000), (midnight - 30, 160, 1600))
-    assert house.audience()[-1] == (midnight - 60, 1, 30, 10)
-    house.merge((midnight + 30, 220, 2200), (midnight + 90, 280, 2800))
-    assert house.audience()[-3:] == [(midnight - 60, 1, 60, 10), (midnight, 1, 60, 10), (midnight + 60, 1, 30, 10)]
-    assert house.total() == pytest.approx(2800)
+    run.merge((midnight - 90, 100, 1000), (midnight - 30, 160, 1600))
+    assert run.audience()[-1] == (midnight - 60, 1, 30, 10)
+    run.merge((midnight + 30, 220, 2200), (midnight + 90, 280, 2800))
+    assert run.audience()[-3:] == [(midnight - 60, 1, 60, 10), (midnight, 1, 60, 10), (midnight + 60, 1, 30, 10)]
+    assert run.total() == pytest.approx(2800)
 
 
-def test_the_peak_of_a_day_is_of_all_streams_together_and_says_when(house: House) -> None:
-    house.hold_sessions(DAY)
-    house.hold_sessions(DAY + timedelta(days=1))
-    assert house.peaks() == [(None, None), (None, None)], "nobody looked"
-    house.merge((0, 3600, 0), (60, 3660, 600), (120, 3720, 1800), (180, 3780, 3000))
-    house.merge((60, 3600, 0), (120, 3660, 1200), session="s2", stream="l2")
-    assert house.peaks() == [(40.0, NOON + timedelta(minutes=1)), (None, None)]
-    house.merge((240, 3840, 6600))  # what comes later in the day counts, though its sessions were loaded before
-    assert house.peaks()[0] == (60.0, NOON + timedelta(minutes=3))
+def test_the_peak_of_a_day_is_of_all_streams_together_and_says_when(run: RunContext) -> None:
+    run.hold_sessions(DAY)
+    run.hold_sessions(DAY + timedelta(days=1))
+    assert run.peaks() == [(None, None), (None, None)], "nobody looked"
+    run.merge((0, 3600, 0), (60, 3660, 600), (120, 3720, 1800), (180, 3780, 3000))
+    run.merge((60, 3600, 0), (120, 3660, 1200), session="s2", stream="l2")
+    assert run.peaks() == [(40.0, NOON + timedelta(minutes=1)), (None, None)]
+    run.merge((240, 3840, 6600))  # what comes later in the day counts, though its sessions were loaded before
+    assert run.peaks()[0] == (60.0, NOON + timedelta(minutes=3))
 
 
-def test_the_peak_of_a_day_known_by_the_hour_is_the_average_of_an_hour(house: House) -> None:
-    house.hold_sessions(DAY)
-    house.merge(*steady(60, 3600, 10), (3660, 3660, 36600))
-    house.merge(*steady(600, 720, 30, began=570), session="s2", stream="l2")  # two minutes and a half of 30
-    assert house.peaks()[0][0] == 40.0
-    house.age(DAY)
-    assert house.peaks() == [(pytest.approx(10 + 30 * 150 / 3600), NOON)]
+def test_the_peak_of_a_day_known_by_the_hour_is_the_average_of_an_hour(run: RunContext) -> None:
+    run.hold_sessions(DAY)
+    run.merge(*steady(60, 3600, 10), (3660, 3660, 36600))
+    run.merge(*steady(600, 720, 30, began=570), session="s2", stream="l2")  # two minutes and a half of 30
+    assert run.peaks()[0][0] == 40.0
+    run.age(DAY)
+    assert run.peaks() == [(pytest.approx(10 + 30 * 150 / 3600), NOON)]
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
-def test_a_refresh_leaves_what_a_whole_build_makes(house: House, seed: int) -> None:
+def test_a_refresh_leaves_what_a_whole_build_makes(run: RunContext, seed: int) -> None:
     dice = random.Random(seed)
     at = {f"l{n}": 0 for n in range(3)}
     fed = dict.fromkeys(at, 0.0)
@@ -279,71 +279,71 @@ def test_a_refresh_leaves_what_a_whole_build_makes(house: House, seed: int) -> N
                 stale = watched[stream] / 2 if dice.random() < 0.05 else watched[stream]
                 seen.append((at[stream], fed[stream], stale))
             if seen:
-                house.merge(*seen, session=f"{stream}/{number}", stream=stream)
+                run.merge(*seen, session=f"{stream}/{number}", stream=stream)
         if dice.random() < 0.5:
-            house.audience()
+            run.audience()
         if dice.random() < 0.4:
-            [(day,)] = house.query("SELECT min(day) FROM core.live_observations")
-            house.age(day + timedelta(days=dice.randint(0, 1)))
-    refreshed = house.audience()
+            [(day,)] = run.query("SELECT min(day) FROM core.live_observations")
+            run.age(day + timedelta(days=dice.randint(0, 1)))
+    refreshed = run.audience()
     assert min(row[3] for row in refreshed) >= 0
-    house.connection.execute("DELETE FROM ops.mart_builds")
-    assert house.audience() == refreshed
+    run.connection.execute("DELETE FROM ops.mart_builds")
+    assert run.audience() == refreshed
 
 
 # --- merging and thinning ---------------------------------------------------------------------------------
 
 
-def test_a_row_merged_twice_is_there_once(house: House) -> None:
+def test_a_row_merged_twice_is_there_once(run: RunContext) -> None:
     seen = steady(0, 600, 10, every=20)
-    assert house.merge(*seen) == 31
-    kept = house.query("FROM core.live_observations ORDER BY ALL")
-    house.merge(*seen)
-    assert house.query("FROM core.live_observations ORDER BY ALL") == kept
+    assert run.merge(*seen) == 31
+    kept = run.query("FROM core.live_observations ORDER BY ALL")
+    run.merge(*seen)
+    assert run.query("FROM core.live_observations ORDER BY ALL") == kept
     assert len(kept) == 12, "the first, and the last of each minute"
 
 
-def test_the_ledger_counts_what_is_there(house: House) -> None:
-    house.merge(*steady(0, 600, 10, every=20))
-    house.age(DAY)
-    counted = house.query("SELECT day, count(*) FROM core.live_observations GROUP BY day")
-    assert house.query("SELECT day, row_count FROM ops.days") == counted
+def test_the_ledger_counts_what_is_there(run: RunContext) -> None:
+    run.merge(*steady(0, 600, 10, every=20))
+    run.age(DAY)
+    counted = run.query("SELECT day, count(*) FROM core.live_observations GROUP BY day")
+    assert run.query("SELECT day, row_count FROM ops.days") == counted
 
 
-def test_hours_have_the_totals_that_their_minutes_had(house: House) -> None:
-    house.merge(*steady(60, 3 * 3600 + 600, 10))  # from its start on
-    house.merge(*steady(1800, 5400, 7, began=1790), session="s2", stream="l2")
-    before, rows = house.total(), house.query("SELECT count(*) FROM core.live_observations")[0][0]
-    house.age(DAY)
-    kept = house.query("FROM core.live_observations ORDER BY ALL")
+def test_hours_have_the_totals_that_their_minutes_had(run: RunContext) -> None:
+    run.merge(*steady(60, 3 * 3600 + 600, 10))  # from its start on
+    run.merge(*steady(1800, 5400, 7, began=1790), session="s2", stream="l2")
+    before, rows = run.total(), run.query("SELECT count(*) FROM core.live_observations")[0][0]
+    run.age(DAY)
+    kept = run.query("FROM core.live_observations ORDER BY ALL")
     assert len(kept) < rows / 20
-    assert house.total() == pytest.approx(before)
-    assert {row[1] for row in house.audience()} == {60.0}
-    house.age(DAY)
-    assert house.query("FROM core.live_observations ORDER BY ALL") == kept, "thinned twice is thinned once"
+    assert run.total() == pytest.approx(before)
+    assert {row[1] for row in run.audience()} == {60.0}
+    run.age(DAY)
+    assert run.query("FROM core.live_observations ORDER BY ALL") == kept, "thinned twice is thinned once"
 
 
-def test_a_gap_a_restart_and_a_reset_outlast_thinning(house: House) -> None:
-    house.merge(*steady(60, 1200, 10), *steady(2400, 4200, 10))  # nobody looked for twenty minutes
-    house.merge(*steady(60, 1200, 10), *steady(1260, 3000, 10, began=1230), session="s2", stream="l2")  # the feed anew
+def test_a_gap_a_restart_and_a_reset_outlast_thinning(run: RunContext) -> None:
+    run.merge(*steady(60, 1200, 10), *steady(2400, 4200, 10))  # nobody looked for twenty minutes
+    run.merge(*steady(60, 1200, 10), *steady(1260, 3000, 10, began=1230), session="s2", stream="l2")  # the feed anew
     known = 1200 * 10 + 1800 * 10 + 1200 * 10 + 1770 * 10
-    assert house.total() == pytest.approx(known)
-    house.age(DAY)
-    assert house.total() == pytest.approx(known)
-    assert len(house.query("FROM core.live_observations")) < 20
+    assert run.total() == pytest.approx(known)
+    run.age(DAY)
+    assert run.total() == pytest.approx(known)
+    assert len(run.query("FROM core.live_observations")) < 20
 
 
-def test_only_days_that_are_old_enough_and_not_thinned_yet_are_thinned(house: House) -> None:
+def test_only_days_that_are_old_enough_and_not_thinned_yet_are_thinned(run: RunContext) -> None:
     days = [DAY + timedelta(days=n) for n in range(4)]
     for n in range(4):
-        house.merge((86400 * n, 100, 100))
+        run.merge((86400 * n, 100, 100))
 
     def to_thin(app_id: str) -> list[date]:
         now = NOON + timedelta(days=4)
-        return observations.days_to_thin(house.connection, app_id, observation_days=2, now=now)
+        return observations.days_to_thin(run.connection, app_id, observation_days=2, now=now)
 
     assert to_thin("a") == days[:2]
-    house.now = NOON + timedelta(days=4)
+    run.now = NOON + timedelta(days=4)
     for day in days[:2]:
-        house.age(day)
+        run.age(day)
     assert to_thin("a") == to_thin("b") == []

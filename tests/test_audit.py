@@ -6,11 +6,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pipelines.catalog.ops import LIVESTREAM_SYNC
 from pipelines.report.figures import read_figures
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from pipelines.steps.audit import choose_sample
-from pipelines.tables_ops import LIVESTREAM_SYNC
 from tests.front import front, without_counts
 from tests.houses import DAYS, LAST, assert_holds_truth, load, published, query, settings_for, small_world
 
@@ -55,12 +55,12 @@ def test_an_audit_finds_what_nothing_said_had_changed(tmp_path: Path) -> None:
         assert old
         for session in old[:1]:
             session.ingest_seconds = (session.ingest_seconds or 0) + 100
-        house = load(settings, DAY, run_id="night")
+        run = load(settings, DAY, run_id="night")
         [(changed, sessions)] = query(
             settings, "SELECT livestreams_changed, sessions_changed FROM ops.audits WHERE run_id = 'night'"
         )
         assert (changed, sessions) == (1, 1)
-        assert any(f"livestream {old[0].livestream_id}" in line for line in house.odd)
+        assert any(f"livestream {old[0].livestream_id}" in line for line in run.odd)
         [(held,)] = query(
             settings, "SELECT ingest_seconds FROM core.livestream_sessions WHERE session_id = ?", old[0].id
         )

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.cli import COMMANDS
-from pipelines.report.drawing import read_drawing
+from pipelines.report.chart_bundle import read_drawing
 from pipelines.simulator.server import Simulator
 from tests.houses import APPS, FIRST, LAST, assert_holds_truth, settings_for, small_world, variables
 from tests.promises.attack import call_livehouse

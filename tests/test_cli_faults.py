@@ -142,7 +142,7 @@ def test_json_has_no_number_that_is_none(home: Path) -> None:
 def test_a_crash_leaves_no_core_dump_and_a_query_has_no_token() -> None:
     """Seen: `CALL enable_logging(storage = 'file')` aborted the process, whose core dump held the token."""
     program = (
-        "import resource, pipelines.settings as settings; from pipelines.cli import main; validate = settings.validate_settings\n"
+        "import resource, pipelines.settings.settings as settings; from pipelines.cli import main; validate = settings.validate_settings\n"
         "def load_and_show(*given):\n"
         "    loaded = validate(*given)\n"
         "    print(loaded.account_id, loaded.api_token, resource.getrlimit(resource.RLIMIT_CORE))\n"

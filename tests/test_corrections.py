@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.load.store import open_store
 from pipelines.normalize import fingerprint
 from pipelines.simulator.faults import Faults
 from pipelines.simulator.server import Simulator
+from pipelines.storage.warehouse import open_warehouse
 from tests.houses import assert_holds_truth, query
 from tests.moment import NOW
 from tests.nights import APP, LAST, NIGHT, WEEK, Nights, add_day, at_hour, world_of
@@ -114,17 +114,17 @@ def test_a_livestream_that_is_still_fetched_is_not_noted_as_given_up(serve: Serv
     for session in (both.sessions[0], both.sessions[-1], old.sessions[0]):
         session.stopped_ms = None
     nights.load(WEEK)
-    house = nights.load(NIGHT, at=NOW + DAY)
+    run = nights.load(NIGHT, at=NOW + DAY)
     assert nights.simulator.count(SESSIONS) == 1
     note = "SELECT note FROM ops.loads WHERE table_name = 'raw.livestream_sessions' AND run_id = ?"
-    ((line,),) = query(nights.settings, note, house.run_id)
+    ((line,),) = query(nights.settings, note, run.run_id)
     assert "1 session has not ended for more than 3 days" in line
     assert old.id in line
     assert both.id not in line
     flagged = query(nights.settings, "SELECT livestream_id FROM ops.livestream_sync WHERE given_up_at IS NOT NULL")
     assert flagged == [(old.id,)]
-    house = nights.load(NIGHT, at=NOW + DAY, full=True)
-    assert query(nights.settings, note, house.run_id) == [(None,)], "--full fetches every livestream"
+    run = nights.load(NIGHT, at=NOW + DAY, full=True)
+    assert query(nights.settings, note, run.run_id) == [(None,)], "--full fetches every livestream"
 
 
 def test_allow_shrink_keeps_days_that_a_reply_leaves_out_without_meaning_zero(
@@ -142,7 +142,7 @@ def test_allow_shrink_keeps_days_that_a_reply_leaves_out_without_meaning_zero(
     nights.simulator.service.faults = Faults(rate=1.0, kinds=("empty_list",), consecutive=10**9)
     nights.load(WEEK, at=NOW + timedelta(hours=1), full=True, allow_shrink=True)
     assert query(nights.settings, daily) == before
-    with open_store(nights.settings).open_raw() as connection:
+    with open_warehouse(nights.settings).open_raw() as connection:
         days = "SELECT stats, count(DISTINCT day) FROM raw.app_analytics GROUP BY ALL ORDER BY ALL"
         assert connection.execute(days).fetchall() == [("recording_stats", 7), ("session_stats", 7)]
     nights.heal()

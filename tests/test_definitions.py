@@ -10,20 +10,22 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pipelines.assets.house import EVERY_MORNING, FULL, NIGHTLY, RANGE_END, RANGE_START
-from pipelines.assets.partitions import DAYS
-from pipelines.definitions import defs
-from pipelines.report.marts import find_marts
-from pipelines.schedules import every_night, every_week_in_full
-from pipelines.settings import load_settings
+from pipelines.definitions import build_definitions
+from pipelines.marts.build import find_marts
+from pipelines.orchestration.partitions import DAYS
+from pipelines.orchestration.resources import EVERY_MORNING, FULL, NIGHTLY, RANGE_END, RANGE_START
+from pipelines.orchestration.schedules import every_night, every_week_in_full
+from pipelines.settings.settings import load_settings
 from pipelines.simulator.server import Simulator
 from tests.houses import FIRST, LAST, Loaded, assert_holds_truth, variables
+
+DEFINITIONS = build_definitions()
 
 ROOT = Path(__file__).parents[1]
 
 
 def assets() -> list[dg.AssetsDefinition]:
-    return [asset for asset in defs.assets or [] if isinstance(asset, dg.AssetsDefinition)]
+    return [asset for asset in DEFINITIONS.assets or [] if isinstance(asset, dg.AssetsDefinition)]
 
 
 def test_the_workspace_loads_with_nothing_set(tmp_path: Path) -> None:
@@ -68,7 +70,7 @@ def test_a_range_started_by_dagster_holds_the_truth_and_shows_every_day(
         monkeypatch.setenv(name, value)
     with dg.DagsterInstance.ephemeral() as instance:
         tags = {RANGE_START: f"{FIRST}", RANGE_END: f"{LAST}"}
-        result = defs.resolve_job_def(job).execute_in_process(instance=instance, tags=tags)
+        result = DEFINITIONS.resolve_job_def(job).execute_in_process(instance=instance, tags=tags)
         assert result.success
         assert_holds_truth(settings, simulator.world)
         days = (LAST - FIRST).days + 1
@@ -156,7 +158,7 @@ def test_once_a_week_the_last_35_days_are_asked_in_full() -> None:
     assert isinstance(request, dg.RunRequest)
     assert request.tags == {RANGE_START: "2026-02-08", RANGE_END: "2026-03-14", FULL: "true"}
     assert every_week_in_full.cron_schedule == "30 3 * * 0"
-    assert defs.resolve_schedule_def("every_week_in_full").job_name == NIGHTLY
+    assert DEFINITIONS.resolve_schedule_def("every_week_in_full").job_name == NIGHTLY
 
 
 def test_a_run_that_does_not_publish_fails_with_the_app_that_failed(
@@ -167,7 +169,7 @@ def test_a_run_that_does_not_publish_fails_with_the_app_that_failed(
         monkeypatch.setenv(name, value)
     simulator.faults.order("server_error", operation="list-livestreams", app_id="aula", times=100)
     with dg.instance_for_test() as instance:
-        result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+        result = DEFINITIONS.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=instance, asset_selection=[dg.AssetKey(["raw", "livestreams"])], raise_on_error=False
         )
     assert not result.success

@@ -11,9 +11,9 @@ import pytest
 from filelock import FileLock
 
 from pipelines.cli.demo_directory import MARKER, prepare_demo_directory
-from pipelines.errors import HouseBusyError
-from pipelines.report.drawing import read_drawing
-from pipelines.settings import Settings, environment_of_demo, load_demo_settings
+from pipelines.errors import AlreadyRunningError
+from pipelines.report.chart_bundle import read_drawing
+from pipelines.settings.settings import Settings, environment_of_demo, load_demo_settings
 from pipelines.simulator.server import DEMO_APPS
 from tests.promises.attack import call_livehouse
 
@@ -113,7 +113,7 @@ def test_the_program_does_not_write_into_its_environment() -> None:
     writes = re.compile(r"environ\[[^\]]+\]\s*=[^=]|environ\.(update|pop|setdefault|clear)|putenv|unsetenv")
     written = {"/".join(path.parts[-2:]) for path in sources if writes.search(path.read_text())}
     # The password of PostgreSQL leaves the environment while a query runs; the UI's own children get a private TMPDIR.
-    assert written == {"load/catalog.py", "ui/server.py"}
+    assert written == {"storage/postgres.py", "ui/server.py"}
 
 
 def test_processes_of_the_demo_get_no_setting_but_its_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def assert_refused(demo: Path) -> None:
 
 
 def test_a_demo_under_way_is_waited_for(demo: Path) -> None:
-    with FileLock(demo / "pipeline.lock"), pytest.raises(HouseBusyError, match="wait until"):
+    with FileLock(demo / "pipeline.lock"), pytest.raises(AlreadyRunningError, match="wait until"):
         prepare_demo_directory(demo, DEMO_APPS)
 
 

@@ -51,7 +51,7 @@ def test_what_is_not_described_is_found(
 ) -> None:
     root = f"{served.base_url}/accounts/{served.account_id}/realtime/kit/{APP}"
     headers = {"authorization": f"Bearer {served.token}"} | sent.pop("headers", {})
-    LEDGER.forget()
+    LEDGER.purge()
     httpx.request(method, root + path, headers=headers, **sent)
     [complaint] = LEDGER.complaints()
     assert said in complaint

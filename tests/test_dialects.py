@@ -20,10 +20,10 @@ from pipelines.extract.dialect import (
     other_time_form,
     smaller_pages,
 )
-from pipelines.load.store import open_store
-from pipelines.settings import Settings
+from pipelines.settings.settings import Settings
 from pipelines.simulator.dialects import TODAY
 from pipelines.simulator.server import Simulator
+from pipelines.storage.warehouse import open_warehouse
 from tests.front import (
     Front,
     Query,
@@ -241,7 +241,7 @@ def test_old_days_that_are_refused_do_not_change_the_form(simulator: Simulator, 
             _load_in_spite_of_errors(settings, (first, first + timedelta(days=2)))
             assert [target for target in served.targets if "T00" in target] == [], night
             figures = "SELECT count(*) FROM raw.livestream_analytics WHERE payload LIKE '%777%'"
-            with open_store(settings).open_raw() as connection:
+            with open_warehouse(settings).open_raw() as connection:
                 assert connection.execute(figures).fetchall() == [(0,)], night
             load(settings, DAY)
         _load_in_spite_of_errors(settings, (first, LAST))
@@ -316,15 +316,15 @@ def test_an_api_that_lacks_the_operation_is_asked_again_after_a_week(
 ) -> None:
     with front(simulator, refusing("/analytics/livestreams/daywise", status, "Route not found")) as served:
         settings = settings_at(served, tmp_path / "home")
-        house = load(settings, (LAST - timedelta(days=89), LAST))
-        assert house.failures == []
+        run = load(settings, (LAST - timedelta(days=89), LAST))
+        assert run.failures == []
         assert len(served.refused) == 1, "not once for each month"
         assert set(counts_of(settings).values()) == {None}
         assert_holds_truth(settings, simulator.world, WEEK)
         served.rules.clear()
         load(settings, DAY, run_id="the next night")
         assert set(counts_of(settings).values()) == {None}
-        with open_store(settings).open_working() as connection:
+        with open_warehouse(settings).open_working() as connection:
             connection.execute("UPDATE ops.api_dialect SET noted_at = noted_at - INTERVAL 7 DAY WHERE value = 'no'")
         load(settings, DAY, run_id="a week later")
         assert counts_of(settings)[LAST] == simulator.world.truth("aula", *DAY).session_counts["aula", LAST]

@@ -8,11 +8,11 @@ from typing import Any
 import duckdb
 import pytest
 
+from pipelines.catalog.core import WAREHOUSE_FILE
 from pipelines.cli import COMMANDS
-from pipelines.report.marts import find_marts
-from pipelines.settings import Settings
+from pipelines.marts.build import find_marts
+from pipelines.settings.settings import Settings
 from pipelines.simulator.faults import KINDS
-from pipelines.tables import WAREHOUSE_FILE
 from tests.houses import Loaded
 from tests.promises.attack import call_livehouse
 

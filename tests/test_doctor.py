@@ -13,9 +13,9 @@ from socketserver import StreamRequestHandler, TCPServer
 import duckdb
 import pytest
 
-from pipelines.load.warehouse import Warehouse
 from pipelines.simulator.dialects import TODAY
 from pipelines.simulator.server import Simulator
+from pipelines.storage.file_warehouse import FileWarehouse
 from tests.front import Rule, front, only_iso, pages_of_at_most, refusing, without_counts
 from tests.houses import load, settings_for, small_world, variables
 from tests.load.conftest import Program
@@ -250,7 +250,7 @@ def test_a_schema_of_a_newer_livehouse_is_refused_before_any_request(at: dict[st
 def test_answers_of_the_future_are_reported(tmp_path: Path) -> None:
     """A machine whose clock was ahead: the order of landing decides, but somebody must set that clock."""
     at = {"LIVEHOUSE_HOME": str(tmp_path)}
-    warehouse = Warehouse(tmp_path / "warehouse.duckdb")
+    warehouse = FileWarehouse(tmp_path / "warehouse.duckdb")
     for landed_at, is_reported in (("2999-01-01", True), ("2020-01-01", False)):
         with warehouse.open_raw() as raw, warehouse.open_working():
             raw.execute("INSERT OR REPLACE INTO ops.landings VALUES ('landing', 1, ?::TIMESTAMP)", [landed_at])

@@ -12,8 +12,8 @@ from functools import partial
 import httpx
 import pytest
 
-from pipelines import exchange
-from pipelines.exchange import Connections, ExchangeError
+from pipelines.transport import exchange
+from pipelines.transport.exchange import Connections, ExchangeError
 from tests.raw_server import Behaviour, drip, raw_server
 
 SECONDS = 0.6

@@ -14,10 +14,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pipelines.assets.alive import TOLD
-from pipelines.failures import RunFailedError, how_to_go_on, post_failure
-from pipelines.sensors import failure_webhook
-from pipelines.settings import Settings
+from pipelines.orchestration.alerts import RunFailedError, how_to_go_on, post_failure
+from pipelines.orchestration.run_liveness import TOLD
+from pipelines.orchestration.sensors import failure_webhook
+from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from tests.houses import DAYS, settings_for, small_world, variables
 from tests.promises.attack import call_livehouse
@@ -154,8 +154,8 @@ def test_what_a_message_quotes_calls_nobody_and_links_nowhere(
 def test_an_answer_of_any_size_and_speed_is_not_waited_for(
     answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.failures._TIMEOUT_SECONDS", 0.3)
-    monkeypatch.setattr("pipelines.failures._ATTEMPTS", 1)
+    monkeypatch.setattr("pipelines.orchestration.alerts._TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr("pipelines.orchestration.alerts._ATTEMPTS", 1)
     with raw_server(ANSWERS[answer]) as port:
         began = time.monotonic()
         said = failed(settings_of(tmp_path, f"http://127.0.0.1:{port}/x"))

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.catalog.core import FACTS
+from pipelines.marts.build import find_marts
 from pipelines.normalize import fingerprint
-from pipelines.report.marts import find_marts
 from pipelines.simulator.server import Simulator
-from pipelines.steps import core, report
+from pipelines.steps import load_core as core
+from pipelines.steps import report
+from pipelines.steps.context import open_run
 from pipelines.steps.days import keep_days_in_raw
-from pipelines.steps.house import open_house
-from pipelines.tables import FACTS
 from tests.houses import query
 from tests.moment import clock_at
 from tests.nights import APP, LAST, WEEK, Nights, add_day, at_hour, world_of
@@ -43,15 +44,15 @@ def state(nights: Nights) -> tuple[bool, bool, str]:
 def rebuild(nights: Nights, at: datetime) -> None:
     with (
         clock_at(at),
-        open_house(nights.settings, run_id="rebuild", full=False, allow_shrink=False, backfill=None) as house,
+        open_run(nights.settings, run_id="rebuild", full=False, allow_shrink=False, backfill=None) as run,
     ):
-        keep_days_in_raw(house, ONE)
-        core.load_livestreams(house)
+        keep_days_in_raw(run, ONE)
+        core.load_livestreams(run)
         for table in FACTS:
-            core.load_facts(house, table, ONE)
+            core.load_facts(run, table, ONE)
         for mart in find_marts():
-            report.refresh_mart(house, mart)
-        report.publish_warehouse(house, None)
+            report.refresh_mart(run, mart)
+        report.publish_warehouse(run, None)
 
 
 OPEN, FINAL = (False, False, "unsettled"), (True, True, "match")
@@ -101,13 +102,13 @@ def test_a_run_that_began_before_midnight_knows_its_day_as_of_then(nights: Night
         nights.land_only(ONE)
     with (
         clock_at(at_hour(TODAY, 23.9)),
-        open_house(nights.settings, run_id="late", full=False, allow_shrink=False, backfill=None) as house,
+        open_run(nights.settings, run_id="late", full=False, allow_shrink=False, backfill=None) as run,
     ):
-        house.fetched.add((APP, "raw.livestream_sessions"))
+        run.fetched.add((APP, "raw.livestream_sessions"))
         with clock_at(at_hour(TODAY, 24.1)):
             for table in FACTS:
-                core.load_facts(house, table, ONE)
-    with house.warehouse.open_working() as connection:
+                core.load_facts(run, table, ONE)
+    with run.warehouse.open_working() as connection:
         found = connection.execute(
             "SELECT DISTINCT loaded_at < day + INTERVAL 1 DAY FROM ops.days WHERE day = ?", [TODAY]
         )

@@ -9,18 +9,18 @@ from typing import Any, get_args
 
 import pytest
 
+from pipelines.catalog.raw import RAW_LIVESTREAMS
 from pipelines.clock import utc_now
 from pipelines.errors import WarehouseError
-from pipelines.load.store import open_store
-from pipelines.load.versions import land
-from pipelines.normalize.records import field_types, raw_livestreams
-from pipelines.settings import Settings
+from pipelines.load.raw_versions import land
+from pipelines.normalize.raw_frames import field_types, raw_livestreams
+from pipelines.settings.settings import Settings
+from pipelines.simulator.reply_shapes import Shapes
 from pipelines.simulator.server import Simulator
-from pipelines.simulator.shapes import Shapes
 from pipelines.steps import landing, sessions
-from pipelines.steps.core import load_livestreams
-from pipelines.steps.house import open_house
-from pipelines.tables_raw import RAW_LIVESTREAMS
+from pipelines.steps.context import open_run
+from pipelines.steps.load_core import load_livestreams
+from pipelines.storage.warehouse import open_warehouse
 from tests.houses import DAYS, LAST, Loaded, assert_holds_truth, load, query, settings_for, small_world
 
 WHOLE = (LAST - timedelta(days=39), LAST)
@@ -70,7 +70,7 @@ def test_a_livestream_of_many_batches_is_known_once_all_of_it_is_landed(
         landed.append(len(given[3]))
 
     def held(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
-        with open_store(settings).open_raw() as connection:
+        with open_warehouse(settings).open_raw() as connection:
             return connection.execute(sql).fetchall()
 
     monkeypatch.setattr(sessions, "BATCH", 5)
@@ -144,13 +144,13 @@ def test_a_livestream_broken_night_after_night_stands_as_it_was_last_whole(tmp_p
         record = {"id": "a", "updated_at": f"{at}", **said}
         frame = raw_livestreams([record], app_id="aula", fetched_at=at, run_id=f"{number}")
         types = field_types(RAW_LIVESTREAMS, [record], at)
-        with open_house(settings, run_id=f"{number}", full=False, allow_shrink=False, backfill=None) as house:
-            house.warehouse.write_raw(partial(land, table=RAW_LIVESTREAMS, batch=frame, types=types))
-            load_livestreams(house)
-            with house.warehouse.open_working() as connection:
+        with open_run(settings, run_id=f"{number}", full=False, allow_shrink=False, backfill=None) as run:
+            run.warehouse.write_raw(partial(land, table=RAW_LIVESTREAMS, batch=frame, types=types))
+            load_livestreams(run)
+            with run.warehouse.open_working() as connection:
                 standing = connection.execute("SELECT name, first_seen_at, last_seen_at FROM core.livestreams")
                 assert standing.fetchall() == [("second" if number else "first", began, at)]
-            with house.warehouse.open_raw() as connection:
+            with run.warehouse.open_raw() as connection:
                 held = connection.execute("SELECT payload FROM raw.livestreams ORDER BY fetched_at").fetchall()
             assert len(held) <= 3, "the first version, the one that stands, and the newest"
     assert json.loads(held[-1][0])["disabled"] == ["maybe", 7]

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.clock import days_from
 from pipelines.errors import ApiError
-from pipelines.simulator.gate import Asked
+from pipelines.simulator.access import Asked
 from pipelines.simulator.server import Simulator
 from tests.houses import assert_holds_truth, query
 from tests.moment import NOW
@@ -52,9 +52,9 @@ def test_a_livestream_that_cannot_be_read_takes_nothing_with_it(status: int, ser
     nights = serve(5)
     first, *others = ids(nights.world)
     nights.refuse(names_livestream(first), status)
-    house = nights.load(WEEK)
+    run = nights.load(WEEK)
     assert sessions_by_livestream(nights) == dict.fromkeys(others, 7)
-    (line,) = house.failure_lines()
+    (line,) = run.failure_lines()
     assert f"sessions of livestream {first}: " in line
     assert str(status) in line
     assert notes(nights, "raw.livestream_sessions").startswith(f"incomplete: sessions of livestream {first}")
@@ -79,10 +79,10 @@ def test_what_is_readable_is_fetched_the_same_night_wherever_it_stands_in_the_li
     every = ids(nights.world)
     broken = every[bad]
     nights.refuse(names_livestream(*broken), 400 if len(broken) > 150 else 500)
-    house = nights.load((LAST, LAST))
+    run = nights.load((LAST, LAST))
     assert sessions_by_livestream(nights).keys() == set(every) - set(broken)
-    assert len(house.failures) == 1
-    assert f"{len(broken)} livestreams" in house.failure_lines()[0]
+    assert len(run.failures) == 1
+    assert f"{len(broken)} livestreams" in run.failure_lines()[0]
     add_day(nights.world, LAST + DAY)
     nights.load((LAST, LAST + DAY), at=NOW + DAY)
     asked = [r.path.rpartition("/")[2] for r in nights.simulator.requests if r.operation == "get-livestream"]
@@ -137,7 +137,7 @@ def test_a_day_that_is_refused_is_unknown_and_everything_else_is_loaded(
 ) -> None:
     nights = serve(3)
     nights.refuse(days_of(operation, *ages), status)
-    house = nights.load(WEEK)
+    run = nights.load(WEEK)
     refused = {LAST - age * DAY for age in ages}
     if operation == DAYWISE and status in {403, 500}:
         refused = set(days_from(*WEEK))  # one request covers the range; these statuses are not about its days
@@ -147,7 +147,7 @@ def test_a_day_that_is_refused_is_unknown_and_everything_else_is_loaded(
         assert {day for (day,) in query(nights.settings, f"SELECT day FROM core.{table}")} == known
         listed = "SELECT day FROM ops.days WHERE table_name = ? AND is_known"
         assert {day for (day,) in query(nights.settings, listed, f"core.{table}")} == known
-    assert len(house.failure_lines()) == 1
+    assert len(run.failure_lines()) == 1
     if known:
         for day in refused & {min(refused), max(refused)}:
             assert f"{day}" in notes(nights, RAW[operation])
@@ -183,8 +183,8 @@ def test_daywise_older_than_the_source_keeps_is_found_in_a_few_requests(serve: S
 def test_without_the_list_the_totals_are_loaded_and_the_sessions_are_unknown(serve: Serve) -> None:
     nights = serve(3)
     nights.refuse(lambda asked: asked.operation == "list-livestreams", 500)
-    house = nights.load(WEEK)
-    assert len(house.failure_lines()) == 1
+    run = nights.load(WEEK)
+    assert len(run.failure_lines()) == 1
     known = dict(query(nights.settings, "SELECT table_name, count(*) FROM ops.days WHERE is_known GROUP BY ALL"))
     assert known == dict.fromkeys([f"core.{name}" for names in TABLES.values() for name in names], 7)
     sessions = "SELECT DISTINCT sessions_ingest_seconds, verdict FROM marts.reconciliation"

@@ -11,11 +11,11 @@ from threading import Thread
 import dagster as dg
 import pytest
 
-from pipelines.assets import sqlite_files
-from pipelines.cli.checkup_history import examine_history
+from pipelines.cli.diagnostics_history import examine_history
 from pipelines.cli.history import DAGSTER_YAML, history_files, open_history
-from pipelines.errors import HouseBusyError, WarehouseError
-from pipelines.settings import Settings
+from pipelines.errors import AlreadyRunningError, WarehouseError
+from pipelines.orchestration import sqlite_files
+from pipelines.settings.settings import Settings
 
 LOCK = """
 import sqlite3, sys
@@ -140,7 +140,7 @@ def test_a_locked_history_is_waited_for(number: int, tmp_path: Path, capsys: pyt
         file = history_files(tmp_path / "dagster")[number]
     with locked(file) as other:
         named = f"PID {other.pid} (python" if sys.platform == "linux" else "another program"
-        with pytest.raises(HouseBusyError) as refused:
+        with pytest.raises(AlreadyRunningError) as refused:
             open_history(settings_of(tmp_path, LIVEHOUSE_LOCK_WAIT_SECONDS="0.3"))
         assert named in str(refused.value)
         assert "move it away" not in str(refused.value)

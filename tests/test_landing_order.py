@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.load.store import open_store
-from pipelines.report.checks import find_checks, run_check
+from pipelines.marts.checks import find_checks, run_check
 from pipelines.simulator.server import Simulator
+from pipelines.storage.warehouse import open_warehouse
 from tests.houses import assert_holds_truth, published, query
 from tests.moment import NOW, clock_at
 from tests.nights import APP, LAST, NIGHT, WEEK, Nights, add_day, at_hour, ids, world_of
@@ -58,15 +58,15 @@ def test_what_landed_last_stands_whatever_the_clock_of_a_run_said(skew: timedelt
     nights = serve(2)
     nights.load(WEEK)
     change(nights, 6, 700, 7_000, NOW + DAY)
-    house = nights.load(NIGHT, at=NOW + DAY, clock=skew)
-    assert bool(house.odd) is (skew < timedelta(0)), "this machine's clock is behind"
+    run = nights.load(NIGHT, at=NOW + DAY, clock=skew)
+    assert bool(run.odd) is (skew < timedelta(0)), "this machine's clock is behind"
     for number, figure in enumerate((650.0, 900.0), 2):
         change(nights, 6, figure, 10 * figure, NOW + number * DAY)
-        house = nights.load(NIGHT, at=NOW + number * DAY)
+        run = nights.load(NIGHT, at=NOW + number * DAY)
         assert_holds_truth(nights.settings, nights.world, WEEK)
         assert verdicts(nights) == {"match"}
         is_future = skew > number * DAY - DAY
-        assert any("in the future" in line for line in house.odd) is is_future
+        assert any("in the future" in line for line in run.odd) is is_future
 
 
 @pytest.mark.long
@@ -249,10 +249,10 @@ def test_sessions_that_never_end_are_fetched_for_so_many_days_only(serve: Serve)
     nights.load(WEEK)
     for age, asked in ((1, 4), (2, 4), (3, 0), (40, 0)):
         at = NOW + age * DAY
-        house = nights.load((at.date() - DAY, at.date() - DAY), at=at)
+        run = nights.load((at.date() - DAY, at.date() - DAY), at=at)
         assert nights.simulator.count(SESSIONS) == asked
         note = "SELECT note FROM ops.loads WHERE table_name = 'raw.livestream_sessions' AND run_id = ?"
-        ((said,),) = query(nights.settings, note, house.run_id)
+        ((said,),) = query(nights.settings, note, run.run_id)
         assert ("4 sessions have not ended for more than 3 days" in (said or "")) is (asked == 0)
     flagged = query(nights.settings, "SELECT livestream_id FROM ops.livestream_sync WHERE given_up_at IS NOT NULL")
     assert {livestream_id for (livestream_id,) in flagged} == set(ids(nights.world)[:4])
@@ -304,7 +304,7 @@ def test_what_a_session_says_once_it_has_ended_replaces_its_placeholders(
 def test_the_number_of_landings_is_the_homes(serve: Serve) -> None:
     nights = serve(1)
     nights.load(NIGHT)
-    with open_store(nights.settings).open_raw() as connection:
+    with open_warehouse(nights.settings).open_raw() as connection:
         ((number,),) = connection.execute("SELECT number FROM ops.landings").fetchall()
         arrivals = connection.execute("SELECT max(arrival), min(arrival) FROM raw.livestream_sessions").fetchall()
     assert 0 < arrivals[0][1] <= arrivals[0][0] <= number

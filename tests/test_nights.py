@@ -11,21 +11,23 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from pipelines.assets.house import CATCH_UP, CAUGHT_UP, RANGE_END, RANGE_START
+from pipelines.catalog.core import FACTS
+from pipelines.catalog.ops import QUARANTINE, SHRINKS
 from pipelines.clock import days_from, utc_now, yesterday
-from pipelines.definitions import defs
+from pipelines.definitions import build_definitions
 from pipelines.load.days import replace_days
-from pipelines.load.store import open_store
-from pipelines.report.marts import find_marts
-from pipelines.settings import Settings
+from pipelines.marts.build import find_marts
+from pipelines.orchestration.resources import CATCH_UP, CAUGHT_UP, RANGE_END, RANGE_START
+from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
-from pipelines.steps.house import open_house
+from pipelines.steps.context import open_run
 from pipelines.steps.report import refresh_mart
-from pipelines.tables import FACTS
-from pipelines.tables_ops import QUARANTINE, SHRINKS
+from pipelines.storage.warehouse import open_warehouse
 from tests.houses import LAST, assert_holds_truth, load, query, settings_for, small_world, variables
 from tests.moment import clock_at
 from tests.promises.attack import call_livehouse
+
+DEFINITIONS = build_definitions()
 
 LOADED = (LAST - timedelta(days=14), LAST - timedelta(days=9))
 MISSED = [LAST - timedelta(days=n) for n in range(8, 2, -1)]
@@ -66,7 +68,7 @@ def start_nightly(
         monkeypatch.setenv(name, value)
     with dg.DagsterInstance.ephemeral() as instance:
         given = {RANGE_START: f"{LOOKBACK[0]}", RANGE_END: f"{LAST}"} | tags
-        result = defs.resolve_job_def("nightly").execute_in_process(instance=instance, tags=given)
+        result = DEFINITIONS.resolve_job_def("nightly").execute_in_process(instance=instance, tags=given)
         assert result.success
         [run] = instance.get_runs()
         for asset in ("raw/app_analytics", "core/livestream_sessions"):
@@ -83,7 +85,7 @@ def test_the_schedule_closes_gaps_of_any_table_and_app_and_shows_the_days(
     with Simulator(small_world(livestreams=6, sessions=40)) as simulator:
         settings = settings_for(simulator, tmp_path)
         load(settings, (LOADED[0], LAST))
-        with open_store(settings).open_working() as connection:  # one table of one app lacks the days
+        with open_warehouse(settings).open_working() as connection:  # one table of one app lacks the days
             connection.execute(
                 "DELETE FROM ops.days WHERE app_id = 'stage' AND table_name = 'core.recordings_daily'"
                 " AND day BETWEEN ? AND ?",
@@ -143,11 +145,11 @@ def test_days_that_an_earlier_version_rebuilt_without_raw_are_removed_by_the_nex
         before = {
             table: query(settings, f"SELECT count(*) FROM {table}") for table in ("marts.daily_usage", "ops.days")
         }
-        with open_house(settings, run_id="rebuild", full=False, allow_shrink=False, backfill=None) as house:
+        with open_run(settings, run_id="rebuild", full=False, allow_shrink=False, backfill=None) as run:
             never = (LOADED[0] - timedelta(days=300), LOADED[0] - timedelta(days=1))
             for app_id, table in product(simulator.world.apps, FACTS):
                 rows, notes = pl.DataFrame(schema=table.polars_schema), pl.DataFrame(schema=QUARANTINE.polars_schema)
-                house.warehouse.write(
+                run.warehouse.write(
                     partial(
                         replace_days,
                         table=table,
@@ -157,13 +159,13 @@ def test_days_that_an_earlier_version_rebuilt_without_raw_are_removed_by_the_nex
                         rejects=notes,
                         shrinks=pl.DataFrame(schema=SHRINKS.polars_schema),
                         run_id="rebuild",
-                        now=house.started_at,
+                        now=run.started_at,
                         retention_days=180,
                         arrival=1,
                     )
                 )
             for mart in find_marts():
-                refresh_mart(house, mart)
+                refresh_mart(run, mart)
         status, _, err = call_livehouse(variables(simulator, tmp_path), "nightly")
         assert status == 0, err
         assert "300 days that a rebuild listed without raw data were removed" in err

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import SettingsError
-from pipelines.load.warehouse import Warehouse
+from pipelines.live.steps import observe
+from pipelines.live.view import read_present
+from pipelines.simulator.reply_shapes import Shapes
 from pipelines.simulator.server import Simulator
-from pipelines.simulator.shapes import Shapes
-from pipelines.steps.house import make_client
-from pipelines.steps.observe import observe
-from pipelines.steps.on_air import read_present
+from pipelines.steps.context import make_client
+from pipelines.storage.file_warehouse import FileWarehouse
 from tests.houses import load, query, settings_for, small_world
 from tests.watching import (
     APP,
@@ -180,4 +180,4 @@ def test_the_demo_world_is_observed_whole(tmp_path: Path) -> None:
 
 def test_the_small_file_is_no_name_for_a_warehouse(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="pipeline_live"):
-        Warehouse(tmp_path / "pipeline_live.duckdb")
+        FileWarehouse(tmp_path / "pipeline_live.duckdb")

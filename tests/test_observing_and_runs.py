@@ -10,15 +10,15 @@ import dagster as dg
 import pytest
 
 from pipelines.clock import today, yesterday
-from pipelines.definitions import defs
-from pipelines.errors import HouseBusyError
-from pipelines.load import live
-from pipelines.load.lock import exclusive
-from pipelines.load.warehouse import Warehouse
-from pipelines.schedules import every_minute
+from pipelines.definitions import build_definitions
+from pipelines.errors import AlreadyRunningError
+from pipelines.live import staging as live
+from pipelines.live.steps import merge_observations
+from pipelines.orchestration.schedules import every_minute
 from pipelines.simulator.server import Simulator
-from pipelines.steps.house import open_house
-from pipelines.steps.observe import merge_observations
+from pipelines.steps.context import open_run
+from pipelines.storage.file_warehouse import FileWarehouse
+from pipelines.storage.lock import exclusive
 from tests.houses import load, query, settings_for, variables
 from tests.watching import (
     APP,
@@ -31,15 +31,17 @@ from tests.watching import (
     watching,
 )
 
+DEFINITIONS = build_definitions()
+
 
 def test_looking_steps_back_at_once_while_a_run_has_the_house(simulator: Simulator, tmp_path: Path) -> None:
     settings = settings_for(simulator, tmp_path)
-    warehouse = Warehouse(settings.warehouse)
+    warehouse = FileWarehouse(settings.warehouse)
     warehouse.prepare()
     with watching(simulator, settings) as watch:
         with (
             exclusive(warehouse.lock, wait_seconds=0, say=print),
-            pytest.raises(HouseBusyError, match=f"{os.getpid()}"),
+            pytest.raises(AlreadyRunningError, match=f"{os.getpid()}"),
         ):
             watch()
         assert simulator.requests == []
@@ -59,7 +61,7 @@ def test_looking_steps_back_in_the_middle_of_a_look_and_never_keeps_a_run_waitin
         said: list[str] = []
 
         def look() -> None:
-            with watching(simulator, settings) as watch, pytest.raises(HouseBusyError) as busy:
+            with watching(simulator, settings) as watch, pytest.raises(AlreadyRunningError) as busy:
                 watch()
             said.append(str(busy.value))
 
@@ -67,10 +69,13 @@ def test_looking_steps_back_in_the_middle_of_a_look_and_never_keeps_a_run_waitin
         thread.start()
         while simulator.count("get-active-session") < 3:
             time.sleep(0.005)
-        with watching(simulator, settings) as second, pytest.raises(HouseBusyError, match="another livehouse process"):
+        with (
+            watching(simulator, settings) as second,
+            pytest.raises(AlreadyRunningError, match="another livehouse process"),
+        ):
             second()
-        with open_house(settings, run_id="night", full=False, allow_shrink=False, backfill=None) as house:
-            merge_observations(house)
+        with open_run(settings, run_id="night", full=False, allow_shrink=False, backfill=None) as run:
+            merge_observations(run)
             before = simulator.count()
             thread.join()
             assert simulator.count() <= before + 2
@@ -138,7 +143,7 @@ def test_dagster_looks_in_one_job_and_merges_in_the_others(
         monkeypatch.setenv(name, value)
     settings = settings_for(simulator, tmp_path)
     with dg.instance_for_test() as instance:
-        assert defs.resolve_job_def("observe").execute_in_process(instance=instance).success
+        assert DEFINITIONS.resolve_job_def("observe").execute_in_process(instance=instance).success
         looked = simulator.count()
         assert {asked.operation for asked in simulator.requests} == {
             "list-livestreams",
@@ -150,12 +155,12 @@ def test_dagster_looks_in_one_job_and_merges_in_the_others(
             "dagster/asset_partition_range_start": f"{yesterday()}",
             "dagster/asset_partition_range_end": f"{today()}",
         }
-        assert defs.resolve_job_def("rebuild").execute_in_process(instance=instance, tags=tags).success
+        assert DEFINITIONS.resolve_job_def("rebuild").execute_in_process(instance=instance, tags=tags).success
     assert simulator.count() == looked, "a rebuild merges, and asks nothing"
     [(merged,)] = query(settings, "SELECT count(*) FROM core.live_observations")
     assert merged == on_air > 0
     for job in ("nightly", "backfill", "rebuild"):
-        nodes = {key.to_user_string() for key in defs.resolve_job_def(job).asset_layer.selected_asset_keys}
+        nodes = {key.to_user_string() for key in DEFINITIONS.resolve_job_def(job).asset_layer.selected_asset_keys}
         assert "core/live_observations" in nodes
         assert "raw/live_observations" not in nodes
 

@@ -16,11 +16,11 @@ from rich.console import Console
 
 from pipelines.cli.on_air_table import on_air_table, sparkline
 from pipelines.clock import utc_now
-from pipelines.load.lock import exclusive
-from pipelines.load.warehouse import Warehouse
+from pipelines.live.view import OnAir, averages_of
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
-from pipelines.steps.on_air import OnAir, averages_of
+from pipelines.storage.file_warehouse import FileWarehouse
+from pipelines.storage.lock import exclusive
 from tests.houses import variables
 from tests.promises.attack import call_livehouse
 from tests.watching import APP, MIDNIGHT, new_world
@@ -72,7 +72,7 @@ def test_what_keeps_it_from_looking_is_said(shown: tuple[World, dict[str, str]])
     assert refused.returncode == 1
     assert "401" in refused.stderr
     assert "red" in refused.stdout, "what was seen before is still shown"
-    warehouse = Warehouse(Path(environment["LIVEHOUSE_HOME"]) / "warehouse.duckdb")
+    warehouse = FileWarehouse(Path(environment["LIVEHOUSE_HOME"]) / "warehouse.duckdb")
     with exclusive(warehouse.lock, wait_seconds=0, say=print):
         busy = on_air(**environment)
     assert busy.returncode == 0

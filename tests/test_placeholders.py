@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from pipelines.cli.on_air_table import on_air_table
-from pipelines.normalize.present import Seen, observations
-from pipelines.steps.on_air import OnAir, averages_of
+from pipelines.live.parse import Seen, observations
+from pipelines.live.view import OnAir, averages_of
 from tests.watching import APP, MIDNIGHT
 
 Figures = tuple[float | None, float | None]

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.errors import ApiRefusedError, ApiUnreachableError, SettingsError, TransientApiError
 from pipelines.extract.client import ApiClient
-from pipelines.proxies import find_proxy, tls_context
+from pipelines.transport.proxies import find_proxy, tls_context
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,9 @@ API = httpx.URL("https://api.example.com/client/v4")
     ],
 )
 def test_no_proxy(no_proxy: str, host: str, is_exempt: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001 - a parameter of the test
-    monkeypatch.setattr("pipelines.proxies.getproxies", lambda: {"https": "http://proxy.example:3128", "no": no_proxy})
+    monkeypatch.setattr(
+        "pipelines.transport.proxies.getproxies", lambda: {"https": "http://proxy.example:3128", "no": no_proxy}
+    )
     assert (find_proxy(httpx.URL(f"https://{host}/x")) is None) == is_exempt
 
 
@@ -77,7 +79,7 @@ def test_the_proxy_of_https(variable: str, value: str, host: str, monkeypatch: p
     "value", ["socks5://u:word@x:1", "ftp://x", "http://u:word@x:port", "http://", "://", "http://\x00"]
 )
 def test_a_proxy_that_cannot_be_used(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.proxies.getproxies", lambda: {"all": value})
+    monkeypatch.setattr("pipelines.transport.proxies.getproxies", lambda: {"all": value})
     with pytest.raises(SettingsError, match="ALL_PROXY in the environment cannot be used") as raised:
         find_proxy(API)
     assert "word" not in str(raised.value).replace("PASSWORD", "")

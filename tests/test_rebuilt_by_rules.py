@@ -5,10 +5,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pipelines.catalog.core import FACTS
 from pipelines.normalize import fingerprint
-from pipelines.settings import Settings
+from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
-from pipelines.tables import FACTS
 from tests.houses import DAYS, LAST, assert_holds_truth, load, query, settings_for, small_world
 from tests.nights import Refusals
 

@@ -15,10 +15,10 @@ from pydantic import SecretStr
 
 from pipelines.clock import today
 from pipelines.errors import SettingsError
-from pipelines.load.store import check_readers_see, open_readers_store
-from pipelines.load.warehouse import Warehouse
-from pipelines.reader_settings import load_reader_settings
-from pipelines.settings import Settings, load_settings
+from pipelines.settings.reader_settings import load_reader_settings
+from pipelines.settings.settings import Settings, load_settings
+from pipelines.storage.file_warehouse import FileWarehouse
+from pipelines.storage.warehouse import check_readers_see, open_readers_warehouse
 
 TOKEN = "s3cret-token-0123456789abcdefghij"
 ACCOUNT = {"CLOUDFLARE_API_TOKEN": TOKEN, "CLOUDFLARE_ACCOUNT_ID": "account", "REALTIMEKIT_APP_ID": "app"}
@@ -272,7 +272,7 @@ def test_a_path_that_is_accepted_can_be_published_and_read(
         patch.chdir(directory)
         patch.setenv("LIVEHOUSE_HOME", "home")
         try:
-            warehouse = Warehouse(loaded(patch, **{variable: text}).warehouse)
+            warehouse = FileWarehouse(loaded(patch, **{variable: text}).warehouse)
             if warehouse.published.is_absolute() or ".." in warehouse.published.parts or loaded(patch).lakehouse:
                 return
             warehouse.prepare()
@@ -363,14 +363,14 @@ def test_readers_open_what_runs_load_into(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(
         SettingsError, match=r"^LIVEHOUSE_READER_WAREHOUSE is a lakehouse, and LIVEHOUSE_WAREHOUSE is a file"
     ):
-        open_readers_store(loaded(monkeypatch, LIVEHOUSE_WAREHOUSE="w.duckdb"))
+        open_readers_warehouse(loaded(monkeypatch, LIVEHOUSE_WAREHOUSE="w.duckdb"))
     check_readers_see(loaded(monkeypatch, LIVEHOUSE_WAREHOUSE=READER))
 
 
 def test_a_readers_key_needs_a_lakehouse(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = loaded(monkeypatch, **dict.fromkeys(KEY, "hush"))
     with pytest.raises(SettingsError, match=rf"^{KEY[0]} is a key for the files of a lakehouse"):
-        open_readers_store(settings)
+        open_readers_warehouse(settings)
 
 
 def test_readers_load_no_secret_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:

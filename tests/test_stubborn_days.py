@@ -6,12 +6,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipelines.assets.house import fetches
-from pipelines.load.warehouse import Warehouse
-from pipelines.settings import Settings
+from pipelines.catalog.core import FACTS
+from pipelines.orchestration.resources import fetches
+from pipelines.settings.settings import Settings
+from pipelines.steps.context import RunContext
 from pipelines.steps.days import add_missing_days
-from pipelines.steps.house import House
-from pipelines.tables import FACTS
+from pipelines.storage.file_warehouse import FileWarehouse
 from tests.moment import NOW, clock_at
 
 APP = "aula"
@@ -22,9 +22,9 @@ FIRST = LAST - 20 * DAY
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
+def run(tmp_path: Path) -> RunContext:
     settings = Settings(LIVEHOUSE_HOME=tmp_path, REALTIMEKIT_APP_ID=APP)  # type: ignore[call-arg]  # read by alias
-    warehouse = Warehouse(settings.warehouse)
+    warehouse = FileWarehouse(settings.warehouse)
     with warehouse.open_raw(), warehouse.open_working() as connection:
         for table in FACTS:
             connection.execute(
@@ -33,11 +33,11 @@ def house(tmp_path: Path) -> House:
                 [APP, table.full_name, FIRST, NOW],
             )
     with clock_at(NOW):
-        return House(settings, warehouse, "night", full=False, allow_shrink=False, is_backfill=False)
+        return RunContext(settings, warehouse, "night", full=False, allow_shrink=False, is_backfill=False)
 
 
-def note_failures(house: House, days: list[date], attempts: int, tried_at: datetime) -> None:
-    with house.warehouse.open_working() as connection:
+def note_failures(run: RunContext, days: list[date], attempts: int, tried_at: datetime) -> None:
+    with run.warehouse.open_working() as connection:
         for day in days:
             connection.execute(
                 "INSERT OR REPLACE INTO ops.missing_days BY NAME SELECT ? AS app_id, ?::DATE AS day, ? AS attempts,"
@@ -46,32 +46,32 @@ def note_failures(house: House, days: list[date], attempts: int, tried_at: datet
             )
 
 
-def test_seven_stubborn_days_a_night_each_in_its_turn(house: House) -> None:
+def test_seven_stubborn_days_a_night_each_in_its_turn(run: RunContext) -> None:
     missing = [FIRST + number * DAY for number in range(1, 18)]
     stubborn, others = missing[:15], missing[15:]
     for number, day in enumerate(reversed(stubborn)):
-        note_failures(house, [day], 3, NOW - 30 * DAY + number * DAY)
-    note_failures(house, others[:1], 2, NOW - DAY)
+        note_failures(run, [day], 3, NOW - 30 * DAY + number * DAY)
+    note_failures(run, others[:1], 2, NOW - DAY)
     tried: list[date] = []
     for night in range(3):
-        house.odd.clear()
-        add_missing_days(house, (LAST - 2 * DAY, LAST))
-        chosen = [day for day in house.caught_up[APP] if day in stubborn]
+        run.odd.clear()
+        add_missing_days(run, (LAST - 2 * DAY, LAST))
+        chosen = [day for day in run.caught_up[APP] if day in stubborn]
         assert len(chosen) == 7
-        assert set(house.caught_up[APP]) == {*chosen, *others}, "days of fewer attempts are tried every night"
-        assert any("15 days are still missing after 3 attempts or more, and 7 of them" in line for line in house.odd)
-        note_failures(house, chosen, 4, NOW + night * DAY)
+        assert set(run.caught_up[APP]) == {*chosen, *others}, "days of fewer attempts are tried every night"
+        assert any("15 days are still missing after 3 attempts or more, and 7 of them" in line for line in run.odd)
+        note_failures(run, chosen, 4, NOW + night * DAY)
         tried += chosen
     assert set(tried) == set(stubborn), "after three nights each was tried"
     assert tried[:7] == sorted(stubborn)[-7:], "first those tried longest ago"
 
 
-def test_seven_stubborn_days_or_fewer_are_all_tried(house: House) -> None:
+def test_seven_stubborn_days_or_fewer_are_all_tried(run: RunContext) -> None:
     missing = [FIRST + number * DAY for number in range(1, 18)]
-    note_failures(house, missing[:7], 5, NOW - DAY)
-    add_missing_days(house, (LAST - 2 * DAY, LAST))
-    assert house.caught_up[APP] == missing
-    assert house.odd == []
+    note_failures(run, missing[:7], 5, NOW - DAY)
+    add_missing_days(run, (LAST - 2 * DAY, LAST))
+    assert run.caught_up[APP] == missing
+    assert run.odd == []
 
 
 RAW, CORE = dg.AssetKey(["raw", "livestreams"]), dg.AssetKey(["core", "livestreams"])

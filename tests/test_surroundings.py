@@ -14,7 +14,7 @@ import pytest
 
 from pipelines.clock import utc_now
 from pipelines.errors import cause_in_surroundings
-from pipelines.failures import _innermost
+from pipelines.orchestration.alerts import _innermost
 from pipelines.simulator.server import Simulator
 from pipelines.steps.progress import say
 from tests.houses import small_world, variables

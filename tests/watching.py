@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from pipelines.load import live
-from pipelines.load.warehouse import Warehouse
-from pipelines.report.marts import find_marts
-from pipelines.settings import Settings
+from pipelines.live import staging as live
+from pipelines.live.steps import Look, merge_observations, observe
+from pipelines.marts.build import find_marts
+from pipelines.settings.settings import Settings
 from pipelines.simulator.records import Session
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from pipelines.steps import report
-from pipelines.steps.house import House, make_client, open_house
-from pipelines.steps.observe import Look, merge_observations, observe
+from pipelines.steps.context import RunContext, make_client, open_run
+from pipelines.storage.file_warehouse import FileWarehouse
 from tests.houses import query
 from tests.moment import NOW
 
@@ -45,19 +45,19 @@ def watching(simulator: Simulator, settings: Settings) -> Iterator[Watch]:
         client.close()
 
 
-def merge(settings: Settings, run_id: str = "run") -> House:
+def merge(settings: Settings, run_id: str = "run") -> RunContext:
     """What a run does with observations."""
-    with open_house(settings, run_id=run_id, full=False, allow_shrink=False, backfill=None) as house:
-        merge_observations(house)
+    with open_run(settings, run_id=run_id, full=False, allow_shrink=False, backfill=None) as run:
+        merge_observations(run)
         for mart in find_marts():
-            report.refresh_mart(house, mart)
-        report.publish_warehouse(house, None)
-        return house
+            report.refresh_mart(run, mart)
+        report.publish_warehouse(run, None)
+        return run
 
 
 def stored(settings: Settings) -> list[tuple[Any, ...]]:
     """What waits to be merged, and what stays for a while."""
-    with live.open_live(Warehouse(settings.warehouse)) as connection:
+    with live.open_live(FileWarehouse(settings.warehouse)) as connection:
         return connection.execute("FROM raw.live_observations ORDER BY observed_at, livestream_id").fetchall()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from pipelines.cli.streams import end_output, prepare_streams
-from pipelines.memory import collect_garbage_rarely
+from pipelines.steps.process_memory import collect_garbage_rarely
 
 COMMANDS = {
     "demo": ("pipelines.cli.demo", "Load a simulated account, no real one needed, and say what to look at."),
@@ -124,8 +124,8 @@ def _told(error: BaseException) -> tuple[str | None, int]:
         return _with_remedy(error), 2
     if isinstance(error, click.Abort | KeyboardInterrupt):
         return "stopped; what was landed stays, and the same command goes on from there", 130
-    from pipelines.errors import LivehouseError, SettingsError, UsageError, cause_in_surroundings  # noqa: PLC0415 - faults are rare
-    from pipelines.text import printable  # noqa: PLC0415 - same
+    from pipelines.errors import LivehouseError, SettingsError, UsageError, cause_in_surroundings
+    from pipelines.text import printable
 
     if isinstance(error, LivehouseError):
         return str(error), 2 if isinstance(error, SettingsError | UsageError) else 1

@@ -24,10 +24,10 @@ def api_command() -> None:
 
 
 def _perform(app_id: str | None, operation: str, *, show_keys: bool, **arguments: Any) -> None:  # noqa: ANN401 - the operation's own
-    from pipelines.errors import UsageError  # noqa: PLC0415 - kept out of --help
-    from pipelines.extract import operations  # noqa: PLC0415 - kept out of --help
-    from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
-    from pipelines.steps.house import make_client  # noqa: PLC0415 - kept out of --help
+    from pipelines.errors import UsageError
+    from pipelines.extract import operations
+    from pipelines.settings.settings import load_settings
+    from pipelines.steps.context import make_client
 
     settings = load_settings()
     settings.require_account()

@@ -8,7 +8,7 @@ import click
 from pipelines.cli.runs import finish, output_options
 
 if TYPE_CHECKING:
-    from pipelines.settings import Settings
+    from pipelines.settings.settings import Settings
 
 
 def demo_home(settings: "Settings") -> Path:
@@ -32,12 +32,12 @@ def demo_instead(settings: "Settings") -> Path | None:
 @click.option("--days", type=click.IntRange(1, 90), default=30, show_default=True, help="Days to load.")
 def demo_command(*, quiet: bool, as_json: bool, days: int) -> int:
     """Load 30 simulated days through the real pipeline into $LIVEHOUSE_HOME/demo. No account needed."""
-    from datetime import timedelta  # noqa: PLC0415 - kept out of --help
+    from datetime import timedelta
 
-    from pipelines.cli.demo_directory import prepare_demo_directory  # noqa: PLC0415 - kept out of --help
-    from pipelines.clock import utc_now, yesterday  # noqa: PLC0415 - kept out of --help
-    from pipelines.settings import load_demo_settings  # noqa: PLC0415 - kept out of --help
-    from pipelines.simulator.server import DEMO_APPS, Simulator, demo_world  # noqa: PLC0415 - kept out of --help
+    from pipelines.cli.demo_directory import prepare_demo_directory
+    from pipelines.clock import utc_now, yesterday
+    from pipelines.settings.settings import load_demo_settings
+    from pipelines.simulator.server import DEMO_APPS, Simulator, demo_world
 
     home = demo_home(load_demo_settings())
     prepare_demo_directory(home, DEMO_APPS)

@@ -8,10 +8,10 @@ from pathlib import Path
 import duckdb
 from filelock import FileLock, Timeout
 
-from pipelines.errors import HouseBusyError, UsageError, WarehouseError
-from pipelines.load.faults import explained
-from pipelines.load.lock import holder
-from pipelines.load.schema import COLUMNS
+from pipelines.errors import AlreadyRunningError, UsageError, WarehouseError
+from pipelines.storage.duckdb_errors import translate_errors
+from pipelines.storage.lock import holder
+from pipelines.storage.migrations import COLUMNS
 
 MARKER = "livehouse_demo.txt"
 _MARKED = "Made by `livehouse demo`, which deletes the files it made here when it runs again.\n"
@@ -51,7 +51,7 @@ def prepare_demo_directory(home: Path, apps: tuple[str, ...]) -> None:
                 _remove_demo(home)
         (home / MARKER).write_text(_MARKED, encoding="utf-8")
     except Timeout:
-        raise HouseBusyError(
+        raise AlreadyRunningError(
             f"{holder(home / _LOCK)} is writing to {home}: wait until that demo is done, or end it"
         ) from None
     except OSError as error:
@@ -88,7 +88,7 @@ def _is_of_demo(home: Path, name: str) -> bool:
 
 def _apps_in(database: Path) -> set[str]:
     """Return the apps of which a file of the warehouse has rows."""
-    with explained(database), duckdb.connect(database, read_only=True) as connection:
+    with translate_errors(database), duckdb.connect(database, read_only=True) as connection:
         columns = connection.execute(COLUMNS).fetchall()
         tables = [f'"{schema}"."{table}"' for schema, table, column in columns if column == "app_id"]
         found = (connection.execute(f"SELECT DISTINCT app_id FROM {table}").fetchall() for table in tables)

@@ -6,8 +6,8 @@ import click
 @click.command("doctor")
 def doctor_command() -> int:
     """Check settings, token, permission, reachability, clock, budget, disk, lock, files and schema."""
-    from pipelines.cli.checkup import checkup  # noqa: PLC0415 - kept out of --help
-    from pipelines.text import printable  # noqa: PLC0415 - kept out of --help
+    from pipelines.cli.diagnostics import checkup
+    from pipelines.text import printable
 
     found = []
     for finding in checkup():  # told one by one: some take a while

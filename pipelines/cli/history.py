@@ -7,16 +7,16 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import HouseBusyError, WarehouseError
-from pipelines.settings import Settings
+from pipelines.errors import AlreadyRunningError, WarehouseError
+from pipelines.settings.settings import Settings
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 _STORAGES = {
-    "run_storage": ("pipelines.assets.history", "HomeRunStorage"),
-    "event_log_storage": ("pipelines.assets.event_log", "BatchedSqliteEventLogStorage"),
-    "schedule_storage": ("pipelines.assets.history", "HomeScheduleStorage"),
+    "run_storage": ("pipelines.orchestration.run_history", "HomeRunStorage"),
+    "event_log_storage": ("pipelines.orchestration.event_log", "BatchedSqliteEventLogStorage"),
+    "schedule_storage": ("pipelines.orchestration.run_history", "HomeScheduleStorage"),
 }
 _HEAD = """\
 telemetry:
@@ -39,7 +39,7 @@ DAGSTER_YAML = _HEAD + _in_yaml(*_STORAGES)
 _OF_EARLIER_VERSIONS = (_HEAD + _in_yaml("event_log_storage"),)
 _IN_THIS_TERMINAL = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
 """Else Dagster turns stderr into a file while a step runs: no progress would be seen, and messages come late."""
-_EVENT_BATCH_SIZE = 1000  # see pipelines/assets/event_log.py
+_EVENT_BATCH_SIZE = 1000  # see pipelines/orchestration/event_log.py
 _LOOK_AGAIN_SECONDS = 0.2
 
 
@@ -77,9 +77,9 @@ def dagster_variables(settings: Settings) -> dict[str, str]:
 
 def open_history(settings: Settings) -> "DagsterInstance":
     """Open Dagster's history, made where it is missing. Raises `WarehouseError` where it cannot be used."""
-    from dagster import DagsterInstance  # noqa: PLC0415 - 0.8 s
-    from dagster._core.instance.ref import InstanceRef  # noqa: PLC0415 - same
-    from filelock import FileLock  # noqa: PLC0415 - goes with it
+    from dagster import DagsterInstance
+    from dagster._core.instance.ref import InstanceRef
+    from filelock import FileLock
 
     home = prepare_dagster_home(settings)
     _wait_until_unlocked(home, settings.lock_wait_seconds)
@@ -106,10 +106,10 @@ def history_files(home: Path) -> list[Path]:
 
 def _wait_until_unlocked(home: Path, wait_seconds: float) -> None:
     """Wait for a program that has the history locked, and say once which one it is."""
-    import sqlite3  # noqa: PLC0415 - as late as Dagster
+    import sqlite3
 
-    from pipelines.assets.sqlite_files import describe_holders  # noqa: PLC0415 - imports SQLAlchemy
-    from pipelines.steps.progress import say  # noqa: PLC0415 - kept out of --help
+    from pipelines.orchestration.sqlite_files import describe_holders
+    from pipelines.steps.progress import say
 
     deadline, is_told = time.monotonic() + wait_seconds, False
     for file in history_files(home):
@@ -126,7 +126,7 @@ def _wait_until_unlocked(home: Path, wait_seconds: float) -> None:
                 is_told = True
                 say(f"waiting for {describe_holders(file)}, which has {file} locked")
             if time.monotonic() > deadline:
-                raise HouseBusyError(
+                raise AlreadyRunningError(
                     f"{describe_holders(file)} still has {file} locked after {wait_seconds:.0f} s:"
                     " wait for it or end it, then run again"
                 )
@@ -135,7 +135,7 @@ def _wait_until_unlocked(home: Path, wait_seconds: float) -> None:
 
 def check_config(home: Path) -> None:
     """Raise `WarehouseError` where Dagster does not accept the dagster.yaml in its home."""
-    from dagster._core.instance.ref import InstanceRef  # noqa: PLC0415 - 0.8 s
+    from dagster._core.instance.ref import InstanceRef
 
     with _config_explained(home):
         InstanceRef.from_dir(str(home))
@@ -144,7 +144,7 @@ def check_config(home: Path) -> None:
 @contextmanager
 def _config_explained(home: Path) -> Iterator[None]:
     """Turn what Dagster says of a dagster.yaml that it does not accept into one line."""
-    from yaml import YAMLError  # noqa: PLC0415 - goes with Dagster
+    from yaml import YAMLError
 
     config, remedy = home / "dagster.yaml", "correct it, or move it away: it is then written again"
     try:
@@ -161,10 +161,10 @@ def _config_explained(home: Path) -> Iterator[None]:
 @contextmanager
 def history_explained(home: Path) -> Iterator[None]:
     """Turn what Dagster's database says of a full disk, or of a file it cannot use, into one line."""
-    from alembic.util import CommandError  # noqa: PLC0415 - goes with Dagster
-    from sqlalchemy.exc import DatabaseError  # noqa: PLC0415 - same
+    from alembic.util import CommandError
+    from sqlalchemy.exc import DatabaseError
 
-    from pipelines.assets.sqlite_files import describe_holders  # noqa: PLC0415 - imports SQLAlchemy
+    from pipelines.orchestration.sqlite_files import describe_holders
 
     try:
         yield
@@ -173,7 +173,7 @@ def history_explained(home: Path) -> Iterator[None]:
         if "locked" in said:
             holders = {describe_holders(file) for file in history_files(home)} - {"another program"}
             who = " and ".join(sorted(holders)) or "another program"
-            raise HouseBusyError(
+            raise AlreadyRunningError(
                 f"{home}: {who} has the history of runs locked: wait for it or end it, then run again"
             ) from None
         remedy = (

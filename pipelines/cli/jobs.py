@@ -5,7 +5,7 @@ from datetime import date
 
 from pipelines.cli.history import history_explained, open_history
 from pipelines.errors import LivehouseError, UsageError
-from pipelines.settings import Settings
+from pipelines.settings.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -34,21 +34,21 @@ def run_job(
         raise UsageError(
             f"{days[0]} is before LIVEHOUSE_START_DATE ({settings.start_date}): set that to an earlier day"
         )
-    from pipelines.report.drawing import CACHE, drawing_made_meanwhile  # noqa: PLC0415 - kept out of --help
+    from pipelines.report.chart_bundle import CACHE, drawing_made_meanwhile
 
     with drawing_made_meanwhile(settings.home / CACHE):  # beginning now: Dagster alone takes a second to import
         instance = open_history(settings)
-        from dagster._core.utils import make_new_run_id  # noqa: PLC0415 - same
+        from dagster._core.utils import make_new_run_id
 
-        from pipelines.assets import house as tag  # noqa: PLC0415 - imports Dagster
-        from pipelines.assets.alive import RUNNING, TOLD, alive  # noqa: PLC0415 - imports Dagster
-        from pipelines.failures import (  # noqa: PLC0415 - imports httpx
+        from pipelines.definitions import build_definitions
+        from pipelines.orchestration import resources as tag
+        from pipelines.orchestration.alerts import (
             RunFailedError,
             RunStoppedError,
             errors_of,
             post_failure,
         )
-        from pipelines.graph import build_definitions  # noqa: PLC0415 - imports Dagster
+        from pipelines.orchestration.run_liveness import RUNNING, TOLD, alive
 
         tags = {tag.RANGE_START: f"{days[0]}", tag.RANGE_END: f"{days[1]}", TOLD: "the command line"}
         tags |= {tag.FULL: "true"} if full else {}

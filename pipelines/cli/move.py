@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from pipelines.settings import Settings
+    from pipelines.settings.settings import Settings
 
 
 @click.command("move")
@@ -18,20 +18,20 @@ def move_command(source: str, target: str) -> None:
     where it stopped. SOURCE stays as it is. Passwords are taken from LIVEHOUSE_WAREHOUSE where it names the same place, from
     ~/.pgpass or from PGPASSWORD: other users of this machine can read arguments.
     """
-    from pipelines.load.store import open_store  # noqa: PLC0415 - kept out of --help
-    from pipelines.steps.move import move  # noqa: PLC0415 - kept out of --help
+    from pipelines.steps.move import move
+    from pipelines.storage.warehouse import open_warehouse
 
     there, here = _settings_of("TARGET", target), _settings_of("SOURCE", source)
     for table, rows in move(here, there).items():
         click.echo(f"{table}\t{rows}")
-    address = open_store(there).address
+    address = open_warehouse(there).address
     click.echo(f"livehouse: all of it is in {address}; set LIVEHOUSE_WAREHOUSE to it on every machine", err=True)
 
 
 def _settings_of(name: str, argument: str) -> "Settings":
-    from pipelines.errors import UsageError  # noqa: PLC0415 - kept out of --help
-    from pipelines.load.catalog import Catalog  # noqa: PLC0415 - kept out of --help
-    from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
+    from pipelines.errors import UsageError
+    from pipelines.settings.settings import load_settings
+    from pipelines.storage.postgres import Catalog
 
     settings = load_settings(LIVEHOUSE_WAREHOUSE=argument)
     if settings.lakehouse is None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from pipelines.extract.client import ApiClient
-    from pipelines.settings import Settings
-    from pipelines.steps.on_air import Present
+    from pipelines.live.view import Present
+    from pipelines.settings.settings import Settings
 
 _EVERY_SECONDS = 15
 _LINES_BESIDE_TABLE = 6
@@ -42,7 +42,7 @@ def on_air_command(every: int, *, watch: bool, as_json: bool) -> int:
     Each look is kept, and is merged into core.live_observations by the next run. While a run has the house,
     looking steps back, and what was last seen is shown.
     """
-    from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
+    from pipelines.settings.settings import load_settings
 
     settings = load_settings()
     settings.require_account()
@@ -72,16 +72,16 @@ class _State:
 
     def recall(self) -> None:
         """Take up what earlier looks saw, so that there is something to see while the API takes its time."""
-        from pipelines.steps.on_air import read_present  # noqa: PLC0415 - kept out of --help
+        from pipelines.live.view import read_present
 
         self.present = read_present(self.settings)
 
     def look(self) -> None:
         """Look once. What goes wrong is said, not raised: the next look may go well."""
-        from pipelines.clock import utc_now  # noqa: PLC0415 - kept out of --help
-        from pipelines.errors import ApiUnreachableError, HouseBusyError, LivehouseError  # noqa: PLC0415 - kept out of --help
-        from pipelines.steps.house import make_client  # noqa: PLC0415 - kept out of --help
-        from pipelines.steps.observe import observe  # noqa: PLC0415 - kept out of --help
+        from pipelines.clock import utc_now
+        from pipelines.errors import AlreadyRunningError, ApiUnreachableError, LivehouseError
+        from pipelines.live.steps import observe
+        from pipelines.steps.context import make_client
 
         said, failed, waiting = [], False, 0
         self.looking_since = time.monotonic()
@@ -94,7 +94,7 @@ class _State:
             seconds = sum(look.seconds for look in looks)
             if seconds > _SILENCE_SECONDS:
                 said.append(f"the look took {seconds:.0f} s: the API, or the budget of requests, does not keep up")
-        except HouseBusyError as busy:
+        except AlreadyRunningError as busy:
             said = [f"not looked: {busy}"]
         except ApiUnreachableError as unreachable:  # the next look may go well
             said, failed = [str(unreachable)], True
@@ -114,9 +114,9 @@ class _State:
         if as_json:
             click.echo(json.dumps(_document(self), default=datetime.isoformat))
             return
-        from pipelines.cli.console import OutputConsole  # noqa: PLC0415 - kept out of --help
-        from pipelines.cli.on_air_table import on_air_table  # noqa: PLC0415 - kept out of --help
-        from pipelines.text import printable  # noqa: PLC0415 - kept out of --help
+        from pipelines.cli.console import OutputConsole
+        from pipelines.cli.on_air_table import on_air_table
+        from pipelines.text import printable
 
         console = OutputConsole()
         if not console.is_terminal:  # nothing is cut where nobody looks: a pipe has no width
@@ -178,8 +178,8 @@ def _print_each(state: _State, thread: threading.Thread, *, as_json: bool) -> No
 
 
 def _draw(state: _State, thread: threading.Thread) -> None:
-    from rich.console import Console  # noqa: PLC0415 - kept out of --help
-    from rich.live import Live  # noqa: PLC0415 - kept out of --help
+    from rich.console import Console
+    from rich.live import Live
 
     console = Console(file=sys.stdout, highlight=False)
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as screen:
@@ -190,11 +190,11 @@ def _draw(state: _State, thread: threading.Thread) -> None:
 
 
 def _screen(state: _State, console: "Console") -> "RenderableType":
-    from rich.console import Group  # noqa: PLC0415 - kept out of --help
-    from rich.text import Text  # noqa: PLC0415 - kept out of --help
+    from rich.console import Group
+    from rich.text import Text
 
-    from pipelines.cli.on_air_table import on_air_table  # noqa: PLC0415 - kept out of --help
-    from pipelines.text import printable  # noqa: PLC0415 - kept out of --help
+    from pipelines.cli.on_air_table import on_air_table
+    from pipelines.text import printable
 
     parts: list[RenderableType] = [Text(_heading(state), style="bold", no_wrap=True, overflow="ellipsis")]
     streams = state.present.streams if state.present else []

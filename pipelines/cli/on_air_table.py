@@ -10,7 +10,7 @@ from pipelines.text import printable
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pipelines.steps.on_air import OnAir
+    from pipelines.live.view import OnAir
 
 _TREND = 16
 _NARROW = 60
@@ -21,8 +21,8 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 def on_air_table(streams: "Sequence[OnAir]", rows: int, width: int) -> "Table":
     """The first so many streams as a table that fits a terminal of this width."""
-    from rich.table import Table  # noqa: PLC0415 - kept out of --help
-    from rich.text import Text  # noqa: PLC0415 - kept out of --help
+    from rich.table import Table
+    from rich.text import Text
 
     now = utc_now()
     left = len(streams) - rows

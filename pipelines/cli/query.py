@@ -8,22 +8,24 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from pipelines.load.store import Store
-    from pipelines.settings import Settings
+    from pipelines.settings.settings import Settings
+    from pipelines.storage.warehouse import Warehouse
 
 
-def _published(settings: "Settings") -> tuple["Store", Path]:
+def _published(settings: "Settings") -> tuple["Warehouse", Path]:
     """The warehouse of the settings and the home, or those of the demo where that is meant."""
-    from pipelines.cli.demo import demo_instead  # noqa: PLC0415 - kept out of --help
-    from pipelines.load.store import open_readers_store  # noqa: PLC0415 - kept out of --help
-    from pipelines.load.warehouse import Warehouse  # noqa: PLC0415 - kept out of --help
+    from pipelines.cli.demo import demo_instead
+    from pipelines.storage.file_warehouse import FileWarehouse
+    from pipelines.storage.warehouse import open_readers_warehouse
 
     demo = demo_instead(settings)
-    return (Warehouse(demo / "warehouse.duckdb"), demo) if demo else (open_readers_store(settings), settings.home)
+    return (
+        (FileWarehouse(demo / "warehouse.duckdb"), demo) if demo else (open_readers_warehouse(settings), settings.home)
+    )
 
 
 def _complete_example(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
-    from pipelines.report.examples import find_examples  # noqa: PLC0415 - kept out of --help
+    from pipelines.marts.examples import find_examples
 
     return [example.name for example in find_examples() if example.name.startswith(typed)]
 
@@ -88,12 +90,12 @@ _COLUMNS = """
 
 
 def _run(text: str, style: str, *, about: str | None, for_spreadsheet: bool) -> None:
-    import duckdb  # noqa: PLC0415 - kept out of --help
+    import duckdb
 
-    from pipelines.cli.rendering import read_result, write_csv, write_json  # noqa: PLC0415 - imports DuckDB
-    from pipelines.errors import QueryError  # noqa: PLC0415 - kept out of --help
-    from pipelines.load.sandbox import check_query  # noqa: PLC0415 - same
-    from pipelines.reader_settings import load_reader_settings  # noqa: PLC0415 - kept out of --help
+    from pipelines.cli.rendering import read_result, write_csv, write_json
+    from pipelines.errors import QueryError
+    from pipelines.settings.reader_settings import load_reader_settings
+    from pipelines.storage.sandbox import check_query
 
     store, _ = _published(load_reader_settings())
     with store.open_published() as connection:
@@ -110,7 +112,7 @@ def _run(text: str, style: str, *, about: str | None, for_spreadsheet: bool) -> 
             elif style == "json":
                 write_json(result)
             else:
-                from pipelines.cli.table import show_lines, show_table  # noqa: PLC0415 - rich, only for people
+                from pipelines.cli.table import show_lines, show_table
 
                 (show_table if style == "table" else show_lines)(result.names, result.rows)
         except duckdb.Error as error:
@@ -141,8 +143,8 @@ def _read_query(file: str) -> str:
 
 
 def _list_examples() -> None:
-    from pipelines.report.examples import find_examples  # noqa: PLC0415 - kept out of --help
-    from pipelines.report.marts import sql_directory  # noqa: PLC0415 - kept out of --help
+    from pipelines.marts.build import sql_directory
+    from pipelines.marts.examples import find_examples
 
     width = get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     for example in find_examples():
@@ -153,7 +155,7 @@ def _list_examples() -> None:
 
 def _example(named: str) -> str:
     """The SQL of an example that is named in full, without its number, or by that alone."""
-    from pipelines.report.examples import find_examples  # noqa: PLC0415 - kept out of --help
+    from pipelines.marts.examples import find_examples
 
     for example in find_examples():
         number, _, name = example.name.partition("_")
@@ -166,8 +168,8 @@ def _example(named: str) -> str:
 @click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
 def report_command(*, open_it: bool) -> None:
     """Write report.html beside the warehouse's home, from what was published."""
-    from pipelines.reader_settings import load_reader_settings  # noqa: PLC0415 - kept out of --help
-    from pipelines.report.page import Rates, write_report_from  # noqa: PLC0415 - kept out of --help
+    from pipelines.report.page import Rates, write_report_from
+    from pipelines.settings.reader_settings import load_reader_settings
 
     settings = load_reader_settings()
     published, home = _published(settings)

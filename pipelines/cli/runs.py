@@ -11,7 +11,7 @@ from pipelines.cli.days import day
 from pipelines.cli.streams import end_output
 
 if TYPE_CHECKING:
-    from pipelines.settings import Settings
+    from pipelines.settings.settings import Settings
 
 STOPPED = 130
 """Exit status after ctrl-C, as shells have it."""
@@ -32,19 +32,19 @@ def finish(
 
     Without `settings`, those of the environment are read.
     """
-    from pipelines.cli.jobs import run_job  # noqa: PLC0415 - kept out of --help
-    from pipelines.cli.summary import show_summary  # noqa: PLC0415 - kept out of --help
-    from pipelines.errors import SettingsError, UsageError  # noqa: PLC0415 - kept out of --help
-    from pipelines.failures import RunStoppedError  # noqa: PLC0415 - kept out of --help
-    from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
-    from pipelines.steps.progress import hushed  # noqa: PLC0415 - kept out of --help
+    from pipelines.cli.jobs import run_job
+    from pipelines.cli.summary import show_summary
+    from pipelines.errors import SettingsError, UsageError
+    from pipelines.orchestration.alerts import RunStoppedError
+    from pipelines.settings.settings import load_settings
+    from pipelines.steps.progress import quiet_output
 
     settings = settings or load_settings()
     if job != "rebuild":
         settings.require_account()
     if not quiet and sys.stderr.isatty():  # Dagster takes seconds before there is progress to show
         click.echo(f"livehouse: {job} of {days[0]} to {days[1]}; ctrl-C stops it, what was landed stays", err=True)
-    with hushed(quiet=quiet):
+    with quiet_output(quiet=quiet):
         outcome = run_job(settings, job, days, full=full, allow_shrink=allow_shrink, catch_up=catch_up)
     if as_json or not quiet:
         try:
@@ -83,9 +83,9 @@ def nightly_command(last: date | None, *, catch_up: bool, quiet: bool, as_json: 
     Loads every earlier day too that is missing since the first loaded one, as far back as the source keeps data
     (LIVEHOUSE_RETENTION_DAYS), and says which.
     """
-    from pipelines.clock import yesterday  # noqa: PLC0415 - kept out of --help
-    from pipelines.errors import UsageError  # noqa: PLC0415 - kept out of --help
-    from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
+    from pipelines.clock import yesterday
+    from pipelines.errors import UsageError
+    from pipelines.settings.settings import load_settings
 
     settings = load_settings()
     end = last or yesterday()
@@ -138,7 +138,7 @@ def _range(start: date, end: date) -> tuple[date, date]:
 
 
 def _check_end(end: date) -> None:
-    from pipelines.clock import today  # noqa: PLC0415 - kept out of --help
+    from pipelines.clock import today
 
     if end > today():
         raise click.UsageError(f"{end} is in the future: the last day that can be loaded is today, {today()} (UTC)")

@@ -50,13 +50,13 @@ def simulate_command(
     seed: int,
 ) -> None:
     """Serve a simulated API on this machine until stopped; prints the settings that point at it."""
-    from dataclasses import replace  # noqa: PLC0415 - kept out of --help
+    from dataclasses import replace
 
-    from pipelines.clock import utc_now  # noqa: PLC0415 - kept out of --help
-    from pipelines.errors import UsageError  # noqa: PLC0415 - kept out of --help
-    from pipelines.simulator.faults import Faults  # noqa: PLC0415 - kept out of --help
-    from pipelines.simulator.refused import Refusal  # noqa: PLC0415 - kept out of --help
-    from pipelines.simulator.server import Simulator, demo_world, serve  # noqa: PLC0415 - kept out of --help
+    from pipelines.clock import utc_now
+    from pipelines.errors import UsageError
+    from pipelines.simulator.faults import Faults
+    from pipelines.simulator.refused import Refusal
+    from pipelines.simulator.server import Simulator, demo_world, serve
 
     try:
         chosen = Faults.parse(faults, seed=seed) if faults else None

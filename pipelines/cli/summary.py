@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from pipelines.cli.called import command_name
 from pipelines.cli.jobs import Outcome
+from pipelines.cli.program_name import command_name
 from pipelines.errors import WarehouseError
-from pipelines.load.store import open_store
-from pipelines.settings import Settings
+from pipelines.settings.settings import Settings
 from pipelines.steps.summary import set_aside, summarize
+from pipelines.storage.warehouse import open_warehouse
 from pipelines.text import printable, printable_json
 
 _APPS_SHOWN, _LINES_SHOWN = 8, 3
@@ -25,7 +25,7 @@ def show_summary(settings: Settings, outcome: Outcome, job: str, days: tuple[dat
 
     A copy that a reader has locked is no fault of the run: the figures are then left out, and a warning says so.
     """
-    warehouse = open_store(settings)
+    warehouse = open_warehouse(settings)
     is_there = warehouse.is_there()
     warnings = list(outcome.warnings)
     figures: dict[str, Any] = {"seconds": None, "apps": [], "quarantined": [], "notes": []}
@@ -58,7 +58,7 @@ def print_summary(summary: dict[str, Any], command: str = "livehouse") -> None:
 
     `command` is how the reader calls livehouse on this warehouse.
     """
-    from pipelines.cli.console import OutputConsole  # noqa: PLC0415 - not needed with --json
+    from pipelines.cli.console import OutputConsole
 
     console = OutputConsole()
 
@@ -111,7 +111,7 @@ def _odd(warnings: list[str]) -> list[str]:
 
 
 def _apps_table(apps: list[dict[str, Any]]) -> Any:  # noqa: ANN401 - rich is not imported here
-    from rich.table import Table  # noqa: PLC0415 - not needed with --json
+    from rich.table import Table
 
     more = len(apps) - _APPS_SHOWN
     table = Table("app", box=None, pad_edge=False, caption=f"… and {more} more apps" if more > 0 else None)

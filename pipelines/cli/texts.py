@@ -4,7 +4,7 @@ import re
 
 import click
 
-from pipelines.setting_values import ID_PATTERN
+from pipelines.settings.values import ID_PATTERN
 
 _TEXT = re.compile("[^\x00\ud800-\udfff]*")
 """A byte of the command line that is no UTF-8 arrives as half a character, which no request can carry."""

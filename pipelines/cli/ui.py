@@ -11,16 +11,16 @@ def ui_command(port: int, *, open_it: bool) -> None:
 
     Prints the address to open. It holds a token: other users of this machine, and pages of other sites, are refused.
     """
-    import os  # noqa: PLC0415 - kept out of --help
-    import socket  # noqa: PLC0415 - kept out of --help
-    import sys  # noqa: PLC0415 - kept out of --help
-    from pathlib import Path  # noqa: PLC0415 - kept out of --help
+    import os
+    import socket
+    import sys
+    from pathlib import Path
 
-    import pipelines  # noqa: PLC0415 - kept out of --help
-    from pipelines.cli.demo import demo_instead  # noqa: PLC0415 - kept out of --help
-    from pipelines.cli.history import dagster_variables, open_history  # noqa: PLC0415 - kept out of --help
-    from pipelines.errors import UsageError  # noqa: PLC0415 - kept out of --help
-    from pipelines.settings import environment_of_demo, load_settings  # noqa: PLC0415 - kept out of --help
+    import pipelines
+    from pipelines.cli.demo import demo_instead
+    from pipelines.cli.history import dagster_variables, open_history
+    from pipelines.errors import UsageError
+    from pipelines.settings.settings import environment_of_demo, load_settings
 
     settings = load_settings()
     try:  # Dagster says it after half a minute, in fifty lines

@@ -10,8 +10,8 @@ def upkeep_command(keep_days: float | None) -> None:
 
     Runs and readers may go on. Of a file there is nothing to do but to show sizes.
     """
-    from pipelines.settings import load_settings  # noqa: PLC0415 - kept out of --help
-    from pipelines.steps.upkeep import KEEP_DAYS, keep_up  # noqa: PLC0415 - kept out of --help
+    from pipelines.settings.settings import load_settings
+    from pipelines.steps.maintenance import KEEP_DAYS, keep_up
 
     for size in keep_up(load_settings(), keep_days=KEEP_DAYS if keep_days is None else keep_days):
         click.echo(f"{size.name}\t{size.files}\t{size.bytes}")

@@ -17,14 +17,14 @@ import httpx
 
 from pipelines.clock import utc_now
 from pipelines.errors import ApiRefusedError, ApiUnreachableError, SettingsError, TransientApiError
-from pipelines.exchange import SILENCE_SECONDS, Connections, ExchangeError, Failure, Reply
 from pipelines.extract.budget import Budget, Notify
 from pipelines.extract.dialect import Dialect
 from pipelines.extract.ratelimit import parse_date, parse_retry_after
 from pipelines.extract.redaction import Json, Redactor, Treatment
-from pipelines.extract.replies import read_reply
+from pipelines.extract.responses import read_reply
 from pipelines.extract.retry_policy import LONGEST_WAIT, RetryPolicy, is_limit
 from pipelines.extract.shared_budget import SharedBudget
+from pipelines.transport.exchange import SILENCE_SECONDS, Connections, ExchangeError, Failure, Reply
 
 _REQUEST_SECONDS = 120.0
 """A reply may trickle; no reply of this API takes minutes."""

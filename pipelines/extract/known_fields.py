@@ -7,14 +7,14 @@ a number, a boolean or a time: a key under a new name must not be stored before 
 import re
 from typing import Any
 
-from pipelines.extract.seen_keys import MASK
-from pipelines.tables import (
+from pipelines.catalog.core import (
     LIVESTREAM_ANALYTICS_DAILY,
     LIVESTREAM_SESSIONS,
     LIVESTREAMS,
     MEETING_SESSIONS_DAILY,
     RECORDINGS_DAILY,
 )
+from pipelines.extract.seen_keys import MASK
 
 _TABLES = (LIVESTREAMS, LIVESTREAM_SESSIONS, LIVESTREAM_ANALYTICS_DAILY, MEETING_SESSIONS_DAILY, RECORDINGS_DAILY)
 KNOWN = frozenset(column.source for table in _TABLES for column in table.columns if column.source) | {"day", "date"}

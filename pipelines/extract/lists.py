@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from pipelines.extract import operations, shapes
+from pipelines.extract import operations
+from pipelines.extract import parsers as shapes
 from pipelines.extract.client import ApiClient
-from pipelines.extract.shapes import Page
+from pipelines.extract.parsers import Page
 
 FetchPage = Callable[[int], Page]
 

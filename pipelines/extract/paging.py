@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from pipelines.errors import ApiRefusedError, IncompleteListError
-from pipelines.extract.shapes import Page, Record
+from pipelines.extract.parsers import Page, Record
 
 READINGS = 4
 """A list is read again from the start at most so often before it is an error."""

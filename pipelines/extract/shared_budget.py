@@ -109,7 +109,7 @@ class SharedBudget:
             self._session.close()
 
     def _execute(self, statement: str, parameters: Mapping[str, object] | list[object]) -> object:
-        import psycopg  # noqa: PLC0415 - of the extra
+        import psycopg
 
         try:
             with self._lock:

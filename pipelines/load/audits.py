@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import duckdb
 import polars as pl
 
-from pipelines.load.frames import registered
-from pipelines.tables_ops import AUDITS
+from pipelines.catalog.ops import AUDITS
+from pipelines.storage.frames import temporary_view
 
 
 def note_audit(connection: duckdb.DuckDBPyConnection, audit: Mapping[str, object]) -> None:
     """Note an audit, in place of one of the same run and app."""
     rows = pl.DataFrame([dict(audit)], schema=dict(AUDITS.polars_schema))
-    with registered(connection, "finished_audit", rows):
+    with temporary_view(connection, "finished_audit", rows):
         connection.execute(AUDITS.merge_sql("finished_audit"))

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import duckdb
 import polars as pl
 
-from pipelines.load.frames import registered
-from pipelines.schema import Table
-from pipelines.tables import FACTS, LIVESTREAMS
-from pipelines.tables_marts import MART_BUILDS
-from pipelines.tables_ops import DAYS, FINGERPRINTS, LOADS, QUARANTINE, SHRINKS
+from pipelines.catalog.core import FACTS, LIVESTREAMS
+from pipelines.catalog.marts import MART_BUILDS
+from pipelines.catalog.ops import DAYS, FINGERPRINTS, LOADS, QUARANTINE, SHRINKS
+from pipelines.catalog.types import Table
+from pipelines.storage.frames import temporary_view
 
 
 def replace_days(
@@ -44,9 +44,9 @@ def replace_days(
     of_named = "day IN (SELECT unnest($days::DATE[]))"
     of_days = f"app_id = $app_id AND ({of_named} OR ($dayless AND day IS NULL))"
     with (
-        registered(connection, "new_rows", rows.sort("day", table.key[-1])),
-        registered(connection, "new_rejects", rejects),
-        registered(connection, "new_shrinks", shrinks),
+        temporary_view(connection, "new_rows", rows.sort("day", table.key[-1])),
+        temporary_view(connection, "new_rejects", rejects),
+        temporary_view(connection, "new_shrinks", shrinks),
     ):
         connection.execute("BEGIN")
         connection.execute(
@@ -119,7 +119,7 @@ def remove_days(connection: duckdb.DuckDBPyConnection, days_by_app: Mapping[str,
 
 def replace_shrinks(connection: duckdb.DuckDBPyConnection, app_id: str, table: Table, shrinks: pl.DataFrame) -> None:
     """Make ops.shrinks hold exactly these rows of a table without days."""
-    with registered(connection, "new_shrinks", shrinks):
+    with temporary_view(connection, "new_shrinks", shrinks):
         connection.execute("BEGIN")
         connection.execute(
             f"DELETE FROM {SHRINKS.full_name} WHERE app_id = ? AND table_name = ?", [app_id, table.full_name]
@@ -144,7 +144,7 @@ def replace_livestreams(
         "table_name": LIVESTREAMS.full_name,
     }
     of_ids = "app_id = $app_id AND ({0} IN (SELECT unnest($ids::VARCHAR[])) OR ($nameless AND {0} IS NULL))"
-    with registered(connection, "new_rows", rows), registered(connection, "new_rejects", rejects):
+    with temporary_view(connection, "new_rows", rows), temporary_view(connection, "new_rejects", rejects):
         connection.execute("BEGIN")
         connection.execute(
             f"DELETE FROM {LIVESTREAMS.full_name} WHERE {of_ids.format('livestream_id')} AND $table_name IS NOT NULL",
@@ -237,7 +237,7 @@ def note_load(connection: duckdb.DuckDBPyConnection, load: dict[str, object]) ->
     same = " AND ".join(f"held.{name} = given.{name}" for name in LOADS.key)
     both = [f"{name} = held.{name} + given.{name}" for name in _COUNTED]
     both += [f"{name} = {which}(held.{name}, given.{name})" for name, which in _SPANS.items()]
-    with registered(connection, "finished_load", row):
+    with temporary_view(connection, "finished_load", row):
         connection.execute(
             f"MERGE INTO {LOADS.full_name} AS held USING finished_load AS given ON ({same})"
             f" WHEN MATCHED THEN UPDATE SET {', '.join(both)}, note = nullif(concat_ws('; ', held.note, given.note), '')"

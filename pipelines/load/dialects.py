@@ -6,8 +6,8 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from pipelines.load.frames import read_frame, registered
-from pipelines.tables_ops import API_DIALECT
+from pipelines.catalog.ops import API_DIALECT
+from pipelines.storage.frames import read_frame, temporary_view
 
 
 def read_dialect(connection: duckdb.DuckDBPyConnection, base_url: str) -> list[dict[str, Any]]:
@@ -19,5 +19,5 @@ def read_dialect(connection: duckdb.DuckDBPyConnection, base_url: str) -> list[d
 def keep_dialect(connection: duckdb.DuckDBPyConnection, base_url: str, notes: Sequence[dict[str, Any]]) -> None:
     """Put such rows in place of what was known before."""
     rows = pl.DataFrame([note | {"base_url": base_url} for note in notes], schema=dict(API_DIALECT.polars_schema))
-    with registered(connection, "dialect_notes", rows):
+    with temporary_view(connection, "dialect_notes", rows):
         connection.execute(API_DIALECT.merge_sql("dialect_notes"))

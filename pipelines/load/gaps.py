@@ -8,9 +8,9 @@ from datetime import date, datetime
 
 import duckdb
 
-from pipelines.tables import FACTS
-from pipelines.tables_ops import DAYS, LOADS, MISSING_DAYS
-from pipelines.tables_raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS
+from pipelines.catalog.core import FACTS
+from pipelines.catalog.ops import DAYS, LOADS, MISSING_DAYS
+from pipelines.catalog.raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS
 
 _FACT_NAMES = [table.full_name for table in FACTS]
 _IS_OVER = "coalesce(loaded_at >= day + INTERVAL 1 DAY, true)"

@@ -9,9 +9,9 @@ from datetime import datetime
 import duckdb
 import polars as pl
 
-from pipelines.load.frames import read_frame
-from pipelines.tables_ops import LIVESTREAM_LISTS, LIVESTREAM_SYNC, SHRINKS
-from pipelines.tables_raw import RAW_LIVESTREAMS
+from pipelines.catalog.ops import LIVESTREAM_LISTS, LIVESTREAM_SYNC, SHRINKS
+from pipelines.catalog.raw import RAW_LIVESTREAMS
+from pipelines.storage.frames import read_frame
 
 
 def read_sync(connection: duckdb.DuckDBPyConnection, app_id: str) -> pl.DataFrame:
@@ -72,7 +72,7 @@ def listed_ids(connection: duckdb.DuckDBPyConnection, app_id: str) -> set[str]:
     return {livestream_id for (livestream_id,) in connection.execute(query, [app_id]).fetchall()}
 
 
-def missing_livestreams(connection: duckdb.DuckDBPyConnection, app_id: str, run_id: str) -> pl.DataFrame:
+def livestreams_missing_upstream(connection: duckdb.DuckDBPyConnection, app_id: str, run_id: str) -> pl.DataFrame:
     """Rows of ops.shrinks: livestreams that the last complete list of an app did not hold.
 
     Those that the list before held, and all if the list is empty, are new to this run.

@@ -11,7 +11,7 @@
 
 import polars as pl
 
-from pipelines.tables import LIVESTREAM_SESSIONS
+from pipelines.catalog.core import LIVESTREAM_SESSIONS
 
 
 def add_session_facts(rows: pl.DataFrame) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-from pipelines.schema import Table
+from pipelines.catalog.types import Table
 
 RULES_VERSION = 4
 """Raise it with every change to what a value, a key, a day or the current version of a record is.

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from pipelines.schema import Table
-from pipelines.tables import LIVESTREAM_SESSIONS
-from pipelines.tables_ops import SHRINKS
+from pipelines.catalog.core import LIVESTREAM_SESSIONS
+from pipelines.catalog.ops import SHRINKS
+from pipelines.catalog.types import Table
 
 _TOLERANCE = 0.5
 _TOLERANCE_SHARE = 1e-6

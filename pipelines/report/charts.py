@@ -9,7 +9,7 @@ from typing import Any
 
 import altair as alt
 
-from pipelines.report.verdicts import VERDICTS
+from pipelines.marts.verdicts import VERDICTS
 
 Drawing = alt.Chart | alt.LayerChart | alt.FacetChart
 

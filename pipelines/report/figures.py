@@ -13,8 +13,8 @@ from typing import Any
 import duckdb
 from duckdb import DuckDBPyConnection
 
+from pipelines.catalog.core import LIVE_OBSERVATIONS
 from pipelines.errors import WarehouseError
-from pipelines.tables import LIVE_OBSERVATIONS
 
 LIMITS = {
     "days": 800,  # newest days shown: a year, the year before it to compare with, and a month

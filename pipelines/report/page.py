@@ -19,10 +19,10 @@ from markupsafe import Markup
 
 from pipelines.errors import WarehouseError
 from pipelines.files import replacing
-from pipelines.report.drawing import CACHE, read_drawing
+from pipelines.marts.verdicts import VERDICTS
+from pipelines.report.chart_bundle import CACHE, read_drawing
 from pipelines.report.figures import read_figures
-from pipelines.report.verdicts import VERDICTS
-from pipelines.settings import Settings
+from pipelines.settings.settings import Settings
 
 WEB = Path(__file__).parent / "web"
 SCRIPTS = (

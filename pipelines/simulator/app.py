@@ -10,14 +10,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from pipelines.simulator.access import Access, Asked, Quota, RequestLog
 from pipelines.simulator.calls import Call, Reply, error_reply
 from pipelines.simulator.dialects import TODAY, Dialect
 from pipelines.simulator.faults import Faults
-from pipelines.simulator.gate import Access, Asked, Quota, RequestLog
 from pipelines.simulator.operations import HANDLERS
 from pipelines.simulator.received import parse_body, read_body, show
 from pipelines.simulator.refused import Refusal, RefusedError
-from pipelines.simulator.shapes import Shapes
+from pipelines.simulator.reply_shapes import Shapes
 from pipelines.simulator.world import World
 
 ROOT = "/client/v4/accounts/{account_id}/realtime/kit/{app_id}"

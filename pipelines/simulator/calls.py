@@ -13,7 +13,7 @@ from pipelines.simulator.dialects import Dialect, Times
 from pipelines.simulator.records import to_ms
 from pipelines.simulator.refused import RefusedError
 from pipelines.simulator.render import Object, Page, Renderer
-from pipelines.simulator.shapes import Shapes
+from pipelines.simulator.reply_shapes import Shapes
 from pipelines.simulator.world import World
 
 Row = TypeVar("Row")

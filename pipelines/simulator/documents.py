@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipelines.simulator.calls import Call, Reply
-from pipelines.simulator.messy import Json
 from pipelines.simulator.render import Object
+from pipelines.simulator.value_styles import Json
 
 Answer = Callable[[Call], Reply]
 

@@ -12,10 +12,10 @@ from typing import Self
 
 from starlette.responses import Response
 
+from pipelines.simulator.access import Asked
 from pipelines.simulator.calls import Call, Reply
 from pipelines.simulator.dialects import OPERATIONS
 from pipelines.simulator.drift import DRIFT
-from pipelines.simulator.gate import Asked
 from pipelines.simulator.strange import FORGETTING, STRANGE
 from pipelines.simulator.wire import HOSTILE, INSTEAD, SPOILT, Blow
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Generic, Literal, TypeVar
 
-from pipelines.simulator.messy import Json, count, figure, flag, null, text
 from pipelines.simulator.records import DAY_MS, Livestream, Session, Usage, day_start, to_day
-from pipelines.simulator.shapes import Shapes, timestamp
+from pipelines.simulator.reply_shapes import Shapes, timestamp
 from pipelines.simulator.truth import days_between, overall
+from pipelines.simulator.value_styles import Json, count, figure, flag, null, text
 from pipelines.simulator.world import World
 
 Object = dict[str, Json]

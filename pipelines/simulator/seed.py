@@ -7,7 +7,6 @@ import random
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pipelines.simulator.messy import BrokenField, Json
 from pipelines.simulator.records import (
     DAY_MS,
     UPDATED_BEFORE_CREATED_MS,
@@ -18,6 +17,7 @@ from pipelines.simulator.records import (
     to_datetime,
     to_day,
 )
+from pipelines.simulator.value_styles import BrokenField, Json
 
 INGEST_SERVER = "rtmps://live.cloudflare.com:443/live/"
 HOUR_MS = 3_600_000

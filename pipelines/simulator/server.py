@@ -13,14 +13,14 @@ from typing import Self
 
 import uvicorn
 
+from pipelines.simulator.access import Access, Asked, Quota
 from pipelines.simulator.app import Service
 from pipelines.simulator.connections import Connection
 from pipelines.simulator.dialects import TODAY, Dialect
 from pipelines.simulator.faults import Faults
-from pipelines.simulator.gate import Access, Asked, Quota
 from pipelines.simulator.refused import Refusal
+from pipelines.simulator.reply_shapes import Shapes
 from pipelines.simulator.served_time import served_time, set_served_time
-from pipelines.simulator.shapes import Shapes
 from pipelines.simulator.world import World
 
 DEMO_TOKEN = "simulated-token-0123456789abcdefghijklmno"  # noqa: S105  (opens nothing but a simulator)

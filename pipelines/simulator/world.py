@@ -7,7 +7,6 @@ from datetime import date, datetime, timedelta
 from threading import RLock
 from typing import Self
 
-from pipelines.simulator.messy import BrokenField, Json, ValueStyle
 from pipelines.simulator.records import (
     UPDATED_BEFORE_CREATED_MS,
     App,
@@ -21,6 +20,7 @@ from pipelines.simulator.records import (
 )
 from pipelines.simulator.seed import Plan, broken_records, new_id, new_livestream, seeded_app
 from pipelines.simulator.truth import Figures, Truth, truth_of
+from pipelines.simulator.value_styles import BrokenField, Json, ValueStyle
 
 START_DELAY_MS = 3_000
 """A meeting's stream goes live this long after it was started, by the world's clock."""

@@ -11,15 +11,15 @@ from typing import Any
 
 import polars as pl
 
+from pipelines.catalog.core import LIVESTREAM_SESSIONS
 from pipelines.clock import utc_now
-from pipelines.load import raw as raw_file
+from pipelines.load import raw_tables as raw_file
 from pipelines.load.audits import note_audit
 from pipelines.load.days import loaded_days
-from pipelines.normalize.rows import normalize
-from pipelines.steps.house import House
+from pipelines.normalize.resolve import normalize
+from pipelines.steps.context import RunContext
 from pipelines.steps.landing import name_livestreams
 from pipelines.steps.progress import say
-from pipelines.tables import LIVESTREAM_SESSIONS
 
 _TOLD_ELSEWHERE = ("app_id", "session_id", "updated_at", "fetched_at")
 """Columns in which a session may differ without being another one."""
@@ -28,7 +28,7 @@ Session = dict[str, Any]
 
 
 def audit(
-    house: House,
+    run: RunContext,
     app_id: str,
     skipped: Collection[str],
     synced: pl.DataFrame,
@@ -39,21 +39,21 @@ def audit(
     `synced` is ops.livestream_sync as of before; `fetch` lands the sessions of livestreams and returns those that could not
     be read. A backfill audits nothing: it is the nights that skip. Returns what could not be read.
     """
-    if house.full or house.is_backfill:
+    if run.full or run.is_backfill:
         return []
-    chosen = choose_sample(skipped, synced, _share_of(house, app_id), house.run_id)
+    chosen = choose_sample(skipped, synced, _share_of(run, app_id), run.run_id)
     if not chosen:
         return []
-    before = _sessions_of(house, app_id, chosen)
+    before = _sessions_of(run, app_id, chosen)
     unread = fetch(chosen)
-    after = _sessions_of(house, app_id, chosen)
+    after = _sessions_of(run, app_id, chosen)
     known = set(synced.filter(pl.col("complete"))["livestream_id"])
-    with house.warehouse.open_working() as connection:
+    with run.warehouse.open_working() as connection:
         loaded = loaded_days(connection, LIVESTREAM_SESSIONS, app_id)
     changed = [
         session
         for session_id, session in after.items()
-        if _differ(before.get(session_id), session) and _could_be_known(house, session, known, loaded)
+        if _differ(before.get(session_id), session) and _could_be_known(run, session, known, loaded)
     ]
     livestreams = sorted({str(session["livestream_id"]) for session in changed})
     refreshed = sorted(set(skipped) - set(chosen)) if changed else []
@@ -63,10 +63,10 @@ def audit(
             f" {name_livestreams(livestreams)}: fetched {len(refreshed):,} more livestreams; see ops.audits"
         )
         say(line)
-        house.odd.append(line)
+        run.odd.append(line)
         unread += fetch(refreshed)
     noted = {
-        "run_id": house.run_id,
+        "run_id": run.run_id,
         "app_id": app_id,
         "audited_at": utc_now(),
         "livestreams_skipped": len(skipped),
@@ -75,7 +75,7 @@ def audit(
         "sessions_changed": len(changed),
         "livestreams_refreshed": len(refreshed),
     }
-    house.warehouse.write(partial(note_audit, audit=noted))
+    run.warehouse.write(partial(note_audit, audit=noted))
     return unread
 
 
@@ -96,18 +96,18 @@ def choose_sample(skipped: Collection[str], synced: pl.DataFrame, most: int, run
     return sorted(candidates, key=lambda livestream_id: synced_on.get(livestream_id, date.min))[:most]
 
 
-def _share_of(house: House, app_id: str) -> int:
+def _share_of(run: RunContext, app_id: str) -> int:
     """Return how many of an app: they are spread over all apps of the settings."""
-    apps = house.settings.app_ids
-    share, left = divmod(house.settings.audit_livestreams, len(apps))
+    apps = run.settings.app_ids
+    share, left = divmod(run.settings.audit_livestreams, len(apps))
     return share + (apps.index(app_id) < left)
 
 
-def _sessions_of(house: House, app_id: str, livestream_ids: list[str]) -> dict[str, Session]:
+def _sessions_of(run: RunContext, app_id: str, livestream_ids: list[str]) -> dict[str, Session]:
     """Return the current sessions of livestreams by id, as raw has them."""
-    with house.warehouse.open_raw() as connection:
+    with run.warehouse.open_raw() as connection:
         raw = raw_file.read_sessions_of(connection, app_id, livestream_ids)
-    made = normalize(LIVESTREAM_SESSIONS, raw, now=house.started_at, retention_days=house.settings.retention_days)
+    made = normalize(LIVESTREAM_SESSIONS, raw, now=run.started_at, retention_days=run.settings.retention_days)
     return {row["session_id"]: row for row in made.rows.iter_rows(named=True)}
 
 
@@ -115,12 +115,12 @@ def _differ(before: Session | None, after: Session) -> bool:
     return before is None or any(before[name] != after[name] for name in after if name not in _TOLD_ELSEWHERE)
 
 
-def _could_be_known(house: House, session: Session, known: set[str], loaded: Collection[date]) -> bool:
+def _could_be_known(run: RunContext, session: Session, known: set[str], loaded: Collection[date]) -> bool:
     """Whether a session is one that earlier nights should have fetched.
 
     Not one that began or ended since this run began, nor one of days never loaded on a livestream never fetched.
     """
     moments = (session[name] for name in ("created_at", "started_at", "stopped_at"))
-    if any(moment is not None and moment >= house.started_at for moment in moments):
+    if any(moment is not None and moment >= run.started_at for moment in moments):
         return False
     return session["livestream_id"] in known or session["day"] in loaded

@@ -7,7 +7,7 @@ from pipelines.clock import days_from, describe_days
 from pipelines.errors import ClockError, UsageError
 from pipelines.load.days import remove_days
 from pipelines.load.gaps import days_in_raw, days_only_rebuilt, failed_attempts, missing_days, note_attempts
-from pipelines.steps.house import House, Range
+from pipelines.steps.context import Range, RunContext
 from pipelines.steps.progress import say
 
 _ATTEMPTS = 3
@@ -16,64 +16,62 @@ _TRIED_AGAIN_A_NIGHT = 7
 must not add a request to each night for every day it refuses."""
 
 
-def add_missing_days(house: House, days: Range) -> None:
+def add_missing_days(run: RunContext, days: Range) -> None:
     """Let a nightly run load, besides its own days, every earlier one that is missing and that the source still remembers."""
-    settings = house.settings
-    oldest = max(house.started_at.date() - timedelta(days=settings.retention_days), settings.start_date)
-    with house.warehouse.open_working() as connection:
+    settings = run.settings
+    oldest = max(run.started_at.date() - timedelta(days=settings.retention_days), settings.start_date)
+    with run.warehouse.open_working() as connection:
         missing = missing_days(connection, settings.app_ids, oldest=oldest, before=days[0])
         failed = {app_id: failed_attempts(connection, app_id) for app_id in missing}
     for app_id, found in missing.items():
         stubborn = [day for day in found if day in failed[app_id] and failed[app_id][day][0] >= _ATTEMPTS]
         postponed = sorted(stubborn, key=lambda day: failed[app_id][day][1])[_TRIED_AGAIN_A_NIGHT:]
-        house.caught_up[app_id] = sorted(set(found) - set(postponed))
+        run.caught_up[app_id] = sorted(set(found) - set(postponed))
         if postponed:
-            house.odd.append(
+            run.odd.append(
                 f"{app_id}: {len(stubborn)} days are still missing after {_ATTEMPTS} attempts or more, and"
                 f" {_TRIED_AGAIN_A_NIGHT} of them are tried again a night: {describe_days(stubborn)}"
             )
-    if line := describe_catch_up(house):
+    if line := describe_catch_up(run):
         say(line)
 
 
-def note_days_still_missing(house: House) -> None:
+def note_days_still_missing(run: RunContext) -> None:
     """Record which days a nightly run could not catch up on."""
-    for app_id, days in house.caught_up.items():
-        tried = [day for day in days if house.is_loadable(day)]
-        house.warehouse.write(
-            partial(note_attempts, app_id=app_id, days=tried, run_id=house.run_id, now=house.started_at)
-        )
+    for app_id, days in run.caught_up.items():
+        tried = [day for day in days if run.is_loadable(day)]
+        run.warehouse.write(partial(note_attempts, app_id=app_id, days=tried, run_id=run.run_id, now=run.started_at))
 
 
-def describe_catch_up(house: House) -> str | None:
+def describe_catch_up(run: RunContext) -> str | None:
     """Return one line that names the missing days a nightly run loads besides its own; None where there are none."""
-    days = house.caught_up_days()
+    days = run.caught_up_days()
     if not days:
         return None
-    lacking = sorted(house.caught_up)
-    apps = "" if len(lacking) == len(house.settings.app_ids) else f" of {', '.join(lacking)}"
+    lacking = sorted(run.caught_up)
+    apps = "" if len(lacking) == len(run.settings.app_ids) else f" of {', '.join(lacking)}"
     count = f"{len(days)} earlier days{apps} were" if len(days) > 1 else f"1 earlier day{apps} was"
     return f"{count} missing and {'are' if len(days) > 1 else 'is'} loaded too: {describe_days(days)}"
 
 
-def check_clock(house: House, days: Range) -> None:
+def check_clock(run: RunContext, days: Range) -> None:
     """Say that this machine's clock differs from the API's, and which days were therefore not loaded.
 
     Raises `ClockError` where no day was left to load.
     """
-    ahead = house.clock_ahead()
+    ahead = run.clock_ahead()
     if not ahead:
         return
-    to_come = [day for day in days_from(*days) if not house.is_loadable(day)]
+    to_come = [day for day in days_from(*days) if not run.is_loadable(day)]
     line = (
         f"this machine's clock is {_duration(abs(ahead))} {'ahead of' if ahead > timedelta(0) else 'behind'} the API's:"
         " set it (ntp)"
     )
     if to_come:
         line += f"; not over by the API's clock, so not loaded: {describe_days(to_come)}"
-    if not any(house.days_of(app_id, days) for app_id in house.settings.app_ids):
+    if not any(run.days_of(app_id, days) for app_id in run.settings.app_ids):
         raise ClockError(line)
-    house.odd.append(line)
+    run.odd.append(line)
     say(line)
 
 
@@ -84,45 +82,45 @@ def _duration(span: timedelta) -> str:
     return f"{seconds / 3600:,.1f} hours" if seconds < 2 * 86400 else f"{seconds / 86400:,.1f} days"
 
 
-def keep_days_in_raw(house: House, days: Range) -> None:
+def keep_days_in_raw(run: RunContext, days: Range) -> None:
     """Restrict a run that fetches nothing to the days that raw has, app by app.
 
     Raises `UsageError` where raw has none of them: the days would become loaded without anything known about them.
     """
     span = describe_days(days_from(*days))
-    with house.warehouse.open_raw() as connection:
-        held = {app_id: days_in_raw(connection, app_id, *days) for app_id in house.settings.app_ids}
+    with run.warehouse.open_raw() as connection:
+        held = {app_id: days_in_raw(connection, app_id, *days) for app_id in run.settings.app_ids}
     if not any(held.values()):
         raise UsageError(
             f"raw data of {span} is missing, so there is nothing to rebuild and nothing was changed:"
             f" `livehouse backfill {days[0]} {days[1]}` fetches it"
         )
-    house.rebuilt = {app_id: sorted(found) for app_id, found in held.items()}
+    run.rebuilt = {app_id: sorted(found) for app_id, found in held.items()}
     lacking: dict[str, list[str]] = {}
     for app_id, found in held.items():
         if absent := [day for day in days_from(*days) if day not in found]:
             lacking.setdefault(describe_days(absent), []).append(app_id)
     for named, apps in lacking.items():
         line = f"{', '.join(apps)}: not rebuilt for lack of raw data: {named}"
-        house.odd.append(line)
+        run.odd.append(line)
         say(line)
 
 
-def remove_days_never_landed(house: House) -> None:
+def remove_days_never_landed(run: RunContext) -> None:
     """Remove days that an earlier version's rebuild listed as loaded although nothing of them had ever been landed."""
-    with house.warehouse.open_working() as connection:
-        suspects = days_only_rebuilt(connection, house.settings.app_ids)
+    with run.warehouse.open_working() as connection:
+        suspects = days_only_rebuilt(connection, run.settings.app_ids)
     wrong: dict[str, list[date]] = {}
     for app_id, days in suspects.items():
-        with house.warehouse.open_raw() as connection:
+        with run.warehouse.open_raw() as connection:
             held = days_in_raw(connection, app_id, min(days), max(days))
         if absent := [day for day in days if day not in held]:
             wrong[app_id] = absent
     if wrong:
-        house.warehouse.write(lambda connection: remove_days(connection, wrong))
+        run.warehouse.write(lambda connection: remove_days(connection, wrong))
         for app_id, days in wrong.items():
             line = (
                 f"{app_id}: {len(days)} days that a rebuild listed without raw data were removed: {describe_days(days)}"
             )
-            house.odd.append(line)
+            run.odd.append(line)
             say(line)

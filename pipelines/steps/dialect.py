@@ -10,7 +10,7 @@ from pipelines.errors import LivehouseError
 from pipelines.extract.client import ApiClient
 from pipelines.extract.dialect import Note
 from pipelines.load.dialects import keep_dialect, read_dialect
-from pipelines.load.store import Store
+from pipelines.storage.warehouse import Warehouse
 
 
 def recall(client: ApiClient, connection: DuckDBPyConnection, base_url: str) -> None:
@@ -18,7 +18,7 @@ def recall(client: ApiClient, connection: DuckDBPyConnection, base_url: str) -> 
     client.dialect.load(Note(**row) for row in read_dialect(connection, base_url))
 
 
-def recall_published(client: ApiClient, warehouse: Store, base_url: str) -> None:
+def recall_published(client: ApiClient, warehouse: Warehouse, base_url: str) -> None:
     """As `recall`, from what readers see: works beside a run, and where no run has been."""
     try:
         if warehouse.is_there():

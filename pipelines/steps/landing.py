@@ -8,14 +8,14 @@ from typing import Any
 
 import polars as pl
 
+from pipelines.catalog.types import Table
 from pipelines.clock import utc_now
 from pipelines.errors import ApiError
-from pipelines.load import raw as raw_file
-from pipelines.load import versions
-from pipelines.memory import return_freed_memory
-from pipelines.normalize.records import field_types
-from pipelines.schema import Table
-from pipelines.steps.house import Counts, Failure, House
+from pipelines.load import raw_tables as raw_file
+from pipelines.load import raw_versions as versions
+from pipelines.normalize.raw_frames import field_types
+from pipelines.steps.context import Counts, Failure, RunContext
+from pipelines.steps.process_memory import return_freed_memory
 
 BATCH = 5_000
 """Records that are held before they are landed."""
@@ -33,7 +33,7 @@ _SHARE = 0.05
 """Of a run's time goes to landing at most, however large raw has grown."""
 
 
-class Pace:
+class FlushTimer:
     """When to land what is held: so often that little is asked again, unless landing itself takes the time."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Pace:
 
 
 def land(
-    house: House,
+    run: RunContext,
     table: Table,
     frame: pl.DataFrame,
     records: list[Record],
@@ -65,10 +65,10 @@ def land(
     Returns the number of the landing.
     """
     if table.key[1] == "day":
-        to_come = [day for day in frame["day"].unique() if day is not None and not house.is_loadable(day)]
+        to_come = [day for day in frame["day"].unique() if day is not None and not run.is_loadable(day)]
         frame = frame.filter(~pl.col("day").is_in(to_come) | pl.col("day").is_null())
     types = field_types(table, records, utc_now())
-    landed = house.warehouse.write_raw(lambda connection: versions.land(connection, table, frame, types, synced))
+    landed = run.warehouse.write_raw(lambda connection: versions.land(connection, table, frame, types, synced))
     counts.landed += landed.new
     counts.duplicates += landed.repeated
     counts.received += frame.height
@@ -76,26 +76,26 @@ def land(
     return landed.number
 
 
-def forget(house: House, table: Table, app_id: str, days: Iterable[date], unread: Sequence[str] = ()) -> None:
+def purge(run: RunContext, table: Table, app_id: str, days: Iterable[date], unread: Sequence[str] = ()) -> None:
     """Drop what was landed of these days and did not come again in this run: `--allow-shrink`.
 
     Only days that were answered may be given, and the livestreams that were not.
     """
-    landing = house.first_landing if house.answered_since is None else house.answered_since
-    house.warehouse.write_raw(
-        partial(raw_file.forget_before, table=table, app_id=app_id, days=list(days), landing=landing, unread=unread)
+    landing = run.first_landing if run.resume_from is None else run.resume_from
+    run.warehouse.write_raw(
+        partial(raw_file.purge_before, table=table, app_id=app_id, days=list(days), landing=landing, unread=unread)
     )
 
 
 def fail_in_part(
-    house: House, table: Table, app_id: str, part: str, errors: Sequence[ApiError], *, answered: int
+    run: RunContext, table: Table, app_id: str, part: str, errors: Sequence[ApiError], *, answered: int
 ) -> None:
     """Record that a part of a table could not be fetched. Raises the first error where nothing was answered at all."""
     if not errors:
         return
     if not answered:
         raise errors[0]
-    house.failures.append(Failure(app_id, table.full_name, errors[0], part))
+    run.failures.append(Failure(app_id, table.full_name, errors[0], part))
 
 
 def name_livestreams(livestream_ids: Sequence[str]) -> str:

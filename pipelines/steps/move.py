@@ -4,11 +4,11 @@ from functools import partial
 
 from pipelines.clock import utc_now
 from pipelines.errors import UsageError, WarehouseError
-from pipelines.load.move import copy_missing, moved_tables
-from pipelines.load.store import open_store
-from pipelines.report.marts import build_mart, find_marts
-from pipelines.settings import Settings
+from pipelines.marts.build import build_mart, find_marts
+from pipelines.settings.settings import Settings
 from pipelines.steps.progress import progress, say
+from pipelines.storage.move import copy_missing, moved_tables
+from pipelines.storage.warehouse import open_warehouse
 
 
 def move(source_settings: Settings, target_settings: Settings) -> dict[str, int]:
@@ -17,7 +17,7 @@ def move(source_settings: Settings, target_settings: Settings) -> dict[str, int]
     Nobody else writes to either meanwhile. Cut off and started again, it carries what is not there yet. The source
     stays as it is.
     """
-    source, target = open_store(source_settings), open_store(target_settings)
+    source, target = open_warehouse(source_settings), open_warehouse(target_settings)
     if source.address == target.address:
         raise UsageError(f"SOURCE and TARGET are the same: {source.address}")
     if not source.is_there():

@@ -22,7 +22,7 @@ def notify(message: str) -> None:
 
 
 @contextmanager
-def hushed(*, quiet: bool) -> Iterator[None]:
+def quiet_output(*, quiet: bool) -> Iterator[None]:
     """No progress meanwhile, if so: `--quiet`. What is said with `say` is."""
     global _hushed  # noqa: PLW0603 - one terminal, one person in front of it
     before, _hushed = _hushed, quiet
@@ -38,8 +38,8 @@ def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], N
     if _hushed or not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console  # noqa: PLC0415 - a nightly run without a terminal does not need it
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.description}"),

@@ -11,89 +11,93 @@ from typing import Any
 
 import polars as pl
 
+from pipelines.catalog.raw import RAW_LIVESTREAM_DAYWISE, SESSION_COUNTS
 from pipelines.clock import days_from, describe_days
 from pipelines.errors import ApiError
-from pipelines.extract import operations, shapes, sync
+from pipelines.extract import operations
+from pipelines.extract import parsers as shapes
+from pipelines.extract import selection as sync
+from pipelines.extract.concurrency import Answer, fetch_concurrently
 from pipelines.extract.dialect import NOT_OFFERED
 from pipelines.extract.operations import GET_LIVESTREAM_DAYWISE
-from pipelines.extract.parallel import Answer, ask_each
-from pipelines.load import raw as raw_file
-from pipelines.normalize.records import raw_session_counts
-from pipelines.normalize.rows import Normalized, normalize
-from pipelines.steps.house import Counts, House, Range
-from pipelines.steps.landing import forget, land
-from pipelines.tables_raw import RAW_LIVESTREAM_DAYWISE, SESSION_COUNTS
+from pipelines.load import raw_tables as raw_file
+from pipelines.normalize.raw_frames import raw_session_counts
+from pipelines.normalize.resolve import Normalized, normalize
+from pipelines.steps.context import Counts, Range, RunContext
+from pipelines.steps.landing import land, purge
 
 
-def extract_session_counts(house: House, days: Range) -> dict[str, Counts]:
+def extract_session_counts(run: RunContext, days: Range) -> dict[str, Counts]:
     """Fetch the counts of sessions, a month in one request. What fails is noted and fails nothing else."""
-    return extract_session_counts_of(
-        house, days, {app_id: house.days_of(app_id, days) for app_id in house.settings.app_ids}
-    )
+    return extract_session_counts_of(run, days, {app_id: run.days_of(app_id, days) for app_id in run.settings.app_ids})
 
 
-def extract_session_counts_of(house: House, days: Range, wanted: Mapping[str, Collection[date]]) -> dict[str, Counts]:
+def extract_session_counts_of(
+    run: RunContext, days: Range, wanted: Mapping[str, Collection[date]]
+) -> dict[str, Counts]:
     """Fetch the counts of sessions of the days `wanted` by app, in a run for a range."""
 
     def ask(app_id: str, counts: Counts) -> None:
-        if not house.client.dialect.is_offered(app_id, GET_LIVESTREAM_DAYWISE):
+        if not run.client.dialect.is_offered(app_id, GET_LIVESTREAM_DAYWISE):
             return
         # The newest alone: a service that lacks the operation refuses one request, not one for each month.
         newest, *older = sync.chunks(wanted[app_id])[::-1]
         errors: dict[Range, ApiError] = {}
         try:
-            is_offered = _fetch(house, app_id, [newest], counts, errors)
-            house.client.dialect.note_offered(app_id, GET_LIVESTREAM_DAYWISE, is_offered=is_offered)
+            is_offered = _fetch(run, app_id, [newest], counts, errors)
+            run.client.dialect.note_offered(app_id, GET_LIVESTREAM_DAYWISE, is_offered=is_offered)
             if not is_offered:
                 return
-            _fetch(house, app_id, older, counts, errors)
+            _fetch(run, app_id, older, counts, errors)
         except ApiError as error:  # of too many, or of the token: the other operations meet it too
             errors.setdefault(newest, error)
         if errors:
             missing = describe_days(day for chunk in errors for day in days_from(*chunk))
             counts.note = f"counts of sessions are unknown for {missing}: {next(iter(errors.values()))}"
 
-    done = house.for_each_app(RAW_LIVESTREAM_DAYWISE, ask, days=days, apps=list(wanted), asks=True)
+    done = run.for_each_app(RAW_LIVESTREAM_DAYWISE, ask, days=days, apps=list(wanted), asks=True)
     # Where everything else fails the run must fail too: counts alone are nothing to load.
-    house.fetched -= {(app_id, RAW_LIVESTREAM_DAYWISE.full_name) for app_id in done}
+    run.fetched -= {(app_id, RAW_LIVESTREAM_DAYWISE.full_name) for app_id in done}
     return done
 
 
-def _fetch(house: House, app_id: str, chunks: Sequence[Range], counts: Counts, errors: dict[Range, ApiError]) -> bool:
+def _fetch(
+    run: RunContext, app_id: str, chunks: Sequence[Range], counts: Counts, errors: dict[Range, ApiError]
+) -> bool:
     """Fetch ranges of days and land them; note what fails. Returns whether the API has the operation."""
 
     def fetch(chunk: Range) -> dict[str, Any]:
-        return operations.get_livestream_daywise_analytics(house.client, app_id, *chunk)
+        return operations.get_livestream_daywise_analytics(run.client, app_id, *chunk)
 
     answered: list[date] = []
-    for answer in ask_each(fetch, chunks, house.client.concurrency):
-        error = answer.error or _land(house, app_id, answer, counts)
+    for answer in fetch_concurrently(fetch, chunks, run.client.concurrency):
+        error = answer.error or _land(run, app_id, answer, counts)
         if getattr(error, "status", None) in NOT_OFFERED:
             return False
         if error:
             errors[answer.question] = error
         else:
             answered += days_from(*answer.question)
-    if house.allow_shrink:
-        forget(house, RAW_LIVESTREAM_DAYWISE, app_id, answered)
+    if run.allow_shrink:
+        purge(run, RAW_LIVESTREAM_DAYWISE, app_id, answered)
     return True
 
 
-def _land(house: House, app_id: str, answer: Answer[Range, dict[str, Any]], counts: Counts) -> ApiError | None:
+def _land(run: RunContext, app_id: str, answer: Answer[Range, dict[str, Any]], counts: Counts) -> ApiError | None:
     """Land what was answered, or return why it cannot be taken."""
     days = days_from(*answer.question)
     try:
         entries = shapes.session_count_entries(answer.value or {}, *answer.question)
-        frame = raw_session_counts(entries, days, app_id=app_id, fetched_at=answer.asked_at, run_id=house.run_id)
+        frame = raw_session_counts(entries, days, app_id=app_id, fetched_at=answer.asked_at, run_id=run.run_id)
     except ApiError as error:
         return error
-    land(house, RAW_LIVESTREAM_DAYWISE, frame, entries, counts)
+    land(run, RAW_LIVESTREAM_DAYWISE, frame, entries, counts)
     return None
 
 
-def with_session_counts(house: House, app_id: str, days: Sequence[date | None], overall: Normalized) -> Normalized:
+def with_session_counts(run: RunContext, app_id: str, days: Sequence[date | None], overall: Normalized) -> Normalized:
     """Join the counts of these days to rows of core.livestream_analytics_daily, and add the records no rule takes."""
-    counted = _counted(house, app_id, days)
+    counted = _counted(run, app_id, days)
     if counted is None:
         return overall
     joined = overall.rows.drop("session_count").join(
@@ -109,24 +113,24 @@ def with_session_counts(house: House, app_id: str, days: Sequence[date | None], 
     )
 
 
-def _counted(house: House, app_id: str, days: Sequence[date | None]) -> Normalized | None:
-    with house.warehouse.open_raw() as connection:
+def _counted(run: RunContext, app_id: str, days: Sequence[date | None]) -> Normalized | None:
+    with run.warehouse.open_raw() as connection:
         raw = raw_file.read_versions_of_days(connection, RAW_LIVESTREAM_DAYWISE, app_id, days, stats=None)
     if raw.is_empty():
         return None
-    return normalize(SESSION_COUNTS, raw, now=house.started_at, retention_days=house.settings.retention_days, days=days)
+    return normalize(SESSION_COUNTS, raw, now=run.started_at, retention_days=run.settings.retention_days, days=days)
 
 
-def days_short_by_count(house: House, app_id: str, at_hand: dict[date, int]) -> dict[date, int]:
+def days_short_by_count(run: RunContext, app_id: str, at_hand: dict[date, int]) -> dict[date, int]:
     """Return the days on which the API counts more sessions than are at hand, and since which landing it does."""
-    counted = _counted(house, app_id, list(at_hand))
+    counted = _counted(run, app_id, list(at_hand))
     if counted is None:
         return {}
     api = dict(counted.rows.select("day", "session_count").iter_rows())
     short = [day for day, sessions in at_hand.items() if (api.get(day) or 0) > sessions]
     if not short:
         return {}
-    with house.warehouse.open_raw() as connection:
+    with run.warehouse.open_raw() as connection:
         versions = raw_file.read_day_versions(connection, RAW_LIVESTREAM_DAYWISE, app_id)
     changed = dict(versions.select("day", "changed_arrival").iter_rows())
     return {day: changed[day] for day in short}

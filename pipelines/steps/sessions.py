@@ -9,27 +9,28 @@ from functools import partial
 
 import polars as pl
 
+from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS
+from pipelines.catalog.ops import LIVESTREAM_SYNC
+from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 from pipelines.clock import days_from, utc_now
 from pipelines.errors import ApiError, NotFoundError
-from pipelines.extract import lists, sync
+from pipelines.extract import lists
+from pipelines.extract import selection as sync
+from pipelines.extract.concurrency import fetch_concurrently, prefetch_pages
 from pipelines.extract.paging import read_all
-from pipelines.extract.parallel import ask_each, pages_ahead
-from pipelines.load import raw as raw_file
+from pipelines.load import raw_tables as raw_file
 from pipelines.load import selection
 from pipelines.load.days import loaded_days, unfinished_sessions
-from pipelines.normalize.records import identity, payload_of, raw_sessions
-from pipelines.normalize.rows import listed_livestreams
+from pipelines.normalize.raw_frames import identity, payload_of, raw_sessions
+from pipelines.normalize.resolve import listed_livestreams
 from pipelines.steps.audit import audit
-from pipelines.steps.core import standing_of_days
-from pipelines.steps.extract import fetch_overall, unsettled_days
-from pipelines.steps.house import Counts, Failure, House, Range
-from pipelines.steps.landing import BATCH, Pace, forget, land, name_livestreams
+from pipelines.steps.context import Counts, Failure, Range, RunContext
+from pipelines.steps.fetch import fetch_overall, unsettled_days
+from pipelines.steps.landing import BATCH, FlushTimer, land, name_livestreams, purge
+from pipelines.steps.load_core import current_rows
 from pipelines.steps.progress import progress
 from pipelines.steps.session_counts import days_short_by_count, extract_session_counts_of
 from pipelines.steps.totals import days_missing_sessions
-from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS
-from pipelines.tables_ops import LIVESTREAM_SYNC
-from pipelines.tables_raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 
 _SYNCED = {
     name: LIVESTREAM_SYNC.polars_schema[name]
@@ -37,115 +38,117 @@ _SYNCED = {
 }
 
 
-def extract_sessions(house: House, days: Range) -> dict[str, Counts]:
+def extract_sessions(run: RunContext, days: Range) -> dict[str, Counts]:
     """Land the sessions of every livestream that could have had one in these days and is not known yet."""
 
     def ask(app_id: str, counts: Counts) -> None:
-        with house.warehouse.open_raw() as connection:
-            known = listed_livestreams(raw_file.read_listed(connection, app_id), house.started_at)
+        with run.warehouse.open_raw() as connection:
+            known = listed_livestreams(raw_file.read_listed(connection, app_id), run.started_at)
             there = selection.listed_ids(connection, app_id)
             synced = selection.read_sync(connection, app_id)
         # What is no longer listed is a 404 for ever. But --full does not take an empty list for the truth, and
         # --allow-shrink drops sessions only of livestreams that were fetched.
-        is_list_trusted = not house.allow_shrink and (bool(there) or not house.full)
+        is_list_trusted = not run.allow_shrink and (bool(there) or not run.full)
         listed = known.filter(pl.col("livestream_id").is_in(list(there))) if is_list_trusted else known
-        unfinished, given_up = _unfinished(house, app_id, there, synced)
+        unfinished, given_up = _unfinished(run, app_id, there, synced)
         now = utc_now()
 
-        def choose(*, full: bool, answered_since: int | None) -> list[str]:
-            return sync.livestreams_to_ask(
+        def choose(*, full: bool, resume_from: int | None) -> list[str]:
+            return sync.livestreams_to_fetch(
                 listed,
                 synced,
                 unfinished,
                 given_up.keys(),
-                first_day=house.days_of(app_id, days)[0],
+                first_day=run.days_of(app_id, days)[0],
                 last_day=days[1],
                 full=full,
-                answered_since=answered_since,
+                resume_from=resume_from,
                 now=now,
             )
 
         rest: list[str] = []
-        wanted = choose(full=house.full, answered_since=house.answered_since)
-        needed = frozenset(choose(full=False, answered_since=house.answered_since))
-        _note_not_fetched(house, counts, {name: n for name, n in given_up.items() if name not in wanted})
-        unread = _ask_sessions(house, app_id, _failed_last(wanted, synced, house.run_id), listed, counts, needed)
-        if set(choose(full=True, answered_since=None)) - set(wanted):
-            short = _days_short(house, app_id, days)
+        wanted = choose(full=run.full, resume_from=run.resume_from)
+        needed = frozenset(choose(full=False, resume_from=run.resume_from))
+        _note_not_fetched(run, counts, {name: n for name, n in given_up.items() if name not in wanted})
+        unread = _ask_sessions(run, app_id, _failed_last(wanted, synced, run.run_id), listed, counts, needed)
+        if set(choose(full=True, resume_from=None)) - set(wanted):
+            short = _days_short(run, app_id, days)
             # An answer since *overall* last moved has no more to tell about it.
             since = max(short.values()) if short else None
-            rest = sorted(set(choose(full=True, answered_since=since)) - set(wanted)) if short else []
+            rest = sorted(set(choose(full=True, resume_from=since)) - set(wanted)) if short else []
             if rest:
                 said = f"{min(short)}" if len(short) == 1 else f"{len(short)} days from {min(short)} to {max(short)}"
                 more = f"{len(rest):,} more livestream{'s' * (len(rest) != 1)}"
                 counts.add_note(
                     f"the API's own totals (overall) said more than the sessions at hand for {said}: asked {more}"
                 )
-                unread += _ask_sessions(house, app_id, _failed_last(rest, synced, house.run_id), listed, counts)
-        skipped = set(choose(full=True, answered_since=None)) - {*wanted, *rest}
-        unread += audit(house, app_id, skipped, synced, lambda some: _ask_sessions(house, app_id, some, listed, counts))
-        if house.allow_shrink:
-            forget(house, RAW_LIVESTREAM_SESSIONS, app_id, days_from(*days), unread)
+                unread += _ask_sessions(run, app_id, _failed_last(rest, synced, run.run_id), listed, counts)
+        skipped = set(choose(full=True, resume_from=None)) - {*wanted, *rest}
+        unread += audit(run, app_id, skipped, synced, lambda some: _ask_sessions(run, app_id, some, listed, counts))
+        if run.allow_shrink:
+            purge(run, RAW_LIVESTREAM_SESSIONS, app_id, days_from(*days), unread)
 
-    done = house.for_each_app(RAW_LIVESTREAM_SESSIONS, ask, days=days, needs=(RAW_LIVESTREAMS,), asks=True)
-    extract_overall_again(house, days)
+    done = run.for_each_app(RAW_LIVESTREAM_SESSIONS, ask, days=days, needs=(RAW_LIVESTREAMS,), asks=True)
+    extract_overall_again(run, days)
     return done
 
 
-def _unfinished(house: House, app_id: str, listed: set[str], synced: pl.DataFrame) -> tuple[set[str], dict[str, int]]:
+def _unfinished(
+    run: RunContext, app_id: str, listed: set[str], synced: pl.DataFrame
+) -> tuple[set[str], dict[str, int]]:
     """Return the listed livestreams with sessions that have not ended: those to fetch; those given up, with how many.
 
     A session that has not ended for LIVEHOUSE_UNFINISHED_DAYS never will: the API has lost its end.
     """
-    oldest = house.started_at.date() - timedelta(days=_unfinished_days(house))
-    with house.warehouse.open_working() as connection:
+    oldest = run.started_at.date() - timedelta(days=_unfinished_days(run))
+    with run.warehouse.open_working() as connection:
         sessions = [at for at in unfinished_sessions(connection, app_id) if at[0] in listed]
     recent = {livestream_id for livestream_id, day in sessions if day >= oldest}
     given_up = Counter(livestream_id for livestream_id, _ in sessions if livestream_id not in recent)
     if given_up or not synced["given_up_at"].is_null().all():
-        house.warehouse.write_raw(
-            partial(selection.note_given_up, app_id=app_id, livestream_ids=sorted(given_up), now=house.started_at)
+        run.warehouse.write_raw(
+            partial(selection.note_given_up, app_id=app_id, livestream_ids=sorted(given_up), now=run.started_at)
         )
     return recent, given_up
 
 
-def _unfinished_days(house: House) -> int:
-    return house.settings.unfinished_days or house.settings.retention_days
+def _unfinished_days(run: RunContext) -> int:
+    return run.settings.unfinished_days or run.settings.retention_days
 
 
-def _note_not_fetched(house: House, counts: Counts, given_up: dict[str, int]) -> None:
+def _note_not_fetched(run: RunContext, counts: Counts, given_up: dict[str, int]) -> None:
     """Note the livestreams that are not fetched for their unfinished sessions any more, nor for another reason."""
     if not given_up:
         return
     is_one = (count := sum(given_up.values())) == 1
     counts.add_note(
-        f"{count:,} session{' has' if is_one else 's have'} not ended for more than {_unfinished_days(house)} days"
+        f"{count:,} session{' has' if is_one else 's have'} not ended for more than {_unfinished_days(run)} days"
         f" (LIVEHOUSE_UNFINISHED_DAYS) and {'is' if is_one else 'are'} not fetched any more:"
         f" {name_livestreams(sorted(given_up))}"
     )
 
 
-def extract_overall_again(house: House, days: Range) -> None:
+def extract_overall_again(run: RunContext, days: Range) -> None:
     """Fetch *overall* of the days that this run did not ask for and whose sessions had news: it was corrected with them.
 
     These are days outside of the range, and settled ones within it. The counts of sessions follow.
     """
-    oldest = house.started_at.date() - timedelta(days=house.settings.retention_days)
+    oldest = run.started_at.date() - timedelta(days=run.settings.retention_days)
     behind: dict[str, list[date]] = {}
-    for app_id in house.settings.app_ids:
-        with house.warehouse.open_raw() as connection:
+    for app_id in run.settings.app_ids:
+        with run.warehouse.open_raw() as connection:
             found = raw_file.days_behind_sessions(connection, app_id, oldest)
-        with house.warehouse.open_working() as connection:
+        with run.warehouse.open_working() as connection:
             loaded = loaded_days(connection, LIVESTREAM_ANALYTICS_DAILY, app_id) if found else {}
-        if again := sorted({day for day in found if day in loaded} - set(unsettled_days(house, app_id, days))):
+        if again := sorted({day for day in found if day in loaded} - set(unsettled_days(run, app_id, days))):
             behind[app_id] = again
 
     def fetch(app_id: str, counts: Counts) -> None:
-        fetch_overall(house, app_id, behind[app_id], counts, are_all=False)
+        fetch_overall(run, app_id, behind[app_id], counts, are_all=False)
 
     if behind:
-        house.for_each_app(RAW_LIVESTREAM_ANALYTICS, fetch, days=days, apps=list(behind), asks=True)
-        extract_session_counts_of(house, days, behind)
+        run.for_each_app(RAW_LIVESTREAM_ANALYTICS, fetch, days=days, apps=list(behind), asks=True)
+        extract_session_counts_of(run, days, behind)
 
 
 def _failed_last(livestream_ids: list[str], synced: pl.DataFrame, run_id: str) -> list[str]:
@@ -158,15 +161,15 @@ def _failed_last(livestream_ids: list[str], synced: pl.DataFrame, run_id: str) -
     return sorted(shuffled, key=failed.__contains__)
 
 
-def _sessions_of(house: House, app_id: str, livestream_id: str) -> list[str] | None:
+def _sessions_of(run: RunContext, app_id: str, livestream_id: str) -> list[str] | None:
     """Every session of a livestream, as text; None when the API does not know the livestream (any more).
 
     One livestream may have a hundred thousand, held until they are known to be all: as objects they take five times
     the memory.
     """
-    fetch = lists.session_pages(house.client, app_id, livestream_id)
+    fetch = lists.session_pages(run.client, app_id, livestream_id)
     try:
-        with pages_ahead(fetch, house.client.concurrency) as page:
+        with prefetch_pages(fetch, run.client.concurrency) as page:
             pages = read_all(f"sessions of livestream {livestream_id}", page, identity)
             return [payload_of(record) for records in pages for record in records]
     except NotFoundError:
@@ -174,7 +177,7 @@ def _sessions_of(house: House, app_id: str, livestream_id: str) -> list[str] | N
 
 
 def _ask_sessions(
-    house: House,
+    run: RunContext,
     app_id: str,
     livestream_ids: list[str],
     listed: pl.DataFrame,
@@ -194,7 +197,7 @@ def _ask_sessions(
     of_livestream: list[str] = []
     asked_at: list[datetime] = []
     synced: list[tuple[object, ...]] = []
-    pace = Pace()
+    pace = FlushTimer()
 
     def flush() -> None:
         if synced:
@@ -209,23 +212,23 @@ def _ask_sessions(
                     app_id=app_id,
                     livestream_ids=of_livestream[part],
                     fetched_at=asked_at[part],
-                    run_id=house.run_id,
+                    run_id=run.run_id,
                 )
                 is_last = part.stop >= len(payloads)  # a livestream is known once all of its sessions are landed
                 records = [json.loads(payload) for payload in payloads[part]]
                 # All of its sessions have arrived from the first landing of these batches on.
                 known = known.with_columns(pl.lit(first_landing, dtype=pl.Int64).alias("arrival"))
-                number = land(house, RAW_LIVESTREAM_SESSIONS, frame, records, counts, known if is_last else None)
+                number = land(run, RAW_LIVESTREAM_SESSIONS, frame, records, counts, known if is_last else None)
                 first_landing = first_landing or number
             for held in (payloads, of_livestream, asked_at, synced):
                 held.clear()
 
     try:
         with progress(f"{app_id} sessions", len(livestream_ids)) as advance:
-            answers = ask_each(
-                lambda livestream_id: _sessions_of(house, app_id, livestream_id),
+            answers = fetch_concurrently(
+                lambda livestream_id: _sessions_of(run, app_id, livestream_id),
                 livestream_ids,
-                house.client.concurrency,
+                run.client.concurrency,
             )
             for answer in answers:
                 advance(1)
@@ -247,7 +250,7 @@ def _ask_sessions(
     finally:
         flush()
     if failed:
-        house.warehouse.write_raw(
+        run.warehouse.write_raw(
             partial(
                 selection.note_unread,
                 app_id=app_id,
@@ -257,24 +260,24 @@ def _ask_sessions(
             )
         )
         part = f"sessions of {name_livestreams(unread)}"
-        house.failures.append(Failure(app_id, RAW_LIVESTREAM_SESSIONS.full_name, failed[0][1], part))
+        run.failures.append(Failure(app_id, RAW_LIVESTREAM_SESSIONS.full_name, failed[0][1], part))
     return unread
 
 
-def _days_short(house: House, app_id: str, days: Range) -> dict[date, int]:
+def _days_short(run: RunContext, app_id: str, days: Range) -> dict[date, int]:
     """Return the days of which the API's totals or counts say more than the sessions at hand, and since which landing."""
-    counted = dict.fromkeys(house.days_of(app_id, days), 0)
+    counted = dict.fromkeys(run.days_of(app_id, days), 0)
 
     def rows_at_hand() -> Iterator[pl.DataFrame]:
-        for _, part in standing_of_days(house, LIVESTREAM_SESSIONS, app_id, days):
+        for _, part in current_rows(run, LIVESTREAM_SESSIONS, app_id, days):
             for day in (*part.rows["day"], *part.rejects["day"]):  # the API counts what no rule takes, too
                 counted[day] = counted.get(day, 0) + 1
             yield part.rows
 
-    overall = pl.concat(part.rows for _, part in standing_of_days(house, LIVESTREAM_ANALYTICS_DAILY, app_id, days))
-    short = days_missing_sessions(overall, rows_at_hand(), house.started_at)
-    with house.warehouse.open_raw() as connection:
+    overall = pl.concat(part.rows for _, part in current_rows(run, LIVESTREAM_ANALYTICS_DAILY, app_id, days))
+    short = days_missing_sessions(overall, rows_at_hand(), run.started_at)
+    with run.warehouse.open_raw() as connection:
         versions = raw_file.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, app_id)
     changed = dict(versions.select("day", "changed_arrival").iter_rows())
-    by_count = days_short_by_count(house, app_id, counted)
+    by_count = days_short_by_count(run, app_id, counted)
     return by_count | {day: max(changed[day], by_count.get(day, 0)) for day in short}

@@ -4,8 +4,8 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
-from pipelines.load.frames import read_frame
-from pipelines.steps.house import House
+from pipelines.steps.context import RunContext
+from pipelines.storage.frames import read_frame
 
 _SET_ASIDE = """
     set_aside AS (
@@ -64,8 +64,8 @@ def set_aside(entry: dict[str, Any]) -> str:
     return f"{entry['records']} in {entry['table_name']}: {entry['field']} is {entry['reason']}"
 
 
-def findings(house: House, summary: dict[str, Any]) -> list[str]:
+def findings(run: RunContext, summary: dict[str, Any]) -> list[str]:
     """What somebody should look at, a line each."""
     aside = [f"set aside: {set_aside(entry)}" for entry in summary["quarantined"]]
     notes = [note for note in summary["notes"] if ": incomplete: " not in note]  # those are failures
-    return [*house.failure_lines(), *house.odd, *notes, *aside]
+    return [*run.failure_lines(), *run.odd, *notes, *aside]

@@ -6,11 +6,11 @@ from datetime import date, datetime
 import duckdb
 import polars as pl
 
-from pipelines.load.frames import registered
-from pipelines.report.marts import Mart, find_marts
-from pipelines.schema import Table
-from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, WAREHOUSE_FILE
-from pipelines.tables_ops import DAYS
+from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, WAREHOUSE_FILE
+from pipelines.catalog.ops import DAYS
+from pipelines.catalog.types import Table
+from pipelines.marts.build import Mart, find_marts
+from pipelines.storage.frames import temporary_view
 
 _MISSING = """
     SELECT day FROM marts.reconciliation
@@ -65,5 +65,5 @@ def _compare(
 
 def _replace_rows(connection: duckdb.DuckDBPyConnection, table: Table, rows: pl.DataFrame) -> None:
     connection.execute(f"DELETE FROM {table.full_name}")
-    with registered(connection, "given_rows", rows):
+    with temporary_view(connection, "given_rows", rows):
         connection.execute(f"INSERT INTO {table.full_name} BY NAME SELECT * FROM given_rows")

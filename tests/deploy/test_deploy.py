@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.assets.house import RANGE_END, RANGE_START
+from pipelines.orchestration.resources import RANGE_END, RANGE_START
 from pipelines.simulator.server import Simulator
 from tests.houses import LAST, assert_holds_truth, settings_for, variables
 from tests.postgres import Postgres

@@ -21,8 +21,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from pipelines.errors import WarehouseError
-from pipelines.load.lake import Lakehouse
-from pipelines.load.sandbox import run_query
+from pipelines.storage.ducklake_warehouse import DuckLakeWarehouse
+from pipelines.storage.sandbox import run_query
 from tests.ui.serving import free_port, served
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -116,7 +116,7 @@ def test_postgres_is_reached_over_tls_only_and_by_each_role_only_as_far_as_it_ma
         runs = f"{verified} dbname=livehouse user=livehouse"
         readers = f"{verified} dbname=livehouse user=livehouse_reader password=hush-2"
         monkeypatch.setenv("PGPASSWORD", "hush-1")
-        lake = Lakehouse(SecretStr(runs), None, tmp_path, readers=SecretStr(readers))
+        lake = DuckLakeWarehouse(SecretStr(runs), None, tmp_path, readers=SecretStr(readers))
         with lake.open_working() as connection:
             connection.execute("INSERT INTO ops.loads (run_id) SELECT 'r' FROM range(1000)")
         with lake.open_published() as connection:
@@ -133,7 +133,7 @@ def test_postgres_is_reached_over_tls_only_and_by_each_role_only_as_far_as_it_ma
         ):
             with (
                 pytest.raises(WarehouseError) as raised,
-                Lakehouse(SecretStr(refused), None, tmp_path).open_published(),
+                DuckLakeWarehouse(SecretStr(refused), None, tmp_path).open_published(),
             ):
                 pass
             assert "hush" not in str(raised.value)

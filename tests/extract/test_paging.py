@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from pipelines.errors import ApiRefusedError, IncompleteListError, NotFoundError
 from pipelines.extract.paging import READINGS, read_all
-from pipelines.extract.shapes import Page
-from pipelines.normalize.records import identity
+from pipelines.extract.parsers import Page
+from pipelines.normalize.raw_frames import identity
 
 
 class Source:

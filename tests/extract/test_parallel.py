@@ -13,16 +13,16 @@ from pipelines.errors import (
     TransientApiError,
     UnexpectedReplyError,
 )
+from pipelines.extract.concurrency import fetch_concurrently, prefetch_pages
 from pipelines.extract.paging import read_all
-from pipelines.extract.parallel import ask_each, pages_ahead
-from pipelines.extract.shapes import Page
-from pipelines.normalize.records import identity
+from pipelines.extract.parsers import Page
+from pipelines.normalize.raw_frames import identity
 
 
 @pytest.mark.parametrize("concurrency", [1, 3, 8])
 @pytest.mark.parametrize("count", [0, 1, 50])
 def test_every_question_is_answered_once(concurrency: int, count: int) -> None:
-    answers = list(ask_each(lambda n: n * n, range(count), concurrency))
+    answers = list(fetch_concurrently(lambda n: n * n, range(count), concurrency))
     assert sorted((answer.question, answer.value) for answer in answers) == [(n, n * n) for n in range(count)]
     assert all(answer.error is None for answer in answers)
 
@@ -33,13 +33,13 @@ def test_a_failure_is_an_answer_and_the_others_go_on() -> None:
             raise TransientApiError(f"question {n}")
         return n
 
-    answers = list(ask_each(ask, range(60), 4))
+    answers = list(fetch_concurrently(ask, range(60), 4))
     assert sorted(answer.question for answer in answers if answer.error) == [3, 13, 23, 33, 43, 53]
     assert sorted(answer.question for answer in answers) == list(range(60))
 
 
 def test_an_answer_of_none_is_no_failure() -> None:
-    (answer,) = ask_each(lambda _: None, ["x"], 2)
+    (answer,) = fetch_concurrently(lambda _: None, ["x"], 2)
     assert (answer.value, answer.error) == (None, None)
 
 
@@ -50,7 +50,7 @@ def test_a_refused_token_ends_it() -> None:
         asked.append(n)
         raise ApiRefusedError("no", status=401)
 
-    answers = list(ask_each(ask, range(1000), 2))
+    answers = list(fetch_concurrently(ask, range(1000), 2))
     assert len(asked) <= 6
     assert sorted(answer.question for answer in answers) == list(range(1000))
     assert {str(answer.error) for answer in answers} == {"no"}
@@ -83,7 +83,7 @@ def test_what_may_be_the_fault_of_the_service_ends_the_list_when_nothing_is_answ
         asked.append(n)
         return n if n < 200 else ask(n)
 
-    answers = list(ask_each(noted, range(1000), 2))
+    answers = list(fetch_concurrently(noted, range(1000), 2))
     assert sorted(answer.question for answer in answers) == list(range(1000))
     assert sorted(answer.question for answer in answers if answer.error is None) == list(range(200))
     assert 240 <= len(asked) <= 240 + 3 * 2 if ends else len(asked) == 1000
@@ -94,7 +94,7 @@ def test_however_many_fail_the_others_are_asked(share: int) -> None:
     def ask(n: int) -> int:
         return n if n % share == 0 else fail(n)
 
-    answers = list(ask_each(ask, range(2000), 4))
+    answers = list(fetch_concurrently(ask, range(2000), 4))
     assert sum(answer.error is None for answer in answers) == 2000 // share
 
 
@@ -102,12 +102,12 @@ def test_one_not_found_is_not_hopeless() -> None:
     def ask(_: int) -> int:
         raise NotFoundError("gone", status=404)
 
-    assert len(list(ask_each(ask, range(7), 2))) == 7
+    assert len(list(fetch_concurrently(ask, range(7), 2))) == 7
 
 
 def test_a_mistake_of_ours_is_raised_as_it_is() -> None:
     with pytest.raises(ZeroDivisionError):
-        list(ask_each(lambda n: 1 // n, [1, 0, 2], 1))
+        list(fetch_concurrently(lambda n: 1 // n, [1, 0, 2], 1))
 
 
 def test_questions_are_taken_as_they_are_needed() -> None:
@@ -118,7 +118,7 @@ def test_questions_are_taken_as_they_are_needed() -> None:
             taken.append(n)
             yield n
 
-    answers = ask_each(lambda n: n, questions(), 3)
+    answers = fetch_concurrently(lambda n: n, questions(), 3)
     next(answers)
     assert len(taken) <= 2 * 6
     answers.close()  # type: ignore[attr-defined]  # a generator
@@ -138,12 +138,12 @@ def test_never_more_at_once_than_allowed() -> None:
         with lock:
             running -= 1
 
-    list(ask_each(ask, range(40), 4))
+    list(fetch_concurrently(ask, range(40), 4))
     assert most == 4
 
 
 def test_the_moment_of_asking_is_before_the_answer() -> None:
-    (answer,) = ask_each(lambda _: __import__("pipelines.clock").clock.utc_now(), [0], 1)
+    (answer,) = fetch_concurrently(lambda _: __import__("pipelines.clock").clock.utc_now(), [0], 1)
     assert answer.value is not None
     assert answer.asked_at <= answer.value
 
@@ -155,7 +155,7 @@ def test_other_errors_of_the_api_are_answers_too() -> None:
     def ask(_: int) -> int:
         raise OddError("odd")
 
-    (answer,) = ask_each(ask, [1], 1)
+    (answer,) = fetch_concurrently(ask, [1], 1)
     assert isinstance(answer.error, OddError)
 
 
@@ -172,7 +172,7 @@ class Pages:
         return Page(self.rows[2 * page_no - 2 : 2 * page_no], self.total)
 
     def read(self, concurrency: int) -> list[object]:
-        with pages_ahead(self.fetch, concurrency) as page:
+        with prefetch_pages(self.fetch, concurrency) as page:
             return [record["id"] for records in read_all("the list", page, identity) for record in records]
 
 
@@ -192,7 +192,7 @@ def test_pages_ahead_are_under_way_together() -> None:
             together.wait(timeout=30)  # passes only if pages 2, 3 and 4 are asked for at once
         return source.fetch(page_no)
 
-    with pages_ahead(fetch, 3) as page:
+    with prefetch_pages(fetch, 3) as page:
         assert [len(records) for records in read_all("the list", page, identity)] == [2, 2, 2, 1]
 
 
@@ -206,7 +206,7 @@ def test_pages_ahead_are_of_one_reading() -> None:
             source.total = 11
         return source.fetch(page_no)
 
-    with pages_ahead(fetch, 2) as page:
+    with prefetch_pages(fetch, 2) as page:
         read = [record["id"] for records in read_all("the list", page, identity) for record in records]
     assert read[-11:] == list(range(1, 12))
     assert source.asked.count(1) == 2
@@ -226,7 +226,7 @@ def test_a_page_that_fails_is_raised_when_it_is_read() -> None:
             raise TransientApiError("page 3")
         return source.fetch(page_no)
 
-    with pages_ahead(fetch, 4) as page:
+    with prefetch_pages(fetch, 4) as page:
         pages = read_all("the list", page, identity)
         assert [next(pages), next(pages)] == [source.rows[:2], source.rows[2:4]]
         with pytest.raises(TransientApiError, match="page 3"):

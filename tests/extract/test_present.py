@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import ApiError, HouseBusyError, NotFoundError
+from pipelines.errors import AlreadyRunningError, ApiError, NotFoundError
 from pipelines.extract.client import ApiClient
-from pipelines.extract.present import Eye
+from pipelines.live.poll import Eye
 from tests.extract.conftest import Canned, CannedServer, ok
 
 NOW = datetime(2026, 3, 1, 12)
@@ -27,7 +27,7 @@ def stream(livestream_id: str, meeting_id: str | None = None, status: str = "LIV
 
 
 @pytest.fixture
-def look_at(server: CannedServer, connect: Callable[..., ApiClient]) -> Callable[..., Eye]:
+def preview_table(server: CannedServer, connect: Callable[..., ApiClient]) -> Callable[..., Eye]:
     def make(may_ask: Callable[[], None] = lambda: None) -> Eye:
         client = connect(server.url, concurrency=1)
         return Eye(client, "app", lambda record: str(record["id"]), may_ask, lambda: NOW)
@@ -39,10 +39,12 @@ def asked(server: CannedServer) -> list[str]:
     return [received.target.split("/app/")[1] for received in server.received]
 
 
-def test_a_stream_of_a_meeting_takes_four_kinds_of_questions(server: CannedServer, look_at: Callable[..., Eye]) -> None:
+def test_a_stream_of_a_meeting_takes_four_kinds_of_questions(
+    server: CannedServer, preview_table: Callable[..., Eye]
+) -> None:
     both = {"livestream": stream("l1", "m1"), "session": SESSION}
     server.script = [page(), page(stream("l1", "m1")), ok(stream("l1", "m1")), ok(both)]
-    present = look_at().look()
+    present = preview_table().look()
     [sight] = present.sights
     assert (sight.livestream_id, sight.session, sight.session_id, sight.seen_at) == ("l1", SESSION, "s1", NOW)
     lists = "livestreams?page_no=1&per_page=100&sort_order=ASC&status="
@@ -54,72 +56,72 @@ def test_a_stream_of_a_meeting_takes_four_kinds_of_questions(server: CannedServe
     ]
 
 
-def test_none_active_is_an_answer(server: CannedServer, look_at: Callable[..., Eye]) -> None:
+def test_none_active_is_an_answer(server: CannedServer, preview_table: Callable[..., Eye]) -> None:
     server.script = [page(stream("l1", status="INVOKED")), page(stream("l2", "m2")), *[NONE_ACTIVE] * 3]
-    present = look_at().look()
+    present = preview_table().look()
     assert (present.sights, present.waiting, present.errors) == ([], 2, [])
     server.script = [NONE_ACTIVE]
-    assert look_at().ended(["gone"]) == {}
+    assert preview_table().ended(["gone"]) == {}
 
 
 @pytest.mark.parametrize(
     "wrap", [lambda record: record, lambda record: [record], lambda record: {"livestream": record}]
 )
 def test_a_meeting_names_a_stream_that_the_lists_do_not(
-    server: CannedServer, look_at: Callable[..., Eye], wrap: Callable[[object], object]
+    server: CannedServer, preview_table: Callable[..., Eye], wrap: Callable[[object], object]
 ) -> None:
     server.script = [page(), page(stream("l1", "m1")), ok(wrap(stream("l2", "m1"))), NONE_ACTIVE, ok(SESSION)]
-    [sight] = look_at().look().sights
+    [sight] = preview_table().look().sights
     assert (sight.livestream_id, sight.livestream, sight.session) == ("l2", stream("l2", "m1"), SESSION)
 
 
 def test_a_stream_that_goes_live_between_the_two_lists_is_one(
-    server: CannedServer, look_at: Callable[..., Eye]
+    server: CannedServer, preview_table: Callable[..., Eye]
 ) -> None:
     server.script = [page(stream("l1", status="INVOKED")), page(stream("l1")), ok({"session": SESSION})]
-    [sight] = look_at().look().sights
+    [sight] = preview_table().look().sights
     assert sight.livestream["status"] == "LIVE"
 
 
 def test_a_service_that_passes_over_the_filter_does_not_make_us_ask_about_everything(
-    server: CannedServer, look_at: Callable[..., Eye]
+    server: CannedServer, preview_table: Callable[..., Eye]
 ) -> None:
     everything = page(stream("idle", "m1", "IDLE"), stream("l1"), {"id": None, "status": "LIVE"})
     server.script = [everything, everything, ok({"session": SESSION})]
-    assert [sight.livestream_id for sight in look_at().look().sights] == ["l1"]
+    assert [sight.livestream_id for sight in preview_table().look().sights] == ["l1"]
     assert len(server.received) == 3
 
 
-def test_one_question_that_fails_leaves_the_others(server: CannedServer, look_at: Callable[..., Eye]) -> None:
+def test_one_question_that_fails_leaves_the_others(server: CannedServer, preview_table: Callable[..., Eye]) -> None:
     refused = Canned(400, b'{"success": false, "error": {"code": 1, "message": "no"}}')
     server.script = [page(), page(stream("l1", "m1"), stream("l2")), refused, refused, ok({"session": SESSION})]
-    present = look_at().look()
+    present = preview_table().look()
     assert ([sight.livestream_id for sight in present.sights], len(present.errors)) == (["l2"], 2)
 
 
-def test_a_list_that_fails_fails_the_look(server: CannedServer, look_at: Callable[..., Eye]) -> None:
+def test_a_list_that_fails_fails_the_look(server: CannedServer, preview_table: Callable[..., Eye]) -> None:
     server.script = [NONE_ACTIVE]
     with pytest.raises(NotFoundError):
-        look_at().look()
+        preview_table().look()
     server.script = [page(), *[Canned(401, b"{}")] * 2]
     with pytest.raises(ApiError, match="401"):
-        look_at().look()
+        preview_table().look()
 
 
-def test_stepping_back_asks_nothing_more(server: CannedServer, look_at: Callable[..., Eye]) -> None:
+def test_stepping_back_asks_nothing_more(server: CannedServer, preview_table: Callable[..., Eye]) -> None:
     left = [2]
 
     def may_ask() -> None:
         left[0] -= 1
         if left[0] < 0:
-            raise HouseBusyError("a run needs the budget")
+            raise AlreadyRunningError("a run needs the budget")
 
     server.script = [page(), page(*(stream(f"l{n}", f"m{n}") for n in range(20)))]
-    with pytest.raises(HouseBusyError):
-        look_at(may_ask).look()
+    with pytest.raises(AlreadyRunningError):
+        preview_table(may_ask).look()
     assert len(server.received) == 2
 
 
-def test_how_sessions_ended(server: CannedServer, look_at: Callable[..., Eye]) -> None:
+def test_how_sessions_ended(server: CannedServer, preview_table: Callable[..., Eye]) -> None:
     server.script = [ok({"id": "s1", "stopped_time": "2026-03-01T11:00:00Z"}), ok(None)]
-    assert look_at().ended(["s1", "s2"]) == {"s1": {"id": "s1", "stopped_time": "2026-03-01T11:00:00Z"}}
+    assert preview_table().ended(["s1", "s2"]) == {"s1": {"id": "s1", "stopped_time": "2026-03-01T11:00:00Z"}}

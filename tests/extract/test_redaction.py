@@ -106,7 +106,7 @@ HOSTS = ("http://x/", "http%3A%2F%2Fx%2F", "http:\\/\\/x\\/")
     "quoted", ["a/b+c=d:e#f0123456789", "http://x/secret/0123456789abcdef", "with spaces in it 123"]
 )
 def test_a_key_is_found_as_addresses_and_json_write_it(quoted: str) -> None:
-    from urllib.parse import quote  # noqa: PLC0415 - of this test
+    from urllib.parse import quote
 
     redacts = redactor()
     redacts.learn({"stream_key": quoted})

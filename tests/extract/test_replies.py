@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.errors import ApiError, ApiRefusedError, NotFoundError, TransientApiError
 from pipelines.extract.json_values import MOST_VALUES, parse
-from pipelines.extract.replies import read_reply
+from pipelines.extract.responses import read_reply
 
 CHAINED = (
     b'{"success":false,"errors":[{"code":6003,"message":"Invalid request headers","error_chain":'

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipelines.errors import UnexpectedReplyError
-from pipelines.extract.shapes import (
+from pipelines.extract.parsers import (
     STATS,
     Page,
     daywise_entries,

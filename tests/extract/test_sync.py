@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.catalog.core import LIVESTREAMS
+from pipelines.catalog.ops import LIVESTREAM_SYNC
 from pipelines.clock import days_from
-from pipelines.extract.sync import chunks, days_to_ask, livestreams_to_ask
-from pipelines.tables import LIVESTREAMS
-from pipelines.tables_ops import LIVESTREAM_SYNC
+from pipelines.extract.selection import chunks, days_to_fetch, livestreams_to_fetch
 
 FIRST, LAST = date(2025, 3, 10), date(2025, 3, 12)
 BEFORE, WITHIN, AFTER = datetime(2025, 3, 1), datetime(2025, 3, 11), datetime(2025, 3, 20)
@@ -33,7 +33,7 @@ def asked(
     *,
     unfinished: bool = False,
     full: bool = False,
-    answered_since: int | None = None,
+    resume_from: int | None = None,
     arrival: int | None = 5,
     failed_at: datetime | None = None,
 ) -> bool:
@@ -47,14 +47,14 @@ def asked(
         for row in sync
     ]
     synced = pl.DataFrame(rows, schema=dict(LIVESTREAM_SYNC.polars_schema))
-    wanted = livestreams_to_ask(
+    wanted = livestreams_to_fetch(
         listed,
         synced,
         ["l"] if unfinished else [],
         first_day=FIRST,
         last_day=LAST,
         full=full,
-        answered_since=answered_since,
+        resume_from=resume_from,
         now=NOW,
     )
     return wanted == ["l"]
@@ -117,7 +117,7 @@ def test_a_livestream_with_an_unfinished_session_is_asked() -> None:
 def test_a_livestream_that_could_not_be_read_is_asked_whatever_the_days() -> None:
     assert asked(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW), failed_at=NOW)
     assert asked(AFTER, AFTER, "IDLE", known(None, NOW, complete=False), failed_at=NOW)
-    assert asked(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW), failed_at=NOW, answered_since=4)
+    assert asked(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW), failed_at=NOW, resume_from=4)
 
 
 def test_full_asks_whatever_could_hold_a_session_of_the_range() -> None:
@@ -128,12 +128,12 @@ def test_full_asks_whatever_could_hold_a_session_of_the_range() -> None:
 
 @pytest.mark.parametrize("full", [False, True])
 def test_a_backfill_goes_on_where_it_was_cut_off(full: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    assert not asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW), full=full, answered_since=4)
-    assert not asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW - 9 * DAY), full=full, answered_since=4), "by no clock"
-    assert asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW), full=full, answered_since=5)
-    assert asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW), full=full, answered_since=5, arrival=None)
-    assert asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW, complete=False), full=full, answered_since=4)
-    assert asked(BEFORE, WITHIN, "LIVE", UNKNOWN, full=full, answered_since=4)
+    assert not asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW), full=full, resume_from=4)
+    assert not asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW - 9 * DAY), full=full, resume_from=4), "by no clock"
+    assert asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW), full=full, resume_from=5)
+    assert asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW), full=full, resume_from=5, arrival=None)
+    assert asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW, complete=False), full=full, resume_from=4)
+    assert asked(BEFORE, WITHIN, "LIVE", UNKNOWN, full=full, resume_from=4)
 
 
 def test_an_answer_from_the_future_is_asked_for_again() -> None:
@@ -147,8 +147,8 @@ def test_livestreams_keep_their_order_and_none_is_asked_twice() -> None:
         schema_overrides={"created_at": pl.Datetime("us"), "updated_at": pl.Datetime("us")},
     )
     synced = pl.DataFrame(schema=dict(LIVESTREAM_SYNC.polars_schema))
-    wanted = livestreams_to_ask(
-        listed, synced, [], first_day=FIRST, last_day=LAST, full=False, answered_since=None, now=NOW
+    wanted = livestreams_to_fetch(
+        listed, synced, [], first_day=FIRST, last_day=LAST, full=False, resume_from=None, now=NOW
     )
     assert wanted == ids
 
@@ -170,21 +170,21 @@ def versions(*rows: tuple[date, datetime, datetime, int]) -> pl.DataFrame:
 )
 def test_days(expected: bool, changed: datetime, asked_at: datetime) -> None:  # noqa: FBT001 - a parameter of the test
     held = versions((FIRST, changed, asked_at, 5))
-    assert days_to_ask([FIRST], held, full=False, answered_since=None, now=NOW) == ([FIRST] if expected else [])
-    assert days_to_ask([FIRST], held, full=True, answered_since=None, now=NOW) == [FIRST]
+    assert days_to_fetch([FIRST], held, full=False, resume_from=None, now=NOW) == ([FIRST] if expected else [])
+    assert days_to_fetch([FIRST], held, full=True, resume_from=None, now=NOW) == [FIRST]
 
 
 def test_days_never_asked_are_asked() -> None:
     days = days_from(FIRST, LAST)
-    assert days_to_ask(days, versions(), full=False, answered_since=None, now=NOW) == days
+    assert days_to_fetch(days, versions(), full=False, resume_from=None, now=NOW) == days
 
 
 def test_a_day_answered_before_it_was_over_is_asked_again() -> None:
     noon, night = datetime(2025, 3, 12, 12), datetime(2025, 3, 13, 0, 0, 1)
     early, late = versions((LAST, noon, noon, 5)), versions((LAST, night, night, 5))
-    assert days_to_ask([LAST], early, full=False, answered_since=4, now=NOW) == [LAST]
-    assert days_to_ask([LAST], late, full=True, answered_since=4, now=NOW) == []
-    assert days_to_ask([LAST], late, full=True, answered_since=5, now=NOW) == [LAST]
+    assert days_to_fetch([LAST], early, full=False, resume_from=4, now=NOW) == [LAST]
+    assert days_to_fetch([LAST], late, full=True, resume_from=4, now=NOW) == []
+    assert days_to_fetch([LAST], late, full=True, resume_from=5, now=NOW) == [LAST]
 
 
 @given(st.integers(1, 400), st.integers(1, 40))

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.load.store import open_store
-from pipelines.settings import Settings
+from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
+from pipelines.storage.warehouse import open_warehouse
 from tests.houses import DAYS, FIRST, LAST, assert_holds_truth, load, settings_for, variables
 from tests.moment import NOW
 from tests.promises.attack import call_livehouse, livehouse
@@ -23,7 +23,7 @@ TIMES = (
 
 def rows_of(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
     """Every table that readers see but ops.loads, without when it was loaded."""
-    with open_store(settings).open_published() as connection:
+    with open_warehouse(settings).open_published() as connection:
         tables = connection.execute(
             "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE database_name = current_database()"
             " AND schema_name IN ('core', 'marts', 'ops') AND table_name NOT IN ('loads', 'open_backfills') ORDER BY ALL"

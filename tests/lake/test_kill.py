@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.settings import Settings
+from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from tests.houses import DAYS, assert_holds_truth, load, variables
 from tests.moment import NOW

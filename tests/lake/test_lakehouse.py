@@ -11,14 +11,14 @@ import polars as pl
 import pytest
 from pydantic import SecretStr
 
+from pipelines.catalog.ops import FIELD_TYPES
 from pipelines.clock import machine_now, utc_now
-from pipelines.errors import HouseBusyError, SettingsError, WarehouseError
-from pipelines.load import catalog
-from pipelines.load.catalog import Catalog
-from pipelines.load.frames import registered
-from pipelines.load.lake import Lakehouse
-from pipelines.load.raw import begin_backfill
-from pipelines.tables_ops import FIELD_TYPES
+from pipelines.errors import AlreadyRunningError, SettingsError, WarehouseError
+from pipelines.load.raw_tables import begin_backfill
+from pipelines.storage import postgres as catalog
+from pipelines.storage.ducklake_warehouse import DuckLakeWarehouse
+from pipelines.storage.frames import temporary_view
+from pipelines.storage.postgres import Catalog
 from tests.houses import DAYS
 from tests.postgres import Postgres
 
@@ -26,8 +26,8 @@ PASSWORD = "hush-hush-7"
 LOADS = "SELECT count(*) FROM ops.loads"
 
 
-def lakehouse(address: str, home: Path, files: str | None = None) -> Lakehouse:
-    return Lakehouse(SecretStr(address.removeprefix("ducklake:postgres:")), files, home)
+def lakehouse(address: str, home: Path, files: str | None = None) -> DuckLakeWarehouse:
+    return DuckLakeWarehouse(SecretStr(address.removeprefix("ducklake:postgres:")), files, home)
 
 
 def test_it_is_made_with_every_table_its_comments_and_partitions(lake: str, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_one_at_a_time_works_on_a_table_of_an_app(lake: str, tmp_path: Path) -> 
     said: list[str] = []
     with one.run(wait_seconds=0, say=print), two.run(wait_seconds=0.01, say=said.append):
         with one.alone("core.x", "a"), two.alone("core.x", "b"), two.alone("core.y", "a"):
-            with pytest.raises(HouseBusyError, match="LIVEHOUSE_LOCK_WAIT_SECONDS"), two.alone("core.x", "a"):
+            with pytest.raises(AlreadyRunningError, match="LIVEHOUSE_LOCK_WAIT_SECONDS"), two.alone("core.x", "a"):
                 pass
         assert said == ["waiting for another run, which is working on core.x of a"]
         with two.alone("core.x", "a"):
@@ -212,7 +212,7 @@ def test_a_connection_that_is_cut_is_one_line_and_the_next_write_has_a_new_one(
     cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {of_duckdb}"
 
     def note(connection: duckdb.DuckDBPyConnection, *, cut_off: bool) -> None:
-        with registered(connection, "noted", rows):
+        with temporary_view(connection, "noted", rows):
             connection.execute("BEGIN")
             connection.execute("INSERT INTO ops.loads BY NAME SELECT * FROM noted")
             if cut_off:
@@ -242,7 +242,7 @@ def test_who_is_overtaken_does_it_again(lake: str, tmp_path: Path) -> None:
         connection.execute("UPDATE ops.loads SET rows_landed = rows_landed + 1")
         connection.execute("COMMIT")
 
-    def work(store: Lakehouse) -> None:
+    def work(store: DuckLakeWarehouse) -> None:
         for _ in range(6):
             store.write(add)
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from pipelines.errors import UsageError, WarehouseError
-from pipelines.load import move as moving
-from pipelines.load.store import open_store
-from pipelines.settings import Settings
+from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.steps.move import move
+from pipelines.storage import move as moving
+from pipelines.storage.warehouse import open_warehouse
 from tests.houses import DAYS, assert_holds_truth, load, query, settings_for
 from tests.postgres import Postgres
 from tests.promises.attack import call_livehouse
@@ -19,7 +19,7 @@ from tests.promises.worlds import everything_changes, tiny_world
 
 def held(settings: Settings) -> dict[str, Any]:
     """What each table holds of each app and day, raw too."""
-    store = open_store(settings)
+    store = open_warehouse(settings)
     return {table.full_name: moving.digests(store, table, is_raw=is_raw) for table, is_raw in moving.moved_tables()}
 
 
@@ -114,7 +114,7 @@ def test_what_is_there_is_never_overwritten(lake: str, tmp_path: Path) -> None:
     here = Settings(LIVEHOUSE_HOME=tmp_path / "here")  # type: ignore[call-arg]
     there = Settings(LIVEHOUSE_HOME=tmp_path / "there", LIVEHOUSE_WAREHOUSE=lake)  # type: ignore[call-arg]
     for settings, count in ((here, 1), (there, 2)):
-        store = open_store(settings)
+        store = open_warehouse(settings)
         store.prepare()
         with store.run(wait_seconds=0, say=print):
             with store.open_raw():
@@ -123,7 +123,7 @@ def test_what_is_there_is_never_overwritten(lake: str, tmp_path: Path) -> None:
                 connection.execute(row.format(count))
     with pytest.raises(WarehouseError, match="holds nothing"):
         move(here, there)
-    open_store(here).publish(print)
+    open_warehouse(here).publish(print)
     with pytest.raises(WarehouseError, match=r"holds other rows of core\.recordings_daily \(app a day 2026-01-02"):
         move(here, there)
     with pytest.raises(UsageError, match="the same"):

@@ -11,12 +11,12 @@ import duckdb
 import pytest
 from pydantic import SecretStr
 
-from pipelines.cli.checkup import checkup
+from pipelines.cli.diagnostics import checkup
 from pipelines.errors import QueryError, WarehouseError
-from pipelines.load.attach import S3Key, shut_off
-from pipelines.load.extensions import connect_with, extension_file
-from pipelines.load.lake import Lakehouse
-from pipelines.load.sandbox import TABLE_FUNCTIONS, run_query
+from pipelines.storage.attach import S3Key, shut_off
+from pipelines.storage.ducklake_warehouse import DuckLakeWarehouse
+from pipelines.storage.extensions import connect_with, extension_file
+from pipelines.storage.sandbox import TABLE_FUNCTIONS, run_query
 from tests.postgres import Postgres
 from tests.promises.attack import call_livehouse
 
@@ -37,9 +37,9 @@ class Lake(NamedTuple):
     files: Path
     home: Path
 
-    def open(self) -> Lakehouse:
+    def open(self) -> DuckLakeWarehouse:
         runs, readers = (SecretStr(address.removeprefix("ducklake:postgres:")) for address in self[:2])
-        return Lakehouse(runs, None, self.home, readers=readers)
+        return DuckLakeWarehouse(runs, None, self.home, readers=readers)
 
     def state(self, postgres: Postgres) -> tuple[list[str], list[tuple[object, ...]]]:
         """What a query must not change: every file, and every row of the catalog's server."""
@@ -111,7 +111,7 @@ def test_readers_use_a_role_of_their_own_that_may_only_select(guarded: Lake, pos
 
 def test_even_a_statement_that_reaches_postgres_writes_nothing(guarded: Lake, postgres: Postgres) -> None:
     """The role is the last line: the queries of `livehouse sql` are refused before."""
-    import psycopg  # noqa: PLC0415 - of the extra
+    import psycopg
 
     own = f"host={postgres.directory} dbname=livehouse user=livehouse_reader"
     with psycopg.connect(own, autocommit=True) as session:
@@ -276,7 +276,7 @@ def test_the_doctor_says_what_a_role_may_do_that_it_must_not(
     assert "ok roles: livehouse_reader" in found(LIVEHOUSE_READER_WAREHOUSE=guarded.readers)
     both = {"LIVEHOUSE_WAREHOUSE": guarded.runs, "LIVEHOUSE_READER_WAREHOUSE": f"{guarded.runs} application_name=x"}
     assert "warning roles: readers" in found(**both)
-    with Lakehouse(SecretStr(lake.removeprefix("ducklake:postgres:")), None, tmp_path).open_working():
+    with DuckLakeWarehouse(SecretStr(lake.removeprefix("ducklake:postgres:")), None, tmp_path).open_working():
         pass
     assert "postgres is a superuser" in found(LIVEHOUSE_WAREHOUSE=lake)
 

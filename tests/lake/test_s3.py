@@ -7,9 +7,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from pipelines.load.extensions import connect_with, extension_file
 from pipelines.simulator.server import Simulator
 from pipelines.steps.move import move
+from pipelines.storage.extensions import connect_with, extension_file
 from tests.houses import FIRST, LAST, assert_holds_truth, load, query, settings_for
 from tests.promises.attack import livehouse
 from tests.promises.worlds import everything_changes, tiny_world
@@ -28,7 +28,7 @@ def kept(bucket: str) -> list[str]:
 @pytest.fixture
 def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a server with one empty bucket, which DuckDB is let into by a secret of its own."""
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - a second, for two slow tests
+    from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from pipelines.errors import WarehouseError
 from pipelines.extract.shared_budget import SharedBudget
-from pipelines.load.catalog import Catalog
+from pipelines.storage.postgres import Catalog
 from tests.postgres import Postgres
 
 RATE = 50.0

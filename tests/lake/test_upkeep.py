@@ -8,10 +8,12 @@ import dagster as dg
 import pytest
 
 from pipelines.clock import machine_now
-from pipelines.definitions import defs
-from pipelines.load.store import open_store
-from pipelines.settings import Settings
-from pipelines.steps.upkeep import keep_up
+from pipelines.definitions import build_definitions
+from pipelines.settings.settings import Settings
+from pipelines.steps.maintenance import keep_up
+from pipelines.storage.warehouse import open_warehouse
+
+DEFINITIONS = build_definitions()
 
 ROWS = "SELECT count(*), sum(recording_count) FROM core.recordings_daily"
 
@@ -21,7 +23,7 @@ def worn(lake: str, tmp_path: Path) -> Settings:
     """A lakehouse of which one day was replaced many times, beside a file that a run left when it was killed."""
     settings = Settings(LIVEHOUSE_HOME=tmp_path, LIVEHOUSE_WAREHOUSE=lake)  # type: ignore[call-arg]
     insert = "INSERT INTO core.recordings_daily (app_id, day, recording_count) SELECT 'a', '2026-01-01', i FROM range(50) t(i)"
-    with open_store(settings).open_working() as connection:
+    with open_warehouse(settings).open_working() as connection:
         for _ in range(4):
             connection.execute("BEGIN; DELETE FROM core.recordings_daily; " + insert + "; COMMIT")
         for _ in range(3):
@@ -46,7 +48,7 @@ def test_small_files_become_one_and_the_rows_stay(worn: Settings) -> None:
     assert "orphan.parquet" not in left
     assert sizes["core.recordings_daily"].files == 1
     assert sizes["core.recordings_daily"].bytes > 0
-    with open_store(worn).open_published() as connection:
+    with open_warehouse(worn).open_published() as connection:
         assert connection.execute(ROWS).fetchall() == [(200, 4 * sum(range(50)))]
 
 
@@ -54,25 +56,25 @@ def test_small_files_become_one_and_the_rows_stay(worn: Settings) -> None:
 def test_a_file_of_which_many_rows_were_replaced_is_written_anew(worn: Settings) -> None:
     keep_up(worn)
     deletes = "SELECT delete_file_count FROM ducklake_table_info('lake') WHERE table_name = 'recordings_daily'"
-    with open_store(worn).open_working() as connection:
+    with open_warehouse(worn).open_working() as connection:
         connection.execute("DELETE FROM core.recordings_daily WHERE recording_count < 20")
         connection.execute("CALL ducklake_flush_inlined_data('lake')")
         assert connection.execute(deletes).fetchall() == [(1,)]
     keep_up(worn)
-    with open_store(worn).open_working() as connection:
+    with open_warehouse(worn).open_working() as connection:
         assert connection.execute(deletes).fetchall() == [(0,)]
         assert connection.execute(ROWS).fetchall() == [(120, 4 * sum(range(20, 50)))]
 
 
 @pytest.mark.long
 def test_who_reads_is_not_cut_off(worn: Settings) -> None:
-    with open_store(worn).open_published() as reader:
+    with open_warehouse(worn).open_published() as reader:
         before = reader.execute(ROWS).fetchall()
-        with open_store(worn).open_working() as connection:
+        with open_warehouse(worn).open_working() as connection:
             connection.execute("DELETE FROM core.recordings_daily")
         keep_up(worn)
         assert reader.execute(ROWS).fetchall() == before
-    with open_store(worn).open_published() as connection:
+    with open_warehouse(worn).open_published() as connection:
         assert connection.execute(ROWS).fetchall() == [(0, None)]
         earlier = "FROM (SELECT count(*) AS rows FROM core.recordings_daily AT (VERSION => 5))"
         assert connection.execute(earlier).fetchall()[0][0] > 0, "the last week can be read as it was"
@@ -80,10 +82,10 @@ def test_who_reads_is_not_cut_off(worn: Settings) -> None:
 
 def test_of_a_file_it_shows_the_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIVEHOUSE_HOME", str(tmp_path))
-    store = open_store(Settings())
+    store = open_warehouse(Settings())
     store.prepare()
     with store.open_raw(), store.open_working():
         pass
     with dg.instance_for_test() as instance:
-        assert defs.resolve_job_def("upkeep").execute_in_process(instance=instance).success
+        assert DEFINITIONS.resolve_job_def("upkeep").execute_in_process(instance=instance).success
     assert [size.name for size in keep_up(Settings())] == ["pipeline.duckdb", "pipeline_raw.duckdb"]

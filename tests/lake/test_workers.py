@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.load.store import open_store
-from pipelines.settings import Settings
+from pipelines.catalog.core import WAREHOUSE_FILE
+from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
-from pipelines.tables import WAREHOUSE_FILE
+from pipelines.storage.warehouse import open_warehouse
 from tests.houses import LAST, assert_holds_truth, query, settings_for, small_world, variables
 from tests.postgres import Postgres
 from tests.promises.attack import another_process, ended, run
@@ -44,7 +44,7 @@ def look(told: Connection, environment: dict[str, str]) -> None:
     wrong: list[Any] = []
     looks = 0
     while not told.poll(0.5):
-        with open_store(settings).open_published() as connection:
+        with open_warehouse(settings).open_published() as connection:
             before = connection.execute("SELECT count(*), sum(viewer_seconds) FROM core.livestream_sessions").fetchall()
             wrong += connection.execute(TORN).fetchall() + connection.execute(DOUBLED).fetchall()
             again = connection.execute("SELECT count(*), sum(viewer_seconds) FROM core.livestream_sessions").fetchall()
@@ -62,7 +62,7 @@ def test_four_workers_and_two_readers(lake: str, postgres: Postgres, tmp_path: P
         place = {"LIVEHOUSE_WAREHOUSE": lake, "LIVEHOUSE_REQUESTS_PER_SECOND": f"{RATE}", "LIVEHOUSE_CONCURRENCY": "4"}
         place |= {"LIVEHOUSE_RETRY_PAUSE_SECONDS": "0.2"}
         settings = settings_for(simulator, tmp_path / "reader", **place)
-        with open_store(settings).open_working():
+        with open_warehouse(settings).open_working():
             pass  # readers have something to open
         jobs = [(app_id, half) for half in HALVES for app_id in APPS]
         doomed = set(dice.sample(range(len(jobs)), 3))

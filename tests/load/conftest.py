@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.load.store import Store, open_store
-from pipelines.load.warehouse import Warehouse
-from pipelines.settings import Settings
+from pipelines.settings.settings import Settings
+from pipelines.storage.file_warehouse import FileWarehouse
+from pipelines.storage.warehouse import Warehouse, open_warehouse
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def warehouse(tmp_path: Path) -> Warehouse:
-    made = Warehouse(tmp_path / "home" / "warehouse.duckdb")
+def warehouse(tmp_path: Path) -> FileWarehouse:
+    made = FileWarehouse(tmp_path / "home" / "warehouse.duckdb")
     made.prepare()
     return made
 
@@ -26,18 +26,18 @@ def warehouse(tmp_path: Path) -> Warehouse:
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with both of the pipeline's files, their tables empty: making those costs more than most tests of them."""
-    made = Warehouse(tmp_path_factory.mktemp("made") / "warehouse.duckdb")
+    made = FileWarehouse(tmp_path_factory.mktemp("made") / "warehouse.duckdb")
     with made.open_raw(), made.open_working():
         return made.directory
 
 
 @pytest.fixture(params=["file", pytest.param("lake", marks=pytest.mark.long)])
-def store(request: pytest.FixtureRequest, made_once: Path, tmp_path: Path) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest, made_once: Path, tmp_path: Path) -> Iterator[Warehouse]:
     """A warehouse of either kind, held for a run: opening one costs more than most of what is done with it."""
     if request.param == "file":
         shutil.copytree(made_once, tmp_path / "home")
     place = request.getfixturevalue("lake") if request.param == "lake" else f"{tmp_path / 'home' / 'warehouse.duckdb'}"
-    made = open_store(Settings(LIVEHOUSE_HOME=tmp_path / "home", LIVEHOUSE_WAREHOUSE=place))  # type: ignore[call-arg]
+    made = open_warehouse(Settings(LIVEHOUSE_HOME=tmp_path / "home", LIVEHOUSE_WAREHOUSE=place))  # type: ignore[call-arg]
     made.prepare()
     with made.run(wait_seconds=0, say=print):
         yield made

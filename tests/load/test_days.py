@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipelines.catalog.core import LIVESTREAM_SESSIONS, LIVESTREAMS
+from pipelines.catalog.ops import LOADS, SHRINKS
 from pipelines.load.days import (
     loaded_days,
     note_load,
@@ -17,12 +19,10 @@ from pipelines.load.days import (
     replace_livestreams,
     unfinished_sessions,
 )
-from pipelines.load.store import Store
-from pipelines.load.warehouse import Warehouse
-from pipelines.normalize.records import payload_of, raw_livestreams, raw_sessions
-from pipelines.normalize.rows import Normalized, normalize
-from pipelines.tables import LIVESTREAM_SESSIONS, LIVESTREAMS
-from pipelines.tables_ops import LOADS, SHRINKS
+from pipelines.normalize.raw_frames import payload_of, raw_livestreams, raw_sessions
+from pipelines.normalize.resolve import Normalized, normalize
+from pipelines.storage.file_warehouse import FileWarehouse
+from pipelines.storage.warehouse import Warehouse
 
 NOW = datetime(2025, 3, 14, 15, 9, 26)
 A_DAY = timedelta(days=1)
@@ -50,7 +50,7 @@ def made_of(records: list[Any], days: Days, app_id: str = "app") -> Normalized:
 
 
 def swap(
-    store: Store,
+    store: Warehouse,
     records: list[Any],
     days: Days,
     *,
@@ -77,7 +77,7 @@ def swap(
     return made
 
 
-def query(store: Store, sql: str) -> list[tuple[Any, ...]]:
+def query(store: Warehouse, sql: str) -> list[tuple[Any, ...]]:
     with store.open_working() as connection:
         return connection.execute(sql).fetchall()
 
@@ -86,7 +86,7 @@ SESSIONS = "SELECT app_id, session_id, day FROM core.livestream_sessions ORDER B
 BROKEN = session("broken", viewer_seconds="many")
 
 
-def test_a_day_holds_what_was_given_however_often(store: Store) -> None:
+def test_a_day_holds_what_was_given_however_often(store: Warehouse) -> None:
     for _ in range(3):
         swap(store, [session("a"), session("b"), BROKEN], [DAY])
     assert query(store, SESSIONS) == [("app", "a", DAY), ("app", "b", DAY)]
@@ -94,7 +94,7 @@ def test_a_day_holds_what_was_given_however_often(store: Store) -> None:
     assert query(store, "SELECT day, row_count, is_known FROM ops.days") == [(DAY, 2, True)]
 
 
-def test_other_days_apps_and_tables_are_left_alone(store: Store) -> None:
+def test_other_days_apps_and_tables_are_left_alone(store: Warehouse) -> None:
     swap(store, [session("a"), session("b", DAY + A_DAY), BROKEN], [DAY, DAY + A_DAY])
     swap(store, [session("a"), BROKEN], [DAY], app_id="other")
     swap(store, [], [DAY])
@@ -102,14 +102,14 @@ def test_other_days_apps_and_tables_are_left_alone(store: Store) -> None:
     assert query(store, "SELECT app_id FROM ops.quarantine") == [("other",)]
 
 
-def test_a_record_that_arrives_whole_leaves_quarantine(store: Store) -> None:
+def test_a_record_that_arrives_whole_leaves_quarantine(store: Warehouse) -> None:
     swap(store, [BROKEN], [DAY])
     swap(store, [session("broken")], [DAY])
     assert query(store, "SELECT * FROM ops.quarantine") == []
     assert query(store, SESSIONS) == [("app", "broken", DAY)]
 
 
-def test_records_without_a_day(store: Store) -> None:
+def test_records_without_a_day(store: Warehouse) -> None:
     swap(store, [{"id": "x"}, None], [None, DAY])
     assert query(store, "SELECT record_id, day FROM ops.quarantine ORDER BY ALL") == [("x", None), (None, None)]
     swap(store, [], [DAY])
@@ -118,7 +118,7 @@ def test_records_without_a_day(store: Store) -> None:
     assert query(store, "FROM ops.quarantine") == []
 
 
-def test_a_swap_that_fails_in_the_middle_changes_nothing(store: Store) -> None:
+def test_a_swap_that_fails_in_the_middle_changes_nothing(store: Warehouse) -> None:
     swap(store, [session("a"), BROKEN], [DAY], run_id="first")
     tables = ("core.livestream_sessions", "ops.quarantine", "ops.shrinks", "ops.days")
     before = [query(store, f"FROM {table}") for table in tables]
@@ -129,7 +129,7 @@ def test_a_swap_that_fails_in_the_middle_changes_nothing(store: Store) -> None:
     assert [query(store, f"FROM {table}") for table in tables] == before
 
 
-def test_rows_of_other_days_are_refused_before_anything_is_deleted(store: Store) -> None:
+def test_rows_of_other_days_are_refused_before_anything_is_deleted(store: Warehouse) -> None:
     swap(store, [session("a")], [DAY])
     made = made_of([session("b", DAY + A_DAY)], [DAY + A_DAY])
     with pytest.raises(AssertionError), store.open_working() as connection:
@@ -140,7 +140,7 @@ def test_rows_of_other_days_are_refused_before_anything_is_deleted(store: Store)
     assert query(store, SESSIONS) == [("app", "a", DAY)]
 
 
-def test_two_writers_of_a_new_day_do_not_double_it(warehouse: Warehouse) -> None:
+def test_two_writers_of_a_new_day_do_not_double_it(warehouse: FileWarehouse) -> None:
     made = made_of([session("a")], [DAY])
     with warehouse.hold(), warehouse.open_working() as connection:
         other = connection.cursor()
@@ -171,26 +171,26 @@ def test_two_writers_of_a_new_day_do_not_double_it(warehouse: Warehouse) -> None
 def test_no_rows_are_known_to_be_none_only_as_long_as_the_source_remembers(
     age: timedelta,
     is_known: bool,  # noqa: FBT001 - a parameter of the test
-    store: Store,
+    store: Warehouse,
 ) -> None:
     day = NOW.date() - age
     swap(store, [], [day])
     assert query(store, "SELECT row_count, is_known FROM ops.days") == [(0, is_known)]
 
 
-def test_what_was_known_stays_known(store: Store) -> None:
+def test_what_was_known_stays_known(store: Warehouse) -> None:
     swap(store, [], [DAY])
     swap(store, [], [DAY], now=NOW + 400 * A_DAY)
     assert query(store, "SELECT is_known FROM ops.days") == [(True,)]
 
 
-def test_days_are_sorted(store: Store) -> None:
+def test_days_are_sorted(store: Warehouse) -> None:
     swap(store, [session(f"s{n}", DAY + (n * 7 % 5) * A_DAY) for n in range(50)], [DAY + n * A_DAY for n in range(5)])
     days = [day for (day,) in query(store, "SELECT day FROM core.livestream_sessions")]
     assert days == sorted(days)
 
 
-def test_loaded_days_and_unfinished_livestreams(store: Store) -> None:
+def test_loaded_days_and_unfinished_livestreams(store: Warehouse) -> None:
     records = [
         session("over"),
         session("on air", livestream_id="m", stopped_time=None),
@@ -205,7 +205,7 @@ def test_loaded_days_and_unfinished_livestreams(store: Store) -> None:
         assert unfinished_sessions(connection, "other") == []
 
 
-def test_livestreams_are_replaced_some_at_a_time(store: Store) -> None:
+def test_livestreams_are_replaced_some_at_a_time(store: Warehouse) -> None:
     def replace(records: list[Any], app_id: str, ids: list[str | None]) -> None:
         raw = raw_livestreams(records, app_id=app_id, fetched_at=NOW, run_id="run")
         made = normalize(LIVESTREAMS, raw, now=NOW, retention_days=180)
@@ -226,7 +226,7 @@ def test_livestreams_are_replaced_some_at_a_time(store: Store) -> None:
     assert aside == [("app", "core.livestream_sessions"), ("other", "core.livestreams")]
 
 
-def test_the_ledger(store: Store) -> None:
+def test_the_ledger(store: Warehouse) -> None:
     row = dict.fromkeys(LOADS.column_names) | {"run_id": "r", "rows_received": 3, "started_at": NOW, "note": "a'b"}
     with store.open_working() as connection:
         note_load(connection, row)
@@ -247,7 +247,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampl
     )
 )
 def test_what_landed_reads_back_as_sent(
-    store: Store, sent: list[tuple[str, str | None, float | None, int | None]]
+    store: Warehouse, sent: list[tuple[str, str | None, float | None, int | None]]
 ) -> None:
     records = [
         session(f"s{n}", livestream_id=name or "l", err_message=message, viewer_seconds=viewed, ingest_seconds=fed)

@@ -7,8 +7,8 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipelines.load.frames import read_frame, registered
-from pipelines.schema import POLARS_TYPES, SQL_TYPES
+from pipelines.catalog.types import POLARS_TYPES, SQL_TYPES
+from pipelines.storage.frames import read_frame, temporary_view
 
 FRAME = pl.DataFrame(
     {
@@ -31,21 +31,21 @@ def test_every_kind_survives_the_way_there_and_back(rows: int) -> None:
     with duckdb.connect() as connection:
         columns = ", ".join(f"{kind} {SQL_TYPES[kind]}" for kind in SQL_TYPES)
         connection.execute(f"CREATE TABLE held ({columns})")
-        with registered(connection, "sent", frame):
+        with temporary_view(connection, "sent", frame):
             connection.execute("INSERT INTO held BY NAME SELECT * FROM sent")
         assert read_frame(connection, "FROM held").equals(frame)
         assert read_frame(connection, "SELECT id FROM held WHERE id = ?", ["ü😀"]).height == min(rows, 1)
 
 
 def test_a_frame_can_be_read_more_than_once() -> None:
-    with duckdb.connect() as connection, registered(connection, "sent", FRAME):
+    with duckdb.connect() as connection, temporary_view(connection, "sent", FRAME):
         for _ in range(2):
             assert connection.execute("SELECT count(*) FROM sent").fetchall() == [(3,)]
 
 
 def test_the_name_is_gone_afterwards_whatever_happened() -> None:
     with duckdb.connect() as connection:
-        with pytest.raises(ZeroDivisionError), registered(connection, "sent", FRAME):
+        with pytest.raises(ZeroDivisionError), temporary_view(connection, "sent", FRAME):
             raise ZeroDivisionError
         with pytest.raises(duckdb.CatalogException):
             connection.execute("FROM sent")
@@ -67,6 +67,6 @@ def test_nothing_is_searched_for_when_days_are_bound(monkeypatch: pytest.MonkeyP
     with duckdb.connect() as connection:
         monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
         connection.execute("SELECT $days::DATE[]", {"days": [date(2026, 1, 1), date(2026, 1, 2)]}).fetchall()
-        with registered(connection, "frame", FRAME):
+        with temporary_view(connection, "frame", FRAME):
             connection.execute("FROM frame").fetchall()
     assert not {"pandas", "pyarrow"} & set(searched)

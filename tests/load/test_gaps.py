@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipelines.catalog.core import FACTS, WAREHOUSE_FILE
 from pipelines.load.gaps import failed_attempts, missing_days, note_attempts
-from pipelines.load.schema import make
-from pipelines.tables import FACTS, WAREHOUSE_FILE
+from pipelines.storage.migrations import make
 
 FIRST = date(2026, 3, 1)
 NOW = datetime(2026, 3, 20, 2, 30)

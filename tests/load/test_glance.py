@@ -7,7 +7,7 @@ from datetime import date
 import duckdb
 import pytest
 
-from pipelines.load.glance import ROWS_SHOWN, drawn, glance
+from pipelines.storage.preview import ROWS_SHOWN, drawn, glance
 
 DAY, NEXT = date(2026, 1, 1), date(2026, 1, 2)
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import HouseBusyError, WarehouseError
-from pipelines.load.lock import exclusive, holder
+from pipelines.errors import AlreadyRunningError, WarehouseError
+from pipelines.storage.lock import exclusive, holder
 from tests.load.conftest import Start
 
 HOLD = """
 import sys
 from pathlib import Path
-from pipelines.load.lock import exclusive
+from pipelines.storage.lock import exclusive
 with exclusive(Path(sys.argv[1]), wait_seconds=0, say=print):
     print("ready", flush=True)
     sys.stdin.readline()
@@ -33,7 +33,7 @@ def test_alone(tmp_path: Path) -> None:
 def test_the_second_is_told_who_is_first_and_gives_up_in_time(tmp_path: Path, start: Start) -> None:
     path = tmp_path / "pipeline.lock"
     first, said = start(HOLD, path), list[str]()
-    with pytest.raises(HouseBusyError, match="LIVEHOUSE_LOCK_WAIT_SECONDS") as raised:
+    with pytest.raises(AlreadyRunningError, match="LIVEHOUSE_LOCK_WAIT_SECONDS") as raised:
         with exclusive(path, wait_seconds=0, say=said.append):
             pytest.fail("two at once")
     assert said == [f"waiting for PID {first.process.pid}, which is writing to {tmp_path}"]
@@ -72,7 +72,7 @@ def test_a_run_that_fails_lets_go(tmp_path: Path) -> None:
 
 def test_two_in_one_process_exclude_each_other(tmp_path: Path) -> None:
     path = tmp_path / "pipeline.lock"
-    with exclusive(path, wait_seconds=0, say=silent), pytest.raises(HouseBusyError):
+    with exclusive(path, wait_seconds=0, say=silent), pytest.raises(AlreadyRunningError):
         with exclusive(path, wait_seconds=0, say=lambda _: None):
             pass
 

@@ -9,14 +9,14 @@ from typing import Any
 import duckdb
 import pytest
 
+from pipelines.catalog.ops import FIELD_TYPES, LIVESTREAM_SYNC
 from pipelines.clock import utc_now
 from pipelines.errors import SettingsError, WarehouseError
 from pipelines.files import leftovers_of, replacing
-from pipelines.load.live import observing, open_live
-from pipelines.load.publish import clear_unfinished
-from pipelines.load.warehouse import Warehouse
+from pipelines.live.staging import observing, open_live
 from pipelines.report.page import DEFAULT_RATES, write_report_from
-from pipelines.tables_ops import FIELD_TYPES, LIVESTREAM_SYNC
+from pipelines.storage.file_warehouse import FileWarehouse
+from pipelines.storage.publish import clear_unfinished
 from tests.load.conftest import Start
 
 READER = """
@@ -38,21 +38,23 @@ os._exit(9)
 """
 
 
-def add(warehouse: Warehouse, run_id: str = "run") -> None:
+def add(warehouse: FileWarehouse, run_id: str = "run") -> None:
     with warehouse.open_working() as connection:
         connection.execute("INSERT INTO ops.loads (run_id) VALUES (?)", [run_id])
 
 
-def published(warehouse: Warehouse, sql: str = "SELECT run_id FROM ops.loads ORDER BY ALL") -> list[tuple[Any, ...]]:
+def published(
+    warehouse: FileWarehouse, sql: str = "SELECT run_id FROM ops.loads ORDER BY ALL"
+) -> list[tuple[Any, ...]]:
     with duckdb.connect(warehouse.published, read_only=True) as connection:
         return connection.execute(sql).fetchall()
 
 
-def files(warehouse: Warehouse) -> set[str]:
+def files(warehouse: FileWarehouse) -> set[str]:
     return {path.name for path in warehouse.directory.iterdir()}
 
 
-def test_what_stands_is_published(warehouse: Warehouse) -> None:
+def test_what_stands_is_published(warehouse: FileWarehouse) -> None:
     add(warehouse, "one")
     assert warehouse.publish(print) == warehouse.published.stat().st_size
     add(warehouse, "two")
@@ -62,7 +64,7 @@ def test_what_stands_is_published(warehouse: Warehouse) -> None:
     assert files(warehouse) == {"pipeline.duckdb", "warehouse.duckdb"}
 
 
-def test_the_format_is_one_that_older_readers_know(warehouse: Warehouse) -> None:
+def test_the_format_is_one_that_older_readers_know(warehouse: FileWarehouse) -> None:
     # Of DuckDB 1.0, which is 64: 1.1 to 1.4, and what embeds them, refuse anything newer.
     with warehouse.open_raw(), warehouse.open_working():
         pass
@@ -72,7 +74,7 @@ def test_the_format_is_one_that_older_readers_know(warehouse: Warehouse) -> None
         assert version == 64, path
 
 
-def test_raw_is_not_published(warehouse: Warehouse) -> None:
+def test_raw_is_not_published(warehouse: FileWarehouse) -> None:
     with warehouse.open_raw():
         pass
     add(warehouse)
@@ -80,7 +82,7 @@ def test_raw_is_not_published(warehouse: Warehouse) -> None:
     assert published(warehouse, "SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'raw'") == [(0,)]
 
 
-def test_what_extraction_knows_is_mirrored(warehouse: Warehouse) -> None:
+def test_what_extraction_knows_is_mirrored(warehouse: FileWarehouse) -> None:
     now = utc_now()
     with warehouse.open_raw() as connection:
         connection.execute(
@@ -95,7 +97,9 @@ def test_what_extraction_knows_is_mirrored(warehouse: Warehouse) -> None:
     assert published(warehouse, f"SELECT field, records FROM {FIELD_TYPES.full_name}") == [("f", 5)]
 
 
-def test_a_log_left_by_a_killed_reader_is_not_replayed_into_the_new_copy(warehouse: Warehouse, start: Start) -> None:
+def test_a_log_left_by_a_killed_reader_is_not_replayed_into_the_new_copy(
+    warehouse: FileWarehouse, start: Start
+) -> None:
     add(warehouse, "ours")
     warehouse.publish(print)
     assert start(WRITER_THAT_DIES, warehouse.published).finish()[0] == 9
@@ -106,7 +110,7 @@ def test_a_log_left_by_a_killed_reader_is_not_replayed_into_the_new_copy(warehou
     assert f"{warehouse.published.name}.wal" not in files(warehouse)
 
 
-def test_a_log_left_by_a_killed_run_is_published(warehouse: Warehouse, start: Start) -> None:
+def test_a_log_left_by_a_killed_run_is_published(warehouse: FileWarehouse, start: Start) -> None:
     add(warehouse)
     start(WRITER_THAT_DIES, warehouse.working).kill()
     assert "pipeline.duckdb.wal" in files(warehouse)
@@ -118,7 +122,7 @@ def test_a_log_left_by_a_killed_run_is_published(warehouse: Warehouse, start: St
 @pytest.mark.parametrize("read_only", [True, False])
 def test_a_reader_that_has_it_open_is_not_in_the_way(
     read_only: bool,  # noqa: FBT001 - a parameter of the test
-    warehouse: Warehouse,
+    warehouse: FileWarehouse,
     start: Start,
 ) -> None:
     add(warehouse)
@@ -133,7 +137,7 @@ def test_a_reader_that_has_it_open_is_not_in_the_way(
     assert files(warehouse) == {"pipeline.duckdb", "warehouse.duckdb"}
 
 
-def test_an_unfinished_copy_is_cleared(warehouse: Warehouse) -> None:
+def test_an_unfinished_copy_is_cleared(warehouse: FileWarehouse) -> None:
     unfinished = warehouse.directory / "warehouse.duckdb.publishing"
     unfinished.write_bytes(b"half")
     spilled = warehouse.directory / "pipeline.duckdb.tmp"
@@ -144,14 +148,14 @@ def test_an_unfinished_copy_is_cleared(warehouse: Warehouse) -> None:
     assert files(warehouse) == set()
 
 
-def test_an_unfinished_copy_does_not_stop_a_publication(warehouse: Warehouse) -> None:
+def test_an_unfinished_copy_does_not_stop_a_publication(warehouse: FileWarehouse) -> None:
     add(warehouse)
     (warehouse.directory / "warehouse.duckdb.publishing").write_bytes(b"x" * 10_000_000)
     warehouse.publish(print)
     assert published(warehouse) == [("run",)]
 
 
-def test_a_publication_that_fails_leaves_the_one_before(warehouse: Warehouse) -> None:
+def test_a_publication_that_fails_leaves_the_one_before(warehouse: FileWarehouse) -> None:
     add(warehouse, "before")
     warehouse.publish(print)
     add(warehouse, "after")
@@ -164,7 +168,7 @@ def test_a_publication_that_fails_leaves_the_one_before(warehouse: Warehouse) ->
     assert "warehouse.duckdb.publishing" not in files(warehouse)
 
 
-def test_a_working_file_that_is_damaged_leaves_the_one_before(warehouse: Warehouse) -> None:
+def test_a_working_file_that_is_damaged_leaves_the_one_before(warehouse: FileWarehouse) -> None:
     add(warehouse, "before")
     warehouse.publish(print)
     warehouse.working.write_bytes(b"x" * 50_000)
@@ -173,7 +177,7 @@ def test_a_working_file_that_is_damaged_leaves_the_one_before(warehouse: Warehou
     assert published(warehouse) == [("before",)]
 
 
-def test_connections_held_are_let_go_before_the_copy(warehouse: Warehouse) -> None:
+def test_connections_held_are_let_go_before_the_copy(warehouse: FileWarehouse) -> None:
     with warehouse.hold():
         add(warehouse)
         warehouse.publish(print)
@@ -184,7 +188,7 @@ def test_connections_held_are_let_go_before_the_copy(warehouse: Warehouse) -> No
 
 
 def test_a_path_with_quotes_and_spaces(tmp_path: Path) -> None:
-    warehouse = Warehouse(tmp_path / 'it\'s "mine" ü' / "ware house's.duckdb")
+    warehouse = FileWarehouse(tmp_path / 'it\'s "mine" ü' / "ware house's.duckdb")
     warehouse.prepare()
     warehouse.mirror()
     add(warehouse)
@@ -192,14 +196,14 @@ def test_a_path_with_quotes_and_spaces(tmp_path: Path) -> None:
     assert published(warehouse) == [("run",)]
 
 
-def test_a_large_batch_is_copied_whole(warehouse: Warehouse) -> None:
+def test_a_large_batch_is_copied_whole(warehouse: FileWarehouse) -> None:
     with warehouse.open_working() as connection:
         connection.execute("INSERT INTO ops.loads (run_id, rows_landed) SELECT 'r', range FROM range(200000)")
     warehouse.publish(print)
     assert published(warehouse, "SELECT count(*), sum(rows_landed) FROM ops.loads") == [(200_000, sum(range(200_000)))]
 
 
-def test_who_may_read_it_stays_as_decided(warehouse: Warehouse) -> None:
+def test_who_may_read_it_stays_as_decided(warehouse: FileWarehouse) -> None:
     with warehouse.open_working():
         pass
     warehouse.publish(print)
@@ -221,7 +225,7 @@ def disk(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("kind", ["absolute", "relative", "chain"])
 def test_the_target_of_a_link_is_replaced_and_the_link_stays(
-    kind: str, warehouse: Warehouse, disk: Path, start: Start
+    kind: str, warehouse: FileWarehouse, disk: Path, start: Start
 ) -> None:
     target = disk / "large.duckdb"
     target.touch()
@@ -253,7 +257,7 @@ def test_the_target_of_a_link_is_replaced_and_the_link_stays(
 
 def test_a_directory_may_be_a_link(tmp_path: Path, disk: Path) -> None:
     (tmp_path / "data").symlink_to(disk)
-    warehouse = Warehouse(tmp_path / "data" / "warehouse.duckdb")
+    warehouse = FileWarehouse(tmp_path / "data" / "warehouse.duckdb")
     warehouse.prepare()
     add(warehouse)
     warehouse.publish(print)
@@ -270,7 +274,7 @@ def test_a_directory_may_be_a_link(tmp_path: Path, disk: Path) -> None:
         ("x/y", "does not exist"),
     ],
 )
-def test_a_link_that_leads_to_no_file_is_one_line_and_stays(leads_to: str, said: str, warehouse: Warehouse) -> None:
+def test_a_link_that_leads_to_no_file_is_one_line_and_stays(leads_to: str, said: str, warehouse: FileWarehouse) -> None:
     warehouse.published.symlink_to(leads_to)
     for action in (warehouse.prepare, lambda: warehouse.publish(print)):
         with pytest.raises(WarehouseError, match=said) as raised:
@@ -325,12 +329,12 @@ def test_a_file_that_somebody_else_made_is_not_replaced(
         (tmp_path / name).symlink_to(path)
     before = path.read_bytes()
     with pytest.raises(SettingsError, match="not a warehouse of livehouse"):
-        Warehouse(tmp_path / name).prepare()
+        FileWarehouse(tmp_path / name).prepare()
     assert path.read_bytes() == before
 
 
 def test_a_copy_of_ours_under_any_name_is_replaced(tmp_path: Path) -> None:
-    warehouse = Warehouse(tmp_path / "analytics.duckdb")
+    warehouse = FileWarehouse(tmp_path / "analytics.duckdb")
     for run_id in ("one", "two"):
         warehouse.prepare()
         with warehouse.open_raw():
@@ -339,7 +343,7 @@ def test_a_copy_of_ours_under_any_name_is_replaced(tmp_path: Path) -> None:
     assert published(warehouse) == [("one",), ("two",)]
 
 
-def test_only_directories_of_killed_processes_are_cleared(warehouse: Warehouse) -> None:
+def test_only_directories_of_killed_processes_are_cleared(warehouse: FileWarehouse) -> None:
     ours = warehouse.directory / ".livehouse-a1b2c3d4"
     theirs = [
         warehouse.directory / name for name in (".livehouse-backup", ".livehouse-archived", ".livehouse-12345678")
@@ -356,7 +360,7 @@ def test_only_directories_of_killed_processes_are_cleared(warehouse: Warehouse) 
 def test_every_file_is_made_as_the_umask_says(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        warehouse = Warehouse(tmp_path / "home" / "warehouse.duckdb")
+        warehouse = FileWarehouse(tmp_path / "home" / "warehouse.duckdb")
         warehouse.prepare()
         with warehouse.run(wait_seconds=0, say=print):
             with warehouse.open_raw(), open_live(warehouse):

@@ -10,14 +10,15 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipelines.load import raw as raw_file
-from pipelines.load import selection, versions
-from pipelines.load.store import Store
-from pipelines.load.warehouse import Warehouse
-from pipelines.normalize.records import field_types, payload_of, raw_day, raw_daywise, raw_livestreams, raw_sessions
-from pipelines.schema import Table
-from pipelines.tables_ops import LIVESTREAM_SYNC
-from pipelines.tables_raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
+from pipelines.catalog.ops import LIVESTREAM_SYNC
+from pipelines.catalog.raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
+from pipelines.catalog.types import Table
+from pipelines.load import raw_tables as raw_file
+from pipelines.load import raw_versions as versions
+from pipelines.load import selection
+from pipelines.normalize.raw_frames import field_types, payload_of, raw_day, raw_daywise, raw_livestreams, raw_sessions
+from pipelines.storage.file_warehouse import FileWarehouse
+from pipelines.storage.warehouse import Warehouse
 
 NOW = datetime(2025, 3, 14, 15, 9, 26)
 HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)
@@ -45,7 +46,7 @@ def sync(at: datetime = NOW, *, complete: bool = True, livestream_id: str = "l")
 
 
 def land(
-    store: Store,
+    store: Warehouse,
     frame: pl.DataFrame,
     *,
     table: Table = RAW_LIVESTREAM_SESSIONS,
@@ -57,12 +58,12 @@ def land(
         return landed.new, landed.repeated
 
 
-def held(store: Store, columns: str = "payload, first_fetched_at, fetched_at, run_id") -> list[tuple[Any, ...]]:
+def held(store: Warehouse, columns: str = "payload, first_fetched_at, fetched_at, run_id") -> list[tuple[Any, ...]]:
     with store.open_raw() as connection:
         return connection.execute(f"SELECT {columns} FROM raw.livestream_sessions").fetchall()
 
 
-def test_landed_twice_is_landed_once(store: Store) -> None:
+def test_landed_twice_is_landed_once(store: Warehouse) -> None:
     records = [session("a"), session("b"), {"no": "id"}, None, 5]
     assert land(store, frame_of(records)) == (5, 0)
     assert land(store, frame_of(records, NOW + HOUR, "run2")) == (0, 5)
@@ -72,14 +73,14 @@ def test_landed_twice_is_landed_once(store: Store) -> None:
     assert [json.loads(payload) for payload, *_ in rows] == records
 
 
-def test_received_is_new_and_repeated(store: Store) -> None:
+def test_received_is_new_and_repeated(store: Warehouse) -> None:
     a, b = session("a"), session("b")
     assert land(store, frame_of([a, b, a, a])) == (2, 2)
     assert land(store, frame_of([a, a, session("c")])) == (1, 2)
     assert land(store, frame_of([])) == (0, 0)
 
 
-def test_a_then_b_then_a(store: Store) -> None:
+def test_a_then_b_then_a(store: Warehouse) -> None:
     a, b = session("s", viewer_seconds=1), session("s", viewer_seconds=2)
     for hours, record in enumerate([a, b, a]):
         land(store, frame_of([record], NOW + hours * HOUR))
@@ -87,12 +88,12 @@ def test_a_then_b_then_a(store: Store) -> None:
     assert by_payload == {1: (NOW, NOW + 2 * HOUR), 2: (NOW + HOUR, NOW + HOUR)}
 
 
-def test_the_same_id_in_two_apps_is_two_records(store: Store) -> None:
+def test_the_same_id_in_two_apps_is_two_records(store: Warehouse) -> None:
     land(store, frame_of([session("a")]))
     assert land(store, frame_of([session("a")], app_id="other")) == (1, 0)
 
 
-def test_what_was_landed_before_its_key_was_noted_is_found(store: Store) -> None:
+def test_what_was_landed_before_its_key_was_noted_is_found(store: Warehouse) -> None:
     records = [session("a"), session("b"), {"no": "id"}]
     land(store, frame_of(records))
     with store.open_raw() as connection:
@@ -101,7 +102,7 @@ def test_what_was_landed_before_its_key_was_noted_is_found(store: Store) -> None
     assert {row for (row,) in held(store, "key_digest IS NULL")} == {False}
 
 
-def test_keys_that_read_alike_are_two_records(store: Store) -> None:
+def test_keys_that_read_alike_are_two_records(store: Warehouse) -> None:
     land(store, frame_of([{"viewer_seconds": 1}], app_id="app"))
     same_text = [({"viewer_seconds": 1}, "app|a"), (session("b|c"), "a"), (session("c"), "a|b")]
     assert [land(store, frame_of([record], app_id=app_id)) for record, app_id in same_text] == [(1, 0)] * 3
@@ -120,7 +121,7 @@ UGLY_TEXT = [
 
 
 @pytest.mark.parametrize("text", UGLY_TEXT, ids=lambda text: repr(text)[:30])
-def test_what_landed_reads_back_as_sent(text: str, store: Store) -> None:
+def test_what_landed_reads_back_as_sent(text: str, store: Warehouse) -> None:
     record = session("s", name=text, nested={text: [text, 2**63 - 1, 0.1, None, True]})
     land(store, frame_of([record]))
     ((payload,),) = held(store, "payload")
@@ -132,7 +133,7 @@ def test_what_landed_reads_back_as_sent(text: str, store: Store) -> None:
     assert json.loads(read["payload"]) == record
 
 
-def test_a_landing_that_fails_changes_nothing(store: Store) -> None:
+def test_a_landing_that_fails_changes_nothing(store: Warehouse) -> None:
     land(store, frame_of([session("a")]), synced=sync())
     torn = sync(NOW + HOUR).with_columns(pl.lit("not a time").alias("synced_at"))
     with pytest.raises(duckdb.Error):
@@ -144,7 +145,7 @@ def test_a_landing_that_fails_changes_nothing(store: Store) -> None:
         assert counted == [(1,)]
 
 
-def test_types_seen_add_up(store: Store) -> None:
+def test_types_seen_add_up(store: Warehouse) -> None:
     land(store, frame_of([session("a"), session(5)]))
     land(store, frame_of([session("b")]))
     with store.open_raw() as connection:
@@ -152,7 +153,7 @@ def test_types_seen_add_up(store: Store) -> None:
         assert connection.execute(query).fetchall() == [("number", 1), ("string", 2)]
 
 
-def test_versions_of_days_bring_every_version_of_the_record(store: Store) -> None:
+def test_versions_of_days_bring_every_version_of_the_record(store: Warehouse) -> None:
     land(store, frame_of([session("moved"), session("still"), session("other", DAY + A_DAY), session("none", None)]))
     land(store, frame_of([session("moved", DAY + A_DAY)], NOW + HOUR))
     land(store, frame_of([session("moved")], app_id="other"))
@@ -169,7 +170,7 @@ def test_versions_of_days_bring_every_version_of_the_record(store: Store) -> Non
     assert ids() == []
 
 
-def test_the_versions_of_a_day_are_read_without_the_history(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_the_versions_of_a_day_are_read_without_the_history(warehouse: FileWarehouse, tmp_path: Path) -> None:
     seen = tmp_path / "profile.json"
     with warehouse.open_raw() as connection:
         connection.execute(
@@ -187,7 +188,7 @@ def test_the_versions_of_a_day_are_read_without_the_history(warehouse: Warehouse
     assert 0 < sum(scanned) < 250_000, "a row group or two, of 122,880 rows each"
 
 
-def test_parts_of_daywise_are_told_apart(store: Store) -> None:
+def test_parts_of_daywise_are_told_apart(store: Warehouse) -> None:
     for stats, total in (("session_stats", 1), ("recording_stats", 2)):
         entry = {"day": f"{DAY}", "total": total}
         frame = raw_daywise([entry], True, [DAY], stats=stats, app_id="app", fetched_at=NOW, run_id="run")  # noqa: FBT003 - as steps do
@@ -198,7 +199,7 @@ def test_parts_of_daywise_are_told_apart(store: Store) -> None:
         assert raw_file.rows_by_day(connection, RAW_APP_ANALYTICS, "app", [DAY, None], stats=None) == {DAY: 2, None: 0}
 
 
-def days_changed(store: Store, after: int, app_id: str = "app") -> dict[date, int]:
+def days_changed(store: Warehouse, after: int, app_id: str = "app") -> dict[date, int]:
     with store.open_raw() as connection:
         found = raw_file.days_changed(connection, RAW_LIVESTREAM_SESSIONS, app_id, after)
     assert all(news.at is None for news in found.values())
@@ -209,7 +210,7 @@ CLOCKS = [(NOW, NOW + HOUR, NOW + 2 * HOUR), (NOW, NOW - 9 * A_DAY, NOW), (NOW +
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
-def test_days_of_which_a_landing_brought_news(clock: tuple[datetime, ...], store: Store) -> None:
+def test_days_of_which_a_landing_brought_news(clock: tuple[datetime, ...], store: Warehouse) -> None:
     land(store, frame_of([session("a"), session("b", DAY + A_DAY), session("c", DAY + 2 * A_DAY)], clock[0]))
     land(store, frame_of([session("a"), session("b", DAY - 9 * A_DAY)], clock[1]))
     moved = {DAY + A_DAY: 2, DAY - 9 * A_DAY: 2}  # where it was, and where it is
@@ -220,7 +221,7 @@ def test_days_of_which_a_landing_brought_news(clock: tuple[datetime, ...], store
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
-def test_a_version_that_came_back_is_news(clock: tuple[datetime, ...], store: Store) -> None:
+def test_a_version_that_came_back_is_news(clock: tuple[datetime, ...], store: Warehouse) -> None:
     for seconds, at in zip([1, 2, 1], clock, strict=True):
         land(store, frame_of([session("a", viewer_seconds=seconds)], at))
     assert days_changed(store, 0) == {DAY: 3}
@@ -228,13 +229,13 @@ def test_a_version_that_came_back_is_news(clock: tuple[datetime, ...], store: St
     assert days_changed(store, 0) == {DAY: 3}
 
 
-def test_a_moved_session_is_news_only_when_it_has_some(store: Store) -> None:
+def test_a_moved_session_is_news_only_when_it_has_some(store: Warehouse) -> None:
     for day, at in ((DAY, NOW), (DAY + A_DAY, NOW + HOUR), (DAY + A_DAY, NOW + A_DAY)):
         land(store, frame_of([session("a", day)], at))
     assert days_changed(store, 0) == {DAY: 2, DAY + A_DAY: 2}
 
 
-def test_what_an_answer_no_longer_had_is_news_once(store: Store) -> None:
+def test_what_an_answer_no_longer_had_is_news_once(store: Warehouse) -> None:
     land(store, frame_of([session("gone", DAY - 9 * A_DAY), session("here")]), synced=sync())
     land(store, frame_of([session("here")]), synced=sync())
     assert days_changed(store, 1) == {DAY - 9 * A_DAY: 2}
@@ -242,7 +243,7 @@ def test_what_an_answer_no_longer_had_is_news_once(store: Store) -> None:
     assert days_changed(store, 2) == {}
 
 
-def test_a_day_that_could_not_be_read_by_a_wrong_clock_is_read_again(store: Store) -> None:
+def test_a_day_that_could_not_be_read_by_a_wrong_clock_is_read_again(store: Warehouse) -> None:
     behind = NOW - 60 * A_DAY
     land(store, frame_of([session("a")], behind))
     assert held(store, "day") == [(None,)], "the session is of the future there"
@@ -253,7 +254,7 @@ def test_a_day_that_could_not_be_read_by_a_wrong_clock_is_read_again(store: Stor
     assert held(store, "day") == [(DAY,)]
 
 
-def test_what_was_landed_before_landings_were_numbered_counts_by_when_it_came(store: Store) -> None:
+def test_what_was_landed_before_landings_were_numbered_counts_by_when_it_came(store: Warehouse) -> None:
     land(store, frame_of([session("a"), session("moved"), session("moved", DAY + A_DAY)]))
     with store.open_raw() as connection:
         connection.execute(
@@ -269,7 +270,7 @@ def test_what_was_landed_before_landings_were_numbered_counts_by_when_it_came(st
     assert days_changed(store, 1) == {DAY: 2}
 
 
-def test_livestreams_are_read_some_at_a_time_and_as_last_listed(store: Store) -> None:
+def test_livestreams_are_read_some_at_a_time_and_as_last_listed(store: Warehouse) -> None:
     for hours in range(3):
         records = [{"id": "a", "name": hours}, {"id": "b"}, {"name": hours}]
         frame = raw_livestreams(records, app_id="app", fetched_at=NOW + hours * HOUR, run_id="run")
@@ -280,13 +281,13 @@ def test_livestreams_are_read_some_at_a_time_and_as_last_listed(store: Store) ->
         assert raw_file.read_livestreams(connection, "app", ["b", None]).height == 4
         listed = raw_file.read_listed(connection, "app")
         middle = pl.DataFrame({"livestream_id": ["a"], "payload": ['{"id":"a","name":1}']})
-        raw_file.forget_livestream_versions(connection, "app", middle)
+        raw_file.purge_livestream_versions(connection, "app", middle)
         assert raw_file.count_livestreams(connection, "app") == [("a", 2), ("b", 1), (None, 3)]
         assert raw_file.count_livestreams(connection, "other") == [("a", 1), ("b", 1), (None, 1)]
     assert sorted(listed["payload"]) == ['{"id":"a","name":2}', '{"id":"b"}']
 
 
-def day_versions(store: Store, *answers: tuple[Any, datetime]) -> list[dict[str, Any]]:
+def day_versions(store: Warehouse, *answers: tuple[Any, datetime]) -> list[dict[str, Any]]:
     for record, at in answers:
         frame = raw_day(RAW_LIVESTREAM_ANALYTICS, record, DAY, app_id="app", fetched_at=at, run_id="run")
         land(store, frame, table=RAW_LIVESTREAM_ANALYTICS)
@@ -294,13 +295,13 @@ def day_versions(store: Store, *answers: tuple[Any, datetime]) -> list[dict[str,
         return raw_file.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, "app").to_dicts()
 
 
-def test_since_when_a_day_is_as_it_is(store: Store) -> None:
+def test_since_when_a_day_is_as_it_is(store: Warehouse) -> None:
     assert day_versions(store, ({"count": 1}, NOW), ({"count": 1}, NOW + HOUR), (None, NOW + 2 * HOUR)) == [
         {"day": DAY, "asked_at": NOW + 2 * HOUR, "changed_at": NOW + 2 * HOUR, "changed_arrival": 3, "arrival": 3}
     ]
 
 
-def test_a_day_that_came_back_to_what_it_was_has_just_changed(store: Store) -> None:
+def test_a_day_that_came_back_to_what_it_was_has_just_changed(store: Warehouse) -> None:
     a, b = {"count": 1}, {"count": 2}
     (day,) = day_versions(store, (a, NOW), (b, NOW + 8 * A_DAY), (a, NOW + 9 * A_DAY))
     assert (day["changed_at"], day["changed_arrival"]) == (NOW + 9 * A_DAY, 3)
@@ -309,7 +310,7 @@ def test_a_day_that_came_back_to_what_it_was_has_just_changed(store: Store) -> N
 
 
 @pytest.mark.parametrize("skew", [3 * A_DAY, -30 * A_DAY])
-def test_a_wrong_clock_makes_no_day_look_settled(skew: timedelta, store: Store) -> None:
+def test_a_wrong_clock_makes_no_day_look_settled(skew: timedelta, store: Warehouse) -> None:
     day_versions(store, ({"count": 1}, NOW))
     (day,) = day_versions(store, ({"count": 2}, NOW + A_DAY + skew))
     assert day["changed_at"] >= NOW
@@ -328,21 +329,21 @@ def test_a_wrong_clock_makes_no_day_look_settled(skew: timedelta, store: Store) 
         (sync(NOW + HOUR, livestream_id="another"), []),
     ],
 )
-def test_sessions_no_longer_returned(synced: pl.DataFrame, vanished: list[str], store: Store) -> None:
+def test_sessions_no_longer_returned(synced: pl.DataFrame, vanished: list[str], store: Warehouse) -> None:
     land(store, frame_of([session("gone"), session("here"), {"created_at": f"{DAY}T10:00:00Z"}]), synced=sync())
     land(store, frame_of([session("here")], NOW + HOUR), synced=synced)
     with store.open_raw() as connection:
-        shrinks = raw_file.vanished_sessions(connection, "app", [DAY, None], "run")
+        shrinks = raw_file.sessions_missing_upstream(connection, "app", [DAY, None], "run")
         assert shrinks["record_id"].to_list() == vanished
-        assert raw_file.vanished_sessions(connection, "app", [DAY + A_DAY], "run").is_empty()
+        assert raw_file.sessions_missing_upstream(connection, "app", [DAY + A_DAY], "run").is_empty()
 
 
-def test_forgetting_is_of_these_days_of_this_app_and_of_what_came_before(store: Store) -> None:
+def test_forgetting_is_of_these_days_of_this_app_and_of_what_came_before(store: Warehouse) -> None:
     land(store, frame_of([session("old"), session("later", DAY + A_DAY), session("again"), session("dayless", None)]))
     land(store, frame_of([session("old")], app_id="other"))
     land(store, frame_of([session("again")], NOW + HOUR))
     with store.open_raw() as connection:
-        raw_file.forget_before(connection, RAW_LIVESTREAM_SESSIONS, "app", [DAY], 2)
+        raw_file.purge_before(connection, RAW_LIVESTREAM_SESSIONS, "app", [DAY], 2)
     assert sorted(held(store, "app_id, session_id")) == [
         ("app", "again"),
         ("app", "dayless"),
@@ -351,7 +352,7 @@ def test_forgetting_is_of_these_days_of_this_app_and_of_what_came_before(store: 
     ]
 
 
-def test_a_backfill_goes_on_until_it_has_ended(store: Store) -> None:
+def test_a_backfill_goes_on_until_it_has_ended(store: Warehouse) -> None:
     with store.open_raw() as connection:
 
         def begin(now: datetime, *, is_full: bool = False, last: date = DAY, apps: str = "a") -> int | None:

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import QueryError, UsageError
-from pipelines.load.publish import open_published
-from pipelines.load.sandbox import REFUSED_SCALARS, TABLE_FUNCTIONS, check_query, run_query
+from pipelines.storage.publish import open_published
+from pipelines.storage.sandbox import REFUSED_SCALARS, TABLE_FUNCTIONS, check_query, run_query
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,13 @@
 from hashlib import sha256
 from pathlib import Path
 
-from pipelines.load.schema import SCHEMA_VERSION
-from pipelines.normalize import derived, fields, rows, shrinks, values
+from pipelines.catalog.core import WAREHOUSE_FILE
+from pipelines.catalog.raw import RAW_FILE
+from pipelines.normalize import coerce as values
+from pipelines.normalize import derived, fields, shrinks
+from pipelines.normalize import resolve as rows
 from pipelines.normalize.fingerprint import RULES_VERSION
-from pipelines.tables import WAREHOUSE_FILE
-from pipelines.tables_raw import RAW_FILE
+from pipelines.storage.migrations import SCHEMA_VERSION
 
 
 def digest(text: str) -> str:

@@ -7,14 +7,14 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pipelines.catalog.core import LIVESTREAM_SESSIONS, WAREHOUSE_FILE
+from pipelines.catalog.ops import LOADS
+from pipelines.catalog.raw import RAW_FILE
+from pipelines.catalog.types import SQL_TYPES, Table
 from pipelines.errors import SettingsError, WarehouseError
-from pipelines.load.faults import explained
-from pipelines.load.publish import open_published
-from pipelines.load.warehouse import Warehouse
-from pipelines.schema import SQL_TYPES, Table
-from pipelines.tables import LIVESTREAM_SESSIONS, WAREHOUSE_FILE
-from pipelines.tables_ops import LOADS
-from pipelines.tables_raw import RAW_FILE
+from pipelines.storage.duckdb_errors import translate_errors
+from pipelines.storage.file_warehouse import FileWarehouse
+from pipelines.storage.publish import open_published
 from tests.load.conftest import Start
 
 HOLD_FILE = """
@@ -28,13 +28,13 @@ sys.stdin.readline()
 DIES_WHILE_MAKING = """
 import resource, signal, sys
 from pathlib import Path
-from pipelines.load.warehouse import Warehouse
+from pipelines.storage.file_warehouse import FileWarehouse
 print("ready", flush=True)
 sys.stdin.readline()
 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # the kernel kills whoever writes beyond
-with Warehouse(Path(sys.argv[1])).open_working():
+with FileWarehouse(Path(sys.argv[1])).open_working():
     pass
 """
 
@@ -54,7 +54,7 @@ def expected(tables: tuple[Table, ...]) -> dict[tuple[str, str, str], tuple[str,
     }
 
 
-def test_every_table_and_column_is_there_and_says_what_it_means(warehouse: Warehouse) -> None:
+def test_every_table_and_column_is_there_and_says_what_it_means(warehouse: FileWarehouse) -> None:
     with warehouse.open_working() as connection:
         assert described(connection) == expected(WAREHOUSE_FILE)
         comments = connection.execute("SELECT count(*), count(comment) FROM duckdb_tables() WHERE NOT internal")
@@ -64,7 +64,7 @@ def test_every_table_and_column_is_there_and_says_what_it_means(warehouse: Wareh
     assert all(meaning for _, meaning in expected((*WAREHOUSE_FILE, *RAW_FILE)).values())
 
 
-def test_opened_again_nothing_is_made_again(warehouse: Warehouse) -> None:
+def test_opened_again_nothing_is_made_again(warehouse: FileWarehouse) -> None:
     for _ in range(2):
         with warehouse.open_working() as connection:
             connection.execute("INSERT INTO ops.loads (run_id) VALUES ('a')")
@@ -72,7 +72,7 @@ def test_opened_again_nothing_is_made_again(warehouse: Warehouse) -> None:
         assert connection.execute("SELECT count(*) FROM ops.loads").fetchall() == [(2,)]
 
 
-def test_a_schema_of_an_older_version_is_added_to(warehouse: Warehouse) -> None:
+def test_a_schema_of_an_older_version_is_added_to(warehouse: FileWarehouse) -> None:
     with duckdb.connect(warehouse.working) as connection:
         connection.execute("CREATE SCHEMA core; CREATE SCHEMA ops")
         connection.execute(
@@ -95,7 +95,7 @@ def test_a_schema_of_an_older_version_is_added_to(warehouse: Warehouse) -> None:
         assert connection.execute("SELECT count(*) FROM core.mine").fetchall() == [(0,)]
 
 
-def test_what_was_not_committed_is_undone(warehouse: Warehouse) -> None:
+def test_what_was_not_committed_is_undone(warehouse: FileWarehouse) -> None:
     with pytest.raises(ZeroDivisionError), warehouse.open_working() as connection:
         connection.execute("BEGIN")
         connection.execute("INSERT INTO ops.loads (run_id) VALUES ('a')")
@@ -104,7 +104,7 @@ def test_what_was_not_committed_is_undone(warehouse: Warehouse) -> None:
         assert connection.execute("SELECT count(*) FROM ops.loads").fetchall() == [(0,)]
 
 
-def test_connections_held_for_a_run(warehouse: Warehouse) -> None:
+def test_connections_held_for_a_run(warehouse: FileWarehouse) -> None:
     with warehouse.hold():
         with warehouse.open_working() as first:
             pass
@@ -121,7 +121,7 @@ def test_connections_held_for_a_run(warehouse: Warehouse) -> None:
         assert connection.execute("SELECT 1").fetchall() == [(1,)]
 
 
-def test_raw_missing_beside_a_warehouse_made_of_it(warehouse: Warehouse) -> None:
+def test_raw_missing_beside_a_warehouse_made_of_it(warehouse: FileWarehouse) -> None:
     with warehouse.open_working():
         pass
     with pytest.raises(WarehouseError, match=r"pipeline_raw\.duckdb is missing.*backup"):
@@ -137,13 +137,13 @@ def test_raw_missing_beside_a_warehouse_made_of_it(warehouse: Warehouse) -> None
 )
 def test_names_that_are_taken(name: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="LIVEHOUSE_WAREHOUSE cannot be named"):
-        Warehouse(tmp_path / name)
+        FileWarehouse(tmp_path / name)
 
 
 def test_a_home_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(WarehouseError, match="is no directory"):
-        Warehouse(tmp_path / "file" / "warehouse.duckdb").prepare()
+        FileWarehouse(tmp_path / "file" / "warehouse.duckdb").prepare()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -151,11 +151,11 @@ def test_a_home_that_is_not_writable(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir(mode=0o555)
     with pytest.raises(WarehouseError, match=r"not writable.*LIVEHOUSE_HOME"):
-        Warehouse(home / "warehouse.duckdb").prepare()
+        FileWarehouse(home / "warehouse.duckdb").prepare()
 
 
 @pytest.mark.parametrize("content", [b"garbage", b"x" * 20_000])
-def test_a_damaged_file_is_one_line(content: bytes, warehouse: Warehouse) -> None:
+def test_a_damaged_file_is_one_line(content: bytes, warehouse: FileWarehouse) -> None:
     warehouse.working.write_bytes(content)
     with pytest.raises(WarehouseError, match=r"pipeline\.duckdb: .*livehouse doctor") as raised:
         with warehouse.open_working():
@@ -165,13 +165,13 @@ def test_a_damaged_file_is_one_line(content: bytes, warehouse: Warehouse) -> Non
 
 
 @pytest.mark.parametrize("name", ["pipeline.duckdb", "pipeline_raw.duckdb", "warehouse.duckdb"])
-def test_a_directory_in_the_place_of_a_file(name: str, warehouse: Warehouse) -> None:
+def test_a_directory_in_the_place_of_a_file(name: str, warehouse: FileWarehouse) -> None:
     (warehouse.directory / name).mkdir()
     with pytest.raises(WarehouseError, match=f"{name} is no file: move away"):
         warehouse.prepare()
 
 
-def test_a_file_is_there_whole_or_not_at_all(warehouse: Warehouse, start: Start) -> None:
+def test_a_file_is_there_whole_or_not_at_all(warehouse: FileWarehouse, start: Start) -> None:
     """Killed while it makes a new file, DuckDB leaves a part of its head, which it refuses ever after."""
     killed = start(DIES_WHILE_MAKING, warehouse.published)
     assert killed.finish()[0] == -signal.SIGXFSZ
@@ -184,7 +184,7 @@ def test_a_file_is_there_whole_or_not_at_all(warehouse: Warehouse, start: Start)
 
 
 def test_a_file_that_another_program_has_open(tmp_path: Path, start: Start) -> None:
-    warehouse = Warehouse(tmp_path / "disk1" / "warehouse.duckdb")  # the path says disk, the fault is another
+    warehouse = FileWarehouse(tmp_path / "disk1" / "warehouse.duckdb")  # the path says disk, the fault is another
     warehouse.prepare()
     with warehouse.open_working():
         pass
@@ -211,19 +211,19 @@ def test_a_file_that_another_program_has_open(tmp_path: Path, start: Start) -> N
     ],
 )
 def test_what_is_said_of_faults(error: Exception, remedy: str) -> None:
-    with pytest.raises(WarehouseError, match=remedy) as raised, explained(Path("/home/sherlock/disk/x.duckdb")):
+    with pytest.raises(WarehouseError, match=remedy) as raised, translate_errors(Path("/home/sherlock/disk/x.duckdb")):
         raise error
     assert "\n" not in str(raised.value)
 
 
-def test_a_pipe_that_nobody_reads_is_no_fault_of_the_warehouse(warehouse: Warehouse) -> None:
+def test_a_pipe_that_nobody_reads_is_no_fault_of_the_warehouse(warehouse: FileWarehouse) -> None:
     duckdb.connect(warehouse.published).close()
     with pytest.raises(BrokenPipeError), open_published(warehouse.published):
         raise BrokenPipeError
 
 
 def test_faults_that_are_not_of_files_are_left_alone() -> None:
-    with pytest.raises(duckdb.CatalogException), explained(Path("x")):
+    with pytest.raises(duckdb.CatalogException), translate_errors(Path("x")):
         raise duckdb.CatalogException("no such table")
 
 
@@ -262,7 +262,7 @@ def test_tables_have_one_schema() -> None:
 
 def test_a_write_that_needs_more_memory_than_usual_gets_it_once(tmp_path: Path) -> None:
     """Seen: the first night after an update made a mart over ten million sessions anew, and did not run."""
-    warehouse = Warehouse(tmp_path / "warehouse.duckdb")
+    warehouse = FileWarehouse(tmp_path / "warehouse.duckdb")
     tries = []
 
     def gather(connection: duckdb.DuckDBPyConnection) -> object:

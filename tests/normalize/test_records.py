@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.catalog.raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 from pipelines.errors import UnexpectedReplyError
-from pipelines.normalize.records import (
+from pipelines.normalize.raw_frames import (
     field_types,
     identity,
     payload_of,
@@ -18,7 +19,6 @@ from pipelines.normalize.records import (
     raw_livestreams,
     raw_sessions,
 )
-from pipelines.tables_raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 
 NOW = datetime(2025, 3, 14, 15, 9, 26)
 DAYS = [date(2025, 3, 10) + timedelta(days=n) for n in range(3)]

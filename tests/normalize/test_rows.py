@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.normalize.records import payload_of, raw_day, raw_daywise, raw_livestreams, raw_sessions
-from pipelines.normalize.rows import Normalized, listed_livestreams, normalize
-from pipelines.schema import Table
-from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, LIVESTREAMS, MEETING_SESSIONS_DAILY
-from pipelines.tables_ops import QUARANTINE, SHRINKS
-from pipelines.tables_raw import RAW_LIVESTREAM_ANALYTICS
+from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, LIVESTREAMS, MEETING_SESSIONS_DAILY
+from pipelines.catalog.ops import QUARANTINE, SHRINKS
+from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS
+from pipelines.catalog.types import Table
+from pipelines.normalize.raw_frames import payload_of, raw_day, raw_daywise, raw_livestreams, raw_sessions
+from pipelines.normalize.resolve import Normalized, listed_livestreams, normalize
 
 NOW = datetime(2025, 3, 14, 15, 9, 26)
 HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pipelines.catalog.types import Kind
 from pipelines.extract.json_values import parse
+from pipelines.normalize.coerce import cell, reason_not_taken, value_of
 from pipelines.normalize.fields import split_fields
-from pipelines.normalize.values import cell, reason_not_taken, value_of
-from pipelines.schema import Kind
 
 NOW = datetime(2025, 3, 14, 15, 9, 26)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pipelines.settings import Settings
+from pipelines.settings.settings import Settings
 from tests.described import DOCUMENT
 from tests.houses import DAYS, query
 from tests.peers.conftest import installed

@@ -24,9 +24,9 @@ import pytest
 
 from pipelines import clock
 from pipelines.cli import main
-from pipelines.report.drawing import read_drawing
-from pipelines.settings import Settings
-from pipelines.simulator.gate import Asked
+from pipelines.report.chart_bundle import read_drawing
+from pipelines.settings.settings import Settings
+from pipelines.simulator.access import Asked
 from pipelines.simulator.server import Simulator
 from tests.houses import load, published, variables
 

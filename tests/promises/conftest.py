@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.settings import Settings
+from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from tests.houses import DAYS, load, settings_for, variables
 from tests.moment import NOW, clock_at

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import ApiError, ApiRefusedError, TransientApiError
-from pipelines.extract.parallel import _FAILURES_TO_GIVE_UP
+from pipelines.extract.concurrency import _FAILURES_TO_GIVE_UP
 from pipelines.extract.retry_policy import RETRIES
+from pipelines.simulator.access import Asked, RequestLog
 from pipelines.simulator.faults import GROUPS, Faults
-from pipelines.simulator.gate import Asked, RequestLog
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.truth import Truth
 from pipelines.simulator.wire import Blow
@@ -115,9 +115,9 @@ def test_promise_4_eight_percent_of_passing_faults_leave_the_truth(seed: int, se
     faults = Faults(seed=seed, rate=0.08, kinds=GROUPS["transient"], blow=QUICK)
     simulator = serve(Simulator(tiny_world(livestreams=20), per_page_cap=7, faults=faults))
     settings = settings_for(simulator, tmp_path / "home")
-    house = load(settings)
+    run = load(settings)
     assert faults.struck
-    assert house.failures == []
+    assert run.failures == []
     assert_holds_truth(settings, simulator.world)
     assert query(settings, "SELECT sum(api_retries) > 0 FROM ops.loads") == [(True,)]
     assert query(settings, "SELECT sum(api_requests) FROM ops.loads") == [(simulator.count(),)]
@@ -328,15 +328,15 @@ def test_promise_4_one_app_fails_and_the_others_go_on(case: str, serve: Serve, t
     before = {at: rows for at, rows in shown(settings).items() if at[0].startswith("core.")}
     everything_changes(world)
     simulator.faults.order("server_error", operation=operation, app_id=APPS[0], times=ALWAYS, blow=Blow(status=status))
-    house = load(settings, run_id="failing")
-    assert {failure.app_id for failure in house.failures} == {APPS[0]}
-    for error in (failure.error for failure in house.failures):
+    run = load(settings, run_id="failing")
+    assert {failure.app_id for failure in run.failures} == {APPS[0]}
+    for error in (failure.error for failure in run.failures):
         assert isinstance(error, kind | ApiError)
         assert f"/realtime/kit/{APPS[0]}/" in str(error)
         assert f": {status}: Internal error" in str(error)
         assert "\n" not in str(error)
     assert_app_holds_truth(settings, world, APPS[1])
-    failed = {failure.table for failure in house.failures}
+    failed = {failure.table for failure in run.failures}
     for at, rows in shown(settings).items():
         if at[0] in failed and at[1] == APPS[0]:
             assert rows == before[at], "what could not be asked for stands as it was"

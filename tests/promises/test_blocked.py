@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.load.store import open_store
-from pipelines.settings import Settings
+from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
+from pipelines.storage.warehouse import open_warehouse
 from tests.houses import LAST, assert_holds_truth, load, settings_for, variables
 from tests.promises.attack import call_livehouse
 from tests.promises.conftest import Serve
@@ -42,7 +42,7 @@ def test_what_would_be_wrong_is_not_published(corruption: str, serve: Serve, tmp
     settings = settings_for(simulator, tmp_path / "home")
     environment = variables(simulator, settings.home, LIVEHOUSE_LOOKBACK_DAYS="1")
     load(settings, (LAST, LAST))
-    with open_store(settings).open_working() as connection:
+    with open_warehouse(settings).open_working() as connection:
         connection.execute(sql)
     before = shown(settings)
     # A run of other days does not touch what is wrong.

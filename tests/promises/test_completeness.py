@@ -8,10 +8,10 @@ import pytest
 
 from pipelines.errors import IncompleteListError
 from pipelines.extract import paging
-from pipelines.settings import Settings
+from pipelines.settings.settings import Settings
 from pipelines.simulator.faults import GROUPS, Faults
 from pipelines.simulator.server import Simulator
-from pipelines.steps.house import House
+from pipelines.steps.context import RunContext
 from tests.houses import APPS, DAYS, assert_holds_truth, load, query, settings_for
 from tests.promises.attack import changed_days, shown
 from tests.promises.conftest import Serve
@@ -39,11 +39,11 @@ def assert_true_or_told(settings: Settings, simulator: Simulator, days: tuple[da
     return not failures
 
 
-def assert_incomplete(house: House, said: str) -> None:
+def assert_incomplete(run: RunContext, said: str) -> None:
     """A run whose only failures are lists that could not be read whole."""
-    assert house.failures
-    assert all(isinstance(failure.error, IncompleteListError) for failure in house.failures)
-    assert all(re.search(said, line) for line in house.failure_lines())
+    assert run.failures
+    assert all(isinstance(failure.error, IncompleteListError) for failure in run.failures)
+    assert all(re.search(said, line) for line in run.failure_lines())
 
 
 @pytest.mark.parametrize("kind", sorted(set(GROUPS["drift"]) - {"endless_pages"}))
@@ -88,8 +88,8 @@ def test_promise_3_a_list_that_never_comes_whole_is_an_error_that_says_so(
     before = shown(settings)
     simulator.service.faults = Faults(rate=1.0, kinds=(kind,), operations=(operation,), consecutive=ALWAYS)
     asked = simulator.count(operation)
-    house = load(settings, run_id="drift", full=True)
-    assert_incomplete(house, r"not complete after 4 readings: .*(repeats|distinct)")
+    run = load(settings, run_id="drift", full=True)
+    assert_incomplete(run, r"not complete after 4 readings: .*(repeats|distinct)")
     assert simulator.count(operation) - asked <= 7 * paging.READINGS * PAGES
     assert changed_days(before, shown(settings)) == set()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import LivehouseError, WarehouseError
-from pipelines.settings import Settings
+from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from tests.houses import DAYS, assert_holds_truth, load, settings_for, variables
 from tests.promises.attack import call_livehouse, livehouse, standing, strays

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.settings import Settings
+from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.steps import landing, sessions
 from tests.houses import DAYS, assert_holds_truth, load, settings_for, variables

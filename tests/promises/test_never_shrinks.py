@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.load.store import open_store
-from pipelines.report.checks import find_checks, run_check
-from pipelines.settings import Settings
+from pipelines.marts.checks import find_checks, run_check
+from pipelines.settings.settings import Settings
 from pipelines.simulator.faults import GROUPS, Faults
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
+from pipelines.storage.warehouse import open_warehouse
 from tests.houses import APPS, DAYS, FIRST, LAST, assert_holds_truth, load, published, query, settings_for
 from tests.promises.attack import call_livehouse, shown
 from tests.promises.conftest import Serve
@@ -19,7 +19,7 @@ from tests.promises.worlds import tiny_world
 ALWAYS = 10**9
 
 
-def forget(simulator: Simulator, kind: str) -> None:
+def purge(simulator: Simulator, kind: str) -> None:
     """From now on every reply is like this."""
     simulator.service.faults = Faults(rate=1.0, kinds=(kind,), consecutive=ALWAYS)
 
@@ -57,7 +57,7 @@ def test_promise_1_never_shrinks(kind: str, serve: Serve, tmp_path: Path) -> Non
     load(settings, run_id="first")
     assert warned(settings) == set()
     before = shown(settings)
-    forget(simulator, kind)
+    purge(simulator, kind)
     load(settings, run_id="second", full=True)
     assert shown(settings) == before
     assert_holds_truth(settings, world)
@@ -97,7 +97,7 @@ def test_promise_1_what_came_back_is_no_shrink(serve: Serve, tmp_path: Path) -> 
     simulator = serve(Simulator(tiny_world(broken=False)))
     settings = settings_for(simulator, tmp_path / "home")
     load(settings, run_id="first")
-    forget(simulator, "zeros")
+    purge(simulator, "zeros")
     load(settings, run_id="second", full=True)
     assert warned(settings)
     simulator.service.faults = Faults()
@@ -129,7 +129,7 @@ def test_promise_1_zero_and_unknown_are_different_things(serve: Serve, tmp_path:
     load(mindful)
     for table in daily:
         assert days_held(mindful, table) == days, "a day within the retention is a row of zeros"
-    with open_store(mindful).open_raw() as connection:
+    with open_warehouse(mindful).open_raw() as connection:
         for raw in ("livestream_analytics", "app_analytics"):
             earlier = "fetched_at = fetched_at - INTERVAL 9 DAY, first_fetched_at = first_fetched_at - INTERVAL 9 DAY"
             connection.execute(f"UPDATE raw.{raw} SET {earlier}")

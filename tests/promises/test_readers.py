@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.settings import Settings
+from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from tests.houses import DAYS, assert_holds_truth, load, query, settings_for

@@ -20,8 +20,8 @@ from pipelines.errors import ApiError, ApiUnreachableError, LivehouseError
 from pipelines.extract import budget, retry_policy
 from pipelines.extract import client as client_module
 from pipelines.extract.client import ApiClient
-from pipelines.memory import prepare_for_runs
-from pipelines.settings import Settings
+from pipelines.settings.settings import Settings
+from pipelines.steps.process_memory import prepare_for_runs
 from tests.extract.conftest import Clock
 from tests.houses import DAYS, load, query
 from tests.raw_server import raw_server

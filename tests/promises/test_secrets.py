@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from pipelines.errors import LivehouseError
-from pipelines.settings import Settings
+from pipelines.settings.settings import Settings
 from pipelines.simulator.faults import GROUPS, Faults
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.wire import Blow

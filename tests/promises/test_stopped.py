@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.assets.alive import RUNNING, TOLD, mark_dead_runs
 from pipelines.cli.history import open_history
-from pipelines.settings import Settings
+from pipelines.orchestration.run_liveness import RUNNING, TOLD, mark_dead_runs
+from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from tests.houses import DAYS, assert_holds_truth, settings_for, variables
 from tests.promises.attack import call_livehouse, start_livehouse, strays

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import HouseBusyError
-from pipelines.load.lock import exclusive
+from pipelines.errors import AlreadyRunningError
 from pipelines.simulator.server import Simulator
+from pipelines.storage.lock import exclusive
 from tests.houses import DAYS, assert_holds_truth, load, query, settings_for, variables
 from tests.promises.attack import another_process, call_livehouse, ended, run, standing, start_livehouse, strays
 from tests.promises.conftest import Serve
@@ -79,7 +79,7 @@ def test_a_killed_holder_leaves_no_lock(serve: Serve, tmp_path: Path) -> None:
     lock = settings.home / "pipeline.lock"
     with another_process(hold, f"{lock}") as (holder, told):
         told.recv()
-        with pytest.raises(HouseBusyError):
+        with pytest.raises(AlreadyRunningError):
             load(settings)
         holder.kill()
         assert ended(holder) == -9

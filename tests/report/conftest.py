@@ -10,12 +10,12 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipelines.load.store import open_store
+from pipelines.catalog.core import FACTS, LIVESTREAM_SESSIONS, WAREHOUSE_FILE
+from pipelines.catalog.ops import DAYS
+from pipelines.marts.build import Mart, MartBuild, build_mart, find_marts
 from pipelines.normalize.derived import add_session_facts
-from pipelines.report.marts import Mart, MartBuild, build_mart, find_marts
-from pipelines.settings import Settings
-from pipelines.tables import FACTS, LIVESTREAM_SESSIONS, WAREHOUSE_FILE
-from pipelines.tables_ops import DAYS
+from pipelines.settings.settings import Settings
+from pipelines.storage.warehouse import open_warehouse
 
 Row = dict[str, Any]
 SESSIONS = "core.livestream_sessions"
@@ -23,7 +23,7 @@ NOON = datetime(2026, 1, 1, 12)
 _COLUMNS = {table.full_name: set(table.column_names) for table in WAREHOUSE_FILE}
 
 
-class Warehouse:
+class FileWarehouse:
     """A warehouse, in memory or in a file, with a clock that moves on with every load and build."""
 
     def __init__(
@@ -130,22 +130,22 @@ def with_facts(row: Row) -> Row:
 
 
 @pytest.fixture(params=["file", pytest.param("lake", marks=pytest.mark.long)])
-def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Warehouse]:
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FileWarehouse]:
     if request.param == "file":
-        house = Warehouse()
-        yield house
-        house.connection.close()
+        run = FileWarehouse()
+        yield run
+        run.connection.close()
         return
     lake = Settings(LIVEHOUSE_HOME=tmp_path, LIVEHOUSE_WAREHOUSE=request.getfixturevalue("lake"))  # type: ignore[call-arg]
-    with open_store(lake).open_working() as connection:
-        yield Warehouse(connection=connection)
+    with open_warehouse(lake).open_working() as connection:
+        yield FileWarehouse(connection=connection)
 
 
 @pytest.fixture(scope="session")
 def made_busy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, datetime]:
     """Two apps over four weeks, in a file: failed, unwatched sessions, some over midnight; marts built."""
     path = tmp_path_factory.mktemp("busy") / "busy.duckdb"
-    warehouse = Warehouse(path)
+    warehouse = FileWarehouse(path)
     warehouse.connection.begin()
     start = date(2025, 11, 3)
     for number in range(28):
@@ -174,10 +174,10 @@ def made_busy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, datetime]
 
 
 @pytest.fixture
-def busy(made_busy: tuple[Path, datetime], tmp_path: Path) -> Iterator[Warehouse]:
+def busy(made_busy: tuple[Path, datetime], tmp_path: Path) -> Iterator[FileWarehouse]:
     """That warehouse, to be written to."""
     path, now = made_busy
     copyfile(path, tmp_path / "busy.duckdb")
-    house = Warehouse(tmp_path / "busy.duckdb", now)
-    yield house
-    house.connection.close()
+    run = FileWarehouse(tmp_path / "busy.duckdb", now)
+    yield run
+    run.connection.close()

@@ -6,64 +6,64 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipelines.report.checks import find_checks
-from pipelines.report.examples import Example, find_examples
-from pipelines.report.marts import find_marts
-from pipelines.tables import FACTS
+from pipelines.catalog.core import FACTS
+from pipelines.marts.build import find_marts
+from pipelines.marts.checks import find_checks
+from pipelines.marts.examples import Example, find_examples
 
 if TYPE_CHECKING:
-    from tests.report.conftest import Warehouse
+    from tests.report.conftest import FileWarehouse
 
 CHECKS = {f"{check.table}__{check.rule}": check for check in find_checks()}
 EXAMPLES = {example.name: example for example in find_examples()}
 RAW = ("raw.livestreams", "raw.livestream_sessions", "raw.livestream_analytics", "raw.app_analytics")
 DAY = date(2025, 11, 20)
-Offence = Callable[["Warehouse"], object]
+Offence = Callable[["FileWarehouse"], object]
 
 
 def twice(table: str) -> Offence:
-    return lambda house: house.connection.execute(f"INSERT INTO {table} FROM {table} LIMIT 1")
+    return lambda run: run.connection.execute(f"INSERT INTO {table} FROM {table} LIMIT 1")
 
 
 def shrunk(table: str) -> Offence:
-    def commit(house: "Warehouse") -> None:
-        house.load(table, DAY, run_id="later")
-        house.insert("ops.shrinks", {"app_id": "a", "table_name": table, "day": DAY, "record_id": "x", "run_id": "y"})
+    def commit(run: "FileWarehouse") -> None:
+        run.load(table, DAY, run_id="later")
+        run.insert("ops.shrinks", {"app_id": "a", "table_name": table, "day": DAY, "record_id": "x", "run_id": "y"})
 
     return commit
 
 
 def gap(table: str) -> Offence:
-    return lambda house: house.load(table, date(2026, 1, 1))
+    return lambda run: run.load(table, date(2026, 1, 1))
 
 
 def torn(table: str) -> Offence:
-    return lambda house: house.connection.execute(f"DELETE FROM {table} WHERE app_id = 'b' AND day = ?", [DAY])
+    return lambda run: run.connection.execute(f"DELETE FROM {table} WHERE app_id = 'b' AND day = ?", [DAY])
 
 
 def quarantined(table: str) -> Offence:
-    return lambda house: house.insert("ops.quarantine", {"app_id": "a", "table_name": table, "record_id": "x"})
+    return lambda run: run.insert("ops.quarantine", {"app_id": "a", "table_name": table, "record_id": "x"})
 
 
 def at(hour: int) -> datetime:
     return datetime(2025, 12, 1) + timedelta(hours=hour)
 
 
-def loads(house: "Warehouse", table: str, *received: int) -> None:
+def loads(run: "FileWarehouse", table: str, *received: int) -> None:
     """One load an hour of a table, each within its hour."""
     for hour, records in enumerate(received):
         row = {"run_id": f"run{hour}", "table_name": table, "app_id": "a", "rows_received": records}
-        house.insert("ops.loads", row | {"rows_landed": records, "rows_quarantined": 0, "rows_duplicate": 0})
-        house.connection.execute(
+        run.insert("ops.loads", row | {"rows_landed": records, "rows_quarantined": 0, "rows_duplicate": 0})
+        run.connection.execute(
             "UPDATE ops.loads SET started_at = ?, finished_at = ? WHERE run_id = ? AND table_name = ?",
             [at(hour), at(hour + 1), row["run_id"], table],
         )
 
 
-def seen(house: "Warehouse", table: str, field: str, json_type: str, records: int, *span: int) -> None:
+def seen(run: "FileWarehouse", table: str, field: str, json_type: str, records: int, *span: int) -> None:
     """Note a field: in how many records it came, in which hour first, in which last."""
     first, last = span
-    house.insert(
+    run.insert(
         "ops.field_types",
         {
             "table_name": table,
@@ -77,47 +77,45 @@ def seen(house: "Warehouse", table: str, field: str, json_type: str, records: in
 
 
 def new_field(table: str) -> Offence:
-    def commit(house: "Warehouse") -> None:
-        loads(house, table, 100, 100)
-        seen(house, table, "id", "string", 200, 0, 1)
-        seen(house, table, "surprise", "object", 1, 1, 1)
+    def commit(run: "FileWarehouse") -> None:
+        loads(run, table, 100, 100)
+        seen(run, table, "id", "string", 200, 0, 1)
+        seen(run, table, "surprise", "object", 1, 1, 1)
 
     return commit
 
 
-def unbalanced(house: "Warehouse") -> None:
-    loads(house, "core.livestreams", 10)
-    house.connection.execute("UPDATE ops.loads SET rows_landed = 9")
+def unbalanced(run: "FileWarehouse") -> None:
+    loads(run, "core.livestreams", 10)
+    run.connection.execute("UPDATE ops.loads SET rows_landed = 9")
 
 
 def twice_in_mart(mart: str, *, is_null: bool = False) -> Offence:
-    def commit(house: "Warehouse") -> None:
-        house.build(mart)
+    def commit(run: "FileWarehouse") -> None:
+        run.build(mart)
         if is_null:
-            house.connection.execute(f"UPDATE marts.{mart} SET app_id = NULL WHERE rowid = 0")
+            run.connection.execute(f"UPDATE marts.{mart} SET app_id = NULL WHERE rowid = 0")
         else:
-            house.connection.execute(f"INSERT INTO marts.{mart} FROM marts.{mart} LIMIT 1")
+            run.connection.execute(f"INSERT INTO marts.{mart} FROM marts.{mart} LIMIT 1")
 
     return commit
 
 
-def twice_in_audience(house: "Warehouse") -> None:
-    house.build("live_audience")
+def twice_in_audience(run: "FileWarehouse") -> None:
+    run.build("live_audience")
     for _ in range(2):
-        house.connection.execute(
-            "INSERT INTO marts.live_audience BY NAME SELECT 'a' AS app_id, DATE '2026-01-01' AS day"
-        )
+        run.connection.execute("INSERT INTO marts.live_audience BY NAME SELECT 'a' AS app_id, DATE '2026-01-01' AS day")
 
 
-def unreconciled(house: "Warehouse") -> None:
-    house.load("core.livestream_analytics_daily", DAY, {"ingest_seconds": 1e9, "viewer_seconds": 1e9})
-    house.build("reconciliation")
+def unreconciled(run: "FileWarehouse") -> None:
+    run.load("core.livestream_analytics_daily", DAY, {"ingest_seconds": 1e9, "viewer_seconds": 1e9})
+    run.build("reconciliation")
 
 
-def list_shrunk(house: "Warehouse") -> None:
-    loads(house, "core.livestreams", 10)
+def list_shrunk(run: "FileWarehouse") -> None:
+    loads(run, "core.livestreams", 10)
     missing = {"app_id": "a", "table_name": "core.livestreams", "record_id": "x", "run_id": "run0"}
-    house.insert("ops.shrinks", missing)
+    run.insert("ops.shrinks", missing)
 
 
 OFFENCES: dict[str, Offence] = {
@@ -141,13 +139,13 @@ for fact in (table.full_name for table in FACTS):
     }
 
 
-def offenders(house: "Warehouse", check: str) -> list[dict[str, object]]:
-    return house.query(CHECKS[check].sql)
+def offenders(run: "FileWarehouse", check: str) -> list[dict[str, object]]:
+    return run.query(CHECKS[check].sql)
 
 
-def reconcile(house: "Warehouse") -> None:
+def reconcile(run: "FileWarehouse") -> None:
     """Make overall say what the sessions say."""
-    house.connection.execute(
+    run.connection.execute(
         """UPDATE core.livestream_analytics_daily AS overall
         SET ingest_seconds = sums.ingest, viewer_seconds = sums.viewer, session_count = sums.sessions
         FROM (
@@ -156,8 +154,8 @@ def reconcile(house: "Warehouse") -> None:
         ) AS sums
         WHERE overall.app_id = sums.app_id AND overall.day = sums.day"""
     )
-    house.connection.execute("DELETE FROM ops.mart_builds")
-    house.build("reconciliation")
+    run.connection.execute("DELETE FROM ops.mart_builds")
+    run.build("reconciliation")
 
 
 def test_every_check_has_an_offence_here() -> None:
@@ -165,14 +163,14 @@ def test_every_check_has_an_offence_here() -> None:
 
 
 @pytest.mark.parametrize("check", OFFENCES)
-def test_a_check_passes_until_its_offence_is_committed(busy: "Warehouse", check: str) -> None:
+def test_a_check_passes_until_its_offence_is_committed(busy: "FileWarehouse", check: str) -> None:
     reconcile(busy)
     assert offenders(busy, check) == []
     OFFENCES[check](busy)
     assert offenders(busy, check) != []
 
 
-def test_every_check_passes_on_an_empty_warehouse(warehouse: "Warehouse") -> None:
+def test_every_check_passes_on_an_empty_warehouse(warehouse: "FileWarehouse") -> None:
     warehouse.build_all()
     assert {check: offenders(warehouse, check) for check in CHECKS} == {check: [] for check in CHECKS}
 
@@ -186,7 +184,7 @@ def test_a_check_says_what_it_is_for_and_whether_it_blocks(check: str) -> None:
 
 
 @pytest.mark.parametrize("table", RAW)
-def test_a_new_field_is_told_once_and_not_of_the_first_load(warehouse: "Warehouse", table: str) -> None:
+def test_a_new_field_is_told_once_and_not_of_the_first_load(warehouse: "FileWarehouse", table: str) -> None:
     check = f"{table}__known_fields"
     loads(warehouse, table, 100)
     seen(warehouse, table, "id", "string", 100, 0, 0)
@@ -213,7 +211,7 @@ def test_a_new_field_is_told_once_and_not_of_the_first_load(warehouse: "Warehous
     ],
 )
 def test_what_stopped_coming_is_missed_only_where_its_absence_tells(
-    warehouse: "Warehouse", json_type: str, records: int, received: int, last: int, *, is_missed: bool
+    warehouse: "FileWarehouse", json_type: str, records: int, received: int, last: int, *, is_missed: bool
 ) -> None:
     loads(warehouse, "raw.livestreams", 100, 100, 100, 100, 100, received)
     seen(warehouse, "raw.livestreams", "id", "string", 500 + received, 0, 5)
@@ -242,7 +240,7 @@ def test_what_stopped_coming_is_missed_only_where_its_absence_tells(
     ],
 )
 def test_harmless_changes_of_a_value_are_no_drift(
-    warehouse: "Warehouse", known: str, now: str, news: list[tuple[str, str]]
+    warehouse: "FileWarehouse", known: str, now: str, news: list[tuple[str, str]]
 ) -> None:
     loads(warehouse, "raw.livestreams", 100, 100, 100)
     seen(warehouse, "raw.livestreams", "id", "string", 300, 0, 2)
@@ -252,7 +250,7 @@ def test_harmless_changes_of_a_value_are_no_drift(
     assert [(row["what"], row["json_type"]) for row in found] == news
 
 
-def test_a_null_beside_a_known_type_is_no_drift_and_a_new_field_is(warehouse: "Warehouse") -> None:
+def test_a_null_beside_a_known_type_is_no_drift_and_a_new_field_is(warehouse: "FileWarehouse") -> None:
     loads(warehouse, "raw.livestreams", 100, 100)
     seen(warehouse, "raw.livestreams", "name", "string", 150, 0, 1)
     seen(warehouse, "raw.livestreams", "name", "null", 50, 1, 1)
@@ -261,7 +259,7 @@ def test_a_null_beside_a_known_type_is_no_drift_and_a_new_field_is(warehouse: "W
     assert [row["field"] for row in offenders(warehouse, "raw.livestreams__known_fields")] == ["surprise"]
 
 
-def test_what_stopped_coming_is_normal_after_seven_loads(warehouse: "Warehouse") -> None:
+def test_what_stopped_coming_is_normal_after_seven_loads(warehouse: "FileWarehouse") -> None:
     seen(warehouse, "raw.livestreams", "id", "string", 1000, 0, 9)
     seen(warehouse, "raw.livestreams", "name", "string", 200, 0, 1)
     told = []
@@ -276,7 +274,7 @@ def test_what_stopped_coming_is_normal_after_seven_loads(warehouse: "Warehouse")
     assert told == [1] * 7 + [0]
 
 
-def test_only_what_the_latest_run_loaded_is_said_to_shrink(busy: "Warehouse") -> None:
+def test_only_what_the_latest_run_loaded_is_said_to_shrink(busy: "FileWarehouse") -> None:
     check = "core.livestream_sessions__never_shrinks"
     OFFENCES[check](busy)
     busy.load("core.livestream_sessions", date(2025, 11, 21), run_id="the next")
@@ -291,18 +289,18 @@ def test_there_are_twelve_examples_in_order() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
-def test_an_example_has_a_question_and_answers_it(example: Example, busy: "Warehouse") -> None:
+def test_an_example_has_a_question_and_answers_it(example: Example, busy: "FileWarehouse") -> None:
     assert "?" in example.question
     assert not example.question.startswith("-")
     assert busy.query(example.sql)
 
 
-def test_every_example_runs_on_an_empty_warehouse(warehouse: "Warehouse") -> None:
+def test_every_example_runs_on_an_empty_warehouse(warehouse: "FileWarehouse") -> None:
     warehouse.build_all()
     assert {name: warehouse.query(example.sql) for name, example in EXAMPLES.items()} == {name: [] for name in EXAMPLES}
 
 
-def test_known_answers(busy: "Warehouse") -> None:
+def test_known_answers(busy: "FileWarehouse") -> None:
     def first(name: str) -> dict[str, object]:
         return busy.query(EXAMPLES[name].sql)[0]
 

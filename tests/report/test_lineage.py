@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.report.lineage import column_lineage
-from pipelines.report.marts import Mart, find_marts
-from pipelines.tables import WAREHOUSE_FILE
+from pipelines.catalog.core import WAREHOUSE_FILE
+from pipelines.marts.build import Mart, find_marts
+from pipelines.marts.lineage import column_lineage
 
 MARTS = {mart.name: mart for mart in find_marts()}
 KNOWN = {"ops.days.is_known", "ops.days.table_name"}

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, RECORDINGS_DAILY
+from pipelines.marts.examples import find_examples
 from pipelines.normalize.shrinks import Sums, is_explained
 from pipelines.report import figures
-from pipelines.report.examples import find_examples
 from pipelines.steps.totals import days_missing_sessions
-from pipelines.tables import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, RECORDINGS_DAILY
 from tests.report.conftest import SESSIONS, Row, session, with_facts
 
 if TYPE_CHECKING:
-    from tests.report.conftest import Warehouse
+    from tests.report.conftest import FileWarehouse
 
 OVERALL, RECORDINGS = LIVESTREAM_ANALYTICS_DAILY.full_name, RECORDINGS_DAILY.full_name
 EXAMPLES = {example.name[3:]: example.sql for example in find_examples()}
@@ -26,7 +26,7 @@ DAY = date(2025, 12, 10)
 TEN, ELEVEN = f"{DAY}T10:00:00", f"{DAY}T11:00:00"
 
 
-def example(warehouse: "Warehouse", name: str) -> list[Row]:
+def example(warehouse: "FileWarehouse", name: str) -> list[Row]:
     warehouse.build_all()
     return warehouse.query(EXAMPLES[name])
 
@@ -40,7 +40,7 @@ def only(rows: list[Row]) -> Row:
 
 
 @pytest.mark.parametrize("updated", [None, "2025-12-10T09:00:00"])
-def test_a_failed_session_of_unknown_end_is_on_air_nowhere(warehouse: "Warehouse", updated: str | None) -> None:
+def test_a_failed_session_of_unknown_end_is_on_air_nowhere(warehouse: "FileWarehouse", updated: str | None) -> None:
     at = updated and datetime.fromisoformat(updated)
     warehouse.load(SESSIONS, DAY, session("1", TEN, err_message="lost", updated_at=at))
     assert example(warehouse, "busiest_hour") == []
@@ -49,7 +49,7 @@ def test_a_failed_session_of_unknown_end_is_on_air_nowhere(warehouse: "Warehouse
     assert only(example(warehouse, "longest_sessions"))["hours_on_air"] is None
 
 
-def test_a_failed_session_ends_at_the_same_moment_everywhere(warehouse: "Warehouse") -> None:
+def test_a_failed_session_ends_at_the_same_moment_everywhere(warehouse: "FileWarehouse") -> None:
     failed = session("1", TEN, err_message="lost", updated_at=datetime(2025, 12, 10, 12))
     warehouse.load(SESSIONS, DAY, failed)
     hours = example(warehouse, "busiest_hour")
@@ -60,7 +60,7 @@ def test_a_failed_session_ends_at_the_same_moment_everywhere(warehouse: "Warehou
 
 
 @pytest.mark.parametrize("days", [1, 6, 7, 8, 13, 28, 40])
-def test_an_hour_of_the_week_is_divided_by_how_often_it_is_known(warehouse: "Warehouse", days: int) -> None:
+def test_an_hour_of_the_week_is_divided_by_how_often_it_is_known(warehouse: "FileWarehouse", days: int) -> None:
     for number in range(days):
         day = DAY + timedelta(days=number)
         warehouse.load(
@@ -71,7 +71,7 @@ def test_an_hour_of_the_week_is_divided_by_how_often_it_is_known(warehouse: "War
     assert len(rows) == min(days, 7)
 
 
-def test_hours_after_the_last_load_and_unknown_days_are_not_divided_by(warehouse: "Warehouse") -> None:
+def test_hours_after_the_last_load_and_unknown_days_are_not_divided_by(warehouse: "FileWarehouse") -> None:
     monday, noon = date(2025, 12, 8), datetime(2025, 12, 15, 12)
     warehouse.load(SESSIONS, monday, session("1", "2025-12-08T10:00:00", "2025-12-08T16:00:00"))
     warehouse.load(SESSIONS, monday + timedelta(days=7), loaded_at=noon)
@@ -94,7 +94,7 @@ def test_hours_after_the_last_load_and_unknown_days_are_not_divided_by(warehouse
     ],
 )
 def test_what_no_started_session_tells_is_unknown(
-    warehouse: "Warehouse", watched: list[float | None], viewers: float | None, *, is_never_watched: bool | None
+    warehouse: "FileWarehouse", watched: list[float | None], viewers: float | None, *, is_never_watched: bool | None
 ) -> None:
     live = [session(f"{n}", TEN, ELEVEN, viewer_seconds=seconds) for n, seconds in enumerate(watched)]
     attempt = session("failed", err_message="handshake", ingest_seconds=0.0, viewer_seconds=0.0)
@@ -106,7 +106,7 @@ def test_what_no_started_session_tells_is_unknown(
     assert len(example(warehouse, "never_watched")) == (is_never_watched is True)
 
 
-def test_attempts_alone_are_zero(warehouse: "Warehouse") -> None:
+def test_attempts_alone_are_zero(warehouse: "FileWarehouse") -> None:
     warehouse.load(SESSIONS, DAY, session("1", err_message="x"), session("2", ingest_seconds=0.0, viewer_seconds=0.0))
     for mart in ("daily_usage", "monthly_usage", "livestream_performance"):
         row = only(warehouse.mart(mart))
@@ -123,7 +123,7 @@ def test_attempts_alone_are_zero(warehouse: "Warehouse") -> None:
     ],
 )
 def test_viewers_are_averaged_over_sessions_that_report_both(
-    warehouse: "Warehouse", odd: dict[str, float | None], average: float
+    warehouse: "FileWarehouse", odd: dict[str, float | None], average: float
 ) -> None:
     warehouse.load(SESSIONS, DAY, session("1", TEN, ELEVEN, viewer_seconds=36_000.0))
     following = DAY + timedelta(days=1)
@@ -146,7 +146,7 @@ def test_viewers_are_averaged_over_sessions_that_report_both(
     assert viewer / ingest == average
 
 
-def test_a_sum_beyond_a_double_is_unknown_and_so_is_the_verdict(warehouse: "Warehouse") -> None:
+def test_a_sum_beyond_a_double_is_unknown_and_so_is_the_verdict(warehouse: "FileWarehouse") -> None:
     most = {"ingest_seconds": 3600.0, "viewer_seconds": 1e308}
     warehouse.load(SESSIONS, DAY, *(session(f"{n}", TEN, ELEVEN, **most) for n in range(3)))
     warehouse.load(OVERALL, DAY, {"livestream_count": 1, "ingest_seconds": 10_800.0, "viewer_seconds": 1.7e308})
@@ -165,7 +165,7 @@ def test_a_sum_beyond_a_double_is_unknown_and_so_is_the_verdict(warehouse: "Ware
 # --- definitions --------------------------------------------------------------------------------------------
 
 
-def load_november(warehouse: "Warehouse", *, early: int | None = None) -> None:
+def load_november(warehouse: "FileWarehouse", *, early: int | None = None) -> None:
     for number in range(1, 31):
         day = date(2025, 11, number)
         at = datetime(2025, 11, number, 12) if number == early else datetime(2025, 12, 20)
@@ -175,7 +175,7 @@ def load_november(warehouse: "Warehouse", *, early: int | None = None) -> None:
 
 
 @pytest.mark.parametrize("why", ["nothing", "on air", "quarantine", "quarantined recording", "early", "invoked"])
-def test_a_month_is_complete_only_when_its_figures_are_final(warehouse: "Warehouse", why: str) -> None:
+def test_a_month_is_complete_only_when_its_figures_are_final(warehouse: "FileWarehouse", why: str) -> None:
     load_november(warehouse, early=12 if why == "early" else None)
     day = date(2025, 11, 12)
     if why == "on air":
@@ -191,7 +191,7 @@ def test_a_month_is_complete_only_when_its_figures_are_final(warehouse: "Warehou
     assert row["days_settled"] == (30 if why in ("nothing", "quarantined recording") else 29)
 
 
-def test_months_are_compared_only_where_each_day_is_final(warehouse: "Warehouse") -> None:
+def test_months_are_compared_only_where_each_day_is_final(warehouse: "FileWarehouse") -> None:
     for number in range(31):
         day = date(2025, 10, 1) + timedelta(days=number)
         warehouse.load(SESSIONS, day, session(f"o{day}", f"{day}T10:00:00", f"{day}T10:01:40"))
@@ -201,7 +201,7 @@ def test_months_are_compared_only_where_each_day_is_final(warehouse: "Warehouse"
     assert [row["viewer_change_percent"] for row in example(warehouse, "month_over_month")] == [None, None]
 
 
-def test_a_week_is_compared_with_the_week_before_or_with_none(warehouse: "Warehouse") -> None:
+def test_a_week_is_compared_with_the_week_before_or_with_none(warehouse: "FileWarehouse") -> None:
     for weeks, seconds in ((0, 4), (1, 6), (5, 9)):
         day = date(2025, 10, 6) + timedelta(weeks=weeks)
         begin = datetime(day.year, day.month, day.day, 10)
@@ -211,7 +211,7 @@ def test_a_week_is_compared_with_the_week_before_or_with_none(warehouse: "Wareho
     assert [row["p95_seconds_more"] for row in rows] == [None, 2.0, None]
 
 
-def test_streams_of_a_day_that_is_not_over_are_averaged_over_what_is(warehouse: "Warehouse") -> None:
+def test_streams_of_a_day_that_is_not_over_are_averaged_over_what_is(warehouse: "FileWarehouse") -> None:
     warehouse.load(
         SESSIONS, DAY, session("1", f"{DAY}T06:00:00", f"{DAY}T09:00:00"), loaded_at=datetime(2025, 12, 10, 12)
     )
@@ -222,7 +222,7 @@ def test_streams_of_a_day_that_is_not_over_are_averaged_over_what_is(warehouse: 
     assert [row["account_apps"] for row in warehouse.mart("stream_concurrency")] == [1, 1]
 
 
-def test_no_figure_is_minus_zero(warehouse: "Warehouse") -> None:
+def test_no_figure_is_minus_zero(warehouse: "FileWarehouse") -> None:
     figures_of_day = {"ingest_seconds": 3600.3, "viewer_seconds": 7200.1}
     warehouse.load(
         SESSIONS,
@@ -237,7 +237,7 @@ def test_no_figure_is_minus_zero(warehouse: "Warehouse") -> None:
 
 
 def test_the_livestream_with_most_sessions_is_in_the_page(
-    warehouse: "Warehouse", monkeypatch: pytest.MonkeyPatch
+    warehouse: "FileWarehouse", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(figures.LIMITS, "stream_rows", 30)
     for number in range(5):
@@ -252,7 +252,7 @@ def test_the_livestream_with_most_sessions_is_in_the_page(
     assert set(shown["streams"]["keys"]["livestream_id"]) == {"often", *(f"rare{n}" for n in range(4))}
 
 
-def test_cost_knows_three_classes_of_livestreams(warehouse: "Warehouse") -> None:
+def test_cost_knows_three_classes_of_livestreams(warehouse: "FileWarehouse") -> None:
     warehouse.insert("core.livestreams", {"app_id": "a", "livestream_id": "l1", "meeting_id": "m"})
     warehouse.insert("core.livestreams", {"app_id": "a", "livestream_id": "l2"})
     minutes = {"l1": 30, "l2": 10, "unlisted": 600}
@@ -265,7 +265,7 @@ def test_cost_knows_three_classes_of_livestreams(warehouse: "Warehouse") -> None
     assert [shown["days"][name] for name in names] == [[1800.0], [600.0], [36_000.0]]
 
 
-def test_a_session_that_has_not_ended_makes_its_day_provisional_in_the_page(warehouse: "Warehouse") -> None:
+def test_a_session_that_has_not_ended_makes_its_day_provisional_in_the_page(warehouse: "FileWarehouse") -> None:
     warehouse.load(SESSIONS, DAY, session("1", TEN, ELEVEN))
     following = DAY + timedelta(days=1)
     warehouse.load(SESSIONS, following, session("2", f"{following}T10:00:00", ingest_seconds=60.0, viewer_seconds=60.0))
@@ -275,7 +275,7 @@ def test_a_session_that_has_not_ended_makes_its_day_provisional_in_the_page(ware
     assert [states[0] for states in shown["days"]["states"]] == ["k", "p"]
 
 
-def test_the_page_tells_where_overall_is_older_than_the_sessions(warehouse: "Warehouse") -> None:
+def test_the_page_tells_where_overall_is_older_than_the_sessions(warehouse: "FileWarehouse") -> None:
     at = datetime(2025, 12, 11, 3)
     warehouse.load(OVERALL, DAY, {"ingest_seconds": 1.0, "viewer_seconds": 1.0, "fetched_at": at})
     for later, is_older in ((timedelta(minutes=5), False), (timedelta(days=2), True)):
@@ -288,7 +288,7 @@ def test_the_page_tells_where_overall_is_older_than_the_sessions(warehouse: "War
 
 @pytest.mark.parametrize(("count", "more"), [(4, 1), (3, 0), (2, 0), (1, -1), (None, None)])
 def test_the_page_counts_sessions_by_the_rule_of_the_verdict(
-    warehouse: "Warehouse", count: int | None, more: int | None
+    warehouse: "FileWarehouse", count: int | None, more: int | None
 ) -> None:
     warehouse.load(OVERALL, DAY, {"ingest_seconds": 9.0, "viewer_seconds": 9.0, "session_count": count})
     warehouse.load(
@@ -321,7 +321,7 @@ def total(values: list[float], how: str, *, each: bool) -> float:
     return float(sum(rounded(value) for value in values)) if each else float(rounded(math.fsum(values)))
 
 
-def judge(warehouse: "Warehouse", sessions: list[tuple[float, float]], overall: Row) -> Row:
+def judge(warehouse: "FileWarehouse", sessions: list[tuple[float, float]], overall: Row) -> Row:
     rows = [session(f"{n}", TEN, ELEVEN, ingest_seconds=i, viewer_seconds=v) for n, (i, v) in enumerate(sessions)]
     warehouse.load(OVERALL, DAY, overall)
     warehouse.load(SESSIONS, DAY, *rows)
@@ -351,7 +351,7 @@ def missing(rows: list[Row], overall: Row) -> bool:
 )
 @given(sessions=days_of_sessions)
 def test_no_rounding_of_the_api_makes_a_difference(
-    warehouse: "Warehouse", how: str, sessions: list[tuple[float, float]], *, each: bool
+    warehouse: "FileWarehouse", how: str, sessions: list[tuple[float, float]], *, each: bool
 ) -> None:
     ingest, viewer = (total([row[n] for row in sessions], how, each=each) for n in (0, 1))
     overall = {"ingest_seconds": ingest, "viewer_seconds": viewer, "session_count": len(sessions)}
@@ -379,11 +379,11 @@ def test_no_rounding_of_the_api_makes_a_difference(
         ({"ingest_seconds": 101.0, "viewer_seconds": 200.0, "session_count": None}, "match"),
     ],
 )
-def test_tolerance_is_what_rounding_explains(warehouse: "Warehouse", overall: Row, verdict: str) -> None:
+def test_tolerance_is_what_rounding_explains(warehouse: "FileWarehouse", overall: Row, verdict: str) -> None:
     assert judge(warehouse, [(50.5, 100.25), (50.25, 100.25)], overall)["verdict"] == verdict
 
 
-def test_sessions_that_never_started_may_be_counted_or_not(warehouse: "Warehouse") -> None:
+def test_sessions_that_never_started_may_be_counted_or_not(warehouse: "FileWarehouse") -> None:
     attempt = session("attempt", err_message="handshake")
     verdicts = []
     for count in range(4):

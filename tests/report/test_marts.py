@@ -11,15 +11,15 @@ import duckdb
 import polars as pl
 import pytest
 
+from pipelines.catalog.core import FACTS, LIVE_OBSERVATIONS, WAREHOUSE_FILE
 from pipelines.errors import LivehouseError
-from pipelines.load.observations import merge_day
-from pipelines.report import marts
-from pipelines.report.marts import Mart, build_mart, find_marts, read_mart
-from pipelines.tables import FACTS, LIVE_OBSERVATIONS, WAREHOUSE_FILE
+from pipelines.live.merge import merge_day
+from pipelines.marts import build as marts
+from pipelines.marts.build import Mart, build_mart, find_marts, read_mart
 from tests.report.conftest import SESSIONS, Row, session
 
 if TYPE_CHECKING:
-    from tests.report.conftest import Warehouse
+    from tests.report.conftest import FileWarehouse
 
 OVERALL, MEETINGS, RECORDINGS = (table.full_name for table in FACTS[1:])
 MARTS = {mart.name: mart for mart in find_marts()}
@@ -52,7 +52,7 @@ def test_there_are_the_marts_of_the_contract_and_the_audience() -> None:
 
 
 @pytest.mark.parametrize("mart", MARTS.values(), ids=MARTS)
-def test_a_head_comment_tells_every_column_and_the_database_knows_it(mart: Mart, warehouse: "Warehouse") -> None:
+def test_a_head_comment_tells_every_column_and_the_database_knows_it(mart: Mart, warehouse: "FileWarehouse") -> None:
     warehouse.build(mart)
     columns = warehouse.query(
         "SELECT column_name, comment, data_type FROM duckdb_columns() "
@@ -112,7 +112,7 @@ def test_a_file_that_is_no_mart_is_refused(tmp_path: Path, sql: str, said: str) 
 # --- known answers --------------------------------------------------------------------------------------
 
 
-def test_daily_usage_adds_up_a_day(warehouse: "Warehouse") -> None:
+def test_daily_usage_adds_up_a_day(warehouse: "FileWarehouse") -> None:
     warehouse.load(
         SESSIONS,
         DAY,
@@ -148,7 +148,7 @@ def test_daily_usage_adds_up_a_day(warehouse: "Warehouse") -> None:
     }
 
 
-def test_zero_and_unknown_are_different_things_in_every_daily_mart(warehouse: "Warehouse") -> None:
+def test_zero_and_unknown_are_different_things_in_every_daily_mart(warehouse: "FileWarehouse") -> None:
     zero, unknown, elsewhere = DAY, DAY + timedelta(days=1), DAY + timedelta(days=2)
     warehouse.load(SESSIONS, zero)
     warehouse.load(SESSIONS, unknown, is_known=False)
@@ -177,14 +177,14 @@ def test_zero_and_unknown_are_different_things_in_every_daily_mart(warehouse: "W
     assert usage[zero]["average_concurrent_viewers"] is None
 
 
-def test_sessions_that_report_no_figure_are_unknown_unless_they_never_started(warehouse: "Warehouse") -> None:
+def test_sessions_that_report_no_figure_are_unknown_unless_they_never_started(warehouse: "FileWarehouse") -> None:
     live = session("1", "2025-12-10T10:00:00")
     warehouse.load(SESSIONS, DAY, session("2"))
     warehouse.load(SESSIONS, NEXT, live)
     assert [row["ingest_seconds"] for row in warehouse.mart("daily_usage")] == [0.0, None]
 
 
-def test_figures_as_large_as_the_rules_take_stop_no_mart(warehouse: "Warehouse") -> None:
+def test_figures_as_large_as_the_rules_take_stop_no_mart(warehouse: "FileWarehouse") -> None:
     most = {"ingest_seconds": 1.7e308, "viewer_seconds": 1.7e308}
     for day in (DAY, NEXT):
         begin, end = f"{day}T10:00:00", f"{day}T11:00:00"
@@ -200,7 +200,7 @@ def test_figures_as_large_as_the_rules_take_stop_no_mart(warehouse: "Warehouse")
     assert [row["meeting_sessions"] for row in warehouse.mart("daily_usage")] == [2**63 - 1] * 2
 
 
-def test_monthly_usage_says_how_many_days_it_is_the_sum_of(warehouse: "Warehouse") -> None:
+def test_monthly_usage_says_how_many_days_it_is_the_sum_of(warehouse: "FileWarehouse") -> None:
     for number in range(1, 31):
         day = date(2025, 11, number)
         warehouse.load(SESSIONS, day, session(f"s{number}", f"{day}T10:00:00", f"{day}T10:01:40"))
@@ -238,7 +238,7 @@ def test_monthly_usage_says_how_many_days_it_is_the_sum_of(warehouse: "Warehouse
     assert list(part(unknown, *names).values()) == [None, None, None, 31, 0, False]
 
 
-def test_a_month_with_a_day_loaded_before_it_was_over_is_not_complete(warehouse: "Warehouse") -> None:
+def test_a_month_with_a_day_loaded_before_it_was_over_is_not_complete(warehouse: "FileWarehouse") -> None:
     for number in range(1, 31):
         for table in (SESSIONS, MEETINGS, RECORDINGS):
             day = date(2025, 11, number)
@@ -250,7 +250,7 @@ def test_a_month_with_a_day_loaded_before_it_was_over_is_not_complete(warehouse:
     assert only(warehouse.mart("monthly_usage"))["is_complete"] is True
 
 
-def test_livestream_performance_of_a_month(warehouse: "Warehouse") -> None:
+def test_livestream_performance_of_a_month(warehouse: "FileWarehouse") -> None:
     warehouse.insert("core.livestreams", {"app_id": "a", "livestream_id": "l1", "name": "Kickoff"})
     sessions = [
         session("1", "2025-12-10T10:00:00", "2025-12-10T11:00:00"),
@@ -288,7 +288,7 @@ def test_livestream_performance_of_a_month(warehouse: "Warehouse") -> None:
     assert unwatched["time_to_live_p50_seconds"] == 0.0
 
 
-def test_the_best_place_of_a_livestream_in_its_month(warehouse: "Warehouse") -> None:
+def test_the_best_place_of_a_livestream_in_its_month(warehouse: "FileWarehouse") -> None:
     def of(livestream: str, n: int, hours: int, watched: float | None) -> Row:
         end = f"{DAY}T{hours:02}:00:00"
         return session(f"{livestream}{n}", f"{DAY}T00:00:00", end, livestream_id=livestream, viewer_seconds=watched)
@@ -308,7 +308,7 @@ def test_the_best_place_of_a_livestream_in_its_month(warehouse: "Warehouse") -> 
     assert found == {"watched": 1, "long": 1, "often": 1, "unknown": 3, "elsewhere": 1}
 
 
-def test_a_name_change_ends_up_in_every_month_whatever_was_loaded(warehouse: "Warehouse") -> None:
+def test_a_name_change_ends_up_in_every_month_whatever_was_loaded(warehouse: "FileWarehouse") -> None:
     for day in (date(2025, 10, 1), DAY):
         warehouse.load(SESSIONS, day, session(f"s{day}", f"{day}T10:00:00", f"{day}T11:00:00"))
     assert [row["name"] for row in warehouse.mart("livestream_performance")] == [None, None]
@@ -319,7 +319,7 @@ def test_a_name_change_ends_up_in_every_month_whatever_was_loaded(warehouse: "Wa
         assert warehouse.build("livestream_performance").refreshed == []
 
 
-def test_session_reliability_counts_each_way_to_fail(warehouse: "Warehouse") -> None:
+def test_session_reliability_counts_each_way_to_fail(warehouse: "FileWarehouse") -> None:
     warehouse.load(
         SESSIONS,
         DAY,
@@ -352,7 +352,7 @@ def test_session_reliability_counts_each_way_to_fail(warehouse: "Warehouse") -> 
     }
 
 
-def test_stream_concurrency_over_midnight(warehouse: "Warehouse") -> None:
+def test_stream_concurrency_over_midnight(warehouse: "FileWarehouse") -> None:
     warehouse.load(
         SESSIONS,
         DAY,
@@ -390,7 +390,7 @@ def test_stream_concurrency_over_midnight(warehouse: "Warehouse") -> None:
     assert list(part(third, *names).values()) == [0, None, 0.0, None, None]
 
 
-def test_streams_of_all_apps_at_once_are_counted_not_added(warehouse: "Warehouse") -> None:
+def test_streams_of_all_apps_at_once_are_counted_not_added(warehouse: "FileWarehouse") -> None:
     warehouse.load(SESSIONS, DAY, session("1", "2025-12-10T10:00:00", "2025-12-10T11:00:00"))
     warehouse.load(
         SESSIONS,
@@ -405,7 +405,7 @@ def test_streams_of_all_apps_at_once_are_counted_not_added(warehouse: "Warehouse
     assert found == [["a", 1, 2, datetime(2025, 12, 10, 10, 30)], ["b", 2, 2, datetime(2025, 12, 10, 10, 30)]]
 
 
-def test_ingest_of_a_livestream_listed_later_finds_its_place(warehouse: "Warehouse") -> None:
+def test_ingest_of_a_livestream_listed_later_finds_its_place(warehouse: "FileWarehouse") -> None:
     warehouse.load(SESSIONS, DAY, session("1", "2025-12-10T10:00:00", "2025-12-10T11:00:00"))
     names = ("meeting_ingest_seconds", "unlisted_ingest_seconds")
     assert list(part(only(warehouse.mart("daily_usage")), *names).values()) == [0.0, 3600.0]
@@ -417,7 +417,7 @@ def test_ingest_of_a_livestream_listed_later_finds_its_place(warehouse: "Warehou
     assert list(part(only(warehouse.mart("daily_usage")), *names).values()) == [3600.0, 0.0]
 
 
-def test_a_stream_on_air_counts_until_it_was_last_received(warehouse: "Warehouse") -> None:
+def test_a_stream_on_air_counts_until_it_was_last_received(warehouse: "FileWarehouse") -> None:
     on_air = session("1", "2025-12-10T22:00:00", fetched_at=datetime(2025, 12, 11, 3))
     failed = session("2", "2025-12-10T22:00:00", err_message="lost", updated_at=datetime(2025, 12, 10, 23))
     warehouse.load(SESSIONS, DAY, on_air, failed)
@@ -426,7 +426,7 @@ def test_a_stream_on_air_counts_until_it_was_last_received(warehouse: "Warehouse
 
 
 def test_a_session_loaded_again_changes_the_days_it_reached_and_those_it_reaches(
-    warehouse: "Warehouse",
+    warehouse: "FileWarehouse",
 ) -> None:
     days = [DAY + timedelta(days=number) for number in range(60)]
     for day in days:
@@ -443,7 +443,7 @@ def test_a_session_loaded_again_changes_the_days_it_reached_and_those_it_reaches
     assert hours(days[30]) == [12.0] + [24.0] * 29 + [12.0] + [0.0] * 29
 
 
-def test_a_session_noted_a_day_after_its_start_changes_the_day_before(warehouse: "Warehouse") -> None:
+def test_a_session_noted_a_day_after_its_start_changes_the_day_before(warehouse: "FileWarehouse") -> None:
     warehouse.load(SESSIONS, DAY)
     warehouse.build("stream_concurrency")
     warehouse.load(SESSIONS, NEXT, session("1", "2025-12-10T23:59:59", "2025-12-11T00:59:59"))
@@ -451,7 +451,7 @@ def test_a_session_noted_a_day_after_its_start_changes_the_day_before(warehouse:
     assert [row["peak_concurrent_streams"] for row in rows] == [1, 1]
 
 
-def reconciled(warehouse: "Warehouse", overall: Row | None, *sessions: Row) -> Row:
+def reconciled(warehouse: "FileWarehouse", overall: Row | None, *sessions: Row) -> Row:
     if overall is not None:
         warehouse.load(OVERALL, DAY, overall)
     warehouse.load(SESSIONS, DAY, *sessions)
@@ -472,7 +472,7 @@ def reconciled(warehouse: "Warehouse", overall: Row | None, *sessions: Row) -> R
     ],
 )
 def test_reconciliation_judges_a_settled_day(
-    warehouse: "Warehouse", ingest: float | None, viewer: float, verdict: str
+    warehouse: "FileWarehouse", ingest: float | None, viewer: float, verdict: str
 ) -> None:
     overall = {"livestream_count": 1, "ingest_seconds": ingest, "viewer_seconds": viewer}
     row = reconciled(warehouse, overall, session("1", f"{DAY}T10:00:00", f"{DAY}T11:00:00"))
@@ -480,13 +480,13 @@ def test_reconciliation_judges_a_settled_day(
     assert row["viewer_seconds_difference"] == viewer - 7200
 
 
-def test_the_tolerance_grows_with_the_figures(warehouse: "Warehouse") -> None:
+def test_the_tolerance_grows_with_the_figures(warehouse: "FileWarehouse") -> None:
     overall = {"ingest_seconds": 10_000_009.0, "viewer_seconds": 0.0}
     watched = session("1", f"{DAY}T10:00:00", f"{DAY}T11:00:00", ingest_seconds=10_000_000.0, viewer_seconds=0.0)
     assert reconciled(warehouse, overall, watched)["verdict"] == "match"
 
 
-def test_a_day_with_a_stream_on_air_or_loaded_before_its_end_is_unsettled(warehouse: "Warehouse") -> None:
+def test_a_day_with_a_stream_on_air_or_loaded_before_its_end_is_unsettled(warehouse: "FileWarehouse") -> None:
     overall: Row = {"ingest_seconds": 9.0, "viewer_seconds": 9.0}
     assert reconciled(warehouse, overall, session("1", f"{DAY}T10:00:00"))["verdict"] == "unsettled"
     assert reconciled(warehouse, overall)["verdict"] == "sessions_missing"
@@ -498,13 +498,13 @@ def test_a_day_with_a_stream_on_air_or_loaded_before_its_end_is_unsettled(wareho
     assert only(warehouse.mart("reconciliation"))["verdict"] == "unsettled"
 
 
-def test_nothing_is_compared_with_what_is_unknown(warehouse: "Warehouse") -> None:
+def test_nothing_is_compared_with_what_is_unknown(warehouse: "FileWarehouse") -> None:
     assert reconciled(warehouse, None, session("1"))["verdict"] == "unknown"
     warehouse.load(OVERALL, NEXT, {"ingest_seconds": 1.0, "viewer_seconds": 1.0})
     assert [row["verdict"] for row in warehouse.mart("reconciliation")] == ["unknown", "unknown"]
 
 
-def test_quarantined_sessions_stand_beside_the_difference(warehouse: "Warehouse") -> None:
+def test_quarantined_sessions_stand_beside_the_difference(warehouse: "FileWarehouse") -> None:
     warehouse.insert("ops.quarantine", {"app_id": "a", "table_name": SESSIONS, "day": DAY, "record_id": "x"})
     row = reconciled(warehouse, {"livestream_count": 2, "ingest_seconds": 1.0, "viewer_seconds": 1.0})
     assert part(row, "sessions_quarantined", "livestreams_difference", "verdict") == {
@@ -517,7 +517,7 @@ def test_quarantined_sessions_stand_beside_the_difference(warehouse: "Warehouse"
 # --- building -------------------------------------------------------------------------------------------
 
 
-def test_only_what_was_loaded_since_is_built_again(warehouse: "Warehouse") -> None:
+def test_only_what_was_loaded_since_is_built_again(warehouse: "FileWarehouse") -> None:
     for number in range(60):
         warehouse.load(SESSIONS, date(2025, 10, 1) + timedelta(days=number))
     assert warehouse.build("daily_usage") == marts.MartBuild(60, None)
@@ -535,7 +535,7 @@ def test_only_what_was_loaded_since_is_built_again(warehouse: "Warehouse") -> No
     assert warehouse.build("monthly_usage").refreshed == [(october, november)]
 
 
-def test_a_day_loaded_at_the_moment_of_the_build_is_not_missed(warehouse: "Warehouse") -> None:
+def test_a_day_loaded_at_the_moment_of_the_build_is_not_missed(warehouse: "FileWarehouse") -> None:
     warehouse.load(SESSIONS, DAY)
     warehouse.build("daily_usage")
     warehouse.load(SESSIONS, DAY, session("1"), loaded_at=warehouse.now)
@@ -543,7 +543,7 @@ def test_a_day_loaded_at_the_moment_of_the_build_is_not_missed(warehouse: "Wareh
 
 
 @pytest.mark.parametrize("why", ["text", "gone"])
-def test_another_text_or_a_missing_table_means_a_whole_build(warehouse: "Warehouse", why: str) -> None:
+def test_another_text_or_a_missing_table_means_a_whole_build(warehouse: "FileWarehouse", why: str) -> None:
     mart = MARTS["daily_usage"]
     warehouse.load(SESSIONS, DAY, session("1"))
     warehouse.build(mart)
@@ -565,7 +565,7 @@ def test_another_text_or_a_missing_table_means_a_whole_build(warehouse: "Warehou
 
 
 @pytest.mark.parametrize("days", [-30, 30])
-def test_a_clock_that_was_wrong_for_one_run_hides_no_change(warehouse: "Warehouse", days: int) -> None:
+def test_a_clock_that_was_wrong_for_one_run_hides_no_change(warehouse: "FileWarehouse", days: int) -> None:
     warehouse.load(SESSIONS, DAY, session("1"))
     warehouse.build("daily_usage")
     right = warehouse.now
@@ -577,7 +577,7 @@ def test_a_clock_that_was_wrong_for_one_run_hides_no_change(warehouse: "Warehous
 
 
 @pytest.mark.parametrize("text", ["SELECT nothing FROM ops.days", "SELECT app_id, day, error('cut') FROM ops.days"])
-def test_a_build_that_fails_leaves_the_mart_as_it_was(warehouse: "Warehouse", text: str) -> None:
+def test_a_build_that_fails_leaves_the_mart_as_it_was(warehouse: "FileWarehouse", text: str) -> None:
     warehouse.load(SESSIONS, DAY, session("1"))
     before = warehouse.mart("daily_usage")
     noted = warehouse.query("FROM ops.mart_builds")
@@ -587,7 +587,7 @@ def test_a_build_that_fails_leaves_the_mart_as_it_was(warehouse: "Warehouse", te
     assert warehouse.query("FROM ops.mart_builds") == noted
 
 
-def load_at_random(warehouse: "Warehouse", dice: random.Random) -> None:
+def load_at_random(warehouse: "FileWarehouse", dice: random.Random) -> None:
     start = date(2025, 10, 20)
     for _ in range(dice.randint(1, 6)):
         day = start + timedelta(days=dice.randint(0, 40))
@@ -614,7 +614,7 @@ def load_at_random(warehouse: "Warehouse", dice: random.Random) -> None:
     change_at_random(warehouse, dice, start)
 
 
-def change_at_random(warehouse: "Warehouse", dice: random.Random, start: date) -> None:  # noqa: C901 - a list of cases
+def change_at_random(warehouse: "FileWarehouse", dice: random.Random, start: date) -> None:  # noqa: C901 - a list of cases
     """What nights do to tables that are only joined, and what healing does to days."""
     run = warehouse.connection.execute
     for _ in range(dice.randint(0, 3)):
@@ -655,7 +655,7 @@ def change_at_random(warehouse: "Warehouse", dice: random.Random, start: date) -
                 observe(warehouse, dice, one[0], one[1], day)
 
 
-def observe(warehouse: "Warehouse", dice: random.Random, app_id: str, livestream_id: str, day: date) -> None:
+def observe(warehouse: "FileWarehouse", dice: random.Random, app_id: str, livestream_id: str, day: date) -> None:
     begins = datetime(day.year, day.month, day.day) + timedelta(seconds=dice.choice([0, 40_000, 86_000]))
     ages = [15 * n for n in range(1, dice.randint(2, 60))]
     seen = {
@@ -678,7 +678,7 @@ def observe(warehouse: "Warehouse", dice: random.Random, app_id: str, livestream
 # of the default ones each evaluates another number of rows at once
 @pytest.mark.parametrize("seed", [0, 5, *(pytest.param(n, marks=pytest.mark.long) for n in range(6, 30))])
 def test_refreshing_after_each_of_many_loads_leaves_what_a_whole_build_makes(
-    warehouse: "Warehouse", seed: int, monkeypatch: pytest.MonkeyPatch
+    warehouse: "FileWarehouse", seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dice = random.Random(seed)
     monkeypatch.setattr(marts, "ROWS_AT_ONCE", dice.choice([1, 20, 2_000_000]))
@@ -695,7 +695,7 @@ def test_refreshing_after_each_of_many_loads_leaves_what_a_whole_build_makes(
                 assert {n: pytest.approx(v) if isinstance(v, float) else v for n, v in made.items()} == had, name
 
 
-def built_whole(warehouse: "Warehouse", mart: Mart) -> list[Row]:
+def built_whole(warehouse: "FileWarehouse", mart: Mart) -> list[Row]:
     """What the mart's SQL gives, without any build."""
     order = ", ".join(mart.grain)
     for other in mart.builds_on:  # the query reads it as it is: compared before
@@ -722,7 +722,7 @@ def concurrency_by_hand(sessions: list[Row], day: date) -> tuple[int, float]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_stream_concurrency_is_what_counting_at_every_start_gives(warehouse: "Warehouse", seed: int) -> None:
+def test_stream_concurrency_is_what_counting_at_every_start_gives(warehouse: "FileWarehouse", seed: int) -> None:
     dice = random.Random(seed)
     for _ in range(12):
         load_at_random(warehouse, dice)

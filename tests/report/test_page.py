@@ -16,9 +16,9 @@ import pytest
 
 from pipelines.errors import WarehouseError
 from pipelines.report import figures
-from pipelines.report.drawing import _start_making, drawing_made_meanwhile, read_drawing
+from pipelines.report.chart_bundle import _start_making, drawing_made_meanwhile, read_drawing
 from pipelines.report.page import DEFAULT_RATES, Rates, as_json, as_script, render_page, write_report
-from pipelines.settings import Settings
+from pipelines.settings.settings import Settings
 from tests.report.test_page_cases import HOSTILE, embedded, make_warehouse, named
 
 COLUMNS = {

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from duckdb import DuckDBPyConnection
 
-from pipelines.load.frames import read_frame, registered
-from pipelines.load.warehouse import Warehouse
+from pipelines.catalog.core import FACTS
+from pipelines.marts.build import build_mart, find_marts
 from pipelines.normalize.derived import add_session_facts
-from pipelines.report.marts import build_mart, find_marts
 from pipelines.report.page import write_report
-from pipelines.tables import FACTS
+from pipelines.storage.file_warehouse import FileWarehouse
+from pipelines.storage.frames import read_frame, temporary_view
 
 HOSTILE = (
     "<img src=x onerror=document.title='broken'>",
@@ -53,7 +53,7 @@ def make_warehouse(
 @cache
 def _made(apps: tuple[str, ...], days: int, sessions: int, streams: int, changes: tuple[str, ...]) -> bytes:
     with TemporaryDirectory() as directory:
-        warehouse = Warehouse(Path(directory) / "warehouse.duckdb")
+        warehouse = FileWarehouse(Path(directory) / "warehouse.duckdb")
         with warehouse.open_working() as connection:
             for number, app_id in enumerate(apps):
                 _fill(connection, {"app": number, "app_id": app_id, "last": LAST, "now": NOW}, days, sessions, streams)
@@ -69,7 +69,7 @@ def derive_facts(connection: DuckDBPyConnection) -> None:
     """Give every session the facts that the load derives from it."""
     rows = add_session_facts(read_frame(connection, "FROM core.livestream_sessions"))
     connection.execute("DELETE FROM core.livestream_sessions")
-    with registered(connection, "derived_rows", rows):
+    with temporary_view(connection, "derived_rows", rows):
         connection.execute(
             "INSERT INTO core.livestream_sessions BY NAME SELECT * FROM derived_rows ORDER BY day, session_id"
         )

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.report.examples import find_examples
+from pipelines.marts.examples import find_examples
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from tests.houses import DAYS, Loaded, load, published, settings_for, small_world

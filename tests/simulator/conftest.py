@@ -12,8 +12,8 @@ import pytest
 
 from pipelines.simulator.dialects import TODAY
 from pipelines.simulator.faults import Faults
+from pipelines.simulator.reply_shapes import Shapes
 from pipelines.simulator.server import Simulator
-from pipelines.simulator.shapes import Shapes
 from pipelines.simulator.world import World
 
 NOW = datetime(2025, 11, 20, 15, 30, tzinfo=UTC)

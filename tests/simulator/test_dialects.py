@@ -10,7 +10,7 @@ import pytest
 from pipelines.simulator.dialects import TODAY, YEAR_2025
 from pipelines.simulator.records import Rounding
 from pipelines.simulator.refused import Refusal
-from pipelines.simulator.shapes import Shapes
+from pipelines.simulator.reply_shapes import Shapes
 from pipelines.simulator.world import World
 from tests.simulator.conftest import APP, NOW, Client, Serve, small_world
 

@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
+from pipelines.simulator.access import Asked
 from pipelines.simulator.faults import GROUPS, KINDS, Faults
-from pipelines.simulator.gate import Asked
+from pipelines.simulator.reply_shapes import Shapes
 from pipelines.simulator.server import Simulator
-from pipelines.simulator.shapes import Shapes
 from pipelines.simulator.wire import SERVER_ERRORS, Blow
 from tests.simulator.conftest import APP, Client, Serve, small_world
 

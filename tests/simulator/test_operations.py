@@ -9,8 +9,8 @@ import pytest
 
 from pipelines.simulator.dialects import OPERATIONS, YEAR_2025
 from pipelines.simulator.operations import HANDLERS
+from pipelines.simulator.reply_shapes import Shapes
 from pipelines.simulator.server import Simulator
-from pipelines.simulator.shapes import Shapes
 from pipelines.simulator.world import World
 from tests.simulator.conftest import APP, NOW, Client, Serve, small_world
 

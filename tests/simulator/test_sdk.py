@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cloudflare import AuthenticationError, Cloudflare, NotFoundError
 
-from pipelines.simulator.shapes import Shapes
+from pipelines.simulator.reply_shapes import Shapes
 from tests.simulator.conftest import APP, NOW, Client, Serve, small_world
 
 

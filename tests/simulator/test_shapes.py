@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.simulator.messy import Json, ValueStyle, count, figure, flag, null, text
 from pipelines.simulator.records import to_ms
-from pipelines.simulator.shapes import Shapes, TimestampForm, timestamp
+from pipelines.simulator.reply_shapes import Shapes, TimestampForm, timestamp
+from pipelines.simulator.value_styles import Json, ValueStyle, count, figure, flag, null, text
 from tests.simulator.conftest import APP, NOW, Client, Serve, small_world
 
 VARIANTS = list(Shapes.all_variants())

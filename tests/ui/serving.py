@@ -42,7 +42,7 @@ def served(app: Any, port: int) -> Iterator[None]:
 @contextmanager
 def browser() -> Iterator[Any]:
     """Chromium, to which every name below .test means this machine."""
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - where it is installed
+    from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(

@@ -1,0 +1,8 @@
+"""Columns that many tables share."""
+
+from pipelines.catalog.types import Column
+
+APP = Column("app_id", "id", "RealtimeKit app")
+DAY = Column("day", "day", "UTC day")
+FETCHED = Column("fetched_at", "timestamp", "when this answer was last received, UTC")
+RUN = Column("run_id", "text", "Dagster run that received or wrote it")

@@ -1,0 +1,104 @@
+"""What a table is made of: columns of a kind, and the types each kind has in DuckDB and polars."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import polars as pl
+
+Kind = Literal["seconds", "minutes", "count", "flag", "timestamp", "day", "id", "text"]
+"""The kinds of value of the contract (section 4). Each has one rule, in `normalize/coerce.py`."""
+
+SQL_TYPES: dict[Kind, str] = {
+    "seconds": "DOUBLE",
+    "minutes": "DOUBLE",
+    "count": "BIGINT",
+    "flag": "BOOLEAN",
+    "timestamp": "TIMESTAMP",
+    "day": "DATE",
+    "id": "VARCHAR",
+    "text": "VARCHAR",
+}
+POLARS_TYPES: dict[Kind, pl.DataType] = {
+    "seconds": pl.Float64(),
+    "minutes": pl.Float64(),
+    "count": pl.Int64(),
+    "flag": pl.Boolean(),
+    "timestamp": pl.Datetime("us"),
+    "day": pl.Date(),
+    "id": pl.String(),
+    "text": pl.String(),
+}
+assert set(SQL_TYPES) == set(POLARS_TYPES) == set(get_args(Kind))  # noqa: S101 - a fact about this file
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. `source` is the field of the API's record it is read from, if it is read from one."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    source: str | None = None
+    figure: bool = False
+    """A measured figure: an answer in which every figure is null or zero may be the source forgetting."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table. Facts have a `day` and are replaced by whole days of an app; the rest is replaced by key."""
+
+    schema: str
+    name: str
+    meaning: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    unique: bool = False
+    """Whether DuckDB holds the key as a PRIMARY KEY: small tables that are upserted."""
+
+    @property
+    def full_name(self) -> str:
+        """`schema.name`, as SQL and `ops.loads.table_name` call it."""
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def polars_schema(self) -> dict[str, pl.DataType]:
+        """Column names and polars types, in order."""
+        return {column.name: POLARS_TYPES[column.kind] for column in self.columns}
+
+    @property
+    def partition(self) -> tuple[str, ...]:
+        """By what a lakehouse keeps its rows in files of their own; raw, landed by the batch, by app.
+
+        Where a day is one row, a file would be one row too: a year of six apps took 2,190 files a table.
+        """
+        if self.schema == "core" and "day" in self.column_names:
+            return ("app_id", "year(day)" if self.key == ("app_id", "day") else "day")
+        return ("app_id",) if self.schema == "raw" else ()
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Column names, in order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Names of the measured columns."""
+        return tuple(column.name for column in self.columns if column.figure)
+
+    @property
+    def create_sql(self) -> str:
+        """The statement that creates the table where it is missing."""
+        parts = [f"{column.name} {SQL_TYPES[column.kind]}" for column in self.columns]
+        if self.unique:
+            parts.append(f"PRIMARY KEY ({', '.join(self.key)})")
+        return f"CREATE TABLE IF NOT EXISTS {self.full_name} ({', '.join(parts)})"
+
+    def merge_sql(self, source: str, **otherwise: str) -> str:
+        """The statement that puts rows in by key: `held` rows take what `given` says, or what is said otherwise."""
+        same = " AND ".join(f"held.{name} = given.{name}" for name in self.key)
+        names = [name for name in self.column_names if name not in self.key]
+        taken = ", ".join(f"{name} = {otherwise.get(name, f'given.{name}')}" for name in names)
+        return (
+            f"MERGE INTO {self.full_name} AS held USING {source} AS given ON ({same})"
+            f" WHEN MATCHED THEN UPDATE SET {taken} WHEN NOT MATCHED THEN INSERT BY NAME"
+        )

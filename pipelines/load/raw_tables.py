@@ -1,0 +1,283 @@
+"""What was landed raw, read again, and what extraction remembers. How records land: `versions.py`.
+
+No rule of value is here.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+import duckdb
+import polars as pl
+
+from pipelines.catalog.ops import BACKFILLS, LIVESTREAM_SYNC, SHRINKS
+from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
+from pipelines.catalog.types import Table
+from pipelines.load.raw_versions import last_landing
+from pipelines.storage.frames import read_frame, temporary_view
+
+_ARRIVED = "row(coalesce(arrival, 0), fetched_at)"
+"""What orders versions by when each was last received: landings, and before they were numbered, clocks."""
+
+_GOES_ON_WITHIN = timedelta(days=3)
+"""A backfill left for longer starts anew: what it asked then is no longer what the source says."""
+
+
+def read_versions_of_days(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    app_id: str,
+    days: Sequence[date | None],
+    *,
+    stats: str | None,
+) -> pl.DataFrame:
+    """Every version of each record that has a version of one of these days (None: of no day)."""
+    of_app = f"app_id = $app_id AND {'stats = $stats' if stats else '$stats IS NULL'}"
+    of_days = "day IN (SELECT unnest($days::DATE[]))"
+    # Each condition by itself: joined by OR, they would make DuckDB read the whole history.
+    parts = [f"SELECT * FROM {table.full_name} WHERE {of_app} AND {of_days}"]
+    if None in days:
+        parts.append(f"SELECT * FROM {table.full_name} WHERE {of_app} AND day IS NULL")
+    parameters = {"app_id": app_id, "days": [day for day in days if day], "stats": stats}
+    versions = pl.DataFrame(connection.sql(" UNION ALL ".join(parts), params=parameters))
+    if "days_differ" not in table.column_names:
+        return versions
+    # NULL was landed before this was noted: it may be of several days.
+    elsewhere = versions.filter(pl.col("days_differ").fill_null(value=True))[table.key[1]].unique().drop_nulls()
+    if elsewhere.is_empty():
+        return versions
+    others = f"""
+        SELECT * FROM {table.full_name} WHERE app_id = $app_id AND days_differ IS NOT FALSE
+            AND {table.key[1]} IN (SELECT unnest($keys::VARCHAR[])) AND NOT coalesce({of_days}, $dayless)
+    """
+    elsewhere_too = {"app_id": app_id, "days": parameters["days"], "keys": elsewhere.to_list(), "dayless": None in days}
+    return versions.vstack(pl.DataFrame(connection.sql(others, params=elsewhere_too)))
+
+
+def rows_by_day(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    app_id: str,
+    days: Sequence[date | None],
+    *,
+    stats: str | None,
+) -> dict[date | None, int]:
+    """How many versions raw holds of each of these days of an app (None: of no day)."""
+    of_app = f"app_id = $app_id AND {'stats = $stats' if stats else '$stats IS NULL'}"
+    query = f"""
+        SELECT day, count(*) FROM {table.full_name} WHERE {of_app} AND day IN (SELECT unnest($days::DATE[])) GROUP BY day
+        UNION ALL
+        SELECT NULL, count(*) FROM {table.full_name} WHERE {of_app} AND day IS NULL
+    """
+    parameters = {"app_id": app_id, "days": [day for day in days if day], "stats": stats}
+    return dict(connection.execute(query, parameters).fetchall())
+
+
+class News(NamedTuple):
+    """When a day last had news."""
+
+    arrival: int
+    """Number of the landing; 0 where landings were not numbered yet."""
+    at: datetime | None
+    """By the clock, of what was landed before that."""
+
+
+def days_changed(
+    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, after: int | None
+) -> dict[date, News]:
+    """When each day last had news, of the days that had any in a landing `after` this one; None: whenever they had."""
+    of_app = f"FROM {table.full_name} WHERE app_id = $app_id AND day IS NOT NULL"
+    news_at = "CASE WHEN changed_arrival IS NULL THEN coalesce(changed_at, fetched_at) END"
+    # Each condition by itself: joined by OR, they would make DuckDB read the whole history.
+    parts = [
+        f"SELECT day, changed_arrival AS arrival, NULL::TIMESTAMP AS news_at {of_app} AND changed_arrival > $after"
+    ]
+    if after is None:
+        parts = [f"SELECT day, changed_arrival AS arrival, {news_at} AS news_at {of_app} AND $after IS NULL"]
+    elif table is RAW_LIVESTREAM_SESSIONS:  # what an answer no longer had is news too
+        parts.append(f"SELECT day, sync.arrival, NULL {_NEWLY_MISSING} AND day IS NOT NULL AND sync.arrival > $after")
+    query = f"SELECT day, coalesce(max(arrival), 0), max(news_at) FROM ({' UNION ALL '.join(parts)}) GROUP BY day"
+    found = connection.execute(query, {"app_id": app_id, "after": after}).fetchall()
+    return {day: News(arrival, at) for day, arrival, at in found}
+
+
+_NEWLY_MISSING = f"""
+    FROM {RAW_LIVESTREAM_SESSIONS.full_name} AS session
+    JOIN {LIVESTREAM_SYNC.full_name} AS sync ON session.app_id = sync.app_id AND session.livestream_id = sync.livestream_id
+    WHERE session.app_id = $app_id AND sync.complete
+        AND session.arrival >= sync.previous_arrival AND session.arrival < sync.arrival
+"""
+"""Versions of sessions that the answer before the last one about their livestream had, and the last one did not."""
+
+
+def read_listed(connection: duckdb.DuckDBPyConnection, app_id: str) -> pl.DataFrame:
+    """The versions of an app's livestreams that were last received, one each, unless a list held two."""
+    query = f"""
+        SELECT * FROM {RAW_LIVESTREAMS.full_name} WHERE app_id = ? AND livestream_id IS NOT NULL
+        QUALIFY {_ARRIVED} = max({_ARRIVED}) OVER (PARTITION BY livestream_id)
+    """
+    return read_frame(connection, query, [app_id])
+
+
+def count_livestreams(connection: duckdb.DuckDBPyConnection, app_id: str) -> list[tuple[str | None, int]]:
+    """How many versions raw holds of each livestream of an app, by id; None: of records that name none."""
+    query = (
+        f"SELECT livestream_id, count(*) FROM {RAW_LIVESTREAMS.full_name} WHERE app_id = ? GROUP BY ALL ORDER BY ALL"
+    )
+    return connection.execute(query, [app_id]).fetchall()
+
+
+def read_livestreams(
+    connection: duckdb.DuckDBPyConnection, app_id: str, livestream_ids: Sequence[str | None]
+) -> pl.DataFrame:
+    """Every version that is held of some livestreams of an app; None: of the records that name none."""
+    of_ids = "livestream_id IN (SELECT unnest($ids::VARCHAR[])) OR ($nameless AND livestream_id IS NULL)"
+    query = f"SELECT * FROM {RAW_LIVESTREAMS.full_name} WHERE app_id = $app_id AND ({of_ids})"
+    ids = [livestream_id for livestream_id in livestream_ids if livestream_id is not None]
+    parameters = {"app_id": app_id, "ids": ids, "nameless": None in livestream_ids}
+    return pl.DataFrame(connection.sql(query, params=parameters))
+
+
+def purge_livestream_versions(connection: duckdb.DuckDBPyConnection, app_id: str, superseded: pl.DataFrame) -> None:
+    """Drop versions of livestreams, which change with each session for years: `livestream_id`, `payload`."""
+    with temporary_view(connection, "superseded_versions", superseded):
+        connection.execute(
+            f"DELETE FROM {RAW_LIVESTREAMS.full_name} WHERE app_id = ?"
+            " AND (livestream_id, payload) IN (SELECT (livestream_id, payload) FROM superseded_versions)",
+            [app_id],
+        )
+
+
+def read_sessions_of(connection: duckdb.DuckDBPyConnection, app_id: str, livestream_ids: Sequence[str]) -> pl.DataFrame:
+    """Read every version of the sessions of some livestreams of an app."""
+    query = f"""
+        SELECT * FROM {RAW_LIVESTREAM_SESSIONS.full_name}
+        WHERE app_id = $app_id AND livestream_id IN (SELECT unnest($ids::VARCHAR[]))
+    """
+    return pl.DataFrame(connection.sql(query, params={"app_id": app_id, "ids": list(livestream_ids)}))
+
+
+def read_day_versions(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> pl.DataFrame:
+    """When the newest answer about each day was last news, and when it was last received.
+
+    Columns: `day`; by the clock `changed_at`, `asked_at`; by the number of the landing `changed_arrival`, `arrival`.
+    """
+    query = f"""
+        SELECT
+            day,
+            arg_max(coalesce(changed_at, first_fetched_at), {_ARRIVED}) AS changed_at,
+            arg_max(fetched_at, {_ARRIVED}) AS asked_at,
+            arg_max(coalesce(changed_arrival, 0), {_ARRIVED}) AS changed_arrival,
+            coalesce(max(arrival), 0) AS arrival
+        FROM {table.full_name} WHERE app_id = ? GROUP BY day
+    """
+    return read_frame(connection, query, [app_id])
+
+
+def last_fetched(
+    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, days: Sequence[date]
+) -> dict[date, datetime]:
+    """Return when the source last answered about each of these days; days of which nothing was landed are left out."""
+    query = f"""
+        SELECT day, arg_max(fetched_at, {_ARRIVED}) FROM {table.full_name}
+        WHERE app_id = ? AND day IN (SELECT unnest(?::DATE[])) GROUP BY day
+    """
+    return dict(connection.execute(query, [app_id, list(days)]).fetchall())
+
+
+def days_behind_sessions(connection: duckdb.DuckDBPyConnection, app_id: str, oldest: date) -> list[date]:
+    """Return the days since `oldest` whose sessions had news in a later run than the one that last fetched *overall*."""
+    query = f"""
+        WITH sessions AS (
+            SELECT day, max(changed_arrival) AS arrival, arg_max(changed_run_id, changed_arrival) AS run_id
+            FROM {RAW_LIVESTREAM_SESSIONS.full_name}
+            WHERE app_id = $app_id AND day >= $oldest AND changed_arrival IS NOT NULL GROUP BY day
+        ),
+        overall AS (
+            SELECT day, max(coalesce(arrival, 0)) AS arrival, arg_max(run_id, coalesce(arrival, 0)) AS run_id
+            FROM {RAW_LIVESTREAM_ANALYTICS.full_name} WHERE app_id = $app_id AND day >= $oldest GROUP BY day
+        )
+        SELECT day FROM sessions JOIN overall USING (day)
+        WHERE sessions.arrival > overall.arrival AND sessions.run_id <> overall.run_id ORDER BY day
+    """
+    return [day for (day,) in connection.execute(query, {"app_id": app_id, "oldest": oldest}).fetchall()]
+
+
+def sessions_missing_upstream(
+    connection: duckdb.DuckDBPyConnection, app_id: str, days: Sequence[date | None], run_id: str
+) -> pl.DataFrame:
+    """Rows of ops.shrinks: sessions that a later, complete answer about their livestream no longer had.
+
+    One that moved to another day is still returned there.
+    """
+    query = f"""
+        SELECT app_id, 'core.livestream_sessions' AS table_name, max(day) AS day, session_id AS record_id,
+            'the source no longer returns it; the older row stands' AS reason,
+            max(fetched_at) AS fetched_at, $run_id AS run_id
+        FROM {RAW_LIVESTREAM_SESSIONS.full_name} AS session
+        JOIN {LIVESTREAM_SYNC.full_name} AS sync USING (app_id, livestream_id)
+        WHERE app_id = $app_id AND sync.complete AND session_id IS NOT NULL
+            AND day IN (SELECT unnest($days::DATE[])) AND days_differ IS NOT TRUE
+        GROUP BY app_id, session_id HAVING CASE
+            WHEN max(sync.arrival) IS NULL THEN max(fetched_at) < max(synced_at)
+            ELSE coalesce(max(session.arrival), 0) < max(sync.arrival)
+        END
+    """
+    parameters = {"app_id": app_id, "run_id": run_id, "days": [day for day in days if day]}
+    return pl.DataFrame(connection.sql(query, params=parameters)).cast(pl.Schema(SHRINKS.polars_schema))
+
+
+def purge_before(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    app_id: str,
+    days: Sequence[date],
+    landing: int,
+    unread: Sequence[str] = (),
+) -> None:
+    """Drop the versions of these days that no later landing received again: what `--allow-shrink` asks for.
+
+    Sessions of livestreams that are `unread`, since they could not be fetched, stay. So do figures of a day about which no
+    later landing has a record: the reply left the day out without saying that there was nothing.
+    """
+    key = ", ".join(name for name in ("day", "stats") if name in table.column_names)
+    of_answered = f"""
+        AND ({key}) IN (SELECT ({key}) FROM {table.full_name} WHERE app_id = ? AND coalesce(arrival, 0) > ?)
+    """
+    is_of_days = table.key[1] == "day"
+    of_others = "AND NOT coalesce(list_contains(?, livestream_id), false)" if unread else ""
+    connection.execute(
+        f"DELETE FROM {table.full_name} WHERE app_id = ? AND day IN (SELECT unnest(?::DATE[]))"
+        f" AND coalesce(arrival, 0) <= ? {of_others} {of_answered if is_of_days else ''}",
+        [app_id, list(days), landing, *([list(unread)] if unread else []), *([app_id, landing] if is_of_days else [])],
+    )
+
+
+def begin_backfill(
+    connection: duckdb.DuckDBPyConnection, app_ids: str, first: date, last: date, *, is_full: bool, now: datetime
+) -> int | None:
+    """Note that a backfill begins. Returns the last landing before it was first started if it goes on; None if it is new."""
+    connection.execute(
+        f"DELETE FROM {BACKFILLS.full_name} WHERE started_at NOT BETWEEN ? AND ?",
+        [now - _GOES_ON_WITHIN, now + _GOES_ON_WITHIN],
+    )
+    key = [app_ids, first, last, is_full]
+    query = f"SELECT arrival FROM {BACKFILLS.full_name} WHERE (app_ids, first_day, last_day, is_full) = (?, ?, ?, ?)"
+    for (arrival,) in connection.execute(query, key).fetchall():
+        return int(arrival) if arrival is not None else None
+    started_now = (
+        "(SELECT ?::VARCHAR AS app_ids, ?::DATE AS first_day, ?::DATE AS last_day, ?::BOOLEAN AS is_full,"
+        " ?::TIMESTAMP AS started_at, ?::BIGINT AS arrival)"
+    )
+    connection.execute(BACKFILLS.merge_sql(started_now), [*key, now, last_landing(connection)[0]])
+    return None
+
+
+def end_backfill(
+    connection: duckdb.DuckDBPyConnection, app_ids: str, first: date, last: date, *, is_full: bool
+) -> None:
+    """Note that the backfill is whole: started again, it asks anew."""
+    connection.execute(
+        f"DELETE FROM {BACKFILLS.full_name} WHERE (app_ids, first_day, last_day, is_full) = (?, ?, ?, ?)",
+        [app_ids, first, last, is_full],
+    )

@@ -1,0 +1,1 @@
+"""Finds, orders, builds and checks the queries of `sql/`."""

@@ -1,0 +1,47 @@
+"""Core assets: typed rows of what was landed raw."""
+
+from typing import Any
+
+import dagster as dg
+
+from pipelines.catalog.core import FACTS, LIVESTREAMS
+from pipelines.catalog.types import Table
+from pipelines.orchestration.asset_metadata import definition_of, outcome
+from pipelines.orchestration.assets.raw import app_analytics, livestream_analytics, livestream_sessions, livestreams
+from pipelines.orchestration.partitions import DAYS
+from pipelines.orchestration.resources import EVERY_MORNING, days_of
+from pipelines.steps.context import RunContext
+from pipelines.steps.load_core import load_facts, load_livestreams
+
+_MADE_OF: dict[str, Any] = {
+    "livestreams": [livestreams],
+    "livestream_sessions": [livestream_sessions],
+    "livestream_analytics_daily": [livestream_analytics, livestream_sessions],
+    "meeting_sessions_daily": [app_analytics],
+    "recordings_daily": [app_analytics],
+}
+
+
+def _definition(table: Table) -> dict[str, Any]:
+    return definition_of(table, {"polars", "duckdb"}) | {
+        "deps": _MADE_OF[table.name],
+        "freshness_policy": EVERY_MORNING,
+    }
+
+
+@dg.asset(**_definition(LIVESTREAMS))
+def core_livestreams(context: dg.AssetExecutionContext, run: dg.ResourceParam[RunContext]) -> dg.MaterializeResult[Any]:
+    """Livestreams, one row each."""
+    return outcome(context, run, LIVESTREAMS, load_livestreams(run))
+
+
+def _fact(table: Table) -> dg.AssetsDefinition:
+    @dg.asset(**_definition(table), partitions_def=DAYS)
+    def fact(context: dg.AssetExecutionContext, run: dg.ResourceParam[RunContext]) -> dg.MaterializeResult[Any]:
+        days = days_of(context)
+        return outcome(context, run, table, load_facts(run, table, days), days)
+
+    return fact
+
+
+CORE = [core_livestreams, *(_fact(table) for table in FACTS)]

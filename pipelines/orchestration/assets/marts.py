@@ -1,0 +1,62 @@
+"""One asset for each file in `sql/marts/`. What it depends on is read from its SQL."""
+
+from functools import cache
+from typing import Any
+
+import dagster as dg
+
+from pipelines.catalog.core import FACTS, LIVE_OBSERVATIONS, LIVESTREAMS
+from pipelines.catalog.ops import DAYS
+from pipelines.marts.build import Mart, find_marts, sql_directory
+from pipelines.marts.lineage import column_lineage
+from pipelines.orchestration.asset_metadata import definition, lineage, rows_table, sample
+from pipelines.orchestration.resources import EVERY_MORNING
+from pipelines.steps.context import RunContext
+from pipelines.steps.report import draw, preview_table, refresh_mart
+
+_CORE = {table.full_name for table in (LIVESTREAMS, *FACTS, LIVE_OBSERVATIONS)}
+
+
+def _upstream(mart: Mart) -> list[dg.AssetKey]:
+    tables = set(mart.depends_on) & _CORE
+    if not tables or DAYS.full_name in mart.depends_on:
+        # Which days are loaded is known when every fact table is.
+        tables |= {table.full_name for table in FACTS}
+    tables |= {other.full_name for other in mart.builds_on}
+    return [dg.AssetKey(table.split(".")) for table in sorted(tables)]
+
+
+def _asset(mart: Mart) -> dg.AssetsDefinition:
+    columns = [(name, unit, meaning) for name, (unit, meaning) in mart.columns.items()]
+    shown = definition(mart.full_name, mart.meaning, columns, {"sql", "duckdb"})
+    source = dg.LocalFileCodeReference(file_path=str(sql_directory() / "marts" / f"{mart.name}.sql"), label="the SQL")
+    shown["metadata"]["dagster/code_references"] = dg.CodeReferencesMetadataValue(code_references=[source])
+
+    @cache
+    def made_of() -> dict[str, Any]:
+        """What the SQL says does not change while this process lives."""
+        return lineage(column_lineage(mart))
+
+    @dg.asset(
+        **shown,
+        deps=_upstream(mart),
+        freshness_policy=EVERY_MORNING,
+    )
+    def built(run: dg.ResourceParam[RunContext]) -> dg.MaterializeResult[Any]:
+        build = refresh_mart(run, mart)
+        ranges = [f"{first} to {last}" for first, last in build.refreshed or []]
+        bars = draw(run, mart)
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": build.rows,
+                "refreshed": "whole" if build.refreshed is None else ", ".join(ranges),
+                **({"drawn": rows_table([mart.period, str(mart.drawn), "of all apps"], bars)} if bars else {}),
+                "sample": sample(preview_table(run, mart)),
+                **made_of(),
+            }
+        )
+
+    return built
+
+
+MARTS = [_asset(mart) for mart in find_marts()]

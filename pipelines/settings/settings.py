@@ -1,0 +1,296 @@
+"""Every variable a user can set, once. Nothing here performs a request or writes a file."""
+
+import os
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from pipelines.clock import today
+from pipelines.errors import SettingsError
+from pipelines.settings.env_file import check_env_file
+from pipelines.settings.values import (
+    parse_account_id,
+    parse_app_ids,
+    parse_base_url,
+    parse_data_path,
+    parse_file_path,
+    parse_lakehouse,
+    parse_path,
+    parse_readers_lakehouse,
+    parse_token,
+    parse_webhook,
+)
+
+ENV_FILE = Path(".env")
+
+_WAREHOUSE = "the path of a DuckDB file, or ducklake:postgres: and how to reach a PostgreSQL; no other address"
+
+
+class Settings(BaseSettings):
+    """The settings of the contract, from the environment or from `.env` in the working directory."""
+
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILE,
+        env_ignore_empty=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
+
+    api_token: SecretStr | None = Field(
+        default=None,
+        validation_alias="CLOUDFLARE_API_TOKEN",
+        description="an API token with *Realtime* permission, one line of printable ASCII",
+    )
+    account_id: str | None = Field(
+        default=None, validation_alias="CLOUDFLARE_ACCOUNT_ID", description="an account identifier"
+    )
+    app_ids: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        validation_alias="REALTIMEKIT_APP_ID",
+        description="an app identifier, or several separated by commas",
+    )
+    base_url: str = Field(
+        default="https://api.cloudflare.com/client/v4",
+        validation_alias="CLOUDFLARE_BASE_URL",
+        description="an https address (http only for this machine), without user, query or fragment",
+    )
+    home: Path = Field(default=Path("data"), validation_alias="LIVEHOUSE_HOME", description="a directory to write into")
+    warehouse_path: Path | None = Field(default=None, validation_alias="LIVEHOUSE_WAREHOUSE", description=_WAREHOUSE)
+    lakehouse: SecretStr | None = Field(default=None, validation_alias="LIVEHOUSE_WAREHOUSE", description=_WAREHOUSE)
+    reader_lakehouse: SecretStr | None = Field(
+        default=None,
+        validation_alias="LIVEHOUSE_READER_WAREHOUSE",
+        description="ducklake:postgres: and how readers reach the PostgreSQL, by a role that may only SELECT",
+    )
+    reader_access_key_id: str | None = Field(
+        default=None,
+        validation_alias="LIVEHOUSE_READER_ACCESS_KEY_ID",
+        description="the id of a key that may only read the files of a lakehouse",
+    )
+    reader_secret_access_key: SecretStr | None = Field(
+        default=None, validation_alias="LIVEHOUSE_READER_SECRET_ACCESS_KEY", description="the secret of that key"
+    )
+    data_path: str | None = Field(
+        default=None,
+        validation_alias="LIVEHOUSE_DATA_PATH",
+        description="a directory, or s3://BUCKET/PREFIX, for the files of a lakehouse",
+    )
+    start_date: date = Field(
+        default=date(2025, 1, 1),
+        validation_alias="LIVEHOUSE_START_DATE",
+        description="a past day as YYYY-MM-DD",
+    )
+    lookback_days: int = Field(
+        default=3,
+        ge=1,
+        le=366,
+        validation_alias="LIVEHOUSE_LOOKBACK_DAYS",
+        description="a whole number of days, 1 to 366",
+    )
+    retention_days: int = Field(
+        default=180,
+        ge=1,
+        le=36500,
+        validation_alias="LIVEHOUSE_RETENTION_DAYS",
+        description="a whole number of days, 1 or more",
+    )
+    unfinished_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36500,
+        validation_alias="LIVEHOUSE_UNFINISHED_DAYS",
+        description="a whole number of days, 1 or more",
+    )
+    observation_days: int = Field(
+        default=30,
+        ge=1,
+        le=36500,
+        validation_alias="LIVEHOUSE_OBSERVATION_DAYS",
+        description="a whole number of days, 1 or more",
+    )
+    audit_livestreams: int = Field(
+        default=20,
+        ge=0,
+        le=100_000,
+        validation_alias="LIVEHOUSE_AUDIT_LIVESTREAMS",
+        description="a whole number of livestreams, 0 for none",
+    )
+    requests_per_second: float = Field(
+        default=4,
+        ge=0,
+        le=10_000,
+        allow_inf_nan=False,
+        validation_alias="LIVEHOUSE_REQUESTS_PER_SECOND",
+        description="a number of requests per second, 0 for unlimited",
+    )
+    concurrency: int = Field(
+        default=8,
+        ge=1,
+        le=64,
+        validation_alias="LIVEHOUSE_CONCURRENCY",
+        description="a whole number of requests in flight, 1 to 64",
+    )
+    retry_pause_seconds: float = Field(
+        default=0.5,
+        gt=0,
+        le=60,
+        allow_inf_nan=False,
+        validation_alias="LIVEHOUSE_RETRY_PAUSE_SECONDS",
+        description="seconds before a failed request is sent again, above 0; the pauses grow from there",
+    )
+    lock_wait_seconds: float = Field(
+        default=3600,
+        ge=0,
+        allow_inf_nan=False,
+        validation_alias="LIVEHOUSE_LOCK_WAIT_SECONDS",
+        description="seconds to wait for another run on the same home, 0 or more",
+    )
+    alert_webhook: SecretStr | None = Field(
+        default=None,
+        validation_alias="LIVEHOUSE_ALERT_WEBHOOK",
+        description="an https address (http only for this machine) that takes Slack's JSON",
+    )
+    export_rate: float = Field(
+        default=0.010,
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+        validation_alias="LIVEHOUSE_EXPORT_RATE",
+        description="dollars per minute recorded or exported, for the report's estimate, 0 or more",
+    )
+    participant_rate: float = Field(
+        default=0.002,
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+        validation_alias="LIVEHOUSE_PARTICIPANT_RATE",
+        description="dollars per participant minute, for the report's estimate, 0 or more",
+    )
+
+    _token_fits_a_header = field_validator("api_token")(parse_token)
+    _account_is_an_id = field_validator("account_id")(parse_account_id)
+    _apps_are_ids = field_validator("app_ids", mode="before")(parse_app_ids)
+    _address_is_safe = field_validator("base_url")(parse_base_url)
+    _webhook_is_safe = field_validator("alert_webhook")(parse_webhook)
+    _file_if_no_lakehouse = field_validator("warehouse_path", mode="before")(parse_file_path)
+    _lakehouse_if_no_file = field_validator("lakehouse", mode="before")(parse_lakehouse)
+    _readers_have_a_lakehouse = field_validator("reader_lakehouse", mode="before")(parse_readers_lakehouse)
+    _files_can_be = field_validator("data_path")(parse_data_path)
+    _path_can_be = field_validator("home", "warehouse_path")(parse_path)
+
+    @field_validator("start_date")
+    @classmethod
+    def _starts_in_the_past(cls, start_date: date) -> date:
+        if not date(2015, 1, 1) <= start_date <= today():
+            raise ValueError("not a past day")
+        return start_date
+
+    @model_validator(mode="after")
+    def _has_whole_key(self) -> Self:
+        key = {
+            "reader_access_key_id": self.reader_access_key_id,
+            "reader_secret_access_key": self.reader_secret_access_key,
+        }
+        missing = [_variable(name) for name, value in key.items() if not value]
+        if len(missing) == 1:
+            given = next(_variable(name) for name, value in key.items() if value)
+            raise SettingsError(f"{given} is set without {missing[0]}: set both, or neither")
+        return self
+
+    @property
+    def warehouse(self) -> Path:
+        """The published DuckDB file, opened by anybody; of no meaning where there is a lakehouse."""
+        return self.warehouse_path or self.home / "warehouse.duckdb"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Where Dagster keeps its history."""
+        return self.home.absolute() / "dagster"
+
+    def require_account(self) -> None:
+        """Raise `SettingsError` naming each of the three variables without which nothing can be asked."""
+        given = {"api_token": self.api_token, "account_id": self.account_id, "app_ids": self.app_ids}
+        missing = [name for name, value in given.items() if not value]
+        if missing:
+            raise SettingsError("; ".join(f"{_variable(name)} is not set: it takes {_takes(name)}" for name in missing))
+
+
+class ExplicitSettings(Settings):
+    """Settings that are given: nothing comes from the environment or from `.env`."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - same
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - same
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read what was given alone."""
+        return (init_settings,)
+
+
+def _variable(field: str) -> str:
+    return str(Settings.model_fields[field].validation_alias)
+
+
+def _takes(field: str) -> str:
+    return str(Settings.model_fields[field].description)
+
+
+def load_settings(**given: str) -> Settings:
+    """Read the settings. What is `given`, by variable, comes before the environment."""
+    check_env_file(ENV_FILE)
+    return validate_settings(Settings, given)
+
+
+def load_demo_settings(**given: str) -> Settings:
+    """Return settings of which only LIVEHOUSE_HOME comes from the environment or `.env`, and only where it is not given.
+
+    A fault of any other variable there is none of the demo's.
+    """
+    check_env_file(ENV_FILE)
+    return validate_settings(
+        ExplicitSettings, {name: text for name, text in _given().items() if name == _variable("home")} | given
+    )
+
+
+def environment_of_demo(home: Path) -> dict[str, str]:
+    """Return the environment for processes that work on the demo at `home`: without any setting of ours but that."""
+    ours = {_variable(name) for name in Settings.model_fields}
+    return {name: text for name, text in os.environ.items() if name not in ours} | {_variable("home"): str(home)}
+
+
+def has_own_warehouse() -> bool:
+    """Whether the environment or `.env` sets LIVEHOUSE_WAREHOUSE."""
+    return _variable("warehouse_path") in _given()
+
+
+def _given() -> dict[str, str]:
+    """Return what is set in the environment or `.env`, by variable, as it is written there."""
+    return {**DotEnvSettingsSource(Settings)(), **EnvSettingsSource(Settings)()}
+
+
+def validate_settings(kind: type[Settings], given: dict[str, str]) -> Settings:
+    """Return settings; a malformed one is a `SettingsError` of one line that never shows the value."""
+    try:
+        return kind(**given)  # type: ignore[arg-type]  # read by alias, as from the environment
+    except ValidationError as error:
+        by_variable = {_variable(name): name for name in Settings.model_fields}
+        faults = []
+        for fault in error.errors(include_input=False, include_url=False):
+            variable = str(fault["loc"][0])
+            name = by_variable.get(variable, variable)
+            faults.append(f"{_variable(name)} is malformed: it takes {_takes(name)}")
+        raise SettingsError("; ".join(faults)) from None

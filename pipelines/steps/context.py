@@ -1,0 +1,276 @@
+"""What one run works with: settings, the API, the files, its flags, and what has gone wrong so far."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from functools import cached_property, partial
+from http import HTTPStatus
+from typing import Literal
+
+from pipelines.catalog.types import Table
+from pipelines.clock import days_from, utc_now
+from pipelines.errors import ApiError
+from pipelines.extract.client import ApiClient
+from pipelines.extract.shared_budget import SharedBudget
+from pipelines.load.days import note_load
+from pipelines.load.raw_tables import begin_backfill
+from pipelines.load.raw_versions import describe_future, last_landing
+from pipelines.settings.settings import Settings
+from pipelines.steps import dialect
+from pipelines.steps.process_memory import prepare_for_runs
+from pipelines.steps.progress import notify, say
+from pipelines.storage.postgres import Catalog
+from pipelines.storage.warehouse import Warehouse, check_readers_see, open_warehouse
+
+_CLOCKS_AGREE_WITHIN = timedelta(minutes=5)
+
+Range = tuple[date, date]
+"""First and last day, both included."""
+
+
+def make_client(
+    settings: Settings, *, stream_keys: Literal["remove", "mask", "show"] = "remove", is_patient: bool = True
+) -> ApiClient:
+    """The API as the settings describe it. Raises `SettingsError` where the account is not set."""
+    settings.require_account()
+    token = settings.api_token
+    return ApiClient(
+        base_url=settings.base_url,
+        account_id=settings.account_id or "",
+        token=token.get_secret_value() if token else "",
+        requests_per_second=settings.requests_per_second,
+        concurrency=settings.concurrency,
+        retry_pause_seconds=settings.retry_pause_seconds,
+        stream_keys=stream_keys,
+        budget=_shared_budget(settings),
+        is_patient=is_patient,
+        notify=notify,
+    )
+
+
+def _shared_budget(settings: Settings) -> SharedBudget | None:
+    """The budget of all machines that share a lakehouse."""
+    if settings.lakehouse is None:
+        return None
+    catalog = Catalog(settings.lakehouse)
+    return SharedBudget(catalog.connect, settings.account_id or "", settings.requests_per_second, notify)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Data of one app that this run could not fetch. Everything that does not depend on it goes on."""
+
+    app_id: str
+    table: str
+    """The raw table that lacks it."""
+    error: ApiError
+    part: str | None = None
+    """What is missing of the table, in words, such as days or livestreams; None: everything of this run."""
+
+    @property
+    def message(self) -> str:
+        """What is missing and why, without the app."""
+        return f"{self.part}: {self.error}" if self.part else f"{self.error}"
+
+
+@dataclass
+class Counts:
+    """Records of one app and table in this run, each counted by itself: they must balance."""
+
+    received: int = 0
+    landed: int = 0
+    quarantined: int = 0
+    duplicates: int = 0
+    requests: int = 0
+    """Sent for it, those sent again included; and those sent again."""
+    retries: int = 0
+    note: str | None = None
+    arrival: int | None = None
+    """Last landing that a load took into account."""
+
+    def add_note(self, line: str) -> None:
+        """Note something out of the ordinary, beside what is noted already."""
+        self.note = f"{self.note}; {line}" if self.note else line
+
+
+@dataclass
+class RunContext:
+    """One run. Made by `open_house`, which holds the lock for as long as the run lasts."""
+
+    settings: Settings
+    warehouse: Warehouse
+    run_id: str
+    full: bool = False
+    allow_shrink: bool = False
+    started_at: datetime = field(default_factory=utc_now)
+    is_backfill: bool = False
+    resume_from: int | None = None
+    """Answers that landed after this landing are as good as asking again: an interrupted backfill goes on."""
+    first_landing: int = 0
+    """The last landing before this run."""
+    failures: list[Failure] = field(default_factory=list)
+    """What could not be fetched. The rest goes on and is published; the run fails at its end."""
+    fetched: set[tuple[str, str]] = field(default_factory=set)
+    """The (app, raw table) pairs of which this run fetched everything or a part."""
+    odd: list[str] = field(default_factory=list)
+    """What checks found, a line each."""
+    caught_up: dict[str, list[date]] = field(default_factory=dict)
+    """Days, by app, that a nightly run loads besides its own: earlier nights missed them."""
+    rebuilt: dict[str, list[date]] | None = None
+    """Days, by app, that raw has; set for a run that fetches nothing, which can load no others."""
+
+    @property
+    def app_ids(self) -> str:
+        """Its apps, as an open backfill is found by: two machines may backfill the same days of different apps."""
+        return ",".join(sorted(self.settings.app_ids))
+
+    def days_of(self, app_id: str, days: Range) -> list[date]:
+        """Return the days to load of an app, in order, in a run that was started for a range."""
+        if self.rebuilt is not None:
+            return [day for day in self.rebuilt.get(app_id, []) if days[0] <= day <= days[1]]
+        wanted = sorted({*self.caught_up.get(app_id, []), *days_from(*days)})
+        return [day for day in wanted if self.is_loadable(day)]
+
+    def clock_ahead(self) -> timedelta:
+        """Return how far this machine's clock is ahead of the API's; zero where that is little, or not known."""
+        ahead = self.client.clock_ahead if "client" in self.__dict__ else None
+        return ahead if ahead is not None and abs(ahead) > _CLOCKS_AGREE_WITHIN else timedelta(0)
+
+    def is_loadable(self, day: date) -> bool:
+        """Whether a day has begun by the API's clock, and is over by that clock if it is over by this machine's.
+
+        If the machine's clock is ahead, a day that has not happened yet would be loaded, as zeros, for a day that is over.
+        """
+        now = utc_now()
+        at_api = (now - self.clock_ahead()).date()
+        return day < at_api or day == at_api == now.date()
+
+    def caught_up_days(self) -> list[date]:
+        """Return the days that a nightly run loads besides its own, of any app."""
+        return sorted({day for days in self.caught_up.values() for day in days})
+
+    @cached_property
+    def client(self) -> ApiClient:
+        """The API; made when the first question is asked, so that a rebuild needs no account."""
+        client = make_client(self.settings)
+        with self.warehouse.open_working() as connection:
+            dialect.recall(client, connection, self.settings.base_url)
+        return client
+
+    def for_each_app(
+        self,
+        table: Table,
+        body: Callable[[str, Counts], None],
+        *,
+        days: Range | None,
+        apps: list[str] | None = None,
+        needs: tuple[Table, ...] = (),
+        asks: bool = False,
+    ) -> dict[str, Counts]:
+        """Run `body` for each app and record the result in ops.loads.
+
+        A body that lacks a part of its data adds a `Failure` with that part; one that lacks everything raises `ApiError`.
+        An app is left out where one of the tables it `needs` failed as a whole. Raises `ApiError` where going on is
+        pointless: the token is refused, or no app is left and nothing was fetched.
+        """
+        done: dict[str, Counts] = {}
+        apps = list(self.settings.app_ids) if apps is None else apps
+        for app_id in apps:
+            if missing := self._whole_failure(app_id, needs):
+                self.failures.append(replace(missing, table=table.full_name))
+                continue
+            counts, started_at = Counts(), utc_now()
+            loaded = self.days_of(app_id, days) if days else []
+            if days and not loaded and self.rebuilt is None:
+                continue  # none of the days has happened yet by the API's clock
+            sent = (self.client.sent, self.client.retried) if asks else (0, 0)
+            known = len(self.failures)
+            try:
+                with self.warehouse.alone(table.full_name, app_id):
+                    body(app_id, counts)
+                done[app_id] = counts
+                if asks:
+                    self.fetched.add((app_id, table.full_name))
+            except ApiError as error:
+                self.failures.append(Failure(app_id, table.full_name, error))
+            state = "incomplete" if app_id in done else "failed"
+            new = [f"{state}: {failure.message}" for failure in self.failures[known:]]
+            counts.note = "; ".join([*new, *([counts.note] if counts.note else [])]) or None
+            if asks:
+                counts.requests, counts.retries = self.client.sent - sent[0], self.client.retried - sent[1]
+                dialect.keep(self.client, self.warehouse.write, self.settings.base_url)
+            self._note_load(table, app_id, counts, loaded, started_at)
+        if apps and not done and self.failures:
+            self._raise_if_pointless(asks=asks)
+        return done
+
+    def _whole_failure(self, app_id: str, tables: tuple[Table, ...]) -> Failure | None:
+        """Return why nothing of one of these tables was fetched for an app; None where each came at least in part."""
+        names = {table.full_name for table in tables}
+        failed = (f for f in self.failures if f.app_id == app_id and f.table in names and f.part is None)
+        return next(failed, None)
+
+    def _raise_if_pointless(self, *, asks: bool) -> None:
+        """Raise what failed where no further step can bring anything."""
+        statuses = {getattr(failure.error, "status", None) for failure in self.failures}
+        if not self.fetched and (not asks or statuses == {HTTPStatus.UNAUTHORIZED}):
+            error = self.failures[0].error
+            if len(self.settings.app_ids) > 1:
+                error = copy(error)
+                error.args = ("; ".join(self.failure_lines()),)
+            raise error
+
+    def _note_load(self, table: Table, app_id: str, counts: Counts, days: list[date], started_at: datetime) -> None:
+        noted: dict[str, object] = {
+            "run_id": self.run_id,
+            "table_name": table.full_name,
+            "app_id": app_id,
+            "first_day": days[0] if days else None,
+            "last_day": days[-1] if days else None,
+            "rows_received": counts.received,
+            "rows_landed": counts.landed,
+            "rows_quarantined": counts.quarantined,
+            "rows_duplicate": counts.duplicates,
+            "api_requests": counts.requests,
+            "api_retries": counts.retries,
+            "started_at": started_at,
+            "finished_at": utc_now(),
+            "note": counts.note,
+            "arrival": counts.arrival,
+        }
+        self.warehouse.write(partial(note_load, load=noted))
+
+    def failure_lines(self) -> list[str]:
+        """Return every distinct failure of this run, a line each."""
+        return list(dict.fromkeys(f"{failure.app_id}: {failure.message}" for failure in self.failures))
+
+
+@contextmanager
+def open_run(
+    settings: Settings, *, run_id: str, full: bool, allow_shrink: bool, backfill: Range | None
+) -> Iterator[RunContext]:
+    """Hold the house for one run: wait for the lock, clear up after a run that was killed, go on with its backfill."""
+    prepare_for_runs()
+    check_readers_see(settings)
+    warehouse = open_warehouse(settings)
+    warehouse.prepare()
+    with warehouse.run(wait_seconds=settings.lock_wait_seconds, say=say):
+        run = RunContext(
+            settings, warehouse, run_id, full=full, allow_shrink=allow_shrink, is_backfill=backfill is not None
+        )
+        with warehouse.open_raw() as connection:
+            run.first_landing, landed_at = last_landing(connection)
+        if line := describe_future(landed_at, run.started_at):
+            run.odd.append(line)
+            say(line)
+        if backfill:
+            run.resume_from = warehouse.write_raw(
+                lambda connection: begin_backfill(connection, run.app_ids, *backfill, is_full=full, now=run.started_at)
+            )
+        try:
+            yield run
+        finally:
+            if "client" in run.__dict__:
+                run.client.close()

@@ -1,0 +1,18 @@
+"""What a warehouse needs once a week, and how large it is."""
+
+from pipelines.clock import machine_now
+from pipelines.settings.settings import Settings
+from pipelines.steps.progress import say
+from pipelines.storage.maintenance import Size
+from pipelines.storage.warehouse import open_warehouse
+
+KEEP_DAYS = 7.0
+"""Longer than anybody reads on without looking anew; what was replaced in the last week can be looked at as it was."""
+
+
+def keep_up(settings: Settings, *, keep_days: float = KEEP_DAYS) -> list[Size]:
+    """Do it, beside runs, which go on. Returns the sizes, the largest first."""
+    warehouse = open_warehouse(settings)
+    warehouse.prepare()
+    with warehouse.run(wait_seconds=settings.lock_wait_seconds, say=say):
+        return warehouse.upkeep(keep_days=keep_days, now=machine_now())  # compared with times of files and of snapshots

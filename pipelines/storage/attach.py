@@ -1,0 +1,82 @@
+"""DuckDB connected to a lakehouse: its extensions, its catalog in PostgreSQL, and the credentials for its files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+from pydantic import SecretStr
+
+from pipelines.storage.extensions import connect_with
+from pipelines.storage.postgres import Catalog
+from pipelines.text import quoted
+
+_COMMITS_AGAIN = {"ducklake_max_retry_count": 30, "ducklake_retry_wait_ms": 20, "ducklake_retry_backoff": 1.2}
+"""DuckLake's own retries, where commits meet that touch different tables."""
+
+_S3_OPTIONS = {"ENDPOINT": "s3_endpoint", "REGION": "s3_region", "URL_STYLE": "s3_url_style", "USE_SSL": "s3_use_ssl"}
+"""The options of a secret for S3, and the settings that httpfs fills from the environment."""
+
+_S3_CREDENTIALS = ("s3_access_key_id", "s3_secret_access_key", "s3_session_token")
+
+
+class S3Key(NamedTuple):
+    """A key for S3 that may only read."""
+
+    key_id: str
+    secret: SecretStr
+
+
+def attach_lake(
+    catalog: Catalog, extensions: Sequence[Path], *options: str, is_reader: bool = False
+) -> duckdb.DuckDBPyConnection:
+    """Connect to a lakehouse. `options` are those of ATTACH."""
+    connection = connect_with(extensions, is_reader=is_reader)
+    try:
+        connection.execute(catalog.secret_sql())
+        connection.execute(
+            f"CREATE SECRET livehouse_lake (TYPE ducklake, METADATA_PATH {quoted(catalog.rest)},"
+            " METADATA_PARAMETERS MAP {'TYPE': 'postgres', 'SECRET': 'livehouse_catalog'})"
+        )
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET enable_progress_bar = false")
+        for name, value in _COMMITS_AGAIN.items():
+            connection.execute(f"SET {name} = {value}")
+        given = f" ({', '.join(options)})" if options else ""
+        connection.execute(f"ATTACH 'ducklake:livehouse_lake' AS lake{given}")
+        connection.execute("USE lake")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def shut_off(connection: duckdb.DuckDBPyConnection, files: str, key: S3Key | None) -> None:
+    """Keep a reader's connection to the files of the lakehouse, with credentials that no query can show."""
+    if "://" in files:
+        _hide_credentials(connection, files, key)
+    connection.execute(f"SET allowed_directories = [{quoted(files)}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def _hide_credentials(connection: duckdb.DuckDBPyConnection, files: str, key: S3Key | None) -> None:
+    """Put what httpfs took from the environment into a secret, whose values DuckDB does not show."""
+    query = "SELECT name, value FROM duckdb_settings() WHERE name LIKE 's3%' AND value <> ''"
+    held = dict(connection.execute(query).fetchall())
+    key_id, secret, token = (held.get(name, "") for name in _S3_CREDENTIALS)
+    if key:
+        key_id, secret, token = key.key_id, key.secret.get_secret_value(), ""
+    stored = connection.execute(
+        "SELECT secret_string FROM duckdb_secrets() WHERE name IN (SELECT name FROM which_secret(?, 's3'))", [files]
+    ).fetchall()
+    if key or (key_id and not stored):  # one that a user stored comes before the environment, as in DuckDB itself
+        parts = {option: held[setting] for option, setting in _S3_OPTIONS.items() if setting in held}
+        for (text,) in stored:  # it also says where the service is: `endpoint=…;url_style=path;…`
+            said = dict(part.partition("=")[::2] for part in str(text).split(";"))
+            parts |= {option: said[option.lower()] for option in _S3_OPTIONS if said.get(option.lower())}
+        parts |= {"KEY_ID": key_id, "SECRET": secret, "SCOPE": files} | ({"SESSION_TOKEN": token} if token else {})
+        given = ", ".join(f"{option} {quoted(str(value))}" for option, value in parts.items())
+        connection.execute(f"CREATE SECRET livehouse_reader_files (TYPE s3, {given})")
+    for name in _S3_CREDENTIALS:
+        connection.execute(f"SET {name} = ''")

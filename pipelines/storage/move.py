@@ -1,0 +1,117 @@
+"""Rows of one warehouse into another, an app and day at a time. What is there already is compared, never replaced."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from functools import partial
+
+import duckdb
+import polars as pl
+
+from pipelines.catalog.core import MIRRORED, WAREHOUSE_FILE
+from pipelines.catalog.marts import MART_BUILDS, MART_INPUTS
+from pipelines.catalog.ops import SCHEMA_VERSIONS
+from pipelines.catalog.raw import RAW_FILE
+from pipelines.catalog.types import Table
+from pipelines.errors import WarehouseError
+from pipelines.storage.frames import read_frame, temporary_view
+from pipelines.storage.warehouse import Warehouse
+
+ROWS_AT_ONCE = 100_000
+"""Rows that one transaction carries, if they are not all of one day: what bounds memory."""
+
+Part = tuple[str | None, date | None]
+"""An app and a day; None where a table has no such column, or a row none."""
+
+Digest = tuple[int, str]
+"""How many rows, and the sum of a hash of each: equal where every row is."""
+
+
+def moved_tables() -> Iterator[tuple[Table, bool]]:
+    """Every table, and whether it lies with raw. Marts are built anew, and what notes their builds with them."""
+    for table in RAW_FILE:
+        if table is not SCHEMA_VERSIONS:  # each warehouse has its own
+            yield table, True
+    for table in WAREHOUSE_FILE:
+        if table not in (*MIRRORED, MART_BUILDS, MART_INPUTS, SCHEMA_VERSIONS):
+            yield table, False
+
+
+def digests(store: Warehouse, table: Table, *, is_raw: bool) -> dict[Part, Digest]:
+    """What a table holds of each app and day."""
+    app, day = (name if name in table.column_names else "NULL" for name in ("app_id", "day"))
+    query = f"""
+        SELECT {app}, {day}, count(*), sum(hash({", ".join(table.column_names)}))::VARCHAR
+        FROM {table.full_name} GROUP BY ALL HAVING count(*) > 0
+    """
+    with store.open_raw() if is_raw else store.open_working() as connection:
+        found = connection.execute(query).fetchall()
+    return {(app_id, of_day): (rows, hashed) for app_id, of_day, rows, hashed in found}
+
+
+def copy_missing(source: Warehouse, target: Warehouse, table: Table, *, is_raw: bool) -> int:
+    """Make the target hold what the source does, and see that it does. Returns how many rows were carried.
+
+    Raises `WarehouseError` where the target holds anything else: that is somebody's.
+    """
+    wanted, there = digests(source, table, is_raw=is_raw), digests(target, table, is_raw=is_raw)
+    _refuse_others(target, table, wanted, there)
+    carried = 0
+    for app_id, days in _batches({part: rows for part, (rows, _) in wanted.items() if part not in there}):
+        with source.open_raw() if is_raw else source.open_working() as connection:
+            rows = read_frame(connection, *_query(table, app_id, days))
+        (target.write_raw if is_raw else target.write)(partial(insert_rows, table=table, rows=rows))
+        carried += rows.height
+    now_there = digests(target, table, is_raw=is_raw)
+    _refuse_others(target, table, wanted, now_there)
+    if missing := wanted.keys() - now_there.keys():
+        raise WarehouseError(
+            f"{target.address}: {table.full_name} lacks {len(missing)} days that were written: run again"
+        )
+    return carried
+
+
+def _refuse_others(target: Warehouse, table: Table, wanted: dict[Part, Digest], there: dict[Part, Digest]) -> None:
+    others = sorted((part for part in there if there[part] != wanted.get(part)), key=str)
+    if others:
+        app_id, day = others[0]
+        which = " ".join(f"{name} {value}" for name, value in (("app", app_id), ("day", day)) if value) or "some rows"
+        raise WarehouseError(
+            f"{target.address} holds other rows of {table.full_name} ({which}, and {len(others) - 1} more days):"
+            " move into an empty warehouse, or into one that a move of the same, unchanged source began"
+        )
+
+
+def _batches(rows: dict[Part, int]) -> Iterator[tuple[str | None, list[date | None]]]:
+    """Days of an app, some at a time."""
+    app_id: str | None = None
+    days: list[date | None] = []
+    held = 0
+    for part in sorted(rows, key=lambda part: (part[0] or "", part[1] or date.min)):
+        if days and (part[0] != app_id or held + rows[part] > ROWS_AT_ONCE):
+            yield app_id, days
+            days, held = [], 0
+        app_id = part[0]
+        days.append(part[1])
+        held += rows[part]
+    if days:
+        yield app_id, days
+
+
+def _query(table: Table, app_id: str | None, days: Sequence[date | None]) -> tuple[str, list[object]]:
+    where, values = ["true"], list[object]()
+    if "app_id" in table.column_names:
+        where, values = [*where, "app_id IS NOT DISTINCT FROM ?"], [*values, app_id]
+    if "day" in table.column_names:
+        where.append("(day IN (SELECT unnest(?::DATE[])) OR (? AND day IS NULL))")
+        values += [[day for day in days if day], None in days]
+    order = ", ".join([*(name for name in ("day",) if name in table.column_names), *table.key])
+    names = ", ".join(table.column_names)
+    return f"SELECT {names} FROM {table.full_name} WHERE {' AND '.join(where)} ORDER BY {order}", values
+
+
+def insert_rows(connection: duckdb.DuckDBPyConnection, table: Table, rows: pl.DataFrame) -> None:
+    """Add rows, in one transaction."""
+    with temporary_view(connection, "moved_rows", rows):
+        connection.execute("BEGIN")
+        connection.execute(f"INSERT INTO {table.full_name} BY NAME SELECT * FROM moved_rows")
+        connection.execute("COMMIT")
