@@ -60,7 +60,7 @@ def test_an_audit_finds_what_nothing_said_had_changed(tmp_path: Path) -> None:
             settings, "SELECT livestreams_changed, sessions_changed FROM ops.audits WHERE run_id = 'night'"
         )
         assert (changed, sessions) == (1, 1)
-        assert any(f"livestream {old[0].livestream_id}" in line for line in run.odd)
+        assert any(f"livestream {old[0].livestream_id}" in line for line in run.warnings)
         [(held,)] = query(
             settings, "SELECT ingest_seconds FROM core.livestream_sessions WHERE session_id = ?", old[0].id
         )

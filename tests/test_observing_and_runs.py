@@ -40,7 +40,7 @@ def test_looking_steps_back_at_once_while_a_run_has_the_house(simulator: Simulat
     warehouse.prepare()
     with watching(simulator, settings) as watch:
         with (
-            exclusive(warehouse.lock, wait_seconds=0, say=print),
+            exclusive(warehouse.lock, wait_seconds=0, log=print),
             pytest.raises(AlreadyRunningError, match=f"{os.getpid()}"),
         ):
             watch()

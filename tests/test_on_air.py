@@ -73,7 +73,7 @@ def test_what_keeps_it_from_looking_is_said(shown: tuple[World, dict[str, str]])
     assert "401" in refused.stderr
     assert "red" in refused.stdout, "what was seen before is still shown"
     warehouse = FileWarehouse(Path(environment["LIVEHOUSE_HOME"]) / "warehouse.duckdb")
-    with exclusive(warehouse.lock, wait_seconds=0, say=print):
+    with exclusive(warehouse.lock, wait_seconds=0, log=print):
         busy = on_air(**environment)
     assert busy.returncode == 0
     assert f"stepped back: a run (PID {os.getpid()}) needs the request budget" in busy.stderr

@@ -54,12 +54,12 @@ def test_seven_stubborn_days_a_night_each_in_its_turn(run: RunContext) -> None:
     note_failures(run, others[:1], 2, NOW - DAY)
     tried: list[date] = []
     for night in range(3):
-        run.odd.clear()
+        run.warnings.clear()
         add_missing_days(run, (LAST - 2 * DAY, LAST))
-        chosen = [day for day in run.caught_up[APP] if day in stubborn]
+        chosen = [day for day in run.catch_up_days[APP] if day in stubborn]
         assert len(chosen) == 7
-        assert set(run.caught_up[APP]) == {*chosen, *others}, "days of fewer attempts are tried every night"
-        assert any("15 days are still missing after 3 attempts or more, and 7 of them" in line for line in run.odd)
+        assert set(run.catch_up_days[APP]) == {*chosen, *others}, "days of fewer attempts are tried every night"
+        assert any("15 days are still missing after 3 attempts or more, and 7 of them" in line for line in run.warnings)
         note_failures(run, chosen, 4, NOW + night * DAY)
         tried += chosen
     assert set(tried) == set(stubborn), "after three nights each was tried"
@@ -70,8 +70,8 @@ def test_seven_stubborn_days_or_fewer_are_all_tried(run: RunContext) -> None:
     missing = [FIRST + number * DAY for number in range(1, 18)]
     note_failures(run, missing[:7], 5, NOW - DAY)
     add_missing_days(run, (LAST - 2 * DAY, LAST))
-    assert run.caught_up[APP] == missing
-    assert run.odd == []
+    assert run.catch_up_days[APP] == missing
+    assert run.warnings == []
 
 
 RAW, CORE = dg.AssetKey(["raw", "livestreams"]), dg.AssetKey(["core", "livestreams"])

@@ -16,7 +16,7 @@ from pipelines.clock import utc_now
 from pipelines.errors import cause_in_surroundings
 from pipelines.orchestration.alerts import _innermost
 from pipelines.simulator.server import Simulator
-from pipelines.steps.progress import say
+from pipelines.steps.progress import log
 from tests.houses import small_world, variables
 from tests.report.test_page_cases import make_warehouse
 
@@ -196,7 +196,7 @@ def test_the_machine_is_named_where_it_is_the_cause(said: str, named: str | None
 
 
 def test_what_is_logged_does_not_command_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    say("aula: \x1b[2J\x9b31mname\u202e\nsecond line")
+    log("aula: \x1b[2J\x9b31mname\u202e\nsecond line")
     assert capsys.readouterr().err == r"aula: \x1b[2J\x9b31mname\u202e\nsecond line" + "\n"
 
 

@@ -109,7 +109,7 @@ def _wait_until_unlocked(home: Path, wait_seconds: float) -> None:
     import sqlite3
 
     from pipelines.orchestration.sqlite_files import describe_holders
-    from pipelines.steps.progress import say
+    from pipelines.steps.progress import log
 
     deadline, is_told = time.monotonic() + wait_seconds, False
     for file in history_files(home):
@@ -124,7 +124,7 @@ def _wait_until_unlocked(home: Path, wait_seconds: float) -> None:
                     break  # damaged, or not ours to read: told when it is opened
             if not is_told:
                 is_told = True
-                say(f"waiting for {describe_holders(file)}, which has {file} locked")
+                log(f"waiting for {describe_holders(file)}, which has {file} locked")
             if time.monotonic() > deadline:
                 raise AlreadyRunningError(
                     f"{describe_holders(file)} still has {file} locked after {wait_seconds:.0f} s:"

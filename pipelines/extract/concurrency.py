@@ -1,4 +1,4 @@
-"""Asks many questions at once, hands answers on as they come, keeps one failure from hiding the rest."""
+"""Calls a function for many items concurrently, yields results as they complete, and lets no failure hide the rest."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -13,67 +13,67 @@ from pipelines.clock import utc_now
 from pipelines.errors import ApiError, ApiRefusedError
 from pipelines.extract.parsers import Page
 
-Question = TypeVar("Question")
+Item = TypeVar("Item")
 Value = TypeVar("Value")
 
 _FAILURES_TO_GIVE_UP = 40
-"""After so many in a row, with nothing answered in between, the fault is the service's. A failure that may pass has cost
-seven requests and half a minute by then. A count of all failures would give up a long list for a few bad records in it."""
+"""After so many failures in a row the service itself is at fault. By then each transient failure has cost seven requests and
+half a minute. A count of all failures would give up a long list because of a few bad records in it."""
 
 
 @dataclass(frozen=True)
-class Answer(Generic[Question, Value]):
-    """What came of one question. Either `error` is set or `value` holds the answer."""
+class Result(Generic[Item, Value]):
+    """The outcome for one item: `error` is set, or `value` holds what the call returned."""
 
-    question: Question
-    asked_at: datetime
+    item: Item
+    requested_at: datetime
     value: Value | None
     error: ApiError | None
     was_sent: bool = True
-    """False: no request was sent, and `error` is that of the question that ended the list."""
+    """False: no request was sent, and `error` is the one that ended the list."""
 
 
 def fetch_concurrently(
-    ask: Callable[[Question], Value], questions: Iterable[Question], concurrency: int
-) -> Iterator[Answer[Question, Value]]:
-    """Yield one answer for each question, in the order they come. A few questions wait in line, never all of them.
+    call: Callable[[Item], Value], items: Iterable[Item], concurrency: int
+) -> Iterator[Result[Item, Value]]:
+    """Yield one result for each item, in order of completion. A few items are queued, never all of them.
 
-    A question that fails is an answer with its error. When going on is pointless, because the token is refused or nothing
-    is answered any more, the questions that are left are not sent: each is answered with the error that ended it.
+    A failed call yields a result with its error. Once going on is pointless, because the token is refused or every call
+    fails, the remaining items are not requested: each yields the error that ended the list.
     """
 
-    def answered(question: Question) -> Answer[Question, Value]:
-        asked_at = utc_now()
+    def process(item: Item) -> Result[Item, Value]:
+        requested_at = utc_now()
         try:
-            return Answer(question, asked_at, ask(question), None)
+            return Result(item, requested_at, call(item), None)
         except ApiError as error:
-            return Answer(question, asked_at, None, error)
+            return Result(item, requested_at, None, error)
 
-    remaining = iter(questions)
+    remaining = iter(items)
     failed_in_a_row = 0
     ended_by: ApiError | None = None
     with _threads(concurrency) as pool:
-        pending: dict[Future[Answer[Question, Value]], Question] = {
-            pool.submit(answered, question): question for question in islice(remaining, 2 * concurrency)
+        pending: dict[Future[Result[Item, Value]], Item] = {
+            pool.submit(process, item): item for item in islice(remaining, 2 * concurrency)
         }
         while pending:
             done, _ = wait(pending, return_when=FIRST_COMPLETED)
             finished = [(future, pending.pop(future)) for future in done]
             if ended_by is None:
-                pending |= {pool.submit(answered, question): question for question in islice(remaining, len(done))}
-            for future, question in finished:
+                pending |= {pool.submit(process, item): item for item in islice(remaining, len(done))}
+            for future, item in finished:
                 if future.cancelled():
-                    yield Answer(question, utc_now(), None, ended_by, was_sent=False)
+                    yield Result(item, utc_now(), None, ended_by, was_sent=False)
                     continue
-                answer = future.result()
-                yield answer
-                failed_in_a_row = failed_in_a_row + _is_of_the_service(answer.error) if answer.error else 0
-                if answer.error and (_is_token_refused(answer.error) or failed_in_a_row >= _FAILURES_TO_GIVE_UP):
-                    ended_by = ended_by or answer.error
+                result = future.result()
+                yield result
+                failed_in_a_row = failed_in_a_row + _is_of_the_service(result.error) if result.error else 0
+                if result.error and (_is_token_refused(result.error) or failed_in_a_row >= _FAILURES_TO_GIVE_UP):
+                    ended_by = ended_by or result.error
                     for waiting in pending:
                         waiting.cancel()
-    for question in remaining:
-        yield Answer(question, utc_now(), None, ended_by, was_sent=False)
+    for item in remaining:
+        yield Result(item, utc_now(), None, ended_by, was_sent=False)
 
 
 def _is_token_refused(error: ApiError) -> bool:

@@ -62,10 +62,10 @@ class Eye:
         present = Present()
         listed = self._listed()
         meetings = dict.fromkeys(text for record in listed.values() if (text := _text(record, "meeting_id")))
-        for answer in fetch_concurrently(self._of_meeting, meetings, self.client.concurrency):
-            present.errors += [answer.error] if answer.error else []
+        for result in fetch_concurrently(self._of_meeting, meetings, self.client.concurrency):
+            present.errors += [result.error] if result.error else []
             # A stream that started since the lists were read is known by its meeting alone.
-            listed |= {found: record for record in answer.value or () if (found := _text(record, "id"))}
+            listed |= {found: record for record in result.value or () if (found := _text(record, "id"))}
         for seen in fetch_concurrently(self._running, listed.items(), self.client.concurrency):
             if seen.error:
                 present.errors.append(seen.error)
@@ -77,8 +77,8 @@ class Eye:
 
     def ended(self, session_ids: Sequence[str]) -> dict[str, Record]:
         """Ask how sessions stand that are not on air any more; one that cannot be had is left out."""
-        answers = fetch_concurrently(self._session, session_ids, self.client.concurrency)
-        return {answer.question: answer.value for answer in answers if answer.value is not None}
+        results = fetch_concurrently(self._session, session_ids, self.client.concurrency)
+        return {result.item: result.value for result in results if result.value is not None}
 
     def _listed(self) -> dict[str, Record]:
         """List livestreams by status, by id. INVOKED first: what goes live meanwhile is then in the second list."""

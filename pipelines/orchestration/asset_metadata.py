@@ -55,7 +55,7 @@ def outcome(
     selected = context.run.asset_selection  # empty when a whole job runs
     if run.failures and selected and REPORT not in selected:
         raise dg.Failure("; ".join(run.failure_lines()), allow_retries=False)
-    earlier = sorted({day for app_id in done for day in run.caught_up.get(app_id, [])}) if days else []
+    earlier = sorted({day for app_id in done for day in run.catch_up_days.get(app_id, [])}) if days else []
     seen = preview_table(run, table, (earlier[0], days[1]) if days and earlier else days)
     metadata: dict[str, Any] = {
         f"{'api' if name in {'requests', 'retries'} else 'rows'}_{name}": sum(

@@ -11,7 +11,7 @@ from pipelines.orchestration.run_liveness import RUNNING, alive, ended_by_hangup
 from pipelines.settings.settings import Settings, load_settings
 from pipelines.steps.context import Range, RunContext, open_run
 from pipelines.steps.days import add_missing_days, describe_catch_up, keep_days_in_raw, remove_days_never_landed
-from pipelines.steps.progress import say
+from pipelines.steps.progress import log
 
 # `backfill_policy` is what makes a range one run; that Dagster may still rename it is caught by our tests.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
@@ -90,14 +90,14 @@ def run_context_resource(context: dg.InitResourceContext) -> Iterator[RunContext
             )
         )
         if dagster_run and instance:
-            mark_dead_runs(instance, running, dagster_run.run_id, say)
+            mark_dead_runs(instance, running, dagster_run.run_id, log)
         remove_days_never_landed(run)
         days = range_of(tags)
         if days and not fetches(dagster_run):
             keep_days_in_raw(run, days)
         elif days and job_name == NIGHTLY and tags.get(CATCH_UP) != "false":
             add_missing_days(run, days)
-            if dagster_run and context.instance and run.caught_up:
+            if dagster_run and context.instance and run.catch_up_days:
                 context.instance.add_run_tags(dagster_run.run_id, {CAUGHT_UP: describe_catch_up(run) or ""})
         yield run
 

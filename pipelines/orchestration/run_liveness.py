@@ -62,7 +62,7 @@ def ended_by_hangup() -> Iterator[None]:
         signal.signal(signal.SIGHUP, before)
 
 
-def mark_dead_runs(instance: dg.DagsterInstance, directory: Path, own_run_id: str, say: Callable[[str], None]) -> None:
+def mark_dead_runs(instance: dg.DagsterInstance, directory: Path, own_run_id: str, log: Callable[[str], None]) -> None:
     """End the runs whose process is gone: failed, or canceled if somebody had asked for that."""
     for run in instance.get_runs(dg.RunsFilter(statuses=_NOT_FINISHED)):
         if run.run_id == own_run_id or not _is_dead(instance, directory, run):
@@ -77,7 +77,7 @@ def mark_dead_runs(instance: dg.DagsterInstance, directory: Path, own_run_id: st
             instance.report_run_failed(run, message=f"{line}; what was landed stays, the next run goes on")
         with suppress(OSError):
             (directory / f"{run.run_id}.lock").unlink(missing_ok=True)
-        say(f"{line}; it is now marked as ended")
+        log(f"{line}; it is now marked as ended")
 
 
 def _is_dead(instance: dg.DagsterInstance, directory: Path, run: dg.DagsterRun) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from pipelines.steps.progress import say
+from pipelines.steps.progress import log
 
 WAIT_SECONDS = 600
 """How long a run waits for a file that another program has locked."""
@@ -83,7 +83,7 @@ class _Watch:
             for key, (since, path) in list(self._waiting.items()):
                 if time.monotonic() - since > _TELL_AFTER_SECONDS and key not in self._is_told and lock_holders(path):
                     self._is_told.add(key)
-                    say(f"waiting for {describe_holders(path)}, which has {path} locked")
+                    log(f"waiting for {describe_holders(path)}, which has {path} locked")
 
 
 watch = _Watch()

@@ -19,7 +19,7 @@ from pipelines.load.days import loaded_days
 from pipelines.normalize.resolve import normalize
 from pipelines.steps.context import RunContext
 from pipelines.steps.landing import name_livestreams
-from pipelines.steps.progress import say
+from pipelines.steps.progress import log
 
 _TOLD_ELSEWHERE = ("app_id", "session_id", "updated_at", "fetched_at")
 """Columns in which a session may differ without being another one."""
@@ -62,8 +62,8 @@ def audit(
             f"{app_id}: the audit found sessions that had changed although nothing said so, of"
             f" {name_livestreams(livestreams)}: fetched {len(refreshed):,} more livestreams; see ops.audits"
         )
-        say(line)
-        run.odd.append(line)
+        log(line)
+        run.warnings.append(line)
         unread += fetch(refreshed)
     noted = {
         "run_id": run.run_id,

@@ -20,7 +20,7 @@ from pipelines.load.raw_versions import describe_future, last_landing
 from pipelines.settings.settings import Settings
 from pipelines.steps import dialect
 from pipelines.steps.process_memory import prepare_for_runs
-from pipelines.steps.progress import notify, say
+from pipelines.steps.progress import log, notify
 from pipelines.storage.postgres import Catalog
 from pipelines.storage.warehouse import Warehouse, check_readers_see, open_warehouse
 
@@ -114,9 +114,9 @@ class RunContext:
     """What could not be fetched. The rest goes on and is published; the run fails at its end."""
     fetched: set[tuple[str, str]] = field(default_factory=set)
     """The (app, raw table) pairs of which this run fetched everything or a part."""
-    odd: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     """What checks found, a line each."""
-    caught_up: dict[str, list[date]] = field(default_factory=dict)
+    catch_up_days: dict[str, list[date]] = field(default_factory=dict)
     """Days, by app, that a nightly run loads besides its own: earlier nights missed them."""
     rebuilt: dict[str, list[date]] | None = None
     """Days, by app, that raw has; set for a run that fetches nothing, which can load no others."""
@@ -126,11 +126,11 @@ class RunContext:
         """Its apps, as an open backfill is found by: two machines may backfill the same days of different apps."""
         return ",".join(sorted(self.settings.app_ids))
 
-    def days_of(self, app_id: str, days: Range) -> list[date]:
+    def days_to_load(self, app_id: str, days: Range) -> list[date]:
         """Return the days to load of an app, in order, in a run that was started for a range."""
         if self.rebuilt is not None:
             return [day for day in self.rebuilt.get(app_id, []) if days[0] <= day <= days[1]]
-        wanted = sorted({*self.caught_up.get(app_id, []), *days_from(*days)})
+        wanted = sorted({*self.catch_up_days.get(app_id, []), *days_from(*days)})
         return [day for day in wanted if self.is_loadable(day)]
 
     def clock_ahead(self) -> timedelta:
@@ -147,9 +147,9 @@ class RunContext:
         at_api = (now - self.clock_ahead()).date()
         return day < at_api or day == at_api == now.date()
 
-    def caught_up_days(self) -> list[date]:
+    def all_catch_up_days(self) -> list[date]:
         """Return the days that a nightly run loads besides its own, of any app."""
-        return sorted({day for days in self.caught_up.values() for day in days})
+        return sorted({day for days in self.catch_up_days.values() for day in days})
 
     @cached_property
     def client(self) -> ApiClient:
@@ -167,7 +167,7 @@ class RunContext:
         days: Range | None,
         apps: list[str] | None = None,
         needs: tuple[Table, ...] = (),
-        asks: bool = False,
+        uses_api: bool = False,
     ) -> dict[str, Counts]:
         """Run `body` for each app and record the result in ops.loads.
 
@@ -182,28 +182,28 @@ class RunContext:
                 self.failures.append(replace(missing, table=table.full_name))
                 continue
             counts, started_at = Counts(), utc_now()
-            loaded = self.days_of(app_id, days) if days else []
+            loaded = self.days_to_load(app_id, days) if days else []
             if days and not loaded and self.rebuilt is None:
                 continue  # none of the days has happened yet by the API's clock
-            sent = (self.client.sent, self.client.retried) if asks else (0, 0)
+            sent = (self.client.sent, self.client.retried) if uses_api else (0, 0)
             known = len(self.failures)
             try:
-                with self.warehouse.alone(table.full_name, app_id):
+                with self.warehouse.lock_table(table.full_name, app_id):
                     body(app_id, counts)
                 done[app_id] = counts
-                if asks:
+                if uses_api:
                     self.fetched.add((app_id, table.full_name))
             except ApiError as error:
                 self.failures.append(Failure(app_id, table.full_name, error))
             state = "incomplete" if app_id in done else "failed"
             new = [f"{state}: {failure.message}" for failure in self.failures[known:]]
             counts.note = "; ".join([*new, *([counts.note] if counts.note else [])]) or None
-            if asks:
+            if uses_api:
                 counts.requests, counts.retries = self.client.sent - sent[0], self.client.retried - sent[1]
                 dialect.keep(self.client, self.warehouse.write, self.settings.base_url)
             self._note_load(table, app_id, counts, loaded, started_at)
         if apps and not done and self.failures:
-            self._raise_if_pointless(asks=asks)
+            self._raise_if_pointless(uses_api=uses_api)
         return done
 
     def _whole_failure(self, app_id: str, tables: tuple[Table, ...]) -> Failure | None:
@@ -212,10 +212,10 @@ class RunContext:
         failed = (f for f in self.failures if f.app_id == app_id and f.table in names and f.part is None)
         return next(failed, None)
 
-    def _raise_if_pointless(self, *, asks: bool) -> None:
+    def _raise_if_pointless(self, *, uses_api: bool) -> None:
         """Raise what failed where no further step can bring anything."""
         statuses = {getattr(failure.error, "status", None) for failure in self.failures}
-        if not self.fetched and (not asks or statuses == {HTTPStatus.UNAUTHORIZED}):
+        if not self.fetched and (not uses_api or statuses == {HTTPStatus.UNAUTHORIZED}):
             error = self.failures[0].error
             if len(self.settings.app_ids) > 1:
                 error = copy(error)
@@ -256,15 +256,15 @@ def open_run(
     check_readers_see(settings)
     warehouse = open_warehouse(settings)
     warehouse.prepare()
-    with warehouse.run(wait_seconds=settings.lock_wait_seconds, say=say):
+    with warehouse.run(wait_seconds=settings.lock_wait_seconds, log=log):
         run = RunContext(
             settings, warehouse, run_id, full=full, allow_shrink=allow_shrink, is_backfill=backfill is not None
         )
         with warehouse.open_raw() as connection:
             run.first_landing, landed_at = last_landing(connection)
         if line := describe_future(landed_at, run.started_at):
-            run.odd.append(line)
-            say(line)
+            run.warnings.append(line)
+            log(line)
         if backfill:
             run.resume_from = warehouse.write_raw(
                 lambda connection: begin_backfill(connection, run.app_ids, *backfill, is_full=full, now=run.started_at)

@@ -8,7 +8,7 @@ from pipelines.errors import ClockError, UsageError
 from pipelines.load.days import remove_days
 from pipelines.load.gaps import days_in_raw, days_only_rebuilt, failed_attempts, missing_days, note_attempts
 from pipelines.steps.context import Range, RunContext
-from pipelines.steps.progress import say
+from pipelines.steps.progress import log
 
 _ATTEMPTS = 3
 _TRIED_AGAIN_A_NIGHT = 7
@@ -26,29 +26,29 @@ def add_missing_days(run: RunContext, days: Range) -> None:
     for app_id, found in missing.items():
         stubborn = [day for day in found if day in failed[app_id] and failed[app_id][day][0] >= _ATTEMPTS]
         postponed = sorted(stubborn, key=lambda day: failed[app_id][day][1])[_TRIED_AGAIN_A_NIGHT:]
-        run.caught_up[app_id] = sorted(set(found) - set(postponed))
+        run.catch_up_days[app_id] = sorted(set(found) - set(postponed))
         if postponed:
-            run.odd.append(
+            run.warnings.append(
                 f"{app_id}: {len(stubborn)} days are still missing after {_ATTEMPTS} attempts or more, and"
                 f" {_TRIED_AGAIN_A_NIGHT} of them are tried again a night: {describe_days(stubborn)}"
             )
     if line := describe_catch_up(run):
-        say(line)
+        log(line)
 
 
 def note_days_still_missing(run: RunContext) -> None:
     """Record which days a nightly run could not catch up on."""
-    for app_id, days in run.caught_up.items():
+    for app_id, days in run.catch_up_days.items():
         tried = [day for day in days if run.is_loadable(day)]
         run.warehouse.write(partial(note_attempts, app_id=app_id, days=tried, run_id=run.run_id, now=run.started_at))
 
 
 def describe_catch_up(run: RunContext) -> str | None:
     """Return one line that names the missing days a nightly run loads besides its own; None where there are none."""
-    days = run.caught_up_days()
+    days = run.all_catch_up_days()
     if not days:
         return None
-    lacking = sorted(run.caught_up)
+    lacking = sorted(run.catch_up_days)
     apps = "" if len(lacking) == len(run.settings.app_ids) else f" of {', '.join(lacking)}"
     count = f"{len(days)} earlier days{apps} were" if len(days) > 1 else f"1 earlier day{apps} was"
     return f"{count} missing and {'are' if len(days) > 1 else 'is'} loaded too: {describe_days(days)}"
@@ -69,10 +69,10 @@ def check_clock(run: RunContext, days: Range) -> None:
     )
     if to_come:
         line += f"; not over by the API's clock, so not loaded: {describe_days(to_come)}"
-    if not any(run.days_of(app_id, days) for app_id in run.settings.app_ids):
+    if not any(run.days_to_load(app_id, days) for app_id in run.settings.app_ids):
         raise ClockError(line)
-    run.odd.append(line)
-    say(line)
+    run.warnings.append(line)
+    log(line)
 
 
 def _duration(span: timedelta) -> str:
@@ -102,8 +102,8 @@ def keep_days_in_raw(run: RunContext, days: Range) -> None:
             lacking.setdefault(describe_days(absent), []).append(app_id)
     for named, apps in lacking.items():
         line = f"{', '.join(apps)}: not rebuilt for lack of raw data: {named}"
-        run.odd.append(line)
-        say(line)
+        run.warnings.append(line)
+        log(line)
 
 
 def remove_days_never_landed(run: RunContext) -> None:
@@ -122,5 +122,5 @@ def remove_days_never_landed(run: RunContext) -> None:
             line = (
                 f"{app_id}: {len(days)} days that a rebuild listed without raw data were removed: {describe_days(days)}"
             )
-            run.odd.append(line)
-            say(line)
+            run.warnings.append(line)
+            log(line)

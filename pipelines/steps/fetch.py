@@ -15,7 +15,7 @@ from pipelines.errors import ApiError, ApiRefusedError, UnexpectedReplyError
 from pipelines.extract import lists, operations
 from pipelines.extract import parsers as shapes
 from pipelines.extract import selection as sync
-from pipelines.extract.concurrency import Answer, fetch_concurrently, prefetch_pages
+from pipelines.extract.concurrency import Result, fetch_concurrently, prefetch_pages
 from pipelines.extract.paging import read_all
 from pipelines.load import raw_tables as raw_file
 from pipelines.load import selection
@@ -34,7 +34,7 @@ _OF_THE_TOKEN = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 def extract_livestreams(run: RunContext) -> dict[str, Counts]:
     """Page through all livestreams of each app."""
 
-    def ask(app_id: str, counts: Counts) -> None:
+    def fetch(app_id: str, counts: Counts) -> None:
         fetched_at = utc_now()
         fetch = lists.livestream_pages(run.client, app_id)
         listed: set[str] = set()
@@ -58,7 +58,7 @@ def extract_livestreams(run: RunContext) -> dict[str, Counts]:
             )
         )
 
-    return run.for_each_app(RAW_LIVESTREAMS, ask, days=None, asks=True)
+    return run.for_each_app(RAW_LIVESTREAMS, fetch, days=None, uses_api=True)
 
 
 def _batches(pages: Iterable[list[Record]]) -> Iterator[list[Record]]:
@@ -78,7 +78,7 @@ def extract_overall(run: RunContext, days: Range) -> dict[str, Counts]:
     def fetch(app_id: str, counts: Counts) -> None:
         fetch_overall(run, app_id, unsettled_days(run, app_id, days), counts)
 
-    return run.for_each_app(RAW_LIVESTREAM_ANALYTICS, fetch, days=days, asks=True)
+    return run.for_each_app(RAW_LIVESTREAM_ANALYTICS, fetch, days=days, uses_api=True)
 
 
 def unsettled_days(run: RunContext, app_id: str, days: Range) -> list[date]:
@@ -86,7 +86,7 @@ def unsettled_days(run: RunContext, app_id: str, days: Range) -> list[date]:
     with run.warehouse.open_raw() as connection:
         versions = raw_file.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, app_id)
     return sync.days_to_fetch(
-        run.days_of(app_id, days), versions, full=run.full, resume_from=run.resume_from, now=utc_now()
+        run.days_to_load(app_id, days), versions, full=run.full, resume_from=run.resume_from, now=utc_now()
     )
 
 
@@ -99,42 +99,42 @@ def fetch_overall(run: RunContext, app_id: str, days: Sequence[date], counts: Co
     def overall(day: date) -> Record:
         return shapes.overall_of_day(operations.get_overall_analytics(run.client, app_id, day, day), day)
 
-    answers: list[Answer[date, Record]] = []
-    failed: list[Answer[date, Record]] = []
+    results: list[Result[date, Record]] = []
+    failed: list[Result[date, Record]] = []
     pace = FlushTimer()
     try:
         with progress(f"{app_id} overall", len(days)) as advance:
             # The newest first: an old one may be refused whatever its form, and tells nothing of the dialect.
-            for answer in fetch_concurrently(overall, days[::-1], run.client.concurrency):
+            for result in fetch_concurrently(overall, days[::-1], run.client.concurrency):
                 advance(1)
-                (failed if answer.error else answers).append(answer)
+                (failed if result.error else results).append(result)
                 if pace.due():
-                    _land_days(run, app_id, answers, counts)
+                    _land_days(run, app_id, results, counts)
                     pace.landed()
-                    answers = []
+                    results = []
     finally:
-        _land_days(run, app_id, answers, counts)
+        _land_days(run, app_id, results, counts)
     if run.allow_shrink:
-        purge(run, RAW_LIVESTREAM_ANALYTICS, app_id, set(days) - {answer.question for answer in failed})
-    part = f"overall of {describe_days(answer.question for answer in failed)}"
-    errors = [answer.error for answer in failed if answer.error]
+        purge(run, RAW_LIVESTREAM_ANALYTICS, app_id, set(days) - {result.item for result in failed})
+    part = f"overall of {describe_days(result.item for result in failed)}"
+    errors = [result.error for result in failed if result.error]
     fail_in_part(run, RAW_LIVESTREAM_ANALYTICS, app_id, part, errors, answered=len(days) - len(failed) + (not are_all))
 
 
-def _land_days(run: RunContext, app_id: str, answers: list[Answer[date, Record]], counts: Counts) -> None:
-    if answers:
+def _land_days(run: RunContext, app_id: str, results: list[Result[date, Record]], counts: Counts) -> None:
+    if results:
         frame = pl.concat(
             normalize.raw_day(
                 RAW_LIVESTREAM_ANALYTICS,
-                answer.value,
-                answer.question,
+                result.value,
+                result.item,
                 app_id=app_id,
-                fetched_at=answer.asked_at,
+                fetched_at=result.requested_at,
                 run_id=run.run_id,
             )
-            for answer in answers
+            for result in results
         )
-        land(run, RAW_LIVESTREAM_ANALYTICS, frame, [answer.value for answer in answers], counts)
+        land(run, RAW_LIVESTREAM_ANALYTICS, frame, [result.value for result in results], counts)
 
 
 @dataclass(frozen=True)
@@ -149,13 +149,13 @@ class _Part:
 def extract_daywise(run: RunContext, days: Range) -> dict[str, Counts]:
     """Fetch meeting sessions and recordings day by day, a month in one request."""
 
-    def ask(app_id: str, counts: Counts) -> None:
+    def fetch(app_id: str, counts: Counts) -> None:
         parts: list[_Part] = []
-        chunks = sync.chunks(run.days_of(app_id, days))
-        for answer in fetch_concurrently(
+        chunks = sync.chunks(run.days_to_load(app_id, days))
+        for result in fetch_concurrently(
             lambda chunk: _fetch_daywise(run, app_id, chunk), chunks, run.client.concurrency
         ):
-            found = answer.value or [_Part(answer.question, [], answer.error)]
+            found = result.value or [_Part(result.item, [], result.error)]
             for frame, records in (landing for part in found for landing in part.landing):
                 land(run, RAW_APP_ANALYTICS, frame, records, counts)
             parts += [replace(part, landing=[]) for part in found]
@@ -167,7 +167,7 @@ def extract_daywise(run: RunContext, days: Range) -> dict[str, Counts]:
         errors = [part.error for part in failed if part.error]
         fail_in_part(run, RAW_APP_ANALYTICS, app_id, missing, errors, answered=len(parts) - len(failed))
 
-    return run.for_each_app(RAW_APP_ANALYTICS, ask, days=days, asks=True)
+    return run.for_each_app(RAW_APP_ANALYTICS, fetch, days=days, uses_api=True)
 
 
 def _fetch_daywise(run: RunContext, app_id: str, chunk: Range) -> list[_Part]:

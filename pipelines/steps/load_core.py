@@ -150,7 +150,7 @@ def load_facts(run: RunContext, table: Table, days: Range) -> dict[str, Counts]:
     with run.warehouse.open_working() as connection:
         others = [app_id for app_id in apps_of_other_rules(connection, table, made_by) if app_id not in done]
     for app_id in others:
-        with run.warehouse.alone(table.full_name, app_id):
+        with run.warehouse.lock_table(table.full_name, app_id):
             rebuild(app_id)
     return done
 
@@ -172,7 +172,7 @@ def _fetched_at(run: RunContext, table: Table, app_id: str, chunk: Sequence[date
         with run.warehouse.open_working() as connection:
             found |= {day: held.at for day, held in loaded_days(connection, table, app_id).items() if day in set(chunk)}
         if (app_id, raw_table.full_name) in run.fetched:
-            found |= dict.fromkeys(set(chunk) & set(run.days_of(app_id, days)), run.started_at)
+            found |= dict.fromkeys(set(chunk) & set(run.days_to_load(app_id, days)), run.started_at)
     return found
 
 
@@ -217,7 +217,7 @@ def current_rows(
             beside = (RAW_LIVESTREAM_DAYWISE, RAW_LIVESTREAM_SESSIONS) if table is LIVESTREAM_ANALYTICS_DAILY else ()
             for source in (raw_table, *beside):
                 changed += raw_file.days_changed(connection, source, app_id, last).items()
-    wanted = {*(run.days_of(app_id, days) if days else []), *and_of}
+    wanted = {*(run.days_to_load(app_id, days) if days else []), *and_of}
     if with_changed and table is LIVESTREAM_SESSIONS:
         oldest = run.started_at.date() - timedelta(days=run.settings.retention_days)
         with run.warehouse.open_working() as connection:

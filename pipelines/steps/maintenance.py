@@ -2,7 +2,7 @@
 
 from pipelines.clock import machine_now
 from pipelines.settings.settings import Settings
-from pipelines.steps.progress import say
+from pipelines.steps.progress import log
 from pipelines.storage.maintenance import Size
 from pipelines.storage.warehouse import open_warehouse
 
@@ -14,5 +14,5 @@ def keep_up(settings: Settings, *, keep_days: float = KEEP_DAYS) -> list[Size]:
     """Do it, beside runs, which go on. Returns the sizes, the largest first."""
     warehouse = open_warehouse(settings)
     warehouse.prepare()
-    with warehouse.run(wait_seconds=settings.lock_wait_seconds, say=say):
+    with warehouse.run(wait_seconds=settings.lock_wait_seconds, log=log):
         return warehouse.upkeep(keep_days=keep_days, now=machine_now())  # compared with times of files and of snapshots

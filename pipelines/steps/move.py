@@ -6,7 +6,7 @@ from pipelines.clock import utc_now
 from pipelines.errors import UsageError, WarehouseError
 from pipelines.marts.build import build_mart, find_marts
 from pipelines.settings.settings import Settings
-from pipelines.steps.progress import progress, say
+from pipelines.steps.progress import log, progress
 from pipelines.storage.move import copy_missing, moved_tables
 from pipelines.storage.warehouse import open_warehouse
 
@@ -26,9 +26,9 @@ def move(source_settings: Settings, target_settings: Settings) -> dict[str, int]
     wait_seconds = source_settings.lock_wait_seconds
     carried: dict[str, int] = {}
     with (
-        source.run(wait_seconds=wait_seconds, say=say),
-        target.run(wait_seconds=wait_seconds, say=say),
-        target.alone("every table", "every app"),
+        source.run(wait_seconds=wait_seconds, log=log),
+        target.run(wait_seconds=wait_seconds, log=log),
+        target.lock_table("every table", "every app"),
     ):
         tables = list(moved_tables())
         with progress("tables", len(tables)) as advance:
@@ -38,5 +38,5 @@ def move(source_settings: Settings, target_settings: Settings) -> dict[str, int]
         target.mirror()
         for mart in find_marts():
             target.write(partial(build_mart, mart=mart, now=utc_now()))
-        target.publish(say)
+        target.publish(log)
     return carried

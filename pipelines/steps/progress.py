@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pipelines.text import printable
 
 
-def say(message: str) -> None:
+def log(message: str) -> None:
     """One line to whoever watches."""
     print(printable(message), file=sys.stderr, flush=True)  # noqa: T201 - messages belong on stderr
 
@@ -18,7 +18,7 @@ _hushed = False
 def notify(message: str) -> None:
     """Write a line about how a run goes, unless `--quiet`: a retry, a long wait."""
     if not _hushed:
-        say(f"livehouse: {message}")
+        log(f"livehouse: {message}")
 
 
 @contextmanager

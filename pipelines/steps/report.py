@@ -17,14 +17,14 @@ from pipelines.marts.build import Mart, MartBuild, build_mart
 from pipelines.marts.checks import Check, Verdict, run_check
 from pipelines.report.page import Rates, write_report_from
 from pipelines.steps.context import Range, RunContext
-from pipelines.steps.progress import say
+from pipelines.steps.progress import log
 from pipelines.storage.preview import TablePreview, drawn, glance
 
 
 def refresh_mart(run: RunContext, mart: Mart) -> MartBuild:
     """Bring one mart up to date."""
     warehouse = run.warehouse
-    with warehouse.alone(mart.full_name, "every app"):
+    with warehouse.lock_table(mart.full_name, "every app"):
         return warehouse.write(lambda connection: build_mart(connection, mart, utc_now()))
 
 
@@ -46,7 +46,7 @@ def draw(run: RunContext, mart: Mart) -> list[tuple[Any, ...]]:
 def publish_warehouse(run: RunContext, backfill: Range | None) -> int:
     """Give readers what stands now, also of a run in which an app failed. Returns the size in bytes."""
     run.warehouse.mirror()
-    size = run.warehouse.publish(say)
+    size = run.warehouse.publish(log)
     if backfill and not run.failures:
         run.warehouse.write_raw(lambda connection: end_backfill(connection, run.app_ids, *backfill, is_full=run.full))
     return size
@@ -79,7 +79,7 @@ def run_checks(run: RunContext, checks: Sequence[Check]) -> list[tuple[Check, Ve
     """What the checks say about the working file, before anybody else sees it."""
     run.warehouse.mirror()
     judged = [(check, run.warehouse.read(partial(run_check, check=check))) for check in checks]
-    run.odd += [
+    run.warnings += [
         f"{check.table}: {verdict.complaint(check.rule)}: {check.meaning.partition('. ')[0]}"
         for check, verdict in judged
         if not verdict.passed

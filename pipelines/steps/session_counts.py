@@ -17,7 +17,7 @@ from pipelines.errors import ApiError
 from pipelines.extract import operations
 from pipelines.extract import parsers as shapes
 from pipelines.extract import selection as sync
-from pipelines.extract.concurrency import Answer, fetch_concurrently
+from pipelines.extract.concurrency import Result, fetch_concurrently
 from pipelines.extract.dialect import NOT_OFFERED
 from pipelines.extract.operations import GET_LIVESTREAM_DAYWISE
 from pipelines.load import raw_tables as raw_file
@@ -29,7 +29,9 @@ from pipelines.steps.landing import land, purge
 
 def extract_session_counts(run: RunContext, days: Range) -> dict[str, Counts]:
     """Fetch the counts of sessions, a month in one request. What fails is noted and fails nothing else."""
-    return extract_session_counts_of(run, days, {app_id: run.days_of(app_id, days) for app_id in run.settings.app_ids})
+    return extract_session_counts_of(
+        run, days, {app_id: run.days_to_load(app_id, days) for app_id in run.settings.app_ids}
+    )
 
 
 def extract_session_counts_of(
@@ -37,7 +39,7 @@ def extract_session_counts_of(
 ) -> dict[str, Counts]:
     """Fetch the counts of sessions of the days `wanted` by app, in a run for a range."""
 
-    def ask(app_id: str, counts: Counts) -> None:
+    def fetch(app_id: str, counts: Counts) -> None:
         if not run.client.dialect.is_offered(app_id, GET_LIVESTREAM_DAYWISE):
             return
         # The newest alone: a service that lacks the operation refuses one request, not one for each month.
@@ -55,7 +57,7 @@ def extract_session_counts_of(
             missing = describe_days(day for chunk in errors for day in days_from(*chunk))
             counts.note = f"counts of sessions are unknown for {missing}: {next(iter(errors.values()))}"
 
-    done = run.for_each_app(RAW_LIVESTREAM_DAYWISE, ask, days=days, apps=list(wanted), asks=True)
+    done = run.for_each_app(RAW_LIVESTREAM_DAYWISE, fetch, days=days, apps=list(wanted), uses_api=True)
     # Where everything else fails the run must fail too: counts alone are nothing to load.
     run.fetched -= {(app_id, RAW_LIVESTREAM_DAYWISE.full_name) for app_id in done}
     return done
@@ -70,25 +72,25 @@ def _fetch(
         return operations.get_livestream_daywise_analytics(run.client, app_id, *chunk)
 
     answered: list[date] = []
-    for answer in fetch_concurrently(fetch, chunks, run.client.concurrency):
-        error = answer.error or _land(run, app_id, answer, counts)
+    for result in fetch_concurrently(fetch, chunks, run.client.concurrency):
+        error = result.error or _land(run, app_id, result, counts)
         if getattr(error, "status", None) in NOT_OFFERED:
             return False
         if error:
-            errors[answer.question] = error
+            errors[result.item] = error
         else:
-            answered += days_from(*answer.question)
+            answered += days_from(*result.item)
     if run.allow_shrink:
         purge(run, RAW_LIVESTREAM_DAYWISE, app_id, answered)
     return True
 
 
-def _land(run: RunContext, app_id: str, answer: Answer[Range, dict[str, Any]], counts: Counts) -> ApiError | None:
+def _land(run: RunContext, app_id: str, result: Result[Range, dict[str, Any]], counts: Counts) -> ApiError | None:
     """Land what was answered, or return why it cannot be taken."""
-    days = days_from(*answer.question)
+    days = days_from(*result.item)
     try:
-        entries = shapes.session_count_entries(answer.value or {}, *answer.question)
-        frame = raw_session_counts(entries, days, app_id=app_id, fetched_at=answer.asked_at, run_id=run.run_id)
+        entries = shapes.session_count_entries(result.value or {}, *result.item)
+        frame = raw_session_counts(entries, days, app_id=app_id, fetched_at=result.requested_at, run_id=run.run_id)
     except ApiError as error:
         return error
     land(run, RAW_LIVESTREAM_DAYWISE, frame, entries, counts)

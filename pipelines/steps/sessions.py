@@ -41,7 +41,7 @@ _SYNCED = {
 def extract_sessions(run: RunContext, days: Range) -> dict[str, Counts]:
     """Land the sessions of every livestream that could have had one in these days and is not known yet."""
 
-    def ask(app_id: str, counts: Counts) -> None:
+    def fetch(app_id: str, counts: Counts) -> None:
         with run.warehouse.open_raw() as connection:
             known = listed_livestreams(raw_file.read_listed(connection, app_id), run.started_at)
             there = selection.listed_ids(connection, app_id)
@@ -59,7 +59,7 @@ def extract_sessions(run: RunContext, days: Range) -> dict[str, Counts]:
                 synced,
                 unfinished,
                 given_up.keys(),
-                first_day=run.days_of(app_id, days)[0],
+                first_day=run.days_to_load(app_id, days)[0],
                 last_day=days[1],
                 full=full,
                 resume_from=resume_from,
@@ -88,7 +88,7 @@ def extract_sessions(run: RunContext, days: Range) -> dict[str, Counts]:
         if run.allow_shrink:
             purge(run, RAW_LIVESTREAM_SESSIONS, app_id, days_from(*days), unread)
 
-    done = run.for_each_app(RAW_LIVESTREAM_SESSIONS, ask, days=days, needs=(RAW_LIVESTREAMS,), asks=True)
+    done = run.for_each_app(RAW_LIVESTREAM_SESSIONS, fetch, days=days, needs=(RAW_LIVESTREAMS,), uses_api=True)
     extract_overall_again(run, days)
     return done
 
@@ -147,7 +147,7 @@ def extract_overall_again(run: RunContext, days: Range) -> None:
         fetch_overall(run, app_id, behind[app_id], counts, are_all=False)
 
     if behind:
-        run.for_each_app(RAW_LIVESTREAM_ANALYTICS, fetch, days=days, apps=list(behind), asks=True)
+        run.for_each_app(RAW_LIVESTREAM_ANALYTICS, fetch, days=days, apps=list(behind), uses_api=True)
         extract_session_counts_of(run, days, behind)
 
 
@@ -195,7 +195,7 @@ def _ask_sessions(
     failed: list[tuple[str, ApiError]] = []
     payloads: list[str] = []
     of_livestream: list[str] = []
-    asked_at: list[datetime] = []
+    requested_at: list[datetime] = []
     synced: list[tuple[object, ...]] = []
     pace = FlushTimer()
 
@@ -211,7 +211,7 @@ def _ask_sessions(
                     payloads[part],
                     app_id=app_id,
                     livestream_ids=of_livestream[part],
-                    fetched_at=asked_at[part],
+                    fetched_at=requested_at[part],
                     run_id=run.run_id,
                 )
                 is_last = part.stop >= len(payloads)  # a livestream is known once all of its sessions are landed
@@ -220,30 +220,30 @@ def _ask_sessions(
                 known = known.with_columns(pl.lit(first_landing, dtype=pl.Int64).alias("arrival"))
                 number = land(run, RAW_LIVESTREAM_SESSIONS, frame, records, counts, known if is_last else None)
                 first_landing = first_landing or number
-            for held in (payloads, of_livestream, asked_at, synced):
+            for held in (payloads, of_livestream, requested_at, synced):
                 held.clear()
 
     try:
         with progress(f"{app_id} sessions", len(livestream_ids)) as advance:
-            answers = fetch_concurrently(
+            results = fetch_concurrently(
                 lambda livestream_id: _sessions_of(run, app_id, livestream_id),
                 livestream_ids,
                 run.client.concurrency,
             )
-            for answer in answers:
+            for result in results:
                 advance(1)
-                if answer.error:
-                    unread.append(answer.question)
-                    if answer.was_sent or answer.question in needed:
-                        failed.append((answer.question, answer.error))
+                if result.error:
+                    unread.append(result.item)
+                    if result.was_sent or result.item in needed:
+                        failed.append((result.item, result.error))
                     continue
-                found = answer.value or []
+                found = result.value or []
                 payloads += found
-                of_livestream += [answer.question] * len(found)
-                asked_at += [answer.asked_at] * len(found)
-                complete = answer.value is not None
-                known_as_of = updated_at.get(answer.question)
-                synced.append((app_id, answer.question, known_as_of, answer.asked_at, complete))
+                of_livestream += [result.item] * len(found)
+                requested_at += [result.requested_at] * len(found)
+                complete = result.value is not None
+                known_as_of = updated_at.get(result.item)
+                synced.append((app_id, result.item, known_as_of, result.requested_at, complete))
                 if len(payloads) >= BATCH or pace.due():
                     flush()
                     pace.landed()
@@ -266,7 +266,7 @@ def _ask_sessions(
 
 def _days_short(run: RunContext, app_id: str, days: Range) -> dict[date, int]:
     """Return the days of which the API's totals or counts say more than the sessions at hand, and since which landing."""
-    counted = dict.fromkeys(run.days_of(app_id, days), 0)
+    counted = dict.fromkeys(run.days_to_load(app_id, days), 0)
 
     def rows_at_hand() -> Iterator[pl.DataFrame]:
         for _, part in current_rows(run, LIVESTREAM_SESSIONS, app_id, days):

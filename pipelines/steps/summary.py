@@ -68,4 +68,4 @@ def findings(run: RunContext, summary: dict[str, Any]) -> list[str]:
     """What somebody should look at, a line each."""
     aside = [f"set aside: {set_aside(entry)}" for entry in summary["quarantined"]]
     notes = [note for note in summary["notes"] if ": incomplete: " not in note]  # those are failures
-    return [*run.failure_lines(), *run.odd, *notes, *aside]
+    return [*run.failure_lines(), *run.warnings, *notes, *aside]

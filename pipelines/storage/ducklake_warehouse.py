@@ -86,7 +86,7 @@ class DuckLakeWarehouse:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._is_held = False
         self._wait_seconds = 0.0
-        self._say: Callable[[str], None] = lambda _: None
+        self._log: Callable[[str], None] = lambda _: None
 
     def prepare(self) -> None:
         """Make this machine's own directory, and see that the catalog answers, and S3 where the files lie there."""
@@ -106,9 +106,9 @@ class DuckLakeWarehouse:
             return data_path(session) is not None
 
     @contextmanager
-    def run(self, *, wait_seconds: float, say: Callable[[str], None]) -> Iterator[None]:
+    def run(self, *, wait_seconds: float, log: Callable[[str], None]) -> Iterator[None]:
         """Keep connections open. Other runs go on beside this one."""
-        self._wait_seconds, self._say, self._is_held = wait_seconds, say, True
+        self._wait_seconds, self._log, self._is_held = wait_seconds, log, True
         try:
             with self._catalog.connect() as self._session:
                 self._catalog.check_clock(self._session)
@@ -120,11 +120,11 @@ class DuckLakeWarehouse:
             self._session, self._is_held = None, False
 
     @contextmanager
-    def alone(self, table: str, app_id: str) -> Iterator[None]:
+    def lock_table(self, table: str, app_id: str) -> Iterator[None]:
         """Hold the lock of a table and app."""
         assert self._session is not None, "only a run works alone"  # noqa: S101 - guards every write
         name = f"{table} of {app_id}"
-        with self._explained(), locked(self._session, name, wait_seconds=self._wait_seconds, say=self._say):
+        with self._explained(), locked(self._session, name, wait_seconds=self._wait_seconds, log=self._log):
             yield
 
     @contextmanager
@@ -182,13 +182,13 @@ class DuckLakeWarehouse:
         """One after the other: what extraction learns is of all apps, and two who add the same key would both succeed."""
         assert self._session is not None, "only a run lands"  # noqa: S101 - guards every write
         patience = 2 * _OVERTAKEN_FOR.total_seconds()
-        with self._explained(), locked(self._session, "landing", wait_seconds=patience, say=lambda _: None):
+        with self._explained(), locked(self._session, "landing", wait_seconds=patience, log=lambda _: None):
             return self.write(body)
 
     def mirror(self) -> None:
         """Nothing: what extraction knows is in the same catalog."""
 
-    def publish(self, say: Callable[[str], None]) -> int:  # noqa: ARG002 - as of a file, which may have to wait
+    def publish(self, log: Callable[[str], None]) -> int:  # noqa: ARG002 - as of a file, which may have to wait
         """Nothing: readers see each commit. Returns the size of the files in bytes."""
         with self.open_working() as connection:
             [(size,)] = connection.execute(
@@ -198,7 +198,7 @@ class DuckLakeWarehouse:
 
     def upkeep(self, *, keep_days: float, now: datetime) -> list[Size]:
         """Make small files one, forget old snapshots, remove what nobody refers to."""
-        with self.alone("every table", "every app, for upkeep"):
+        with self.lock_table("every table", "every app, for upkeep"):
             for step in upkeep.steps(keep_days=keep_days, now=now):
                 self.write(partial(upkeep.run_step, step=step))
             with self.open_working() as connection:
@@ -237,7 +237,7 @@ class DuckLakeWarehouse:
     def _connect(self) -> duckdb.DuckDBPyConnection:
         with (
             self._catalog.connect() as session,  # two who make it at once would both fail
-            locked(session, "the catalog", wait_seconds=self._wait_seconds, say=lambda _: None),
+            locked(session, "the catalog", wait_seconds=self._wait_seconds, log=lambda _: None),
         ):
             known = data_path(session)
             files = known or self._new_files()

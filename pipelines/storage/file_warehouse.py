@@ -140,15 +140,15 @@ class FileWarehouse:
         return self.published.exists()
 
     @contextmanager
-    def run(self, *, wait_seconds: float, say: Callable[[str], None]) -> Iterator[None]:
+    def run(self, *, wait_seconds: float, log: Callable[[str], None]) -> Iterator[None]:
         """Have the files alone, and clear up after a run that was killed."""
-        with exclusive(self.lock, wait_seconds=wait_seconds, say=say), self.hold():
+        with exclusive(self.lock, wait_seconds=wait_seconds, log=log), self.hold():
             clear_unfinished(self.published, (self.raw, self.working))
             with self.open_raw(), self.open_working():
                 pass  # a schema newer than this program is refused before any request
             yield
 
-    def alone(self, table: str, app_id: str) -> AbstractContextManager[None]:  # noqa: ARG002 - the run has every file
+    def lock_table(self, table: str, app_id: str) -> AbstractContextManager[None]:  # noqa: ARG002 - the run has every file
         """Have what the run has anyway."""
         return nullcontext()
 
@@ -164,10 +164,10 @@ class FileWarehouse:
                     connection.execute(f"INSERT OR REPLACE INTO {table.full_name} BY NAME SELECT * FROM mirrored_rows")
             connection.execute("COMMIT")
 
-    def publish(self, say: Callable[[str], None]) -> int:
+    def publish(self, log: Callable[[str], None]) -> int:
         """Swap in a copy."""
         if is_written_to(self.published):
-            say(
+            log(
                 f"another program has {self.published} open for writing: it keeps the copy it has; let it close"
                 " it, or what it writes from now on is read together with the new copy (open it read-only)"
             )

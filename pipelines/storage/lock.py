@@ -24,13 +24,13 @@ def holder(lock_path: Path) -> str:
 
 
 @contextmanager
-def exclusive(lock_path: Path, *, wait_seconds: float, say: Callable[[str], None]) -> Iterator[None]:
+def exclusive(lock_path: Path, *, wait_seconds: float, log: Callable[[str], None]) -> Iterator[None]:
     """Hold the house alone. Waits for another run to end, says so once, and gives up after `wait_seconds`."""
     lock = FileLock(lock_path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        say(f"waiting for {holder(lock_path)}, which is writing to {lock_path.parent}")
+        log(f"waiting for {holder(lock_path)}, which is writing to {lock_path.parent}")
         deadline = time.monotonic() + wait_seconds
         while not lock.is_locked:
             try:

@@ -137,14 +137,14 @@ def without_password_variable() -> Iterator[None]:
 
 @contextmanager
 def locked(
-    session: "psycopg.Connection", name: str, *, wait_seconds: float, say: Callable[[str], None]
+    session: "psycopg.Connection", name: str, *, wait_seconds: float, log: Callable[[str], None]
 ) -> Iterator[None]:
     """Hold a lock that PostgreSQL frees with the session, however it ends. Waits for it, and says so once."""
     import psycopg
 
     key = "hashtextextended(%s, 0)"
     if not _first(session, f"SELECT pg_try_advisory_lock({key})", name):
-        say(f"waiting for another run, which is working on {name}")
+        log(f"waiting for another run, which is working on {name}")
         try:
             session.execute(f"SET lock_timeout = {max(1, int(wait_seconds * 1000))}")
             session.execute(f"SELECT pg_advisory_lock({key})", [name])

@@ -41,10 +41,10 @@ class Warehouse(Protocol):
     def is_there(self) -> bool:
         """Whether readers have anything to read."""
 
-    def run(self, *, wait_seconds: float, say: Callable[[str], None]) -> AbstractContextManager[None]:
+    def run(self, *, wait_seconds: float, log: Callable[[str], None]) -> AbstractContextManager[None]:
         """Work on it for one run, with connections kept open."""
 
-    def alone(self, table: str, app_id: str) -> AbstractContextManager[None]:
+    def lock_table(self, table: str, app_id: str) -> AbstractContextManager[None]:
         """Be the only one, of all runs, who works on a table of an app."""
 
     def open_raw(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
@@ -65,7 +65,7 @@ class Warehouse(Protocol):
     def mirror(self) -> None:
         """Show readers and checks what extraction knows."""
 
-    def publish(self, say: Callable[[str], None]) -> int:
+    def publish(self, log: Callable[[str], None]) -> int:
         """Show readers what stands now. Returns its size in bytes."""
 
     def upkeep(self, *, keep_days: float, now: datetime) -> list[Size]:

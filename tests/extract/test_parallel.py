@@ -22,9 +22,9 @@ from pipelines.normalize.raw_frames import identity
 @pytest.mark.parametrize("concurrency", [1, 3, 8])
 @pytest.mark.parametrize("count", [0, 1, 50])
 def test_every_question_is_answered_once(concurrency: int, count: int) -> None:
-    answers = list(fetch_concurrently(lambda n: n * n, range(count), concurrency))
-    assert sorted((answer.question, answer.value) for answer in answers) == [(n, n * n) for n in range(count)]
-    assert all(answer.error is None for answer in answers)
+    results = list(fetch_concurrently(lambda n: n * n, range(count), concurrency))
+    assert sorted((result.item, result.value) for result in results) == [(n, n * n) for n in range(count)]
+    assert all(result.error is None for result in results)
 
 
 def test_a_failure_is_an_answer_and_the_others_go_on() -> None:
@@ -33,14 +33,14 @@ def test_a_failure_is_an_answer_and_the_others_go_on() -> None:
             raise TransientApiError(f"question {n}")
         return n
 
-    answers = list(fetch_concurrently(ask, range(60), 4))
-    assert sorted(answer.question for answer in answers if answer.error) == [3, 13, 23, 33, 43, 53]
-    assert sorted(answer.question for answer in answers) == list(range(60))
+    results = list(fetch_concurrently(ask, range(60), 4))
+    assert sorted(result.item for result in results if result.error) == [3, 13, 23, 33, 43, 53]
+    assert sorted(result.item for result in results) == list(range(60))
 
 
 def test_an_answer_of_none_is_no_failure() -> None:
-    (answer,) = fetch_concurrently(lambda _: None, ["x"], 2)
-    assert (answer.value, answer.error) == (None, None)
+    (result,) = fetch_concurrently(lambda _: None, ["x"], 2)
+    assert (result.value, result.error) == (None, None)
 
 
 def test_a_refused_token_ends_it() -> None:
@@ -50,10 +50,10 @@ def test_a_refused_token_ends_it() -> None:
         asked.append(n)
         raise ApiRefusedError("no", status=401)
 
-    answers = list(fetch_concurrently(ask, range(1000), 2))
+    results = list(fetch_concurrently(ask, range(1000), 2))
     assert len(asked) <= 6
-    assert sorted(answer.question for answer in answers) == list(range(1000))
-    assert {str(answer.error) for answer in answers} == {"no"}
+    assert sorted(result.item for result in results) == list(range(1000))
+    assert {str(result.error) for result in results} == {"no"}
 
 
 def refuse(n: int) -> int:
@@ -83,9 +83,9 @@ def test_what_may_be_the_fault_of_the_service_ends_the_list_when_nothing_is_answ
         asked.append(n)
         return n if n < 200 else ask(n)
 
-    answers = list(fetch_concurrently(noted, range(1000), 2))
-    assert sorted(answer.question for answer in answers) == list(range(1000))
-    assert sorted(answer.question for answer in answers if answer.error is None) == list(range(200))
+    results = list(fetch_concurrently(noted, range(1000), 2))
+    assert sorted(result.item for result in results) == list(range(1000))
+    assert sorted(result.item for result in results if result.error is None) == list(range(200))
     assert 240 <= len(asked) <= 240 + 3 * 2 if ends else len(asked) == 1000
 
 
@@ -94,8 +94,8 @@ def test_however_many_fail_the_others_are_asked(share: int) -> None:
     def ask(n: int) -> int:
         return n if n % share == 0 else fail(n)
 
-    answers = list(fetch_concurrently(ask, range(2000), 4))
-    assert sum(answer.error is None for answer in answers) == 2000 // share
+    results = list(fetch_concurrently(ask, range(2000), 4))
+    assert sum(result.error is None for result in results) == 2000 // share
 
 
 def test_one_not_found_is_not_hopeless() -> None:
@@ -118,10 +118,10 @@ def test_questions_are_taken_as_they_are_needed() -> None:
             taken.append(n)
             yield n
 
-    answers = fetch_concurrently(lambda n: n, questions(), 3)
-    next(answers)
+    results = fetch_concurrently(lambda n: n, questions(), 3)
+    next(results)
     assert len(taken) <= 2 * 6
-    answers.close()  # type: ignore[attr-defined]  # a generator
+    results.close()  # type: ignore[attr-defined]  # a generator
     assert len(taken) <= 2 * 6
 
 
@@ -143,9 +143,9 @@ def test_never_more_at_once_than_allowed() -> None:
 
 
 def test_the_moment_of_asking_is_before_the_answer() -> None:
-    (answer,) = fetch_concurrently(lambda _: __import__("pipelines.clock").clock.utc_now(), [0], 1)
-    assert answer.value is not None
-    assert answer.asked_at <= answer.value
+    (result,) = fetch_concurrently(lambda _: __import__("pipelines.clock").clock.utc_now(), [0], 1)
+    assert result.value is not None
+    assert result.requested_at <= result.value
 
 
 def test_other_errors_of_the_api_are_answers_too() -> None:
@@ -155,8 +155,8 @@ def test_other_errors_of_the_api_are_answers_too() -> None:
     def ask(_: int) -> int:
         raise OddError("odd")
 
-    (answer,) = fetch_concurrently(ask, [1], 1)
-    assert isinstance(answer.error, OddError)
+    (result,) = fetch_concurrently(ask, [1], 1)
+    assert isinstance(result.error, OddError)
 
 
 class Pages:

@@ -75,7 +75,7 @@ def test_readers_can_neither_write_nor_read_other_files(lake: str, tmp_path: Pat
 
 def test_a_reader_sees_one_moment_only(lake: str, tmp_path: Path) -> None:
     made = lakehouse(lake, tmp_path)
-    with made.run(wait_seconds=0, say=print):
+    with made.run(wait_seconds=0, log=print):
         made.write(lambda connection: connection.execute("INSERT INTO ops.loads (run_id) VALUES ('one')"))
         with made.open_published() as reader:
             assert reader.execute(LOADS).fetchall() == [(1,)]
@@ -136,19 +136,19 @@ def test_a_machine_whose_clock_is_off_does_not_run(
 ) -> None:
     """Marts take what was loaded since they were built: days loaded by a clock long behind were never in them."""
     monkeypatch.setattr(catalog, "machine_now", lambda: machine_now() + timedelta(minutes=minutes))
-    with pytest.raises(WarehouseError, match=said), lakehouse(lake, tmp_path).run(wait_seconds=0, say=print):
+    with pytest.raises(WarehouseError, match=said), lakehouse(lake, tmp_path).run(wait_seconds=0, log=print):
         pass
 
 
 def test_one_at_a_time_works_on_a_table_of_an_app(lake: str, tmp_path: Path) -> None:
     one, two = lakehouse(lake, tmp_path), lakehouse(lake, tmp_path)
     said: list[str] = []
-    with one.run(wait_seconds=0, say=print), two.run(wait_seconds=0.01, say=said.append):
-        with one.alone("core.x", "a"), two.alone("core.x", "b"), two.alone("core.y", "a"):
-            with pytest.raises(AlreadyRunningError, match="LIVEHOUSE_LOCK_WAIT_SECONDS"), two.alone("core.x", "a"):
+    with one.run(wait_seconds=0, log=print), two.run(wait_seconds=0.01, log=said.append):
+        with one.lock_table("core.x", "a"), two.lock_table("core.x", "b"), two.lock_table("core.y", "a"):
+            with pytest.raises(AlreadyRunningError, match="LIVEHOUSE_LOCK_WAIT_SECONDS"), two.lock_table("core.x", "a"):
                 pass
         assert said == ["waiting for another run, which is working on core.x of a"]
-        with two.alone("core.x", "a"):
+        with two.lock_table("core.x", "a"):
             pass
 
 
@@ -175,7 +175,7 @@ def test_what_extraction_learns_of_all_apps_is_noted_once(lake: str, tmp_path: P
         two.write_raw(quick)
         landed.set()
 
-    with one.run(wait_seconds=0, say=print), two.run(wait_seconds=0, say=print):
+    with one.run(wait_seconds=0, log=print), two.run(wait_seconds=0, log=print):
         for store in (one, two):
             with store.open_working():
                 pass
@@ -220,7 +220,7 @@ def test_a_connection_that_is_cut_is_one_line_and_the_next_write_has_a_new_one(
             connection.execute("UPDATE ops.days SET row_count = 1 WHERE app_id = 'a'")
             connection.execute("COMMIT")
 
-    with made.run(wait_seconds=0, say=print):
+    with made.run(wait_seconds=0, log=print):
         made.write(lambda connection: note(connection, cut_off=False))
         with pytest.raises(WarehouseError, match="lost the connection to PostgreSQL") as raised:
             made.write(lambda connection: note(connection, cut_off=True))
@@ -247,7 +247,7 @@ def test_who_is_overtaken_does_it_again(lake: str, tmp_path: Path) -> None:
             store.write(add)
 
     one, two = stores
-    with one.run(wait_seconds=10, say=print), two.run(wait_seconds=10, say=print):
+    with one.run(wait_seconds=10, log=print), two.run(wait_seconds=10, log=print):
         rows = "INSERT INTO ops.loads (run_id, rows_landed) SELECT 'r', 0 FROM range(100)"
         one.write(lambda connection: connection.execute(rows))
         threads = [threading.Thread(target=work, args=(store,)) for store in stores]
@@ -267,7 +267,7 @@ def test_what_fails_half_way_is_undone(lake: str, tmp_path: Path) -> None:
         connection.execute("INSERT INTO ops.loads (run_id) VALUES ('half')")
         raise ZeroDivisionError
 
-    with made.run(wait_seconds=0, say=print):
+    with made.run(wait_seconds=0, log=print):
         with pytest.raises(ZeroDivisionError):
             made.write(fail)
         made.write(lambda connection: begin_backfill(connection, "a", *DAYS, is_full=False, now=utc_now()))

@@ -116,7 +116,7 @@ def test_what_is_there_is_never_overwritten(lake: str, tmp_path: Path) -> None:
     for settings, count in ((here, 1), (there, 2)):
         store = open_warehouse(settings)
         store.prepare()
-        with store.run(wait_seconds=0, say=print):
+        with store.run(wait_seconds=0, log=print):
             with store.open_raw():
                 pass
             with store.open_working() as connection:

@@ -39,7 +39,7 @@ def store(request: pytest.FixtureRequest, made_once: Path, tmp_path: Path) -> It
     place = request.getfixturevalue("lake") if request.param == "lake" else f"{tmp_path / 'home' / 'warehouse.duckdb'}"
     made = open_warehouse(Settings(LIVEHOUSE_HOME=tmp_path / "home", LIVEHOUSE_WAREHOUSE=place))  # type: ignore[call-arg]
     made.prepare()
-    with made.run(wait_seconds=0, say=print):
+    with made.run(wait_seconds=0, log=print):
         yield made
 
 

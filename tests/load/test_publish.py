@@ -362,7 +362,7 @@ def test_every_file_is_made_as_the_umask_says(tmp_path: Path) -> None:
     try:
         warehouse = FileWarehouse(tmp_path / "home" / "warehouse.duckdb")
         warehouse.prepare()
-        with warehouse.run(wait_seconds=0, say=print):
+        with warehouse.run(wait_seconds=0, log=print):
             with warehouse.open_raw(), open_live(warehouse):
                 pass
             with observing(warehouse):

@@ -177,7 +177,7 @@ def test_a_file_is_there_whole_or_not_at_all(warehouse: FileWarehouse, start: St
     assert killed.finish()[0] == -signal.SIGXFSZ
     assert not warehouse.working.exists()
     assert list(warehouse.directory.iterdir()), "what was begun lies under another name"
-    with warehouse.run(wait_seconds=0, say=print), warehouse.open_working() as connection:
+    with warehouse.run(wait_seconds=0, log=print), warehouse.open_working() as connection:
         connection.execute("FROM ops.loads")
     files = {path.name for path in warehouse.directory.iterdir()}
     assert files == {"pipeline.duckdb", "pipeline_raw.duckdb", "pipeline.lock"}

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.file_only
 
 def hold(told: Connection, lock: str) -> None:
     """Hold the house until told otherwise."""
-    with exclusive(Path(lock), wait_seconds=0, say=lambda _: None):
+    with exclusive(Path(lock), wait_seconds=0, log=lambda _: None):
         told.send(os.getpid())
         told.recv()
 
