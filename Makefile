@@ -12,7 +12,7 @@ help:
 	@echo "make test-dates   the tests of the flow at ten moments: month ends, a leap day, around midnight"
 	@echo "make test-lake    what the flow promises, on a lakehouse with a PostgreSQL of its own"
 	@echo "make test-newest  the suite on the newest duckdb, polars and dagster"
-	@echo "make lint types   ruff and mypy"
+	@echo "make lint types   ruff, codespell and mypy"
 	@echo "make bench        a cold load beside dlt, the SDK and the floor; nights with history; bookkeeping; observations"
 
 setup: .venv/.ready
@@ -59,6 +59,7 @@ test-newest:
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	git ls-files -z | xargs -0 $(BIN)/codespell
 
 types: setup
 	$(BIN)/mypy
