@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.catalog.core import LIVE_OBSERVATIONS
-from pipelines.live.merge import days_to_thin, merge_day, oldest_by_minute
+from pipelines.live.merge import find_days_to_thin, first_day_by_minute, merge_day
 from pipelines.marts.build import build_mart, find_marts
 from pipelines.storage.file_warehouse import FileWarehouse
 from pipelines.storage.frames import read_frame
@@ -46,9 +46,9 @@ def live_through(warehouse: FileWarehouse, days: int) -> None:
         now = datetime.combine(day + timedelta(days=1), datetime.min.time()) + timedelta(hours=2)
         with warehouse.open_working() as working:
             seen = read_frame(working, SEEN, [day])
-            for old in days_to_thin(working, APP, observation_days=KEPT_DAYS, now=now):
+            for old in find_days_to_thin(working, APP, observation_days=KEPT_DAYS, now=now):
                 merge_day(working, APP, old, rows=nothing, by_hour=True, run_id="bench", now=now)
-            by_hour = day < oldest_by_minute(KEPT_DAYS, now)
+            by_hour = day < first_day_by_minute(KEPT_DAYS, now)
             assert merge_day(working, APP, day, rows=seen, by_hour=by_hour, run_id="bench", now=now) == seen.height
             for mart in MARTS:
                 build_mart(working, mart, now)

@@ -14,7 +14,7 @@ from functools import partial
 import dagster as dg
 
 from pipelines.orchestration.assets.core import CORE
-from pipelines.orchestration.assets.live import LOOKING, MERGING
+from pipelines.orchestration.assets.live import merge_live_observations, poll_live_observations
 from pipelines.orchestration.assets.marts import MARTS
 from pipelines.orchestration.assets.publish import PUBLISH
 from pipelines.orchestration.assets.raw import RAW
@@ -29,7 +29,7 @@ from pipelines.settings.settings import Settings, load_settings
 def build_definitions(settings: Settings | None = None) -> dg.Definitions:
     """Return the whole graph, for `settings`; without them, each run reads those of its environment."""
     first_day = (settings or load_settings()).start_date
-    assets = [*RAW, *CORE, LOOKING, MERGING, *MARTS, *PUBLISH]
+    assets = [*RAW, *CORE, poll_live_observations, merge_live_observations, *MARTS, *PUBLISH]
     return dg.Definitions(
         assets=dg.with_source_code_references(dg.map_asset_specs(partial(starting_on, first_day), assets)),
         asset_checks=CHECKS,

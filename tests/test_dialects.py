@@ -14,11 +14,11 @@ from pipelines.extract.dialect import (
     PAGE_SIZE,
     TIME_FORM,
     UNIX_SECONDS,
-    Dialect,
-    Key,
-    Note,
-    other_time_form,
-    smaller_pages,
+    ApiDialect,
+    DialectKey,
+    DialectNote,
+    other_time_forms,
+    smaller_page_sizes,
 )
 from pipelines.settings.settings import Settings
 from pipelines.simulator.dialects import TODAY
@@ -131,10 +131,10 @@ def _load_in_spite_of_errors(settings: Settings, days: tuple[date, date]) -> Non
 @pytest.mark.parametrize(("noted", "requests"), [(True, 2 + 1 + 1), (False, 2 + 2 + 2)])
 def test_a_form_that_worked_before_is_doubted_once(requests: int, *, noted: bool) -> None:
     # An operation that is refused altogether cost two requests for each day, every night.
-    dialect, sent = Dialect(), []
-    key = Key("aula", "get-overall-analytics", TIME_FORM)
+    dialect, sent = ApiDialect(), []
+    key = DialectKey("aula", "get-overall-analytics", TIME_FORM)
     if noted:
-        dialect.load([Note(*key, UNIX_SECONDS, datetime(2026, 11, 26, tzinfo=UTC))])
+        dialect.load_notes([DialectNote(*key, UNIX_SECONDS, datetime(2026, 11, 26, tzinfo=UTC))])
 
     def send(form: str) -> None:
         sent.append(form)
@@ -142,7 +142,7 @@ def test_a_form_that_worked_before_is_doubted_once(requests: int, *, noted: bool
 
     for _ in range(3):
         with pytest.raises(ApiRefusedError):
-            dialect.request(key, UNIX_SECONDS, send, other_time_form)
+            dialect.send_with_fallback(key, UNIX_SECONDS, send, other_time_forms)
     assert len(sent) == requests
 
 
@@ -206,7 +206,7 @@ def test_a_refusal_that_is_not_about_pages_costs_no_request_more(
 )
 def test_smaller_pages_are_tried_by_what_the_refusal_says(reason: str, most: int, sizes: list[int]) -> None:
     # Nearly every refusal in words cost eight requests more, each night.
-    dialect, sent = Dialect(), []
+    dialect, sent = ApiDialect(), []
 
     def send(size: str) -> str:
         sent.append(int(size))
@@ -214,11 +214,11 @@ def test_smaller_pages_are_tried_by_what_the_refusal_says(reason: str, most: int
             raise ApiRefusedError(f"GET /accounts/a/page/livestreams: 400: {reason}", status=400)
         return size
 
-    key = Key("aula", "list-livestreams", PAGE_SIZE)
+    key = DialectKey("aula", "list-livestreams", PAGE_SIZE)
     with suppress(ApiRefusedError):
-        dialect.request(key, "100", send, smaller_pages(send))
+        dialect.send_with_fallback(key, "100", send, smaller_page_sizes(send))
     assert sent == [100, *sizes]
-    assert dialect.value(key) == (f"{sizes[-1]}" if most else None)
+    assert dialect.noted_value(key) == (f"{sizes[-1]}" if most else None)
 
 
 def test_old_days_that_are_refused_do_not_change_the_form(simulator: Simulator, tmp_path: Path) -> None:

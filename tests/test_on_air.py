@@ -1,4 +1,4 @@
-"""`livehouse on-air` as a user meets it: what it shows, what it says, how it ends."""
+"""`livehouse on-air`: its table, its JSON, its messages, and how it ends."""
 
 import io
 import json
@@ -16,14 +16,14 @@ from rich.console import Console
 
 from pipelines.cli.on_air_table import on_air_table, sparkline
 from pipelines.clock import utc_now
-from pipelines.live.view import OnAir, averages_of
+from pipelines.live.view import OnAirStream, average_viewers
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from pipelines.storage.file_warehouse import FileWarehouse
 from pipelines.storage.lock import exclusive
 from tests.houses import variables
+from tests.live_helpers import APP, MIDNIGHT, new_world
 from tests.promises.attack import call_livehouse
-from tests.watching import APP, MIDNIGHT, new_world
 
 LIVEHOUSE = Path(sys.executable).with_name("livehouse")
 
@@ -37,7 +37,7 @@ def on_air(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 @pytest.fixture
 def shown(tmp_path: Path) -> Iterator[tuple[World, dict[str, str]]]:
-    """A stream with an ugly name that has been live for an hour, and what points at it. No warehouse."""
+    """A stream with an ugly name that has been live for an hour, and the environment that points to it. No warehouse."""
     world = new_world(utc_now() - timedelta(hours=1))
     livestream = world.add_livestream(APP, name="\x1b[31mred\x1b[0m [bold]alert")
     world.go_live(APP, livestream.id, audience=100)
@@ -48,13 +48,13 @@ def shown(tmp_path: Path) -> Iterator[tuple[World, dict[str, str]]]:
 
 
 @pytest.mark.long
-def test_two_looks_give_an_average(shown: tuple[World, dict[str, str]]) -> None:
+def test_two_polls_give_an_average(shown: tuple[World, dict[str, str]]) -> None:
     _, environment = shown
     first = on_air(**environment)
     assert first.returncode == 0, first.stderr
     assert "\x1b[31m" not in first.stdout
     assert "\\x1b[31mred\\x1b[0m [bold]alert" in first.stdout
-    assert "an average takes two looks" in first.stderr
+    assert "an average takes two polls" in first.stderr
     time.sleep(0.5)
     second = on_air("--json", **environment)
     [stream] = json.loads(second.stdout)["streams"]
@@ -65,30 +65,30 @@ def test_two_looks_give_an_average(shown: tuple[World, dict[str, str]]) -> None:
 
 
 @pytest.mark.long
-def test_what_keeps_it_from_looking_is_said(shown: tuple[World, dict[str, str]]) -> None:
+def test_the_reason_why_nothing_was_polled_is_printed(shown: tuple[World, dict[str, str]]) -> None:
     _, environment = shown
     assert on_air(**environment).returncode == 0
     refused = on_air(**environment | {"CLOUDFLARE_API_TOKEN": "wrong"})
     assert refused.returncode == 1
     assert "401" in refused.stderr
-    assert "red" in refused.stdout, "what was seen before is still shown"
+    assert "red" in refused.stdout, "the last poll is still shown"
     warehouse = FileWarehouse(Path(environment["LIVEHOUSE_HOME"]) / "warehouse.duckdb")
     with exclusive(warehouse.lock, wait_seconds=0, log=print):
         busy = on_air(**environment)
     assert busy.returncode == 0
-    assert f"stepped back: a run (PID {os.getpid()}) needs the request budget" in busy.stderr
+    assert f"polling is suspended: a run (PID {os.getpid()}) needs the request budget" in busy.stderr
     assert "red" in busy.stdout
     assert on_air().returncode == 2
     assert on_air("--every", "1").returncode == 2
 
 
-def test_nothing_on_air_is_an_answer(tmp_path: Path) -> None:
+def test_nothing_on_air_is_success(tmp_path: Path) -> None:
     with Simulator(new_world(utc_now(), streams=2)) as simulator:
         assert call_livehouse(variables(simulator, tmp_path / "home"), "on-air") == (0, "Nothing is on air.\n", "")
 
 
 @pytest.mark.long
-def test_figures_that_stand_still_are_said_to_lag(shown: tuple[World, dict[str, str]]) -> None:
+def test_figures_that_do_not_change_are_reported_as_lag(shown: tuple[World, dict[str, str]]) -> None:
     world, environment = shown
     world.run(0)
     assert "lags" not in on_air(**environment).stderr
@@ -96,9 +96,9 @@ def test_figures_that_stand_still_are_said_to_lag(shown: tuple[World, dict[str, 
 
 
 @pytest.mark.parametrize("stuck", [False, pytest.param(True, marks=pytest.mark.long)])
-def test_ctrl_c_ends_a_watch_cleanly(shown: tuple[World, dict[str, str]], stuck: bool, tmp_path: Path) -> None:  # noqa: FBT001
+def test_ctrl_c_ends_watch_cleanly(shown: tuple[World, dict[str, str]], stuck: bool, tmp_path: Path) -> None:  # noqa: FBT001
     _, environment = shown
-    if stuck:  # nobody answers: the look goes on trying for minutes
+    if stuck:  # nothing listens there: the poll keeps trying for minutes
         environment |= {"CLOUDFLARE_BASE_URL": "http://127.0.0.1:9/v4", "LIVEHOUSE_RETRY_PAUSE_SECONDS": "30"}
     command: list[str | Path] = [LIVEHOUSE, "on-air", "--watch", "--json", "--every", "5"]
     with (tmp_path / "said").open("w") as said:
@@ -118,20 +118,20 @@ def test_ctrl_c_ends_a_watch_cleanly(shown: tuple[World, dict[str, str]], stuck:
     assert (tmp_path / "said").read_text() == ""
 
 
-def test_averages_never_fall_below_zero() -> None:
+def test_averages_are_never_negative() -> None:
     def at(seconds: float) -> datetime:
         return MIDNIGHT + timedelta(seconds=seconds)
 
     seen = [(at(0), 600.0, 1000.0), (at(60), 660.0, 1600.0), (at(120), 660.0, 1500.0), (at(180), 780.0, 2800.0)]
-    # the third answer is an older one: the fourth is averaged over two minutes
-    assert averages_of(seen) == [(None, None), (10.0, 60.0), (None, None), (10.0, 120.0)]
-    # the feed started anew 30 s before the second answer
-    assert averages_of([(at(0), 600.0, 1000.0), (at(60), 30.0, 90.0), (at(120), 90.0, 90.0)])[1:] == [
+    # the third reply is an outdated one: the fourth average covers two minutes
+    assert average_viewers(seen) == [(None, None), (10.0, 60.0), (None, None), (10.0, 120.0)]
+    # the feed was restarted 30 s before the second reply
+    assert average_viewers([(at(0), 600.0, 1000.0), (at(60), 30.0, 90.0), (at(120), 90.0, 90.0)])[1:] == [
         (3.0, 30.0),
         (0.0, 60.0),
     ]
-    # first seen soon after its start; then without a figure
-    assert averages_of([(at(0), 40.0, 80.0), (at(60), 100.0, None), (at(120), 160.0, 200.0)]) == [
+    # first observed soon after its start; then without a figure
+    assert average_viewers([(at(0), 40.0, 80.0), (at(60), 100.0, None), (at(120), 160.0, 200.0)]) == [
         (2.0, 40.0),
         (None, None),
         (1.0, 120.0),
@@ -139,16 +139,16 @@ def test_averages_never_fall_below_zero() -> None:
 
 
 @pytest.mark.parametrize("width", [46, 50, 59, 60, 80, 200])
-def test_no_figure_is_cut_short_in_a_narrow_terminal(width: int) -> None:
-    begun, seen = MIDNIGHT - timedelta(days=3), MIDNIGHT
-    stream = OnAir(
+def test_no_figure_is_truncated_in_a_narrow_terminal(width: int) -> None:
+    begun, observed = MIDNIGHT - timedelta(days=3), MIDNIGHT
+    stream = OnAirStream(
         APP,
         "l" * 36,
         "A long name " * 5,
         "LIVE",
         "s",
         begun,
-        seen,
+        observed,
         9.0,
         1_234_567.0,
         12_345.6,
@@ -165,7 +165,7 @@ def test_no_figure_is_cut_short_in_a_narrow_terminal(width: int) -> None:
         assert figure in lines[1]
 
 
-def test_a_sparkline_says_what_is_unknown() -> None:
+def test_a_sparkline_marks_unknown_averages() -> None:
     assert sparkline([None, 0.0, 5.0, 10.0]) == "·▁▅█"
     assert sparkline([0.0, 0.0]) == "▁▁"
     assert sparkline([]) == ""

@@ -9,25 +9,25 @@ import pytest
 from rich.console import Console
 
 from pipelines.cli.on_air_table import on_air_table
-from pipelines.live.parse import Seen, observations
-from pipelines.live.view import OnAir, averages_of
-from tests.watching import APP, MIDNIGHT
+from pipelines.live.observations import Observation, parse_observations
+from pipelines.live.view import OnAirStream, average_viewers
+from tests.live_helpers import APP, MIDNIGHT
 
 Figures = tuple[float | None, float | None]
 
 
 def observed(age: float | None, ingest: Any, viewed: Any, *, ended_after: float | None = None) -> Figures:
     """What is taken from a session of that age, in seconds; of one that was seen to have ended, at its end."""
-    seen_at = MIDNIGHT
-    started = None if age is None else seen_at - timedelta(seconds=age)
+    answered_at = MIDNIGHT
+    started = None if age is None else answered_at - timedelta(seconds=age)
     session = {"id": "s", "ingest_seconds": ingest, "viewer_seconds": viewed}
     session["started_time"] = started.isoformat() if started else None
-    on_air_at = None
+    last_on_air_at = None
     if started and ended_after is not None:
         session["stopped_time"] = (started + timedelta(seconds=ended_after)).isoformat()
-        on_air_at = started
-    rows, rejects = observations(
-        [Seen("l", {"status": "LIVE"}, session, seen_at, on_air_at)], app_id=APP, looked_at=seen_at
+        last_on_air_at = started
+    rows, rejects = parse_observations(
+        [Observation("l", {"status": "LIVE"}, session, answered_at, last_on_air_at)], app_id=APP, polled_at=answered_at
     )
     assert rejects.is_empty()
     [(fed, watched)] = rows.select("ingest_seconds", "viewer_seconds").rows()
@@ -80,14 +80,16 @@ def test_a_stream_whose_figures_begin_at_60_and_fall_is_never_lost(every: int) -
         (at(second), 60.0, 60.0) if second < 50 else (at(second), float(second), second / 10)
         for second in range(every, 600, every)
     ]
-    averages = [average for average, _ in averages_of(seen)]
+    averages = [average for average, _ in average_viewers(seen)]
     known = [average for (moment, *_), average in zip(seen, averages, strict=True) if moment >= at(50)]
     assert all(average == pytest.approx(0.1) for average in known)
 
 
 @pytest.mark.parametrize("width", [46, 60, 80, 200])
 def test_the_table_says_that_figures_are_not_known_yet(width: int) -> None:
-    stream = OnAir(APP, "l", "A name", "LIVE", "s", MIDNIGHT, MIDNIGHT, None, None, None, None, [None], False, True)  # noqa: FBT003 - fields in order
+    stream = OnAirStream(
+        APP, "l", "A name", "LIVE", "s", MIDNIGHT, MIDNIGHT, None, None, None, None, [None], False, True
+    )  # noqa: FBT003 - fields in order
     console = Console(width=width, file=io.StringIO(), force_terminal=True, no_color=True)
     with console.capture() as shown:
         console.print(on_air_table([stream], 5, width))
@@ -95,7 +97,7 @@ def test_the_table_says_that_figures_are_not_known_yet(width: int) -> None:
 
 
 def test_rows_of_nothing_are_rows_of_nothing() -> None:
-    rows, rejects = observations([], app_id=APP, looked_at=MIDNIGHT)
+    rows, rejects = parse_observations([], app_id=APP, polled_at=MIDNIGHT)
     assert isinstance(rows, pl.DataFrame)
     assert rows.is_empty()
     assert rejects.is_empty()

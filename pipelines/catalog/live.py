@@ -21,7 +21,7 @@ RAW_LIVE_OBSERVATIONS = Table(
         Column("is_merged", "flag", "whether a run has merged it; it stays two hours, as the last look and the trend"),
     ),
 )
-LOOKS = Table(
+POLLS = Table(
     "ops",
     "looks",
     "When each app was last looked at, and what went wrong since.",
@@ -35,5 +35,5 @@ LOOKS = Table(
     unique=True,
 )
 
-LIVE_FILE = (RAW_LIVE_OBSERVATIONS, LOOKS, QUARANTINE, API_DIALECT)
+LIVE_FILE = (RAW_LIVE_OBSERVATIONS, POLLS, QUARANTINE, API_DIALECT)
 """Tables of `pipeline_live.duckdb`; of records that no rule takes, those of the last look; polls keep the dialect here."""

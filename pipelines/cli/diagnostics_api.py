@@ -19,11 +19,10 @@ from pipelines.errors import (
     UnexpectedReplyError,
     WarehouseError,
 )
-from pipelines.extract import operations
-from pipelines.extract import parsers as shapes
+from pipelines.extract import operations, parsers
 from pipelines.extract.client import ApiClient
-from pipelines.extract.dialect import NOT_OFFERED, TIME_FORM, UNIX_SECONDS, Key
-from pipelines.extract.responses import PERMISSION, TOKEN
+from pipelines.extract.dialect import NOT_OFFERED_STATUSES, TIME_FORM, UNIX_SECONDS, DialectKey
+from pipelines.extract.responses import PERMISSION_REMEDY, TOKEN_REMEDY
 from pipelines.settings.settings import Settings
 from pipelines.steps.context import make_client
 from pipelines.steps.dialect import recall_published
@@ -57,7 +56,7 @@ def check_api(settings: Settings) -> Iterator[Finding]:
         client = make_client(settings, is_patient=False)
         try:
             _recall(settings, client)
-            listed = shapes.livestream_page(operations.list_livestreams(client, app_id)).records
+            listed = parsers.parse_livestream_page(operations.list_livestreams(client, app_id)).records
             yield Finding("ok", f"app {app_id}", "token accepted, livestreams can be listed")
             error = None
             yield from _operations(client, app_id, listed)
@@ -92,15 +91,15 @@ def _unanswered(app_id: str, error: LivehouseError, *, state: Literal["warning",
         remedy = "wait; another program uses the same token: give livehouse one of its own"
         return Finding("fault", "request budget", f"used up: {wait}", remedy)
     remedy = getattr(error, "remedy", "")
-    if remedy == TOKEN and status == HTTPStatus.BAD_REQUEST:
+    if remedy == TOKEN_REMEDY and status == HTTPStatus.BAD_REQUEST:
         remedy = "the token has characters no token has: copy it anew and set CLOUDFLARE_API_TOKEN"
     elif isinstance(error, UnexpectedReplyError):
         remedy = "the service answers in a way that this livehouse does not know: look for a newer one"
     elif isinstance(error, NotFoundError):
         remedy = "check REALTIMEKIT_APP_ID, CLOUDFLARE_ACCOUNT_ID and the path of CLOUDFLARE_BASE_URL"
-    elif remedy == TOKEN:
+    elif remedy == TOKEN_REMEDY:
         remedy = "the token is wrong, expired or revoked: make a new one and set CLOUDFLARE_API_TOKEN"
-    elif status == HTTPStatus.FORBIDDEN and remedy == PERMISSION:
+    elif status == HTTPStatus.FORBIDDEN and remedy == PERMISSION_REMEDY:
         remedy = "give the token the *Realtime* permission for this account, in Cloudflare's dashboard under API tokens"
     elif remedy:
         pass  # the reply told more than its status
@@ -146,7 +145,9 @@ def _operations(client: ApiClient, app_id: str, listed: Sequence[Any]) -> Iterat
         is_missing = isinstance(error, NotFoundError)
         if error is None or (is_missing and operation in _NONE_ON_AIR):
             answered.append(operation)
-        elif not (operation == operations.GET_LIVESTREAM_DAYWISE and getattr(error, "status", None) in NOT_OFFERED):
+        elif not (
+            operation == operations.GET_LIVESTREAM_DAYWISE and getattr(error, "status", None) in NOT_OFFERED_STATUSES
+        ):
             # Of a service without that operation the dialect tells below.
             yield _refused(app_id, operation, error)
         if isinstance(error, ApiUnreachableError) or getattr(error, "status", None) == HTTPStatus.TOO_MANY_REQUESTS:
@@ -167,19 +168,19 @@ def _questions(
 
     def livestream() -> None:
         reply = operations.get_livestream(client, app_id, livestream_id)
-        sessions.extend(shapes.session_page(reply).records)
+        sessions.extend(parsers.parse_session_page(reply).records)
 
     def overall() -> None:
-        shapes.overall_of_day(operations.get_overall_analytics(client, app_id, day, day), day)
+        parsers.parse_overall(operations.get_overall_analytics(client, app_id, day, day), day)
 
     def counts() -> None:
         reply = operations.get_livestream_daywise_analytics(client, app_id, day, day)
-        shapes.session_count_entries(reply, day, day)
+        parsers.parse_session_counts(reply, day, day)
 
     def daywise() -> None:
         reply = operations.get_daywise_analytics(client, app_id, day, day)
-        for stats in shapes.STATS:
-            shapes.daywise_entries(reply, stats)
+        for stats in parsers.STATS:
+            parsers.parse_daywise(reply, stats)
 
     return {
         "get-livestream": (bool(livestream_id), livestream),
@@ -199,9 +200,9 @@ def _questions(
 
 
 def _dialect(client: ApiClient, app_id: str, *, is_counted: bool) -> Finding:
-    form = client.dialect.value(Key(app_id, operations.GET_OVERALL, TIME_FORM))
+    form = client.dialect.noted_value(DialectKey(app_id, operations.GET_OVERALL, TIME_FORM))
     times = "not known" if form is None else "Unix seconds" if form == UNIX_SECONDS else "ISO 8601"
-    rows = client.dialect.page_size(app_id, operations.LIST_LIVESTREAMS)
+    rows = client.dialect.rows_per_page(app_id, operations.LIST_LIVESTREAMS)
     counted = "offered" if is_counted else "not offered: sessions are compared by their seconds only"
     said = f"times in {times}; {rows} rows a page; livestreams/daywise {counted}"
     return Finding("ok", f"app {app_id}, dialect", said)

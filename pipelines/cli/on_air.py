@@ -1,4 +1,4 @@
-"""`on-air`: who is live now, and how many watch."""
+"""`on-air`: which streams are live now, and how many viewers they have."""
 
 import json
 import os
@@ -15,32 +15,33 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from pipelines.extract.client import ApiClient
-    from pipelines.live.view import Present
+    from pipelines.live.view import LiveSnapshot
     from pipelines.settings.settings import Settings
 
-_EVERY_SECONDS = 15
+_DEFAULT_INTERVAL_SECONDS = 15
 _LINES_BESIDE_TABLE = 6
 _REDRAW_SECONDS = 0.5
-_SILENCE_SECONDS = 10
-"""A look that takes longer is said to."""
-_GOODBYE_SECONDS = 2
+_SLOW_POLL_SECONDS = 10
+"""A poll that takes longer is reported."""
+_OUTDATED_AFTER = timedelta(minutes=2)
+_EXIT_TIMEOUT_SECONDS = 2
 
 
 @click.command("on-air")
-@click.option("--watch", is_flag=True, help="Look again and again, until ctrl-C.")
+@click.option("--watch", is_flag=True, help="Keep polling until Ctrl-C.")
 @click.option(
     "--every",
     type=click.IntRange(5, 3600),
-    default=_EVERY_SECONDS,
+    default=_DEFAULT_INTERVAL_SECONDS,
     show_default=True,
-    help="With --watch: seconds from one look to the next.",
+    help="With --watch: seconds between the starts of two polls.",
 )
-@click.option("--json", "as_json", is_flag=True, help="As JSON; with --watch, a line for each look.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; with --watch, one line for each poll.")
 def on_air_command(every: int, *, watch: bool, as_json: bool) -> int:
-    """Show who is live now, and how many watch: average viewers since the last look.
+    """Show which streams are live now, and their average viewers since the last poll.
 
-    Each look is kept, and is merged into core.live_observations by the next run. While a run has the house,
-    looking steps back, and what was last seen is shown.
+    Each poll is kept, and the next run merges it into core.live_observations. While a run is active, polling is
+    suspended, and the last poll is shown.
     """
     from pipelines.settings.settings import load_settings
 
@@ -49,68 +50,69 @@ def on_air_command(every: int, *, watch: bool, as_json: bool) -> int:
     state = _State(settings)
     if watch:
         return _watch(state, every, as_json=as_json)
-    state.look()
+    state.poll()
     state.show(as_json=as_json)
-    return 1 if state.failed else 0
+    return 1 if state.is_failed else 0
 
 
 @dataclass
 class _State:
-    """What is shown, and what was last said. Replaced whole by each look, so a drawing thread sees one or the other."""
+    """What is shown. Each poll replaces whole values, so the thread that draws never sees half a poll."""
 
     settings: "Settings"
-    present: "Present | None" = None
-    said: list[str] = field(default_factory=list)
-    failed: bool = False
-    fault: Exception | None = None
+    snapshot: "LiveSnapshot | None" = None
+    warnings: list[str] = field(default_factory=list)
+    is_failed: bool = False
+    thread_error: Exception | None = None
     client: "ApiClient | None" = None
-    """Of the look that is under way."""
-    looking_since: float | None = None
-    next_look: float | None = None
-    looks: int = 0
+    """Of the current poll."""
+    poll_started: float | None = None
+    next_poll: float | None = None
+    polls: int = 0
     stopped: threading.Event = field(default_factory=threading.Event)
 
-    def recall(self) -> None:
-        """Take up what earlier looks saw, so that there is something to see while the API takes its time."""
-        from pipelines.live.view import read_present
+    def load_snapshot(self) -> None:
+        """Load the last poll, so that there is something to show while the API takes its time."""
+        from pipelines.live.view import read_snapshot
 
-        self.present = read_present(self.settings)
+        self.snapshot = read_snapshot(self.settings)
 
-    def look(self) -> None:
-        """Look once. What goes wrong is said, not raised: the next look may go well."""
+    def poll(self) -> None:
+        """Poll once. Errors become warnings and are not raised: the next poll may succeed."""
         from pipelines.clock import utc_now
         from pipelines.errors import AlreadyRunningError, ApiUnreachableError, LivehouseError
-        from pipelines.live.steps import observe
+        from pipelines.live.steps import poll_apps
         from pipelines.steps.context import make_client
 
-        said, failed, waiting = [], False, 0
-        self.looking_since = time.monotonic()
+        warnings, is_failed, without_session = [], False, 0
+        self.poll_started = time.monotonic()
         self.client = client = make_client(self.settings)
         try:
-            looks = observe(self.settings, client, is_stopped=self.stopped.is_set)
-            failed = any(look.failed for look in looks)
-            said = [f"{look.app_id}: {look.said}" for look in looks if look.said]
-            waiting = sum(look.waiting for look in looks)
-            seconds = sum(look.seconds for look in looks)
-            if seconds > _SILENCE_SECONDS:
-                said.append(f"the look took {seconds:.0f} s: the API, or the budget of requests, does not keep up")
+            polls = poll_apps(self.settings, client, is_stopped=self.stopped.is_set)
+            is_failed = any(poll.is_failed for poll in polls)
+            warnings = [f"{poll.app_id}: {poll.warnings}" for poll in polls if poll.warnings]
+            without_session = sum(poll.without_session for poll in polls)
+            seconds = sum(poll.seconds for poll in polls)
+            if seconds > _SLOW_POLL_SECONDS:
+                warnings.append(f"the poll took {seconds:.0f} s: the API is slow, or the request budget is too small")
         except AlreadyRunningError as busy:
-            said = [f"not looked: {busy}"]
-        except ApiUnreachableError as unreachable:  # the next look may go well
-            said, failed = [str(unreachable)], True
+            warnings = [f"not polled: {busy}"]
+        except ApiUnreachableError as unreachable:
+            warnings, is_failed = [str(unreachable)], True
         finally:
             client.close()
         try:
-            self.recall()
-            said += _lag(self.present, utc_now()) if self.present else []
+            self.load_snapshot()
+            warnings += _outdated_warnings(self.snapshot, utc_now()) if self.snapshot else []
         except LivehouseError as error:
-            said.append(str(error))
-        if waiting:
-            said.append(f"{waiting} more listed as LIVE or INVOKED run no session: made, and not fed")
-        self.said, self.failed, self.looking_since, self.looks = said, failed, None, self.looks + 1
+            warnings.append(str(error))
+        if without_session:
+            warnings.append(f"{without_session} more streams are LIVE or INVOKED without a session: not fed yet")
+        self.warnings, self.is_failed, self.poll_started = warnings, is_failed, None
+        self.polls += 1
 
     def show(self, *, as_json: bool) -> None:
-        """Print what is known: the table (or JSON) to stdout, what was said to stderr."""
+        """Print the table (or JSON) to stdout and the warnings to stderr."""
         if as_json:
             click.echo(json.dumps(_document(self), default=datetime.isoformat))
             return
@@ -119,59 +121,59 @@ class _State:
         from pipelines.text import printable
 
         console = OutputConsole()
-        if not console.is_terminal:  # nothing is cut where nobody looks: a pipe has no width
+        if not console.is_terminal:  # a pipe has no width: cut nothing
             console = OutputConsole(width=400)
-        streams = self.present.streams if self.present else []
+        streams = self.snapshot.streams if self.snapshot else []
         console.print(on_air_table(streams, len(streams), console.width) if streams else "Nothing is on air.")
-        for line in self.said:
+        for line in self.warnings:
             click.echo(f"livehouse: {printable(line)}", err=True)
         known = [stream for stream in streams if not stream.is_pending]
         if known and all(stream.average_viewers is None for stream in known):
-            click.echo("livehouse: an average takes two looks: look again, or --watch", err=True)
+            click.echo("livehouse: an average takes two polls: run this again, or use --watch", err=True)
         if len(known) < len(streams):
-            click.echo("livehouse: the API knows no figures in the first minute of a session", err=True)
+            click.echo("livehouse: the API has no figures in the first minute of a session", err=True)
 
 
 def _watch(state: _State, every: int, *, as_json: bool) -> int:
-    """Look every so many seconds beside the thread that draws, which stays able to answer ctrl-C."""
+    """Poll in a second thread; this one draws, and stays able to react to Ctrl-C."""
 
-    def keep_looking() -> None:
+    def keep_polling() -> None:
         try:
-            state.recall()
+            state.load_snapshot()
             while not state.stopped.is_set():
                 begun = time.monotonic()
-                state.look()
-                state.next_look = begun + max(every, time.monotonic() - begun)
-                state.stopped.wait(max(state.next_look - time.monotonic(), 0))
-        except Exception as error:  # noqa: BLE001 - a thread's last place: the other raises it
-            state.fault = error
+                state.poll()
+                state.next_poll = begun + max(every, time.monotonic() - begun)
+                state.stopped.wait(max(state.next_poll - time.monotonic(), 0))
+        except Exception as error:  # noqa: BLE001 - the main thread raises it
+            state.thread_error = error
 
-    thread = threading.Thread(target=keep_looking, daemon=True, name="look")
+    thread = threading.Thread(target=keep_polling, daemon=True, name="poll")
     thread.start()
     try:
         if as_json or not sys.stdout.isatty():
-            _print_each(state, thread, as_json=as_json)
+            _print_polls(state, thread, as_json=as_json)
         else:
             _draw(state, thread)
     except KeyboardInterrupt:
-        pass  # how a watch is ended
+        pass  # the way to end --watch
     finally:
         state.stopped.set()
-        thread.join(_GOODBYE_SECONDS)
+        thread.join(_EXIT_TIMEOUT_SECONDS)
     if thread.is_alive():
-        # It waits for the API, minutes perhaps, and Python would wait with it. What it saw is committed or is not.
+        # It may wait for the API for minutes, and Python would wait for it. Each poll is committed whole or not at all.
         sys.stdout.flush()
         os._exit(0)
-    if state.fault:
-        raise state.fault
+    if state.thread_error:
+        raise state.thread_error
     return 0
 
 
-def _print_each(state: _State, thread: threading.Thread, *, as_json: bool) -> None:
-    shown = 0
-    while thread.is_alive() or state.looks > shown:
-        if state.looks > shown:
-            shown = state.looks
+def _print_polls(state: _State, thread: threading.Thread, *, as_json: bool) -> None:
+    printed = 0
+    while thread.is_alive() or state.polls > printed:
+        if state.polls > printed:
+            printed = state.polls
             state.show(as_json=as_json)
             sys.stdout.flush()
         time.sleep(0.05)
@@ -197,61 +199,60 @@ def _screen(state: _State, console: "Console") -> "RenderableType":
     from pipelines.text import printable
 
     parts: list[RenderableType] = [Text(_heading(state), style="bold", no_wrap=True, overflow="ellipsis")]
-    streams = state.present.streams if state.present else []
-    lines = state.said + _waiting(state)
+    streams = state.snapshot.streams if state.snapshot else []
+    lines = state.warnings + _slow_poll_warnings(state)
     if streams:
-        said = sum(1 + len(line) // console.width for line in lines)
-        rows = max(console.height - _LINES_BESIDE_TABLE - said, 3)
+        warning_lines = sum(1 + len(line) // console.width for line in lines)
+        rows = max(console.height - _LINES_BESIDE_TABLE - warning_lines, 3)
         parts.append(on_air_table(streams, rows, console.width))
-    elif state.present:
+    elif state.snapshot:
         parts.append("Nothing is on air.")
     parts += [Text(printable(line), style="yellow") for line in lines]
-    parts.append(Text("ctrl-C ends", style="dim"))
+    parts.append(Text("Ctrl-C to quit", style="dim"))
     return Group(*parts)
 
 
 def _heading(state: _State) -> str:
     now = time.monotonic()
-    streams = state.present.streams if state.present else []
-    looked = [app.looked_at for app in state.present.apps if app.looked_at] if state.present else []
+    streams = state.snapshot.streams if state.snapshot else []
+    poll_times = [app.looked_at for app in state.snapshot.apps if app.looked_at] if state.snapshot else []
     viewers = [stream.average_viewers for stream in streams if stream.average_viewers is not None]
-    parts = [f"{len(streams)} on air"] if state.present else []
-    parts += [f"{sum(viewers):,.0f} watch"] if viewers else []
-    parts += [f"seen {max(looked):%H:%M:%S} UTC"] if looked else []
-    if state.looking_since is not None:
-        parts.append("looking …")
-    elif state.next_look is not None:
-        parts.append(f"next look in {max(state.next_look - now, 0):.0f} s")
+    parts = [f"{len(streams)} on air"] if state.snapshot else []
+    parts += [f"{sum(viewers):,.0f} viewers"] if viewers else []
+    parts += [f"as of {max(poll_times):%H:%M:%S} UTC"] if poll_times else []
+    if state.poll_started is not None:
+        parts.append("polling …")
+    elif state.next_poll is not None:
+        parts.append(f"next poll in {max(state.next_poll - now, 0):.0f} s")
     return " · ".join(parts)
 
 
-def _waiting(state: _State) -> list[str]:
-    """What tells that the look under way takes long."""
-    begun = state.looking_since
-    if begun is None or (seconds := time.monotonic() - begun) < _SILENCE_SECONDS:
+def _slow_poll_warnings(state: _State) -> list[str]:
+    begun = state.poll_started
+    if begun is None or (seconds := time.monotonic() - begun) < _SLOW_POLL_SECONDS:
         return []
-    again = f", requests sent again: {state.client.retried}" if state.client and state.client.retried else ""
-    return [f"looking for {seconds:.0f} s{again}: the API is slow, or holds us back"]
+    retries = f", retried requests: {state.client.retried}" if state.client and state.client.retried else ""
+    return [f"polling for {seconds:.0f} s{retries}: the API is slow, or limits our requests"]
 
 
-def _lag(present: "Present", now: datetime) -> list[str]:
-    """What tells that the API, or looking, does not keep up."""
-    said = []
-    still = [stream for stream in present.streams if stream.stands_still]
-    if still:
-        which = still[0].name or still[0].livestream_id[:8]
-        said.append(
-            f"the API lags: since the look before, figures of {len(still)} live streams did not move, as of {which}"
+def _outdated_warnings(snapshot: "LiveSnapshot", now: datetime) -> list[str]:
+    """Return warnings about figures that did not move since the poll before, and about apps not polled for minutes."""
+    warnings = []
+    unchanged = [stream for stream in snapshot.streams if stream.stands_still]
+    if unchanged:
+        first = unchanged[0].name or unchanged[0].livestream_id[:8]
+        warnings.append(
+            f"the API lags: figures of {len(unchanged)} live streams did not change since the last poll, the first: {first}"
         )
-    old = [app for app in present.apps if app.looked_at and now - app.looked_at > timedelta(minutes=2)]
-    said += [f"{app.app_id}: last seen {app.looked_at:%Y-%m-%d %H:%M:%S} UTC" for app in old]
-    return said
+    outdated = [app for app in snapshot.apps if app.looked_at and now - app.looked_at > _OUTDATED_AFTER]
+    return warnings + [f"{app.app_id}: last polled {app.looked_at:%Y-%m-%d %H:%M:%S} UTC" for app in outdated]
 
 
 def _document(state: _State) -> dict[str, Any]:
-    present = state.present
+    """Return the document of `--json`. Its keys are public."""
+    snapshot = state.snapshot
     return {
-        "apps": [asdict(app) for app in present.apps] if present else [],
-        "streams": [asdict(stream) for stream in present.streams] if present else [],
-        "said": state.said,
+        "apps": [asdict(app) for app in snapshot.apps] if snapshot else [],
+        "streams": [asdict(stream) for stream in snapshot.streams] if snapshot else [],
+        "said": state.warnings,
     }

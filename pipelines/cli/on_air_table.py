@@ -1,4 +1,4 @@
-"""How `on-air` looks in a terminal: one line a stream."""
+"""The table of `on-air`, one row per stream."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -10,30 +10,30 @@ from pipelines.text import printable
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pipelines.live.view import OnAir
+    from pipelines.live.view import OnAirStream
 
-_TREND = 16
-_NARROW = 60
-"""In a terminal of fewer columns there is no room for app and trend."""
-_PENDING, _PENDING_NARROW = "not known yet", "not yet"
+_MAX_TREND_WIDTH = 16
+_MIN_WIDTH_FOR_TREND = 60
+"""Columns. A narrower terminal has no room for app and trend."""
+_PENDING, _PENDING_SHORT = "not known yet", "not yet"
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-def on_air_table(streams: "Sequence[OnAir]", rows: int, width: int) -> "Table":
-    """The first so many streams as a table that fits a terminal of this width."""
+def on_air_table(streams: "Sequence[OnAirStream]", rows: int, width: int) -> "Table":
+    """Return a table of the first `rows` streams that fits a terminal of `width` columns."""
     from rich.table import Table
     from rich.text import Text
 
     now = utc_now()
-    left = len(streams) - rows
-    table = Table(box=None, pad_edge=False, header_style="bold", caption=f"and {left} more" if left > 0 else None)
+    hidden = len(streams) - rows
+    table = Table(box=None, pad_edge=False, header_style="bold", caption=f"and {hidden} more" if hidden > 0 else None)
     table.caption_justify = "left"
     shown = streams[:rows]
     totals = ["-" if one.viewer_seconds is None else f"{one.viewer_seconds:,.0f}" for one in shown]
-    pending = _PENDING_NARROW if width < _NARROW else _PENDING
+    # Names give way to figures: a figure that is cut short is a different figure.
+    is_narrow = width < _MIN_WIDTH_FOR_TREND
+    pending = _PENDING_SHORT if is_narrow else _PENDING
     viewers = [pending if one.is_pending else _viewers(one.average_viewers) for one in shown]
-    # In a narrow terminal the trend and names give way: a figure cut short is another figure.
-    is_narrow = width < _NARROW
     room = (
         width
         - 2 * (3 if is_narrow else 5)
@@ -41,7 +41,7 @@ def on_air_table(streams: "Sequence[OnAir]", rows: int, width: int) -> "Table":
         - max(map(len, (*totals, "viewer seconds")))
         - max(map(len, (*viewers, "viewers")))
     )
-    trend = 0 if is_narrow else max(min(_TREND, room - 26), 5)
+    trend = 0 if is_narrow else max(min(_MAX_TREND_WIDTH, room - 26), 5)
     app = 0 if is_narrow else max(min(20, (room - trend) // 3), 4)
     name = max(min(40, room - trend - app), 8)
     table.add_column("name", no_wrap=True, overflow="ellipsis", max_width=name)
@@ -51,26 +51,26 @@ def on_air_table(streams: "Sequence[OnAir]", rows: int, width: int) -> "Table":
         table.add_column(column, no_wrap=True, justify="right")
     if not is_narrow:
         table.add_column("trend", no_wrap=True)
-    for stream, total, watching in zip(shown, totals, viewers, strict=True):
+    for stream, total, average in zip(shown, totals, viewers, strict=True):
         title = (stream.name or "").strip()
-        called = Text(printable(title)) if title else Text(printable(stream.livestream_id[:8]), style="dim")
-        figures = (_since(stream, now), total, Text(watching, style="bold"))
+        label = Text(printable(title)) if title else Text(printable(stream.livestream_id[:8]), style="dim")
+        figures = (_since(stream, now), total, Text(average, style="bold"))
         if is_narrow:
-            table.add_row(called, *figures)
+            table.add_row(label, *figures)
         else:
             bars = Text(sparkline(stream.trend[-trend:]), style="cyan")
-            table.add_row(called, Text(printable(stream.app_id)), *figures, bars)
+            table.add_row(label, Text(printable(stream.app_id)), *figures, bars)
     return table
 
 
 def _viewers(average: float | None) -> str:
-    """One decimal where a fraction of a viewer is to be seen, none in a crowd."""
+    """Format an average: one decimal below 100."""
     if average is None:
         return "-"
-    return f"{average:,.1f}" if average < 100 else f"{average:,.0f}"  # noqa: PLR2004 - said above
+    return f"{average:,.1f}" if average < 100 else f"{average:,.0f}"  # noqa: PLR2004 - see the docstring
 
 
-def _since(stream: "OnAir", now: datetime) -> str:
+def _since(stream: "OnAirStream", now: datetime) -> str:
     if stream.started_at is None:
         return "starting"
     if now - stream.started_at > timedelta(hours=20):
@@ -79,7 +79,7 @@ def _since(stream: "OnAir", now: datetime) -> str:
 
 
 def sparkline(trend: Sequence[float | None]) -> str:
-    """A bar for each average, from zero to the highest of them; a dot where it is unknown."""
+    """Return one bar per average, scaled from zero to the highest; a dot if it is unknown."""
     highest = max((average for average in trend if average is not None), default=0.0)
     top = len(_BARS) - 1
     return "".join(

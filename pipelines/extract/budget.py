@@ -17,7 +17,7 @@ _HEADROOM = 0.975
 network pushed together: four requests spaced to the letter can arrive as five in one second. Seen on a busy host:
 processes that wake up 22 ms too late; four turns have 25 to spare."""
 
-MADE_UP = 0.06
+MAX_CATCH_UP = 0.06
 """How much of its interval a turn may be late and the next one still be on time; what is more moves all that follow, and
 a turn that nobody was waiting for is never late.
 
@@ -27,12 +27,12 @@ _TOLD_FROM = 10.0
 """Seconds. A longer wait is announced: without a word it looks as if the program hung."""
 
 
-def interval_of(requests_per_second: float) -> float:
+def request_interval(requests_per_second: float) -> float:
     """Seconds between the starts of two requests; 0 requests per second means unlimited."""
     return 1 / (requests_per_second * _HEADROOM) if requests_per_second else 0.0
 
 
-def is_over_soon(window_seconds: float, interval: float) -> bool:
+def is_subsecond_window(window_seconds: float, interval: float) -> bool:
     """Whether a limit's window ends within the second it is told in: evenly spaced requests need not wait for that.
 
     Of a limit by the second every other second would be waited for. Should others have used it up, a 429 tells.
@@ -73,7 +73,7 @@ class Budget:
     def __init__(self, requests_per_second: float, notify: Notify = lambda _: None) -> None:
         """Begin with nothing sent, so the first request may go at once. `notify` is told of long waits."""
         self._notice = WaitNotice(notify)
-        self._interval = interval_of(requests_per_second)
+        self._interval = request_interval(requests_per_second)
         self._lock = threading.Lock()
         self._next_start = 0.0
         self._held_until = 0.0
@@ -83,7 +83,7 @@ class Budget:
         self.remaining: int | None = None
 
     @contextmanager
-    def request(self) -> Iterator[None]:
+    def slot(self) -> Iterator[None]:
         """Wait for a turn, then hold a place among the requests in flight."""
         while (seconds := self._seconds_to_wait()) > 0:
             time.sleep(seconds)
@@ -109,25 +109,25 @@ class Budget:
             if self._credit is not None:
                 self._credit -= 1
             late = now - self._next_start
-            made_up = min(late, MADE_UP * self._interval) if late < self._interval else 0.0
+            made_up = min(late, MAX_CATCH_UP * self._interval) if late < self._interval else 0.0
             self._next_start = now - made_up + self._interval
             self._in_flight += 1
             return 0.0
 
-    def hold(self, seconds: float, reason: str = "") -> None:
+    def pause(self, seconds: float, reason: str = "") -> None:
         """Let no request start for so long."""
         with self._lock:
             self._notice.explain(seconds, reason)
             self._held_until = max(self._held_until, time.monotonic() + seconds)
 
-    def learn(self, headers: Mapping[str, str]) -> None:
+    def update_from_headers(self, headers: Mapping[str, str]) -> None:
         """Take over what a reply's headers say is left, less what is under way already."""
         told = parse_ratelimit(headers, unix_time())
         if told:
             with self._lock:
                 self.remaining, seconds = told
                 left = self.remaining - (self._in_flight - 1)
-                self._credit = None if is_over_soon(seconds, self._interval) else left
+                self._credit = None if is_subsecond_window(seconds, self._interval) else left
                 self._credit_ends = time.monotonic() + seconds
 
     def close(self) -> None:

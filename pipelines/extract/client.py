@@ -18,11 +18,11 @@ import httpx
 from pipelines.clock import utc_now
 from pipelines.errors import ApiRefusedError, ApiUnreachableError, SettingsError, TransientApiError
 from pipelines.extract.budget import Budget, Notify
-from pipelines.extract.dialect import Dialect
+from pipelines.extract.dialect import ApiDialect
 from pipelines.extract.ratelimit import parse_date, parse_retry_after
 from pipelines.extract.redaction import Json, Redactor, Treatment
-from pipelines.extract.responses import read_reply
-from pipelines.extract.retry_policy import LONGEST_WAIT, RetryPolicy, is_limit
+from pipelines.extract.responses import parse_response
+from pipelines.extract.retry_policy import MAX_WAIT_SECONDS, RetryPolicy, is_rate_limit
 from pipelines.extract.shared_budget import SharedBudget
 from pipelines.transport.exchange import SILENCE_SECONDS, Connections, ExchangeError, Failure, Reply
 
@@ -79,7 +79,7 @@ class ApiClient:
         self.last_headers: Mapping[str, str] = {}
         self.clock_ahead: timedelta | None = None
         """How far this machine's clock is ahead of the API's (negative: behind), by its last reply that told a date."""
-        self.dialect = Dialect()
+        self.dialect = ApiDialect()
         self._base_url = _address(base_url)
         self._is_patient = is_patient
         self._pause = retry_pause_seconds
@@ -123,9 +123,9 @@ class ApiClient:
         """As `get`, but repeated after a 429 only: it could make a second livestream. Without a body, none is sent."""
         return self._send_until_done("POST", path, body=body, is_repeatable=False)
 
-    def clean(self, value: Json) -> Json:
+    def redact(self, value: Json) -> Json:
         """Cut every secret seen so far out of something received: a later reply may have told that it is one."""
-        return self._redactor.clean(value)
+        return self._redactor.redact(value)
 
     def _send_until_done(
         self,
@@ -151,7 +151,7 @@ class ApiClient:
             except TransientApiError as error:
                 failed = error
             is_answer = is_optional and failed.status == HTTPStatus.NOT_IMPLEMENTED
-            pause = policy.next_pause(failed) if (is_repeatable and not is_answer) or is_limit(failed) else None
+            pause = policy.next_pause(failed) if (is_repeatable and not is_answer) or is_rate_limit(failed) else None
             if pause is None or self._is_gone:
                 raise _with_reason(failed)
             with self._lock:
@@ -163,7 +163,7 @@ class ApiClient:
     ) -> dict[str, Any]:
         headers = self._headers if content is None else {**self._headers, "Content-Type": "application/json"}
         # All else first: who has a turn and then does not send at once sends together with the next.
-        with self._places, self._budget.request():
+        with self._places, self._budget.slot():
             if self._unreachable:
                 raise ApiUnreachableError(self._unreachable)
             with self._lock:
@@ -189,21 +189,21 @@ class ApiClient:
         self.last_headers = headers
         if (told := parse_date(headers.get("date"))) is not None:
             self.clock_ahead = utc_now() - datetime.fromtimestamp(told, UTC).replace(tzinfo=None)
-        self._budget.learn(headers)
+        self._budget.update_from_headers(headers)
 
     def _read(self, what: str, reply: Reply) -> dict[str, Any]:
         try:
             with self._parsing if len(reply.body) >= _PARSED_ALONE_FROM else nullcontext():
-                value = read_reply(what, reply.status, reply.body, reply.headers, self._redactor)
-                return self._redactor.clean(value, self._stream_keys)  # type: ignore[no-any-return]  # an object stays one
+                value = parse_response(what, reply.status, reply.body, reply.headers, self._redactor)
+                return self._redactor.redact(value, self._stream_keys)  # type: ignore[no-any-return]  # an object stays one
         except TransientApiError as error:
             wait = parse_retry_after(reply.headers, time.time()) if reply.status >= HTTPStatus.BAD_REQUEST else None
             raise TransientApiError(str(error), status=error.status, wait_seconds=wait) from None
 
     def _wait(self, policy: RetryPolicy, failed: TransientApiError, pause: float) -> None:
         """Wait before the next try: all threads where the API asked for it, else this one."""
-        if is_limit(failed) or failed.wait_seconds:
-            self._budget.hold(pause, policy.describe(failed, pause))
+        if is_rate_limit(failed) or failed.wait_seconds:
+            self._budget.pause(pause, policy.describe(failed, pause))
             return
         is_long = policy.retries >= _SHOWN_FROM_RETRY or pause >= _SHOWN_FROM_SECONDS
         is_news = is_long if self._has_answered else policy.seconds_in_exchanges >= _SHOWN_FROM_SECONDS
@@ -240,7 +240,7 @@ class ApiClient:
     def _raise_refusal_of_proxy(self, error: ExchangeError) -> None:
         proxy = self._connections.proxy
         variable = proxy.variable if proxy else "HTTPS_PROXY"
-        said = self._redactor.clean_message(str(error))
+        said = self._redactor.redact_message(str(error))
         if error.status is None or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return
         wants_login = error.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
@@ -259,7 +259,7 @@ class ApiClient:
             "broken": "",
             "refused by the proxy": f" (check{via.removeprefix(',')})",
         }
-        return f"{self._redactor.clean_message(str(error))}{remedies[error.failure]}"
+        return f"{self._redactor.redact_message(str(error))}{remedies[error.failure]}"
 
 
 def _address(base_url: str) -> httpx.URL:
@@ -271,7 +271,7 @@ def _address(base_url: str) -> httpx.URL:
 
 def _with_reason(failed: TransientApiError) -> TransientApiError:
     """Say why a request was not sent again where the API asks for a wait that is too long."""
-    if (failed.wait_seconds or 0) <= LONGEST_WAIT:
+    if (failed.wait_seconds or 0) <= MAX_WAIT_SECONDS:
         return failed
-    said = f"{failed}; it asks to wait {failed.wait_seconds:,.0f} s, and {LONGEST_WAIT:,.0f} s are waited at most"
+    said = f"{failed}; it asks to wait {failed.wait_seconds:,.0f} s, and {MAX_WAIT_SECONDS:,.0f} s are waited at most"
     return TransientApiError(said, status=failed.status, wait_seconds=failed.wait_seconds)

@@ -27,7 +27,7 @@ UNIX_SECONDS, ISO_8601 = "unix_seconds", "iso_8601"
 TIME_FORMS = (UNIX_SECONDS, ISO_8601)
 """Values of `TIME_FORM`, today's first."""
 
-PER_PAGE = 100
+DEFAULT_PER_PAGE = 100
 """Rows asked for in a page. No operation states a maximum; other products of the vendor refuse more than 50."""
 
 _SMALLER_PAGES = (50, 25, 20, 10, 5, 2)
@@ -36,10 +36,10 @@ _ONE_ROW = 1
 _LEAST_PAGE = 10
 """Rows. Of lists whose pages are of one row, every list would seem to end with a full page."""
 
-ASK_AGAIN_AFTER = timedelta(days=7)
+RETRY_OPERATION_AFTER = timedelta(days=7)
 """An operation that the service did not offer is requested again so much later."""
 
-NOT_OFFERED = (
+NOT_OFFERED_STATUSES = (
     HTTPStatus.NOT_FOUND,
     HTTPStatus.METHOD_NOT_ALLOWED,
     HTTPStatus.GONE,
@@ -57,7 +57,7 @@ _WORDLESS = re.compile(r"(?:no message|bad request|unprocessable (?:entity|conte
 _ABOUT_ACCESS = re.compile(r"header|token|authori|authenti|permission|account", re.IGNORECASE)
 
 
-class Key(NamedTuple):
+class DialectKey(NamedTuple):
     """What a note is about."""
 
     app_id: str
@@ -66,7 +66,7 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Note:
+class DialectNote:
     """A row of `ops.api_dialect`, but for the address of the service."""
 
     app_id: str
@@ -76,41 +76,41 @@ class Note:
     noted_at: datetime
 
 
-class Dialect:
+class ApiDialect:
     """What is known of one service. Threads share it."""
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self._notes: dict[Key, Note] = {}
-        self._changed: dict[Key, Note] = {}
-        self._confirmed: set[Key] = set()
-        self._given_up: set[Key] = set()
+        self._notes: dict[DialectKey, DialectNote] = {}
+        self._changed: dict[DialectKey, DialectNote] = {}
+        self._confirmed: set[DialectKey] = set()
+        self._given_up: set[DialectKey] = set()
         self._row_counts: dict[tuple[str, str], int] = {}
-        self._first: dict[Key, threading.Lock] = {}
+        self._first: dict[DialectKey, threading.Lock] = {}
         self._lock = threading.Lock()
 
-    def load(self, notes: Iterable[Note]) -> None:
+    def load_notes(self, notes: Iterable[DialectNote]) -> None:
         """Take over what earlier runs noted."""
         whole = (note for note in notes if note.setting != PAGE_SIZE or re.fullmatch("[1-9][0-9]{0,5}", note.value))
-        self._notes |= {Key(note.app_id, note.operation, note.setting): note for note in whole}
+        self._notes |= {DialectKey(note.app_id, note.operation, note.setting): note for note in whole}
 
-    def value(self, key: Key) -> str | None:
+    def noted_value(self, key: DialectKey) -> str | None:
         """Return what is noted, if anything is."""
         note = self._notes.get(key)
         return note.value if note else None
 
-    def confirmed(self, key: Key) -> str | None:
+    def confirmed_value(self, key: DialectKey) -> str | None:
         """Return what a request of this process has shown, if one has."""
-        return self.value(key) if key in self._confirmed else None
+        return self.noted_value(key) if key in self._confirmed else None
 
-    def note(self, key: Key, value: str) -> None:
-        """Note what a request that succeeded has shown."""
+    def note(self, key: DialectKey, value: str) -> None:
+        """DialectNote what a request that succeeded has shown."""
         with self._lock:
             self._confirmed.add(key)
-            if self.value(key) != value:
-                self._notes[key] = self._changed[key] = Note(*key, value, utc_now())
+            if self.noted_value(key) != value:
+                self._notes[key] = self._changed[key] = DialectNote(*key, value, utc_now())
 
-    def take_changes(self) -> list[Note]:
+    def pop_changes(self) -> list[DialectNote]:
         """Return the notes that the caller has not kept yet."""
         with self._lock:
             changed = list(self._changed.values())
@@ -119,34 +119,34 @@ class Dialect:
 
     def is_offered(self, app_id: str, operation: str) -> bool:
         """Whether to request an operation: not for a week after the service said that it has no such thing."""
-        note = self._notes.get(Key(app_id, operation, OFFERED))
-        return note is None or note.value != "no" or utc_now() - note.noted_at >= ASK_AGAIN_AFTER
+        note = self._notes.get(DialectKey(app_id, operation, OFFERED))
+        return note is None or note.value != "no" or utc_now() - note.noted_at >= RETRY_OPERATION_AFTER
 
     def note_offered(self, app_id: str, operation: str, *, is_offered: bool) -> None:
-        """Note whether the service has an operation. "no" is as of now, whatever was noted before."""
-        key = Key(app_id, operation, OFFERED)
+        """DialectNote whether the service has an operation. "no" is as of now, whatever was noted before."""
+        key = DialectKey(app_id, operation, OFFERED)
         if not is_offered:
             with self._lock:
                 self._notes.pop(key, None)
         self.note(key, "yes" if is_offered else "no")
 
-    def page_size(self, app_id: str, operation: str) -> int:
+    def rows_per_page(self, app_id: str, operation: str) -> int:
         """Return how many rows a page is requested with."""
-        return int(self.value(Key(app_id, operation, PAGE_SIZE)) or PER_PAGE)
+        return int(self.noted_value(DialectKey(app_id, operation, PAGE_SIZE)) or DEFAULT_PER_PAGE)
 
-    def full_page(self, app_id: str, operation: str) -> int:
+    def full_page_rows(self, app_id: str, operation: str) -> int:
         """Return how many rows make a page full: those requested, or what the service was seen to cut pages to."""
-        return min(self.page_size(app_id, operation), self._row_counts.get((app_id, operation), PER_PAGE))
+        return min(self.rows_per_page(app_id, operation), self._row_counts.get((app_id, operation), DEFAULT_PER_PAGE))
 
     def note_full_page(self, app_id: str, operation: str, rows: int) -> None:
-        """Note the rows of a page that was followed by another one; so few that no service means it say nothing."""
+        """DialectNote the rows of a page that was followed by another one; so few that no service means it say nothing."""
         if rows >= _LEAST_PAGE:
             held = self._row_counts.get((app_id, operation), 0)
             self._row_counts[app_id, operation] = max(held, rows)
 
-    def request(
+    def send_with_fallback(
         self,
-        key: Key,
+        key: DialectKey,
         preferred: str,
         send: Callable[[str], Reply],
         others: Callable[[str, ApiRefusedError], Iterable[str]],
@@ -157,7 +157,7 @@ class Dialect:
         was accepted in an earlier one is doubted once: the newest day is requested first, so its age is not the reason.
         """
         with self._first_alone(key):
-            noted = self.value(key)
+            noted = self.noted_value(key)
             value = noted or preferred
             try:
                 reply = send(value)
@@ -185,7 +185,7 @@ class Dialect:
             raise refused
 
     @contextmanager
-    def _first_alone(self, key: Key) -> Iterator[None]:
+    def _first_alone(self, key: DialectKey) -> Iterator[None]:
         """Let the first request of a kind be answered before others are sent: else eight at once are refused."""
         with self._lock:
             is_first = key not in self._first
@@ -213,7 +213,7 @@ def time_range(form: str, first_day: date, last_day: date) -> dict[str, str | in
     return {"start_time": int(start.timestamp()), "end_time": int(end.timestamp()) - 1}
 
 
-def smaller_pages(send: Callable[[str], object]) -> Callable[[str, ApiRefusedError], Iterator[str]]:
+def smaller_page_sizes(send: Callable[[str], object]) -> Callable[[str, ApiRefusedError], Iterator[str]]:
     """Return what yields smaller pages to try: the size that a refusal names; else, where one row is accepted, all of them.
 
     Refusals rarely say what they are about. One that also meets a page of a single row is not about the size of pages, and
@@ -236,7 +236,7 @@ def smaller_pages(send: Callable[[str], object]) -> Callable[[str, ApiRefusedErr
     return others
 
 
-def other_time_form(form: str, _: ApiRefusedError) -> Iterator[str]:
+def other_time_forms(form: str, _: ApiRefusedError) -> Iterator[str]:
     """Yield the form that was not tried."""
     yield from (other for other in TIME_FORMS if other != form)
 

@@ -13,7 +13,7 @@ _LONGEST_ID = 256
 _DEEPEST = 64
 """Levels. Records of this API have three; thousands exhaust the stack of whoever walks through them."""
 
-MOST_VALUES = 250_000
+MAX_VALUES = 250_000
 """Counted before parsing by what separates values: 64 MiB of `{}` became 3.3 GB. A page of 100 records has 3,000."""
 
 _SEPARATORS = (b"{", b"[", b",", b":")
@@ -45,12 +45,12 @@ def _integer(text: str) -> int | str:
 _DECODER = json.JSONDecoder(parse_constant=str, parse_float=_number, parse_int=_integer)
 
 
-def parse(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
+def parse_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
     """Read the JSON value of a body. Python's own parser, since it lets NaN and huge numbers stay text.
 
     Raises `ValueError` for what is not JSON, or holds more values than any reply of this API.
     """
-    if sum(map(body.count, _SEPARATORS)) > MOST_VALUES:
+    if sum(map(body.count, _SEPARATORS)) > MAX_VALUES:
         raise ValueError("more values than any reply has")
     try:
         text = body.decode("utf-8-sig")

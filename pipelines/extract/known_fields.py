@@ -14,22 +14,27 @@ from pipelines.catalog.core import (
     MEETING_SESSIONS_DAILY,
     RECORDINGS_DAILY,
 )
-from pipelines.extract.seen_keys import MASK
+from pipelines.extract.known_secrets import MASK
 
 _TABLES = (LIVESTREAMS, LIVESTREAM_SESSIONS, LIVESTREAM_ANALYTICS_DAILY, MEETING_SESSIONS_DAILY, RECORDINGS_DAILY)
-KNOWN = frozenset(column.source for table in _TABLES for column in table.columns if column.source) | {"day", "date"}
+KNOWN_FIELDS = frozenset(column.source for table in _TABLES for column in table.columns if column.source) | {
+    "day",
+    "date",
+}
 """Fields of records as the API documents them, of any kind of record: no name means two things."""
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?)?", re.IGNORECASE)
 _LONGEST_NAME = 100
 
 
-def keep_known(record: Any) -> Any:  # noqa: ANN401 - any JSON value
+def keep_known_fields(record: Any) -> Any:  # noqa: ANN401 - any JSON value
     """Return a record with the values of its known fields, and of others what cannot hold a secret."""
     if not isinstance(record, dict):
         return record
     return {
-        name[:_LONGEST_NAME]: _typed(value, is_known=name in KNOWN) if isinstance(value, str | dict | list) else value
+        name[:_LONGEST_NAME]: _typed(value, is_known=name in KNOWN_FIELDS)
+        if isinstance(value, str | dict | list)
+        else value
         for name, value in record.items()
     }
 

@@ -12,14 +12,14 @@ from pipelines.clock import yesterday
 from pipelines.errors import ApiRefusedError
 from pipelines.extract.client import ApiClient
 from pipelines.extract.dialect import (
+    DEFAULT_PER_PAGE,
     PAGE_SIZE,
-    PER_PAGE,
     TIME_FORM,
     UNIX_SECONDS,
-    Key,
+    DialectKey,
     is_accepted,
-    other_time_form,
-    smaller_pages,
+    other_time_forms,
+    smaller_page_sizes,
     time_range,
 )
 
@@ -75,8 +75,8 @@ def _get_page(
 
     if per_page is not None:
         return send(str(per_page))
-    key = Key(app_id, operation, PAGE_SIZE)
-    return client.dialect.request(key, str(PER_PAGE), send, smaller_pages(send))
+    key = DialectKey(app_id, operation, PAGE_SIZE)
+    return client.dialect.send_with_fallback(key, str(DEFAULT_PER_PAGE), send, smaller_page_sizes(send))
 
 
 def get_session(client: ApiClient, app_id: str, session_id: str) -> Reply:
@@ -126,15 +126,17 @@ def _get_by_time(
         range of its own would be taken for one that speaks ISO 8601, and its figures for those of the days requested.
         """
         recent = yesterday()
-        is_checked = first_day >= recent or client.dialect.confirmed(sibling) not in {None, form}
+        is_checked = first_day >= recent or client.dialect.confirmed_value(sibling) not in {None, form}
         if not is_checked and is_accepted(lambda tried: send_days(tried, recent, recent), form):
             client.dialect.note(key, form)
             return
-        yield from other_time_form(form, refused)
+        yield from other_time_forms(form, refused)
 
-    key = Key(app_id, operation, TIME_FORM)
-    sibling = Key(app_id, GET_LIVESTREAM_DAYWISE if operation == GET_OVERALL else GET_OVERALL, TIME_FORM)
-    return client.dialect.request(key, UNIX_SECONDS, lambda form: send_days(form, first_day, last_day), others)
+    key = DialectKey(app_id, operation, TIME_FORM)
+    sibling = DialectKey(app_id, GET_LIVESTREAM_DAYWISE if operation == GET_OVERALL else GET_OVERALL, TIME_FORM)
+    return client.dialect.send_with_fallback(
+        key, UNIX_SECONDS, lambda form: send_days(form, first_day, last_day), others
+    )
 
 
 def get_daywise_analytics(client: ApiClient, app_id: str, first_day: date, last_day: date) -> Reply:

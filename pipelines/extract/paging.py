@@ -15,7 +15,7 @@ from http import HTTPStatus
 from pipelines.errors import ApiRefusedError, IncompleteListError
 from pipelines.extract.parsers import Page, Record
 
-READINGS = 4
+MAX_READINGS = 4
 """A list is read again from the start at most so often before it is an error."""
 
 MAX_PAGES = 10_000
@@ -148,7 +148,7 @@ def read_all(
     Raises `IncompleteListError` when the list could not be read whole in `READINGS` readings.
     """
     known: set[str] = set()
-    for _ in range(READINGS):
+    for _ in range(MAX_READINGS):
         reading = _Reading()
         for page_no in range(1, max_pages + 1):
             try:
@@ -173,7 +173,7 @@ def read_all(
         if not reading.fault and not reading.shrank and len(known) >= (reading.total or 0):
             return
     reason = reading.fault or f"{len(known)} distinct rows of {reading.total} the API counts"
-    raise IncompleteListError(f"{what}: not complete after {READINGS} readings: {reason}; try again later")
+    raise IncompleteListError(f"{what}: not complete after {MAX_READINGS} readings: {reason}; try again later")
 
 
 def _cut(what: str, page_no: int, reading: _Reading) -> IncompleteListError:

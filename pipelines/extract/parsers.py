@@ -11,7 +11,7 @@ from typing import Any
 
 from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY
 from pipelines.errors import UnexpectedReplyError
-from pipelines.extract.known_fields import keep_known
+from pipelines.extract.known_fields import keep_known_fields
 
 Record = Any
 """A record as received: an object in every case ever seen, yet any JSON value may come."""
@@ -73,7 +73,7 @@ def _records(data: Any, names: tuple[str, ...]) -> list[Record] | None:  # noqa:
     return None
 
 
-def livestream_page(reply: dict[str, Any]) -> Page:
+def parse_livestream_page(reply: dict[str, Any]) -> Page:
     """Read a page of `GET /livestreams`."""
     data = _data(reply)
     rows = data if isinstance(data, list) else _records(data, ("livestreams", "items", "livestream"))
@@ -83,10 +83,10 @@ def livestream_page(reply: dict[str, Any]) -> Page:
             raise UnexpectedReplyError("the list of livestreams is neither a list nor a livestream")
         rows = [] if _is_blank(single) else [single]
     total = _total_count(reply, data, *(rows[:1]))
-    return Page([keep_known(_without_paging(row)) for row in rows], total)
+    return Page([keep_known_fields(_without_paging(row)) for row in rows], total)
 
 
-def session_page(reply: dict[str, Any]) -> Page:
+def parse_session_page(reply: dict[str, Any]) -> Page:
     """Read the sessions in a reply of `GET /livestreams/{id}`."""
     data = _data(reply)
     if isinstance(data, list):
@@ -103,13 +103,13 @@ def session_page(reply: dict[str, Any]) -> Page:
             raise UnexpectedReplyError("the sessions of a livestream are in no known place")
         rows = []
     total = _total_count(reply, data, livestream, *(rows[:1]))
-    return Page([keep_known(_without_paging(row)) for row in rows], total)
+    return Page([keep_known_fields(_without_paging(row)) for row in rows], total)
 
 
 _OVERALL = {column.source for column in LIVESTREAM_ANALYTICS_DAILY.columns if column.figure}
 
 
-def overall_of_day(reply: dict[str, Any], day: date) -> Record:
+def parse_overall(reply: dict[str, Any], day: date) -> Record:
     """Find the record of `overall` about one day; None where the reply has none.
 
     An array holds an object a day, each with `date`; an object speaks of the whole range asked for. An array
@@ -120,16 +120,16 @@ def overall_of_day(reply: dict[str, Any], day: date) -> Record:
         of_day = [entry for entry in data if not isinstance(entry, dict) or _utc_day(entry.get("date") or day) == day]
         if data and not of_day:
             raise UnexpectedReplyError(f"overall, asked about {day}, answered about other days only")
-        check_days_once("overall", "date", ((day, entry) for entry in of_day))
+        check_one_entry_per_day("overall", "date", ((day, entry) for entry in of_day))
         data = of_day[0] if of_day else None
     if _is_blank(data):
         return None
     if isinstance(data, dict) and not data.keys() & _OVERALL:
         raise UnexpectedReplyError(f"overall, asked about {day}, answered with none of its figures")
-    return keep_known(data)
+    return keep_known_fields(data)
 
 
-def session_count_entries(reply: dict[str, Any], first_day: date, last_day: date) -> list[Record]:
+def parse_session_counts(reply: dict[str, Any], first_day: date, last_day: date) -> list[Record]:
     """Find the day entries of *livestreams/daywise*. A day that is left out had no session.
 
     `date` is nullable: without figures such an entry says nothing, with figures it is about one of the days. A day that
@@ -142,12 +142,12 @@ def session_count_entries(reply: dict[str, Any], first_day: date, last_day: date
             f"livestreams/daywise, asked about {first_day} to {last_day}, answered with none of its figures"
         )
     figures = [entry for entry in entries if not _is_dayless_zero(entry)]
-    check_days_once(
+    check_one_entry_per_day(
         "livestreams/daywise",
         "date",
         ((_utc_day(entry.get("date")), entry) for entry in figures if isinstance(entry, dict)),
     )
-    return [keep_known(entry) for entry in figures]
+    return [keep_known_fields(entry) for entry in figures]
 
 
 def _is_dayless_zero(entry: Record) -> bool:
@@ -158,7 +158,7 @@ def _is_dayless_zero(entry: Record) -> bool:
     )
 
 
-def check_days_once(operation: str, day_field: str, entries: Iterable[tuple[date | None, Record]]) -> None:
+def check_one_entry_per_day(operation: str, day_field: str, entries: Iterable[tuple[date | None, Record]]) -> None:
     """Raise `UnexpectedReplyError` where a day has entries of different figures: to take one of them would be a guess.
 
     Entries that say the same are one, however each writes its day and its numbers. None: no day can be read, so the
@@ -203,7 +203,7 @@ _TOTALS = {
 }
 
 
-def daywise_entries(reply: dict[str, Any], stats: str) -> tuple[list[Record], bool]:
+def parse_daywise(reply: dict[str, Any], stats: str) -> tuple[list[Record], bool]:
     """Find the day entries of one of `STATS`, and whether a day that is left out had no activity.
 
     It had not, unless the reply's own total counts more than its entries do.
@@ -220,8 +220,8 @@ def daywise_entries(reply: dict[str, Any], stats: str) -> tuple[list[Record], bo
             return [], isinstance(part, dict) and not _claims_more(part, [], stats)
         entries = [entries]
     days = ((_utc_day(entry.get("day")) if isinstance(entry, dict) else None, entry) for entry in entries)
-    check_days_once(f"daywise ({stats})", "day", days)
-    known = [keep_known(entry) for entry in entries]
+    check_one_entry_per_day(f"daywise ({stats})", "day", days)
+    known = [keep_known_fields(entry) for entry in entries]
     return known, not (isinstance(part, dict) and _claims_more(part, entries, stats))
 
 
@@ -238,14 +238,14 @@ def _number(value: Any) -> float:  # noqa: ANN401 - any JSON value
         return 0.0
 
 
-def stream_and_session(reply: dict[str, Any], alone: str | None = None) -> Iterator[tuple[str, Record]]:
+def parse_live_reply(reply: dict[str, Any], bare_record: str | None = None) -> Iterator[tuple[str, Record]]:
     """Find what a reply about the present holds: ("livestream", record), ("session", record).
 
     Where a reply may be a record itself, and not an object of both, `alone` tells which of them it is.
     """
     data = _data(reply)
     both = [(name, record) for name in ("livestream", "session") for record in _records(data, (name,)) or ()]
-    if alone and not both:
+    if bare_record and not both:
         found = data if isinstance(data, list) else [data]
-        both = [(alone, record) for record in found if isinstance(record, dict) and record.get("id") is not None]
-    yield from ((name, keep_known(record)) for name, record in both)
+        both = [(bare_record, record) for record in found if isinstance(record, dict) and record.get("id") is not None]
+    yield from ((name, keep_known_fields(record)) for name, record in both)

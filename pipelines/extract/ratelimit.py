@@ -19,7 +19,7 @@ _ALONE = re.compile(rf"\s*{_NUMBER}\s*")
 _PREFIXES = ("ratelimit", "x-ratelimit", "x-rate-limit", "rate-limit")
 _LONGEST_HEADER = 4096
 
-LONGEST_WINDOW = 300.0
+MAX_WINDOW_SECONDS = 300.0
 """Seconds. The vendor's windows last five minutes; a header that says a year must not stop us for one."""
 
 _LONGEST_SENSIBLE = 86_400.0
@@ -78,7 +78,7 @@ def _window(headers: Mapping[str, str]) -> float:
     """How long the longest window lasts by `Ratelimit-Policy`."""
     policies = (headers.get(f"{prefix}-policy", "")[:_LONGEST_HEADER] for prefix in _PREFIXES)
     windows = [float(window) for policy in policies for window in _WINDOW.findall(policy)]
-    return min(max(windows, default=LONGEST_WINDOW), LONGEST_WINDOW) or LONGEST_WINDOW
+    return min(max(windows, default=MAX_WINDOW_SECONDS), MAX_WINDOW_SECONDS) or MAX_WINDOW_SECONDS
 
 
 def _seconds_until(number: float, now: float) -> float:

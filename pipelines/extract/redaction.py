@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from pipelines.extract.known_fields import KNOWN
-from pipelines.extract.seen_keys import MASK, SHORTEST_SECRET, SeenKeys
+from pipelines.extract.known_fields import KNOWN_FIELDS
+from pipelines.extract.known_secrets import MASK, SHORTEST_SECRET, KnownSecrets
 
 Json = Any
 """A parsed JSON value: dict, list, str, int, float, bool or None."""
@@ -18,7 +18,7 @@ Json = Any
 Treatment = Literal["remove", "mask", "show"]
 """Of fields that hold a secret: left out; their value replaced, for a person who looks at a reply; or shown to one."""
 
-PROCESS_KEYS = SeenKeys()
+PROCESS_SECRETS = KnownSecrets()
 """What any client of this process has seen: a key may be quoted to another one."""
 
 _LONGEST_INNER_JSON = 2**16
@@ -79,18 +79,18 @@ _LEAST_BARE_SECRET = 16
 class Redactor:
     """Removes secrets from replies and messages. One client's token, and the keys that any client has seen."""
 
-    def __init__(self, token: str, keys: SeenKeys = PROCESS_KEYS) -> None:
+    def __init__(self, token: str, keys: KnownSecrets = PROCESS_SECRETS) -> None:
         """Know the token from the beginning."""
         self._keys = keys
-        self._own = SeenKeys()
+        self._own = KnownSecrets()
         self._own.add(token)
 
-    def learn(self, value: Json) -> None:
+    def remember_secrets(self, value: Json) -> None:
         """Remember every secret in a reply."""
         for secret in find_secrets(value):
             self._keys.add(secret)
 
-    def clean_text(self, text: str) -> str:
+    def redact_text(self, text: str) -> str:
         """Return a text without secrets."""
         if len(text) >= self._own.shortest:
             text = self._own.cut_out(text)
@@ -98,26 +98,26 @@ class Redactor:
             text = _NAMED.sub(_mask_named, _ADDRESS.sub(_mask_address, text))
         return self._keys.cut_out(text) if len(text) >= self._keys.shortest else text
 
-    def clean_message(self, text: str) -> str:
+    def redact_message(self, text: str) -> str:
         """Return the text of an error without secrets, and without what merely looks like one: it may not be known yet."""
-        return _KEYLIKE.sub(_mask_keylike, self.clean_text(text))
+        return _KEYLIKE.sub(_mask_keylike, self.redact_text(text))
 
-    def clean(self, value: Json, treatment: Treatment = "remove") -> Json:
+    def redact(self, value: Json, treatment: Treatment = "remove") -> Json:
         """Return a reply without secrets; one to be shown loses the token only. `learn` it first."""
         if isinstance(value, str):
-            return self._own.cut_out(value) if treatment == "show" else self.clean_text(value)
+            return self._own.cut_out(value) if treatment == "show" else self.redact_text(value)
         if isinstance(value, list):
-            return [self.clean(inner, treatment) for inner in value]
+            return [self.redact(inner, treatment) for inner in value]
         if not isinstance(value, dict):
             return value
         if treatment == "show":
-            return {self._own.cut_out(name): self.clean(inner, treatment) for name, inner in value.items()}
+            return {self._own.cut_out(name): self.redact(inner, treatment) for name, inner in value.items()}
         cleaned = {}
         for name, inner in value.items():
             if not _holds_secret(name, value):
-                cleaned[self.clean_text(name)] = self.clean(_named_as_secrets(name, inner), treatment)
+                cleaned[self.redact_text(name)] = self.redact(_named_as_secrets(name, inner), treatment)
             elif treatment == "mask":
-                cleaned[self.clean_text(name)] = MASK
+                cleaned[self.redact_text(name)] = MASK
         return cleaned
 
 
@@ -130,7 +130,7 @@ def find_secrets(value: Json) -> set[str]:
     secrets: set[str] = set()
     ids: set[str] = set()
     _gather(value, secrets, ids)
-    return {secret for secret in secrets - ids - KNOWN if secret.lower().replace("-", "_") not in _STATES}
+    return {secret for secret in secrets - ids - KNOWN_FIELDS if secret.lower().replace("-", "_") not in _STATES}
 
 
 def _gather(value: Json, secrets: set[str], ids: set[str]) -> None:

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 from pipelines.errors import ApiRefusedError, LivehouseError, NotFoundError, TransientApiError
-from pipelines.extract.json_values import parse
+from pipelines.extract.json_values import parse_json
 from pipelines.extract.redaction import Redactor
 
 _LONGEST_MESSAGE = 300
@@ -30,7 +30,10 @@ _WRONG_TOKEN = re.compile(
 """Said in a 403 of a token that is none, and not of one that lacks a permission."""
 _HOST = re.compile(r"https?://([\w.:-]{1,100})", re.IGNORECASE | re.ASCII)
 
-TOKEN, PERMISSION = "check CLOUDFLARE_API_TOKEN", "the token needs the Realtime permission for this account"
+TOKEN_REMEDY, PERMISSION_REMEDY = (
+    "check CLOUDFLARE_API_TOKEN",
+    "the token needs the Realtime permission for this account",
+)
 _OTHER_ADDRESS = "check CLOUDFLARE_BASE_URL"
 _NOT_THE_API = (
     "a firewall or proxy on the way answered in place of the API: ask whoever runs it, or try another network"
@@ -39,8 +42,8 @@ _CHALLENGED = (
     "a bot check answered in place of the API: exempt this machine's address or proxy from it, or try another network"
 )
 _REMEDIES: dict[int, str] = {
-    HTTPStatus.UNAUTHORIZED: TOKEN,
-    HTTPStatus.FORBIDDEN: PERMISSION,
+    HTTPStatus.UNAUTHORIZED: TOKEN_REMEDY,
+    HTTPStatus.FORBIDDEN: PERMISSION_REMEDY,
     HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: "the proxy wants another user or password: check HTTPS_PROXY",
     HTTPStatus.MISDIRECTED_REQUEST: f"{_OTHER_ADDRESS}, or a proxy that mixes up hosts",
     HTTPStatus.UPGRADE_REQUIRED: f"{_OTHER_ADDRESS}: the server there speaks another protocol",
@@ -49,7 +52,7 @@ _REMEDIES: dict[int, str] = {
 _RETRIED = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
-def read_reply(
+def parse_response(
     what: str, status: int, body: bytes, headers: Mapping[str, str] | None = None, redactor: Redactor | None = None
 ) -> dict[str, Any]:
     """Return the JSON object of a successful reply, secrets included; otherwise raise the error that the reply is.
@@ -59,14 +62,14 @@ def read_reply(
     redactor, headers = redactor or Redactor(""), headers or {}
     value, fault = None, ""
     try:
-        value = parse(body)
+        value = parse_json(body)
     except ValueError as error:
         fault = str(error) if "more values" in str(error) else "not JSON"
-    redactor.learn(value)
+    redactor.remember_secrets(value)
     is_success = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
     if is_success and isinstance(value, dict) and value.get("success", True) in (True, "true", 1):
         return value
-    said = _one_line(redactor.clean_message(_message_of_text(body) if fault else _message_of_value(value)))
+    said = _one_line(redactor.redact_message(_message_of_text(body) if fault else _message_of_value(value)))
     if is_success and "cf-mitigated" not in headers:
         raise TransientApiError(f"{what}: {status}, but {fault or 'not a success'}: {said}", status=status)
     raise _error(f"{what}: {status}", status, said, body if fault else b"", headers)
@@ -76,12 +79,12 @@ def _error(where: str, status: int, said: str, text: bytes, headers: Mapping[str
     if status == HTTPStatus.NOT_FOUND:
         return NotFoundError(f"{where}: {said}", status=status)
     if status == HTTPStatus.BAD_REQUEST and _ABOUT_TOKEN.search(said):
-        return ApiRefusedError(f"{where}: {TOKEN}: {said}", status=status, remedy=TOKEN)
+        return ApiRefusedError(f"{where}: {TOKEN_REMEDY}: {said}", status=status, remedy=TOKEN_REMEDY)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         to = _HOST.match(headers.get("location", "")[:_LONGEST_MESSAGE])
         said = f"a redirect{f' to {to[1]}' if to else ''} is not followed"
     if status == HTTPStatus.FORBIDDEN and _WRONG_TOKEN.search(said):
-        return ApiRefusedError(f"{where}: {said} ({TOKEN})", status=status, remedy=TOKEN)
+        return ApiRefusedError(f"{where}: {said} ({TOKEN_REMEDY})", status=status, remedy=TOKEN_REMEDY)
     remedy = _remedy(status, text[:_READ_OF_TEXT].decode("utf-8", "replace").lower(), headers)
     if remedy:
         return ApiRefusedError(f"{where}: {said} ({remedy})", status=status, remedy=remedy)

@@ -66,7 +66,7 @@ def livestreams_to_fetch(
     return joined.filter(wanted.fill_null(value=True))["livestream_id"].to_list()
 
 
-def days_unread(days: Collection[date], listed: pl.DataFrame, synced: pl.DataFrame) -> set[date]:
+def find_unread_days(days: Collection[date], listed: pl.DataFrame, synced: pl.DataFrame) -> set[date]:
     """Return the days on which one of the livestreams in `synced` may have had a session that nobody has read.
 
     No session is older than its livestream, nor than the last time that its sessions were read, nor younger than its last

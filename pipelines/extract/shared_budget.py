@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pipelines.errors import WarehouseError
-from pipelines.extract.budget import MADE_UP, Notify, WaitNotice, interval_of, is_over_soon
+from pipelines.extract.budget import MAX_CATCH_UP, Notify, WaitNotice, is_subsecond_window, request_interval
 from pipelines.extract.ratelimit import parse_ratelimit
 
 if TYPE_CHECKING:
@@ -64,9 +64,9 @@ class SharedBudget:
         self._notice = WaitNotice(notify)
         self._connect = connect
         self._account_id = account_id
-        self._interval = interval_of(requests_per_second)
+        self._interval = request_interval(requests_per_second)
         interval = timedelta(seconds=self._interval)
-        self._taking = {"account_id": account_id, "interval": interval, "made_up": MADE_UP}
+        self._taking = {"account_id": account_id, "interval": interval, "made_up": MAX_CATCH_UP}
         self._session: psycopg.Connection | None = None
         self._lock = threading.Lock()
         self._turn = threading.Lock()
@@ -74,7 +74,7 @@ class SharedBudget:
         self.remaining: int | None = None
 
     @contextmanager
-    def request(self) -> Iterator[None]:
+    def slot(self) -> Iterator[None]:
         """Wait for a turn, then hold a place among this process's requests in flight."""
         with self._turn:  # one of this process asks, the others wait for it
             while not self._execute(_TAKE, self._taking):
@@ -89,18 +89,18 @@ class SharedBudget:
             with self._lock:
                 self._in_flight -= 1
 
-    def hold(self, seconds: float, reason: str = "") -> None:
+    def pause(self, seconds: float, reason: str = "") -> None:
         """Let no request of any machine start for so long."""
         self._notice.explain(seconds, reason)
         self._execute(_HOLD, [seconds, self._account_id])
 
-    def learn(self, headers: Mapping[str, str]) -> None:
+    def update_from_headers(self, headers: Mapping[str, str]) -> None:
         """Take over what a reply says is left. What other machines have under way is not known here: a 429 tells."""
         told = parse_ratelimit(headers, time.time())
         if told:
             with self._lock:
                 (self.remaining, seconds), under_way = told, self._in_flight - 1
-            left = None if is_over_soon(seconds, self._interval) else told[0] - under_way
+            left = None if is_subsecond_window(seconds, self._interval) else told[0] - under_way
             self._execute(_LEARN, [left, seconds, self._account_id])
 
     def close(self) -> None:

@@ -1,1 +1,1 @@
-"""What is on air now, from the request to the stored observation: a slice of its own."""
+"""Live streams: polling the API, staging the observations, merging them into the warehouse, and the view of `on-air`."""

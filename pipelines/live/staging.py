@@ -1,12 +1,11 @@
-"""`pipeline_live.duckdb`: what was seen on air and no run has merged yet.
+"""`pipeline_live.duckdb`: observations that no run has merged yet, and the result of the last poll of each app.
 
-Why a file of its own: an observation comes every minute, and publishing copies the whole warehouse, so it must
-not cost a publication; and a run holds the house, with `pipeline.duckdb` open, for as long as it lasts, so
-observing must not need either. So each look is committed here, and the next run moves what is here into
-`pipeline.duckdb` before it builds marts (`observations.py`). `livehouse on-air` reads this file directly.
+It is a file of its own because polls come every minute: publishing copies the whole warehouse, so a poll must not cost a
+publication, and a run keeps `pipeline.duckdb` open for as long as it lasts. Each poll commits here; the next run moves the
+rows into `pipeline.duckdb` before it builds marts (`merge.py`). `livehouse on-air` reads this file directly.
 
-The file is open for milliseconds at a time; DuckDB's own lock keeps two processes apart, and who meets it tries
-again. `pipeline_live.lock` is another thing: it keeps two observers from spending the request budget twice.
+A process keeps the file open for milliseconds; DuckDB's lock keeps two processes apart, and the second one tries again.
+`pipeline_live.lock` has another purpose: two polls at a time would spend the request budget twice.
 """
 
 import time
@@ -20,7 +19,7 @@ import duckdb
 import polars as pl
 from filelock import FileLock, Timeout
 
-from pipelines.catalog.live import LIVE_FILE, LOOKS, RAW_LIVE_OBSERVATIONS
+from pipelines.catalog.live import LIVE_FILE, POLLS, RAW_LIVE_OBSERVATIONS
 from pipelines.catalog.ops import QUARANTINE
 from pipelines.errors import AlreadyRunningError
 from pipelines.storage.duckdb_errors import translate_errors
@@ -29,22 +28,22 @@ from pipelines.storage.lock import holder
 from pipelines.storage.migrations import FORMAT, create
 from pipelines.storage.warehouse import Warehouse
 
-_OPENS_WITHIN = 10.0
-"""Seconds within which another process is sure to have closed the file: it holds it for milliseconds."""
+_OPEN_TIMEOUT_SECONDS = 10.0
+"""Other processes keep the file open for milliseconds."""
 
 _TABLE = RAW_LIVE_OBSERVATIONS.full_name
 _SAME = " AND ".join(f"held.{name} = given.{name}" for name in RAW_LIVE_OBSERVATIONS.key)
 
 
-def live_path(warehouse: Warehouse) -> Path:
-    """Where the file is: beside the pipeline's other files."""
+def staging_path(warehouse: Warehouse) -> Path:
+    """Return the path of the file: beside the pipeline's other files."""
     return warehouse.directory / "pipeline_live.duckdb"
 
 
 @contextmanager
-def open_live(warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the file, for as short as can be; its tables made where they are missing."""
-    path = live_path(warehouse)
+def open_staging(warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the file and create missing tables. Keep it open as briefly as possible: others wait."""
+    path = staging_path(warehouse)
     with translate_errors(path):
         connection = _connect(path)
         try:
@@ -58,7 +57,7 @@ def open_live(warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def _connect(path: Path) -> duckdb.DuckDBPyConnection:
     create(path)
-    deadline = time.monotonic() + _OPENS_WITHIN
+    deadline = time.monotonic() + _OPEN_TIMEOUT_SECONDS
     while True:
         try:
             return duckdb.connect(path, config=FORMAT)
@@ -69,24 +68,24 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
 
 
 @contextmanager
-def observing(warehouse: Warehouse) -> Iterator[None]:
-    """Be the only one who looks. Raises `HouseBusyError` at once where another does."""
+def lock_polling(warehouse: Warehouse) -> Iterator[None]:
+    """Hold the lock of polling. Raises `AlreadyRunningError` at once if another process holds it."""
     lock = FileLock(warehouse.directory / "pipeline_live.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise AlreadyRunningError("another livehouse process is looking at this very moment") from None
+        raise AlreadyRunningError("another livehouse process is polling right now") from None
     try:
         yield
     finally:
         lock.release()
 
 
-def run_under_way(warehouse: Warehouse) -> str | None:
-    """Who runs the house now, `PID n`; None where nobody does.
+def describe_active_run(warehouse: Warehouse) -> str | None:
+    """Return the holder of the run lock, as `PID n`; None if no run is active.
 
-    A run that starts at this moment must not find its lock taken by the one who asks: so the lock itself is
-    tried only where a name stands in it, which is while it is held, or after its holder was killed.
+    A run that starts at this moment must not find its lock taken by this check. So the lock is tried only if the file
+    names a holder, which it does while a run holds it and after a run was killed.
     """
     try:
         if not warehouse.lock.read_text().strip():
@@ -103,8 +102,8 @@ def run_under_way(warehouse: Warehouse) -> str | None:
 
 
 @dataclass(frozen=True)
-class Running:
-    """A session that the last look of its app saw on air."""
+class RunningSession:
+    """A session that the last poll of its app found active."""
 
     livestream_id: str
     session_id: str
@@ -113,81 +112,87 @@ class Running:
     name: str | None
 
 
-def running_at_last_look(connection: duckdb.DuckDBPyConnection, app_id: str, over: Sequence[str]) -> list[Running]:
-    """Sessions that were on air at the last look, whatever was before that. `over`: statuses of those that were not."""
+def read_running_sessions(
+    connection: duckdb.DuckDBPyConnection, app_id: str, ended_statuses: Sequence[str]
+) -> list[RunningSession]:
+    """Return the sessions that the last poll of an app found active; `ended_statuses` mark those that were not."""
     query = f"""
         SELECT livestream_id, session_id, observed_at, meeting_id, name
-        FROM {_TABLE} JOIN {LOOKS.full_name} USING (app_id, looked_at)
+        FROM {_TABLE} JOIN {POLLS.full_name} USING (app_id, looked_at)
         WHERE app_id = ? AND NOT list_contains(?, coalesce(status, '')) ORDER BY ALL
     """
-    return [Running(*row) for row in connection.execute(query, [app_id, list(over)]).fetchall()]
+    return [RunningSession(*row) for row in connection.execute(query, [app_id, list(ended_statuses)]).fetchall()]
 
 
-def record_look(
+def record_poll(
     connection: duckdb.DuckDBPyConnection,
     app_id: str,
-    looked_at: datetime,
+    polled_at: datetime,
     *,
     rows: pl.DataFrame,
     rejects: pl.DataFrame,
-    said: str | None,
+    warnings: str | None,
 ) -> None:
-    """Commit an answered look. `rejects` stand for the app until its next look."""
-    with temporary_view(connection, "seen_rows", rows), temporary_view(connection, "seen_rejects", rejects):
+    """Commit the result of a poll. `rejects` replace those of the app's last poll."""
+    with temporary_view(connection, "polled_rows", rows), temporary_view(connection, "polled_rejects", rejects):
         connection.execute("BEGIN")
         connection.execute(
-            f"INSERT INTO {_TABLE} BY NAME SELECT * FROM seen_rows AS given"
+            f"INSERT INTO {_TABLE} BY NAME SELECT * FROM polled_rows AS given"
             f" WHERE NOT EXISTS (FROM {_TABLE} AS held WHERE {_SAME})"
         )
         connection.execute(f"DELETE FROM {QUARANTINE.full_name} WHERE app_id = ?", [app_id])
-        connection.execute(f"INSERT INTO {QUARANTINE.full_name} BY NAME SELECT * FROM seen_rejects")
+        connection.execute(f"INSERT INTO {QUARANTINE.full_name} BY NAME SELECT * FROM polled_rejects")
         connection.execute(
-            f"INSERT OR REPLACE INTO {LOOKS.full_name} VALUES (?, ?, ?, ?)",
-            [app_id, looked_at, looked_at, said],
+            f"INSERT OR REPLACE INTO {POLLS.full_name} VALUES (?, ?, ?, ?)",
+            [app_id, polled_at, polled_at, warnings],
         )
         connection.execute("COMMIT")
 
 
-def record_failure(connection: duckdb.DuckDBPyConnection, app_id: str, tried_at: datetime, said: str) -> None:
-    """Note that a look at an app failed. What the look before saw stays the last that is known."""
+def record_failed_poll(connection: duckdb.DuckDBPyConnection, app_id: str, tried_at: datetime, error: str) -> None:
+    """Record that the poll of an app failed. Its last successful poll stays the current one."""
     connection.execute(
-        f"INSERT INTO {LOOKS.full_name} VALUES (?, NULL, ?, ?)"
+        f"INSERT INTO {POLLS.full_name} VALUES (?, NULL, ?, ?)"
         " ON CONFLICT (app_id) DO UPDATE SET tried_at = excluded.tried_at, said = excluded.said",
-        [app_id, tried_at, said],
+        [app_id, tried_at, error],
     )
 
 
-def read_looks(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
-    """When each app was looked at."""
-    return read_frame(connection, f"FROM {LOOKS.full_name} ORDER BY app_id")
+def read_polls(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
+    """Return ops.looks: the last poll of each app."""
+    return read_frame(connection, f"FROM {POLLS.full_name} ORDER BY app_id")
 
 
-def read_since(connection: duckdb.DuckDBPyConnection, moment: datetime) -> pl.DataFrame:
-    """What is here of the observations since a moment, oldest first."""
+def read_observations_since(connection: duckdb.DuckDBPyConnection, moment: datetime) -> pl.DataFrame:
+    """Return the staged rows of raw.live_observations since a moment, oldest first, merged or not."""
     return read_frame(connection, f"FROM {_TABLE} WHERE observed_at >= ? ORDER BY observed_at", [moment])
 
 
-def days_seen(connection: duckdb.DuckDBPyConnection, app_id: str) -> list[date]:
-    """Days of an app of which observations wait to be merged."""
+def find_unmerged_days(connection: duckdb.DuckDBPyConnection, app_id: str) -> list[date]:
+    """Return the days of an app that have unmerged observations, oldest first."""
     query = f"SELECT DISTINCT observed_at::DATE AS day FROM {_TABLE} WHERE app_id = ? AND NOT is_merged ORDER BY day"
     return [day for (day,) in connection.execute(query, [app_id]).fetchall()]
 
 
-def read_seen(connection: duckdb.DuckDBPyConnection, app_id: str, day: date) -> pl.DataFrame:
-    """Observations of a day of an app that wait to be merged."""
+def read_unmerged(connection: duckdb.DuckDBPyConnection, app_id: str, day: date) -> pl.DataFrame:
+    """Return the unmerged rows of raw.live_observations of one day of an app."""
     query = f"FROM {_TABLE} WHERE app_id = ? AND observed_at::DATE = ? AND NOT is_merged"
     return read_frame(connection, query, [app_id, day])
 
 
 def read_rejects(connection: duckdb.DuckDBPyConnection, app_id: str) -> pl.DataFrame:
-    """Records of the last look at an app that no rule took."""
+    """Return the rows of ops.quarantine that the last poll of an app left."""
     return read_frame(connection, f"FROM {QUARANTINE.full_name} WHERE app_id = ?", [app_id])
 
 
-def forget_merged(connection: duckdb.DuckDBPyConnection, app_id: str, merged: pl.DataFrame, before: datetime) -> None:
-    """Mark these rows as merged, now that they are committed elsewhere; drop merged ones seen before a moment."""
+def mark_merged(
+    connection: duckdb.DuckDBPyConnection, app_id: str, merged: pl.DataFrame, *, keep_since: datetime
+) -> None:
+    """Mark rows that are committed to the warehouse, and delete marked rows observed before `keep_since`."""
     with temporary_view(connection, "merged_rows", merged):
         connection.execute("BEGIN")
         connection.execute(f"UPDATE {_TABLE} AS held SET is_merged = true FROM merged_rows AS given WHERE {_SAME}")
-        connection.execute(f"DELETE FROM {_TABLE} WHERE app_id = ? AND is_merged AND observed_at < ?", [app_id, before])
+        connection.execute(
+            f"DELETE FROM {_TABLE} WHERE app_id = ? AND is_merged AND observed_at < ?", [app_id, keep_since]
+        )
         connection.execute("COMMIT")

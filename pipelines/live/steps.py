@@ -1,7 +1,7 @@
-"""Looks at what is on air, and lets runs take over what was seen.
+"""Polls all apps for live streams, and merges the observations into the warehouse during a run.
 
-A look asks within the same request budget as a run, but never beside one: while a run holds the house, looking
-steps back at once, also in the middle of a look. It waits for nothing and holds nothing that a run waits for.
+A poll spends the same request budget as a run, so it never runs beside one: it stops before its next request as soon as a
+run holds the lock. It holds no lock that a run waits for.
 """
 
 import time
@@ -17,149 +17,153 @@ from pipelines.catalog.core import LIVE_OBSERVATIONS
 from pipelines.clock import utc_now
 from pipelines.errors import AlreadyRunningError, ApiError
 from pipelines.extract.client import ApiClient
-from pipelines.live import merge as stored
-from pipelines.live import staging as live
-from pipelines.live.parse import ENDED, FAILED, Seen, observations
-from pipelines.live.poll import Eye
+from pipelines.live import merge, staging
+from pipelines.live.observations import ENDED, FAILED, Observation, parse_observations
+from pipelines.live.poller import LivePoller
 from pipelines.normalize.raw_frames import identity
 from pipelines.settings.settings import Settings
 from pipelines.steps import dialect
 from pipelines.steps.context import Counts, RunContext
 from pipelines.storage.warehouse import Warehouse, open_warehouse
 
-KEPT_FOR_ON_AIR = timedelta(hours=2)
-"""What was merged stays in the small file for so long: the last look, and the trend `livehouse on-air` shows."""
+STAGING_RETENTION = timedelta(hours=2)
+"""How long merged rows stay staged: `livehouse on-air` shows the last poll and the trend before it."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one look at one app brought."""
+class AppPollSummary:
+    """Outcome of the poll of one app."""
 
     app_id: str
-    looked_at: datetime
+    polled_at: datetime
     on_air: int = 0
     ended: int = 0
-    """Sessions on air at the look before, with their last figures now."""
-    waiting: int = 0
-    """Streams listed as on air that run no session."""
-    unreadable: int = 0
+    """Sessions that ended since the poll before, whose last figures were fetched."""
+    without_session: int = 0
+    """Livestreams listed as LIVE or INVOKED that have no active session."""
+    quarantined: int = 0
     seconds: float = 0.0
-    said: str | None = None
-    """What was out of the ordinary, in a line."""
-    failed: bool = False
+    warnings: str | None = None
+    """Failed requests, quarantined records and retries, on one line; the error if the poll failed."""
+    is_failed: bool = False
 
 
-def observe(
+def poll_apps(
     settings: Settings,
     client: ApiClient,
     *,
     now: Callable[[], datetime] = utc_now,
     is_stopped: Callable[[], bool] = lambda: False,
-) -> list[Look]:
-    """Look at every app once, each committed by itself. An app that fails leaves the others to be looked at.
+) -> list[AppPollSummary]:
+    """Poll every app and commit each poll by itself. An app that fails does not keep the others from being polled.
 
-    Raises `HouseBusyError` at once where a run has the house, or another process is looking.
+    Raises `AlreadyRunningError` at once if a run is active or another process is polling.
     """
     warehouse = open_warehouse(settings)
     warehouse.prepare()
 
-    def may_ask() -> None:
+    def check_may_continue() -> None:
         if is_stopped():
-            raise AlreadyRunningError("stopped looking")
-        if run := live.run_under_way(warehouse):
-            raise AlreadyRunningError(f"stepped back: a run ({run}) needs the request budget")
+            raise AlreadyRunningError("polling was stopped")
+        if run := staging.describe_active_run(warehouse):
+            raise AlreadyRunningError(f"polling is suspended: a run ({run}) needs the request budget")
 
-    with live.observing(warehouse):
-        may_ask()
-        with live.open_live(warehouse) as connection:
+    with staging.lock_polling(warehouse):
+        check_may_continue()
+        with staging.open_staging(warehouse) as connection:
             dialect.recall(client, connection, settings.base_url)
-        looks = [_look(warehouse, Eye(client, app_id, identity, may_ask, now)) for app_id in settings.app_ids]
+        polls = [
+            _poll_app(warehouse, LivePoller(client, app_id, identity, check_may_continue, now))
+            for app_id in settings.app_ids
+        ]
         dialect.keep(client, partial(_write, warehouse), settings.base_url)
-        return looks
+        return polls
 
 
 def _write(warehouse: Warehouse, body: Callable[[DuckDBPyConnection], None]) -> None:
-    with live.open_live(warehouse) as connection:
+    with staging.open_staging(warehouse) as connection:
         body(connection)
 
 
-def _look(warehouse: Warehouse, eye: Eye) -> Look:
-    app_id, looked_at, started, retried = eye.app_id, eye.now(), time.monotonic(), eye.client.retried
-    with live.open_live(warehouse) as connection:
-        before = {one.session_id: one for one in live.running_at_last_look(connection, app_id, over=(ENDED, FAILED))}
+def _poll_app(warehouse: Warehouse, poller: LivePoller) -> AppPollSummary:
+    app_id, polled_at, started, retried = poller.app_id, poller.now(), time.monotonic(), poller.client.retried
+    with staging.open_staging(warehouse) as connection:
+        running = staging.read_running_sessions(connection, app_id, ended_statuses=(ENDED, FAILED))
+    running_by_id = {session.session_id: session for session in running}
     try:
-        present = eye.look()
-        seen = [Seen(one.livestream_id, one.livestream, one.session, one.seen_at) for one in present.sights]
-        gone = before.keys() - {one.session_id for one in present.sights}
-        seen += [
-            _ended(before[session_id], session, eye.now()) for session_id, session in eye.ended(sorted(gone)).items()
+        result = poller.poll()
+        found = [Observation(one.livestream_id, one.livestream, one.session, one.answered_at) for one in result.streams]
+        ended_ids = running_by_id.keys() - {one.session_id for one in result.streams}
+        found += [
+            _observe_end(running_by_id[session_id], session, poller.now())
+            for session_id, session in poller.fetch_sessions(sorted(ended_ids)).items()
         ]
     except ApiError as error:
-        with live.open_live(warehouse) as connection:
-            live.record_failure(connection, app_id, looked_at, str(error))
-        return Look(app_id, looked_at, seconds=time.monotonic() - started, said=str(error), failed=True)
-    rows, rejects = observations(seen, app_id=app_id, looked_at=looked_at)
+        with staging.open_staging(warehouse) as connection:
+            staging.record_failed_poll(connection, app_id, polled_at, str(error))
+        seconds = time.monotonic() - started
+        return AppPollSummary(app_id, polled_at, seconds=seconds, warnings=str(error), is_failed=True)
+    rows, rejects = parse_observations(found, app_id=app_id, polled_at=polled_at)
     ended = rows.filter(pl.col("status").is_in([ENDED, FAILED])).height
-    look = Look(
+    summary = AppPollSummary(
         app_id,
-        looked_at,
+        polled_at,
         on_air=rows.height - ended,
         ended=ended,
-        waiting=present.waiting,
-        unreadable=rejects.height,
+        without_session=result.without_session,
+        quarantined=rejects.height,
         seconds=time.monotonic() - started,
-        said=_said(present.errors, rejects, eye.client.retried - retried),
+        warnings=_describe_warnings(result.errors, rejects, poller.client.retried - retried),
     )
-    with live.open_live(warehouse) as connection:
-        live.record_look(connection, app_id, looked_at, rows=rows, rejects=rejects, said=look.said)
-    return look
+    with staging.open_staging(warehouse) as connection:
+        staging.record_poll(connection, app_id, polled_at, rows=rows, rejects=rejects, warnings=summary.warnings)
+    return summary
 
 
-def _ended(running: live.Running, session: object, seen_at: datetime) -> Seen:
-    """How a session stands that was on air at the look before; the stream itself is as it was then."""
+def _observe_end(running: staging.RunningSession, session: object, answered_at: datetime) -> Observation:
+    """Return the observation of a session that is no longer active. Its livestream is not fetched again."""
     livestream = {"name": running.name, "meeting_id": running.meeting_id}
-    return Seen(running.livestream_id, livestream, session, seen_at, on_air_at=running.observed_at)
+    return Observation(running.livestream_id, livestream, session, answered_at, last_on_air_at=running.observed_at)
 
 
-def _said(errors: list[ApiError], rejects: pl.DataFrame, retried: int) -> str | None:
+def _describe_warnings(errors: list[ApiError], rejects: pl.DataFrame, retried: int) -> str | None:
     parts = []
     if errors:
-        parts.append(f"questions that failed: {len(errors)}, first {errors[0]}")
+        parts.append(f"failed requests: {len(errors)}, the first: {errors[0]}")
     if not rejects.is_empty():
         field, reason = rejects.select("field", "reason").row(0)
-        parts.append(f"streams that cannot be read: {rejects.height}, first {field} is {reason}")
+        parts.append(f"quarantined records: {rejects.height}, the first: {field} is {reason}")
     if retried:
-        parts.append(f"requests sent again: {retried}")
+        parts.append(f"retried requests: {retried}")
     return "; ".join(parts) or None
 
 
 def merge_observations(run: RunContext) -> dict[str, Counts]:
-    """Move what was seen on air into core.live_observations, and thin what has grown old. Sends no request."""
+    """Move the staged observations of each app into core.live_observations, and thin old days. Sends no request."""
 
-    def merge(app_id: str, counts: Counts) -> None:
-        now, days = utc_now(), run.settings.observation_days
-        with live.open_live(run.warehouse) as seen:
-            fresh = live.days_seen(seen, app_id)
-            rejects = live.read_rejects(seen, app_id)
+    def merge_app(app_id: str, counts: Counts) -> None:
+        now, observation_days = utc_now(), run.settings.observation_days
+        with staging.open_staging(run.warehouse) as staged:
+            unmerged_days = staging.find_unmerged_days(staged, app_id)
+            rejects = staging.read_rejects(staged, app_id)
         with run.warehouse.open_working() as working:
-            aged = stored.days_to_thin(working, app_id, observation_days=days, now=now)
-        for day in sorted({*fresh, *aged}):
-            with live.open_live(run.warehouse) as seen:
-                rows = live.read_seen(seen, app_id, day)
-            by_hour = day < stored.oldest_by_minute(days, now)
-            merged = partial(
-                stored.merge_day, app_id=app_id, day=day, rows=rows, by_hour=by_hour, run_id=run.run_id, now=now
+            days_to_thin = merge.find_days_to_thin(working, app_id, observation_days=observation_days, now=now)
+        for day in sorted({*unmerged_days, *days_to_thin}):
+            with staging.open_staging(run.warehouse) as staged:
+                rows = staging.read_unmerged(staged, app_id, day)
+            by_hour = day < merge.first_day_by_minute(observation_days, now)
+            inserted = run.warehouse.write(
+                partial(merge.merge_day, app_id=app_id, day=day, rows=rows, by_hour=by_hour, run_id=run.run_id, now=now)
             )
-            new = run.warehouse.write(merged)
-            with live.open_live(run.warehouse) as seen:
-                live.forget_merged(seen, app_id, rows, now - KEPT_FOR_ON_AIR)
+            with staging.open_staging(run.warehouse) as staged:
+                staging.mark_merged(staged, app_id, rows, keep_since=now - STAGING_RETENTION)
             counts.received += rows.height
-            counts.landed += new
-            counts.duplicates += rows.height - new
-        run.warehouse.write(partial(stored.replace_rejects, app_id=app_id, rejects=rejects, run_id=run.run_id))
+            counts.landed += inserted
+            counts.duplicates += rows.height - inserted
+        run.warehouse.write(partial(merge.replace_quarantined, app_id=app_id, rejects=rejects, run_id=run.run_id))
         counts.received += rejects.height
         counts.quarantined += rejects.height
 
     with run.warehouse.open_raw():
-        pass  # made where it is missing: a warehouse without one looks like one that has lost it
-    return run.for_each_app(LIVE_OBSERVATIONS, merge, days=None)
+        pass  # creates the file: a warehouse without it looks as if it had lost it
+    return run.for_each_app(LIVE_OBSERVATIONS, merge_app, days=None)

@@ -1,4 +1,4 @@
-"""Who is on air by what was last seen, and how many watch: what `livehouse on-air` shows. Sends no request."""
+"""The streams on air by the last poll, and their average viewers: what `livehouse on-air` shows. Sends no request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,22 +6,22 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pipelines.clock import utc_now
-from pipelines.live import staging as live
-from pipelines.live.parse import ENDED, FAILED, PLACEHOLDER_SECONDS
-from pipelines.live.steps import KEPT_FOR_ON_AIR
+from pipelines.live import staging
+from pipelines.live.observations import ENDED, FAILED, PLACEHOLDER_SECONDS
+from pipelines.live.steps import STAGING_RETENTION
 from pipelines.settings.settings import Settings
 from pipelines.storage.warehouse import open_warehouse
 
 _HEAD_SECONDS = 300.0
-"""A session first seen later than so after its start tells nothing of its beginning: as in marts.live_audience."""
+"""The average from the start of a session is unknown if its first observation is later than this: as in marts.live_audience."""
 
-_PENDING = timedelta(minutes=2)
+_MAX_PENDING = timedelta(minutes=2)
 """A session without figures for longer has none: that is another matter than placeholders."""
 
 
 @dataclass(frozen=True)
-class OnAir:
-    """One stream on air."""
+class OnAirStream:
+    """One stream on air. The fields are keys of `on-air --json`, so their names stay."""
 
     app_id: str
     livestream_id: str
@@ -33,20 +33,20 @@ class OnAir:
     ingest_seconds: float | None
     viewer_seconds: float | None
     average_viewers: float | None
-    """Viewers on average since the look before; None where that is unknown."""
+    """Average viewers since the poll before; None if unknown."""
     over_seconds: float | None
-    """Time that average is over."""
+    """Seconds that the average covers."""
     trend: list[float | None]
-    """The averages of the looks before, oldest first, that one last."""
+    """Averages of all polls of the last two hours, oldest first, including the current one."""
     stands_still: bool
-    """It is live, and the API says the same as at the look before."""
+    """The stream is live, and its figures are those of the poll before."""
     is_pending: bool = False
-    """Its figures are not known yet: in a session's first minute the API gives placeholders."""
+    """The API does not know the figures yet: in the first minute of a session it gives placeholders."""
 
 
 @dataclass(frozen=True)
-class AppLook:
-    """When an app was last looked at, and what was said."""
+class AppPoll:
+    """The last poll of an app: a row of ops.looks. The fields are keys of `on-air --json`, so their names stay."""
 
     app_id: str
     looked_at: datetime | None
@@ -55,63 +55,66 @@ class AppLook:
 
 
 @dataclass(frozen=True)
-class Present:
-    """What is known of the present."""
+class LiveSnapshot:
+    """The streams on air by the last poll of each app."""
 
-    apps: list[AppLook]
-    streams: list[OnAir]
+    apps: list[AppPoll]
+    streams: list[OnAirStream]
 
 
-def read_present(settings: Settings, *, now: datetime | None = None) -> Present:
-    """Read what the last looks saw, the most watched first."""
+def read_snapshot(settings: Settings, *, now: datetime | None = None) -> LiveSnapshot:
+    """Return the streams that the last poll of each app found on air, the most watched first."""
     warehouse = open_warehouse(settings)
     warehouse.prepare()
-    with live.open_live(warehouse) as connection:
-        looks = live.read_looks(connection).to_dicts()
-        rows = live.read_since(connection, (now or utc_now()) - KEPT_FOR_ON_AIR).to_dicts()
-    apps = [AppLook(**look) for look in looks if look["app_id"] in settings.app_ids]
+    with staging.open_staging(warehouse) as connection:
+        polls = staging.read_polls(connection).to_dicts()
+        rows = staging.read_observations_since(connection, (now or utc_now()) - STAGING_RETENTION).to_dicts()
+    apps = [AppPoll(**poll) for poll in polls if poll["app_id"] in settings.app_ids]
     history: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         history.setdefault(row["session_id"], []).append(row)
-    looked_at = {app.app_id: app.looked_at for app in apps}
-    last = [
-        row for row in rows if row["looked_at"] == looked_at.get(row["app_id"]) and row["status"] not in (ENDED, FAILED)
+    last_polls = {app.app_id: app.looked_at for app in apps}
+    current = [
+        row
+        for row in rows
+        if row["looked_at"] == last_polls.get(row["app_id"]) and row["status"] not in (ENDED, FAILED)
     ]
-    streams = [_on_air(row, history[row["session_id"]]) for row in last]
+    streams = [_describe_stream(row, history[row["session_id"]]) for row in current]
     streams.sort(key=lambda one: (-(one.average_viewers or 0.0), -(one.viewer_seconds or 0.0), one.livestream_id))
-    return Present(apps, streams)
+    return LiveSnapshot(apps, streams)
 
 
-def _on_air(row: dict[str, Any], history: Sequence[dict[str, Any]]) -> OnAir:
-    averages = averages_of([(seen["observed_at"], seen["ingest_seconds"], seen["viewer_seconds"]) for seen in history])
+def _describe_stream(row: dict[str, Any], history: Sequence[dict[str, Any]]) -> OnAirStream:
+    averages = average_viewers([(one["observed_at"], one["ingest_seconds"], one["viewer_seconds"]) for one in history])
     before = history[-2] if len(history) > 1 else None
     figures = ("ingest_seconds", "viewer_seconds")
-    same = before is not None and all(before[name] == row[name] is not None for name in figures)
-    is_new = row["started_at"] is None or row["observed_at"] - row["started_at"] < _PENDING
-    return OnAir(
+    is_unchanged = before is not None and all(before[name] == row[name] is not None for name in figures)
+    is_new = row["started_at"] is None or row["observed_at"] - row["started_at"] < _MAX_PENDING
+    return OnAirStream(
         **{name: row[name] for name in ("app_id", "livestream_id", "name", "status", "session_id", "started_at")},
         **{name: row[name] for name in ("observed_at", "ingest_seconds", "viewer_seconds")},
         average_viewers=averages[-1][0],
         over_seconds=averages[-1][1],
         trend=[average for average, _ in averages],
-        stands_still=same and (row["status"] or "").upper() == "LIVE",
+        stands_still=is_unchanged and (row["status"] or "").upper() == "LIVE",
         is_pending=is_new and all(row[name] is None for name in figures),
     )
 
 
-def averages_of(
-    seen: Sequence[tuple[datetime, float | None, float | None]],
+def average_viewers(
+    observations: Sequence[tuple[datetime, float | None, float | None]],
 ) -> list[tuple[float | None, float | None]]:
-    """Average viewers before each observation of a session (when, seconds fed in, seconds watched), and over how long.
+    """Return, for each observation of a session, the average viewers since the one before and the seconds it covers.
 
-    Δ viewer seconds ÷ Δ time. Never negative: where viewer seconds go back, the feed started anew if its seconds
-    fed in fit into the time since, and is averaged over them; else the answer is an older one, and tells nothing. After
-    placeholders (60 and 60) any figure is the first one.
+    `observations` are (observed_at, ingest_seconds, viewer_seconds), oldest first. The average is Δ viewer seconds ÷ Δ time,
+    and None if unknown. It is never negative. Where viewer seconds fall, the feed was restarted if its ingest seconds fit
+    into the time since, and the average covers those; otherwise the reply is an outdated one, and is skipped. Figures that
+    follow placeholders (60 and 60) count as the first ones.
     """
     averages: list[tuple[float | None, float | None]] = []
     before: tuple[datetime, float] | None = None
     was_placeholder = False
-    for moment, ingest, viewed in seen:
+    for moment, ingest, viewed in observations:
         average: tuple[float | None, float | None] = (None, None)
         if viewed is not None:
             if was_placeholder and before and viewed < before[1]:

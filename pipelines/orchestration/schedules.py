@@ -5,12 +5,12 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines.orchestration.assets.live import LOOKING
+from pipelines.orchestration.assets.live import poll_live_observations
 from pipelines.orchestration.assets.maintenance import upkeep
 from pipelines.orchestration.resources import FULL, NIGHTLY, RANGE_END, RANGE_START
 from pipelines.settings.settings import load_settings
 
-_EVERY_DAY = dg.AssetSelection.all() - dg.AssetSelection.assets(LOOKING)
+_EVERY_DAY = dg.AssetSelection.all() - dg.AssetSelection.assets(poll_live_observations)
 """All but the look at the present, which steps back from a run; what was seen before is merged by every run."""
 
 _DAYS_IN_FULL = 35
@@ -27,7 +27,7 @@ rebuild = dg.define_asset_job(
 )
 observe = dg.define_asset_job(
     "observe",
-    dg.AssetSelection.assets(LOOKING),
+    dg.AssetSelection.assets(poll_live_observations),
     description="Look at what is on air now; steps back at once while a run has the house.",
 )
 

@@ -8,14 +8,14 @@ from duckdb import CatalogException, DuckDBPyConnection
 
 from pipelines.errors import LivehouseError
 from pipelines.extract.client import ApiClient
-from pipelines.extract.dialect import Note
+from pipelines.extract.dialect import DialectNote
 from pipelines.load.dialects import keep_dialect, read_dialect
 from pipelines.storage.warehouse import Warehouse
 
 
 def recall(client: ApiClient, connection: DuckDBPyConnection, base_url: str) -> None:
     """Let a client begin with what was noted before."""
-    client.dialect.load(Note(**row) for row in read_dialect(connection, base_url))
+    client.dialect.load_notes(DialectNote(**row) for row in read_dialect(connection, base_url))
 
 
 def recall_published(client: ApiClient, warehouse: Warehouse, base_url: str) -> None:
@@ -30,5 +30,5 @@ def recall_published(client: ApiClient, warehouse: Warehouse, base_url: str) -> 
 
 def keep(client: ApiClient, write: Callable[[Callable[[DuckDBPyConnection], None]], object], base_url: str) -> None:
     """Keep what a client has found out."""
-    if changed := client.dialect.take_changes():
+    if changed := client.dialect.pop_changes():
         write(partial(keep_dialect, base_url=base_url, notes=[asdict(note) for note in changed]))

@@ -12,8 +12,7 @@ import polars as pl
 from pipelines.catalog.raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAMS
 from pipelines.clock import days_from, describe_days, utc_now
 from pipelines.errors import ApiError, ApiRefusedError, UnexpectedReplyError
-from pipelines.extract import lists, operations
-from pipelines.extract import parsers as shapes
+from pipelines.extract import operations, page_fetchers, parsers
 from pipelines.extract import selection as sync
 from pipelines.extract.concurrency import Result, fetch_concurrently, prefetch_pages
 from pipelines.extract.paging import read_all
@@ -36,13 +35,13 @@ def extract_livestreams(run: RunContext) -> dict[str, Counts]:
 
     def fetch(app_id: str, counts: Counts) -> None:
         fetched_at = utc_now()
-        fetch = lists.livestream_pages(run.client, app_id)
+        fetch = page_fetchers.livestream_page_fetcher(run.client, app_id)
         listed: set[str] = set()
         with run.warehouse.open_raw() as connection:
             after, _ = last_landing(connection)
         with prefetch_pages(fetch, run.client.concurrency) as page, progress(f"{app_id} livestreams") as advance:
             for received in _batches(read_all(f"livestreams of app {app_id}", page, normalize.identity)):
-                batch = run.client.clean(received)  # a page may quote a key that only a later page names as one
+                batch = run.client.redact(received)  # a page may quote a key that only a later page names as one
                 frame = normalize.raw_livestreams(batch, app_id=app_id, fetched_at=fetched_at, run_id=run.run_id)
                 land(run, RAW_LIVESTREAMS, frame, batch, counts)
                 listed.update(frame["livestream_id"].drop_nulls())
@@ -97,7 +96,7 @@ def fetch_overall(run: RunContext, app_id: str, days: Sequence[date], counts: Co
     """
 
     def overall(day: date) -> Record:
-        return shapes.overall_of_day(operations.get_overall_analytics(run.client, app_id, day, day), day)
+        return parsers.parse_overall(operations.get_overall_analytics(run.client, app_id, day, day), day)
 
     results: list[Result[date, Record]] = []
     failed: list[Result[date, Record]] = []
@@ -205,8 +204,8 @@ def _read_daywise(
     reply: dict[str, Any], days: Range, app_id: str, fetched_at: datetime, run_id: str
 ) -> list[tuple[pl.DataFrame, list[Record]]]:
     landing = []
-    for stats in shapes.STATS:
-        entries, left_out_is_zero = shapes.daywise_entries(reply, stats)
+    for stats in parsers.STATS:
+        entries, left_out_is_zero = parsers.parse_daywise(reply, stats)
         frame = normalize.raw_daywise(
             entries,
             left_out_is_zero,

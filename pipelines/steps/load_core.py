@@ -183,7 +183,7 @@ def _unread_days(run: RunContext, app_id: str, days: Sequence[date]) -> set[date
         if synced.is_empty():
             return set()
         raw = raw_file.read_livestreams(connection, app_id, synced["livestream_id"].to_list())
-    return sync.days_unread(days, listed_livestreams(raw, run.started_at), synced)
+    return sync.find_unread_days(days, listed_livestreams(raw, run.started_at), synced)
 
 
 def _count(counts: Counts, made: Normalized) -> None:

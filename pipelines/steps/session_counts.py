@@ -14,11 +14,10 @@ import polars as pl
 from pipelines.catalog.raw import RAW_LIVESTREAM_DAYWISE, SESSION_COUNTS
 from pipelines.clock import days_from, describe_days
 from pipelines.errors import ApiError
-from pipelines.extract import operations
-from pipelines.extract import parsers as shapes
+from pipelines.extract import operations, parsers
 from pipelines.extract import selection as sync
 from pipelines.extract.concurrency import Result, fetch_concurrently
-from pipelines.extract.dialect import NOT_OFFERED
+from pipelines.extract.dialect import NOT_OFFERED_STATUSES
 from pipelines.extract.operations import GET_LIVESTREAM_DAYWISE
 from pipelines.load import raw_tables as raw_file
 from pipelines.normalize.raw_frames import raw_session_counts
@@ -74,7 +73,7 @@ def _fetch(
     answered: list[date] = []
     for result in fetch_concurrently(fetch, chunks, run.client.concurrency):
         error = result.error or _land(run, app_id, result, counts)
-        if getattr(error, "status", None) in NOT_OFFERED:
+        if getattr(error, "status", None) in NOT_OFFERED_STATUSES:
             return False
         if error:
             errors[result.item] = error
@@ -89,7 +88,7 @@ def _land(run: RunContext, app_id: str, result: Result[Range, dict[str, Any]], c
     """Land what was answered, or return why it cannot be taken."""
     days = days_from(*result.item)
     try:
-        entries = shapes.session_count_entries(result.value or {}, *result.item)
+        entries = parsers.parse_session_counts(result.value or {}, *result.item)
         frame = raw_session_counts(entries, days, app_id=app_id, fetched_at=result.requested_at, run_id=run.run_id)
     except ApiError as error:
         return error

@@ -14,7 +14,7 @@ from pipelines.catalog.ops import LIVESTREAM_SYNC
 from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 from pipelines.clock import days_from, utc_now
 from pipelines.errors import ApiError, NotFoundError
-from pipelines.extract import lists
+from pipelines.extract import page_fetchers
 from pipelines.extract import selection as sync
 from pipelines.extract.concurrency import fetch_concurrently, prefetch_pages
 from pipelines.extract.paging import read_all
@@ -167,7 +167,7 @@ def _sessions_of(run: RunContext, app_id: str, livestream_id: str) -> list[str] 
     One livestream may have a hundred thousand, held until they are known to be all: as objects they take five times
     the memory.
     """
-    fetch = lists.session_pages(run.client, app_id, livestream_id)
+    fetch = page_fetchers.session_page_fetcher(run.client, app_id, livestream_id)
     try:
         with prefetch_pages(fetch, run.client.concurrency) as page:
             pages = read_all(f"sessions of livestream {livestream_id}", page, identity)

@@ -4,7 +4,7 @@
 -- counted from there, or the answer was an older one, and is passed over. Observations more than five minutes apart leave
 -- the minutes between unknown: there is no row for them. Where observations are kept by the hour only, a row is of an hour.
 -- In its first minute the API gives 60 and 60 as placeholders for a session's figures: they tell nothing, and are passed over
--- (see live/parse.py); the first real figures count from the start. Of observations thinned to hours by an
+-- (see live/observations.py); the first real figures count from the start. Of observations thinned to hours by an
 -- earlier version, what was watched around a full hour may be up to 3 % in the hour beside it.
 -- grain: app_id, livestream_id, minute, day
 -- column: app_id (id): RealtimeKit app

@@ -16,9 +16,9 @@ def starts(budget: Budget, clock: Clock, count: int, headers: Mapping[str, str] 
     began = clock.now
     times = []
     for _ in range(count):
-        with budget.request():
+        with budget.slot():
             times.append(round(clock.now - began, 6))
-            budget.learn(headers or {})
+            budget.update_from_headers(headers or {})
     return times
 
 
@@ -48,13 +48,13 @@ def test_97_percent_are_used_and_a_server_that_counts_any_second_refuses_none(cl
 def test_bursts_stay_within_the_policy_and_use_all_of_it(clock: Clock) -> None:
     budget, used, ends, began = Budget(0), 0, 0.0, clock.now
     for _ in range(100):
-        with budget.request():
+        with budget.slot():
             if clock.now >= ends:
                 used, ends = 0, clock.now + 5
             used += 1
             assert used <= 10, "the server would answer 429"
             left = {"ratelimit": f'"default";r={10 - used};t={ends - clock.now:.0f}', "ratelimit-policy": "q=10;w=5"}
-            budget.learn(left)
+            budget.update_from_headers(left)
     assert clock.now - began == 45
 
 
@@ -63,12 +63,12 @@ def test_97_percent_are_used_of_a_limit_that_the_headers_tell(clock: Clock, quot
     """Seen: of four a second half was used, since `t=1` of a full second was waited for in whole."""
     budget, used, ends, began = Budget(quota / window), 0, 0.0, clock.now
     for _ in range(3_000):
-        with budget.request():
+        with budget.slot():
             if clock.now >= ends:
                 used, ends = 0, clock.now + window
             used += 1
             assert used <= quota, "the server would answer 429"
-            budget.learn({"ratelimit": f'"default";r={quota - used};t={math.ceil(ends - clock.now)}'})
+            budget.update_from_headers({"ratelimit": f'"default";r={quota - used};t={math.ceil(ends - clock.now)}'})
     assert 2_999 / (clock.now - began) >= 0.97 * quota / window
 
 
@@ -81,8 +81,8 @@ def test_a_pause_gives_no_credit_for_a_burst(clock: Clock) -> None:
 
 def test_hold_holds_everybody(clock: Clock) -> None:
     budget = Budget(0)
-    budget.hold(30)
-    budget.hold(10)
+    budget.pause(30)
+    budget.pause(10)
     assert starts(budget, clock, 2) == [30.0, 30.0]
 
 
@@ -102,8 +102,8 @@ def test_what_is_left_is_spent_and_no_more(clock: Clock) -> None:
 
 def test_requests_under_way_count_against_what_is_left(clock: Clock) -> None:
     budget = Budget(0)
-    with budget.request(), budget.request():
-        budget.learn({"ratelimit": '"default";r=2;t=60'})
+    with budget.slot(), budget.slot():
+        budget.update_from_headers({"ratelimit": '"default";r=2;t=60'})
     assert starts(budget, clock, 2) == [0.0, 60.0]
 
 
@@ -125,10 +125,10 @@ def test_the_policy_header_is_no_quota(clock: Clock) -> None:
 def test_a_request_that_fails_gives_its_place_back(clock: Clock) -> None:
     budget = Budget(0)
     for _ in range(3):
-        with pytest.raises(RuntimeError), budget.request():
+        with pytest.raises(RuntimeError), budget.slot():
             raise RuntimeError
-    with budget.request():
-        budget.learn({"ratelimit": '"default";r=1;t=60'})
+    with budget.slot():
+        budget.update_from_headers({"ratelimit": '"default";r=1;t=60'})
     assert starts(budget, clock, 2) == [0.0, 60.0]
 
 
@@ -138,7 +138,7 @@ def test_threads_share_one_budget(clock: Clock) -> None:
 
     def ask() -> None:
         for _ in range(10):
-            with budget.request():
+            with budget.slot():
                 times.append(clock.now)
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
@@ -154,10 +154,10 @@ def test_long_waits_are_announced_once_with_their_reason(clock: Clock) -> None:
     shown: list[str] = []
     budget = Budget(4, shown.append)
     starts(budget, clock, 3)
-    budget.hold(5, "a short one")
+    budget.pause(5, "a short one")
     starts(budget, clock, 2)
     assert shown == []
-    budget.hold(45, "GET /x: 503")
+    budget.pause(45, "GET /x: 503")
     starts(budget, clock, 2)
     starts(budget, clock, 1, {"ratelimit": '"default";r=0;t=30'})
     starts(budget, clock, 3)
@@ -170,7 +170,7 @@ def test_long_waits_are_announced_once_with_their_reason(clock: Clock) -> None:
 def test_all_threads_announce_a_wait_once(clock: Clock) -> None:
     shown: list[str] = []
     budget = Budget(100, shown.append)
-    budget.hold(60)
+    budget.pause(60)
     threads = [threading.Thread(target=starts, args=(budget, clock, 1)) for _ in range(8)]
     for thread in threads:
         thread.start()

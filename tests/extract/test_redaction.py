@@ -8,22 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.extract.known_fields import keep_known
+from pipelines.extract.known_fields import keep_known_fields
+from pipelines.extract.known_secrets import MASK, KnownSecrets
 from pipelines.extract.redaction import Redactor, find_secrets
-from pipelines.extract.seen_keys import MASK, SeenKeys
 
 KEY = "live_0123456789abcdef"
 TOKEN = "token-0123456789"
 
 
 def redactor() -> Redactor:
-    return Redactor(TOKEN, SeenKeys())
+    return Redactor(TOKEN, KnownSecrets())
 
 
 def cleaned(value: Any, treatment: Any = "remove") -> Any:
     redacts = redactor()
-    redacts.learn(value)
-    return redacts.clean(value, treatment)
+    redacts.remember_secrets(value)
+    return redacts.redact(value, treatment)
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_no_key_is_left(value: Any, treatment: str) -> None:
 @pytest.mark.parametrize("text", [f"{KEY} is in use", f"x{KEY}", f"rejected ({KEY})"])
 def test_a_key_of_one_reply_is_cut_out_of_all_later_ones(source: Any, text: str) -> None:
     redacts = redactor()
-    redacts.learn(source)
-    assert KEY not in json.dumps(redacts.clean({"err_message": text, text: 1}))
-    assert KEY not in redacts.clean_text(text)
+    redacts.remember_secrets(source)
+    assert KEY not in json.dumps(redacts.redact({"err_message": text, text: 1}))
+    assert KEY not in redacts.redact_text(text)
 
 
 HOSTS = ("http://x/", "http%3A%2F%2Fx%2F", "http:\\/\\/x\\/")
@@ -109,9 +109,9 @@ def test_a_key_is_found_as_addresses_and_json_write_it(quoted: str) -> None:
     from urllib.parse import quote
 
     redacts = redactor()
-    redacts.learn({"stream_key": quoted})
+    redacts.remember_secrets({"stream_key": quoted})
     for text in (quoted, quote(quoted, safe=""), quoted.replace("/", "\\/")):
-        found = redacts.clean_text(f"see {text}")
+        found = redacts.redact_text(f"see {text}")
         assert found.endswith(MASK)
         assert found.removesuffix(MASK) in {"see ", *(f"see {host}" for host in HOSTS)}
 
@@ -158,7 +158,7 @@ def test_everything_else_stays(value: Any) -> None:
 def test_an_error_loses_what_looks_like_a_key_too() -> None:
     """A refusal may quote a key before any reply has named it as one."""
     kept = "livestream 0f3c1a2b-0000-4000-8000-123456789abc of 0123456789abcdef0123456789abcdef: internal_server_error_of_it"
-    assert redactor().clean_message(f"{kept}: {KEY}") == f"{kept}: {MASK}"
+    assert redactor().redact_message(f"{kept}: {KEY}") == f"{kept}: {MASK}"
 
 
 @pytest.mark.parametrize(
@@ -177,11 +177,11 @@ def test_an_application_is_kept_where_it_is_no_key(address: str, kept: str) -> N
 
 def test_an_error_keeps_ids_that_begin_with_their_time() -> None:
     ulid = "01HF7YAT00ABCDEFGHJKMNPQRS"
-    assert redactor().clean_message(f"livestream {ulid}: {KEY}") == f"livestream {ulid}: {MASK}"
-    assert redactor().clean_message("key 7ZHF7YAT00ABCDEFGHJKMNPQRS") == f"key {MASK}"
+    assert redactor().redact_message(f"livestream {ulid}: {KEY}") == f"livestream {ulid}: {MASK}"
+    assert redactor().redact_message("key 7ZHF7YAT00ABCDEFGHJKMNPQRS") == f"key {MASK}"
     redacts = redactor()
-    redacts.learn({"stream_key": ulid})
-    assert redacts.clean_message(f"{ulid} in use") == f"{MASK} in use"
+    redacts.remember_secrets({"stream_key": ulid})
+    assert redacts.redact_message(f"{ulid} in use") == f"{MASK} in use"
 
 
 @pytest.mark.parametrize("state", ["unavailable", "Provisioning", "not-configured", "redacted"])
@@ -194,10 +194,10 @@ def test_keys_that_begin_alike_are_told_apart() -> None:
     # Of five lengths and more the longest was cut out of whatever began like them.
     redacts = redactor()
     keys = ["live_123" + "x7" * length for length in range(4, 16)]
-    redacts.learn([{"stream_key": key} for key in keys])
+    redacts.remember_secrets([{"stream_key": key} for key in keys])
     innocent = "live_123 is the name of the studio, and nothing else"
-    assert redacts.clean_text(innocent) == innocent
-    assert [redacts.clean_text(f"{key}!") for key in keys] == [f"{MASK}!"] * len(keys)
+    assert redacts.redact_text(innocent) == innocent
+    assert [redacts.redact_text(f"{key}!") for key in keys] == [f"{MASK}!"] * len(keys)
 
 
 def test_a_key_that_is_the_id_of_its_record_is_none() -> None:
@@ -206,8 +206,8 @@ def test_a_key_that_is_the_id_of_its_record_is_none() -> None:
     assert cleaned(value) == [{"id": KEY, "name": "x"}, {"livestream_id": KEY}]
     uuid = "0f3c1a2b-0000-4000-8000-123456789abc"
     redacts = redactor()
-    redacts.learn({"err_message": f"stream key: {uuid}", "ingest_server": f"rtmps://x/live/{uuid}"})
-    assert redacts.clean({"id": uuid}) == {"id": uuid}
+    redacts.remember_secrets({"err_message": f"stream key: {uuid}", "ingest_server": f"rtmps://x/live/{uuid}"})
+    assert redacts.redact({"id": uuid}) == {"id": uuid}
 
 
 @pytest.mark.parametrize("treatment", ["remove", "mask", "show"])
@@ -220,12 +220,12 @@ def test_the_token_is_cut_out_even_where_keys_are_shown(treatment: Any) -> None:
 
 def test_addresses_in_the_place_of_keys_leave_other_addresses_alone() -> None:
     # Remembered whole, of more lengths than are told apart, they took their length of every address in any text.
-    redactor = Redactor("token-of-nobody", SeenKeys())
+    redactor = Redactor("token-of-nobody", KnownSecrets())
     keys = ["k3y" * length for length in range(5, 12)]
-    redactor.learn([{"whip_url": f"https://a.example/{key}"} for key in keys])
+    redactor.remember_secrets([{"whip_url": f"https://a.example/{key}"} for key in keys])
     other = f"https://play.example/{'manifest/' * 9}video.m3u8 of rtmp"
-    assert redactor.clean_text(other) == other
-    assert not any(key in redactor.clean_text(f"at https://a.example/{key}, or {key}") for key in keys)
+    assert redactor.redact_text(other) == other
+    assert not any(key in redactor.redact_text(f"at https://a.example/{key}, or {key}") for key in keys)
 
 
 def test_the_key_of_an_address_in_the_place_of_a_key_is_found_alone() -> None:
@@ -244,8 +244,8 @@ def test_masked_and_shown() -> None:
 
 
 def test_the_memory_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.extract.seen_keys._MOST_KEYS", 100)
-    keys = SeenKeys()
+    monkeypatch.setattr("pipelines.extract.known_secrets._MOST_KEYS", 100)
+    keys = KnownSecrets()
     for number in range(1_000):
         keys.add(f"key-{number:012}")
     assert keys.cut_out(f"key-{999:012} key-{0:012}") == f"{MASK} key-{0:012}"
@@ -305,11 +305,11 @@ def test_of_unknown_fields_only_numbers_booleans_and_times_keep_their_value() ->
     unknown = {"a": 1, "b": 1.5, "c": True, "d": None, "e": "2026-11-27", "f": "2026-11-27T07:08:40.742Z"}
     texts = {"g": KEY, "h": [KEY], "i": {"x": KEY}, "j": "2026-11-27 and more", "k": "531"}
     kept = {"g": MASK, "h": [], "i": {}, "j": MASK, "k": MASK}
-    assert keep_known(record | unknown | texts) == record | unknown | kept
+    assert keep_known_fields(record | unknown | texts) == record | unknown | kept
 
 
 def test_what_is_nested_in_a_known_field_keeps_its_shape_only() -> None:
-    assert keep_known({"name": {"x": KEY, "y": 1, "z": [KEY]}, "status": [KEY, 2]}) == {
+    assert keep_known_fields({"name": {"x": KEY, "y": 1, "z": [KEY]}, "status": [KEY, 2]}) == {
         "name": {"x": MASK, "y": 1, "z": []},
         "status": [MASK, 2],
     }
@@ -317,4 +317,4 @@ def test_what_is_nested_in_a_known_field_keeps_its_shape_only() -> None:
 
 @pytest.mark.parametrize("record", [None, 1, "text", [1], True])
 def test_what_is_no_record_stays(record: Any) -> None:
-    assert keep_known(record) == record
+    assert keep_known_fields(record) == record

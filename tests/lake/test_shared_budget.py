@@ -29,7 +29,7 @@ def seconds(postgres: Postgres, lake: str, expression: str) -> float:
 
 def take(budget: SharedBudget, turns: int) -> None:
     for _ in range(turns):
-        with budget.request():
+        with budget.slot():
             pass
 
 
@@ -68,7 +68,7 @@ def test_who_wakes_up_late_makes_the_next_one_late(
 def test_who_is_told_to_wait_holds_everybody(lake: str, postgres: Postgres) -> None:
     one, two = budgets(lake, 2)
     take(two, 1)
-    one.hold(0.3)
+    one.pause(0.3)
     until = seconds(postgres, lake, "held_until")
     take(two, 1)
     assert seconds(postgres, lake, "next_start") >= until
@@ -79,8 +79,8 @@ def test_who_is_told_to_wait_holds_everybody(lake: str, postgres: Postgres) -> N
 
 def test_what_the_api_leaves_is_left_for_all(lake: str, postgres: Postgres) -> None:
     one, two = budgets(lake, 2, rate=0)
-    with one.request():
-        one.learn({"ratelimit": '"default";r=3;t=1'})
+    with one.slot():
+        one.update_from_headers({"ratelimit": '"default";r=3;t=1'})
     assert one.remaining == 3
     ends = seconds(postgres, lake, "credit_ends")
     take(two, 2)
@@ -95,5 +95,5 @@ def test_what_the_api_leaves_is_left_for_all(lake: str, postgres: Postgres) -> N
 def test_without_postgres_it_is_one_line(tmp_path: Path) -> None:
     pytest.importorskip("psycopg", reason="the extra `lakehouse` is not installed")
     [budget] = budgets(f"ducklake:postgres:host={tmp_path} dbname=x", 1)
-    with pytest.raises(WarehouseError, match="start PostgreSQL"), budget.request():
+    with pytest.raises(WarehouseError, match="start PostgreSQL"), budget.slot():
         pass

@@ -13,7 +13,7 @@ from pipelines.catalog.ops import FIELD_TYPES, LIVESTREAM_SYNC
 from pipelines.clock import utc_now
 from pipelines.errors import SettingsError, WarehouseError
 from pipelines.files import leftovers_of, replacing
-from pipelines.live.staging import observing, open_live
+from pipelines.live.staging import lock_polling, open_staging
 from pipelines.report.page import DEFAULT_RATES, write_report_from
 from pipelines.storage.file_warehouse import FileWarehouse
 from pipelines.storage.publish import clear_unfinished
@@ -363,9 +363,9 @@ def test_every_file_is_made_as_the_umask_says(tmp_path: Path) -> None:
         warehouse = FileWarehouse(tmp_path / "home" / "warehouse.duckdb")
         warehouse.prepare()
         with warehouse.run(wait_seconds=0, log=print):
-            with warehouse.open_raw(), open_live(warehouse):
+            with warehouse.open_raw(), open_staging(warehouse):
                 pass
-            with observing(warehouse):
+            with lock_polling(warehouse):
                 add(warehouse)
             warehouse.publish(print)
             with warehouse.open_published() as connection:

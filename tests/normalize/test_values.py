@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.catalog.types import Kind
-from pipelines.extract.json_values import parse
+from pipelines.extract.json_values import parse_json
 from pipelines.normalize.coerce import cell, reason_not_taken, value_of
 from pipelines.normalize.fields import split_fields
 
@@ -265,7 +265,7 @@ def test_timestamps(value: Any, expected: Any) -> None:
     ],
 )
 def test_a_number_in_json_is_read_to_its_last_digit(written: str, kind: Kind, expected: Any) -> None:
-    assert read(kind, parse(written.encode())) == expected
+    assert read(kind, parse_json(written.encode())) == expected
 
 
 @pytest.mark.parametrize(
@@ -392,7 +392,7 @@ json_values = st.sampled_from(UGLY) | st.recursive(
 @given(values=st.lists(json_values, min_size=1, max_size=40))  # a frame costs more than the values in it
 @example(values=UGLY)
 def test_taken_null_or_reason_exactly_one(kind: Kind, values: list[Any]) -> None:
-    values = [parse(json.dumps(value).encode()) for value in values]  # as the client hands them on
+    values = [parse_json(json.dumps(value).encode()) for value in values]  # as the client hands them on
     for value, (taken, reason) in zip(values, read_all(kind, values), strict=True):
         says_null = value is None or (isinstance(value, str) and kind != "text" and value.strip() in {"", "null"})
         may_be_null = says_null and kind not in {"id", "day"}

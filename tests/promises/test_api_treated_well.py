@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.errors import ApiError, ApiRefusedError, TransientApiError
 from pipelines.extract.concurrency import _FAILURES_TO_GIVE_UP
-from pipelines.extract.retry_policy import RETRIES
+from pipelines.extract.retry_policy import MAX_RETRIES
 from pipelines.simulator.access import Asked, RequestLog
 from pipelines.simulator.faults import GROUPS, Faults
 from pipelines.simulator.server import Simulator
@@ -28,7 +28,7 @@ from tests.promises.worlds import everything_changes, tiny_world
 
 ALWAYS = 10**9
 QUICK = Blow(retry_after=0, trickle_seconds=0.02)
-TRIES = 1 + RETRIES
+TRIES = 1 + MAX_RETRIES
 
 
 @dataclass(slots=True)
@@ -171,7 +171,7 @@ def test_promise_4_a_refusal_is_not_asked_again(status: int, serve: Serve, tmp_p
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 520, 530])
 def test_promise_4_what_passes_is_asked_again(status: int, serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world(apps=("aula",), livestreams=2, sessions=4)))
-    simulator.faults.order("server_error", times=RETRIES, blow=Blow(status=status))
+    simulator.faults.order("server_error", times=MAX_RETRIES, blow=Blow(status=status))
     settings = settings_for(simulator, tmp_path / "home")
     assert load(settings, (DAYS[1], DAYS[1])).failures == []
     assert most_asked(simulator.requests) == TRIES

@@ -30,8 +30,8 @@ def assert_true_or_told(settings: Settings, simulator: Simulator, days: tuple[da
     before = simulator.count()
     errors = [failure.error for failure in load(settings, days, run_id="drift").failures]
     failures = [str(error) for error in errors]
-    lists = 2 * (1 + max(len(app.livestreams) for app in simulator.world.apps.values()))
-    assert simulator.count() - before <= lists * paging.READINGS * PAGES + 100, "bounded"
+    list_requests = 2 * (1 + max(len(app.livestreams) for app in simulator.world.apps.values()))
+    assert simulator.count() - before <= list_requests * paging.MAX_READINGS * PAGES + 100, "bounded"
     for failure, said in zip(errors, failures, strict=True):
         assert isinstance(failure, IncompleteListError)
         assert "not complete after" in said
@@ -90,7 +90,7 @@ def test_promise_3_a_list_that_never_comes_whole_is_an_error_that_says_so(
     asked = simulator.count(operation)
     run = load(settings, run_id="drift", full=True)
     assert_incomplete(run, r"not complete after 4 readings: .*(repeats|distinct)")
-    assert simulator.count(operation) - asked <= 7 * paging.READINGS * PAGES
+    assert simulator.count(operation) - asked <= 7 * paging.MAX_READINGS * PAGES
     assert changed_days(before, shown(settings)) == set()
 
 

@@ -184,7 +184,7 @@ replies = st.builds(
 def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "_REQUEST_SECONDS", SECONDS)
     monkeypatch.setattr(client_module, "_FIRST_ANSWER_SECONDS", SECONDS)
-    monkeypatch.setattr(retry_policy, "RETRIES", 1)
+    monkeypatch.setattr(retry_policy, "MAX_RETRIES", 1)
     monkeypatch.setattr(budget, "time", Clock())  # nobody sleeps for as long as a header says
 
 

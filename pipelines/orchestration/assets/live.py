@@ -1,4 +1,4 @@
-"""The present: an asset that looks (job `observe`, every minute), and one that takes over what was seen (every run)."""
+"""Live streams: an asset that polls (job `observe`, every minute), and one that merges the observations (every run)."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import dagster as dg
 from pipelines.catalog.core import LIVE_OBSERVATIONS
 from pipelines.catalog.live import RAW_LIVE_OBSERVATIONS
 from pipelines.errors import AlreadyRunningError
-from pipelines.live.steps import merge_observations, observe
+from pipelines.live.steps import merge_observations, poll_apps
 from pipelines.orchestration.asset_metadata import definition_of, outcome, rows_table
 from pipelines.settings.settings import Settings
 from pipelines.steps.context import RunContext, make_client
@@ -15,34 +15,31 @@ from pipelines.steps.context import RunContext, make_client
 _KINDS = {"python", "duckdb"}
 
 
-# Without the house: that would wait for a run, and a run for it.
+# Without the run context: opening it takes the run lock, so a poll would wait for a run, and a run for a poll.
 @dg.asset(**definition_of(RAW_LIVE_OBSERVATIONS, _KINDS))
-def live_observations(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult[Any]:
-    """One look at what is on air; where a run needs the budget, none."""
+def poll_live_observations(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult[Any]:
+    """Poll the live streams of all apps; skipped while a run needs the request budget."""
     client = make_client(settings)
     try:
-        looks = observe(settings, client)
+        polls = poll_apps(settings, client)
     except AlreadyRunningError as busy:
-        return dg.MaterializeResult(metadata={"stepped_back": str(busy)})
+        return dg.MaterializeResult(metadata={"skipped": str(busy)})
     finally:
         client.close()
-    failed = [f"{look.app_id}: {look.said}" for look in looks if look.failed]
+    failed = [f"{poll.app_id}: {poll.warnings}" for poll in polls if poll.is_failed]
     by_app = rows_table(
-        ["app", "on_air", "ended", "said"], [(look.app_id, look.on_air, look.ended, look.said) for look in looks]
+        ["app", "on_air", "ended", "warnings"],
+        [(poll.app_id, poll.on_air, poll.ended, poll.warnings) for poll in polls],
     )
     if failed:
         raise dg.Failure("; ".join(failed), metadata={"by_app": by_app}, allow_retries=False)
-    rows = sum(look.on_air + look.ended for look in looks)
+    rows = sum(poll.on_air + poll.ended for poll in polls)
     return dg.MaterializeResult(metadata={"dagster/row_count": rows, "by_app": by_app})
 
 
-@dg.asset(**definition_of(LIVE_OBSERVATIONS, _KINDS), deps=[live_observations])
-def core_live_observations(
+@dg.asset(**definition_of(LIVE_OBSERVATIONS, _KINDS), deps=[poll_live_observations])
+def merge_live_observations(
     context: dg.AssetExecutionContext, run: dg.ResourceParam[RunContext]
 ) -> dg.MaterializeResult[Any]:
-    """Merge what was seen since the last run; asks nothing."""
+    """Merge the observations since the last run; sends no request."""
     return outcome(context, run, LIVE_OBSERVATIONS, merge_observations(run))
-
-
-LOOKING = live_observations
-MERGING = core_live_observations

@@ -12,13 +12,13 @@ import pytest
 
 from pipelines.catalog.core import LIVE_OBSERVATIONS, WAREHOUSE_FILE
 from pipelines.live import merge as observations
-from pipelines.live.parse import without_placeholders
+from pipelines.live.observations import blank_placeholder_figures
 from pipelines.marts.build import build_mart, find_marts
 
 MART, PEAKS = (mart for mart in find_marts() if mart.name in ("live_audience", "stream_concurrency"))
 DAY = date(2026, 3, 10)
 NOON = datetime(2026, 3, 10, 12)
-Seen = tuple[float, float | None, float | None]
+Observation = tuple[float, float | None, float | None]
 """Seconds since noon, seconds fed in, seconds watched."""
 
 
@@ -39,7 +39,7 @@ class RunContext:
 
     def merge(
         self,
-        *seen: Seen,
+        *seen: Observation,
         session: str = "s1",
         stream: str = "l1",
         by_hour: bool = False,
@@ -56,13 +56,13 @@ class RunContext:
                 "ingest_seconds": ingest,
                 "viewer_seconds": viewed,
                 "started_at": None if began is None else NOON + timedelta(seconds=began),
-                "on_air_at": NOON if is_over and number == len(seen) else None,
+                "last_on_air_at": NOON if is_over and number == len(seen) else None,
             }
             for number, (at, ingest, viewed) in enumerate(seen, start=1)
         ]
-        types = LIVE_OBSERVATIONS.polars_schema | {"on_air_at": pl.Datetime("us")}
+        types = LIVE_OBSERVATIONS.polars_schema | {"last_on_air_at": pl.Datetime("us")}
         frame = pl.DataFrame(rows, schema_overrides=types, infer_schema_length=None)
-        frame = without_placeholders(frame).drop("on_air_at")
+        frame = blank_placeholder_figures(frame).drop("last_on_air_at")
         return sum(
             observations.merge_day(self.connection, "a", day, rows=part, by_hour=by_hour, run_id="run", now=self.tick())
             for (day,), part in frame.group_by(pl.col("observed_at").dt.date(), maintain_order=True)
@@ -111,7 +111,7 @@ def run() -> Iterator[RunContext]:
     made.connection.close()
 
 
-def steady(first: int, last: int, viewers: float, *, every: int = 60, began: int = 0) -> list[Seen]:
+def steady(first: int, last: int, viewers: float, *, every: int = 60, began: int = 0) -> list[Observation]:
     """A stream that so many watch all the time, seen every so many seconds."""
     return [(at, at - began, viewers * (at - began)) for at in range(first, last + 1, every)]
 
@@ -210,7 +210,7 @@ def test_the_peak_is_of_the_part_of_a_minute_that_was_observed(run: RunContext) 
 
 @pytest.mark.parametrize("viewers", [(10, 200), (200, 10)])
 def test_thinning_to_hours_leaves_every_hour_what_was_watched_in_it(run: RunContext, viewers: tuple[int, int]) -> None:
-    seen: list[Seen] = []
+    seen: list[Observation] = []
     watched = 0.0
     for at in range(17, 3 * 3600, 60):  # looks that never fall on a full hour; the audience changes with it
         watched += viewers[at // 3600 % 2] * 60
@@ -267,7 +267,7 @@ def test_a_refresh_leaves_what_a_whole_build_makes(run: RunContext, seed: int) -
     number = 0
     for _ in range(8):
         for stream in ("l0", "l1", "l2"):
-            seen: list[Seen] = []
+            seen: list[Observation] = []
             for _ in range(dice.randint(0, 40)):
                 passed = dice.choice([15, 60, 60, 60, 299, 301, 7200, 30000])
                 at[stream] += passed
@@ -340,7 +340,7 @@ def test_only_days_that_are_old_enough_and_not_thinned_yet_are_thinned(run: RunC
 
     def to_thin(app_id: str) -> list[date]:
         now = NOON + timedelta(days=4)
-        return observations.days_to_thin(run.connection, app_id, observation_days=2, now=now)
+        return observations.find_days_to_thin(run.connection, app_id, observation_days=2, now=now)
 
     assert to_thin("a") == days[:2]
     run.now = NOON + timedelta(days=4)

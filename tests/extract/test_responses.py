@@ -5,8 +5,8 @@ import json
 import pytest
 
 from pipelines.errors import ApiError, ApiRefusedError, NotFoundError, TransientApiError
-from pipelines.extract.json_values import MOST_VALUES, parse
-from pipelines.extract.responses import read_reply
+from pipelines.extract.json_values import MAX_VALUES, parse_json
+from pipelines.extract.responses import parse_response
 
 CHAINED = (
     b'{"success":false,"errors":[{"code":6003,"message":"Invalid request headers","error_chain":'
@@ -110,7 +110,7 @@ HTML_502 = b"<!DOCTYPE html><html><head><title>api.cloudflare.com | 502: Bad gat
         (999, b"", TransientApiError, "999: no message"),
         (
             200,
-            b'{"data":[' + b"{}," * MOST_VALUES + b"{}]}",
+            b'{"data":[' + b"{}," * MAX_VALUES + b"{}]}",
             TransientApiError,
             "200, but more values than any reply has",
         ),
@@ -118,7 +118,7 @@ HTML_502 = b"<!DOCTYPE html><html><head><title>api.cloudflare.com | 502: Bad gat
 )
 def test_every_kind_of_error(status: int, body: bytes, error: type[ApiError], says: str) -> None:
     with pytest.raises(ApiError) as raised:
-        read_reply("GET /x", status, body)
+        parse_response("GET /x", status, body)
     assert type(raised.value) is error
     assert str(raised.value).startswith(f"GET /x: {status}")
     assert says in str(raised.value)
@@ -130,7 +130,7 @@ def test_every_kind_of_error(status: int, body: bytes, error: type[ApiError], sa
     [b'{"success":true,"data":1}', b'{"data":1}', b'\xef\xbb\xbf{"success":true,"data":1}', b'{"success":1,"data":1}'],
 )
 def test_what_counts_as_success(body: bytes) -> None:
-    assert read_reply("GET /x", 200, body)["data"] == 1
+    assert parse_response("GET /x", 200, body)["data"] == 1
 
 
 @pytest.mark.parametrize(
@@ -153,12 +153,12 @@ def test_what_counts_as_success(body: bytes) -> None:
     ],
 )
 def test_values_that_json_or_python_would_spoil(text: str, value: object) -> None:
-    assert value is None or parse(text.encode()) == value
+    assert value is None or parse_json(text.encode()) == value
 
 
 def test_a_number_of_thousands_of_digits_stays_text() -> None:
     # int() of more than 4300 digits raises ValueError: the whole reply was then "not JSON".
-    assert parse(b'{"n": ' + b"9" * 5000 + b"}") == {"n": "9" * 5000}
+    assert parse_json(b'{"n": ' + b"9" * 5000 + b"}") == {"n": "9" * 5000}
 
 
 @pytest.mark.parametrize("depth", [65, 500, 5_000, 200_000])
@@ -167,12 +167,12 @@ def test_deep_nesting_is_an_error_not_a_crash(depth: int, brackets: tuple[str, s
     # 500 levels parse, but exhausted the stack where stream keys are looked for.
     body = f'{{"data":{brackets[0] * depth}{"1" if brackets[0] != "[" else ""}{brackets[1] * depth}}}'
     with pytest.raises(TransientApiError):
-        read_reply("GET /x", 200, body.encode())
+        parse_response("GET /x", 200, body.encode())
 
 
 def message_of(body: bytes) -> str:
     with pytest.raises(ApiError) as raised:
-        read_reply("GET /x", 500, body)
+        parse_response("GET /x", 500, body)
     return str(raised.value).removeprefix("GET /x: 500: ")
 
 
@@ -201,7 +201,7 @@ def test_a_challenge_is_told_by_its_header_whatever_the_status(status: int, body
     if (status == 200 and b"data" in body) or (body == b"{}" and status == 200):
         return
     with pytest.raises(ApiRefusedError) as raised:
-        read_reply("GET /x", status, body, {"cf-mitigated": "challenge"})
+        parse_response("GET /x", status, body, {"cf-mitigated": "challenge"})
     assert "a bot check answered" in str(raised.value)
     assert "permission" not in str(raised.value)
     assert "TOKEN" not in str(raised.value)
@@ -215,7 +215,7 @@ def test_a_redirect_names_the_other_host_and_nothing_else_of_the_address() -> No
         ("\x80\xff" * 5000, "redirect is"),
     ):
         with pytest.raises(ApiRefusedError) as raised:
-            read_reply("GET /x", 302, b"", {"location": location})
+            parse_response("GET /x", 302, b"", {"location": location})
         assert named in str(raised.value)
         assert "abc" not in str(raised.value)
 
@@ -223,13 +223,13 @@ def test_a_redirect_names_the_other_host_and_nothing_else_of_the_address() -> No
 def test_a_short_stream_key_leaves_the_message_readable() -> None:
     body = b'{"success":false,"data":{"id":"x","stream_key":"ut"},"errors":[{"code":5,"message":"but try again"}]}'
     with pytest.raises(TransientApiError, match=r"^GET /x: 200, but not a success: but try again$"):
-        read_reply("GET /x", 200, body)
+        parse_response("GET /x", 200, body)
 
 
 def test_our_own_words_are_not_taken_for_a_key() -> None:
     body = b'{"success":false,"data":{"id":"x","stream_key":"not a success"},"errors":[{"message":"not a success"}]}'
     with pytest.raises(TransientApiError, match=r"^GET /x: 200, but not a success: \[removed\]$"):
-        read_reply("GET /x", 200, body)
+        parse_response("GET /x", 200, body)
 
 
 @pytest.mark.parametrize("value", [b"{}", b"[]", b'"",', b'{"":[0]}', b'{"a":0}', b"1e5"])
@@ -237,4 +237,4 @@ def test_many_values_are_refused_before_they_are_made(value: bytes) -> None:
     """64 MiB of `{}` became 3.3 GB."""
     body = b'{"data":[' + b",".join([value] * (8 * 2**20 // (len(value) + 1))) + b"]}"
     with pytest.raises(ValueError, match="more values"):
-        parse(body)
+        parse_json(body)

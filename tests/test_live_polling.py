@@ -1,4 +1,4 @@
-"""The present observed, and its audience held against the truth; in every shape, through faults."""
+"""Polling live streams: the audience equals the figures of the sessions, in every reply shape and through faults."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -6,23 +6,23 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import SettingsError
-from pipelines.live.steps import observe
-from pipelines.live.view import read_present
+from pipelines.live.steps import poll_apps
+from pipelines.live.view import read_snapshot
 from pipelines.simulator.reply_shapes import Shapes
 from pipelines.simulator.server import Simulator
 from pipelines.steps.context import make_client
 from pipelines.storage.file_warehouse import FileWarehouse
 from tests.houses import load, query, settings_for, small_world
-from tests.watching import (
+from tests.live_helpers import (
     APP,
     MIDNIGHT,
     MINUTE,
     assert_audience_is_true,
-    known_figures,
-    live_through,
+    expected_figures,
     merge,
     new_world,
-    watching,
+    simulate_minutes,
+    start_polling,
 )
 
 SHAPES = [
@@ -31,12 +31,12 @@ SHAPES = [
 ]
 
 
-def test_the_audience_of_some_watched_minutes_is_what_the_sessions_say(tmp_path: Path) -> None:
+def test_the_audience_of_some_polled_minutes_equals_the_session_figures(tmp_path: Path) -> None:
     world = new_world(MIDNIGHT - timedelta(minutes=4), streams=3)
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path)
-        with watching(simulator, settings) as watch:
-            live_through(world, watch, 8, seed=4)  # five sessions, of which one ends and one fails
+        with start_polling(simulator, settings) as poll:
+            simulate_minutes(world, poll, 8, seed=4)  # five sessions, of which one ends and one fails
         merge(settings)
         assert_audience_is_true(settings, world)
     statuses = {status for (status,) in query(settings, "SELECT DISTINCT status FROM core.live_observations")}
@@ -44,14 +44,14 @@ def test_the_audience_of_some_watched_minutes_is_what_the_sessions_say(tmp_path:
 
 
 @pytest.mark.long
-def test_the_audience_of_a_watched_night_is_what_the_sessions_say(tmp_path: Path) -> None:
+def test_the_audience_of_a_polled_night_equals_the_session_figures(tmp_path: Path) -> None:
     world = new_world(MIDNIGHT - timedelta(minutes=16), streams=5)
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path)
-        with watching(simulator, settings) as watch:
-            live_through(world, watch, 18)
+        with start_polling(simulator, settings) as poll:
+            simulate_minutes(world, poll, 18)
             merge(settings, "before midnight's minutes are over")
-            live_through(world, watch, 16, seed=2)
+            simulate_minutes(world, poll, 16, seed=2)
         load(settings, (MIDNIGHT.date(), MIDNIGHT.date()))
         merge(settings, "after")
         assert_audience_is_true(settings, world)
@@ -65,13 +65,13 @@ def test_the_audience_of_a_watched_night_is_what_the_sessions_say(tmp_path: Path
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-def test_the_audience_of_a_watched_day_is_what_the_sessions_say(tmp_path: Path) -> None:
+def test_the_audience_of_a_polled_day_equals_the_session_figures(tmp_path: Path) -> None:
     world = new_world(MIDNIGHT - timedelta(hours=12), streams=8)
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path)
-        with watching(simulator, settings) as watch:
+        with start_polling(simulator, settings) as poll:
             for part in range(24):
-                live_through(world, watch, 60, seed=part)
+                simulate_minutes(world, poll, 60, seed=part)
                 if part % 7 == 0:
                     merge(settings, f"{part}")
         merge(settings, "last")
@@ -79,7 +79,7 @@ def test_the_audience_of_a_watched_day_is_what_the_sessions_say(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("shapes", SHAPES)
-def test_every_shape_is_observed(shapes: Shapes, tmp_path: Path) -> None:
+def test_every_reply_shape_is_observed(shapes: Shapes, tmp_path: Path) -> None:
     world = new_world(streams=4, values="text" if shapes.active_seconds == "text" else "mixed")
     for livestream in world.apps[APP].livestreams[:3]:
         world.go_live(APP, livestream.id, audience=7.5)
@@ -87,11 +87,11 @@ def test_every_shape_is_observed(shapes: Shapes, tmp_path: Path) -> None:
     world.advance(timedelta(seconds=1))
     with Simulator(world, shapes=shapes) as simulator:
         settings = settings_for(simulator, tmp_path)
-        with watching(simulator, settings) as watch:
-            watch()
+        with start_polling(simulator, settings) as poll:
+            poll()
             world.advance(MINUTE)
-            [look] = watch()
-        assert (look.on_air, look.ended, look.said) == (4, 0, None)
+            [summary] = poll()
+        assert (summary.on_air, summary.ended, summary.warnings) == (4, 0, None)
         merge(settings)
     rows = query(
         settings,
@@ -100,84 +100,86 @@ def test_every_shape_is_observed(shapes: Shapes, tmp_path: Path) -> None:
         world.now.replace(tzinfo=None),
     )
     truth = {
-        (one.id, session.id, one.meeting_id, *known_figures(session, world.now_ms))
+        (one.id, session.id, one.meeting_id, *expected_figures(session, world.now_ms))
         for one in world.apps[APP].livestreams
         for session in one.sessions
     }
     assert set(rows) == truth
 
 
-def test_faults_that_pass_do_not_keep_a_look_from_being_whole(tmp_path: Path) -> None:
+def test_a_poll_is_complete_in_spite_of_transient_faults(tmp_path: Path) -> None:
     world = new_world(streams=6)
     for livestream in world.apps[APP].livestreams:
         world.go_live(APP, livestream.id)
     with Simulator(world) as simulator:
         simulator.faults.kinds, simulator.faults.rate = ("server_error", "cut_body", "drop_before", "html_200"), 0.3
         settings = settings_for(simulator, tmp_path)
-        with watching(simulator, settings) as watch:
+        with start_polling(simulator, settings) as poll:
             world.advance(MINUTE)
-            [look] = watch()
-    assert look.on_air == 6
-    assert look.said
-    assert look.said.startswith("requests sent again: ")
+            [summary] = poll()
+    assert summary.on_air == 6
+    assert summary.warnings
+    assert summary.warnings.startswith("retried requests: ")
 
 
-def test_an_app_that_refuses_leaves_the_others_and_what_was_seen_before(tmp_path: Path) -> None:
+def test_an_app_that_fails_keeps_its_last_poll_and_does_not_affect_the_others(tmp_path: Path) -> None:
     world = new_world(streams=1)
     world.add_app("stage")
     other = world.add_livestream("stage", name="Other")
     world.go_live("stage", other.id)
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path)
-        with watching(simulator, settings) as watch:
+        with start_polling(simulator, settings) as poll:
             world.advance(MINUTE)
-            watch()
+            poll()
             simulator.faults.order("redirect", operation="list-livestreams", app_id="stage", times=50)
             world.advance(MINUTE)
-            refused = {look.app_id: look for look in watch()}
-    assert (refused[APP].failed, refused["stage"].failed) == (False, True)
-    present = read_present(settings, now=world.now.replace(tzinfo=None))
-    assert [stream.name for stream in present.streams] == ["Other"]
-    assert {app.app_id: bool(app.said) for app in present.apps} == {APP: False, "stage": True}
+            refused = {summary.app_id: summary for summary in poll()}
+    assert (refused[APP].is_failed, refused["stage"].is_failed) == (False, True)
+    snapshot = read_snapshot(settings, now=world.now.replace(tzinfo=None))
+    assert [stream.name for stream in snapshot.streams] == ["Other"]
+    assert {app.app_id: bool(app.said) for app in snapshot.apps} == {APP: False, "stage": True}
 
 
 @pytest.mark.long
-def test_a_record_no_rule_takes_is_set_aside_until_it_is_whole(tmp_path: Path) -> None:
+def test_a_malformed_record_is_quarantined_until_it_is_repaired(tmp_path: Path) -> None:
     world = new_world(streams=1)
     [livestream] = world.apps[APP].livestreams
     session = world.go_live(APP, livestream.id)
     world.break_record(session.id, "viewer_seconds", "n/a")
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path)
-        with watching(simulator, settings) as watch:
+        with start_polling(simulator, settings) as poll:
             world.advance(MINUTE)
-            [look] = watch()
-            assert (look.on_air, look.unreadable) == (0, 1)
+            [summary] = poll()
+            assert (summary.on_air, summary.quarantined) == (0, 1)
             merge(settings, "broken")
-            aside = "SELECT record_id, field, payload FROM ops.quarantine WHERE table_name = 'core.live_observations'"
-            [(record_id, field, payload)] = query(settings, aside)
+            quarantined = (
+                "SELECT record_id, field, payload FROM ops.quarantine WHERE table_name = 'core.live_observations'"
+            )
+            [(record_id, field, payload)] = query(settings, quarantined)
             assert (record_id, field) == (livestream.id, "session.viewer_seconds")
             assert livestream.stream_key not in payload
             world.repair(session.id)
             world.advance(MINUTE)
-            watch()
+            poll()
         merge(settings, "whole")
-    assert query(settings, aside) == []
+    assert query(settings, quarantined) == []
     unbalanced = "FROM ops.loads WHERE rows_received <> rows_landed + rows_quarantined + rows_duplicate"
     assert query(settings, unbalanced) == []
 
 
-def test_the_demo_world_is_observed_whole(tmp_path: Path) -> None:
+def test_all_live_streams_of_the_demo_world_are_observed(tmp_path: Path) -> None:
     world = small_world()
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path)
         client = make_client(settings)
-        looks = observe(settings, client)
+        polls = poll_apps(settings, client)
         client.close()
     running = {app.id: sum(one.open_session is not None for one in app.livestreams) for app in world.apps.values()}
-    assert {look.app_id: look.on_air + look.unreadable for look in looks} == running
+    assert {summary.app_id: summary.on_air + summary.quarantined for summary in polls} == running
 
 
-def test_the_small_file_is_no_name_for_a_warehouse(tmp_path: Path) -> None:
+def test_the_staging_file_is_refused_as_a_warehouse(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="pipeline_live"):
         FileWarehouse(tmp_path / "pipeline_live.duckdb")

@@ -1,4 +1,4 @@
-"""Streams watched through HTTP minute by minute of the world's clock, and the truth their audience is held against."""
+"""Streams polled over HTTP minute by minute of the simulated clock, and the audience expected of them."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.live import staging as live
-from pipelines.live.steps import Look, merge_observations, observe
+from pipelines.live import staging
+from pipelines.live.steps import AppPollSummary, merge_observations, poll_apps
 from pipelines.marts.build import find_marts
 from pipelines.settings.settings import Settings
 from pipelines.simulator.records import Session
@@ -24,7 +24,7 @@ from tests.moment import NOW
 APP = "aula"
 MIDNIGHT = datetime.combine(NOW.date() - timedelta(days=1), datetime.min.time())
 MINUTE = timedelta(minutes=1)
-Watch = Callable[[], list[Look]]
+Poll = Callable[[], list[AppPollSummary]]
 
 
 def new_world(now: datetime = MIDNIGHT, *, streams: int = 0, values: Any = "mixed") -> World:
@@ -36,17 +36,17 @@ def new_world(now: datetime = MIDNIGHT, *, streams: int = 0, values: Any = "mixe
 
 
 @contextmanager
-def watching(simulator: Simulator, settings: Settings) -> Iterator[Watch]:
-    """Looks at the moment of the world's clock."""
+def start_polling(simulator: Simulator, settings: Settings) -> Iterator[Poll]:
+    """Yield a function that polls once, at the time of the simulated clock."""
     client = make_client(settings)
     try:
-        yield lambda: observe(settings, client, now=lambda: simulator.world.now.replace(tzinfo=None))
+        yield lambda: poll_apps(settings, client, now=lambda: simulator.world.now.replace(tzinfo=None))
     finally:
         client.close()
 
 
 def merge(settings: Settings, run_id: str = "run") -> RunContext:
-    """What a run does with observations."""
+    """Merge the observations and build the marts, as a run does."""
     with open_run(settings, run_id=run_id, full=False, allow_shrink=False, backfill=None) as run:
         merge_observations(run)
         for mart in find_marts():
@@ -55,28 +55,28 @@ def merge(settings: Settings, run_id: str = "run") -> RunContext:
         return run
 
 
-def stored(settings: Settings) -> list[tuple[Any, ...]]:
-    """What waits to be merged, and what stays for a while."""
-    with live.open_live(FileWarehouse(settings.warehouse)) as connection:
+def staged_rows(settings: Settings) -> list[tuple[Any, ...]]:
+    """The staged rows: those not merged yet, and those kept for two hours."""
+    with staging.open_staging(FileWarehouse(settings.warehouse)) as connection:
         return connection.execute("FROM raw.live_observations ORDER BY observed_at, livestream_id").fetchall()
 
 
-def true_seconds(world: World) -> dict[str, float]:
-    """Viewer seconds of each livestream, by the world, of sessions whose figures are known."""
+def expected_viewer_seconds(world: World) -> dict[str, float]:
+    """Viewer seconds of each livestream by the simulated world, of sessions whose figures are known."""
     return {
-        one.id: sum(known_figures(session, world.now_ms)[1] or 0.0 for session in one.sessions)
+        one.id: sum(expected_figures(session, world.now_ms)[1] or 0.0 for session in one.sessions)
         for one in world.apps[APP].livestreams
     }
 
 
-def known_figures(session: Session, now_ms: int) -> tuple[float | None, float | None]:
+def expected_figures(session: Session, now_ms: int) -> tuple[float | None, float | None]:
     """Ingest and viewer seconds; unknown in the first minute on air, when the service may give placeholders."""
     is_young = session.started_ms is not None and session.is_live and now_ms - session.started_ms < 60_000
     return (None, None) if is_young else session.figures(now_ms)
 
 
-def live_through(world: World, watch: Watch, minutes: int, *, seed: int = 1) -> None:
-    """Streams that start, stop, restart at once and fail, at any second, and a look at each full minute."""
+def simulate_minutes(world: World, poll: Poll, minutes: int, *, seed: int = 1) -> None:
+    """Start, stop, restart and break streams at any second, and poll at each full minute."""
     dice = random.Random(seed)
     streams = [one.id for one in world.apps[APP].livestreams]
     for _ in range(minutes):
@@ -85,25 +85,25 @@ def live_through(world: World, watch: Watch, minutes: int, *, seed: int = 1) -> 
         for livestream_id, moment in zip(dice.sample(streams, len(streams)), moments, strict=True):
             world.advance(timedelta(seconds=moment - passed))
             passed = moment
-            what = dice.random()
+            chance = dice.random()
             if world.apps[APP].by_id[livestream_id].open_session is None:
-                if what < 0.3:
-                    begin = world.go_live if what < 0.2 else world.invoke
+                if chance < 0.3:
+                    begin = world.go_live if chance < 0.2 else world.invoke
                     begin(APP, livestream_id, audience=dice.uniform(0, 200))
-            elif what < 0.08:
+            elif chance < 0.08:
                 world.end(APP, livestream_id, err_message=dice.choice([None, None, "encoder lost"]))
                 if dice.random() < 0.3:
                     world.go_live(APP, livestream_id, audience=dice.uniform(0, 50))
         world.advance(timedelta(seconds=60 - passed))
-        assert not [look.said for look in watch() if look.said]
+        assert not [summary.warnings for summary in poll() if summary.warnings]
 
 
 def assert_audience_is_true(settings: Settings, world: World) -> None:
-    """The audience integrated over observations is the sessions' viewer seconds, within 1 %, for each stream."""
-    seen = dict(query(settings, "SELECT livestream_id, sum(viewer_seconds) FROM marts.live_audience GROUP BY ALL"))
-    truth = true_seconds(world)
-    assert {livestream for livestream, seconds in truth.items() if seconds} == set(seen)
-    for livestream_id, seconds in seen.items():
+    """Compare the audience of each stream, integrated over its observations, with the sessions' viewer seconds, within 1 %."""
+    observed = dict(query(settings, "SELECT livestream_id, sum(viewer_seconds) FROM marts.live_audience GROUP BY ALL"))
+    truth = expected_viewer_seconds(world)
+    assert {livestream for livestream, seconds in truth.items() if seconds} == set(observed)
+    for livestream_id, seconds in observed.items():
         assert seconds == pytest.approx(truth[livestream_id], rel=0.01)
-    odd = "SELECT * FROM marts.live_audience WHERE viewer_seconds < 0 OR observed_seconds <= 0 OR observed_seconds > 60.001"
-    assert query(settings, odd) == []
+    invalid = "SELECT * FROM marts.live_audience WHERE viewer_seconds < 0 OR observed_seconds <= 0 OR observed_seconds > 60.001"
+    assert query(settings, invalid) == []

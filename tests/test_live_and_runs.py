@@ -1,4 +1,4 @@
-"""Observing and runs: it steps back for them, they merge what was seen and settle what ended; the graph has both."""
+"""Polling beside runs: a run suspends polling, and merges what was polled; the graph has an asset for each."""
 
 import os
 import threading
@@ -12,7 +12,7 @@ import pytest
 from pipelines.clock import today, yesterday
 from pipelines.definitions import build_definitions
 from pipelines.errors import AlreadyRunningError
-from pipelines.live import staging as live
+from pipelines.live import staging
 from pipelines.live.steps import merge_observations
 from pipelines.orchestration.schedules import every_minute
 from pipelines.simulator.server import Simulator
@@ -20,58 +20,60 @@ from pipelines.steps.context import open_run
 from pipelines.storage.file_warehouse import FileWarehouse
 from pipelines.storage.lock import exclusive
 from tests.houses import load, query, settings_for, variables
-from tests.watching import (
+from tests.live_helpers import (
     APP,
     MIDNIGHT,
     assert_audience_is_true,
-    live_through,
     merge,
     new_world,
-    stored,
-    watching,
+    simulate_minutes,
+    staged_rows,
+    start_polling,
 )
 
 DEFINITIONS = build_definitions()
 
 
-def test_looking_steps_back_at_once_while_a_run_has_the_house(simulator: Simulator, tmp_path: Path) -> None:
+def test_polling_is_suspended_while_a_run_holds_the_lock(simulator: Simulator, tmp_path: Path) -> None:
     settings = settings_for(simulator, tmp_path)
     warehouse = FileWarehouse(settings.warehouse)
     warehouse.prepare()
-    with watching(simulator, settings) as watch:
+    with start_polling(simulator, settings) as poll:
         with (
             exclusive(warehouse.lock, wait_seconds=0, log=print),
             pytest.raises(AlreadyRunningError, match=f"{os.getpid()}"),
         ):
-            watch()
+            poll()
         assert simulator.requests == []
-        watch()
-        warehouse.lock.write_text("PID 999999999\n")  # a run that was killed: the lock is free, its name stands
-        watch()
+        poll()
+        warehouse.lock.write_text(
+            "PID 999999999\n"
+        )  # as after a killed run: the lock is free, the file still names its holder
+        poll()
     assert warehouse.lock.read_text() == ""
 
 
 @pytest.mark.file_only
-def test_looking_steps_back_in_the_middle_of_a_look_and_never_keeps_a_run_waiting(tmp_path: Path) -> None:
+def test_a_run_aborts_a_poll_and_never_waits_for_it(tmp_path: Path) -> None:
     world = new_world(streams=30)
     for livestream in world.apps[APP].livestreams:
         world.go_live(APP, livestream.id)
     with Simulator(world, latency=0.05) as simulator:
         settings = settings_for(simulator, tmp_path, LIVEHOUSE_CONCURRENCY="1", LIVEHOUSE_LOCK_WAIT_SECONDS="0")
-        said: list[str] = []
+        messages: list[str] = []
 
-        def look() -> None:
-            with watching(simulator, settings) as watch, pytest.raises(AlreadyRunningError) as busy:
-                watch()
-            said.append(str(busy.value))
+        def poll_until_suspended() -> None:
+            with start_polling(simulator, settings) as poll, pytest.raises(AlreadyRunningError) as busy:
+                poll()
+            messages.append(str(busy.value))
 
-        thread = threading.Thread(target=look)
+        thread = threading.Thread(target=poll_until_suspended)
         thread.start()
         while simulator.count("get-active-session") < 3:
             time.sleep(0.005)
         with (
-            watching(simulator, settings) as second,
-            pytest.raises(AlreadyRunningError, match="another livehouse process"),
+            start_polling(simulator, settings) as second,
+            pytest.raises(AlreadyRunningError, match="another livehouse process is polling"),
         ):
             second()
         with open_run(settings, run_id="night", full=False, allow_shrink=False, backfill=None) as run:
@@ -79,28 +81,28 @@ def test_looking_steps_back_in_the_middle_of_a_look_and_never_keeps_a_run_waitin
             before = simulator.count()
             thread.join()
             assert simulator.count() <= before + 2
-    assert "stepped back" in said[0]
-    assert stored(settings) == [], "half a look is none"
+    assert "polling is suspended" in messages[0]
+    assert staged_rows(settings) == [], "an aborted poll commits nothing"
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("killed", ["before it is committed", "before it is forgotten"])
-def test_a_merge_killed_at_any_moment_loses_and_doubles_nothing(
+@pytest.mark.parametrize("killed", ["before it is committed", "before it is marked"])
+def test_a_merge_killed_at_any_moment_neither_loses_nor_duplicates_rows(
     killed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = new_world(streams=5)
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path)
-        with watching(simulator, settings) as watch:
-            live_through(world, watch, 12)
-    seen = len(stored(settings))
-    name = "forget_merged" if killed == "before it is forgotten" else "read_seen"
+        with start_polling(simulator, settings) as poll:
+            simulate_minutes(world, poll, 12)
+    seen = len(staged_rows(settings))
+    name = "mark_merged" if killed == "before it is marked" else "read_unmerged"
 
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(live, name, die)
+        patched.setattr(staging, name, die)
         with pytest.raises(KeyboardInterrupt):
             merge(settings, "killed")
     for run in ("second", "third"):
@@ -109,7 +111,7 @@ def test_a_merge_killed_at_any_moment_loses_and_doubles_nothing(
         [(rows, distinct)] = query(settings, f"SELECT count(*), {keys} FROM core.live_observations")
         assert rows == distinct == seen
     assert_audience_is_true(settings, world)
-    assert stored(settings) == [], "all older than two hours"
+    assert staged_rows(settings) == [], "all older than two hours"
 
 
 @pytest.mark.long
@@ -136,7 +138,7 @@ def test_a_session_that_ended_between_two_nights_is_settled_by_the_second(tmp_pa
 
 
 @pytest.mark.long
-def test_dagster_looks_in_one_job_and_merges_in_the_others(
+def test_dagster_polls_in_one_job_and_merges_in_the_others(
     simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in variables(simulator, tmp_path).items():
@@ -144,19 +146,19 @@ def test_dagster_looks_in_one_job_and_merges_in_the_others(
     settings = settings_for(simulator, tmp_path)
     with dg.instance_for_test() as instance:
         assert DEFINITIONS.resolve_job_def("observe").execute_in_process(instance=instance).success
-        looked = simulator.count()
-        assert {asked.operation for asked in simulator.requests} == {
+        polled = simulator.count()
+        assert {request.operation for request in simulator.requests} == {
             "list-livestreams",
             "get-meeting-livestream",
             "get-active-session",
         }
-        on_air = len(stored(settings))
+        on_air = len(staged_rows(settings))
         tags = {
             "dagster/asset_partition_range_start": f"{yesterday()}",
             "dagster/asset_partition_range_end": f"{today()}",
         }
         assert DEFINITIONS.resolve_job_def("rebuild").execute_in_process(instance=instance, tags=tags).success
-    assert simulator.count() == looked, "a rebuild merges, and asks nothing"
+    assert simulator.count() == polled, "a rebuild merges, and sends no request"
     [(merged,)] = query(settings, "SELECT count(*) FROM core.live_observations")
     assert merged == on_air > 0
     for job in ("nightly", "backfill", "rebuild"):
@@ -165,7 +167,7 @@ def test_dagster_looks_in_one_job_and_merges_in_the_others(
         assert "raw/live_observations" not in nodes
 
 
-def test_the_schedule_is_every_minute_and_off() -> None:
+def test_the_polling_schedule_is_every_minute_and_off() -> None:
     assert every_minute.cron_schedule == "* * * * *"
     assert every_minute.default_status == dg.DefaultScheduleStatus.STOPPED
     moment = datetime(2026, 3, 10, 2, 30)

@@ -3,28 +3,29 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from pipelines.extract import operations
-from pipelines.extract import parsers as shapes
+from pipelines.extract import operations, parsers
 from pipelines.extract.client import ApiClient
 from pipelines.extract.parsers import Page
 
 FetchPage = Callable[[int], Page]
 
 
-def livestream_pages(client: ApiClient, app_id: str, *, status: str | None = None) -> FetchPage:
+def livestream_page_fetcher(client: ApiClient, app_id: str, *, status: str | None = None) -> FetchPage:
     """Return what fetches a page of the livestreams of an app."""
 
     def fetch(page_no: int) -> Page:
-        return shapes.livestream_page(operations.list_livestreams(client, app_id, page_no=page_no, status=status))
+        return parsers.parse_livestream_page(
+            operations.list_livestreams(client, app_id, page_no=page_no, status=status)
+        )
 
     return _measured(client, app_id, operations.LIST_LIVESTREAMS, fetch)
 
 
-def session_pages(client: ApiClient, app_id: str, livestream_id: str) -> FetchPage:
+def session_page_fetcher(client: ApiClient, app_id: str, livestream_id: str) -> FetchPage:
     """Return what fetches a page of the sessions of a livestream."""
 
     def fetch(page_no: int) -> Page:
-        return shapes.session_page(operations.get_livestream(client, app_id, livestream_id, page_no=page_no))
+        return parsers.parse_session_page(operations.get_livestream(client, app_id, livestream_id, page_no=page_no))
 
     return _measured(client, app_id, operations.GET_LIVESTREAM, fetch)
 
@@ -40,6 +41,6 @@ def _measured(client: ApiClient, app_id: str, operation: str, fetch: FetchPage) 
             first_rows = len(page.records)
         elif page.records:
             client.dialect.note_full_page(app_id, operation, first_rows)
-        return replace(page, full_rows=client.dialect.full_page(app_id, operation))
+        return replace(page, full_rows=client.dialect.full_page_rows(app_id, operation))
 
     return measured

@@ -1,4 +1,4 @@
-"""What was seen on air → rows of raw.live_observations by the rules of value, and the rejects."""
+"""Turns what a poll fetched into rows of raw.live_observations, or of ops.quarantine, by the rules of value."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from pipelines.normalize.fields import split_fields
 from pipelines.normalize.raw_frames import payload_of
 
 ENDED, FAILED = "ENDED", "FAILED"
-"""Status of a row with the last figures of a session. The API's own words are about livestreams, not sessions."""
+"""Status of the row with the last figures of a session. Ours: the API has a status of livestreams only."""
 
 _STREAM_FIELDS = ("name", "meeting_id", "status")
 _SESSION_FIELDS = (
@@ -43,40 +43,42 @@ _COLUMNS: tuple[tuple[str, str, Kind], ...] = (
     ("err_message", "session.err_message", "text"),
 )
 PLACEHOLDER_SECONDS = 60
-"""What the API says of both figures of a session until it knows them, 40 to 50 seconds after its start."""
+"""Value of both figures of a session until the API knows them, 40 to 50 seconds after its start."""
 
-_KNOWN_AFTER = timedelta(seconds=60)
-_SLACK = timedelta(seconds=60)
-"""How far this machine's clock may be from the API's."""
+_FIGURES_KNOWN_AFTER = timedelta(seconds=60)
+_CLOCK_TOLERANCE = timedelta(seconds=60)
+"""Tolerated difference between this machine's clock and the API's."""
 
-_CLOCKS_APART = timedelta(milliseconds=1)
+_SMALLEST_STEP = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One stream as the API answered about it at `seen_at`.
+class Observation:
+    """A livestream and its session as of `answered_at` (UTC).
 
-    `on_air_at`: when its session was last seen on air, where this is the answer after that.
+    `last_on_air_at` is set once the session is no longer active: the time of the last poll that found it active.
     """
 
     livestream_id: str
     livestream: Any
     session: Any
-    seen_at: datetime
-    on_air_at: datetime | None = None
+    answered_at: datetime
+    last_on_air_at: datetime | None = None
 
 
-def observations(seen: Sequence[Seen], *, app_id: str, looked_at: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows of raw.live_observations, and rows of ops.quarantine.
+def parse_observations(
+    found: Sequence[Observation], *, app_id: str, polled_at: datetime
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return rows of raw.live_observations, and rows of ops.quarantine for records that no rule accepts.
 
-    Of a session that is over there is a row at the moment it ended; none where it turns out to go on.
+    A session that ended gets a row at the moment it ended. One that is no longer active but has not ended gets none.
     """
-    if not seen:
+    if not found:
         return pl.DataFrame(schema=RAW_LIVE_OBSERVATIONS.polars_schema), pl.DataFrame(schema=QUARANTINE.polars_schema)
-    payloads = [payload_of(_flat(one)) for one in seen]
+    payloads = [payload_of(_flatten(one)) for one in found]
     values = (
         split_fields(payloads, [field for _, field, _ in _COLUMNS])
-        .with_columns(value_of(kind, cell(field), looked_at).alias(f"{name}:value") for name, field, kind in _COLUMNS)
+        .with_columns(value_of(kind, cell(field), polled_at).alias(f"{name}:value") for name, field, kind in _COLUMNS)
         .select(
             pl.col("^.*:value$").name.map(lambda name: name.removesuffix(":value")),
             *[
@@ -84,36 +86,36 @@ def observations(seen: Sequence[Seen], *, app_id: str, looked_at: datetime) -> t
                 for name, field, kind in _COLUMNS
             ],
             pl.Series("payload", payloads, dtype=pl.String),
-            pl.Series("seen_at", [one.seen_at for one in seen], dtype=pl.Datetime("us")),
-            pl.Series("on_air_at", [one.on_air_at for one in seen], dtype=pl.Datetime("us")),
+            pl.Series("answered_at", [one.answered_at for one in found], dtype=pl.Datetime("us")),
+            pl.Series("last_on_air_at", [one.last_on_air_at for one in found], dtype=pl.Datetime("us")),
         )
         .with_columns(
             pl.lit(app_id).alias("app_id"),
             pl.lit(value=False).alias("is_merged"),
-            pl.lit(looked_at).cast(pl.Datetime("us")).alias("looked_at"),
+            pl.lit(polled_at).cast(pl.Datetime("us")).alias("looked_at"),
             pl.coalesce(
                 [pl.when(pl.col(f"{field}:reason").is_not_null()).then(pl.lit(field)) for _, field, _ in _COLUMNS]
             ).alias("field"),
             pl.coalesce([f"{field}:reason" for _, field, _ in _COLUMNS]).alias("reason"),
         )
     )
-    whole = without_placeholders(_with_ends(values.filter(pl.col("reason").is_null())))
+    accepted = blank_placeholder_figures(_observe_ends(values.filter(pl.col("reason").is_null())))
     rejected = values.filter(pl.col("reason").is_not_null()).select(
         "app_id",
         pl.lit(LIVE_OBSERVATIONS.full_name).alias("table_name"),
-        pl.col("seen_at").dt.date().alias("day"),
+        pl.col("answered_at").dt.date().alias("day"),
         pl.col("livestream_id").alias("record_id"),
         "field",
         "reason",
         "payload",
-        pl.col("seen_at").alias("fetched_at"),
+        pl.col("answered_at").alias("fetched_at"),
         pl.lit(None, dtype=pl.String).alias("run_id"),
     )
-    rows = whole.select(pl.col(name).cast(kind) for name, kind in RAW_LIVE_OBSERVATIONS.polars_schema.items())
+    rows = accepted.select(pl.col(name).cast(kind) for name, kind in RAW_LIVE_OBSERVATIONS.polars_schema.items())
     return rows, rejected.cast(pl.Schema(QUARANTINE.polars_schema))
 
 
-def _flat(one: Seen) -> dict[str, Any]:
+def _flatten(one: Observation) -> dict[str, Any]:
     stream = one.livestream if isinstance(one.livestream, dict) else {}
     session = one.session if isinstance(one.session, dict) else {}
     record: dict[str, Any] = {"livestream_id": one.livestream_id}
@@ -121,16 +123,20 @@ def _flat(one: Seen) -> dict[str, Any]:
     return record | {f"session.{field}": session.get(field) for field in _SESSION_FIELDS}
 
 
-def _with_ends(values: pl.DataFrame) -> pl.DataFrame:
-    """Put each session that is over at the moment it ended, between the two looks whatever the API's clock says."""
+def _observe_ends(values: pl.DataFrame) -> pl.DataFrame:
+    """Add `observed_at`: the time of the reply, or of the end of a session, which lies between two polls.
+
+    The API's clock may differ from ours, so the end is moved to between the last poll that found the session active and
+    the reply that says it ended.
+    """
     values = add_session_facts(values.with_columns(pl.lit(None, dtype=pl.Datetime("us")).alias("invoked_at")))
     failed, is_over = pl.col("is_failed"), ~pl.col("is_provisional")
-    ended_at = pl.coalesce("ended_at", "seen_at").clip(
-        pl.col("on_air_at") + _CLOCKS_APART, pl.col("seen_at") - _CLOCKS_APART
+    ended_at = pl.coalesce("ended_at", "answered_at").clip(
+        pl.col("last_on_air_at") + _SMALLEST_STEP, pl.col("answered_at") - _SMALLEST_STEP
     )
-    was_on_air = pl.col("on_air_at").is_not_null()
+    was_on_air = pl.col("last_on_air_at").is_not_null()
     return values.filter(~was_on_air | is_over).with_columns(
-        pl.when(was_on_air).then(ended_at).otherwise("seen_at").alias("observed_at"),
+        pl.when(was_on_air).then(ended_at).otherwise("answered_at").alias("observed_at"),
         pl.when(was_on_air & failed)
         .then(pl.lit(FAILED))
         .when(was_on_air)
@@ -140,22 +146,23 @@ def _with_ends(values: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def without_placeholders(values: pl.DataFrame) -> pl.DataFrame:
-    """Make the figures of a session's first minute unknown: 60 and 60, whoever watches, until the API knows better.
+def blank_placeholder_figures(values: pl.DataFrame) -> pl.DataFrame:
+    """Set both figures of a session's first minute to NULL: the API says 60 and 60 until it knows them.
 
-    Read: observed_at, started_at, ingest_seconds, viewer_seconds, and on_air_at, which is NULL of a session on air. Of
-    observations by earlier versions marts.live_audience tells placeholders by what came after.
-
-    Of a session that is over they are final, unless it ended before it could have been fed in for so long.
+    Reads observed_at, started_at, ingest_seconds, viewer_seconds and last_on_air_at (NULL while the session is active).
+    Figures of a session that ended are final, unless it ended before it could have reached them. Rows of earlier versions
+    still hold placeholders; marts.live_audience recognizes those by the rows that follow.
     """
     age = pl.col("observed_at") - pl.col("started_at")
-    says_nothing = (pl.col("ingest_seconds") == PLACEHOLDER_SECONDS) & (pl.col("viewer_seconds") == PLACEHOLDER_SECONDS)
-    is_young = age.is_between(-_SLACK, _KNOWN_AFTER, closed="left")
-    may_be_young = age.is_null() | (age < _KNOWN_AFTER + _SLACK)
+    is_placeholder = (pl.col("ingest_seconds") == PLACEHOLDER_SECONDS) & (
+        pl.col("viewer_seconds") == PLACEHOLDER_SECONDS
+    )
+    is_young = age.is_between(-_CLOCK_TOLERANCE, _FIGURES_KNOWN_AFTER, closed="left")
+    may_be_young = age.is_null() | (age < _FIGURES_KNOWN_AFTER + _CLOCK_TOLERANCE)
     is_unknown = (
-        pl.when(pl.col("on_air_at").is_not_null())
-        .then(says_nothing & (age < _KNOWN_AFTER))
-        .otherwise(is_young | (says_nothing & may_be_young))
+        pl.when(pl.col("last_on_air_at").is_not_null())
+        .then(is_placeholder & (age < _FIGURES_KNOWN_AFTER))
+        .otherwise(is_young | (is_placeholder & may_be_young))
     ).fill_null(value=False)
     return values.with_columns(
         pl.when(~is_unknown).then(pl.col(name)).alias(name) for name in ("ingest_seconds", "viewer_seconds")

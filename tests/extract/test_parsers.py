@@ -9,11 +9,11 @@ from pipelines.errors import UnexpectedReplyError
 from pipelines.extract.parsers import (
     STATS,
     Page,
-    daywise_entries,
-    livestream_page,
-    overall_of_day,
-    session_page,
-    stream_and_session,
+    parse_daywise,
+    parse_live_reply,
+    parse_livestream_page,
+    parse_overall,
+    parse_session_page,
 )
 
 A, B = {"id": "a"}, {"id": "b"}
@@ -48,7 +48,7 @@ DAY = date(2025, 3, 14)
     ],
 )
 def test_a_page_of_livestreams(reply: dict[str, Any], page: Page) -> None:
-    assert livestream_page(reply) == page
+    assert parse_livestream_page(reply) == page
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_page_of_livestreams(reply: dict[str, Any], page: Page) -> None:
     ],
 )
 def test_a_page_of_sessions(reply: dict[str, Any], page: Page) -> None:
-    assert session_page(reply) == page
+    assert parse_session_page(reply) == page
 
 
 @pytest.mark.parametrize(
@@ -90,18 +90,18 @@ def test_a_page_of_sessions(reply: dict[str, Any], page: Page) -> None:
     ],
 )
 def test_total_count(told: object, total: int | None) -> None:
-    assert livestream_page({"data": [A], "paging": {"total_count": told}}).total_count == total
+    assert parse_livestream_page({"data": [A], "paging": {"total_count": told}}).total_count == total
 
 
 @pytest.mark.parametrize("paging", [None, [], "2", 2, {"total_count": None}, {}])
 def test_paging_of_a_shape_never_seen(paging: object) -> None:
-    assert livestream_page({"data": [A], "paging": paging}) == Page([A], None)
+    assert parse_livestream_page({"data": [A], "paging": paging}) == Page([A], None)
 
 
 @pytest.mark.parametrize("reply", [{}, {"success": True}, {"success": True, "messages": []}])
 def test_a_reply_that_holds_nothing_is_no_empty_list(reply: dict[str, Any]) -> None:
     # As a complete list without sessions it marked the livestream as known: its sessions were not asked for again.
-    for read in (livestream_page, session_page, lambda reply: overall_of_day(reply, DAY)):
+    for read in (parse_livestream_page, parse_session_page, lambda reply: parse_overall(reply, DAY)):
         with pytest.raises(UnexpectedReplyError):
             read(reply)
 
@@ -109,7 +109,7 @@ def test_a_reply_that_holds_nothing_is_no_empty_list(reply: dict[str, Any]) -> N
 @pytest.mark.parametrize("data", ["text", 5, True, {"code": 1}])
 def test_livestreams_in_no_known_place(data: object) -> None:
     with pytest.raises(UnexpectedReplyError):
-        livestream_page({"data": data})
+        parse_livestream_page({"data": data})
 
 
 WRAPPED = {"data": {"livestream": {"id": "l"}, "sessions": [A]}}
@@ -119,12 +119,12 @@ WRAPPED = {"data": {"livestream": {"id": "l"}, "sessions": [A]}}
 @pytest.mark.parametrize("data", ["text", 5, True, WRAPPED, {"items": [A]}, {"id": "l", "name": "n"}])
 def test_sessions_in_no_known_place(data: object) -> None:
     with pytest.raises(UnexpectedReplyError):
-        session_page({"data": data})
+        parse_session_page({"data": data})
 
 
 @pytest.mark.parametrize("data", [None, {}, {"paging": {"total_count": 0}}, {"livestream": None, "session": None}])
 def test_no_sessions_at_all(data: object) -> None:
-    assert session_page({"data": data}).records == []
+    assert parse_session_page({"data": data}).records == []
 
 
 TOTALS = {"count": 3, "total_ingest_seconds": 5}
@@ -154,7 +154,7 @@ TOTALS = {"count": 3, "total_ingest_seconds": 5}
     ],
 )
 def test_overall(data: object, record: object) -> None:
-    assert overall_of_day({"data": data}, DAY) == record
+    assert parse_overall({"data": data}, DAY) == record
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_overall(data: object, record: object) -> None:
 )
 def test_an_answer_about_something_else_is_no_zero(data: object) -> None:
     with pytest.raises(UnexpectedReplyError, match="2025-03-14"):
-        overall_of_day({"data": data}, DAY)
+        parse_overall({"data": data}, DAY)
 
 
 @pytest.mark.parametrize("again", ["2025-03-14", "2025-03-14T00:00:00Z", 1741910400, "2025-03-14T05:30:00+05:30"])
@@ -187,9 +187,9 @@ def test_a_day_that_daywise_names_twice_is_never_silently_the_last_one(again: ob
     entries = [{"day": "2025-03-14", "total_sessions": 2}, {"day": "2025-03-15"}, last]
     for part in ({"day_stats": entries}, entries):
         with pytest.raises(UnexpectedReplyError, match="gave different figures for 2025-03-14"):
-            daywise_entries({"data": {stats: part}}, stats)
+            parse_daywise({"data": {stats: part}}, stats)
     last["total_sessions"] = "2.0"  # the same figure
-    assert daywise_entries({"data": {stats: {"day_stats": entries}}}, stats) == (entries, True)
+    assert parse_daywise({"data": {stats: {"day_stats": entries}}}, stats) == (entries, True)
 
 
 ENTRY = {"day": "2025-03-14T00:00:00.000Z", "total_sessions": 2, "total_session_minutes": 365.66666666666697}
@@ -223,17 +223,17 @@ ENTRY = {"day": "2025-03-14T00:00:00.000Z", "total_sessions": 2, "total_session_
 )
 def test_daywise(part: object, entries: list[object], left_out_is_zero: bool) -> None:  # noqa: FBT001 - a parameter
     reply = {"data": {"session_stats": part, "recording_stats": {"day_stats": []}}}
-    assert daywise_entries(reply, "session_stats") == (entries, left_out_is_zero)
+    assert parse_daywise(reply, "session_stats") == (entries, left_out_is_zero)
 
 
 def test_daywise_without_one_of_its_parts_says_nothing_about_it() -> None:
-    assert daywise_entries({"data": {"session_stats": {"day_stats": []}}}, "recording_stats") == ([], False)
+    assert parse_daywise({"data": {"session_stats": {"day_stats": []}}}, "recording_stats") == ([], False)
 
 
 @pytest.mark.parametrize("data", [[ENTRY], "text", 5, {"data": {"session_stats": {"day_stats": [ENTRY]}}}])
 def test_daywise_in_no_known_place(data: object) -> None:
     with pytest.raises(UnexpectedReplyError):
-        daywise_entries({"data": data}, "session_stats")
+        parse_daywise({"data": data}, "session_stats")
 
 
 @pytest.mark.parametrize(
@@ -247,4 +247,4 @@ def test_daywise_in_no_known_place(data: object) -> None:
     ],
 )
 def test_what_is_on_air(data: object, found: list[object]) -> None:
-    assert list(stream_and_session({"data": data})) == found
+    assert list(parse_live_reply({"data": data})) == found

@@ -21,7 +21,7 @@ _MOST_LENGTHS = 16
 """Different lengths of secrets with the same first characters that are told apart; of more, the longest is assumed."""
 
 
-class SeenKeys:
+class KnownSecrets:
     """Secrets to be cut out of all later text. Threads share it."""
 
     def __init__(self) -> None:
