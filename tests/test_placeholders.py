@@ -88,8 +88,21 @@ def test_a_stream_whose_figures_begin_at_60_and_fall_is_never_lost(every: int) -
 @pytest.mark.parametrize("width", [46, 60, 80, 200])
 def test_the_table_says_that_figures_are_not_known_yet(width: int) -> None:
     stream = OnAirStream(
-        APP, "l", "A name", "LIVE", "s", MIDNIGHT, MIDNIGHT, None, None, None, None, [None], False, True
-    )  # noqa: FBT003 - fields in order
+        APP,
+        "l",
+        "A name",
+        "LIVE",
+        "s",
+        MIDNIGHT,
+        MIDNIGHT,
+        None,
+        None,
+        None,
+        None,
+        [None],
+        stands_still=False,
+        is_pending=True,
+    )
     console = Console(width=width, file=io.StringIO(), force_terminal=True, no_color=True)
     with console.capture() as shown:
         console.print(on_air_table([stream], 5, width))
