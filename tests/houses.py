@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from pipelines.catalog.core import FACTS
+from pipelines.catalog.streams import FACTS
 from pipelines.marts.build import find_marts
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.catalog.core import WAREHOUSE_FILE
+from pipelines.catalog.files import WAREHOUSE_FILE
 from pipelines.cli import COMMANDS
 from pipelines.marts.build import find_marts
 from pipelines.settings.settings import Settings

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.catalog.core import FACTS
+from pipelines.catalog.streams import FACTS
 from pipelines.marts.build import find_marts
 from pipelines.normalize import fingerprint
 from pipelines.simulator.server import Simulator

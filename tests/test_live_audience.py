@@ -10,7 +10,8 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipelines.catalog.core import LIVE_OBSERVATIONS, WAREHOUSE_FILE
+from pipelines.catalog.core import LIVE_OBSERVATIONS
+from pipelines.catalog.files import WAREHOUSE_FILE
 from pipelines.live import merge as observations
 from pipelines.live.observations import blank_placeholder_figures
 from pipelines.marts.build import build_mart, find_marts

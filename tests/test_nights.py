@@ -11,8 +11,8 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from pipelines.catalog.core import FACTS
 from pipelines.catalog.ops import QUARANTINE, SHRINKS
+from pipelines.catalog.streams import FACTS
 from pipelines.clock import days_from, utc_now, yesterday
 from pipelines.definitions import build_definitions
 from pipelines.load.days import replace_days

@@ -5,7 +5,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines.catalog.core import FACTS
+from pipelines.catalog.streams import FACTS
 from pipelines.normalize import fingerprint
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator

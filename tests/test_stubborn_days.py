@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipelines.catalog.core import FACTS
+from pipelines.catalog.streams import FACTS
 from pipelines.orchestration.resources import fetches
 from pipelines.settings.settings import Settings
 from pipelines.steps.context import RunContext

@@ -4,20 +4,6 @@ Everything that creates, fills, checks or documents a table reads it here, or in
 Marts have `sql/marts/` for it.
 """
 
-from pipelines.catalog.marts import MART_BUILDS, MART_INPUTS
-from pipelines.catalog.ops import (
-    API_DIALECT,
-    AUDITS,
-    DAYS,
-    FIELD_TYPES,
-    FINGERPRINTS,
-    LIVESTREAM_SYNC,
-    LOADS,
-    MISSING_DAYS,
-    QUARANTINE,
-    SCHEMA_VERSIONS,
-    SHRINKS,
-)
 from pipelines.catalog.shared_columns import APP, DAY, FETCHED
 from pipelines.catalog.types import Column, Table
 
@@ -40,6 +26,7 @@ LIVESTREAMS = Table(
         Column("first_seen_at", "timestamp", "when livehouse first saw it, UTC"),
         Column("last_seen_at", "timestamp", "when livehouse last saw it listed, UTC"),
     ),
+    is_listed=True,
 )
 
 LIVESTREAM_SESSIONS = Table(
@@ -80,6 +67,9 @@ LIVESTREAM_SESSIONS = Table(
         ),
         FETCHED,
     ),
+    day_sources=("created_at", "invoked_at", "started_at"),
+    request_columns=("livestream_id",),
+    ends=True,
 )
 
 LIVESTREAM_ANALYTICS_DAILY = Table(
@@ -96,6 +86,7 @@ LIVESTREAM_ANALYTICS_DAILY = Table(
         FETCHED,
         Column("session_count", "count", "sessions the API counted (`livestreams/daywise`); NULL where unknown"),
     ),
+    joined_columns=("session_count",),
 )
 
 MEETING_SESSIONS_DAILY = Table(
@@ -148,25 +139,3 @@ LIVE_OBSERVATIONS = Table(
         Column("is_thinned", "flag", "rows between the one before and this one were dropped; no gap was among them"),
     ),
 )
-
-FACTS = (LIVESTREAM_SESSIONS, LIVESTREAM_ANALYTICS_DAILY, MEETING_SESSIONS_DAILY, RECORDINGS_DAILY)
-MIRRORED = (LIVESTREAM_SYNC, FIELD_TYPES)
-"""Tables of `pipeline_raw.duckdb` that are copied into the warehouse, since raw is not published."""
-WAREHOUSE_FILE = (
-    LIVESTREAMS,
-    *FACTS,
-    LIVE_OBSERVATIONS,
-    LOADS,
-    QUARANTINE,
-    DAYS,
-    MISSING_DAYS,
-    SHRINKS,
-    MART_BUILDS,
-    MART_INPUTS,
-    API_DIALECT,
-    AUDITS,
-    FINGERPRINTS,
-    SCHEMA_VERSIONS,
-    *MIRRORED,
-)
-"""Tables of `pipeline.duckdb`, and so of the published `warehouse.duckdb`."""

@@ -4,7 +4,6 @@ They are no part of the warehouse; nobody but livehouse reads them.
 """
 
 from pipelines.catalog.core import LIVE_OBSERVATIONS, OBSERVED
-from pipelines.catalog.ops import API_DIALECT, QUARANTINE
 from pipelines.catalog.shared_columns import APP
 from pipelines.catalog.types import Column, Table
 
@@ -34,6 +33,3 @@ POLLS = Table(
     ),
     unique=True,
 )
-
-LIVE_FILE = (RAW_LIVE_OBSERVATIONS, POLLS, QUARANTINE, API_DIALECT)
-"""Tables of `pipeline_live.duckdb`; of records that no rule takes, those of the last look; polls keep the dialect here."""

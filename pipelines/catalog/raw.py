@@ -1,7 +1,6 @@
 """The tables of `pipeline_raw.duckdb`: records as received. They are not published."""
 
 from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY
-from pipelines.catalog.ops import BACKFILLS, FIELD_TYPES, LANDINGS, LIVESTREAM_LISTS, LIVESTREAM_SYNC, SCHEMA_VERSIONS
 from pipelines.catalog.shared_columns import APP, DAY, FETCHED, RUN
 from pipelines.catalog.types import Column, Table
 
@@ -83,18 +82,3 @@ RAW_APP_ANALYTICS = Table(
     ("app_id", "day", "stats"),
     (APP, DAY, Column("stats", "text", "session_stats or recording_stats"), *_RAW_COLUMNS),
 )
-
-RAW_FILE = (
-    RAW_LIVESTREAMS,
-    RAW_LIVESTREAM_SESSIONS,
-    RAW_LIVESTREAM_ANALYTICS,
-    RAW_LIVESTREAM_DAYWISE,
-    RAW_APP_ANALYTICS,
-    LIVESTREAM_SYNC,
-    FIELD_TYPES,
-    BACKFILLS,
-    LANDINGS,
-    LIVESTREAM_LISTS,
-    SCHEMA_VERSIONS,
-)
-"""Tables of `pipeline_raw.duckdb`. What extraction knows is committed with the records it knows it from."""

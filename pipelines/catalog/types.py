@@ -54,11 +54,37 @@ class Table:
     columns: tuple[Column, ...]
     unique: bool = False
     """Whether DuckDB holds the key as a PRIMARY KEY: small tables that are upserted."""
+    day_sources: tuple[str, ...] = ()
+    """Columns of which the first with a value gives the UTC day of a row. Without any, the request gives the day."""
+    request_columns: tuple[str, ...] = ()
+    """Columns that take the raw table's column of the same name where the record has no value: the request named it."""
+    joined_columns: tuple[str, ...] = ()
+    """Columns that another operation fills; NULL where it has no answer."""
+    ends: bool = False
+    """Whether a row describes something that ends, such as a session: until then its measures are provisional."""
+    is_listed: bool = False
+    """Whether rows come from a list: they hold when they were first and last listed."""
 
     @property
     def full_name(self) -> str:
         """`schema.name`, as SQL and `ops.loads.table_name` call it."""
         return f"{self.schema}.{self.name}"
+
+    @property
+    def is_daily(self) -> bool:
+        """Whether records are about one day of an app, and a day of an app is a key."""
+        return self.key[1:2] == ("day",)
+
+    @property
+    def day_fields(self) -> tuple[str, ...]:
+        """Fields of the API's record that `day_sources` are read from."""
+        fields = {column.name: column.source for column in self.columns}
+        return tuple(fields[name] or name for name in self.day_sources)
+
+    @property
+    def can_move_days(self) -> bool:
+        """Whether versions of a record may name different days (raw tables)."""
+        return "days_differ" in self.column_names
 
     @property
     def polars_schema(self) -> dict[str, pl.DataType]:
@@ -72,7 +98,7 @@ class Table:
         Where a day is one row, a file would be one row too: a year of six apps took 2,190 files a table.
         """
         if self.schema == "core" and "day" in self.column_names:
-            return ("app_id", "year(day)" if self.key == ("app_id", "day") else "day")
+            return ("app_id", "year(day)" if self.is_daily else "day")
         return ("app_id",) if self.schema == "raw" else ()
 
     @property

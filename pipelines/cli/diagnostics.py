@@ -8,9 +8,8 @@ from pathlib import Path
 import duckdb
 from filelock import FileLock, Timeout
 
-from pipelines.catalog.core import WAREHOUSE_FILE
+from pipelines.catalog.files import RAW_FILE, WAREHOUSE_FILE
 from pipelines.catalog.ops import LANDINGS
-from pipelines.catalog.raw import RAW_FILE
 from pipelines.catalog.types import Table
 from pipelines.cli.diagnostics_api import Finding, check_api
 from pipelines.cli.diagnostics_history import examine_history

@@ -7,20 +7,15 @@ a number, a boolean or a time: a key under a new name must not be stored before 
 import re
 from typing import Any
 
-from pipelines.catalog.core import (
-    LIVESTREAM_ANALYTICS_DAILY,
-    LIVESTREAM_SESSIONS,
-    LIVESTREAMS,
-    MEETING_SESSIONS_DAILY,
-    RECORDINGS_DAILY,
-)
+from pipelines.catalog.streams import CORE_TABLES, STREAMS
 from pipelines.extract.known_secrets import MASK
 
-_TABLES = (LIVESTREAMS, LIVESTREAM_SESSIONS, LIVESTREAM_ANALYTICS_DAILY, MEETING_SESSIONS_DAILY, RECORDINGS_DAILY)
-KNOWN_FIELDS = frozenset(column.source for table in _TABLES for column in table.columns if column.source) | {
-    "day",
-    "date",
-}
+KNOWN_FIELDS = frozenset(
+    [
+        *(column.source for table in CORE_TABLES for column in table.columns if column.source),
+        *(stream.day_field for stream in STREAMS),
+    ]
+)
 """Fields of records as the API documents them, of any kind of record: no name means two things."""
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?)?", re.IGNORECASE)

@@ -19,7 +19,8 @@ import duckdb
 import polars as pl
 from filelock import FileLock, Timeout
 
-from pipelines.catalog.live import LIVE_FILE, POLLS, RAW_LIVE_OBSERVATIONS
+from pipelines.catalog.files import LIVE_FILE
+from pipelines.catalog.live import POLLS, RAW_LIVE_OBSERVATIONS
 from pipelines.catalog.ops import QUARANTINE
 from pipelines.errors import AlreadyRunningError
 from pipelines.storage.duckdb_errors import translate_errors

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import duckdb
 import polars as pl
 
-from pipelines.catalog.core import FACTS, LIVESTREAMS
+from pipelines.catalog.core import LIVESTREAMS
 from pipelines.catalog.marts import MART_BUILDS
 from pipelines.catalog.ops import DAYS, FINGERPRINTS, LOADS, QUARANTINE, SHRINKS
+from pipelines.catalog.streams import FACTS
 from pipelines.catalog.types import Table
 from pipelines.storage.frames import temporary_view
 

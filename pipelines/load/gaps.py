@@ -8,9 +8,8 @@ from datetime import date, datetime
 
 import duckdb
 
-from pipelines.catalog.core import FACTS
 from pipelines.catalog.ops import DAYS, LOADS, MISSING_DAYS
-from pipelines.catalog.raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS
+from pipelines.catalog.streams import DAILY_RAW, FACTS
 
 _FACT_NAMES = [table.full_name for table in FACTS]
 _IS_OVER = "coalesce(loaded_at >= day + INTERVAL 1 DAY, true)"
@@ -95,7 +94,7 @@ def days_in_raw(connection: duckdb.DuckDBPyConnection, app_id: str, first: date,
     """
     parts = [
         f"SELECT day FROM {table.full_name} WHERE app_id = $app_id AND day BETWEEN $first AND $last"
-        for table in (RAW_LIVESTREAM_ANALYTICS, RAW_APP_ANALYTICS)
+        for table in DAILY_RAW
     ]
     found = connection.execute(" UNION ".join(parts), {"app_id": app_id, "first": first, "last": last})
     return {day for (day,) in found.fetchall()}

@@ -40,7 +40,7 @@ def read_versions_of_days(
         parts.append(f"SELECT * FROM {table.full_name} WHERE {of_app} AND day IS NULL")
     parameters = {"app_id": app_id, "days": [day for day in days if day], "stats": stats}
     versions = pl.DataFrame(connection.sql(" UNION ALL ".join(parts), params=parameters))
-    if "days_differ" not in table.column_names:
+    if not table.can_move_days:
         return versions
     # NULL was landed before this was noted: it may be of several days.
     elsewhere = versions.filter(pl.col("days_differ").fill_null(value=True))[table.key[1]].unique().drop_nulls()
@@ -94,7 +94,7 @@ def days_changed(
     ]
     if after is None:
         parts = [f"SELECT day, changed_arrival AS arrival, {news_at} AS news_at {of_app} AND $after IS NULL"]
-    elif table is RAW_LIVESTREAM_SESSIONS:  # what an answer no longer had is news too
+    elif table.can_move_days:  # what an answer no longer had is news too
         parts.append(f"SELECT day, sync.arrival, NULL {_NEWLY_MISSING} AND day IS NOT NULL AND sync.arrival > $after")
     query = f"SELECT day, coalesce(max(arrival), 0), max(news_at) FROM ({' UNION ALL '.join(parts)}) GROUP BY day"
     found = connection.execute(query, {"app_id": app_id, "after": after}).fetchall()
@@ -244,12 +244,17 @@ def purge_before(
     of_answered = f"""
         AND ({key}) IN (SELECT ({key}) FROM {table.full_name} WHERE app_id = ? AND coalesce(arrival, 0) > ?)
     """
-    is_of_days = table.key[1] == "day"
     of_others = "AND NOT coalesce(list_contains(?, livestream_id), false)" if unread else ""
     connection.execute(
         f"DELETE FROM {table.full_name} WHERE app_id = ? AND day IN (SELECT unnest(?::DATE[]))"
-        f" AND coalesce(arrival, 0) <= ? {of_others} {of_answered if is_of_days else ''}",
-        [app_id, list(days), landing, *([list(unread)] if unread else []), *([app_id, landing] if is_of_days else [])],
+        f" AND coalesce(arrival, 0) <= ? {of_others} {of_answered if table.is_daily else ''}",
+        [
+            app_id,
+            list(days),
+            landing,
+            *([list(unread)] if unread else []),
+            *([app_id, landing] if table.is_daily else []),
+        ],
     )
 
 

@@ -12,7 +12,6 @@ import duckdb
 import polars as pl
 
 from pipelines.catalog.ops import FIELD_TYPES, LANDINGS, LIVESTREAM_SYNC
-from pipelines.catalog.raw import RAW_LIVESTREAM_SESSIONS
 from pipelines.catalog.types import Table
 from pipelines.storage.frames import temporary_view
 
@@ -118,13 +117,12 @@ def land(
     `synced` rows without an arrival get that number.
     """
     distinct = batch.unique([*table.key, "payload"], keep="last", maintain_order=True)
-    of_sessions = table is RAW_LIVESTREAM_SESSIONS
     named = {
         "table": table.full_name,
         "key_digest": _KEY_DIGEST.format(names=", ".join(table.key)),
         "arrived": _ARRIVED,
-        "is_of_another_day": _OF_ANOTHER_DAY if of_sessions else "",
-        "day": ", day = coalesce(again.day, held.day)" if of_sessions else "",
+        "is_of_another_day": _OF_ANOTHER_DAY if table.can_move_days else "",
+        "day": ", day = coalesce(again.day, held.day)" if table.can_move_days else "",
     }
 
     def run(statement: str) -> int:
@@ -150,7 +148,7 @@ def land(
         run(_NOTE_KEYS)
         run(_KNOWN)
         repeated, new = run(_RECEIVED_AGAIN), run(_RECEIVED_FIRST)
-        if of_sessions and run(_MOVED):
+        if table.can_move_days and run(_MOVED):
             run(_MARK_MOVED)
         connection.execute(_UPSERT_TYPES)
         if synced is not None:

@@ -16,9 +16,11 @@ from datetime import date, timedelta
 from duckdb import DuckDBPyConnection
 from sqlglot import exp
 
-from pipelines.catalog.core import FACTS, LIVE_OBSERVATIONS, LIVESTREAMS, WAREHOUSE_FILE
+from pipelines.catalog.core import LIVE_OBSERVATIONS, LIVESTREAMS
+from pipelines.catalog.files import WAREHOUSE_FILE
 from pipelines.catalog.marts import MART_INPUTS
 from pipelines.catalog.ops import DAYS
+from pipelines.catalog.streams import FACTS
 from pipelines.catalog.types import Table
 
 _EPOCH = date(1970, 1, 1)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sqlglot import exp
 from sqlglot.lineage import Node, lineage
 
-from pipelines.catalog.core import WAREHOUSE_FILE
+from pipelines.catalog.files import WAREHOUSE_FILE
 from pipelines.marts.build import Mart, parsed
 
 Source = tuple[str, str]

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from pipelines.catalog.core import LIVESTREAM_SESSIONS
 from pipelines.catalog.ops import FIELD_TYPES
 from pipelines.catalog.raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_DAYWISE, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 from pipelines.catalog.types import Table
@@ -17,7 +18,6 @@ from pipelines.normalize.coerce import EARLIEST, cell, value_of
 from pipelines.normalize.fields import json_type, split_fields
 
 Record = Any
-_DAY_FIELDS = ("created_at", "invoked_time", "started_time")
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
@@ -77,9 +77,11 @@ def raw_sessions(
 ) -> pl.DataFrame:
     """Rows of raw.livestream_sessions; of each record, by `payload_of`, which livestream was asked and when."""
     now = max(fetched_at, default=EARLIEST)
-    read = split_fields(payloads, ["id", *_DAY_FIELDS]).select(
+    read = split_fields(payloads, ["id", *LIVESTREAM_SESSIONS.day_fields]).select(
         value_of("id", cell("id"), now).alias("id"),
-        pl.coalesce(value_of("timestamp", cell(name), now) for name in _DAY_FIELDS).dt.date().alias("day"),
+        pl.coalesce(value_of("timestamp", cell(name), now) for name in LIVESTREAM_SESSIONS.day_fields)
+        .dt.date()
+        .alias("day"),
     )
     return _raw_frame(
         RAW_LIVESTREAM_SESSIONS,

@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 
 import polars as pl
 
-from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, LIVESTREAMS
+from pipelines.catalog.core import LIVESTREAMS
 from pipelines.catalog.ops import QUARANTINE
 from pipelines.catalog.types import Table
 from pipelines.normalize.coerce import cell, reason_not_taken, value_of
@@ -22,7 +22,6 @@ from pipelines.normalize.fields import split_fields
 from pipelines.normalize.shrinks import AtHand, keep_forgotten_figures
 
 _CONTEXT = ("payload", "first_fetched_at", "fetched_at", "run_id", "arrival")
-_DAY_SOURCES = ("created_at", "invoked_at", "started_at")
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,8 @@ def read_versions(table: Table, raw: pl.DataFrame, now: datetime) -> pl.DataFram
     """
     sourced = [column for column in table.columns if column.source]
     parsed = split_fields(raw["payload"], [str(column.source) for column in sourced])
-    if table is LIVESTREAM_SESSIONS:
-        parsed = _with_asked_livestream(parsed, raw["livestream_id"])
+    for name in table.request_columns:
+        parsed = _fill_from_request(parsed, name, raw[name])
     values = parsed.with_columns(
         value_of(column.kind, cell(str(column.source)), now).alias(f"{column.source}:value") for column in sourced
     ).select(
@@ -66,12 +65,11 @@ def read_versions(table: Table, raw: pl.DataFrame, now: datetime) -> pl.DataFram
     versions = pl.concat(
         [raw.select("app_id", *_CONTEXT), values, raw_day.alias("raw_day").to_frame()], how="horizontal"
     ).with_row_index("row")
-    is_daily = table.key == ("app_id", "day")
-    if is_daily:
+    if table.is_daily:
         versions = versions.with_columns(pl.col("raw_day").alias("day"))
-    elif table is LIVESTREAM_SESSIONS:
-        versions = versions.with_columns(pl.coalesce(_DAY_SOURCES).dt.date().alias("day"))
-    versions = _with_first_fault(table, versions, is_daily=is_daily)
+    elif table.day_sources:
+        versions = versions.with_columns(pl.coalesce(table.day_sources).dt.date().alias("day"))
+    versions = _with_first_fault(table, versions)
     updated = pl.col("updated_at") if "updated_at" in table.column_names else pl.lit(None, dtype=pl.Datetime("us"))
     # A record without a key is told apart by its text, which must not be taken for the key of another one.
     key = pl.coalesce("=" + pl.col(table.key[-1]).cast(pl.String), "payload")
@@ -94,21 +92,21 @@ def listed_livestreams(raw: pl.DataFrame, now: datetime) -> pl.DataFrame:
     return known.select("livestream_id", "created_at", "updated_at", "status")
 
 
-def _with_asked_livestream(parsed: pl.DataFrame, asked: pl.Series) -> pl.DataFrame:
-    """Give a session that does not name its livestream to the one it was asked of."""
-    nameless = pl.col("livestream_id:type") == "null"
+def _fill_from_request(parsed: pl.DataFrame, name: str, requested: pl.Series) -> pl.DataFrame:
+    """Fill a field that a record leaves null with the id it was requested for."""
+    is_null = pl.col(f"{name}:type") == "null"
     return parsed.with_columns(
-        pl.when(nameless).then(asked).otherwise(pl.col("livestream_id")).alias("livestream_id"),
-        pl.when(nameless & asked.is_not_null())
+        pl.when(is_null).then(requested).otherwise(pl.col(name)).alias(name),
+        pl.when(is_null & requested.is_not_null())
         .then(pl.lit("string"))
-        .otherwise("livestream_id:type")
-        .alias("livestream_id:type"),
+        .otherwise(f"{name}:type")
+        .alias(f"{name}:type"),
     )
 
 
-def _with_first_fault(table: Table, versions: pl.DataFrame, *, is_daily: bool) -> pl.DataFrame:
+def _with_first_fault(table: Table, versions: pl.DataFrame) -> pl.DataFrame:
     faults: list[tuple[str, pl.Expr]] = []
-    if is_daily:
+    if table.is_daily:
         # A day entry may be `null`: asked for, and nothing there.
         faults.append(
             (
@@ -120,11 +118,10 @@ def _with_first_fault(table: Table, versions: pl.DataFrame, *, is_daily: bool) -
     else:
         faults.append(("record", pl.when(pl.col("record:type") != "object").then(pl.lit("not an object"))))
     faults += [(str(column.source), pl.col(f"{column.source}:reason")) for column in table.columns if column.source]
-    if table is LIVESTREAM_SESSIONS:
-        dayless = pl.when(pl.col("day").is_null()).then(
-            pl.lit("no day: created_at, invoked_time and started_time are all missing")
-        )
-        faults.append(("created_at", dayless))
+    if table.day_sources:
+        *others, last = table.day_fields
+        dayless = pl.lit(f"no day: {', '.join(others)} and {last} are all missing")
+        faults.append((table.day_fields[0], pl.when(pl.col("day").is_null()).then(dayless)))
     field = pl.coalesce([pl.when(reason.is_not_null()).then(pl.lit(name)) for name, reason in faults])
     return versions.with_columns(field.alias("field"), pl.coalesce([reason for _, reason in faults]).alias("reason"))
 
@@ -146,7 +143,7 @@ def normalize(
     """
     versions = read_versions(table, raw, now)
     whole = versions.filter(pl.col("reason").is_null())
-    if table.key == ("app_id", "day"):
+    if table.is_daily:
         whole = _known_figures(table, whole, retention_days)
     standing = whole.group_by("key", maintain_order=True).last()
     newest = versions.group_by("key", maintain_order=True).last()
@@ -165,23 +162,22 @@ def normalize(
     used = pl.concat([standing.select("rank"), rejected.select("rank")])
     duplicates = versions.join(used, on="rank", how="anti")
     rows, shrinks = keep_forgotten_figures(table, whole, standing, at_hand or {})
-    if table is LIVESTREAMS:
+    if table.is_listed:
         seen = versions.group_by("key").agg(
             pl.col("first_fetched_at").min().alias("first_seen_at"),
             _of_last_arrived("fetched_at").alias("last_seen_at"),
         )
         rows = rows.join(seen, on="key", how="left", maintain_order="left")
-    if table is LIVESTREAM_SESSIONS:
+    if table.ends:
         rows = add_session_facts(rows)
-    if table is LIVESTREAM_ANALYTICS_DAILY:  # another operation counts sessions: whoever has its answers joins them
-        rows = rows.with_columns(pl.lit(None).alias("session_count"))
+    rows = rows.with_columns(pl.lit(None).alias(name) for name in table.joined_columns)
     return Normalized(
         rows=rows.select(pl.col(name).cast(dtype) for name, dtype in table.polars_schema.items()),
         rejects=_rejects(table, rejected, standing),
         shrinks=shrinks,
         received=versions.height,
         duplicates=duplicates.height,
-        superseded=_superseded(versions, duplicates) if table is LIVESTREAMS else pl.DataFrame(),
+        superseded=_superseded(versions, duplicates) if table.is_listed else pl.DataFrame(),
     )
 
 

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from pipelines.catalog.core import LIVESTREAM_SESSIONS
 from pipelines.catalog.ops import SHRINKS
 from pipelines.catalog.types import Table
 
@@ -52,8 +51,7 @@ def keep_forgotten_figures(
     """
     if not table.figures or standing.is_empty():
         return standing, pl.DataFrame(schema=SHRINKS.polars_schema)
-    is_daily = table.key == ("app_id", "day")
-    given = _given_of_days(table, whole, at_hand) if is_daily else _given_of_sessions(table, whole, standing)
+    given = _given_of_days(table, whole, at_hand) if table.is_daily else _given_of_sessions(table, whole, standing)
     forgotten = (
         standing.select("key", "rank")
         .join(given, on="key", how="inner")
@@ -95,7 +93,7 @@ def _given_of_sessions(table: Table, whole: pl.DataFrame, standing: pl.DataFrame
     amounts = _amounts(table)
     silent = standing.filter(~_any_above_zero(amounts))
     gave = whole.join(silent.select("key"), on="key", how="semi", maintain_order="left")
-    if table is LIVESTREAM_SESSIONS:
+    if table.ends:
         is_over = pl.col("stopped_at").is_not_null() | (pl.col("err_message").fill_null("") != "")
         ended = silent.filter(is_over)["key"].to_list()
         gave = gave.filter(is_over | ~pl.col("key").is_in(ended))

@@ -64,7 +64,7 @@ def land(
 
     Returns the number of the landing.
     """
-    if table.key[1] == "day":
+    if table.is_daily:
         to_come = [day for day in frame["day"].unique() if day is not None and not run.is_loadable(day)]
         frame = frame.filter(~pl.col("day").is_in(to_come) | pl.col("day").is_null())
     types = field_types(table, records, utc_now())

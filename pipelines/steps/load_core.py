@@ -7,20 +7,9 @@ from typing import TypeVar
 
 import polars as pl
 
-from pipelines.catalog.core import (
-    LIVESTREAM_ANALYTICS_DAILY,
-    LIVESTREAM_SESSIONS,
-    LIVESTREAMS,
-    MEETING_SESSIONS_DAILY,
-    RECORDINGS_DAILY,
-)
-from pipelines.catalog.raw import (
-    RAW_APP_ANALYTICS,
-    RAW_LIVESTREAM_ANALYTICS,
-    RAW_LIVESTREAM_DAYWISE,
-    RAW_LIVESTREAM_SESSIONS,
-    RAW_LIVESTREAMS,
-)
+from pipelines.catalog.core import LIVESTREAMS
+from pipelines.catalog.raw import RAW_LIVESTREAMS
+from pipelines.catalog.streams import DAILY_RAW, part_of, stream_of
 from pipelines.catalog.types import Table
 from pipelines.clock import utc_now
 from pipelines.extract import selection as sync
@@ -49,14 +38,6 @@ from pipelines.steps.session_counts import with_session_counts
 
 CHUNK_ROWS = 20_000
 """Raw rows that are normalized at once: what bounds memory, however long the range."""
-
-RAW_OF: dict[str, tuple[Table, str | None]] = {
-    LIVESTREAM_SESSIONS.full_name: (RAW_LIVESTREAM_SESSIONS, None),
-    LIVESTREAM_ANALYTICS_DAILY.full_name: (RAW_LIVESTREAM_ANALYTICS, None),
-    MEETING_SESSIONS_DAILY.full_name: (RAW_APP_ANALYTICS, "session_stats"),
-    RECORDINGS_DAILY.full_name: (RAW_APP_ANALYTICS, "recording_stats"),
-}
-"""Which raw table, and which part of it, a fact table is made of."""
 
 _LANDED_BESIDE = timedelta(hours=1)
 """How much older than a load news may be that it did not see, where landings were not numbered yet."""
@@ -95,7 +76,7 @@ def load_livestreams(run: RunContext) -> dict[str, Counts]:
 
 def load_facts(run: RunContext, table: Table, days: Range) -> dict[str, Counts]:
     """The days of a range in one fact table, and days loaded before of which this run brought news."""
-    raw_table, _ = RAW_OF[table.full_name]
+    stream = stream_of(table)
     made_by = fingerprint(table)
 
     def load(app_id: str, counts: Counts) -> None:
@@ -123,7 +104,7 @@ def load_facts(run: RunContext, table: Table, days: Range) -> dict[str, Counts]:
 
     def replace(app_id: str, chunk: Days, made: Normalized, arrival: int) -> None:
         shrinks, unread = made.shrinks, set[date]()
-        if table is LIVESTREAM_SESSIONS:
+        if not stream.is_by_day:
             with run.warehouse.open_raw() as connection:
                 shrinks = shrinks.vstack(raw_file.sessions_missing_upstream(connection, app_id, chunk, run.run_id))
             unread = _unread_days(run, app_id, [day for day in chunk if day])
@@ -145,7 +126,7 @@ def load_facts(run: RunContext, table: Table, days: Range) -> dict[str, Counts]:
             )
         )
 
-    done = run.for_each_app(table, load, days=days, needs=(raw_table,))
+    done = run.for_each_app(table, load, days=days, needs=(stream.raw,))
     # Marts are built of every app, also of one that this run does not fetch: because it failed, or is no longer a setting.
     with run.warehouse.open_working() as connection:
         others = [app_id for app_id in apps_of_other_rules(connection, table, made_by) if app_id not in done]
@@ -161,17 +142,17 @@ def _fetched_at(run: RunContext, table: Table, app_id: str, chunk: Sequence[date
     Sessions are fetched by livestream, so only a run that fetches them knows its days whole, as of its start. Of a day that
     no run has loaded yet, the daily answers of the run that landed it tell.
     """
-    raw_table, _ = RAW_OF[table.full_name]
-    sources = (RAW_LIVESTREAM_ANALYTICS, RAW_APP_ANALYTICS) if table is LIVESTREAM_SESSIONS else (raw_table,)
+    stream = stream_of(table)
+    sources = (stream.raw,) if stream.is_by_day else DAILY_RAW
     found: dict[date, datetime] = {}
     with run.warehouse.open_raw() as connection:
         for source in sources:
             for day, at in raw_file.last_fetched(connection, source, app_id, chunk).items():
                 found[day] = min(at, found.get(day, at))
-    if table is LIVESTREAM_SESSIONS:
+    if not stream.is_by_day:
         with run.warehouse.open_working() as connection:
             found |= {day: held.at for day, held in loaded_days(connection, table, app_id).items() if day in set(chunk)}
-        if (app_id, raw_table.full_name) in run.fetched:
+        if (app_id, stream.raw.full_name) in run.fetched:
             found |= dict.fromkeys(set(chunk) & set(run.days_to_load(app_id, days)), run.started_at)
     return found
 
@@ -207,18 +188,16 @@ def current_rows(
     `with_changed` adds the days loaded before of which news were landed since, by this run or by one that was
     killed or failed before it could load them, and records without a day. `and_of` adds days outside of the range.
     """
-    raw_table, stats = RAW_OF[table.full_name]
+    stream, part = stream_of(table), part_of(table)
     changed: list[tuple[date, raw_file.News]] = []
     if with_changed:
         with run.warehouse.open_working() as connection:
             last = last_loaded_landing(connection, table, app_id)
         with run.warehouse.open_raw() as connection:
-            # Whether a smaller total is a correction depends on the sessions of its day.
-            beside = (RAW_LIVESTREAM_DAYWISE, RAW_LIVESTREAM_SESSIONS) if table is LIVESTREAM_ANALYTICS_DAILY else ()
-            for source in (raw_table, *beside):
+            for source in (stream.raw, *part.also_reads):
                 changed += raw_file.days_changed(connection, source, app_id, last).items()
     wanted = {*(run.days_to_load(app_id, days) if days else []), *and_of}
-    if with_changed and table is LIVESTREAM_SESSIONS:
+    if with_changed and not stream.is_by_day:
         oldest = run.started_at.date() - timedelta(days=run.settings.retention_days)
         with run.warehouse.open_working() as connection:
             wanted |= set(unknown_days(connection, table, app_id, oldest))
@@ -228,40 +207,35 @@ def current_rows(
         wanted |= {day for day, news in changed if day in loaded and _is_newer(news, loaded[day])}
     ordered: Days = [None, *sorted(wanted)] if with_changed else [*sorted(wanted)]
     with run.warehouse.open_raw() as connection:
-        counted = raw_file.rows_by_day(connection, raw_table, app_id, ordered, stats=stats)
-    if table is not LIVESTREAM_SESSIONS:  # an answer about a day is a version, even an empty one: without it, unknown
+        counted = raw_file.rows_by_day(connection, stream.raw, app_id, ordered, stats=part.stats)
+    if stream.is_by_day:  # an answer about a day is a version, even an empty one: without it, unknown
         ordered = [day for day in ordered if day is None or day in counted]
     for chunk in _chunks(ordered, counted):
         with run.warehouse.open_raw() as connection:
-            raw = raw_file.read_versions_of_days(connection, raw_table, app_id, chunk, stats=stats)
+            raw = raw_file.read_versions_of_days(connection, stream.raw, app_id, chunk, stats=part.stats)
         made = partial(
             normalize, table, raw, now=run.started_at, retention_days=run.settings.retention_days, days=chunk
         )
         found = made()
-        if table is LIVESTREAM_ANALYTICS_DAILY:
-            if not found.shrinks.is_empty():
-                found = made(at_hand=sum_sessions(run, app_id, found.shrinks["day"].to_list()))
+        if part.explained_by and not found.shrinks.is_empty():
+            found = made(at_hand=sum_measures(run, part.explained_by, app_id, found.shrinks["day"].to_list()))
+        if table.joined_columns:
             found = with_session_counts(run, app_id, chunk, found)
         yield chunk, found
         return_freed_memory()
 
 
-def sum_sessions(run: RunContext, app_id: str, days: Sequence[date]) -> dict[tuple[date, str], Sums]:
-    """Sum up the figures of the sessions at hand, by day and column; days without sessions are left out."""
+def sum_measures(run: RunContext, table: Table, app_id: str, days: Sequence[date]) -> dict[tuple[date, str], Sums]:
+    """Sum the measures of a table's landed records by day and column; days without records are left out."""
+    raw_table = stream_of(table).raw
     sums: dict[tuple[date, str], Sums] = {}
     with run.warehouse.open_raw() as connection:
-        counted = raw_file.rows_by_day(connection, RAW_LIVESTREAM_SESSIONS, app_id, days, stats=None)
+        counted = raw_file.rows_by_day(connection, raw_table, app_id, days, stats=None)
     for chunk in _chunks(sorted(days), counted):
         with run.warehouse.open_raw() as connection:
-            raw = raw_file.read_versions_of_days(connection, RAW_LIVESTREAM_SESSIONS, app_id, chunk, stats=None)
-        made = normalize(
-            LIVESTREAM_SESSIONS,
-            raw,
-            now=run.started_at,
-            retention_days=run.settings.retention_days,
-            days=chunk,
-        )
-        for name in LIVESTREAM_SESSIONS.figures:
+            raw = raw_file.read_versions_of_days(connection, raw_table, app_id, chunk, stats=None)
+        made = normalize(table, raw, now=run.started_at, retention_days=run.settings.retention_days, days=chunk)
+        for name in table.figures:
             figure = pl.col(name)
             by_day = made.rows.group_by("day").agg(
                 exact=figure.sum(), least=figure.floor().sum(), most=figure.ceil().sum()

@@ -6,7 +6,8 @@ from datetime import date, datetime
 import duckdb
 import polars as pl
 
-from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, WAREHOUSE_FILE
+from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS
+from pipelines.catalog.files import WAREHOUSE_FILE
 from pipelines.catalog.ops import DAYS
 from pipelines.catalog.types import Table
 from pipelines.marts.build import Mart, find_marts

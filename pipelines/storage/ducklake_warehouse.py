@@ -17,8 +17,7 @@ import duckdb
 import stamina
 from pydantic import SecretStr
 
-from pipelines.catalog.core import WAREHOUSE_FILE
-from pipelines.catalog.raw import RAW_FILE
+from pipelines.catalog.files import RAW_FILE, WAREHOUSE_FILE
 from pipelines.errors import WarehouseError
 from pipelines.storage import maintenance as upkeep
 from pipelines.storage.attach import S3Key, attach_lake, shut_off

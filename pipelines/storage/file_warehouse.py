@@ -14,8 +14,7 @@ from typing import TypeVar
 
 import duckdb
 
-from pipelines.catalog.core import MIRRORED, WAREHOUSE_FILE
-from pipelines.catalog.raw import RAW_FILE
+from pipelines.catalog.files import MIRRORED, RAW_FILE, WAREHOUSE_FILE
 from pipelines.catalog.types import Table
 from pipelines.errors import SettingsError, WarehouseError
 from pipelines.files import find_target

@@ -7,10 +7,9 @@ from functools import partial
 import duckdb
 import polars as pl
 
-from pipelines.catalog.core import MIRRORED, WAREHOUSE_FILE
+from pipelines.catalog.files import MIRRORED, RAW_FILE, WAREHOUSE_FILE
 from pipelines.catalog.marts import MART_BUILDS, MART_INPUTS
 from pipelines.catalog.ops import SCHEMA_VERSIONS
-from pipelines.catalog.raw import RAW_FILE
 from pipelines.catalog.types import Table
 from pipelines.errors import WarehouseError
 from pipelines.storage.frames import read_frame, temporary_view

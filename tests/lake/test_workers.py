@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.catalog.core import WAREHOUSE_FILE
+from pipelines.catalog.files import WAREHOUSE_FILE
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.storage.warehouse import open_warehouse

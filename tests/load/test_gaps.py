@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.catalog.core import FACTS, WAREHOUSE_FILE
+from pipelines.catalog.files import WAREHOUSE_FILE
+from pipelines.catalog.streams import FACTS
 from pipelines.load.gaps import failed_attempts, missing_days, note_attempts
 from pipelines.storage.migrations import make
 

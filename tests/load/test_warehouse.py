@@ -7,9 +7,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines.catalog.core import LIVESTREAM_SESSIONS, WAREHOUSE_FILE
+from pipelines.catalog.core import LIVESTREAM_SESSIONS
+from pipelines.catalog.files import RAW_FILE, WAREHOUSE_FILE
 from pipelines.catalog.ops import LOADS
-from pipelines.catalog.raw import RAW_FILE
 from pipelines.catalog.types import SQL_TYPES, Table
 from pipelines.errors import SettingsError, WarehouseError
 from pipelines.storage.duckdb_errors import translate_errors

@@ -10,8 +10,10 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipelines.catalog.core import FACTS, LIVESTREAM_SESSIONS, WAREHOUSE_FILE
+from pipelines.catalog.core import LIVESTREAM_SESSIONS
+from pipelines.catalog.files import WAREHOUSE_FILE
 from pipelines.catalog.ops import DAYS
+from pipelines.catalog.streams import FACTS
 from pipelines.marts.build import Mart, MartBuild, build_mart, find_marts
 from pipelines.normalize.derived import add_session_facts
 from pipelines.settings.settings import Settings

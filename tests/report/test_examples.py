@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipelines.catalog.core import FACTS
+from pipelines.catalog.streams import FACTS
 from pipelines.marts.build import find_marts
 from pipelines.marts.checks import find_checks
 from pipelines.marts.examples import Example, find_examples

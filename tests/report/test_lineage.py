@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.catalog.core import WAREHOUSE_FILE
+from pipelines.catalog.files import WAREHOUSE_FILE
 from pipelines.marts.build import Mart, find_marts
 from pipelines.marts.lineage import column_lineage
 

@@ -11,7 +11,9 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipelines.catalog.core import FACTS, LIVE_OBSERVATIONS, WAREHOUSE_FILE
+from pipelines.catalog.core import LIVE_OBSERVATIONS
+from pipelines.catalog.files import WAREHOUSE_FILE
+from pipelines.catalog.streams import FACTS
 from pipelines.errors import LivehouseError
 from pipelines.live.merge import merge_day
 from pipelines.marts import build as marts

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from duckdb import DuckDBPyConnection
 
-from pipelines.catalog.core import FACTS
+from pipelines.catalog.streams import FACTS
 from pipelines.marts.build import build_mart, find_marts
 from pipelines.normalize.derived import add_session_facts
 from pipelines.report.page import write_report

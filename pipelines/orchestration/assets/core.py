@@ -4,27 +4,22 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines.catalog.core import FACTS, LIVESTREAMS
+from pipelines.catalog.core import LIVESTREAMS
+from pipelines.catalog.streams import FACTS, LOADED_STREAMS, part_of, stream_of
 from pipelines.catalog.types import Table
 from pipelines.orchestration.asset_metadata import definition_of, outcome
-from pipelines.orchestration.assets.raw import app_analytics, livestream_analytics, livestream_sessions, livestreams
 from pipelines.orchestration.partitions import DAYS
 from pipelines.orchestration.resources import EVERY_MORNING, days_of
 from pipelines.steps.context import RunContext
 from pipelines.steps.load_core import load_facts, load_livestreams
 
-_MADE_OF: dict[str, Any] = {
-    "livestreams": [livestreams],
-    "livestream_sessions": [livestream_sessions],
-    "livestream_analytics_daily": [livestream_analytics, livestream_sessions],
-    "meeting_sessions_daily": [app_analytics],
-    "recordings_daily": [app_analytics],
-}
+_RAW_ASSETS = {stream.raw.full_name for stream in LOADED_STREAMS}
 
 
 def _definition(table: Table) -> dict[str, Any]:
+    tables = (stream_of(table).raw, *part_of(table).also_reads)
     return definition_of(table, {"polars", "duckdb"}) | {
-        "deps": _MADE_OF[table.name],
+        "deps": [dg.AssetKey(raw.full_name.split(".")) for raw in tables if raw.full_name in _RAW_ASSETS],
         "freshness_policy": EVERY_MORNING,
     }
 

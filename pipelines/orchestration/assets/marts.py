@@ -5,8 +5,9 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines.catalog.core import FACTS, LIVE_OBSERVATIONS, LIVESTREAMS
+from pipelines.catalog.core import LIVE_OBSERVATIONS, LIVESTREAMS
 from pipelines.catalog.ops import DAYS
+from pipelines.catalog.streams import FACTS
 from pipelines.marts.build import Mart, find_marts, sql_directory
 from pipelines.marts.lineage import column_lineage
 from pipelines.orchestration.asset_metadata import definition, lineage, rows_table, sample
