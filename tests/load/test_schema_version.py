@@ -126,8 +126,8 @@ def changed(table: Table, record: dict[str, Any], change: dict[str, Any]) -> dic
 def histories(table: Table) -> Iterator[list[Any]]:
     """Payloads of one record each, oldest first."""
     usual = usual_record(table)
-    for value in (None, [], 5, "text", {}, usual | {"unknown": "field"}):
-        yield [value]
+    no_records: tuple[Any, ...] = (None, [], 5, "text", {}, usual | {"unknown": "field"})
+    yield from ([value] for value in no_records)
     for field in usual:
         yield [{name: value for name, value in usual.items() if name != field}]
         yield from ([usual | {field: value}] for value in VALUES)
