@@ -1,15 +1,16 @@
-"""What the documents show is there: commands, tables, settings; and the query on the README's first screen runs."""
+"""Everything the documents name exists: commands, options, settings, tables, tests, files. What they show runs."""
 
 import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import click
 import duckdb
 import pytest
 
 from pipelines.catalog.files import WAREHOUSE_FILE
-from pipelines.cli import COMMANDS
+from pipelines.cli import COMMANDS, cli
 from pipelines.marts.build import find_marts
 from pipelines.settings.settings import Settings
 from pipelines.simulator.faults import KINDS
@@ -17,35 +18,75 @@ from tests.houses import Loaded
 from tests.promises.attack import call_livehouse
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+PAGES = [
+    *(ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+TEXTS = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
+README = TEXTS["README.md"]
+MANUAL = "\n".join(text for name, text in TEXTS.items() if name != "CHANGELOG.md")
+EXAMPLES = "\n".join((ROOT / name).read_text() for name in (".env.example", "deploy/env.example"))
+
+
+def variables_in(text: str) -> set[str]:
+    return set(re.findall(r"^#?([A-Z_]+)=", text, re.MULTILINE))
+
+
+def lines_of_commands() -> set[str]:
+    """Every `livehouse …` that the manual shows, in a line of text or in a block of code."""
+    blocks = re.findall(r"^```(\w*)\n(.+?)^```", MANUAL, re.MULTILINE | re.DOTALL)
+    shell = "\n".join(block for language, block in blocks if language in {"", "sh", "bash", "ini"})
+    lines = re.findall(r"(?:^|(?<!install)[ /])(livehouse [a-z][^#\n]*)", shell, re.MULTILINE)
+    return {*lines, *re.findall(r"`(livehouse [a-z][^`]*)`", MANUAL)}
 
 
 def test_every_command_is_in_the_readme_and_every_command_shown_exists() -> None:
-    shown = set(re.findall(r"livehouse ([a-z][a-z-]+)", " ".join(re.findall(r"`livehouse [^`]+`", README))))
-    assert shown == set(COMMANDS)
+    listed = set(re.findall(r"^\| `livehouse ([a-z-]+)", README, re.MULTILINE))
+    assert listed == set(COMMANDS)
+    assert {line.split()[1] for line in lines_of_commands()} <= set(COMMANDS)
+
+
+def test_every_option_shown_exists() -> None:
+    context = click.Context(cli)
+    for line in lines_of_commands():
+        command = cli.get_command(context, line.split()[1])
+        assert command is not None
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        if isinstance(command, click.Group):  # `livehouse api`
+            known |= {
+                option
+                for name in command.list_commands(context)
+                for parameter in getattr(command.get_command(context, name), "params", [])
+                for option in parameter.opts
+            }
+        assert set(re.findall(r"(?<![\w-])--[a-z-]+", line)) <= known | {"--help"}, line
 
 
 def test_every_table_is_in_the_readme_and_every_table_shown_exists() -> None:
-    there = {table.full_name for table in WAREHOUSE_FILE} | {mart.full_name for mart in find_marts()}
-    shown = set(re.findall(r"`((?:core|marts|ops)\.[a-z_]+)`", README))
-    assert shown == there
+    existing = {table.full_name for table in WAREHOUSE_FILE} | {mart.full_name for mart in find_marts()}
+    assert set(re.findall(r"`((?:core|marts|ops)\.[a-z_]+)`", README)) == existing
+    assert set(re.findall(r"`((?:core|marts|ops)\.[a-z_]+)[`.]", MANUAL)) <= existing
 
 
 def test_every_setting_is_in_the_example() -> None:
     example = (ROOT / ".env.example").read_text()
-    variables = {str(field.validation_alias) for field in Settings.model_fields.values()}
-    assert set(re.findall(r"^#?([A-Z_]+)=", example, re.MULTILINE)) == variables
+    assert variables_in(example) == {str(field.validation_alias) for field in Settings.model_fields.values()}
+
+
+def test_every_setting_shown_exists() -> None:
+    shown = set(re.findall(r"\b((?:LIVEHOUSE|CLOUDFLARE|REALTIMEKIT)_[A-Z_]+)", MANUAL))
+    assert shown <= variables_in(EXAMPLES) | {"LIVEHOUSE_DEBUG"}
 
 
 def test_every_fault_of_the_simulator_is_in_the_table() -> None:
-    rows = [line for line in README.splitlines() if line.startswith("| ")]
+    rows = [line for line in TEXTS["docs/failures.md"].splitlines() if line.startswith("| ")]
     shown = {kind for row in rows for kind in re.findall(r"`(\w+)`", row.split("|")[1])}
     assert set(KINDS) <= shown
 
 
 def test_every_make_target_shown_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE)) <= targets
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", MANUAL, re.MULTILINE)) <= targets
 
 
 @pytest.mark.file_only
@@ -75,10 +116,20 @@ def test_every_table_and_column_has_a_comment(loaded: Loaded) -> None:
     assert (bare, tables) == ([], [])
 
 
-@pytest.mark.parametrize("name", ["README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"])
-def test_links_lead_somewhere(name: str) -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / name).read_text())
-    assert [link for link in links if not (ROOT / link).exists()] == []
+def anchors_in(text: str) -> set[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_links_lead_to_a_file_and_a_heading(name: str) -> None:
+    page = ROOT / name
+    for target, anchor in re.findall(r"\]\(([^):#]*)(?:#([^)]+))?\)", TEXTS[name]):
+        linked = (page.parent / target).resolve() if target else page
+        assert linked.exists(), target
+        if anchor:
+            assert anchor in anchors_in(linked.read_text()), f"{target}#{anchor}"
 
 
 def test_nothing_committed_names_an_index_or_a_path_of_this_machine() -> None:
@@ -93,7 +144,6 @@ def test_nothing_committed_names_an_index_or_a_path_of_this_machine() -> None:
     assert found == []
 
 
-def test_every_test_named_in_the_threat_table_exists() -> None:
-    named = set(re.findall(r"`(test_\w+)`", (ROOT / "SECURITY.md").read_text() + README))
+def test_every_test_shown_exists() -> None:
     written = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
-    assert {name for name in named if f"def {name}(" not in written} == set()
+    assert {name for name in re.findall(r"`(test_\w+)`", MANUAL) if f"def {name}(" not in written} == set()
