@@ -23,7 +23,7 @@ from pipelines.marts.build import find_marts
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from pipelines.storage.file_warehouse import FileWarehouse
-from tests.houses import variables
+from tests.pipeline_runner import environment_for
 
 APP, LIVESTREAMS, CHANGED, YEARS, NIGHTS = "aula", 500, 5, 3, 3
 LAST = yesterday()
@@ -110,7 +110,7 @@ def slowest_query(home: Path) -> tuple[float, str]:
 def measure(sessions: int, home: Path) -> None:
     world = World.seeded(7, apps=[APP], livestreams=LIVESTREAMS, sessions=3_000, days=30, now=utc_now(), broken=False)
     with Simulator(world) as simulator:
-        environment = variables(simulator, home, LIVEHOUSE_START_DATE=f"{date(2022, 1, 1)}")
+        environment = environment_for(simulator, home, LIVEHOUSE_START_DATE=f"{date(2022, 1, 1)}")
         livehouse(environment, "backfill", f"{LAST - timedelta(days=29)}", f"{LAST}")
         put_history(FileWarehouse(home / "warehouse.duckdb"), sessions)
         livehouse(environment, "nightly")  # builds the marts of what was put there

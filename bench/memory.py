@@ -17,7 +17,7 @@ from bench.history import livehouse
 from pipelines.clock import utc_now, yesterday
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
-from tests.houses import variables
+from tests.pipeline_runner import environment_for
 
 APP, LIVESTREAMS, DAYS = "aula", 2_000, 365
 
@@ -28,7 +28,7 @@ def serve(told: Connection, sessions: int, home: Path) -> None:
         7, apps=[APP], livestreams=LIVESTREAMS, sessions=sessions, days=DAYS, now=utc_now(), broken=False
     )
     with Simulator(world, rate_limit=None) as simulator:
-        told.send(variables(simulator, home))
+        told.send(environment_for(simulator, home))
         told.recv()
 
 

@@ -16,7 +16,7 @@ from bench.history import livehouse, steps_of_last_run
 from pipelines.clock import utc_now, yesterday
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
-from tests.houses import variables
+from tests.pipeline_runner import environment_for
 
 APP, LIVESTREAMS, ROUNDS = "aula", 2_000, 3
 
@@ -29,7 +29,7 @@ def seconds(days: int, sessions: int, home: Path) -> tuple[float, float]:
         7, apps=[APP], livestreams=LIVESTREAMS, sessions=sessions, days=days, now=utc_now(), broken=False
     )
     with Simulator(world, rate_limit=None) as simulator:
-        environment = variables(simulator, home)
+        environment = environment_for(simulator, home)
         livehouse(environment, "backfill", f"{first}", f"{last}")
         rounds = []
         for _ in range(ROUNDS):

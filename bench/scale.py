@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pipelines.simulator.server import Simulator
-from tests.houses import small_world, variables
+from tests.pipeline_runner import environment_for, small_world
 from tests.postgres import Postgres, find_programs, running_postgres
 
 COUNTED = "SELECT count(*) AS n FROM core.livestream_sessions"
@@ -40,15 +40,15 @@ def measure(kind: str, sessions: int, place: Path, postgres: Postgres) -> None:
         at = {"LIVEHOUSE_CONCURRENCY": "8"}
         if kind == "lake":
             at |= {"LIVEHOUSE_WAREHOUSE": postgres.new_database(), "LIVEHOUSE_DATA_PATH": f"{place / 'files'}"}
-        environment = variables(simulator, place / "home", **at)
+        environment = environment_for(simulator, place / "home", **at)
         first, last = f"{world.now.date().fromordinal(world.now.toordinal() - DAYS)}", f"{world.now.date()}"
         cold, _ = livehouse(environment, "backfill", first, last, "--quiet")
-        asked = simulator.count()
+        asked = simulator.request_count()
         night, _ = livehouse(environment, "nightly", "--quiet")
         question, said = livehouse(environment, "sql", COUNTED, "--format", "csv")
         rows = int(said.split()[1])
         print(
-            f"| {rows:,} | {kind} | {cold:.1f} | {asked:,} | {night:.1f} | {simulator.count() - asked} "
+            f"| {rows:,} | {kind} | {cold:.1f} | {asked:,} | {night:.1f} | {simulator.request_count() - asked} "
             f"| {question:.1f} | {bytes_of(place) / 1e6:.0f} |",
             flush=True,
         )

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench.scale import livehouse
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
-from tests.houses import small_world, variables
+from tests.pipeline_runner import environment_for, small_world
 from tests.postgres import Postgres, find_programs, running_postgres
 
 APPS, DAYS, NIGHTS = ("a", "b", "c", "d"), 365, 30
@@ -61,7 +61,7 @@ def main(sessions: int) -> None:
     ):
         place = Path(scratch)
         at = {"LIVEHOUSE_WAREHOUSE": server.new_database(), "LIVEHOUSE_DATA_PATH": f"{place / 'files'}"}
-        environment = variables(simulator, place / "home", **at, LIVEHOUSE_CONCURRENCY="8")
+        environment = environment_for(simulator, place / "home", **at, LIVEHOUSE_CONCURRENCY="8")
         last = world.now.date()
         first = last - timedelta(days=DAYS - 1)
         took, _ = livehouse(environment, "backfill", f"{first}", f"{last}", "--quiet")

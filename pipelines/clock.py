@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 
 moved_by = timedelta(0)
-"""How far `utc_now` is ahead of the machine's clock: zero, except in tests, which set it (tests/moment.py)."""
+"""How far `utc_now` is ahead of the machine's clock: zero, except in tests, which set it (tests/fixed_clock.py)."""
 
 
 def machine_now() -> datetime:

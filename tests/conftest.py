@@ -13,17 +13,17 @@ from filelock import FileLock
 
 from pipelines.report import chart_bundle as drawing
 from pipelines.report.chart_bundle import _made
-from pipelines.simulator.received import OBSERVERS
+from pipelines.simulator.incoming import OBSERVERS
 from pipelines.simulator.server import Simulator
 from pipelines.steps.process_memory import collect_garbage_rarely
-from tests import houses
+from tests import pipeline_runner
 from tests.described import LEDGER
-from tests.houses import Loaded, load, settings_for, small_world
-from tests.moment import BEGIN, NOW, clock_at, move_clock
+from tests.fixed_clock import BEGIN, NOW, clock_set_to, set_clock
+from tests.pipeline_runner import LoadedWarehouse, run_pipeline, settings_for, small_world
 from tests.postgres import Postgres, find_programs, running_postgres
 
 collect_garbage_rarely()  # as the command line does
-move_clock(NOW)
+set_clock(NOW)
 OBSERVERS.append(LEDGER.note)
 
 
@@ -39,13 +39,13 @@ def chosen_warehouse(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
     if request.node.get_closest_marker("file_only"):
         pytest.skip("of the files of a warehouse")
     server: Postgres = request.getfixturevalue("postgres")
-    monkeypatch.setattr(houses, "lakes", cache(lambda _home: server.new_database()))
+    monkeypatch.setattr(pipeline_runner, "lakehouse_of", cache(lambda _home: server.new_database()))
 
 
 @pytest.fixture(autouse=True)
 def same_moment() -> None:
     """Every test begins at the same moment."""
-    move_clock(BEGIN)
+    set_clock(BEGIN)
 
 
 @pytest.fixture(autouse=True)
@@ -91,25 +91,25 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="session")
-def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
+def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedWarehouse]:
     """A small account loaded once, for all tests of a process."""
     with Simulator(small_world()) as served:
         settings = settings_for(served, tmp_path_factory.mktemp("loaded") / "home")
-        with clock_at(NOW):
-            load(settings, run_id="first")
-        yield Loaded(served, settings)
+        with clock_set_to(NOW):
+            run_pipeline(settings, run_id="first")
+        yield LoadedWarehouse(served, settings)
 
 
 @pytest.fixture
-def loaded(loaded_once: Loaded, tmp_path: Path) -> Loaded:
+def loaded(loaded_once: LoadedWarehouse, tmp_path: Path) -> LoadedWarehouse:
     """That account, which nobody changes, and a home of one's own in which it is loaded: `first` is its only run."""
     home = tmp_path / "home"
-    if houses.lakes is None:
+    if pipeline_runner.lakehouse_of is None:
         shutil.copytree(loaded_once.settings.home, home)
     settings = settings_for(loaded_once.simulator, home)
-    if houses.lakes:
-        load(settings, run_id="first")
-    return Loaded(loaded_once.simulator, settings)
+    if pipeline_runner.lakehouse_of:
+        run_pipeline(settings, run_id="first")
+    return LoadedWarehouse(loaded_once.simulator, settings)
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-from pipelines.simulator.operations import HANDLERS
-from pipelines.simulator.received import Received
+from pipelines.simulator.incoming import IncomingRequest
+from pipelines.simulator.operations import ROUTES
 
 DOCUMENT = Path(__file__).parent / "payloads" / "openapi-livestreams.json"
 ROOT = "https://api.cloudflare.com"
@@ -29,7 +29,7 @@ class Sent(NamedTuple):
     has_token: bool
 
     @classmethod
-    def of(cls, received: Received) -> "Sent":
+    def of(cls, received: IncomingRequest) -> "Sent":
         query = parse_qsl(received.query_string, keep_blank_values=True)
         return cls(
             received.method,
@@ -41,10 +41,10 @@ class Sent(NamedTuple):
         )
 
 
-def _path(received: Received) -> str:
-    if received.operation not in HANDLERS:
+def _path(received: IncomingRequest) -> str:
+    if received.operation not in ROUTES:
         return received.path
-    return "/client/v4/accounts/x/realtime/kit/x" + re.sub(r"\{\w+\}", AN_ID, HANDLERS[received.operation][1])
+    return "/client/v4/accounts/x/realtime/kit/x" + re.sub(r"\{\w+\}", AN_ID, ROUTES[received.operation][1])
 
 
 def _like(value: str) -> str:
@@ -54,7 +54,7 @@ def _like(value: str) -> str:
 TOTALS = {"get-overall-analytics", "get-livestream-daywise-analytics"}
 
 
-def _is_older(name: str, value: str, received: Received) -> bool:
+def _is_older(name: str, value: str, received: IncomingRequest) -> bool:
     """Whether it is a time in ISO form, to a service that takes those: the older dialect is described nowhere."""
     takes_iso = received.dialect.times != "unix" and received.operation in TOTALS
     return takes_iso and name in {"start_time", "end_time"} and bool(IN_ISO.match(value))
@@ -119,7 +119,7 @@ class Ledger:
         self._in_unix_seconds: set[str] = set()
         self.operations: set[str] = set()
 
-    def note(self, received: Received) -> None:
+    def note(self, received: IncomingRequest) -> None:
         self.operations.add(received.operation)
         if received.operation in TOTALS:
             if "start_time=2" not in received.query_string:  # a year: Unix seconds begin with 1

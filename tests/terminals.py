@@ -8,10 +8,10 @@ import termios
 from collections.abc import Mapping, Sequence
 from fcntl import ioctl
 
-from tests.promises.attack import call_main
+from tests.promises.fault_runner import call_main
 
 
-def on_a_terminal(command: Sequence[str], *, stdout: int | None = None, **environment: str) -> tuple[int, str, str]:
+def run_on_terminal(command: Sequence[str], *, stdout: int | None = None, **environment: str) -> tuple[int, str, str]:
     """Run on a terminal of 80 by 24: exit status, what it wrote to `stdout` where that is a pipe, and what was seen."""
     ours, theirs = _terminal()
     process = subprocess.Popen(
@@ -28,7 +28,7 @@ def on_a_terminal(command: Sequence[str], *, stdout: int | None = None, **enviro
     return process.returncode, written or "", seen
 
 
-def call_on_a_terminal(environment: Mapping[str, str], *arguments: str) -> tuple[int, str]:
+def run_cli_on_terminal(environment: Mapping[str, str], *arguments: str) -> tuple[int, str]:
     """The command line inside this process, its stdout and stderr a terminal: exit status, and what was seen.
 
     Nobody reads before the end: for what says no more than a screen or two.

@@ -11,8 +11,17 @@ from pipelines.report.figures import read_figures
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from pipelines.steps.audit import choose_sample
-from tests.front import front, without_counts
-from tests.houses import DAYS, LAST, assert_holds_truth, load, published, query, settings_for, small_world
+from tests.intercepting_proxy import intercept, without_counts
+from tests.pipeline_runner import (
+    DAYS,
+    LAST,
+    assert_matches_world,
+    open_published,
+    query,
+    run_pipeline,
+    settings_for,
+    small_world,
+)
 
 DAY = (LAST, LAST)
 
@@ -24,17 +33,17 @@ def quiet_world(livestreams: int = 30) -> World:
 def test_a_night_without_news_costs_its_requests_and_the_sample(tmp_path: Path) -> None:
     with Simulator(quiet_world()) as simulator:
         settings = settings_for(simulator, tmp_path, LIVEHOUSE_AUDIT_LIVESTREAMS="4")
-        load(settings, DAYS, run_id="first", full=True)
-        load(settings, DAY, run_id="without", full=False)
+        run_pipeline(settings, DAYS, run_id="first", full=True)
+        run_pipeline(settings, DAY, run_id="without", full=False)
         simulator.requests.clear()
-        load(settings, DAY, run_id="night")
-        assert simulator.count("get-livestream") == 4
+        run_pipeline(settings, DAY, run_id="night")
+        assert simulator.request_count("get-livestream") == 4
         rows = query(
             settings,
             "SELECT livestreams_audited, livestreams_changed, sessions_changed FROM ops.audits WHERE run_id = 'night'",
         )
         assert rows == [(4, 0, 0)]
-        with published(settings) as connection:
+        with open_published(settings) as connection:
             figures = read_figures(connection)
         assert figures
         [(listed,)] = query(settings, "SELECT count(*) FROM core.livestreams")
@@ -44,18 +53,18 @@ def test_a_night_without_news_costs_its_requests_and_the_sample(tmp_path: Path) 
 
 def test_an_audit_finds_what_nothing_said_had_changed(tmp_path: Path) -> None:
     world = quiet_world()
-    with Simulator(world) as simulator, front(simulator, without_counts) as served:
+    with Simulator(world) as simulator, intercept(simulator, without_counts) as served:
         # A session of ten days ago gets other figures: no clock moves, and that day's totals are not fetched again.
         settings = settings_for(
             simulator, tmp_path, LIVEHOUSE_AUDIT_LIVESTREAMS="30", CLOUDFLARE_BASE_URL=served.base_url
         )
-        load(settings, DAYS, run_id="first", full=True)
+        run_pipeline(settings, DAYS, run_id="first", full=True)
         timeline = world.apps["aula"].timeline
         old = [one for one in timeline if one.created_ms and DAYS[0] <= _day(one.created_ms) < LAST - timedelta(days=1)]
         assert old
         for session in old[:1]:
             session.ingest_seconds = (session.ingest_seconds or 0) + 100
-        run = load(settings, DAY, run_id="night")
+        run = run_pipeline(settings, DAY, run_id="night")
         [(changed, sessions)] = query(
             settings, "SELECT livestreams_changed, sessions_changed FROM ops.audits WHERE run_id = 'night'"
         )
@@ -67,20 +76,20 @@ def test_an_audit_finds_what_nothing_said_had_changed(tmp_path: Path) -> None:
         assert held == pytest.approx(old[0].ingest_seconds)
 
 
-def _day(moment_ms: int) -> date:
-    return datetime.fromtimestamp(moment_ms / 1000, UTC).date()
+def _day(reference_ms: int) -> date:
+    return datetime.fromtimestamp(reference_ms / 1000, UTC).date()
 
 
 def test_a_finding_has_the_rest_fetched(tmp_path: Path) -> None:
     world = quiet_world()
-    with Simulator(world) as simulator, front(simulator, without_counts) as served:
+    with Simulator(world) as simulator, intercept(simulator, without_counts) as served:
         settings = settings_for(
             simulator, tmp_path, LIVEHOUSE_AUDIT_LIVESTREAMS="3", CLOUDFLARE_BASE_URL=served.base_url
         )
-        load(settings, DAYS, run_id="first", full=True)
+        run_pipeline(settings, DAYS, run_id="first", full=True)
         for session in world.apps["aula"].timeline:
             session.viewer_seconds = (session.viewer_seconds or 0) + 7
-        load(settings, (DAYS[0] - timedelta(days=1), DAYS[0] - timedelta(days=1)), run_id="night")
+        run_pipeline(settings, (DAYS[0] - timedelta(days=1), DAYS[0] - timedelta(days=1)), run_id="night")
         [(audited, refreshed, skipped)] = query(
             settings,
             "SELECT livestreams_audited, livestreams_refreshed, livestreams_skipped FROM ops.audits WHERE run_id = 'night'",
@@ -91,10 +100,10 @@ def test_a_finding_has_the_rest_fetched(tmp_path: Path) -> None:
 def test_backfills_and_full_runs_audit_nothing(tmp_path: Path) -> None:
     with Simulator(quiet_world(8)) as simulator:
         settings = settings_for(simulator, tmp_path, LIVEHOUSE_AUDIT_LIVESTREAMS="5")
-        load(settings, DAY, run_id="backfill", backfill=True)
-        load(settings, DAY, run_id="full", full=True)
+        run_pipeline(settings, DAY, run_id="backfill", backfill=True)
+        run_pipeline(settings, DAY, run_id="full", full=True)
         assert query(settings, "FROM ops.audits") == []
-        assert_holds_truth(settings, simulator.world, DAY)
+        assert_matches_world(settings, simulator.world, DAY)
 
 
 def test_those_not_verified_for_longest_come_first_and_those_that_are_gone_never() -> None:

@@ -19,9 +19,9 @@ import pytest
 from pipelines.cli import COMMANDS
 from pipelines.report.chart_bundle import read_drawing
 from pipelines.simulator.server import Simulator
-from tests.houses import APPS, FIRST, LAST, assert_holds_truth, settings_for, small_world, variables
-from tests.promises.attack import call_livehouse
-from tests.terminals import on_a_terminal
+from tests.pipeline_runner import APPS, FIRST, LAST, assert_matches_world, environment_for, settings_for, small_world
+from tests.promises.fault_runner import run_cli
+from tests.terminals import run_on_terminal
 
 LIVEHOUSE = Path(sys.executable).with_name("livehouse")
 
@@ -49,25 +49,25 @@ def simulator() -> Iterator[Simulator]:
 
 
 def test_a_backfill_and_what_can_be_asked_of_it(simulator: Simulator, tmp_path: Path) -> None:
-    environment = variables(simulator, tmp_path / "home")
+    environment = environment_for(simulator, tmp_path / "home")
     read_drawing(tmp_path / "home" / "cache")  # made once by this process, not by each program
     command = [str(LIVEHOUSE), "backfill", f"{FIRST}", f"{LAST}", "--json"]
-    status, written, seen = on_a_terminal(command, stdout=subprocess.PIPE, NO_COLOR="1", **environment)
+    status, written, seen = run_on_terminal(command, stdout=subprocess.PIPE, NO_COLOR="1", **environment)
     assert status == 0, seen
     assert re.search(r"aula sessions ━.* \d+/\d+ [\d.]+/s \d\d:\d\d", seen), "count, rate and time left"
     assert not re.search(r"\x1b\[[\d;]*[34]\d[\d;]*m", seen), "no colour"
     summary = json.loads(written)
     assert [app["app_id"] for app in summary["apps"]] == sorted(APPS)
-    assert_holds_truth(settings_for(simulator, tmp_path / "home"), simulator.world)
+    assert_matches_world(settings_for(simulator, tmp_path / "home"), simulator.world)
 
     query = (
         "select app_id, count(*) as n, max(day) as day from core.livestream_sessions group by app_id order by app_id"
     )
-    rows = json.loads(call_livehouse(environment, "sql", query, "--format", "json")[1])
+    rows = json.loads(run_cli(environment, "sql", query, "--format", "json")[1])
     assert [row["app_id"] for row in rows] == sorted(APPS)
-    as_csv = list(csv.DictReader(io.StringIO(call_livehouse(environment, "sql", query, "--format", "csv")[1])))
+    as_csv = list(csv.DictReader(io.StringIO(run_cli(environment, "sql", query, "--format", "csv")[1])))
     assert [int(row["n"]) for row in as_csv] == [row["n"] for row in rows]
-    assert "app_id" in call_livehouse(environment, "sql", query)[1]
+    assert "app_id" in run_cli(environment, "sql", query)[1]
 
     for hostile in (
         "drop table core.livestreams",
@@ -75,41 +75,39 @@ def test_a_backfill_and_what_can_be_asked_of_it(simulator: Simulator, tmp_path: 
         "select * from 'x.csv'",
         "selec",
     ):
-        assert_one_line(call_livehouse(environment, "sql", hostile), 1)
-    assert "is empty" in assert_one_line(call_livehouse(environment, "sql", " ; "), 2)
-    assert "(line 2)" in assert_one_line(call_livehouse(environment, "sql", "select 1\nfrm x y z"), 1)
-    assert "--tables" in assert_one_line(call_livehouse(environment, "sql", "from no_such"), 1)
+        assert_one_line(run_cli(environment, "sql", hostile), 1)
+    assert "is empty" in assert_one_line(run_cli(environment, "sql", " ; "), 2)
+    assert "(line 2)" in assert_one_line(run_cli(environment, "sql", "select 1\nfrm x y z"), 1)
+    assert "--tables" in assert_one_line(run_cli(environment, "sql", "from no_such"), 1)
     for named in ("8", "08", "error_messages", "08_error_messages"):
-        _, answer, said = call_livehouse(environment, "sql", "--example", named, "--format", "csv")
+        _, answer, said = run_cli(environment, "sql", "--example", named, "--format", "csv")
         assert answer.startswith("err_message,sessions,"), said
-    tables = json.loads(call_livehouse(environment, "sql", "--tables", "--format", "json")[1])
+    tables = json.loads(run_cli(environment, "sql", "--tables", "--format", "json")[1])
     assert {"core.livestreams", "marts.daily_usage"} <= {row["table"] for row in tables if row["meaning"]}
-    columns = json.loads(call_livehouse(environment, "sql", "--columns", "marts.daily_usage", "--format", "json")[1])
+    columns = json.loads(run_cli(environment, "sql", "--columns", "marts.daily_usage", "--format", "json")[1])
     assert [row["column"] for row in columns[:2]] == ["app_id", "day"]
     assert all(row["meaning"] for row in columns)
-    assert "--tables" in assert_one_line(call_livehouse(environment, "sql", "--columns", "marts.no_such"), 1)
+    assert "--tables" in assert_one_line(run_cli(environment, "sql", "--columns", "marts.no_such"), 1)
     twice = "select 1 as a, 2 as a, true as b"
-    assert json.loads(call_livehouse(environment, "sql", twice, "--format", "json")[1]) == [
-        {"a": 1, "a_1": 2, "b": True}
-    ]
-    assert call_livehouse(environment, "sql", twice, "--format", "csv")[1] == "a,a,b\n1,2,true\n"
-    status, said, _ = call_livehouse(environment, "doctor")
+    assert json.loads(run_cli(environment, "sql", twice, "--format", "json")[1]) == [{"a": 1, "a_1": 2, "b": True}]
+    assert run_cli(environment, "sql", twice, "--format", "csv")[1] == "a,a,b\n1,2,true\n"
+    status, said, _ = run_cli(environment, "doctor")
     assert status == 0, said
-    status, path, said = call_livehouse(environment, "report")
+    status, path, said = run_cli(environment, "report")
     assert status == 0, said
     assert Path(path.strip()).read_text().startswith("<!")
 
 
 def test_api_masks_stream_keys_unless_told_or_just_made(simulator: Simulator, tmp_path: Path) -> None:
-    environment = variables(simulator, tmp_path, REALTIMEKIT_APP_ID=APPS[0])
-    status, listed, said = call_livehouse(environment, "api", "list-livestreams")
+    environment = environment_for(simulator, tmp_path, REALTIMEKIT_APP_ID=APPS[0])
+    status, listed, said = run_cli(environment, "api", "list-livestreams")
     assert status == 0, said
     assert not [key for key in simulator.world.stream_keys() if key in listed]
-    _, shown, _ = call_livehouse(environment, "api", "list-livestreams", "--show-keys")
+    _, shown, _ = run_cli(environment, "api", "list-livestreams", "--show-keys")
     assert [key for key in simulator.world.stream_keys() if key in shown]
-    made = json.loads(call_livehouse(environment, "api", "create-livestream", "--name", "new")[1])
+    made = json.loads(run_cli(environment, "api", "create-livestream", "--name", "new")[1])
     assert made["data"]["stream_key"] in simulator.world.stream_keys()
-    missing = assert_one_line(call_livehouse(environment, "api", "get-session", "../nothing"), 1)
+    missing = assert_one_line(run_cli(environment, "api", "get-session", "../nothing"), 1)
     assert "404" in missing
 
 
@@ -137,7 +135,7 @@ def test_api_masks_stream_keys_unless_told_or_just_made(simulator: Simulator, tm
     ],
 )
 def test_wrong_usage_is_one_line_and_status_2(arguments: list[str], environment: dict[str, str], named: str) -> None:
-    assert named in assert_one_line(call_livehouse(environment, *arguments), 2)
+    assert named in assert_one_line(run_cli(environment, *arguments), 2)
 
 
 def test_wrong_usage_of_the_program_is_one_line_and_status_2() -> None:
@@ -149,19 +147,17 @@ def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         for command in ("ui", "simulate"):
             port = str(taken.getsockname()[1])
-            done = call_livehouse({"LIVEHOUSE_HOME": str(tmp_path)}, command, "--port", port)
+            done = run_cli({"LIVEHOUSE_HOME": str(tmp_path)}, command, "--port", port)
             assert port in assert_one_line(done, 2)
 
 
 def test_a_day_before_the_first_partition_is_refused(simulator: Simulator, tmp_path: Path) -> None:
-    environment = variables(simulator, tmp_path, LIVEHOUSE_START_DATE="2026-01-01")
-    assert "LIVEHOUSE_START_DATE" in assert_one_line(
-        call_livehouse(environment, "backfill", "2025-12-31", f"{LAST}"), 2
-    )
+    environment = environment_for(simulator, tmp_path, LIVEHOUSE_START_DATE="2026-01-01")
+    assert "LIVEHOUSE_START_DATE" in assert_one_line(run_cli(environment, "backfill", "2025-12-31", f"{LAST}"), 2)
 
 
 def test_a_query_before_the_first_run_says_what_to_do() -> None:
-    assert "livehouse nightly" in assert_one_line(call_livehouse({}, "sql", "select 1"), 1)
+    assert "livehouse nightly" in assert_one_line(run_cli({}, "sql", "select 1"), 1)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +183,7 @@ def test_bash_completes_commands_options_and_choices(typed: str, offered: set[st
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command: str) -> None:
-    status, said, _ = call_livehouse({}, command, "--help")
+    status, said, _ = run_cli({}, command, "--help")
     assert status == 0
     assert said.startswith("Usage: livehouse " + command)
 

@@ -11,8 +11,8 @@ import duckdb
 import pytest
 
 from pipelines.text import printable
-from tests.promises.attack import call_livehouse
-from tests.terminals import call_on_a_terminal
+from tests.promises.fault_runner import run_cli
+from tests.terminals import run_cli_on_terminal
 
 LIVEHOUSE = str(Path(sys.executable).with_name("livehouse"))
 EVIL = "\x1b[31mred\x9b2J\u202egpj.exe\u200f\u2028"
@@ -77,7 +77,7 @@ def test_printable_leaves_nothing_to_obey() -> None:
 )
 def test_odd_arguments_are_one_line(arguments: list[str], said: str, home: Path) -> None:
     Path("x.sql").write_bytes(b"\xff")
-    assert_one_line(call_livehouse({"LIVEHOUSE_HOME": str(home), **ACCOUNT}, *arguments), 2, said)
+    assert_one_line(run_cli({"LIVEHOUSE_HOME": str(home), **ACCOUNT}, *arguments), 2, said)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_history_that_cannot_be_used_is_one_line(file: str, content: bytes, sa
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     for command in (["nightly"], ["ui", "--port", "39871"]):
-        done = call_livehouse({"LIVEHOUSE_HOME": str(home), **ACCOUNT}, *command)
+        done = run_cli({"LIVEHOUSE_HOME": str(home), **ACCOUNT}, *command)
         assert_one_line(done, 1, "")
         assert re.search(said, done[2])
 
@@ -128,14 +128,14 @@ def test_names_do_not_command_the_terminal(style: str, home: Path) -> None:
     pivot = "pivot (select name, 1 as n from names) on name using sum(n)"
     for query in ("from names", pivot, "select error((select name from names))"):
         environment = {"LIVEHOUSE_HOME": str(home), "NO_COLOR": "1"}
-        _, seen = call_on_a_terminal(environment, "sql", "--format", style, query)
+        _, seen = run_cli_on_terminal(environment, "sql", "--format", style, query)
         assert not CONTROLS & set(seen.replace("\x1b[1m", "").replace("\x1b[0m", "")), seen
         assert "gpj.exe" in seen
 
 
 def test_json_has_no_number_that_is_none(home: Path) -> None:
     query = "select 'nan'::double as x, ['-inf'::double] as y, 1.5 as z"
-    _, out, _ = call_livehouse({"LIVEHOUSE_HOME": str(home)}, "sql", "--format", "json", query)
+    _, out, _ = run_cli({"LIVEHOUSE_HOME": str(home)}, "sql", "--format", "json", query)
     assert json.loads(out) == [{"x": "nan", "y": ["-inf"], "z": 1.5}]
 
 

@@ -7,33 +7,33 @@ from pathlib import Path
 import pytest
 
 from pipelines.normalize import fingerprint
-from pipelines.simulator.faults import Faults
+from pipelines.simulator.faults import FaultInjector
 from pipelines.simulator.server import Simulator
 from pipelines.storage.warehouse import open_warehouse
-from tests.houses import assert_holds_truth, query
-from tests.moment import NOW
-from tests.nights import APP, LAST, NIGHT, WEEK, Nights, add_day, at_hour, world_of
+from tests.fixed_clock import NOW
+from tests.night_runner import APP, LAST, NIGHT, WEEK, NightRunner, add_day, at_hour, world_of
+from tests.pipeline_runner import assert_matches_world, query
 
 DAY = timedelta(days=1)
 OVERALL, SESSIONS = "get-overall-analytics", "get-livestream"
-Serve = Callable[..., Nights]
+Serve = Callable[..., NightRunner]
 
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     started: list[Simulator] = []
 
-    def begin(livestreams: int, **variables: str) -> Nights:
+    def begin(livestreams: int, **variables: str) -> NightRunner:
         simulator = Simulator(world_of(livestreams))
         started.append(simulator.__enter__())
-        return Nights(simulator, tmp_path / "home", **variables)
+        return NightRunner(simulator, tmp_path / "home", **variables)
 
     yield begin
     for simulator in started:
         simulator.__exit__(None, None, None)
 
 
-def verdicts(nights: Nights) -> set[str]:
+def verdicts(nights: NightRunner) -> set[str]:
     return {verdict for (verdict,) in query(nights.settings, "SELECT DISTINCT verdict FROM marts.reconciliation")}
 
 
@@ -43,14 +43,14 @@ def test_a_settled_day_within_the_range_is_fetched_again_where_a_session_was_cor
     nights.load(WEEK)
     nights.load(WEEK, at=NOW + 8 * DAY)
     nights.load(WEEK, at=NOW + 9 * DAY)
-    assert nights.simulator.count(OVERALL) == 0, "every day is settled"
+    assert nights.simulator.request_count(OVERALL) == 0, "every day is settled"
     nights.world.change_session(
         APP, nights.world.apps[APP].livestreams[0].sessions[2].id, ingest_seconds=900.0, viewer_seconds=9_000.0
     )
     nights.load(WEEK, at=NOW + 10 * DAY, backfill=True)
-    assert nights.simulator.count(OVERALL) == 1
+    assert nights.simulator.request_count(OVERALL) == 1
     assert verdicts(nights) == {"match"}
-    assert_holds_truth(nights.settings, nights.world, WEEK)
+    assert_matches_world(nights.settings, nights.world, WEEK)
 
 
 def test_a_refused_day_is_not_fetched_twice_in_a_run(serve: Serve) -> None:
@@ -62,7 +62,7 @@ def test_a_refused_day_is_not_fetched_twice_in_a_run(serve: Serve) -> None:
     )
     nights.refuse(lambda asked: asked.operation == OVERALL, 400)
     nights.load(NIGHT, at=NOW + DAY)
-    assert nights.simulator.count(OVERALL) <= 2 * 3, "once in each form of the times"
+    assert nights.simulator.request_count(OVERALL) <= 2 * 3, "once in each form of the times"
 
 
 def test_counts_of_sessions_follow_a_session_found_outside_the_lookback(serve: Serve) -> None:
@@ -86,13 +86,13 @@ def test_an_abandoned_full_run_leaves_no_work_to_the_next_night(serve: Serve) ->
     nights.load((LAST, LAST))
     nights.refuse(lambda asked: asked.operation == SESSIONS, 403)
     nights.load((LAST, LAST), at=NOW + timedelta(hours=1), full=True)
-    requested = nights.simulator.count(SESSIONS)
+    requested = nights.simulator.request_count(SESSIONS)
     assert requested < 90
     failed = "SELECT count(*) FROM ops.livestream_sync WHERE failed_at IS NOT NULL"
     assert query(nights.settings, failed) == [(requested,)]
     nights.heal()
     nights.load((LAST, LAST), at=NOW + timedelta(hours=2))
-    assert nights.simulator.count(SESSIONS) == requested
+    assert nights.simulator.request_count(SESSIONS) == requested
     assert query(nights.settings, failed) == [(0,)]
 
 
@@ -105,7 +105,7 @@ def test_an_abandoned_night_marks_what_it_did_not_request(serve: Serve) -> None:
     assert query(nights.settings, "SELECT sessions FROM marts.daily_usage") == [(None,)]
     nights.heal()
     nights.load((LAST, LAST), at=NOW + timedelta(hours=1))
-    assert_holds_truth(nights.settings, nights.world, (LAST, LAST))
+    assert_matches_world(nights.settings, nights.world, (LAST, LAST))
 
 
 def test_a_livestream_that_is_still_fetched_is_not_noted_as_given_up(serve: Serve) -> None:
@@ -115,7 +115,7 @@ def test_a_livestream_that_is_still_fetched_is_not_noted_as_given_up(serve: Serv
         session.stopped_ms = None
     nights.load(WEEK)
     run = nights.load(NIGHT, at=NOW + DAY)
-    assert nights.simulator.count(SESSIONS) == 1
+    assert nights.simulator.request_count(SESSIONS) == 1
     note = "SELECT note FROM ops.loads WHERE table_name = 'raw.livestream_sessions' AND run_id = ?"
     ((line,),) = query(nights.settings, note, run.run_id)
     assert "1 session has not ended for more than 3 days" in line
@@ -139,7 +139,7 @@ def test_allow_shrink_keeps_days_that_a_reply_leaves_out_without_meaning_zero(
     """
     before = query(nights.settings, daily)
     assert len(before) == 7
-    nights.simulator.service.faults = Faults(rate=1.0, kinds=("empty_list",), consecutive=10**9)
+    nights.simulator.service.faults = FaultInjector(rate=1.0, kinds=("empty_list",), max_consecutive=10**9)
     nights.load(WEEK, at=NOW + timedelta(hours=1), full=True, allow_shrink=True)
     assert query(nights.settings, daily) == before
     with open_warehouse(nights.settings).open_raw() as connection:

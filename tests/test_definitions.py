@@ -17,7 +17,7 @@ from pipelines.orchestration.resources import EVERY_MORNING, FULL, NIGHTLY, RANG
 from pipelines.orchestration.schedules import every_night, every_week_in_full
 from pipelines.settings.settings import load_settings
 from pipelines.simulator.server import Simulator
-from tests.houses import FIRST, LAST, Loaded, assert_holds_truth, variables
+from tests.pipeline_runner import FIRST, LAST, LoadedWarehouse, assert_matches_world, environment_for
 
 DEFINITIONS = build_definitions()
 
@@ -62,17 +62,17 @@ def test_every_asset_is_described_and_makes_a_range_one_run() -> None:
 
 @pytest.mark.parametrize("job", ["nightly", pytest.param("backfill", marks=pytest.mark.long)])  # see test_cli
 def test_a_range_started_by_dagster_holds_the_truth_and_shows_every_day(
-    job: str, loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+    job: str, loaded: LoadedWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not the first run of its home: what it shows is of itself alone."""
     simulator, settings = loaded
-    for name, value in variables(simulator, settings.home).items():
+    for name, value in environment_for(simulator, settings.home).items():
         monkeypatch.setenv(name, value)
     with dg.DagsterInstance.ephemeral() as instance:
         tags = {RANGE_START: f"{FIRST}", RANGE_END: f"{LAST}"}
         result = DEFINITIONS.resolve_job_def(job).execute_in_process(instance=instance, tags=tags)
         assert result.success
-        assert_holds_truth(settings, simulator.world)
+        assert_matches_world(settings, simulator.world)
         days = (LAST - FIRST).days + 1
         for table in ("livestream_sessions", "recordings_daily"):
             held = instance.get_materialized_partitions(dg.AssetKey(["core", table]))
@@ -95,7 +95,7 @@ def assert_shown(result: dg.ExecuteInProcessResult, simulator: Simulator) -> Non
         at = f"{name} {materialization.partition}" if materialization.partition else name
         shown[at] = {label: entry.value for label, entry in materialization.metadata.items()}
     world = simulator.world
-    truths = [world.truth(app_id, FIRST, LAST).tables()["core.livestream_sessions"] for app_id in world.apps]
+    truths = [world.expected_rows(app_id, FIRST, LAST).tables()["core.livestream_sessions"] for app_id in world.apps]
     per_day = Counter(row["day"] for rows in truths for row in rows.values())
     for n in range((LAST - FIRST).days + 1):
         day = FIRST + timedelta(days=n)
@@ -165,9 +165,9 @@ def test_a_run_that_does_not_publish_fails_with_the_app_that_failed(
     simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The UI splits a backfill: raw.livestreams alone, then what has days, then marts. Seen 2026-11-23.
-    for name, value in variables(simulator, tmp_path).items():
+    for name, value in environment_for(simulator, tmp_path).items():
         monkeypatch.setenv(name, value)
-    simulator.faults.order("server_error", operation="list-livestreams", app_id="aula", times=100)
+    simulator.faults.schedule("server_error", operation="list-livestreams", app_id="aula", times=100)
     with dg.instance_for_test() as instance:
         result = DEFINITIONS.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=instance, asset_selection=[dg.AssetKey(["raw", "livestreams"])], raise_on_error=False

@@ -15,7 +15,7 @@ from pipelines.errors import AlreadyRunningError
 from pipelines.report.chart_bundle import read_drawing
 from pipelines.settings.settings import Settings, environment_of_demo, load_demo_settings
 from pipelines.simulator.server import DEMO_APPS
-from tests.promises.attack import call_livehouse
+from tests.promises.fault_runner import run_cli
 
 HOSTILE = {
     "CLOUDFLARE_API_TOKEN": "production-token",
@@ -56,7 +56,7 @@ def first_demo(production: Path) -> tuple[dict[str, bytes], dict[str, bytes], st
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(production)
         patch.delenv("LIVEHOUSE_HOME", raising=False)
-        status, out, said = call_livehouse({}, "demo", "--days", "1")
+        status, out, said = run_cli({}, "demo", "--days", "1")
     assert status == 0, said
     assert dict(os.environ) == environment, "the program does not configure itself through the environment"
     return before, snapshot(production), out, said
@@ -210,7 +210,7 @@ def test_what_lies_in_its_place_is_left_as_it_is(kind: str, tmp_path: Path) -> N
 
 
 def assert_refused(demo: Path) -> None:
-    status, out, said = call_livehouse({"LIVEHOUSE_HOME": str(demo.parent)}, "demo", "--days", "1", "--quiet")
+    status, out, said = run_cli({"LIVEHOUSE_HOME": str(demo.parent)}, "demo", "--days", "1", "--quiet")
     assert (status, out, len(said.splitlines())) == (2, "", 1), said
     assert "is left as it is" in said
 

@@ -10,9 +10,9 @@ from pipelines.simulator.dialects import OPERATIONS
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from tests.described import LEDGER
-from tests.houses import DAYS, variables
-from tests.moment import NOW
-from tests.promises.attack import call_livehouse
+from tests.fixed_clock import NOW
+from tests.pipeline_runner import DAYS, environment_for
+from tests.promises.fault_runner import run_cli
 
 APP = "aula"
 OTHER_MEETING = "7088bba8-f522-49a8-b59b-3cd0e946bbb0"
@@ -59,7 +59,7 @@ def test_what_is_not_described_is_found(
 
 def test_every_operation_is_sent_as_described(served: Simulator, tmp_path: Path) -> None:
     """`described_requests` in conftest.py looks at what each test sent, this one included."""
-    environment = variables(served, tmp_path / "home")
+    environment = environment_for(served, tmp_path / "home")
     [livestream] = served.world.apps[APP].livestreams
     LEDGER.operations.clear()
     first, last = (f"{day}" for day in DAYS)
@@ -79,6 +79,6 @@ def test_every_operation_is_sent_as_described(served: Simulator, tmp_path: Path)
         ("api", "stop-livestream", OTHER_MEETING),
         ("api", "create-livestream", "--name", "mine"),
     ):
-        status, _, said = call_livehouse(environment, *arguments)
+        status, _, said = run_cli(environment, *arguments)
         assert (status, "Traceback" in said) == (0, False), (arguments, said)
     assert LEDGER.operations >= set(OPERATIONS)

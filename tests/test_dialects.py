@@ -24,11 +24,11 @@ from pipelines.settings.settings import Settings
 from pipelines.simulator.dialects import TODAY
 from pipelines.simulator.server import Simulator
 from pipelines.storage.warehouse import open_warehouse
-from tests.front import (
-    Front,
+from tests.intercepting_proxy import (
+    InterceptingProxy,
     Query,
     Rule,
-    front,
+    intercept,
     only_iso,
     only_seconds,
     pages_of_at_most,
@@ -36,7 +36,7 @@ from tests.front import (
     refusing,
     without_counts,
 )
-from tests.houses import LAST, assert_holds_truth, load, query, settings_for, small_world
+from tests.pipeline_runner import LAST, assert_matches_world, query, run_pipeline, settings_for, small_world
 
 DAY = (LAST, LAST)
 WEEK = (LAST - timedelta(days=6), LAST)
@@ -49,7 +49,7 @@ def simulator() -> Iterator[Simulator]:
         yield served
 
 
-def settings_at(served: Front, home: Path, **others: str) -> Settings:
+def settings_at(served: InterceptingProxy, home: Path, **others: str) -> Settings:
     return settings_for(served.simulator, home, CLOUDFLARE_BASE_URL=served.base_url, **others)
 
 
@@ -66,26 +66,26 @@ def dialect_of(settings: Settings) -> dict[tuple[str, str], str]:
 def test_either_form_of_time_is_found_out_once_and_remembered(
     rule: Rule, form: str, refused_at_first: int, simulator: Simulator, tmp_path: Path
 ) -> None:
-    with front(simulator, rule) as served:
+    with intercept(simulator, rule) as served:
         settings = settings_at(served, tmp_path / "home")
-        load(settings, WEEK, run_id="first")
+        run_pipeline(settings, WEEK, run_id="first")
         assert len(served.refused) <= refused_at_first
-        assert_holds_truth(settings, simulator.world, WEEK)
+        assert_matches_world(settings, simulator.world, WEEK)
         assert dialect_of(settings)["get-overall-analytics", "time_form"] == form
         served.refused.clear()
-        load(settings, WEEK, run_id="second")
+        run_pipeline(settings, WEEK, run_id="second")
         assert served.refused == [], "the second night sends no refused request"
 
 
 def test_a_service_that_is_upgraded_is_followed(simulator: Simulator, tmp_path: Path) -> None:
-    with front(simulator, only_iso) as served:
+    with intercept(simulator, only_iso) as served:
         settings = settings_at(served, tmp_path / "home")
-        load(settings, DAY)
+        run_pipeline(settings, DAY)
         served.rules = [only_seconds]
-        load(settings, DAY)
+        run_pipeline(settings, DAY)
         assert dialect_of(settings)["get-overall-analytics", "time_form"] == "unix_seconds"
         served.refused.clear()
-        load(settings, DAY)
+        run_pipeline(settings, DAY)
         assert served.refused == []
 
 
@@ -101,14 +101,14 @@ def test_a_refusal_for_another_reason_changes_nothing(simulator: Simulator, tmp_
         is_old = int(start) < _unix(too_old) if start.isdecimal() else start < midnight
         return refusal(400, "cannot request data older than 259200s") if is_old else None
 
-    with front(simulator, retention) as served:
+    with intercept(simulator, retention) as served:
         settings = settings_at(served, tmp_path / "home")
-        load(settings, DAY)
+        run_pipeline(settings, DAY)
         before = dialect_of(settings)
         assert before["get-overall-analytics", "time_form"] == "unix_seconds"
         _load_in_spite_of_errors(settings, (LAST - timedelta(days=9), LAST - timedelta(days=5)))
         assert {target.count("T00") for target in served.refused} <= {0, 1}
-        load(settings, DAY)
+        run_pipeline(settings, DAY)
         assert dialect_of(settings) == before
         served.rules = [only_iso, retention]
         served.refused.clear()
@@ -123,7 +123,7 @@ def _unix(day: date) -> int:
 def _load_in_spite_of_errors(settings: Settings, days: tuple[date, date]) -> None:
     """What becomes of an app of which some days are refused is told elsewhere."""
     try:
-        load(settings, days, full=True)
+        run_pipeline(settings, days, full=True)
     except ApiError as error:
         assert "older than 259200s" in str(error)  # noqa: PT017 - either outcome is right here
 
@@ -153,10 +153,10 @@ def test_a_form_that_worked_before_is_doubted_once(requests: int, *, noted: bool
 def test_a_page_size_that_is_refused_is_lowered_once_and_remembered(
     most: int, message: str, simulator: Simulator, tmp_path: Path
 ) -> None:
-    with front(simulator, pages_of_at_most(most, message)) as served:
+    with intercept(simulator, pages_of_at_most(most, message)) as served:
         settings = settings_at(served, tmp_path / "home")
-        load(settings, DAY)
-        assert_holds_truth(settings, simulator.world, DAY)
+        run_pipeline(settings, DAY)
+        assert_matches_world(settings, simulator.world, DAY)
         accepted = dialect_of(settings)
         for operation in ("list-livestreams", "get-livestream"):
             size = int(accepted[operation, "page_size"])
@@ -164,9 +164,9 @@ def test_a_page_size_that_is_refused_is_lowered_once_and_remembered(
             assert size == most or "{most}" not in message, "a maximum that is named is used"
         assert len(served.refused) <= 2 * 7
         served.refused.clear()
-        load(settings, DAY, full=True)
+        run_pipeline(settings, DAY, full=True)
         assert served.refused == []
-        assert_holds_truth(settings, simulator.world, DAY)
+        assert_matches_world(settings, simulator.world, DAY)
 
 
 @pytest.mark.parametrize(
@@ -175,9 +175,9 @@ def test_a_page_size_that_is_refused_is_lowered_once_and_remembered(
 def test_a_refusal_that_is_not_about_pages_costs_no_request_more(
     message: str, simulator: Simulator, tmp_path: Path
 ) -> None:
-    with front(simulator, lambda *_: refusal(400, message)) as served:
+    with intercept(simulator, lambda *_: refusal(400, message)) as served:
         with suppress(ApiError):
-            load(settings_at(served, tmp_path / "home"), DAY)
+            run_pipeline(settings_at(served, tmp_path / "home"), DAY)
         assert len([target for target in served.refused if "/livestreams?" in target]) == 1
 
 
@@ -235,7 +235,7 @@ def test_old_days_that_are_refused_do_not_change_the_form(simulator: Simulator, 
         is_old = int(asked["start_time"]) < _unix(LAST - timedelta(days=3))
         return refusal(400, "cannot request data older than 259200s") if is_old else None
 
-    with front(simulator, rule) as served:
+    with intercept(simulator, rule) as served:
         settings = settings_at(served, tmp_path / "home")
         for night in ("nothing is known", "the form is known"):
             _load_in_spite_of_errors(settings, (first, first + timedelta(days=2)))
@@ -243,7 +243,7 @@ def test_old_days_that_are_refused_do_not_change_the_form(simulator: Simulator, 
             figures = "SELECT count(*) FROM raw.livestream_analytics WHERE payload LIKE '%777%'"
             with open_warehouse(settings).open_raw() as connection:
                 assert connection.execute(figures).fetchall() == [(0,)], night
-            load(settings, DAY)
+            run_pipeline(settings, DAY)
         _load_in_spite_of_errors(settings, (first, LAST))
         assert [target for target in served.targets if "T00" in target] == []
         assert dialect_of(settings)["get-overall-analytics", "time_form"] == "unix_seconds"
@@ -251,18 +251,18 @@ def test_old_days_that_are_refused_do_not_change_the_form(simulator: Simulator, 
 
 def test_a_service_that_takes_iso_only_is_understood_for_old_days(simulator: Simulator, tmp_path: Path) -> None:
     days = (LAST - timedelta(days=5), LAST - timedelta(days=4))
-    with front(simulator, only_iso) as served:
+    with intercept(simulator, only_iso) as served:
         settings = settings_at(served, tmp_path / "home")
-        load(settings, days)
-        assert_holds_truth(settings, simulator.world, days)
+        run_pipeline(settings, days)
+        assert_matches_world(settings, simulator.world, days)
         assert len(served.refused) == 3, "the newest day, a recent one, and the range of the other operation"
 
 
 def test_what_is_known_of_one_service_is_not_believed_of_another(simulator: Simulator, tmp_path: Path) -> None:
-    with front(simulator, only_iso, without_counts) as older, front(simulator, only_seconds) as newer:
-        load(settings_at(older, tmp_path / "home"), DAY)
+    with intercept(simulator, only_iso, without_counts) as older, intercept(simulator, only_seconds) as newer:
+        run_pipeline(settings_at(older, tmp_path / "home"), DAY)
         settings = settings_at(newer, tmp_path / "home")
-        load(settings, DAY)
+        run_pipeline(settings, DAY)
         assert newer.refused == []
         kept: list[tuple[Any, ...]] = query(settings, "SELECT DISTINCT base_url FROM ops.api_dialect ORDER BY ALL")
         assert {address for (address,) in kept} == {older.base_url, newer.base_url}
@@ -282,9 +282,9 @@ def test_totals_of_the_page_or_up_to_a_cap_lose_no_livestream(tmp_path: Path) ->
                 count = len(records) if total == "page" else total
                 return 200, {"success": True, "data": records, "paging": {"total_count": count}}
 
-            with front(simulated, rule) as served:
+            with intercept(simulated, rule) as served:
                 settings = settings_at(served, tmp_path / str(total))
-                load(settings, DAY)
+                run_pipeline(settings, DAY)
                 assert query(settings, "SELECT count(*) FROM core.livestreams") == [(250,)]
 
 
@@ -301,10 +301,10 @@ def with_data(entries: list[dict[str, Any]]) -> Rule:
 
 
 def test_sessions_are_counted_where_the_api_counts_them(simulator: Simulator, tmp_path: Path) -> None:
-    with front(simulator) as served:
+    with intercept(simulator) as served:
         settings = settings_at(served, tmp_path / "home")
-        load(settings, WEEK)
-        truth = simulator.world.truth("aula", *WEEK).session_counts
+        run_pipeline(settings, WEEK)
+        truth = simulator.world.expected_rows("aula", *WEEK).session_counts
         assert counts_of(settings) == {day: sessions for (_, day), sessions in truth.items()}
         asked = [target for target in served.targets if "livestreams/daywise" in target]
         assert len(asked) == 1, "one request for a range"
@@ -314,20 +314,20 @@ def test_sessions_are_counted_where_the_api_counts_them(simulator: Simulator, tm
 def test_an_api_that_lacks_the_operation_is_asked_again_after_a_week(
     status: int, simulator: Simulator, tmp_path: Path
 ) -> None:
-    with front(simulator, refusing("/analytics/livestreams/daywise", status, "Route not found")) as served:
+    with intercept(simulator, refusing("/analytics/livestreams/daywise", status, "Route not found")) as served:
         settings = settings_at(served, tmp_path / "home")
-        run = load(settings, (LAST - timedelta(days=89), LAST))
+        run = run_pipeline(settings, (LAST - timedelta(days=89), LAST))
         assert run.failures == []
         assert len(served.refused) == 1, "not once for each month"
         assert set(counts_of(settings).values()) == {None}
-        assert_holds_truth(settings, simulator.world, WEEK)
+        assert_matches_world(settings, simulator.world, WEEK)
         served.rules.clear()
-        load(settings, DAY, run_id="the next night")
+        run_pipeline(settings, DAY, run_id="the next night")
         assert set(counts_of(settings).values()) == {None}
         with open_warehouse(settings).open_working() as connection:
             connection.execute("UPDATE ops.api_dialect SET noted_at = noted_at - INTERVAL 7 DAY WHERE value = 'no'")
-        load(settings, DAY, run_id="a week later")
-        assert counts_of(settings)[LAST] == simulator.world.truth("aula", *DAY).session_counts["aula", LAST]
+        run_pipeline(settings, DAY, run_id="a week later")
+        assert counts_of(settings)[LAST] == simulator.world.expected_rows("aula", *DAY).session_counts["aula", LAST]
         assert dialect_of(settings)["get-livestream-daywise-analytics", "offered"] == "yes"
 
 
@@ -347,9 +347,9 @@ def test_an_api_that_lacks_the_operation_is_asked_again_after_a_week(
 def test_what_a_count_of_one_day_may_look_like(
     entries: list[dict[str, Any]], counted: int | None, simulator: Simulator, tmp_path: Path
 ) -> None:
-    with front(simulator, with_data(entries)) as served:
+    with intercept(simulator, with_data(entries)) as served:
         settings = settings_at(served, tmp_path / "home")
-        assert load(settings, DAY).failures == []
+        assert run_pipeline(settings, DAY).failures == []
         assert counts_of(settings) == {LAST: counted}
         aside = query(settings, "SELECT field, record_id FROM ops.quarantine WHERE ends_with(record_id, 'daywise')")
         assert aside == ([] if counted is not None else [("count", f"{LAST} livestreams/daywise")])
@@ -370,13 +370,13 @@ def test_what_a_count_of_one_day_may_look_like(
 def test_counts_that_cannot_be_had_are_unknown_and_take_nothing_with_them(
     rule: Rule, said: str, simulator: Simulator, tmp_path: Path
 ) -> None:
-    with front(simulator, rule) as served:
+    with intercept(simulator, rule) as served:
         settings = settings_at(served, tmp_path / "home")
-        assert load(settings, DAY).failures == []
+        assert run_pipeline(settings, DAY).failures == []
         assert counts_of(settings) == {LAST: None}
         [(note,)] = query(settings, "SELECT note FROM ops.loads WHERE table_name = 'raw.livestream_analytics_daywise'")
         assert said in note
-        assert_holds_truth(settings, simulator.world, DAY)
+        assert_matches_world(settings, simulator.world, DAY)
 
 
 def test_an_entry_of_no_day_leaves_the_other_days_unknown(simulator: Simulator, tmp_path: Path) -> None:
@@ -384,18 +384,18 @@ def test_an_entry_of_no_day_leaves_the_other_days_unknown(simulator: Simulator, 
         {"count": 4, "date": f"{LAST}", "total_ingest_seconds": 5, "total_viewer_seconds": 1},
         {"count": 2, "date": None, "total_ingest_seconds": 5, "total_viewer_seconds": 1},
     ]
-    with front(simulator, with_data(entries)) as served:
+    with intercept(simulator, with_data(entries)) as served:
         settings = settings_at(served, tmp_path / "home")
-        load(settings, (LAST - timedelta(days=1), LAST))
+        run_pipeline(settings, (LAST - timedelta(days=1), LAST))
         assert counts_of(settings) == {LAST - timedelta(days=1): None, LAST: 4}
 
 
 def test_a_session_without_figures_on_a_livestream_whose_clock_stands_still_is_found_by_count(tmp_path: Path) -> None:
     # The one hole that the README admitted.
     world = small_world(apps=("aula",), livestreams=8, sessions=40)
-    with Simulator(world) as simulated, front(simulated) as served:
+    with Simulator(world) as simulated, intercept(simulated) as served:
         settings = settings_at(served, tmp_path / "home", LIVEHOUSE_AUDIT_LIVESTREAMS="0")
-        load(settings, WEEK, run_id="before")
+        run_pipeline(settings, WEEK, run_id="before")
         quiet = next(one for one in world.apps["aula"].livestreams if one.sessions and one.open_session is None)
         updated_ms = quiet.updated_ms
         world.add_session(
@@ -406,8 +406,8 @@ def test_a_session_without_figures_on_a_livestream_whose_clock_stands_still_is_f
             viewer_seconds=0,
         )
         quiet.updated_ms = updated_ms
-        load(settings, DAY, run_id="night")
-        assert_holds_truth(settings, world, WEEK)
+        run_pipeline(settings, DAY, run_id="night")
+        assert_matches_world(settings, world, WEEK)
         served.targets.clear()
-        load(settings, DAY, run_id="night after")
+        run_pipeline(settings, DAY, run_id="night after")
         assert not [target for target in served.targets if f"/livestreams/{quiet.id}" in target]

@@ -14,8 +14,8 @@ from pipelines.cli import COMMANDS, cli
 from pipelines.marts.build import find_marts
 from pipelines.settings.settings import Settings
 from pipelines.simulator.faults import KINDS
-from tests.houses import Loaded
-from tests.promises.attack import call_livehouse
+from tests.pipeline_runner import LoadedWarehouse
+from tests.promises.fault_runner import run_cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -90,11 +90,11 @@ def test_every_make_target_shown_exists() -> None:
 
 
 @pytest.mark.file_only
-def test_the_first_query_and_the_notebook_run(loaded: Loaded) -> None:
+def test_the_first_query_and_the_notebook_run(loaded: LoadedWarehouse) -> None:
     settings = loaded.settings
     shown = re.search(r'^livehouse sql "(.+)"$', README, re.MULTILINE)
     assert shown
-    status, out, said = call_livehouse({"LIVEHOUSE_HOME": str(settings.home)}, "sql", shown[1])
+    status, out, said = run_cli({"LIVEHOUSE_HOME": str(settings.home)}, "sql", shown[1])
     assert status == 0, said
     with duckdb.connect(settings.warehouse, read_only=True) as connection:
         days = connection.execute("SELECT count(DISTINCT day) FROM core.livestream_sessions").fetchall()[0][0]
@@ -107,7 +107,7 @@ def test_the_first_query_and_the_notebook_run(loaded: Loaded) -> None:
 
 
 @pytest.mark.file_only
-def test_every_table_and_column_has_a_comment(loaded: Loaded) -> None:
+def test_every_table_and_column_has_a_comment(loaded: LoadedWarehouse) -> None:
     with duckdb.connect(loaded.settings.warehouse, read_only=True) as connection:
         bare = connection.execute(
             "SELECT schema_name, table_name, column_name FROM duckdb_columns() WHERE comment IS NULL AND NOT internal"

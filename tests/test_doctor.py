@@ -16,21 +16,21 @@ import pytest
 from pipelines.simulator.dialects import TODAY
 from pipelines.simulator.server import Simulator
 from pipelines.storage.file_warehouse import FileWarehouse
-from tests.front import Rule, front, only_iso, pages_of_at_most, refusing, without_counts
-from tests.houses import load, settings_for, small_world, variables
+from tests.fixed_clock import NOW, clock_set_to
+from tests.intercepting_proxy import Rule, intercept, only_iso, pages_of_at_most, refusing, without_counts
 from tests.load.conftest import Program
 from tests.load.test_lock import HOLD
-from tests.moment import NOW, clock_at
-from tests.promises.attack import call_livehouse
+from tests.pipeline_runner import environment_for, run_pipeline, settings_for, small_world
+from tests.promises.fault_runner import run_cli
 
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Simulator, Path]]:
     takes_both = replace(TODAY, times="both")  # what is in front of it takes less
     world = small_world(apps=("aula",), livestreams=4, sessions=12)
-    with Simulator(world, dialect=takes_both) as simulator, clock_at(NOW):
+    with Simulator(world, dialect=takes_both) as simulator, clock_set_to(NOW):
         home = tmp_path_factory.mktemp("doctor") / "home"
-        load(settings_for(simulator, home))
+        run_pipeline(settings_for(simulator, home))
         yield simulator, home
 
 
@@ -38,11 +38,11 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Simulator
 def at(loaded: tuple[Simulator, Path], tmp_path: Path) -> dict[str, str]:
     """The environment of a home that is well."""
     shutil.copytree(loaded[1], tmp_path / "home")
-    return variables(loaded[0], tmp_path / "home")
+    return environment_for(loaded[0], tmp_path / "home")
 
 
 def examined(environment: dict[str, str], status: int) -> str:
-    found, out, err = call_livehouse(environment, "doctor")
+    found, out, err = run_cli(environment, "doctor")
     assert (found, err) == (status, ""), out
     assert "Traceback" not in out
     assert environment["CLOUDFLARE_API_TOKEN"] not in out
@@ -99,7 +99,7 @@ def test_a_proxy_that_cannot_be_used_is_told_without_its_password(
 
 def test_a_token_without_the_permission(tmp_path: Path) -> None:
     with Simulator(small_world(apps=("aula",), livestreams=1, sessions=1), permitted=False) as simulator:
-        told = examined(variables(simulator, tmp_path / "home"), 1)
+        told = examined(environment_for(simulator, tmp_path / "home"), 1)
     assert "403" in told
     assert "give the token the *Realtime* permission" in told
 
@@ -138,7 +138,7 @@ def test_each_operation_of_a_night_is_asked_once_with_its_page_size(
 def test_dialect_and_refused_operations_are_told(
     rule: Rule, status: int, told: str, loaded: tuple[Simulator, Path], at: dict[str, str]
 ) -> None:
-    with front(loaded[0], rule) as served:
+    with intercept(loaded[0], rule) as served:
         assert told in examined(at | {"CLOUDFLARE_BASE_URL": served.base_url}, status)
 
 
@@ -242,7 +242,7 @@ def test_a_schema_of_a_newer_livehouse_is_refused_before_any_request(at: dict[st
     assert f"{file}: {refusal}" in examined(at, 1)
     at |= {"CLOUDFLARE_BASE_URL": "http://127.0.0.1:9"}  # a request would fail as one
     for command in (["nightly"], ["backfill", "2026-01-01", "2026-01-02"], ["rebuild", "2026-01-01", "2026-01-02"]):
-        status, out, err = call_livehouse(at, *command, "--quiet")
+        status, out, err = run_cli(at, *command, "--quiet")
         assert (status, out) == (1, "")
         assert [line for line in err.splitlines() if refusal in line] == err.splitlines()[:1] == err.splitlines()
 
@@ -254,5 +254,5 @@ def test_answers_of_the_future_are_reported(tmp_path: Path) -> None:
     for landed_at, is_reported in (("2999-01-01", True), ("2020-01-01", False)):
         with warehouse.open_raw() as raw, warehouse.open_working():
             raw.execute("INSERT OR REPLACE INTO ops.landings VALUES ('landing', 1, ?::TIMESTAMP)", [landed_at])
-        found = call_livehouse(at, "doctor")[1]
+        found = run_cli(at, "doctor")[1]
         assert ("clock: raw holds answers received at 2999-01-01 00:00 UTC" in found) is is_reported, found

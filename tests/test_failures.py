@@ -19,8 +19,8 @@ from pipelines.orchestration.run_liveness import TOLD
 from pipelines.orchestration.sensors import failure_webhook
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
-from tests.houses import DAYS, settings_for, small_world, variables
-from tests.promises.attack import call_livehouse
+from tests.pipeline_runner import DAYS, environment_for, settings_for, small_world
+from tests.promises.fault_runner import run_cli
 from tests.raw_server import Behaviour, drip, raw_server
 
 SECRET_PATH = "/services/T000/B000/the-address-is-the-password"
@@ -71,8 +71,8 @@ def told_of(receiver: Receiver) -> str:
 def test_a_refused_token_is_told_on_stderr_as_json_and_to_the_receiver_once(receiver: Receiver, tmp_path: Path) -> None:
     with Simulator(small_world(livestreams=2, sessions=4)) as simulator:
         given = {"LIVEHOUSE_ALERT_WEBHOOK": receiver.address, "CLOUDFLARE_API_TOKEN": "wrong-token-1234"}
-        environment = variables(simulator, tmp_path, **given)
-        status, out, err = call_livehouse(environment, "backfill", f"{DAYS[0]}", f"{DAYS[1]}", "--json")
+        environment = environment_for(simulator, tmp_path, **given)
+        status, out, err = run_cli(environment, "backfill", f"{DAYS[0]}", f"{DAYS[1]}", "--json")
     assert status == 1, err
     assert "401" in err
     assert "CLOUDFLARE_API_TOKEN" in err
@@ -186,7 +186,7 @@ def test_an_environment_that_cannot_be_used_does_not_hide_the_runs_own_errors(
     }
     for name in ("NO_PROXY", "no_proxy", "https_proxy", "all_proxy", variable):
         monkeypatch.delenv(name, raising=False)
-    status, out, err = call_livehouse(environment, "nightly", "--json")
+    status, out, err = run_cli(environment, "nightly", "--json")
     lines = err.strip().splitlines()
     assert len(lines) == 2, err
     assert variable in lines[0]
@@ -209,7 +209,7 @@ def test_a_host_that_is_not_there_is_one_line_once(receiver: Receiver, tmp_path:
         "LIVEHOUSE_ALERT_WEBHOOK": receiver.address,
     }
     began = time.monotonic()
-    status, out, err = call_livehouse(environment, "nightly", "--json")
+    status, out, err = run_cli(environment, "nightly", "--json")
     assert time.monotonic() - began < 60
     assert status == 1
     [line] = err.strip().splitlines()

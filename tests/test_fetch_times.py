@@ -14,9 +14,9 @@ from pipelines.steps import load_core as core
 from pipelines.steps import report
 from pipelines.steps.context import open_run
 from pipelines.steps.days import keep_days_in_raw
-from tests.houses import query
-from tests.moment import clock_at
-from tests.nights import APP, LAST, WEEK, Nights, add_day, at_hour, world_of
+from tests.fixed_clock import clock_set_to
+from tests.night_runner import APP, LAST, WEEK, NightRunner, add_day, at_hour, world_of
+from tests.pipeline_runner import query
 
 DAY = timedelta(days=1)
 TODAY = LAST + DAY
@@ -25,13 +25,13 @@ ONE = (TODAY, TODAY)
 
 
 @pytest.fixture
-def nights(tmp_path: Path) -> Iterator[Nights]:
+def nights(tmp_path: Path) -> Iterator[NightRunner]:
     with Simulator(world_of(2)) as simulator:
         add_day(simulator.world, TODAY)
-        yield Nights(simulator, tmp_path / "home")
+        yield NightRunner(simulator, tmp_path / "home")
 
 
-def state(nights: Nights) -> tuple[bool, bool, str]:
+def state(nights: NightRunner) -> tuple[bool, bool, str]:
     """Whether the figures of today are final by each mart that judges it."""
     query_ = f"""
         SELECT is_settled, is_complete, verdict FROM marts.daily_usage JOIN marts.reconciliation USING (app_id, day)
@@ -41,9 +41,9 @@ def state(nights: Nights) -> tuple[bool, bool, str]:
     return is_settled, is_complete, verdict
 
 
-def rebuild(nights: Nights, at: datetime) -> None:
+def rebuild(nights: NightRunner, at: datetime) -> None:
     with (
-        clock_at(at),
+        clock_set_to(at),
         open_run(nights.settings, run_id="rebuild", full=False, allow_shrink=False, backfill=None) as run,
     ):
         keep_days_in_raw(run, ONE)
@@ -58,7 +58,7 @@ def rebuild(nights: Nights, at: datetime) -> None:
 OPEN, FINAL = (False, False, "unsettled"), (True, True, "match")
 
 
-def test_a_rebuild_does_not_make_a_day_final_that_was_fetched_at_noon(nights: Nights) -> None:
+def test_a_rebuild_does_not_make_a_day_final_that_was_fetched_at_noon(nights: NightRunner) -> None:
     nights.load(ONE, at=NOON)
     assert state(nights) == OPEN
     rebuild(nights, TOMORROW)
@@ -69,9 +69,9 @@ def test_a_rebuild_does_not_make_a_day_final_that_was_fetched_at_noon(nights: Ni
     assert state(nights) == FINAL
 
 
-def test_a_rebuild_of_what_a_killed_run_landed_at_noon_is_not_final(nights: Nights) -> None:
+def test_a_rebuild_of_what_a_killed_run_landed_at_noon_is_not_final(nights: NightRunner) -> None:
     nights.load(WEEK)
-    with clock_at(NOON):
+    with clock_set_to(NOON):
         nights.world.now = NOON
         nights.land_only(ONE)
     rebuild(nights, TOMORROW)
@@ -80,7 +80,7 @@ def test_a_rebuild_of_what_a_killed_run_landed_at_noon_is_not_final(nights: Nigh
 
 @pytest.mark.parametrize("cause", ["new rules", "a corrected session"])
 def test_a_run_for_other_days_does_not_make_it_final(
-    cause: str, nights: Nights, monkeypatch: pytest.MonkeyPatch
+    cause: str, nights: NightRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nights.load((LAST, TODAY), at=NOON)
     if cause == "new rules":
@@ -94,18 +94,18 @@ def test_a_run_for_other_days_does_not_make_it_final(
     assert state(nights) == OPEN
 
 
-def test_a_run_that_began_before_midnight_knows_its_day_as_of_then(nights: Nights) -> None:
+def test_a_run_that_began_before_midnight_knows_its_day_as_of_then(nights: NightRunner) -> None:
     """What was fetched before midnight is all that is known of the day, although it was loaded after it."""
     nights.load(WEEK)
-    with clock_at(at_hour(TODAY, 23.9)):
+    with clock_set_to(at_hour(TODAY, 23.9)):
         nights.world.now = at_hour(TODAY, 23.9)
         nights.land_only(ONE)
     with (
-        clock_at(at_hour(TODAY, 23.9)),
+        clock_set_to(at_hour(TODAY, 23.9)),
         open_run(nights.settings, run_id="late", full=False, allow_shrink=False, backfill=None) as run,
     ):
         run.fetched.add((APP, "raw.livestream_sessions"))
-        with clock_at(at_hour(TODAY, 24.1)):
+        with clock_set_to(at_hour(TODAY, 24.1)):
             for table in FACTS:
                 core.load_facts(run, table, ONE)
     with run.warehouse.open_working() as connection:

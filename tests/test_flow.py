@@ -15,18 +15,27 @@ from pipelines.errors import WarehouseError
 from pipelines.load.raw_versions import land
 from pipelines.normalize.raw_frames import field_types, raw_livestreams
 from pipelines.settings.settings import Settings
-from pipelines.simulator.reply_shapes import Shapes
+from pipelines.simulator.response_shapes import ResponseShapes
 from pipelines.simulator.server import Simulator
 from pipelines.steps import landing, sessions
 from pipelines.steps.context import open_run
 from pipelines.steps.load_core import load_livestreams
 from pipelines.storage.warehouse import open_warehouse
-from tests.houses import DAYS, LAST, Loaded, assert_holds_truth, load, query, settings_for, small_world
+from tests.pipeline_runner import (
+    DAYS,
+    LAST,
+    LoadedWarehouse,
+    assert_matches_world,
+    query,
+    run_pipeline,
+    settings_for,
+    small_world,
+)
 
 WHOLE = (LAST - timedelta(days=39), LAST)
-CHOICES = {field.name: get_args(field.type) for field in fields(Shapes)}
+CHOICES = {field.name: get_args(field.type) for field in fields(ResponseShapes)}
 MIXTURES = [
-    Shapes(**{name: choices[number % len(choices)] for name, choices in CHOICES.items()})
+    ResponseShapes(**{name: choices[number % len(choices)] for name, choices in CHOICES.items()})
     for number in range(max(map(len, CHOICES.values())))
 ]
 """The shape captured, and as few others as take every choice once."""
@@ -37,15 +46,18 @@ VALUES = ("mixed", "numbers", "text")
     ("shapes", "values"),
     [
         *[pytest.param(shapes, VALUES[number % 3], id=f"mixture {number}") for number, shapes in enumerate(MIXTURES)],
-        *[pytest.param(shapes, "mixed", id=str(shapes), marks=pytest.mark.long) for shapes in Shapes.all_variants()],
+        *[
+            pytest.param(shapes, "mixed", id=str(shapes), marks=pytest.mark.long)
+            for shapes in ResponseShapes.all_variants()
+        ],
     ],
 )
-def test_every_shape_and_style_of_value_gives_the_truth(shapes: Shapes, values: str, tmp_path: Path) -> None:
+def test_every_shape_and_style_of_value_gives_the_truth(shapes: ResponseShapes, values: str, tmp_path: Path) -> None:
     world = small_world(apps=("aula",), livestreams=12, sessions=60, values=values)
     with Simulator(world, shapes=shapes) as simulator:
         settings = settings_for(simulator, tmp_path)
-        load(settings)
-        assert_holds_truth(settings, world)
+        run_pipeline(settings)
+        assert_matches_world(settings, world)
 
 
 @pytest.mark.long  # a double of promises/test_completeness.py, whose runs end with the truth of pages of three
@@ -53,8 +65,8 @@ def test_small_pages_give_the_truth(tmp_path: Path) -> None:
     world = small_world(apps=("aula",))
     with Simulator(world, per_page_cap=7) as simulator:
         settings = settings_for(simulator, tmp_path)
-        load(settings)
-        assert_holds_truth(settings, world)
+        run_pipeline(settings)
+        assert_matches_world(settings, world)
 
 
 def test_a_livestream_of_many_batches_is_known_once_all_of_it_is_landed(
@@ -78,24 +90,24 @@ def test_a_livestream_of_many_batches_is_known_once_all_of_it_is_landed(
         settings = settings_for(simulator, tmp_path)
         with monkeypatch.context() as patch, pytest.raises(WarehouseError, match="stopped between"):
             patch.setattr(sessions, "land", stops_at_the_third)
-            load(settings, WHOLE)
+            run_pipeline(settings, WHOLE)
         assert landed == [5, 5]
         assert held(settings, "SELECT count(*) FROM raw.livestream_sessions") == [(10,)]
         assert held(settings, "FROM ops.livestream_sync") == [], "not known by a part of it"
-        load(settings, WHOLE)
-        assert_holds_truth(settings, world, WHOLE)
+        run_pipeline(settings, WHOLE)
+        assert_matches_world(settings, world, WHOLE)
         assert held(settings, "SELECT count(*) FROM ops.livestream_sync WHERE complete") == [(1,)]
 
 
-def test_promise_2_nothing_is_counted_twice_nor_asked_twice(loaded: Loaded) -> None:
+def test_promise_2_nothing_is_counted_twice_nor_asked_twice(loaded: LoadedWarehouse) -> None:
     simulator, settings = loaded
-    assert_holds_truth(settings, simulator.world)
+    assert_matches_world(settings, simulator.world)
     before = len(simulator.requests)
-    load(settings, run_id="second")
-    assert_holds_truth(settings, simulator.world)
+    run_pipeline(settings, run_id="second")
+    assert_matches_world(settings, simulator.world)
     assert_asked_only_what_may_change(simulator, before)
-    load(settings, run_id="third", full=True)
-    assert_holds_truth(settings, simulator.world)
+    run_pipeline(settings, run_id="third", full=True)
+    assert_matches_world(settings, simulator.world)
     assert query(settings, "SELECT count(DISTINCT run_id) FROM ops.loads") == [(3,)]
 
 
@@ -121,13 +133,13 @@ def test_clocks_that_stand_still_are_noticed_by_overall(tmp_path: Path) -> None:
     world = small_world(apps=("aula",), stale_clocks=True)
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path)
-        load(settings)
-        assert_holds_truth(settings, world)
+        run_pipeline(settings)
+        assert_matches_world(settings, world)
         notes = query(settings, "SELECT note FROM ops.loads WHERE table_name = 'raw.livestream_sessions'")
         assert any("(overall) said more" in (note or "") for (note,) in notes)
 
 
-def test_no_stream_key_and_no_token_in_any_file(loaded: Loaded, tmp_path: Path) -> None:
+def test_no_stream_key_and_no_token_in_any_file(loaded: LoadedWarehouse, tmp_path: Path) -> None:
     simulator, _ = loaded
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     secrets = {simulator.token, *simulator.world.stream_keys()}

@@ -8,32 +8,32 @@ import pytest
 
 from pipelines.clock import days_from
 from pipelines.errors import ApiError
-from pipelines.simulator.access import Asked
+from pipelines.simulator.access import LoggedRequest
 from pipelines.simulator.server import Simulator
-from tests.houses import assert_holds_truth, query
-from tests.moment import NOW
-from tests.nights import APP, LAST, NIGHT, WEEK, Nights, add_day, ids, names_livestream, world_of
+from tests.fixed_clock import NOW
+from tests.night_runner import APP, LAST, NIGHT, WEEK, NightRunner, add_day, ids, names_livestream, world_of
+from tests.pipeline_runner import assert_matches_world, query
 
 DAY = timedelta(days=1)
 OVERALL, DAYWISE = "get-overall-analytics", "get-daywise-analytics"
-Serve = Callable[..., Nights]
+Serve = Callable[..., NightRunner]
 
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     started: list[Simulator] = []
 
-    def begin(livestreams: int, **variables: str) -> Nights:
+    def begin(livestreams: int, **variables: str) -> NightRunner:
         simulator = Simulator(world_of(livestreams))
         started.append(simulator.__enter__())
-        return Nights(simulator, tmp_path / "home", **variables)
+        return NightRunner(simulator, tmp_path / "home", **variables)
 
     yield begin
     for simulator in started:
         simulator.__exit__(None, None, None)
 
 
-def notes(nights: Nights, table: str) -> str:
+def notes(nights: NightRunner, table: str) -> str:
     ((note,),) = query(
         nights.settings,
         "SELECT note FROM ops.loads WHERE run_id = ? AND table_name = ?",
@@ -43,7 +43,7 @@ def notes(nights: Nights, table: str) -> str:
     return note or ""
 
 
-def sessions_by_livestream(nights: Nights) -> dict[str, int]:
+def sessions_by_livestream(nights: NightRunner) -> dict[str, int]:
     return dict(query(nights.settings, "SELECT livestream_id, count(*) FROM core.livestream_sessions GROUP BY ALL"))
 
 
@@ -66,7 +66,7 @@ def test_a_livestream_that_cannot_be_read_takes_nothing_with_it(status: int, ser
     assert nights.load((LAST, LAST), at=NOW + 2 * DAY).failures == []
     asked = [r.path.rpartition("/")[2] for r in nights.simulator.requests if r.operation == "get-livestream"]
     assert asked == [first], "its own requests alone"
-    assert_holds_truth(nights.settings, nights.world, WEEK)
+    assert_matches_world(nights.settings, nights.world, WEEK)
     assert query(nights.settings, "FROM ops.livestream_sync WHERE failed_at IS NOT NULL OR failure IS NOT NULL") == []
 
 
@@ -90,15 +90,15 @@ def test_what_is_readable_is_fetched_the_same_night_wherever_it_stands_in_the_li
     assert max(readable) < len(every) - len(broken) + 16, "those that failed last night come last"
     nights.heal()
     nights.load((LAST, LAST), at=NOW + 2 * DAY)
-    assert_holds_truth(nights.settings, nights.world, (LAST, LAST + DAY))
+    assert_matches_world(nights.settings, nights.world, (LAST, LAST + DAY))
 
 
-def days_of(operation: str, *ages: int) -> Callable[[Asked], bool]:
+def days_of(operation: str, *ages: int) -> Callable[[LoggedRequest], bool]:
     """Requests of an operation that touch a day of these ages."""
     names = {OVERALL: ("start_time", "end_time"), DAYWISE: ("start_date", "end_date")}[operation]
     days = {LAST - age * DAY for age in ages}
 
-    def touches(asked: Asked) -> bool:
+    def touches(asked: LoggedRequest) -> bool:
         if asked.operation != operation:
             return False
         first, last = (day_of(asked.query[name]) for name in names)
@@ -159,7 +159,7 @@ def test_a_day_that_is_refused_is_unknown_and_everything_else_is_loaded(
     assert query(nights.settings, sums) == [(1_800.0,)]
     nights.heal()
     assert nights.load(WEEK, at=NOW + DAY).failures == []
-    assert_holds_truth(nights.settings, nights.world, WEEK)
+    assert_matches_world(nights.settings, nights.world, WEEK)
 
 
 def test_daywise_refused_for_every_day_costs_a_few_requests(serve: Serve) -> None:
@@ -167,7 +167,7 @@ def test_daywise_refused_for_every_day_costs_a_few_requests(serve: Serve) -> Non
     days = (LAST - 299 * DAY, LAST)
     nights.refuse(lambda asked: asked.operation in {DAYWISE, OVERALL}, 400)
     nights.load(days)
-    assert nights.simulator.count(DAYWISE) <= 10 * 8
+    assert nights.simulator.request_count(DAYWISE) <= 10 * 8
 
 
 def test_daywise_older_than_the_source_keeps_is_found_in_a_few_requests(serve: Serve) -> None:
@@ -176,7 +176,7 @@ def test_daywise_older_than_the_source_keeps_is_found_in_a_few_requests(serve: S
     nights.load((LAST - 89 * DAY, LAST))
     held = query(nights.settings, "SELECT day FROM core.meeting_sessions_daily")
     assert {day for (day,) in held} == set(days_from(LAST - 2 * DAY, LAST))
-    assert nights.simulator.count(DAYWISE) <= 3 * 8 + 16
+    assert nights.simulator.request_count(DAYWISE) <= 3 * 8 + 16
 
 
 @pytest.mark.long
@@ -191,7 +191,7 @@ def test_without_the_list_the_totals_are_loaded_and_the_sessions_are_unknown(ser
     assert query(nights.settings, sessions) == [(None, "unknown")]
     nights.heal()
     nights.load(WEEK)
-    assert_holds_truth(nights.settings, nights.world, WEEK)
+    assert_matches_world(nights.settings, nights.world, WEEK)
 
 
 def test_nothing_answers_is_an_error_and_publishes_nothing(serve: Serve) -> None:
@@ -207,7 +207,7 @@ def test_a_refused_token_ends_the_run_at_its_first_request(serve: Serve) -> None
     nights.refuse(lambda _: True, 401)
     with pytest.raises(ApiError, match="401"):
         nights.load(WEEK)
-    assert nights.simulator.count() == 1
+    assert nights.simulator.request_count() == 1
 
 
 def test_empty_days_are_unknown_while_a_livestream_that_may_have_had_sessions_cannot_be_read(serve: Serve) -> None:
@@ -225,7 +225,7 @@ def test_empty_days_are_unknown_while_a_livestream_that_may_have_had_sessions_ca
     assert figures == [(None,)]
     nights.heal()
     nights.load((LAST, LAST), at=NOW + DAY)
-    assert_holds_truth(nights.settings, nights.world, (before, LAST))
+    assert_matches_world(nights.settings, nights.world, (before, LAST))
     assert query(nights.settings, "FROM ops.days WHERE NOT is_known") == []
 
 
@@ -242,5 +242,5 @@ def test_allow_shrink_drops_nothing_of_what_could_not_be_fetched(allow: str, ser
     }
     nights.refuse(gaps[allow], 400)
     nights.load(WEEK, at=NOW + DAY, full=True, allow_shrink=True)
-    assert_holds_truth(nights.settings, nights.world, WEEK)
+    assert_matches_world(nights.settings, nights.world, WEEK)
     assert APP in nights.world.apps

@@ -9,41 +9,41 @@ import pytest
 from pipelines.marts.checks import find_checks, run_check
 from pipelines.simulator.server import Simulator
 from pipelines.storage.warehouse import open_warehouse
-from tests.houses import assert_holds_truth, published, query
-from tests.moment import NOW, clock_at
-from tests.nights import APP, LAST, NIGHT, WEEK, Nights, add_day, at_hour, ids, world_of
+from tests.fixed_clock import NOW, clock_set_to
+from tests.night_runner import APP, LAST, NIGHT, WEEK, NightRunner, add_day, at_hour, ids, world_of
+from tests.pipeline_runner import assert_matches_world, open_published, query
 
 DAY = timedelta(days=1)
 OVERALL, LIST, SESSIONS = "get-overall-analytics", "list-livestreams", "get-livestream"
-Serve = Callable[..., Nights]
+Serve = Callable[..., NightRunner]
 
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     started: list[Simulator] = []
 
-    def begin(livestreams: int, **variables: str) -> Nights:
+    def begin(livestreams: int, **variables: str) -> NightRunner:
         simulator = Simulator(world_of(livestreams))
         started.append(simulator.__enter__())
-        return Nights(simulator, tmp_path / "home", **variables)
+        return NightRunner(simulator, tmp_path / "home", **variables)
 
     yield begin
     for simulator in started:
         simulator.__exit__(None, None, None)
 
 
-def warned(nights: Nights) -> set[str]:
+def warned(nights: NightRunner) -> set[str]:
     """The tables that never_shrinks warns about."""
-    with published(nights.settings) as connection:
+    with open_published(nights.settings) as connection:
         checks = [check for check in find_checks() if check.rule == "never_shrinks"]
         return {check.table for check in checks if not run_check(connection, check).passed}
 
 
-def verdicts(nights: Nights) -> set[str]:
+def verdicts(nights: NightRunner) -> set[str]:
     return {verdict for (verdict,) in query(nights.settings, "SELECT DISTINCT verdict FROM marts.reconciliation")}
 
 
-def change(nights: Nights, number: int, ingest: float, viewers: float, at: datetime) -> None:
+def change(nights: NightRunner, number: int, ingest: float, viewers: float, at: datetime) -> None:
     """Correct the first livestream's session of the number-th day."""
     nights.world.now = at
     session = nights.world.apps[APP].livestreams[0].sessions[number]
@@ -63,7 +63,7 @@ def test_what_landed_last_stands_whatever_the_clock_of_a_run_said(skew: timedelt
     for number, figure in enumerate((650.0, 900.0), 2):
         change(nights, 6, figure, 10 * figure, NOW + number * DAY)
         run = nights.load(NIGHT, at=NOW + number * DAY)
-        assert_holds_truth(nights.settings, nights.world, WEEK)
+        assert_matches_world(nights.settings, nights.world, WEEK)
         assert verdicts(nights) == {"match"}
         is_future = skew > number * DAY - DAY
         assert any("in the future" in line for line in run.warnings) is is_future
@@ -83,7 +83,7 @@ def test_a_killed_run_with_a_clock_behind_leaves_its_news_to_the_next(serve: Ser
     nights = serve(2)
     nights.load(WEEK, clock=3 * DAY)
     change(nights, 0, 999, 9_999, NOW + DAY)
-    with clock_at(NOW - 5 * DAY):
+    with clock_set_to(NOW - 5 * DAY):
         nights.land_only(NIGHT)
     nights.load(NIGHT, at=NOW + DAY)
     assert query(nights.settings, "SELECT max(ingest_seconds) FROM core.livestream_sessions") == [(999.0,)]
@@ -94,7 +94,7 @@ def test_a_session_of_the_future_is_read_once_the_clock_is_right(serve: Serve) -
     nights = serve(1)
     nights.load((LAST - 60 * DAY, LAST - 60 * DAY), clock=-60 * DAY)
     nights.load(NIGHT)
-    assert_holds_truth(nights.settings, nights.world, NIGHT)
+    assert_matches_world(nights.settings, nights.world, NIGHT)
 
 
 # --- A3 ---------------------------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def test_overall_that_comes_back_to_what_it_was_is_news(serve: Serve) -> None:
         APP, livestream.id, created_at=at_hour(LAST, 12), ingest_seconds=60.0, viewer_seconds=60.0
     )
     nights.load((LAST, LAST), at=NOW + 8 * DAY)
-    nights.world.forget_sessions(APP, [extra.id])
+    nights.world.delete_sessions(APP, [extra.id])
     nights.load((LAST, LAST), at=NOW + 9 * DAY, full=True, allow_shrink=True)
     other = nights.world.add_session(
         APP, livestream.id, created_at=at_hour(LAST, 13), ingest_seconds=60.0, viewer_seconds=60.0
@@ -119,7 +119,7 @@ def test_overall_that_comes_back_to_what_it_was_is_news(serve: Serve) -> None:
     assert held == [(other.id,)]
     assert verdicts(nights) == {"match"}
     nights.load((LAST, LAST), at=NOW + 11 * DAY)
-    assert nights.simulator.count(OVERALL) == 1, "a day that moved last night is not settled"
+    assert nights.simulator.request_count(OVERALL) == 1, "a day that moved last night is not settled"
 
 
 # --- A9 ---------------------------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def test_a_list_of_livestreams_that_comes_back_empty_warns_and_erases_nothing(se
     app.by_id.update(by_id)
     nights.load(NIGHT, at=NOW + timedelta(hours=3))
     assert warned(nights) == set()
-    assert_holds_truth(nights.settings, nights.world, WEEK)
+    assert_matches_world(nights.settings, nights.world, WEEK)
 
 
 @pytest.mark.parametrize("missing", [5, 2])
@@ -172,7 +172,7 @@ def test_sessions_of_long_ago_that_a_list_no_longer_has_warn(serve: Serve) -> No
     nights = serve(2)
     nights.load(WEEK)
     livestream = nights.world.apps[APP].livestreams[0]
-    nights.world.forget_sessions(APP, [session.id for session in livestream.sessions[:3]])
+    nights.world.delete_sessions(APP, [session.id for session in livestream.sessions[:3]])
     nights.world.now = NOW + timedelta(hours=20)
     livestream.touch(nights.world.now_ms)
     nights.load((LAST, LAST), at=NOW + DAY)
@@ -186,7 +186,7 @@ def test_sessions_of_long_ago_that_a_list_no_longer_has_warn(serve: Serve) -> No
 def test_a_smaller_total_that_the_sessions_do_not_explain_does_not_replace_the_older_one(serve: Serve) -> None:
     nights = serve(3)
     nights.load(WEEK)
-    nights.world.forget_livestream(APP, ids(nights.world)[0])
+    nights.world.delete_livestream(APP, ids(nights.world)[0])
     for number in (1, 2):
         nights.load(NIGHT, at=NOW + number * timedelta(hours=1), full=number == 2)
         totals = query(
@@ -207,7 +207,7 @@ def test_a_smaller_total_that_the_sessions_explain_replaces_the_older_one(serve:
     nights.load(WEEK)
     change(nights, 6, 100, 1_000, NOW + timedelta(hours=1))
     nights.load(NIGHT, at=NOW + timedelta(hours=1))
-    assert_holds_truth(nights.settings, nights.world, WEEK)
+    assert_matches_world(nights.settings, nights.world, WEEK)
     assert warned(nights) == set()
     assert verdicts(nights) == {"match"}
 
@@ -222,11 +222,11 @@ def test_a_session_corrected_outside_the_lookback_has_its_day_fetched_again(figu
     change(nights, 0, figure, 10 * figure, NOW + DAY)
     add_day(nights.world, LAST + DAY)
     nights.load((LAST, LAST + DAY), at=NOW + DAY)
-    assert nights.simulator.count(OVERALL) == 3, "the two days of the night, and the one that had news"
+    assert nights.simulator.request_count(OVERALL) == 3, "the two days of the night, and the one that had news"
     assert verdicts(nights) == {"match"}
-    assert_holds_truth(nights.settings, nights.world, (WEEK[0], LAST + DAY))
+    assert_matches_world(nights.settings, nights.world, (WEEK[0], LAST + DAY))
     nights.load((LAST + DAY, LAST + DAY), at=NOW + DAY)
-    assert nights.simulator.count(OVERALL) == 1, "once"
+    assert nights.simulator.request_count(OVERALL) == 1, "once"
     unbalanced = "FROM ops.loads WHERE rows_received <> rows_landed + rows_quarantined + rows_duplicate"
     assert query(nights.settings, unbalanced) == []
     assert (
@@ -250,7 +250,7 @@ def test_sessions_that_never_end_are_fetched_for_so_many_days_only(serve: Serve)
     for age, asked in ((1, 4), (2, 4), (3, 0), (40, 0)):
         at = NOW + age * DAY
         run = nights.load((at.date() - DAY, at.date() - DAY), at=at)
-        assert nights.simulator.count(SESSIONS) == asked
+        assert nights.simulator.request_count(SESSIONS) == asked
         note = "SELECT note FROM ops.loads WHERE table_name = 'raw.livestream_sessions' AND run_id = ?"
         ((said,),) = query(nights.settings, note, run.run_id)
         assert ("4 sessions have not ended for more than 3 days" in (said or "")) is (asked == 0)
@@ -260,7 +260,7 @@ def test_sessions_that_never_end_are_fetched_for_so_many_days_only(serve: Serve)
     nights.world.apps[APP].livestreams[0].touch(nights.world.now_ms)
     at = NOW + 41 * DAY
     nights.load((at.date() - DAY, at.date() - DAY), at=at)
-    assert nights.simulator.count(SESSIONS) == 1, "its clock moved"
+    assert nights.simulator.request_count(SESSIONS) == 1, "its clock moved"
     nights.load((at.date() - DAY, at.date() - DAY), at=at + timedelta(hours=1))
     flagged = query(nights.settings, "SELECT livestream_id FROM ops.livestream_sync WHERE given_up_at IS NOT NULL")
     assert len(flagged) == 3
@@ -274,10 +274,10 @@ def test_livestreams_deleted_while_on_air_cost_no_request(status: str, serve: Se
         livestream.status = status
     nights.load(WEEK)
     for livestream_id in ids(nights.world)[:4]:
-        nights.world.forget_livestream(APP, livestream_id)
+        nights.world.delete_livestream(APP, livestream_id)
     for number in (1, 2, 3):
         nights.load(NIGHT, at=NOW + number * DAY)
-        assert nights.simulator.count(SESSIONS) == 0
+        assert nights.simulator.request_count(SESSIONS) == 0
     assert query(nights.settings, "SELECT count(*) FROM core.livestream_sessions") == [(42,)]
 
 

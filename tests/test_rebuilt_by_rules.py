@@ -9,8 +9,8 @@ from pipelines.catalog.streams import FACTS
 from pipelines.normalize import fingerprint
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
-from tests.houses import DAYS, LAST, assert_holds_truth, load, query, settings_for, small_world
-from tests.nights import Refusals
+from tests.night_runner import Refusals
+from tests.pipeline_runner import DAYS, LAST, assert_matches_world, query, run_pipeline, settings_for, small_world
 
 YESTERDAY = (LAST, LAST)
 
@@ -28,8 +28,8 @@ def test_every_loaded_day_is_rebuilt_once(tmp_path: Path, monkeypatch: pytest.Mo
     world = small_world(apps=("aula",), livestreams=5, sessions=60)
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path / "home")
-        load(settings)
-        load(settings, YESTERDAY, run_id="nothing new")
+        run_pipeline(settings)
+        run_pipeline(settings, YESTERDAY, run_id="nothing new")
         assert notes(settings, "nothing new") == []
         with duckdb.connect(tmp_path / "home" / "pipeline.duckdb") as connection:
             connection.execute("UPDATE core.livestream_sessions SET updated_at = NULL, viewer_seconds = NULL")
@@ -39,14 +39,14 @@ def test_every_loaded_day_is_rebuilt_once(tmp_path: Path, monkeypatch: pytest.Mo
                 connection.execute("DROP TABLE ops.fingerprints")
         if change == "rules changed":
             monkeypatch.setattr(fingerprint, "RULES_VERSION", fingerprint.RULES_VERSION + 1)
-        load(settings, YESTERDAY, run_id="updated")
-        assert_holds_truth(settings, world)
+        run_pipeline(settings, YESTERDAY, run_id="updated")
+        assert_matches_world(settings, world)
         days = (DAYS[1] - DAYS[0]).days + 1
         assert f"columns or rules changed: core.livestream_sessions was rebuilt from raw, {days} days" in notes(
             settings, "updated"
         )
         assert len(notes(settings, "updated")) == len(FACTS)
-        load(settings, YESTERDAY, run_id="the night after")
+        run_pipeline(settings, YESTERDAY, run_id="the night after")
         assert notes(settings, "the night after") == []
         requests = query(
             settings,
@@ -62,7 +62,7 @@ def test_days_of_an_app_that_is_not_fetched_are_rebuilt_too(other: str, tmp_path
     world = small_world(livestreams=5, sessions=60)
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path / "home")
-        load(settings)
+        run_pipeline(settings)
         failed = "SELECT app_id, day, failed_sessions FROM marts.daily_usage ORDER BY ALL"
         before = query(settings, failed)
         assert any(count for _, _, count in before)
@@ -75,7 +75,7 @@ def test_days_of_an_app_that_is_not_fetched_are_rebuilt_too(other: str, tmp_path
             now = settings
         else:
             now = settings_for(simulator, tmp_path / "home", REALTIMEKIT_APP_ID="aula")
-        load(now, YESTERDAY, run_id="updated")
+        run_pipeline(now, YESTERDAY, run_id="updated")
         assert query(settings, failed) == before
-        assert_holds_truth(settings, world)
+        assert_matches_world(settings, world)
         assert query(settings, "SELECT count(*) FROM ops.fingerprints WHERE app_id = 'stage'") == [(len(FACTS),)]

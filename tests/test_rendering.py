@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.promises.attack import call_livehouse
+from tests.promises.fault_runner import run_cli
 
 EVERYTHING = """
     SELECT NULL AS absent, '' AS empty, 'NULL' AS word, 'a,"b"' AS quoted, e'two\\nlines' AS lines, ' x ' AS spaces, 'ä\u202e' AS odd,
@@ -40,7 +40,7 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def sql(home: Path) -> Callable[..., str]:
     def run(*arguments: str) -> str:
-        status, out, said = call_livehouse({"LIVEHOUSE_HOME": str(home)}, "sql", *arguments)
+        status, out, said = run_cli({"LIVEHOUSE_HOME": str(home)}, "sql", *arguments)
         assert status == 0, said
         return out
 
@@ -127,7 +127,7 @@ def test_any_text_is_read_back_by_duckdb(home: Path, tmp_path: Path, texts: list
     )
     query = f"SELECT t, [t, t] AS twice FROM (VALUES {literals}) AS rows(t)"
     path = tmp_path / "back.csv"
-    status, out, said = call_livehouse({"LIVEHOUSE_HOME": str(home)}, "sql", "--format", "csv", query)
+    status, out, said = run_cli({"LIVEHOUSE_HOME": str(home)}, "sql", "--format", "csv", query)
     assert status == 0, said
     path.write_bytes(out.encode())
     with duckdb.connect() as connection:
@@ -135,7 +135,7 @@ def test_any_text_is_read_back_by_duckdb(home: Path, tmp_path: Path, texts: list
         found = connection.execute(f"SELECT t {read}").fetchall()
     if not any(text and ("\r" in text or "\n" in text) for text in texts):  # DuckDB's reader makes one of \r\n
         assert [text for (text,) in found] == texts
-    status, out, said = call_livehouse({"LIVEHOUSE_HOME": str(home)}, "sql", "--format", "json", query)
+    status, out, said = run_cli({"LIVEHOUSE_HOME": str(home)}, "sql", "--format", "json", query)
     assert [row["t"] for row in json.loads(out)] == texts
 
 
@@ -153,6 +153,6 @@ def test_a_text_is_no_formula_in_a_spreadsheet(text: str, sql: Callable[..., str
 
 
 def test_the_safe_form_goes_with_csv(home: Path) -> None:
-    status, _, said = call_livehouse({"LIVEHOUSE_HOME": str(home)}, "sql", "--spreadsheet", "SELECT 1")
+    status, _, said = run_cli({"LIVEHOUSE_HOME": str(home)}, "sql", "--spreadsheet", "SELECT 1")
     assert status == 2
     assert "--format csv" in said

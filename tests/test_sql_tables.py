@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 
 from pipelines.cli.table import ROWS_SHOWN, show_lines, show_table
-from tests.terminals import on_a_terminal
+from tests.terminals import run_on_terminal
 
 LIVEHOUSE = Path(sys.executable).with_name("livehouse")
 
@@ -97,7 +97,7 @@ def test_only_what_is_longer_than_the_screen_goes_to_the_pager(tmp_path: Path, r
     pager.write_text(f"#!/bin/sh\ncat > {tmp_path}/paged\n")
     pager.chmod(0o755)
     command = [str(LIVEHOUSE), "sql", f"select range as n from range({rows})"]
-    status, _, seen = on_a_terminal(command, PAGER=str(pager), LIVEHOUSE_HOME=str(home))
+    status, _, seen = run_on_terminal(command, PAGER=str(pager), LIVEHOUSE_HOME=str(home))
     assert status == 0
     assert (tmp_path / "paged").exists() == is_paged
     assert f"{rows - 1}" in ((tmp_path / "paged").read_text() if is_paged else seen).split()

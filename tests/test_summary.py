@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from pipelines.cli.summary import print_summary
 from pipelines.simulator.server import Simulator
 from pipelines.steps.summary import summarize
-from tests.houses import load, published, settings_for, small_world
+from tests.pipeline_runner import open_published, run_pipeline, settings_for, small_world
 
 APP = {"livestreams": 9, "sessions": 1234, "quarantined": 4, "requests": 90, "retries": None}
 
@@ -83,8 +83,8 @@ def test_the_column_of_quarantined_records_agrees_with_the_list_below_it(tmp_pat
     with Simulator(small_world(values="mixed")) as simulator:
         settings = settings_for(simulator, tmp_path)
         for run_id in ("first", "second"):  # which receives again only some of the records that are set aside
-            load(settings, run_id=run_id)
-            with published(settings) as connection:
+            run_pipeline(settings, run_id=run_id)
+            with open_published(settings) as connection:
                 summary = summarize(connection, run_id)
             listed = sum(entry["records"] for entry in summary["quarantined"])
             assert listed == sum(app["quarantined"] for app in summary["apps"]) > 0

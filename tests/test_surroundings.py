@@ -17,7 +17,7 @@ from pipelines.errors import cause_in_surroundings
 from pipelines.orchestration.alerts import _innermost
 from pipelines.simulator.server import Simulator
 from pipelines.steps.progress import log
-from tests.houses import small_world, variables
+from tests.pipeline_runner import environment_for, small_world
 from tests.report.test_page_cases import make_warehouse
 
 ROOT = Path(__file__).parents[1]
@@ -213,7 +213,7 @@ def served() -> Iterator[Simulator]:
 @pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&-", "2>/dev/full", ">/dev/full", "| true"])
 def test_a_run_is_done_though_nobody_can_read_of_it(streams: str, served: Simulator, tmp_path: Path) -> None:
     command = f"livehouse nightly {streams}; exit ${{PIPESTATUS[0]}}"
-    status, _, said = run(command, tmp_path / "home", **variables(served, tmp_path / "home"))
+    status, _, said = run(command, tmp_path / "home", **environment_for(served, tmp_path / "home"))
     assert status == 0, said
     assert (tmp_path / "home" / "warehouse.duckdb").exists()
     assert len(said.splitlines()) <= 2
@@ -223,10 +223,10 @@ def test_a_run_is_done_though_nobody_can_read_of_it(streams: str, served: Simula
 def test_the_json_document_is_complete_with_every_combination_of_options(served: Simulator, tmp_path: Path) -> None:
     for number, streams in enumerate(("", "2>&-", "2>/dev/full", "<&-")):
         home = tmp_path / f"home{number}"
-        status, out, said = run(f"livehouse nightly --quiet --json {streams}", home, **variables(served, home))
+        status, out, said = run(f"livehouse nightly --quiet --json {streams}", home, **environment_for(served, home))
         assert status == 0, said
         assert json.loads(out)["succeeded"] is True
-    gone = variables(served, tmp_path / "gone", CLOUDFLARE_BASE_URL="http://127.0.0.1:9/client/v4")
+    gone = environment_for(served, tmp_path / "gone", CLOUDFLARE_BASE_URL="http://127.0.0.1:9/client/v4")
     status, out, _ = run("livehouse nightly --quiet --json 2>&-", tmp_path / "gone", **gone)
     assert status == 1
     assert json.loads(out)["succeeded"] is False

@@ -54,12 +54,12 @@ def simulate_command(
 
     from pipelines.clock import utc_now
     from pipelines.errors import UsageError
-    from pipelines.simulator.faults import Faults
-    from pipelines.simulator.refused import Refusal
+    from pipelines.simulator.faults import FaultInjector
+    from pipelines.simulator.refusals import Refusal
     from pipelines.simulator.server import Simulator, demo_world, serve
 
     try:
-        chosen = Faults.parse(faults, seed=seed) if faults else None
+        chosen = FaultInjector.parse(faults, seed=seed) if faults else None
         refusals = [Refusal.parse(each) for each in refuse]
     except ValueError as error:
         raise UsageError(str(error)) from None
@@ -72,7 +72,7 @@ def simulate_command(
     world = demo_world(utc_now())
     world.rounding = rounding or ("none" if dialect == "2025" else "nearest")  # type: ignore[assignment]  # as --rounding lists them
     world.placeholders = dialect != "2025"
-    world.run()  # what is on air goes on, as long as it is served
+    world.start_clock()  # what is on air goes on, as long as it is served
     spoken = replace(DIALECTS[dialect], per_page_maximum=largest_page)
     if times:
         spoken = replace(spoken, times=times)  # type: ignore[arg-type]  # as --times lists them

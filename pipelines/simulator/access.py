@@ -6,11 +6,11 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from pipelines.simulator.refused import RefusedError
+from pipelines.simulator.refusals import RefusedError
 
 
 @dataclass(slots=True)
-class Asked:
+class LoggedRequest:
     """One request as it came in."""
 
     method: str
@@ -27,23 +27,23 @@ class Asked:
 class RequestLog:
     """Every request since the start, and how many were under way at once at most."""
 
-    requests: list[Asked] = field(default_factory=list)
-    under_way: int = 0
-    most_under_way: int = 0
+    requests: list[LoggedRequest] = field(default_factory=list)
+    in_flight: int = 0
+    max_in_flight: int = 0
 
-    def begin(self, asked: Asked) -> None:
+    def start(self, request: LoggedRequest) -> None:
         """Note that a request came in."""
-        self.requests.append(asked)
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
+        self.requests.append(request)
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
 
-    def end(self) -> None:
+    def finish(self) -> None:
         """Note that its reply is on the way."""
-        self.under_way -= 1
+        self.in_flight -= 1
 
-    def counts(self) -> Counter[str]:
-        """How often each operation was asked for."""
-        return Counter(asked.operation for asked in list(self.requests))
+    def counts_by_operation(self) -> Counter[str]:
+        """How often each operation was request for."""
+        return Counter(request.operation for request in list(self.requests))
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ class Quota:
     _used: int = 0
     _ends: float = 0.0
 
-    def take(self) -> bool:
+    def consume(self) -> bool:
         """Use one up; False if none was left."""
         now = time.monotonic()
         if now >= self._ends:
@@ -64,7 +64,7 @@ class Quota:
         return self._used <= self.requests
 
     @property
-    def resets_in(self) -> int:
+    def resets_in_seconds(self) -> int:
         """Seconds until the window ends, rounded up."""
         return max(1, math.ceil(self._ends - time.monotonic()))
 
@@ -72,7 +72,7 @@ class Quota:
         """Ratelimit and Ratelimit-Policy, as the service words them."""
         left = max(0, self.requests - self._used)
         return {
-            "Ratelimit": f'"default";r={left};t={self.resets_in}',
+            "Ratelimit": f'"default";r={left};t={self.resets_in_seconds}',
             "Ratelimit-Policy": f'"default";q={self.requests};w={math.ceil(self.seconds)}',
         }
 

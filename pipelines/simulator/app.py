@@ -10,14 +10,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from pipelines.simulator.access import Access, Asked, Quota, RequestLog
-from pipelines.simulator.calls import Call, Reply, error_reply
+from pipelines.simulator.access import Access, LoggedRequest, Quota, RequestLog
+from pipelines.simulator.api_request import ApiRequest, ApiResponse, error_response
 from pipelines.simulator.dialects import TODAY, Dialect
-from pipelines.simulator.faults import Faults
-from pipelines.simulator.operations import HANDLERS
-from pipelines.simulator.received import parse_body, read_body, show
-from pipelines.simulator.refused import Refusal, RefusedError
-from pipelines.simulator.reply_shapes import Shapes
+from pipelines.simulator.faults import FaultInjector
+from pipelines.simulator.incoming import notify_observers, parse_body, read_body
+from pipelines.simulator.operations import ROUTES
+from pipelines.simulator.refusals import Refusal, RefusedError
+from pipelines.simulator.response_shapes import ResponseShapes
 from pipelines.simulator.world import World
 
 ROOT = "/client/v4/accounts/{account_id}/realtime/kit/{app_id}"
@@ -29,7 +29,7 @@ class Service:
 
     world: World
     access: Access
-    shapes: Shapes = field(default_factory=Shapes)
+    shapes: ResponseShapes = field(default_factory=ResponseShapes)
     dialect: Dialect = TODAY
     refusals: list[Refusal] = field(default_factory=list)
     per_page_cap: int = 100
@@ -37,7 +37,7 @@ class Service:
     latency: float = 0.0
     """Seconds that every reply takes at least."""
     order_by: str = "created_at"
-    faults: Faults = field(default_factory=Faults)
+    faults: FaultInjector = field(default_factory=FaultInjector)
     log: RequestLog = field(default_factory=RequestLog)
     routes: list[Route] = field(default_factory=list)
     """One an operation, made with the application."""
@@ -47,30 +47,30 @@ class Service:
     def application(self) -> Starlette:
         """Return the ASGI application."""
         self.routes = [
-            Route(ROOT + path, Operation(self, name), methods=[method], name=name)
-            for name, (method, path, _) in HANDLERS.items()
+            Route(ROOT + path, Endpoint(self, name), methods=[method], name=name)
+            for name, (method, path, _) in ROUTES.items()
             if name != "get-livestream-daywise-analytics" or self.dialect.has_livestream_daywise
         ]
-        return Starlette(routes=[*self.routes, Route("/{path:path}", Operation(self, "unknown"), name="unknown")])
+        return Starlette(routes=[*self.routes, Route("/{path:path}", Endpoint(self, "unknown"), name="unknown")])
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class Endpoint:
     """One operation as an ASGI endpoint."""
 
     service: Service
     name: str
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Log the request, answer it, and send the answer."""
+        """Log the request, handler it, and send the handler."""
         request = Request(scope, receive)
         app_id = request.path_params.get("app_id", "")
-        asked = Asked(request.method, self.name, app_id, request.url.path, dict(request.query_params))
-        self.service.log.begin(asked)
+        logged = LoggedRequest(request.method, self.name, app_id, request.url.path, dict(request.query_params))
+        self.service.log.start(logged)
         try:
-            response = await self._response(request, asked)
+            response = await self._response(request, logged)
             await asyncio.sleep(self.service.latency)  # on its way back: a request counts when it comes
-            asked.status = response.status_code
+            logged.status = response.status_code
             await response(scope, receive, send)
         except ClientDisconnect:
             pass
@@ -78,50 +78,50 @@ class Operation:
             self.service.crashes.append(crash)
             raise
         finally:
-            self.service.log.end()
+            self.service.log.finish()
 
-    async def _response(self, request: Request, asked: Asked) -> Response:
+    async def _response(self, request: Request, logged: LoggedRequest) -> Response:
         service, world = self.service, self.service.world
         headers: dict[str, str] = {}
         try:
             sent = await self._receive(request, headers)
-            fault = service.faults.next(asked)
-            instead = fault.instead() if fault else None
-            if instead is not None:
-                return instead
+            fault = service.faults.next_fault(logged)
+            replacement = fault.replacement() if fault else None
+            if replacement is not None:
+                return replacement
             with world.lock:
-                world.settle()
-                call, answer = self._call(request, asked, sent), HANDLERS[self.name][2]
+                world.apply_due_events()
+                call, handler = self._build_request(request, logged, sent), ROUTES[self.name][2]
                 for refusal in service.refusals:
-                    if refusal.fits(self.name, call.path, call.query):
-                        raise refusal.raised()
-                response = json_response(fault.reply(call, answer) if fault else answer(call), headers)
-            return fault.spoil(response) if fault else response
+                    if refusal.matches(self.name, call.path, call.query):
+                        raise refusal.to_error()
+                response = to_http_response(fault.handle(call, handler) if fault else handler(call), headers)
+            return fault.corrupt(response) if fault else response
         except RefusedError as refused:
-            return json_response(error_reply(service.shapes, refused), headers)
+            return to_http_response(error_response(service.shapes, refused), headers)
 
     async def _receive(self, request: Request, headers: dict[str, str]) -> dict[str, object]:
         """Return the object that was sent. The gate comes first: a stranger's body may be of any size, and is not read."""
         body, dialect = b"", self.service.dialect
         try:
-            self._pass_gate(request, headers)
+            self._check_access(request, headers)
             body = await read_body(request)
         finally:
-            show(request, self.name, body, dialect)
+            notify_observers(request, self.name, body, dialect)
         return parse_body(self.name, body, request.headers.get("content-type", ""), dialect)
 
-    def _pass_gate(self, request: Request, headers: dict[str, str]) -> None:
+    def _check_access(self, request: Request, headers: dict[str, str]) -> None:
         """Token, then rate, then whether there is such a path and app."""
         service = self.service
         service.access.check_token(request.headers.get("authorization", ""))
         if service.quota is not None:
-            allowed = service.quota.take()
+            allowed = service.quota.consume()
             headers.update(service.quota.headers())
             if not allowed:
-                headers["Retry-After"] = str(service.quota.resets_in)
+                headers["Retry-After"] = str(service.quota.resets_in_seconds)
                 raise RefusedError(429, 10_100, "Rate limit exceeded")
         if self.name == "unknown":
-            if methods := self._methods_of(request.url.path):
+            if methods := self._allowed_methods(request.url.path):
                 headers["Allow"] = ", ".join(methods)
                 raise RefusedError(405, 7_001, f"Method {request.method} not available for that URI")
             raise RefusedError(404, 7_000, "No route for that URI")
@@ -129,27 +129,27 @@ class Operation:
         if request.path_params["app_id"] not in service.world.apps:
             raise RefusedError(404, 404, "App not found")
 
-    def _methods_of(self, path: str) -> list[str]:
+    def _allowed_methods(self, path: str) -> list[str]:
         """Return the methods that a path has, of the operations of this dialect."""
         routes = [route for route in self.service.routes if route.path_regex.match(path)]
         return sorted({method for route in routes for method in route.methods or ()})
 
-    def _call(self, request: Request, asked: Asked, body: dict[str, object]) -> Call:
+    def _build_request(self, request: Request, logged: LoggedRequest, body: dict[str, object]) -> ApiRequest:
         service = self.service
-        return Call(
+        return ApiRequest(
             operation=self.name,
             world=service.world,
             shapes=service.shapes,
             dialect=service.dialect,
             path=request.path_params,
-            query=asked.query,
+            query=logged.query,
             body=body,
             per_page_cap=service.per_page_cap,
-            order_by="updated_at" if service.faults.moves_rows else service.order_by,
+            order_by="updated_at" if service.faults.reorders_rows else service.order_by,
         )
 
 
-def json_response(reply: Reply, headers: dict[str, str]) -> Response:
+def to_http_response(reply: ApiResponse, headers: dict[str, str]) -> Response:
     """Return the reply as it goes on the wire."""
     headers = {**headers, **reply.headers}
     if reply.html is not None:

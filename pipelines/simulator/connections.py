@@ -32,7 +32,7 @@ def _server(connection: H11Protocol) -> Address | None:
     return None if server is None or server[1] is None else (server[0], server[1])
 
 
-async def cut(scope: Scope, receive: Receive) -> None:
+async def close_connection(scope: Scope, receive: Receive) -> None:
     """Close the connection of this request now, whatever is still owed, and wait until it is gone."""
     _open[scope["client"], scope["server"]].close()
     while (await receive())["type"] != "http.disconnect":

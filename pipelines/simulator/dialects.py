@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Times = Literal["unix", "iso", "both"]
+TimeFormat = Literal["unix", "iso", "both"]
 OPERATIONS = (
     "list-livestreams",
     "get-livestream",
@@ -24,7 +24,7 @@ OPERATIONS = (
 class Dialect:
     """One version of the service's interface. `replace` a field to serve another mixture."""
 
-    times: Times = "unix"
+    times: TimeFormat = "unix"
     """Form of `start_time` and `end_time` of *overall* and *livestreams/daywise*: the other one is refused."""
     has_livestream_daywise: bool = True
     """Whether `GET …/analytics/livestreams/daywise` exists; 404 if not."""

@@ -1,6 +1,6 @@
 """What goes wrong, when: seeded faults on any operation, and faults that a test orders one by one.
 
-Whether a request is struck depends on the seed, the request and how often it was made, not on the order in
+Whether a request is injected depends on the seed, the request and how often it was made, not on the order in
 which threads come: the same run meets the same faults. What a fault does: wire.py, drift.py and strange.py.
 """
 
@@ -12,16 +12,16 @@ from typing import Self
 
 from starlette.responses import Response
 
-from pipelines.simulator.access import Asked
-from pipelines.simulator.calls import Call, Reply
+from pipelines.simulator.access import LoggedRequest
+from pipelines.simulator.api_request import ApiRequest, ApiResponse
 from pipelines.simulator.dialects import OPERATIONS
-from pipelines.simulator.drift import DRIFT
-from pipelines.simulator.strange import FORGETTING, STRANGE
-from pipelines.simulator.wire import HOSTILE, INSTEAD, SPOILT, Blow
+from pipelines.simulator.paging_faults import DRIFT
+from pipelines.simulator.record_faults import FORGETTING, STRANGE
+from pipelines.simulator.transport_faults import CORRUPTION_FAULTS, HOSTILE, REPLACEMENT_FAULTS, FaultOptions
 
-CONTENT = DRIFT | STRANGE | FORGETTING
+CONTENT_FAULTS = DRIFT | STRANGE | FORGETTING
 GROUPS: dict[str, tuple[str, ...]] = {
-    "transient": tuple(kind for kind in (*INSTEAD, *SPOILT) if kind not in HOSTILE),
+    "transient": tuple(kind for kind in (*REPLACEMENT_FAULTS, *CORRUPTION_FAULTS) if kind not in HOSTILE),
     "hostile": HOSTILE,
     "drift": tuple(DRIFT),
     "strange": tuple(STRANGE),
@@ -33,18 +33,20 @@ KINDS: tuple[str, ...] = tuple(kind for kinds in GROUPS.values() for kind in kin
 
 
 @dataclass(slots=True)
-class Order:
+class ScheduledFault:
     """The next so many calls get this fault."""
 
     kind: str
     operation: str | None
     app_id: str | None
-    left: int
-    blow: Blow
+    remaining: int
+    options: FaultOptions
 
-    def fits(self, asked: Asked) -> bool:
+    def matches(self, request: LoggedRequest) -> bool:
         """Whether it is meant for this request."""
-        return self.left > 0 and self.operation in {None, asked.operation} and self.app_id in {None, asked.app_id}
+        return (
+            self.remaining > 0 and self.operation in {None, request.operation} and self.app_id in {None, request.app_id}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +55,25 @@ class Fault:
 
     kind: str
     rng: random.Random
-    blow: Blow
+    options: FaultOptions
 
-    def instead(self) -> Response | None:
+    def replacement(self) -> Response | None:
         """Return a response that takes the place of the operation, which is then not performed."""
-        return INSTEAD[self.kind](self.blow, self.rng) if self.kind in INSTEAD else None
+        return REPLACEMENT_FAULTS[self.kind](self.options, self.rng) if self.kind in REPLACEMENT_FAULTS else None
 
-    def reply(self, call: Call, answer: Callable[[Call], Reply]) -> Reply:
+    def handle(self, call: ApiRequest, handler: Callable[[ApiRequest], ApiResponse]) -> ApiResponse:
         """Return the operation's reply, with other content if the fault is one of content."""
-        return CONTENT[self.kind].alter(call, answer, self.rng) if self.kind in CONTENT else answer(call)
+        return (
+            CONTENT_FAULTS[self.kind].apply(call, handler, self.rng) if self.kind in CONTENT_FAULTS else handler(call)
+        )
 
-    def spoil(self, response: Response) -> Response:
+    def corrupt(self, response: Response) -> Response:
         """Return the response, badly sent if the fault is one of sending."""
-        return SPOILT[self.kind](response, self.blow) if self.kind in SPOILT else response
+        return CORRUPTION_FAULTS[self.kind](response, self.options) if self.kind in CORRUPTION_FAULTS else response
 
 
 @dataclass(slots=True)
-class Faults:
+class FaultInjector:
     """Strikes `rate` of the requests to `operations` (None: all) with one of `kinds` that suits it.
 
     limit: at most so many faults in all. consecutive: never more in a row on the same request, so that
@@ -80,19 +84,19 @@ class Faults:
     rate: float = 0.08
     kinds: Sequence[str] = ()
     operations: Sequence[str] | None = None
-    limit: int | None = None
-    consecutive: int = 3
-    blow: Blow = field(default_factory=Blow)
-    struck: list[tuple[str, str]] = field(default_factory=list)
+    max_faults: int | None = None
+    max_consecutive: int = 3
+    options: FaultOptions = field(default_factory=FaultOptions)
+    injected: list[tuple[str, str]] = field(default_factory=list)
     """(operation, kind) of every fault so far."""
-    _orders: list[Order] = field(default_factory=list)
-    _times_asked: Counter[str] = field(default_factory=Counter)
-    _in_a_row: Counter[str] = field(default_factory=Counter)
+    _scheduled: list[ScheduledFault] = field(default_factory=list)
+    _occurrences: Counter[str] = field(default_factory=Counter)
+    _consecutive: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         """Refuse unknown kinds and operations, and a rate that is none."""
-        check_known("fault", self.kinds, KINDS)
-        check_known("operation", self.operations or (), OPERATIONS)
+        check_names("fault", self.kinds, KINDS)
+        check_names("operation", self.operations or (), OPERATIONS)
         if not 0 <= self.rate <= 1:
             raise ValueError(f"the rate of faults lies between 0 and 1, not at {self.rate}")
 
@@ -109,54 +113,58 @@ class Faults:
             groups = ", ".join(("all", *GROUPS))
             raise ValueError(f"{error}. Faults are given as KIND,KIND:RATE; groups of kinds: {groups}") from None
 
-    def order(
+    def schedule(
         self,
         kind: str,
         *,
         operation: str | None = None,
         app_id: str | None = None,
         times: int = 1,
-        blow: Blow | None = None,
+        options: FaultOptions | None = None,
     ) -> None:
         """Give the next `times` calls of this operation and app exactly this fault."""
-        check_known("fault", (kind,), KINDS)
-        check_known("operation", () if operation is None else (operation,), OPERATIONS)
-        self._orders.append(Order(kind, operation, app_id, times, blow or self.blow))
+        check_names("fault", (kind,), KINDS)
+        check_names("operation", () if operation is None else (operation,), OPERATIONS)
+        self._scheduled.append(ScheduledFault(kind, operation, app_id, times, options or self.options))
 
     @property
-    def moves_rows(self) -> bool:
+    def reorders_rows(self) -> bool:
         """Whether lists must be in the order of updated_at for rows to move."""
-        return "row_moved" in (*self.kinds, *(order.kind for order in self._orders))
+        return "row_moved" in (*self.kinds, *(order.kind for order in self._scheduled))
 
-    def next(self, asked: Asked) -> Fault | None:
+    def next_fault(self, request: LoggedRequest) -> Fault | None:
         """Return the fault that strikes this request, if one does."""
-        request = f"{asked.method} {asked.path} {sorted(asked.query.items())}"
-        self._times_asked[request] += 1
-        rng = random.Random(f"{self.seed}/{request}/{self._times_asked[request]}")
-        order = next((order for order in self._orders if order.fits(asked)), None)
+        key = f"{request.method} {request.path} {sorted(request.query.items())}"
+        self._occurrences[key] += 1
+        rng = random.Random(f"{self.seed}/{key}/{self._occurrences[key]}")
+        order = next((order for order in self._scheduled if order.matches(request)), None)
         if order is not None:
-            order.left -= 1
-            return self._strike(asked, Fault(order.kind, rng, order.blow))
-        suited = [kind for kind in self.kinds if kind not in CONTENT or asked.operation in CONTENT[kind].operations]
+            order.remaining -= 1
+            return self._record(request, Fault(order.kind, rng, order.options))
+        suited = [
+            kind
+            for kind in self.kinds
+            if kind not in CONTENT_FAULTS or request.operation in CONTENT_FAULTS[kind].operations
+        ]
         if (
             not suited
-            or asked.operation not in (self.operations or OPERATIONS)
-            or (self.limit is not None and len(self.struck) >= self.limit)
-            or self._in_a_row[request] >= self.consecutive
+            or request.operation not in (self.operations or OPERATIONS)
+            or (self.max_faults is not None and len(self.injected) >= self.max_faults)
+            or self._consecutive[key] >= self.max_consecutive
             or rng.random() >= self.rate
         ):
-            self._in_a_row[request] = 0
+            self._consecutive[key] = 0
             return None
-        self._in_a_row[request] += 1
-        return self._strike(asked, Fault(rng.choice(suited), rng, self.blow))
+        self._consecutive[key] += 1
+        return self._record(request, Fault(rng.choice(suited), rng, self.options))
 
-    def _strike(self, asked: Asked, fault: Fault) -> Fault:
-        self.struck.append((asked.operation, fault.kind))
-        asked.fault = fault.kind
+    def _record(self, request: LoggedRequest, fault: Fault) -> Fault:
+        self.injected.append((request.operation, fault.kind))
+        request.fault = fault.kind
         return fault
 
 
-def check_known(what: str, given: Sequence[str], known: Sequence[str]) -> None:
+def check_names(what: str, given: Sequence[str], known: Sequence[str]) -> None:
     """Refuse a word that is not one of the known."""
     for word in given:
         if word not in known:

@@ -3,17 +3,17 @@
 import re
 from collections.abc import Callable
 
-from pipelines.simulator.calls import Call, Reply, days_ago
-from pipelines.simulator.dialects import Times
+from pipelines.simulator.api_request import ApiRequest, ApiResponse, days_before
+from pipelines.simulator.dialects import TimeFormat
 from pipelines.simulator.records import Livestream, to_day
-from pipelines.simulator.refused import RefusedError
-from pipelines.simulator.render import Object
+from pipelines.simulator.refusals import RefusedError
+from pipelines.simulator.render import JsonObject
 
 STATUSES = ("LIVE", "IDLE", "ERRORED", "INVOKED")
 NAME = re.compile(r"[a-zA-Z0-9-_]*")
 _UNPAIRED = re.compile(r"[\ud800-\udfff]")
-LONG_AGO_MS, FAR_AHEAD_MS = 0, 7_258_118_400_000
-GIVEN_AT_BIRTH = (
+MIN_TIME_MS, MAX_TIME_MS = 0, 7_258_118_400_000
+CREATED_FIELDS = (
     "id",
     "name",
     "meeting_id",
@@ -23,16 +23,16 @@ GIVEN_AT_BIRTH = (
     "stream_key",
     "playback_url",
 )
-GIVEN_AT_START = ("id", "status", "ingest_server", "stream_key", "playback_url")
+STARTED_FIELDS = ("id", "status", "ingest_server", "stream_key", "playback_url")
 
 
-def list_livestreams(call: Call) -> Reply:
+def list_livestreams(call: ApiRequest) -> ApiResponse:
     """All livestreams of the app, newest first unless `sort_order=ASC`; the filters apply to created_at."""
     rows = call.world.apps[call.app_id].livestreams
-    order, status = call.choice("sort_order", ("ASC", "DSC")), call.choice("status", STATUSES)
-    times: Times = "iso" if call.dialect.is_strict else "both"
-    without_meetings = call.choice("exclude_meetings", ("true", "false")) == "true"
-    first, last = call.moment("start_time", LONG_AGO_MS, times), call.moment("end_time", FAR_AHEAD_MS, times)
+    order, status = call.enum_param("sort_order", ("ASC", "DSC")), call.enum_param("status", STATUSES)
+    times: TimeFormat = "iso" if call.dialect.is_strict else "both"
+    without_meetings = call.enum_param("exclude_meetings", ("true", "false")) == "true"
+    first, last = call.time_param("start_time", MIN_TIME_MS, times), call.time_param("end_time", MAX_TIME_MS, times)
     if status or without_meetings or "start_time" in call.query or "end_time" in call.query:
         rows = [
             row
@@ -44,109 +44,113 @@ def list_livestreams(call: Call) -> Reply:
     if call.order_by == "updated_at":
         rows = sorted(rows, key=lambda row: (row.updated_ms, row.id))
     rows = rows if order == "ASC" else rows[::-1]
-    return Reply(call.render.livestream_list(call.page(rows, single=call.shapes.livestreams == "document")))
+    return ApiResponse(call.renderer.livestream_list(call.paginate(rows, single=call.shapes.livestreams == "document")))
 
 
-def get_livestream(call: Call) -> Reply:
+def get_livestream(call: ApiRequest) -> ApiResponse:
     """One livestream and its sessions, newest first."""
     livestream = _livestream(call)
-    page = call.page(livestream.sessions[::-1], single=call.shapes.detail == "document")
-    return Reply(call.render.livestream_detail(livestream, page))
+    page = call.paginate(livestream.sessions[::-1], single=call.shapes.detail == "document")
+    return ApiResponse(call.renderer.livestream_detail(livestream, page))
 
 
-def get_session(call: Call) -> Reply:
+def get_session(call: ApiRequest) -> ApiResponse:
     """One session by its id."""
     session = call.world.apps[call.app_id].session(call.path["session_id"])
     if session is None:
         raise RefusedError(404, 404, "Livestream session not found")
-    return Reply(call.render.session_alone(session))
+    return ApiResponse(call.renderer.single_session(session))
 
 
-def get_active_session(call: Call) -> Reply:
+def get_active_session(call: ApiRequest) -> ApiResponse:
     """Return the session of a livestream that is invoked or live; 404 when none is."""
     livestream = _livestream(call)
     session = livestream.open_session
     if session is None:
         raise RefusedError(404, 404, "No active livestream session found")
-    return Reply(call.render.active_session(livestream, session))
+    return ApiResponse(call.renderer.active_session(livestream, session))
 
 
-def get_meeting_livestream(call: Call) -> Reply:
+def get_meeting_livestream(call: ApiRequest) -> ApiResponse:
     """Return the livestream of a meeting that is invoked or live; 404 when none is."""
-    livestream = _of_meeting(call)
+    livestream = _active_livestream_of_meeting(call)
     if livestream is None:
         raise RefusedError(404, 404, "No active livestream found for this meeting")
-    return Reply({"success": True, "data": call.render.meeting_livestream(livestream)})
+    return ApiResponse({"success": True, "data": call.renderer.meeting_livestream(livestream)})
 
 
-def get_overall_analytics(call: Call) -> Reply:
+def get_overall_analytics(call: ApiRequest) -> ApiResponse:
     """Return sums over the sessions created from start_time to end_time, both included."""
-    first, last = _range(call)
+    first, last = _time_range(call)
     if call.shapes.overall == "array":
-        call.check_range(to_day(first), to_day(last))
-    return Reply(call.render.overall_analytics(call.app_id, first, last))
+        call.check_range_length(to_day(first), to_day(last))
+    return ApiResponse(call.renderer.overall_analytics(call.app_id, first, last))
 
 
-def get_livestream_daywise_analytics(call: Call) -> Reply:
+def get_livestream_daywise_analytics(call: ApiRequest) -> ApiResponse:
     """Return sums over the sessions of the range day by day, and how many sessions there were."""
-    first, last = _range(call)
+    first, last = _time_range(call)
     if call.shapes.idle_days == "zeros":
-        call.check_range(to_day(first), to_day(last))
-    return Reply({"success": True, "data": call.render.livestreams_by_day(call.app_id, first, last)})
+        call.check_range_length(to_day(first), to_day(last))
+    return ApiResponse({"success": True, "data": call.renderer.livestreams_by_day(call.app_id, first, last)})
 
 
-def get_daywise_analytics(call: Call) -> Reply:
+def get_daywise_analytics(call: ApiRequest) -> ApiResponse:
     """Meetings and recordings day by day; the last 30 days unless told."""
     now = call.world.now
-    first, last = call.day("start_date", days_ago(now, 30)), call.day("end_date", now.date())
+    first, last = call.day_param("start_date", days_before(now, 30)), call.day_param("end_date", now.date())
     if call.shapes.idle_days == "zeros":
-        call.check_range(first, last)
-    return Reply(call.render.daywise_analytics(call.app_id, first, last))
+        call.check_range_length(first, last)
+    return ApiResponse(call.renderer.daywise_analytics(call.app_id, first, last))
 
 
-def create_livestream(call: Call) -> Reply:
+def create_livestream(call: ApiRequest) -> ApiResponse:
     """Make an independent livestream, ready to be fed."""
     name = _name(call)
     if call.dialect.is_strict and name is not None and not NAME.fullmatch(name):
         raise RefusedError(call.dialect.invalid_status, 10_006, f"name must match {NAME.pattern}")
     livestream = call.world.add_livestream(call.app_id, name=name, status="INVOKED")
-    return Reply({"success": True, "data": _part(call, livestream, GIVEN_AT_BIRTH)}, call.dialect.created_status)
+    return ApiResponse(
+        {"success": True, "data": _select_fields(call, livestream, CREATED_FIELDS)}, call.dialect.created_status
+    )
 
 
-def start_livestream(call: Call) -> Reply:
+def start_livestream(call: ApiRequest) -> ApiResponse:
     """Start streaming a meeting: a livestream of its own, INVOKED, live a little later."""
-    _check_video(call)
-    if _of_meeting(call) is not None:
+    _check_video_config(call)
+    if _active_livestream_of_meeting(call) is not None:
         raise RefusedError(409, 409, "Meeting is already being livestreamed")
     world = call.world
     livestream = world.add_livestream(call.app_id, name=_name(call), meeting_id=call.path["meeting_id"])
     world.invoke(call.app_id, livestream.id)
-    return Reply({"success": True, "data": _part(call, livestream, GIVEN_AT_START)}, call.dialect.created_status)
+    return ApiResponse(
+        {"success": True, "data": _select_fields(call, livestream, STARTED_FIELDS)}, call.dialect.created_status
+    )
 
 
-def stop_livestream(call: Call) -> Reply:
+def stop_livestream(call: ApiRequest) -> ApiResponse:
     """Stop streaming a meeting."""
-    livestream = _of_meeting(call)
+    livestream = _active_livestream_of_meeting(call)
     if livestream is None:
         raise RefusedError(404, 404, "No active livestream found for this meeting")
-    call.world.end(call.app_id, livestream.id)
-    return Reply({"success": True, "data": {"message": "Stopped live stream successfully"}})
+    call.world.end_session(call.app_id, livestream.id)
+    return ApiResponse({"success": True, "data": {"message": "Stopped live stream successfully"}})
 
 
-def _range(call: Call) -> tuple[int, int]:
+def _time_range(call: ApiRequest) -> tuple[int, int]:
     """Return the first and last millisecond that *overall* and *livestreams/daywise* are asked for."""
     times = call.dialect.times
-    return call.moment("start_time", LONG_AGO_MS, times), call.moment("end_time", call.world.now_ms, times)
+    return call.time_param("start_time", MIN_TIME_MS, times), call.time_param("end_time", call.world.now_ms, times)
 
 
-def _livestream(call: Call) -> Livestream:
+def _livestream(call: ApiRequest) -> Livestream:
     livestream = call.world.apps[call.app_id].by_id.get(call.path["livestream_id"])
     if livestream is None:
         raise RefusedError(404, 404, "Livestream not found")
     return livestream
 
 
-def _of_meeting(call: Call) -> Livestream | None:
+def _active_livestream_of_meeting(call: ApiRequest) -> Livestream | None:
     """Return the livestream of the call's meeting that is on, or starting."""
     app, meeting_id = call.world.apps[call.app_id], call.path["meeting_id"]
     if meeting_id not in app.meetings:
@@ -154,7 +158,7 @@ def _of_meeting(call: Call) -> Livestream | None:
     return next((row for row in reversed(app.livestreams) if row.meeting_id == meeting_id and row.open_session), None)
 
 
-def _name(call: Call) -> str | None:
+def _name(call: ApiRequest) -> str | None:
     name = call.body.get("name")
     if name is not None and not isinstance(name, str):
         raise RefusedError(call.dialect.invalid_status, 10_006, "name must be a string")
@@ -163,7 +167,7 @@ def _name(call: Call) -> str | None:
     return name
 
 
-def _check_video(call: Call) -> None:
+def _check_video_config(call: ApiRequest) -> None:
     """Refuse a `video_config` that is not of whole numbers."""
     video = call.body.get("video_config", {})
     sizes = [video.get(side, 0) for side in ("height", "width")] if isinstance(video, dict) else [None]
@@ -173,13 +177,13 @@ def _check_video(call: Call) -> None:
         )
 
 
-def _part(call: Call, livestream: Livestream, fields: tuple[str, ...]) -> Object:
+def _select_fields(call: ApiRequest, livestream: Livestream, fields: tuple[str, ...]) -> JsonObject:
     """Return the fields that a reply to a creation has; its `disabled` is a boolean in the document too."""
-    record: Object = {**call.render.livestream(livestream), "disabled": livestream.disabled}
+    record: JsonObject = {**call.renderer.livestream(livestream), "disabled": livestream.disabled}
     return {field: record[field] for field in fields}
 
 
-HANDLERS: dict[str, tuple[str, str, Callable[[Call], Reply]]] = {
+ROUTES: dict[str, tuple[str, str, Callable[[ApiRequest], ApiResponse]]] = {
     "list-livestreams": ("GET", "/livestreams", list_livestreams),
     "create-livestream": ("POST", "/livestreams", create_livestream),
     "get-session": ("GET", "/livestreams/sessions/{session_id}", get_session),

@@ -19,7 +19,7 @@ AUDIENCE_WAVE_SECONDS = 1_800.0
 AUDIENCE_WAVE = 0.4
 
 
-def rounded(seconds: float, rounding: Rounding) -> float:
+def round_seconds(seconds: float, rounding: Rounding) -> float:
     """Return seconds as the totals of the service have them."""
     if rounding == "down":
         return float(math.floor(seconds))
@@ -69,7 +69,7 @@ class Session:
     """Viewers on average while on the air: the figures then grow with the clock. None: they stand still."""
 
     @property
-    def moment_ms(self) -> int:
+    def reference_ms(self) -> int:
         """What decides its day: created_at, else invoked_at, else started_at."""
         for moment in (self.created_ms, self.invoked_ms, self.started_ms):
             if moment is not None:
@@ -86,7 +86,7 @@ class Session:
         """Invoked or live: neither ended nor failed."""
         return self.stopped_ms is None and self.err_message is None
 
-    def figures(self, now_ms: int, *, placeholders: bool = False) -> tuple[float | None, float | None]:
+    def measures_at(self, now_ms: int, *, placeholders: bool = False) -> tuple[float | None, float | None]:
         """Ingest and viewer seconds as of now; the audience swells and ebbs but the sums never go back.
 
         placeholders: in its first seconds on the air a session has 60 and 60, whatever is true.
@@ -103,7 +103,7 @@ class Session:
 
     def end(self, now_ms: int, err_message: str | None = None) -> None:
         """Stop (or fail) it now: its figures stand still from here on."""
-        self.ingest_seconds, self.viewer_seconds = self.figures(now_ms)
+        self.ingest_seconds, self.viewer_seconds = self.measures_at(now_ms)
         self.stopped_ms = self.updated_ms = now_ms
         self.err_message = err_message
 
@@ -146,8 +146,8 @@ class Usage:
     minutes: float
 
 
-def _moment(session: Session) -> int:
-    return session.moment_ms
+def _timestamp(session: Session) -> int:
+    return session.reference_ms
 
 
 def _age(livestream: Livestream) -> tuple[int, str]:
@@ -185,16 +185,16 @@ class App:
             if livestream.meeting_id is not None:
                 self.meetings.add(livestream.meeting_id)
         self.livestreams.sort(key=_age)
-        self.timeline.sort(key=_moment)
+        self.timeline.sort(key=_timestamp)
         self._sessions_by_id = None
 
     def add_session(self, session: Session) -> None:
         """Give a livestream of this app one more session."""
-        bisect.insort(self.by_id[session.livestream_id].sessions, session, key=_moment)
+        bisect.insort(self.by_id[session.livestream_id].sessions, session, key=_timestamp)
         self._take(session)
 
     def _take(self, session: Session) -> None:
-        bisect.insort(self.timeline, session, key=_moment)
+        bisect.insort(self.timeline, session, key=_timestamp)
         if self._sessions_by_id is not None:
             self._sessions_by_id[session.id] = session
 
@@ -222,6 +222,6 @@ class App:
 
     def sessions_between(self, first_ms: int, last_ms: int) -> list[Session]:
         """Sessions whose moment lies in [first_ms, last_ms], oldest first."""
-        first = bisect.bisect_left(self.timeline, first_ms, key=_moment)
-        last = bisect.bisect_right(self.timeline, last_ms, key=_moment)
+        first = bisect.bisect_left(self.timeline, first_ms, key=_timestamp)
+        last = bisect.bisect_right(self.timeline, last_ms, key=_timestamp)
         return self.timeline[first:last]

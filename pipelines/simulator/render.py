@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Generic, Literal, TypeVar
 
+from pipelines.simulator.expected_rows import days_between, sum_sessions
 from pipelines.simulator.records import DAY_MS, Livestream, Session, Usage, day_start, to_day
-from pipelines.simulator.reply_shapes import Shapes, timestamp
-from pipelines.simulator.truth import days_between, overall
-from pipelines.simulator.value_styles import Json, count, figure, flag, null, text
+from pipelines.simulator.response_shapes import ResponseShapes, timestamp
+from pipelines.simulator.value_styles import Json, render_count, render_flag, render_measure, render_null, render_text
 from pipelines.simulator.world import World
 
-Object = dict[str, Json]
+JsonObject = dict[str, Json]
 Row = TypeVar("Row")
 
 
@@ -29,20 +29,20 @@ class Renderer:
     """One world in one set of shapes."""
 
     world: World
-    shapes: Shapes
+    shapes: ResponseShapes
     shows_key: bool = True
     """Whether the livestream of a meeting has its key and ingest server."""
 
-    def livestream(self, livestream: Livestream) -> Object:
+    def livestream(self, livestream: Livestream) -> JsonObject:
         """Return a livestream with its secret, as list and detail show it."""
         style, key = self.world.values, livestream.id
-        words = {"boolean": flag(livestream.disabled, f"{key}/disabled", style)}
+        words = {"boolean": render_flag(livestream.disabled, f"{key}/disabled", style)}
         words["text"] = "disabled" if livestream.disabled else "enabled"
-        return self._spoilt(
+        return self._apply_broken_field(
             key,
             {
                 "id": key,
-                "name": text(livestream.name, f"{key}/name", style),
+                "name": render_text(livestream.name, f"{key}/name", style),
                 "meeting_id": livestream.meeting_id,
                 "status": livestream.status,
                 "disabled": words[self.shapes.disabled],
@@ -54,34 +54,34 @@ class Renderer:
             },
         )
 
-    def meeting_livestream(self, livestream: Livestream) -> Object:
+    def meeting_livestream(self, livestream: Livestream) -> JsonObject:
         """Return the livestream of a meeting."""
         record = self.livestream(livestream)
         if not self.shows_key:
             del record["ingest_server"], record["stream_key"]
         return record
 
-    def session(self, session: Session) -> Object:
+    def session(self, session: Session) -> JsonObject:
         """Return a session with its figures as of the world's clock."""
         style, key = self.world.values, session.id
-        ingest_seconds, viewer_seconds = self.world.figures.of(session)
-        return self._spoilt(
+        ingest_seconds, viewer_seconds = self.world.measure_rules.measures_of(session)
+        return self._apply_broken_field(
             key,
             {
                 "id": key,
                 "livestream_id": session.livestream_id,
-                "created_at": self._moment(session.created_ms, f"{key}/created_at"),
-                "updated_at": self._moment(session.updated_ms, f"{key}/updated_at"),
-                "invoked_time": self._moment(session.invoked_ms, f"{key}/invoked_time"),
-                "started_time": self._moment(session.started_ms, f"{key}/started_time"),
-                "stopped_time": self._moment(session.stopped_ms, f"{key}/stopped_time"),
-                "ingest_seconds": figure(ingest_seconds, f"{key}/ingest_seconds", style),
-                "viewer_seconds": figure(viewer_seconds, f"{key}/viewer_seconds", style),
+                "created_at": self._timestamp(session.created_ms, f"{key}/created_at"),
+                "updated_at": self._timestamp(session.updated_ms, f"{key}/updated_at"),
+                "invoked_time": self._timestamp(session.invoked_ms, f"{key}/invoked_time"),
+                "started_time": self._timestamp(session.started_ms, f"{key}/started_time"),
+                "stopped_time": self._timestamp(session.stopped_ms, f"{key}/stopped_time"),
+                "ingest_seconds": render_measure(ingest_seconds, f"{key}/ingest_seconds", style),
+                "viewer_seconds": render_measure(viewer_seconds, f"{key}/viewer_seconds", style),
                 "err_message": session.err_message,
             },
         )
 
-    def livestream_list(self, page: Page[Livestream]) -> Object:
+    def livestream_list(self, page: Page[Livestream]) -> JsonObject:
         """Return the whole reply of the list, in one of its four shapes."""
         rows: list[Json] = []
         for number, livestream in enumerate(page.rows, start=page.skipped + 1):
@@ -99,10 +99,10 @@ class Renderer:
         only = rows[0] if rows else None
         return {"success": True, "data": {**(only if isinstance(only, dict) else {}), "paging": paging}}
 
-    def livestream_detail(self, livestream: Livestream, page: Page[Session]) -> Object:
+    def livestream_detail(self, livestream: Livestream, page: Page[Session]) -> JsonObject:
         """Return the whole reply about one livestream and a page of its sessions."""
         sessions: list[Json] = [self.session(session) for session in page.rows]
-        data: Object = {"livestream": self.livestream(livestream)}
+        data: JsonObject = {"livestream": self.livestream(livestream)}
         paging = self._page_paging(page)
         if self.shapes.detail == "captured":
             return {"success": True, "data": {**data, "sessions": sessions}, "paging": paging}
@@ -113,22 +113,24 @@ class Renderer:
             "data": {**data, "session": sessions[0] if sessions else None, "paging": paging},
         }
 
-    def active_session(self, livestream: Livestream, session: Session) -> Object:
+    def active_session(self, livestream: Livestream, session: Session) -> JsonObject:
         """Return the livestream and the session that is running."""
         running = self.session(session)
         if self.shapes.active_seconds == "text":
-            for name, value in zip(("ingest_seconds", "viewer_seconds"), self.world.figures.of(session), strict=True):
-                running[name] = figure(value, f"{session.id}/{name}", "text")
+            for name, value in zip(
+                ("ingest_seconds", "viewer_seconds"), self.world.measure_rules.measures_of(session), strict=True
+            ):
+                running[name] = render_measure(value, f"{session.id}/{name}", "text")
         return {"success": True, "data": {"livestream": self.livestream(livestream), "session": running}}
 
-    def session_alone(self, session: Session) -> Object:
+    def single_session(self, session: Session) -> JsonObject:
         """Return a session asked for by its id."""
         record = self.session(session)
         if self.shapes.session_invoked == "absent":
             del record["invoked_time"]
         return {"success": True, "data": record}
 
-    def overall_analytics(self, app_id: str, first_ms: int, last_ms: int) -> Object:
+    def overall_analytics(self, app_id: str, first_ms: int, last_ms: int) -> JsonObject:
         """Return sums over sessions created in [first_ms, last_ms]; as an array, one object a day."""
         if self.shapes.overall == "object":
             return {"success": True, "data": self._sums(app_id, first_ms, last_ms)}
@@ -137,7 +139,7 @@ class Renderer:
         )  # not the day that an end at midnight begins
         rows: list[Json] = []
         for day in days:
-            sums = self._sums(app_id, *_within(day, first_ms, last_ms))
+            sums = self._sums(app_id, *_clip_to_range(day, first_ms, last_ms))
             rows.append({**sums, "date": timestamp(day_start(day), "z")})
         return {"success": True, "data": rows}
 
@@ -149,20 +151,20 @@ class Renderer:
             days = days_between(to_day(first_ms), to_day(last_ms))
         rows: list[Json] = []
         for day in days:
-            sums = self._sums(app_id, *_within(day, first_ms, last_ms), counted="sessions")
+            sums = self._sums(app_id, *_clip_to_range(day, first_ms, last_ms), counted="sessions")
             rows.append({**sums, "date": day.isoformat()})
         return rows
 
-    def daywise_analytics(self, app_id: str, first: date, last: date) -> Object:
+    def daywise_analytics(self, app_id: str, first: date, last: date) -> JsonObject:
         """Meetings and recordings of each day from first to last, both included."""
         app = self.world.apps[app_id]
         meetings, meeting_count, meeting_minutes = self._usage("session", app_id, app.meeting_days, first, last)
         recordings, recording_count, recording_minutes = self._usage(
             "recording", app_id, app.recording_days, first, last
         )
-        sessions: Object = {"day_stats": meetings, "sessions_count": meeting_count}
+        sessions: JsonObject = {"day_stats": meetings, "sessions_count": meeting_count}
         sessions["sessions_minutes_consumed"] = meeting_minutes
-        recorded: Object = {"day_stats": recordings, "recording_count": recording_count}
+        recorded: JsonObject = {"day_stats": recordings, "recording_count": recording_count}
         recorded["recording_minutes_consumed"] = recording_minutes
         return {"success": True, "data": {"session_stats": sessions, "recording_stats": recorded}}
 
@@ -178,38 +180,38 @@ class Renderer:
             rows.append(
                 {
                     "day": timestamp(day_start(day), "z") if self.shapes.day == "midnight" else day.isoformat(),
-                    f"total_{what}s": count(usage.count, f"{key}/count", style),
-                    f"total_{what}_minutes": figure(usage.minutes, f"{key}/minutes", style),
+                    f"total_{what}s": render_count(usage.count, f"{key}/count", style),
+                    f"total_{what}_minutes": render_measure(usage.minutes, f"{key}/minutes", style),
                 }
             )
         return rows, sum(usage.count for usage in used), sum(usage.minutes for usage in used)
 
     def _sums(
         self, app_id: str, first_ms: int, last_ms: int, *, counted: Literal["livestreams", "sessions"] = "livestreams"
-    ) -> Object:
-        totals = overall(self.world.apps[app_id], first_ms, last_ms, self.world.figures)
+    ) -> JsonObject:
+        totals = sum_sessions(self.world.apps[app_id], first_ms, last_ms, self.world.measure_rules)
         style, key = self.world.values, f"{app_id}/{first_ms}"
         number = totals.sessions if counted == "sessions" else totals.livestreams
         return {
-            "count": count(number, f"{key}/count", style),
-            "total_ingest_seconds": figure(totals.ingest_seconds, f"{key}/ingest", style),
-            "total_viewer_seconds": figure(totals.viewer_seconds, f"{key}/viewed", style),
+            "count": render_count(number, f"{key}/count", style),
+            "total_ingest_seconds": render_measure(totals.ingest_seconds, f"{key}/ingest", style),
+            "total_viewer_seconds": render_measure(totals.viewer_seconds, f"{key}/viewed", style),
         }
 
-    def _moment(self, ms: int | None, key: str) -> Json:
+    def _timestamp(self, ms: int | None, key: str) -> Json:
         if ms is None:
-            return null(key, self.world.values if self.world.values == "mixed" else "numbers")
+            return render_null(key, self.world.values if self.world.values == "mixed" else "numbers")
         return timestamp(ms, self.shapes.timestamps)
 
-    def _page_paging(self, page: Page[Row]) -> Object:
+    def _page_paging(self, page: Page[Row]) -> JsonObject:
         first = page.skipped + 1 if page.rows else 0
         return self._paging(first, page.skipped + len(page.rows) if page.rows else 0, page.total)
 
-    def _paging(self, first: int, last: int, total: int) -> Object:
+    def _paging(self, first: int, last: int, total: int) -> JsonObject:
         numbers = {"total_count": total, "start_offset": first, "end_offset": last}
         return {name: str(number) if self.shapes.paging == "text" else number for name, number in numbers.items()}
 
-    def _spoilt(self, record_id: str, record: Object) -> Object:
+    def _apply_broken_field(self, record_id: str, record: JsonObject) -> JsonObject:
         """Return the record, with the field that is beyond repair, if it has one."""
         broken = self.world.broken.get(record_id)
         if broken is not None:
@@ -217,6 +219,6 @@ class Renderer:
         return record
 
 
-def _within(day: date, first_ms: int, last_ms: int) -> tuple[int, int]:
+def _clip_to_range(day: date, first_ms: int, last_ms: int) -> tuple[int, int]:
     """Return the first and last millisecond of the part of a day that lies in a range."""
     return max(first_ms, day_start(day)), min(last_ms, day_start(day) + DAY_MS - 1)

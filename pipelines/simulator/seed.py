@@ -57,7 +57,7 @@ ERRORS_ON_AIR = ("encoder disconnected", "bitrate fell below 100 kbit/s", 'upstr
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class AppPlan:
     """What a seeded app is to contain."""
 
     livestreams: int
@@ -93,7 +93,7 @@ def new_livestream(
     )
 
 
-def seeded_app(app_id: str, rng: random.Random, plan: Plan) -> App:
+def seeded_app(app_id: str, rng: random.Random, plan: AppPlan) -> App:
     """Return an app as the plan says, the same for the same random numbers."""
     livestreams = [_livestream(rng, app_id, number, plan) for number in range(plan.livestreams)]
     appeal = [0.0 if rng.random() < 0.06 else rng.paretovariate(1.4) for _ in livestreams]
@@ -120,7 +120,7 @@ def seeded_app(app_id: str, rng: random.Random, plan: Plan) -> App:
     return app
 
 
-def _livestream(rng: random.Random, app_id: str, number: int, plan: Plan) -> Livestream:
+def _livestream(rng: random.Random, app_id: str, number: int, plan: AppPlan) -> Livestream:
     """One livestream that has not run yet."""
     created = plan.now_ms - HOUR_MS - rng.randrange(plan.days * DAY_MS)
     name: str | None = None
@@ -167,9 +167,9 @@ def _session(rng: random.Random, livestream: Livestream, moment: int, now_ms: in
 
 def _settle(rng: random.Random, livestream: Livestream) -> None:
     """Order the sessions of a livestream, let none overlap the next, and derive its own times and status."""
-    livestream.sessions.sort(key=lambda session: session.moment_ms)
+    livestream.sessions.sort(key=lambda session: session.reference_ms)
     for session, following in pairwise(livestream.sessions):
-        latest = following.moment_ms - 5_000
+        latest = following.reference_ms - 5_000
         if session.started_ms is not None and session.stopped_ms is not None and session.stopped_ms > latest:
             session.started_ms = min(session.started_ms, latest)
             session.stopped_ms = session.updated_ms = latest
@@ -178,16 +178,16 @@ def _settle(rng: random.Random, livestream: Livestream) -> None:
     if not livestream.sessions:
         return
     first, last = livestream.sessions[0], livestream.sessions[-1]
-    livestream.created_ms = first.moment_ms - rng.choice((50, 9_000, HOUR_MS, 3 * DAY_MS))
+    livestream.created_ms = first.reference_ms - rng.choice((50, 9_000, HOUR_MS, 3 * DAY_MS))
     livestream.updated_ms = livestream.created_ms
-    livestream.touch((last.updated_ms or last.moment_ms) - UPDATED_BEFORE_CREATED_MS)
+    livestream.touch((last.updated_ms or last.reference_ms) - UPDATED_BEFORE_CREATED_MS)
     if livestream.status != "OFFLINE":
         livestream.status = "ERRORED" if last.err_message else "IDLE"
 
 
 def _put_on_air(rng: random.Random, livestream: Livestream, now_ms: int) -> None:
     """Give it a session that is running now, or (one in four) one that is invoked and not yet started."""
-    over = max((session.updated_ms or session.moment_ms for session in livestream.sessions), default=0)
+    over = max((session.updated_ms or session.reference_ms for session in livestream.sessions), default=0)
     begun = max(now_ms - rng.randrange(60_000, 3 * HOUR_MS), over + 60_000)
     waiting = rng.random() < 0.25
     session = Session(id=new_id(rng), livestream_id=livestream.id, created_ms=begun, invoked_ms=begun - 10)
@@ -201,7 +201,7 @@ def _put_on_air(rng: random.Random, livestream: Livestream, now_ms: int) -> None
     livestream.touch(begun - UPDATED_BEFORE_CREATED_MS)
 
 
-def _fill_days(rng: random.Random, app: App, plan: Plan, midnight: int) -> None:
+def _fill_days(rng: random.Random, app: App, plan: AppPlan, midnight: int) -> None:
     """Meetings and recordings of each day; some days had none."""
     for number in range(plan.days):
         day = to_datetime(midnight - number * DAY_MS).date()
@@ -222,7 +222,7 @@ def broken_records(app: App) -> dict[str, BrokenField]:
         for session in app.timeline
         if session.stopped_ms is not None
         and session.started_ms is not None
-        and to_day(session.started_ms) == to_day(session.moment_ms)
+        and to_day(session.started_ms) == to_day(session.reference_ms)
         and not session.err_message
     ]
     recent = ended[-max(len(ended) // 4, 3) :]

@@ -13,20 +13,20 @@ from typing import Self
 
 import uvicorn
 
-from pipelines.simulator.access import Access, Asked, Quota
+from pipelines.simulator.access import Access, LoggedRequest, Quota
 from pipelines.simulator.app import Service
 from pipelines.simulator.connections import Connection
 from pipelines.simulator.dialects import TODAY, Dialect
-from pipelines.simulator.faults import Faults
-from pipelines.simulator.refused import Refusal
-from pipelines.simulator.reply_shapes import Shapes
-from pipelines.simulator.served_time import served_time, set_served_time
+from pipelines.simulator.faults import FaultInjector
+from pipelines.simulator.refusals import Refusal
+from pipelines.simulator.response_shapes import ResponseShapes
+from pipelines.simulator.thread_clock import set_thread_clock, thread_now
 from pipelines.simulator.world import World
 
 DEMO_TOKEN = "simulated-token-0123456789abcdefghijklmno"  # noqa: S105  (opens nothing but a simulator)
 DEMO_ACCOUNT = "0123456789abcdef0123456789abcdef"
 DEMO_APPS = ("aula-3f2b1c9e", "stage-9d0e7a54")
-PATIENCE_SECONDS = 1.0
+SHUTDOWN_SECONDS = 1.0
 
 
 def demo_world(now: datetime) -> World:
@@ -34,7 +34,7 @@ def demo_world(now: datetime) -> World:
     return World.seeded(2025, apps=DEMO_APPS, livestreams=120, sessions=1_500, days=90, now=now, on_air=5)
 
 
-class QuickServer(uvicorn.Server):
+class FastShutdownServer(uvicorn.Server):
     """uvicorn that ends at once where nothing is under way, and soon in any case: tests start hundreds.
 
     Its Date header is that of the simulated world, not the machine's.
@@ -47,11 +47,11 @@ class QuickServer(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """Keep the Date header current until told to stop."""
-        set_served_time(lambda: self._world.now)
+        set_thread_clock(lambda: self._world.now)
         ticks = 0
         while not self.should_exit:
             await self.on_tick(ticks // 5)
-            date = format_datetime(served_time(), usegmt=True)
+            date = format_datetime(thread_now(), usegmt=True)
             self.server_state.default_headers = [(b"date", date.encode()), *self.config.encoded_headers]
             await asyncio.sleep(0.02)
             ticks += 1
@@ -65,7 +65,7 @@ class QuickServer(uvicorn.Server):
         state = self.server_state
         for connection in list(state.connections):
             connection.shutdown()
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + SHUTDOWN_SECONDS
         # uvicorn has no event for the last connection's end.
         while (state.connections or state.tasks) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
@@ -91,8 +91,8 @@ class Simulator:
         token: str = DEMO_TOKEN,
         account_id: str = DEMO_ACCOUNT,
         dialect: Dialect = TODAY,
-        shapes: Shapes | None = None,
-        faults: Faults | None = None,
+        shapes: ResponseShapes | None = None,
+        faults: FaultInjector | None = None,
         refusals: Iterable[Refusal] = (),
         per_page_cap: int = 100,
         rate_limit: tuple[int, float] | None = (100_000, 60.0),
@@ -103,11 +103,11 @@ class Simulator:
         port: int = 0,
     ) -> None:
         """Take a port (a free one unless told); nothing is served before `with`."""
-        self.world, self.token, self.account_id, self.faults = world, token, account_id, faults or Faults()
+        self.world, self.token, self.account_id, self.faults = world, token, account_id, faults or FaultInjector()
         self.service = Service(
             world=world,
             access=Access(account_id, token, permitted),
-            shapes=shapes or Shapes(),
+            shapes=shapes or ResponseShapes(),
             dialect=dialect,
             refusals=list(refusals),
             per_page_cap=per_page_cap,
@@ -130,23 +130,24 @@ class Simulator:
             loop="asyncio",
             timeout_keep_alive=60,
         )
-        self._server = QuickServer(config, world)
+        self._server = FastShutdownServer(config, world)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
 
     @property
-    def requests(self) -> list[Asked]:
+    def requests(self) -> list[LoggedRequest]:
         """Every request so far, in the order in which they came."""
         return self.service.log.requests
 
     @property
-    def most_concurrent(self) -> int:
+    def max_concurrent(self) -> int:
         """How many requests were under way at once, at most."""
-        return self.service.log.most_under_way
+        return self.service.log.max_in_flight
 
-    def count(self, operation: str | None = None, app_id: str | None = None) -> int:
+    def request_count(self, operation: str | None = None, app_id: str | None = None) -> int:
         """How many requests there were, of this operation and app."""
         return sum(
-            operation in {None, asked.operation} and app_id in {None, asked.app_id} for asked in list(self.requests)
+            operation in {None, request.operation} and app_id in {None, request.app_id}
+            for request in list(self.requests)
         )
 
     def settings(self) -> dict[str, str]:

@@ -22,11 +22,11 @@ class BrokenField:
     raw: Json
 
 
-def figure(value: float | None, key: str, style: ValueStyle) -> Json:
+def render_measure(value: float | None, key: str, style: ValueStyle) -> Json:
     """Seconds or minutes; `key` (record and field) picks the form."""
     pick = zlib.crc32(key.encode()) % 10
     if value is None:
-        return null(key, style)
+        return render_null(key, style)
     whole = int(value) if value == int(value) else value
     if style == "numbers" or (style == "mixed" and pick < 6):
         return whole
@@ -35,7 +35,7 @@ def figure(value: float | None, key: str, style: ValueStyle) -> Json:
     return f" {float(value)!r} " if pick == 8 else _scientific(value)
 
 
-def count(value: int, key: str, style: ValueStyle) -> Json:
+def render_count(value: int, key: str, style: ValueStyle) -> Json:
     """Return a whole number: 4, 4.0 or `"4"`."""
     pick = zlib.crc32(key.encode()) % 10
     if style == "text" or (style == "mixed" and pick > 7):
@@ -43,7 +43,7 @@ def count(value: int, key: str, style: ValueStyle) -> Json:
     return float(value) if style == "mixed" and pick > 5 else value
 
 
-def null(key: str, style: ValueStyle) -> Json:
+def render_null(key: str, style: ValueStyle) -> Json:
     """Nothing: null, or in the other styles sometimes `""` or `"null"`."""
     pick = zlib.crc32(f"{key}/null".encode()) % 8
     if style == "numbers" or (style == "mixed" and pick > 1):
@@ -51,7 +51,7 @@ def null(key: str, style: ValueStyle) -> Json:
     return "" if pick % 2 else "null"
 
 
-def flag(value: bool, key: str, style: ValueStyle) -> Json:  # noqa: FBT001  (the value itself)
+def render_flag(value: bool, key: str, style: ValueStyle) -> Json:  # noqa: FBT001  (the value itself)
     """Return a JSON boolean, or in the mixed style now and then another word for it."""
     pick = zlib.crc32(key.encode()) % 24
     if style == "numbers" or pick > 4:
@@ -67,7 +67,7 @@ def flag(value: bool, key: str, style: ValueStyle) -> Json:  # noqa: FBT001  (th
     return yes if value else no
 
 
-def text(value: str | None, key: str, style: ValueStyle) -> Json:
+def render_text(value: str | None, key: str, style: ValueStyle) -> Json:
     """Text as it is; a name of digits is sometimes sent as the number it looks like."""
     if style == "mixed" and value is not None and value.isdecimal() and zlib.crc32(key.encode()) % 2:
         number = int(value)

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from threading import RLock
 from typing import Self
 
+from pipelines.simulator.expected_rows import ExpectedRows, MeasureRules, expected_rows_for
 from pipelines.simulator.records import (
     UPDATED_BEFORE_CREATED_MS,
     App,
@@ -18,8 +19,7 @@ from pipelines.simulator.records import (
     to_datetime,
     to_ms,
 )
-from pipelines.simulator.seed import Plan, broken_records, new_id, new_livestream, seeded_app
-from pipelines.simulator.truth import Figures, Truth, truth_of
+from pipelines.simulator.seed import AppPlan, broken_records, new_id, new_livestream, seeded_app
 from pipelines.simulator.value_styles import BrokenField, Json, ValueStyle
 
 START_DELAY_MS = 3_000
@@ -47,7 +47,7 @@ class World:
         self.apps: dict[str, App] = {}
         self.values: ValueStyle = values
         self.broken: dict[str, BrokenField] = {}
-        self.forgotten: set[str] = set()
+        self.deleted_ids: set[str] = set()
         self.lock = RLock()
         self._rng = random.Random(f"{seed}/world")
         self._now_ms = to_ms(now)
@@ -80,7 +80,7 @@ class World:
         `broken`: three sessions and one livestream of each app are beyond repair.
         """
         world = cls(now=now, seed=seed, values=values, rounding=rounding, placeholders=placeholders)
-        plan = Plan(
+        plan = AppPlan(
             livestreams=livestreams,
             sessions=6 * livestreams if sessions is None else sessions,
             days=days,
@@ -102,9 +102,9 @@ class World:
         return self._now_ms + int((time.monotonic() - self._since) * 1000 * self._speed)
 
     @property
-    def figures(self) -> Figures:
+    def measure_rules(self) -> MeasureRules:
         """How figures are computed now."""
-        return Figures(self.now_ms, self.placeholders, self.rounding)
+        return MeasureRules(self.now_ms, self.placeholders, self.rounding)
 
     @property
     def now(self) -> datetime:
@@ -116,18 +116,18 @@ class World:
         with self.lock:
             self._now_ms = to_ms(moment)
             self._since = time.monotonic()
-            self.settle()
+            self.apply_due_events()
 
     def advance(self, delta: timedelta) -> None:
         """Move the clock: streams on the air grow, those just started go live."""
         self.now += delta
 
-    def run(self, speed: float = 1.0) -> None:
+    def start_clock(self, speed: float = 1.0) -> None:
         """Let the clock run by itself, `speed` times as fast as real time; 0 stops it."""
         with self.lock:
             self._now_ms, self._since, self._speed = self.now_ms, time.monotonic(), speed
 
-    def settle(self) -> None:
+    def apply_due_events(self) -> None:
         """Let everything happen that is due by now."""
         with self.lock:
             now = self.now_ms
@@ -205,7 +205,7 @@ class World:
             livestream.status = "LIVE"
             return session
 
-    def end(self, app_id: str, livestream_id: str, *, err_message: str | None = None) -> Session | None:
+    def end_session(self, app_id: str, livestream_id: str, *, err_message: str | None = None) -> Session | None:
         """Take a livestream off the air, by failure if there is a message. None: it was not on."""
         with self.lock:
             livestream = self.apps[app_id].by_id[livestream_id]
@@ -242,25 +242,25 @@ class World:
             app.by_id[session.livestream_id].touch(self.now_ms)
             return session
 
-    def forget_livestream(self, app_id: str, livestream_id: str) -> None:
+    def delete_livestream(self, app_id: str, livestream_id: str) -> None:
         """Drop a livestream and its sessions: 404 from now on."""
         with self.lock:
             livestream = self.apps[app_id].by_id[livestream_id]
-            self.forgotten.update((livestream_id, *(session.id for session in livestream.sessions)))
+            self.deleted_ids.update((livestream_id, *(session.id for session in livestream.sessions)))
             self.apps[app_id].remove(livestream)
 
-    def forget_sessions(self, app_id: str, session_ids: Iterable[str]) -> None:
+    def delete_sessions(self, app_id: str, session_ids: Iterable[str]) -> None:
         """Drop sessions; their livestreams stay."""
         with self.lock:
             gone = set(session_ids)
-            self.forgotten |= gone
+            self.deleted_ids |= gone
             self.apps[app_id].remove_sessions(gone)
 
-    def forget_before(self, app_id: str, day: date) -> None:
+    def expire_before(self, app_id: str, day: date) -> None:
         """Drop sessions, meetings and recordings of the days before this one, as retention does."""
         with self.lock:
             app = self.apps[app_id]
-            self.forget_sessions(app_id, [session.id for session in app.sessions_between(0, day_start(day) - 1)])
+            self.delete_sessions(app_id, [session.id for session in app.sessions_between(0, day_start(day) - 1)])
             app.meeting_days = {at: usage for at, usage in app.meeting_days.items() if at >= day}
             app.recording_days = {at: usage for at, usage in app.recording_days.items() if at >= day}
 
@@ -268,7 +268,7 @@ class World:
         """Render this field of a livestream or session as `raw`, beyond what any rule takes."""
         self.broken[record_id] = BrokenField(field, raw)
 
-    def repair(self, record_id: str) -> None:
+    def repair_record(self, record_id: str) -> None:
         """Render it whole again."""
         self.broken.pop(record_id, None)
 
@@ -277,14 +277,14 @@ class World:
         with self.lock:
             return {livestream.stream_key for app in self.apps.values() for livestream in app.livestreams}
 
-    def truth(self, app_id: str, first_day: date, last_day: date, *, retention_days: int = 180) -> Truth:
+    def expected_rows(self, app_id: str, first_day: date, last_day: date, *, retention_days: int = 180) -> ExpectedRows:
         """Return what the warehouse must hold of this app and days (both included), by the world's clock."""
         with self.lock:
-            self.settle()
-            return truth_of(
+            self.apply_due_events()
+            return expected_rows_for(
                 self.apps[app_id],
                 set(self.broken),
                 (first_day, last_day),
-                service=self.figures,
+                rules=self.measure_rules,
                 retention_days=retention_days,
             )

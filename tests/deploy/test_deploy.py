@@ -18,9 +18,9 @@ import yaml
 
 from pipelines.orchestration.resources import RANGE_END, RANGE_START
 from pipelines.simulator.server import Simulator
-from tests.houses import LAST, assert_holds_truth, settings_for, variables
+from tests.pipeline_runner import LAST, assert_matches_world, environment_for, settings_for
 from tests.postgres import Postgres
-from tests.promises.worlds import tiny_world
+from tests.promises.world_factory import tiny_world
 
 PROJECT = Path(__file__).parents[2]
 DEPLOY = PROJECT / "deploy"
@@ -134,7 +134,9 @@ def test_runs_are_led_through_by_workers_and_are_one_history(postgres: Postgres,
         }
         at = {
             name: shared
-            | variables(simulator, home / "data", LIVEHOUSE_WAREHOUSE=lake, LIVEHOUSE_DATA_PATH=f"{tmp_path / 'files'}")
+            | environment_for(
+                simulator, home / "data", LIVEHOUSE_WAREHOUSE=lake, LIVEHOUSE_DATA_PATH=f"{tmp_path / 'files'}"
+            )
             | {"DAGSTER_HOME": f"{home}"}
             for name, home in homes.items()
         }
@@ -166,7 +168,7 @@ def test_runs_are_led_through_by_workers_and_are_one_history(postgres: Postgres,
         assert postgres.execute("SELECT count(*) FROM runs", database) == [(2,)]
         assert int(str(postgres.execute("SELECT count(*) FROM event_logs", database)[0][0])) > 100
         settings = settings_for(simulator, tmp_path / "reader", LIVEHOUSE_WAREHOUSE=lake)
-        assert_holds_truth(settings, simulator.world, (LAST, LAST))
+        assert_matches_world(settings, simulator.world, (LAST, LAST))
     written = [file for home in homes.values() for file in home.rglob("*") if file.is_file()]
     assert [file for file in written if b"hush-hush-9" in file.read_bytes()] == []
     for home in homes.values():

@@ -28,7 +28,7 @@ class Canned:
 
 
 @dataclass(frozen=True)
-class Received:
+class IncomingRequest:
     method: str
     target: str
     headers: dict[str, str]
@@ -44,7 +44,7 @@ class CannedServer:
     def __init__(self) -> None:
         self.script: list[Canned] = []
         self.otherwise = Canned()
-        self.received: list[Received] = []
+        self.received: list[IncomingRequest] = []
         lock = threading.Lock()
         outer = self
 
@@ -53,7 +53,7 @@ class CannedServer:
                 length = int(self.headers.get("Content-Length", 0))
                 self.rfile.read(length)
                 with lock:
-                    outer.received.append(Received(self.command, self.path, dict(self.headers)))
+                    outer.received.append(IncomingRequest(self.command, self.path, dict(self.headers)))
                     reply = outer.script.pop(0) if outer.script else outer.otherwise
                 if reply.dropped:
                     return

@@ -10,10 +10,10 @@ import pytest
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.storage.warehouse import open_warehouse
-from tests.houses import DAYS, FIRST, LAST, assert_holds_truth, load, settings_for, variables
-from tests.moment import NOW
-from tests.promises.attack import call_livehouse, livehouse
-from tests.promises.worlds import everything_changes, tiny_world
+from tests.fixed_clock import NOW
+from tests.pipeline_runner import DAYS, FIRST, LAST, assert_matches_world, environment_for, run_pipeline, settings_for
+from tests.promises.fault_runner import run_cli, run_cli_process
+from tests.promises.world_factory import change_everything, tiny_world
 
 TIMES = (
     *("fetched_at", "overall_fetched_at", "loaded_at", "sessions_loaded_at", "synced_at", "built_at", "run_id"),
@@ -42,17 +42,17 @@ def test_a_backfill_on_a_lakehouse_is_a_backfill_on_a_file(lake: str, tmp_path: 
     world = tiny_world()
     with Simulator(world) as simulator:
         for home, others in ((tmp_path / "file", {}), (tmp_path / "lake", {"LIVEHOUSE_WAREHOUSE": lake})):
-            ran = livehouse(simulator, home, "backfill", f"{FIRST}", f"{LAST}", "--json", **others)
+            ran = run_cli_process(simulator, home, "backfill", f"{FIRST}", f"{LAST}", "--json", **others)
             assert ran.returncode == 0, ran.stderr
             assert len(json.loads(ran.stdout)["apps"]) == len(world.apps)
             assert (home / "report.html").exists()
         in_file = settings_for(simulator, tmp_path / "file")
         in_lake = settings_for(simulator, tmp_path / "lake", LIVEHOUSE_WAREHOUSE=lake)
-        assert_holds_truth(in_lake, world)
+        assert_matches_world(in_lake, world)
         assert rows_of(in_lake) == rows_of(in_file)
         asked = "SELECT app_id, sum(viewer_seconds)::BIGINT AS s FROM marts.daily_usage GROUP BY 1 ORDER BY 1"
         said = [
-            livehouse(simulator, settings.home, "sql", asked, "--format", "csv", **others).stdout
+            run_cli_process(simulator, settings.home, "sql", asked, "--format", "csv", **others).stdout
             for settings, others in ((in_file, {}), (in_lake, {"LIVEHOUSE_WAREHOUSE": lake}))
         ]
         assert said[0] == said[1] != ""
@@ -64,17 +64,17 @@ def test_nights_go_on_as_on_a_file(lake: str, tmp_path: Path) -> None:
     world = tiny_world(now=NOW - timedelta(minutes=10), broken=False)
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_WAREHOUSE=lake)
-        load(settings, DAYS)
+        run_pipeline(settings, DAYS)
         before = rows_of(settings)
-        load(settings, DAYS, run_id="again")
+        run_pipeline(settings, DAYS, run_id="again")
         assert rows_of(settings) | {"ops.field_types": before["ops.field_types"]} == before, (
             "N runs leave the same rows as one"
         )
-        everything_changes(world, world.now + timedelta(minutes=10))
-        load(settings, DAYS, run_id="later")
-        assert_holds_truth(settings, world)
+        change_everything(world, world.now + timedelta(minutes=10))
+        run_pipeline(settings, DAYS, run_id="later")
+        assert_matches_world(settings, world)
         fresh = settings_for(simulator, tmp_path / "fresh")
-        load(fresh, DAYS)
+        run_pipeline(fresh, DAYS)
         marts = {table: rows for table, rows in rows_of(fresh).items() if table.startswith("marts.")}
         assert {table: rows for table, rows in rows_of(settings).items() if table in marts} == marts
 
@@ -84,21 +84,23 @@ def test_the_doctor_and_the_report_know_a_lakehouse(lake: str, tmp_path: Path) -
     with Simulator(tiny_world()) as simulator:
         at = {"LIVEHOUSE_WAREHOUSE": lake}
         settings = settings_for(simulator, tmp_path, **at)
-        assert "the first run makes its tables" in livehouse(simulator, tmp_path, "doctor", **at).stdout
-        load(settings, (LAST, LAST))
-        examined = livehouse(simulator, tmp_path, "doctor", **at)
+        assert "the first run makes its tables" in run_cli_process(simulator, tmp_path, "doctor", **at).stdout
+        run_pipeline(settings, (LAST, LAST))
+        examined = run_cli_process(simulator, tmp_path, "doctor", **at)
         assert examined.returncode == 0, examined.stdout
         assert "schema up to date" in examined.stdout
-        written = livehouse(simulator, tmp_path, "report", **at)
+        written = run_cli_process(simulator, tmp_path, "report", **at)
         assert Path(written.stdout.strip()).stat().st_size > 100_000, written.stderr
 
 
 def test_the_doctor_tells_once_what_ails_a_lakehouse(simulator: Simulator, tmp_path: Path) -> None:
     pytest.importorskip("psycopg", reason="the extra `lakehouse` is not installed")
-    environment = variables(simulator, tmp_path, LIVEHOUSE_WAREHOUSE=f"ducklake:postgres:host={tmp_path} dbname=x")
-    status, said, _ = call_livehouse(environment, "doctor")
+    environment = environment_for(
+        simulator, tmp_path, LIVEHOUSE_WAREHOUSE=f"ducklake:postgres:host={tmp_path} dbname=x"
+    )
+    status, said, _ = run_cli(environment, "doctor")
     assert status == 1
     assert said.count("start PostgreSQL") == 1
     assert "not asked: the request budget is kept with the lakehouse" in said
     assert "CLOUDFLARE_BASE_URL" not in said
-    assert simulator.count() == 0
+    assert simulator.request_count() == 0

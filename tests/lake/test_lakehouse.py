@@ -19,7 +19,7 @@ from pipelines.storage import postgres as catalog
 from pipelines.storage.ducklake_warehouse import DuckLakeWarehouse
 from pipelines.storage.frames import temporary_view
 from pipelines.storage.postgres import Catalog
-from tests.houses import DAYS
+from tests.pipeline_runner import DAYS
 from tests.postgres import Postgres
 
 PASSWORD = "hush-hush-7"

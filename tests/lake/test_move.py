@@ -11,10 +11,10 @@ from pipelines.simulator.server import Simulator
 from pipelines.steps.move import move
 from pipelines.storage import move as moving
 from pipelines.storage.warehouse import open_warehouse
-from tests.houses import DAYS, assert_holds_truth, load, query, settings_for
+from tests.pipeline_runner import DAYS, assert_matches_world, query, run_pipeline, settings_for
 from tests.postgres import Postgres
-from tests.promises.attack import call_livehouse
-from tests.promises.worlds import everything_changes, tiny_world
+from tests.promises.fault_runner import run_cli
+from tests.promises.world_factory import change_everything, tiny_world
 
 
 def held(settings: Settings) -> dict[str, Any]:
@@ -30,21 +30,21 @@ def test_a_warehouse_moves_to_a_lakehouse_and_back_and_lives_on(lake: str, tmp_p
         file = settings_for(simulator, tmp_path / "file")
         lakehouse = settings_for(simulator, tmp_path / "lake", LIVEHOUSE_WAREHOUSE=lake)
         back = settings_for(simulator, tmp_path / "back")
-        load(file)
+        run_pipeline(file)
         carried = move(file, lakehouse)
         assert carried["core.livestream_sessions"] > 0
         assert carried["raw.livestream_sessions"] > 0
         assert held(lakehouse) == held(file)
-        assert_holds_truth(lakehouse, world)
+        assert_matches_world(lakehouse, world)
         assert sum(move(file, lakehouse).values()) == 0, "what is there is compared, not carried again"
-        everything_changes(world)
-        load(lakehouse, run_id="on the lake")
-        assert_holds_truth(lakehouse, world)
+        change_everything(world)
+        run_pipeline(lakehouse, run_id="on the lake")
+        assert_matches_world(lakehouse, world)
         move(lakehouse, back)
         assert held(back) == held(lakehouse)
-        assert_holds_truth(back, world)
-        load(back, run_id="back")
-        assert_holds_truth(back, world)
+        assert_matches_world(back, world)
+        run_pipeline(back, run_id="back")
+        assert_matches_world(back, world)
         marts = "SELECT * EXCLUDE (loaded_at) FROM marts.daily_usage ORDER BY ALL"
         assert query(back, marts) == query(lakehouse, marts)
 
@@ -63,7 +63,7 @@ def test_a_move_that_was_cut_off_goes_on(lake: str, tmp_path: Path, monkeypatch:
     with Simulator(tiny_world()) as simulator:
         file = settings_for(simulator, tmp_path / "file")
         lakehouse = settings_for(simulator, tmp_path / "lake", LIVEHOUSE_WAREHOUSE=lake)
-        load(file, (DAYS[1], DAYS[1]))
+        run_pipeline(file, (DAYS[1], DAYS[1]))
         whole = sum(rows for parts in held(file).values() for rows, _ in parts.values())
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(moving, "insert_rows", die)
@@ -83,7 +83,7 @@ def test_a_password_in_an_argument_is_refused(secret: str, tmp_path: Path, *, is
     """Every user of the machine reads it by `ps`."""
     pytest.importorskip("psycopg", reason="the extra `lakehouse` is not installed")
     arguments = [f"{tmp_path / 'warehouse.duckdb'}", f"ducklake:postgres:{secret}"]
-    status, out, said = call_livehouse({}, "move", *(arguments if is_target else arguments[::-1]))
+    status, out, said = run_cli({}, "move", *(arguments if is_target else arguments[::-1]))
     assert (status, out, said.count("\n")) == (2, "", 1)
     assert ("TARGET" if is_target else "SOURCE") in said
     assert "~/.pgpass" in said
@@ -102,7 +102,7 @@ def test_the_password_comes_from_the_setting_that_names_the_same_place(
         return {}
 
     monkeypatch.setattr("pipelines.steps.move.move", carry)
-    status, _, said = call_livehouse({}, "move", f"{tmp_path / 'warehouse.duckdb'}", lake)
+    status, _, said = run_cli({}, "move", f"{tmp_path / 'warehouse.duckdb'}", lake)
     assert status == 0, said
     assert taken[1].lakehouse is not None
     assert taken[1].lakehouse.get_secret_value().endswith("password=hush-hush-7")

@@ -18,7 +18,7 @@ from pipelines.storage.ducklake_warehouse import DuckLakeWarehouse
 from pipelines.storage.extensions import connect_with, extension_file
 from pipelines.storage.sandbox import TABLE_FUNCTIONS, run_query
 from tests.postgres import Postgres
-from tests.promises.attack import call_livehouse
+from tests.promises.fault_runner import run_cli
 
 ROLES = Path(__file__).parents[2] / "deploy" / "postgres" / "roles.sql"
 PASSWORDS = {
@@ -213,14 +213,14 @@ def test_every_function_of_the_extensions_that_is_not_listed_is_refused(reader: 
 def test_the_command_line_reads_by_the_readers_setting_alone(guarded: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """An analyst's machine needs neither the role of the runs nor its password."""
     environment = {"LIVEHOUSE_READER_WAREHOUSE": guarded.readers, "LIVEHOUSE_HOME": f"{guarded.home / 'analyst'}"}
-    status, out, said = call_livehouse(environment, "sql", "SELECT count(*) AS n FROM ops.loads", "--format", "csv")
+    status, out, said = run_cli(environment, "sql", "SELECT count(*) AS n FROM ops.loads", "--format", "csv")
     assert (status, out) == (0, "n\n1001\n"), said
     for query in (REACHES_POSTGRES[0], "COPY (SELECT 1) TO 'x.csv'", "SELECT 1; SELECT 2", "FROM duckdb_secrets()"):
-        status, _, said = call_livehouse(environment, "sql", query)
+        status, _, said = run_cli(environment, "sql", query)
         assert (status, said.count("\n")) == (1, 1)
         assert PASSWORDS["LIVEHOUSE_READER_PASSWORD"] not in said
     monkeypatch.setenv("LIVEHOUSE_WAREHOUSE", guarded.runs)
-    status, out, said = call_livehouse(environment, "sql", "SELECT count(*) AS n FROM ops.loads", "--format", "csv")
+    status, out, said = run_cli(environment, "sql", "SELECT count(*) AS n FROM ops.loads", "--format", "csv")
     assert (status, out) == (0, "n\n1001\n"), said
 
 
@@ -255,7 +255,7 @@ def test_a_role_that_may_not_read_is_one_line_with_the_remedy(guarded: Lake, pos
 
 @pytest.mark.parametrize("given", ["warehouse.duckdb", "postgres:host=x", "ducklake:sqlite:x", "ducklake:postgres:"])
 def test_readers_are_given_a_lakehouse_or_nothing(given: str) -> None:
-    status, _, said = call_livehouse({"LIVEHOUSE_READER_WAREHOUSE": given}, "sql", "SELECT 1")
+    status, _, said = run_cli({"LIVEHOUSE_READER_WAREHOUSE": given}, "sql", "SELECT 1")
     assert status == 2
     assert said.startswith("livehouse: LIVEHOUSE_READER_WAREHOUSE is malformed: it takes ducklake:postgres:")
     assert said.count("\n") == 1

@@ -10,9 +10,9 @@ import pytest
 from pipelines.simulator.server import Simulator
 from pipelines.steps.move import move
 from pipelines.storage.extensions import connect_with, extension_file
-from tests.houses import FIRST, LAST, assert_holds_truth, load, query, settings_for
-from tests.promises.attack import livehouse
-from tests.promises.worlds import everything_changes, tiny_world
+from tests.pipeline_runner import FIRST, LAST, assert_matches_world, query, run_pipeline, settings_for
+from tests.promises.fault_runner import run_cli_process
+from tests.promises.world_factory import change_everything, tiny_world
 
 SECRET = "s3-hush-hush-7"
 PLACE = "s3://bucket/live house"
@@ -50,15 +50,15 @@ def test_files_in_s3_are_as_good_as_on_a_disk(lake: str, bucket: str, tmp_path: 
     at = {"LIVEHOUSE_WAREHOUSE": lake, "LIVEHOUSE_DATA_PATH": PLACE}
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path / "home", **at)
-        ran = livehouse(simulator, settings.home, "backfill", f"{FIRST}", f"{LAST}", "--json", **at)
+        ran = run_cli_process(simulator, settings.home, "backfill", f"{FIRST}", f"{LAST}", "--json", **at)
         assert ran.returncode == 0, ran.stderr
-        assert_holds_truth(settings, world)
+        assert_matches_world(settings, world)
         assert any(".parquet" in name for name in kept(bucket))
-        everything_changes(world)
-        load(settings, run_id="the night after")
-        assert_holds_truth(settings, world)
+        change_everything(world)
+        run_pipeline(settings, run_id="the night after")
+        assert_matches_world(settings, world)
         said = [
-            livehouse(simulator, settings.home, *command, **at)
+            run_cli_process(simulator, settings.home, *command, **at)
             for command in (
                 ("doctor",),
                 ("sql", "SELECT sum(sessions)::INT AS sessions FROM marts.daily_usage", "--format", "csv"),
@@ -69,10 +69,10 @@ def test_files_in_s3_are_as_good_as_on_a_disk(lake: str, bucket: str, tmp_path: 
         assert [done.returncode for done in said] == [0] * 4, said
         assert said[1].stdout.split() == ["sessions", str(query(settings, COUNTED)[0][0])]
         assert Path(said[2].stdout.strip()).stat().st_size > 100_000
-        assert_holds_truth(settings, world)
+        assert_matches_world(settings, world)
         back = settings_for(simulator, tmp_path / "back")
         move(settings, back)
-        assert_holds_truth(back, world)
+        assert_matches_world(back, world)
     shown = "".join(done.stdout + done.stderr for done in (ran, *said))
     written = [file for file in tmp_path.rglob("*") if file.is_file() and "people" not in file.parts]
     assert SECRET not in shown
@@ -83,9 +83,9 @@ def test_files_in_s3_are_as_good_as_on_a_disk(lake: str, bucket: str, tmp_path: 
 def test_a_place_that_does_not_answer_is_told_before_any_request(lake: str, bucket: str, tmp_path: Path) -> None:
     at = {"LIVEHOUSE_WAREHOUSE": lake, "LIVEHOUSE_DATA_PATH": "s3://bucket-of-nobody/house"}
     with Simulator(tiny_world()) as simulator:
-        ran = livehouse(simulator, tmp_path / "home", "backfill", f"{FIRST}", f"{LAST}", "--quiet", **at)
-        assert simulator.count() == 0
-        examined = livehouse(simulator, tmp_path / "home", "doctor", **at)
+        ran = run_cli_process(simulator, tmp_path / "home", "backfill", f"{FIRST}", f"{LAST}", "--quiet", **at)
+        assert simulator.request_count() == 0
+        examined = run_cli_process(simulator, tmp_path / "home", "doctor", **at)
     assert ran.returncode == examined.returncode == 1
     for said in (ran.stderr, examined.stdout):
         assert "bucket-of-nobody" in said

@@ -12,9 +12,9 @@ from pipelines.catalog.files import WAREHOUSE_FILE
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.storage.warehouse import open_warehouse
-from tests.houses import LAST, assert_holds_truth, query, settings_for, small_world, variables
+from tests.pipeline_runner import LAST, assert_matches_world, environment_for, query, settings_for, small_world
 from tests.postgres import Postgres
-from tests.promises.attack import another_process, ended, run
+from tests.promises.fault_runner import child_process, run_once, wait_for_exit
 
 APPS = tuple(f"app{number}" for number in range(6))
 HALVES = ((LAST - timedelta(days=364), LAST - timedelta(days=183)), (LAST - timedelta(days=182), LAST))
@@ -67,8 +67,8 @@ def test_four_workers_and_two_readers(lake: str, postgres: Postgres, tmp_path: P
         jobs = [(app_id, half) for half in HALVES for app_id in APPS]
         doomed = set(dice.sample(range(len(jobs)), 3))
         with (
-            another_process(look, variables(simulator, tmp_path / "reader", **place)) as (_, one),
-            another_process(look, variables(simulator, tmp_path / "reader", **place)) as (_, two),
+            child_process(look, environment_for(simulator, tmp_path / "reader", **place)) as (_, one),
+            child_process(look, environment_for(simulator, tmp_path / "reader", **place)) as (_, two),
         ):
             work(simulator, tmp_path, place, jobs, doomed, dice)
             for reader in (one, two):
@@ -77,7 +77,7 @@ def test_four_workers_and_two_readers(lake: str, postgres: Postgres, tmp_path: P
                 assert wrong == []
                 assert looks > 5
         assert {asked.status for asked in simulator.requests} == {200}, "nobody was told that it was too much"
-        assert_holds_truth(settings, world, YEAR)
+        assert_matches_world(settings, world, YEAR)
         assert query(settings, TORN) == query(settings, DOUBLED) == []
         for table in (table for table in WAREHOUSE_FILE if table.unique):
             key = ", ".join(table.key)
@@ -108,8 +108,10 @@ def work(
     while waiting or running:
         while waiting and len(running) < WORKERS:
             number, (app_id, half) = waiting.pop(0)
-            environment = variables(simulator, homes / f"worker{number}", **place) | {"REALTIMEKIT_APP_ID": app_id}
-            worker = another_process(run, environment, half, {"run_id": f"job{number}", "backfill": True})
+            environment = environment_for(simulator, homes / f"worker{number}", **place) | {
+                "REALTIMEKIT_APP_ID": app_id
+            }
+            worker = child_process(run_once, environment, half, {"run_id": f"job{number}", "backfill": True})
             process, _ = worker.__enter__()
             running.append((number, worker, process, dice.uniform(2, 12) if number in doomed else None))
         for at in list(running):
@@ -120,7 +122,7 @@ def work(
                 process.kill()
             if process.is_alive():
                 continue
-            status = ended(process)
+            status = wait_for_exit(process)
             if dies_after is not None and status == -9:
                 killed += 1
                 doomed.discard(number)

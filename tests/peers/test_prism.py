@@ -12,9 +12,9 @@ import pytest
 
 from pipelines.settings.settings import Settings
 from tests.described import DOCUMENT
-from tests.houses import DAYS, query
 from tests.peers.conftest import installed
-from tests.promises.attack import call_livehouse
+from tests.pipeline_runner import DAYS, query
+from tests.promises.fault_runner import run_cli
 
 LIVESTREAM = "b60ef3da-fbbb-441b-9168-8235b0035248"
 MEETING = "bbb87945-df1c-49d9-8159-262a7ae6cfde"
@@ -72,7 +72,7 @@ def environment(url: str, home: Path) -> dict[str, str]:
 
 def ended_well(url: str, home: Path, *arguments: str) -> tuple[int, str, str]:
     """What came of a command, which ended right or said in lines of its own what is wrong."""
-    status, out, said = call_livehouse(environment(url, home), *arguments)
+    status, out, said = run_cli(environment(url, home), *arguments)
     assert status in {0, 1}, (arguments, said)
     assert "Traceback" not in out + said, (arguments, said)
     assert "fault of livehouse itself" not in out + said, (arguments, said)
@@ -95,7 +95,7 @@ def test_the_static_mock_is_understood(tmp_path: Path) -> None:
 def test_a_backfill_of_the_days_of_the_example_loads(tmp_path: Path) -> None:
     with prism() as url:
         given = environment(url, tmp_path / "home") | {"LIVEHOUSE_START_DATE": "2023-07-01"}
-        status, _, said = call_livehouse(given, "backfill", "2023-10-16", "2023-10-18", "--quiet")
+        status, _, said = run_cli(given, "backfill", "2023-10-16", "2023-10-18", "--quiet")
         assert status == 0, said  # prism's clock is the machine's, which is said
         rows = "SELECT day::VARCHAR, session_count, session_minutes FROM core.meeting_sessions_daily ORDER BY day"
         settings = Settings(**given)  # type: ignore[arg-type]  # read by alias, as from the environment

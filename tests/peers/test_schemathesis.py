@@ -17,7 +17,7 @@ from pipelines.simulator.dialects import TODAY
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from tests.described import DOCUMENT
-from tests.moment import NOW
+from tests.fixed_clock import NOW
 
 APP, MEETING = "aula", "bbb87945-df1c-49d9-8159-262a7ae6cfde"
 LARGEST_REPLY = 1_000_000

@@ -10,10 +10,10 @@ import pytest
 
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
-from tests.houses import DAYS, load, settings_for, variables
-from tests.moment import NOW, clock_at
-from tests.promises.attack import Standing, another_process, doomed_run, ended, standing
-from tests.promises.worlds import EARLIER, everything_changes, tiny_world
+from tests.fixed_clock import NOW, clock_set_to
+from tests.pipeline_runner import DAYS, environment_for, run_pipeline, settings_for
+from tests.promises.fault_runner import DayRows, child_process, run_killed_at_write, stored_days, wait_for_exit
+from tests.promises.world_factory import EARLIER, change_everything, tiny_world
 
 WHOLE = (EARLIER[0], DAYS[1])
 
@@ -27,8 +27,8 @@ class Change:
 
     simulator: Simulator
     template: Path
-    before: Standing
-    after: Standing
+    before: DayRows
+    after: DayRows
     writes: list[str]
 
     def copy(self, home: Path) -> Settings:
@@ -41,15 +41,15 @@ class Change:
 def change(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Change]:
     template, finished = tmp_path_factory.mktemp("before") / "home", tmp_path_factory.mktemp("after") / "home"
     world = tiny_world(now=NOW - timedelta(minutes=10), broken=False)
-    with Simulator(world) as simulator, clock_at(NOW):
-        load(settings_for(simulator, template), WHOLE)
-        everything_changes(world, world.now + timedelta(minutes=10))
+    with Simulator(world) as simulator, clock_set_to(NOW):
+        run_pipeline(settings_for(simulator, template), WHOLE)
+        change_everything(world, world.now + timedelta(minutes=10))
         shutil.copytree(template, finished)
-        environment = variables(simulator, finished)
-        with another_process(doomed_run, environment, DAYS, {"run_id": "next"}, None) as (process, told):
+        environment = environment_for(simulator, finished)
+        with child_process(run_killed_at_write, environment, DAYS, {"run_id": "next"}, None) as (process, told):
             writes = told.recv()
-            assert ended(process) == 0
-        before, after = standing(template / "warehouse.duckdb"), standing(finished / "warehouse.duckdb")
+            assert wait_for_exit(process) == 0
+        before, after = stored_days(template / "warehouse.duckdb"), stored_days(finished / "warehouse.duckdb")
         yield Change(simulator, template, before, after, writes)
 
 

@@ -8,12 +8,21 @@ from pathlib import Path
 import pytest
 
 from pipelines.report.page import DEFAULT_RATES, write_report_from
-from pipelines.simulator.faults import GROUPS, Faults
+from pipelines.simulator.faults import GROUPS, FaultInjector
 from pipelines.simulator.server import Simulator
-from tests.houses import DAYS, FIRST, assert_holds_truth, load, published, query, settings_for, variables
-from tests.promises.attack import call_livehouse, livehouse
+from tests.pipeline_runner import (
+    DAYS,
+    FIRST,
+    assert_matches_world,
+    environment_for,
+    open_published,
+    query,
+    run_pipeline,
+    settings_for,
+)
 from tests.promises.conftest import Serve
-from tests.promises.worlds import tiny_world
+from tests.promises.fault_runner import run_cli, run_cli_process
+from tests.promises.world_factory import tiny_world
 
 NAMES = [
     "\x1b[2J\x1b]0;owned\x07\x1b[31mred",
@@ -46,19 +55,19 @@ def test_promise_names_and_messages_stay_data(serve: Serve, tmp_path: Path) -> N
         )
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, tmp_path / "home")
-    load(settings)
-    assert_holds_truth(settings, world)
+    run_pipeline(settings)
+    assert_matches_world(settings, world)
     told = {name for (name,) in query(settings, "SELECT DISTINCT name FROM core.livestreams")}
     assert told >= set(NAMES)
-    given = variables(simulator, settings.home)
+    given = environment_for(simulator, settings.home)
     for style in ("table", "json"):
-        status, out, err = call_livehouse(given, "sql", "--format", style, "SELECT name FROM core.livestreams")
+        status, out, err = run_cli(given, "sql", "--format", style, "SELECT name FROM core.livestreams")
         assert status == 0
         if style == "json":
             assert {row["name"] for row in json.loads(out)} >= set(NAMES), "written out, and nothing lost"
         assert re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", out + err) is None, style
         assert "\u202e" not in out
-    with published(settings) as connection:
+    with open_published(settings) as connection:
         page = write_report_from(connection, tmp_path / "report.html", DEFAULT_RATES).read_text(encoding="utf-8")
     for name in NAMES[2:4]:
         assert name not in page
@@ -74,7 +83,7 @@ def test_promise_ids_are_one_segment_and_stay_data(serve: Serve, tmp_path: Path)
             session.livestream_id = hostile
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, tmp_path / "home")
-    load(settings)
+    run_pipeline(settings)
     paths = {asked.path for asked in simulator.requests}
     root = f"/client/v4/accounts/{simulator.account_id}/realtime/kit/aula/"
     assert all(path.startswith(root) for path in paths), "nothing else is ever asked for"
@@ -90,11 +99,11 @@ def test_promise_records_such_as_were_never_seen_are_taken_or_set_aside(
     world = tiny_world(broken=False)
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, tmp_path / "home")
-    load(settings, run_id="before")
-    simulator.service.faults = Faults(rate=1.0, kinds=(kind,), consecutive=10**9)
-    load(settings, run_id="strange", full=True)
+    run_pipeline(settings, run_id="before")
+    simulator.service.faults = FaultInjector(rate=1.0, kinds=(kind,), max_consecutive=10**9)
+    run_pipeline(settings, run_id="strange", full=True)
     if kind == "unknown_fields":
-        assert_holds_truth(settings, world)
+        assert_matches_world(settings, world)
         seen = {field for (field,) in query(settings, "SELECT DISTINCT field FROM ops.field_types")}
         assert {"codec", "tags", "encoder"} <= seen
     if kind == "unknown_status":
@@ -106,9 +115,9 @@ def test_promise_records_such_as_were_never_seen_are_taken_or_set_aside(
         assert query(settings, "SELECT count(*) FROM core.livestreams") == [(16,)], "the older record stands"
     unbalanced = "SELECT * FROM ops.loads WHERE rows_received <> rows_landed + rows_quarantined + rows_duplicate"
     assert query(settings, unbalanced) == []
-    simulator.service.faults = Faults()
-    load(settings, run_id="after", full=True)
-    assert_holds_truth(settings, world)
+    simulator.service.faults = FaultInjector()
+    run_pipeline(settings, run_id="after", full=True)
+    assert_matches_world(settings, world)
 
 
 def test_promise_the_summary_and_doctor_print_no_escapes(serve: Serve, tmp_path: Path) -> None:
@@ -118,7 +127,7 @@ def test_promise_the_summary_and_doctor_print_no_escapes(serve: Serve, tmp_path:
         session = world.add_session("aula", stream.id, created_at=world.now - timedelta(days=3), err_message=name)
         world.break_record(session.id, "viewer_seconds", name)
     simulator = serve(Simulator(world))
-    ran = livehouse(simulator, tmp_path / "home", "backfill", f"{FIRST}", f"{DAYS[1]}")
+    ran = run_cli_process(simulator, tmp_path / "home", "backfill", f"{FIRST}", f"{DAYS[1]}")
     assert ran.returncode == 0, ran.stderr
     assert re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", ran.stdout + ran.stderr) is None
     page = (tmp_path / "home" / "report.html").read_text(encoding="utf-8")

@@ -13,20 +13,20 @@ import pytest
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.steps import landing, sessions
-from tests.houses import DAYS, assert_holds_truth, load, settings_for, variables
-from tests.promises.attack import (
-    Standing,
-    another_process,
-    changed_days,
-    doomed_run,
-    ended,
-    run,
-    standing,
-    start_livehouse,
-    strays,
-)
+from tests.pipeline_runner import DAYS, assert_matches_world, environment_for, run_pipeline, settings_for
 from tests.promises.conftest import WHOLE, Change
-from tests.promises.worlds import everything_changes, tiny_world
+from tests.promises.fault_runner import (
+    DayRows,
+    changed_days,
+    child_process,
+    run_killed_at_write,
+    run_once,
+    start_cli_process,
+    stored_days,
+    unexpected_files,
+    wait_for_exit,
+)
+from tests.promises.world_factory import change_everything, tiny_world
 
 pytestmark = pytest.mark.file_only
 """A lakehouse: tests/lake/test_kill.py, and workers killed in tests/lake/test_workers.py."""
@@ -34,20 +34,20 @@ pytestmark = pytest.mark.file_only
 KILLED = -9
 
 
-def assert_old_or_new(found: Standing, change: Change) -> None:
+def assert_old_or_new(found: DayRows, change: Change) -> None:
     for at in found.keys() | change.before.keys() | change.after.keys():
         assert found.get(at) in {change.before.get(at), change.after.get(at)}, f"{at} is torn"
 
 
 def assert_survived(settings: Settings, change: Change, *, backfill: bool) -> None:
     """Old or new, day by day; and the next run completes it."""
-    readers = standing(settings.warehouse)
+    readers = stored_days(settings.warehouse)
     assert readers in (change.before, change.after), "the readers' copy is swapped in whole"
-    assert_old_or_new(standing(settings.home / "pipeline.duckdb"), change)
-    load(settings, run_id="after", backfill=backfill)
-    assert_holds_truth(settings, change.simulator.world)
-    assert standing(settings.warehouse) == change.after
-    assert strays(settings.home) == set()
+    assert_old_or_new(stored_days(settings.home / "pipeline.duckdb"), change)
+    run_pipeline(settings, run_id="after", backfill=backfill)
+    assert_matches_world(settings, change.simulator.world)
+    assert stored_days(settings.warehouse) == change.after
+    assert unexpected_files(settings.home) == set()
 
 
 def test_a_run_that_is_not_killed_changes_every_day(change: Change) -> None:
@@ -61,10 +61,10 @@ def test_a_run_that_is_not_killed_changes_every_day(change: Change) -> None:
 def kill_at_write(change: Change, home: Path, share: float, *, backfill: bool) -> Settings:
     settings = change.copy(home)
     at = 1 + round(share * (len(change.writes) - 1))
-    environment = variables(change.simulator, home)
+    environment = environment_for(change.simulator, home)
     flags = {"run_id": "killed", "backfill": backfill}
-    with another_process(doomed_run, environment, DAYS, flags, at) as (process, _):
-        assert ended(process) == KILLED
+    with child_process(run_killed_at_write, environment, DAYS, flags, at) as (process, _):
+        assert wait_for_exit(process) == KILLED
     return settings
 
 
@@ -88,14 +88,14 @@ def test_promise_1_killed_from_write_to_write_each_day_is_old_or_new(
 
 def kill_at_any_moment(change: Change, home: Path, rng: random.Random) -> Settings:
     settings = change.copy(home)
-    arguments = (variables(change.simulator, home), DAYS, {"run_id": "killed"})
-    with another_process(run, *arguments) as (process, told):
-        before = change.simulator.count()
-        while change.simulator.count() == before and process.is_alive():
+    arguments = (environment_for(change.simulator, home), DAYS, {"run_id": "killed"})
+    with child_process(run_once, *arguments) as (process, told):
+        before = change.simulator.request_count()
+        while change.simulator.request_count() == before and process.is_alive():
             time.sleep(0.001)  # it is on its way from here on
         told.poll(rng.uniform(0, 2.5))
         process.kill()
-        assert ended(process) in {KILLED, 0}
+        assert wait_for_exit(process) in {KILLED, 0}
     return settings
 
 
@@ -118,12 +118,14 @@ def test_promise_1_killed_again_and_again_it_gets_there(change: Change, tmp_path
     settings = change.copy(tmp_path / "home")
     for share in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6):
         at = round(share * len(change.writes))
-        with another_process(doomed_run, variables(change.simulator, settings.home), DAYS, {"run_id": f"{at}"}, at) as (
+        with child_process(
+            run_killed_at_write, environment_for(change.simulator, settings.home), DAYS, {"run_id": f"{at}"}, at
+        ) as (
             process,
             _,
         ):
-            assert ended(process) == KILLED
-        assert_old_or_new(standing(settings.home / "pipeline.duckdb"), change)
+            assert wait_for_exit(process) == KILLED
+        assert_old_or_new(stored_days(settings.home / "pipeline.duckdb"), change)
     assert_survived(settings, change, backfill=False)
 
 
@@ -144,12 +146,12 @@ def test_promise_1_the_program_itself_killed_and_started_again(command: str, mom
     arguments = [command] if command == "nightly" else [command, f"{DAYS[0]}", f"{DAYS[1]}"]
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path / "home")
-        load(settings, WHOLE)
-        everything_changes(world)
-        before, asked = standing(settings.warehouse), simulator.count()
+        run_pipeline(settings, WHOLE)
+        change_everything(world)
+        before, asked = stored_days(settings.warehouse), simulator.request_count()
         others = {"LIVEHOUSE_LOOKBACK_DAYS": "10"}
-        with start_livehouse(simulator, settings.home, *arguments, **others) as process:
-            while simulator.count() == asked and process.poll() is None:
+        with start_cli_process(simulator, settings.home, *arguments, **others) as process:
+            while simulator.request_count() == asked and process.poll() is None:
                 time.sleep(0.001)
             try:
                 process.wait(moment)
@@ -157,13 +159,13 @@ def test_promise_1_the_program_itself_killed_and_started_again(command: str, mom
                 pass
             except Exception:  # noqa: BLE001 - it still runs, as it should
                 pass
-        seen = standing(settings.warehouse)
-        with start_livehouse(simulator, settings.home, *arguments, **others) as process:
+        seen = stored_days(settings.warehouse)
+        with start_cli_process(simulator, settings.home, *arguments, **others) as process:
             _, said = process.communicate()
             assert process.returncode == 0, said
-        assert seen in (before, standing(settings.warehouse))
-        assert_holds_truth(settings, world)
-        assert strays(settings.home) == set()
+        assert seen in (before, stored_days(settings.warehouse))
+        assert_matches_world(settings, world)
+        assert unexpected_files(settings.home) == set()
 
 
 def backfill_killed_when_known(told: Connection, environment: dict[str, str], livestreams: int) -> None:
@@ -181,23 +183,23 @@ def backfill_killed_when_known(told: Connection, environment: dict[str, str], li
         patch.setattr(landing, "_EVERY_SECONDS", 0.0)
         patch.setattr(landing, "_SHARE", float("inf"))
         patch.setattr(sessions, "land", land)
-        run(told, environment, WHOLE, {"run_id": "killed", "backfill": True})
+        run_once(told, environment, WHOLE, {"run_id": "killed", "backfill": True})
 
 
 def test_promise_1_a_backfill_killed_at_nine_tenths_asks_the_last_tenth(tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",), livestreams=40, sessions=120, on_air=0, broken=False)
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_CONCURRENCY="2")
-        environment = variables(simulator, settings.home, LIVEHOUSE_CONCURRENCY="2")
-        with another_process(backfill_killed_when_known, environment, 36) as (process, told):
+        environment = environment_for(simulator, settings.home, LIVEHOUSE_CONCURRENCY="2")
+        with child_process(backfill_killed_when_known, environment, 36) as (process, told):
             known = told.recv()
-            assert ended(process) == KILLED
+            assert wait_for_exit(process) == KILLED
         assert len(set(known)) == 36
         simulator.requests.clear()
-        load(settings, WHOLE, backfill=True)
-        assert_holds_truth(settings, world, WHOLE)
+        run_pipeline(settings, WHOLE, backfill=True)
+        assert_matches_world(settings, world, WHOLE)
         rest = {livestream.id for livestream in world.apps["aula"].livestreams} - set(known)
-        assert simulator.count("get-livestream") == len(rest) == 4, "the last tenth, and nothing of the rest"
-        assert simulator.count("get-overall-analytics") == 0
-        load(settings, WHOLE, backfill=True)
-        assert simulator.count("get-overall-analytics") > 0, "once it is whole, the next one asks anew"
+        assert simulator.request_count("get-livestream") == len(rest) == 4, "the last tenth, and nothing of the rest"
+        assert simulator.request_count("get-overall-analytics") == 0
+        run_pipeline(settings, WHOLE, backfill=True)
+        assert simulator.request_count("get-overall-analytics") > 0, "once it is whole, the next one asks anew"

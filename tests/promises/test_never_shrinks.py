@@ -7,21 +7,31 @@ import pytest
 
 from pipelines.marts.checks import find_checks, run_check
 from pipelines.settings.settings import Settings
-from pipelines.simulator.faults import GROUPS, Faults
+from pipelines.simulator.faults import GROUPS, FaultInjector
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from pipelines.storage.warehouse import open_warehouse
-from tests.houses import APPS, DAYS, FIRST, LAST, assert_holds_truth, load, published, query, settings_for
-from tests.promises.attack import call_livehouse, shown
+from tests.pipeline_runner import (
+    APPS,
+    DAYS,
+    FIRST,
+    LAST,
+    assert_matches_world,
+    open_published,
+    query,
+    run_pipeline,
+    settings_for,
+)
 from tests.promises.conftest import Serve
-from tests.promises.worlds import tiny_world
+from tests.promises.fault_runner import published_days, run_cli
+from tests.promises.world_factory import tiny_world
 
 ALWAYS = 10**9
 
 
 def purge(simulator: Simulator, kind: str) -> None:
     """From now on every reply is like this."""
-    simulator.service.faults = Faults(rate=1.0, kinds=(kind,), consecutive=ALWAYS)
+    simulator.service.faults = FaultInjector(rate=1.0, kinds=(kind,), max_consecutive=ALWAYS)
 
 
 def warned(settings: Settings) -> set[str]:
@@ -29,7 +39,7 @@ def warned(settings: Settings) -> set[str]:
     checks = [check for check in find_checks() if check.rule == "never_shrinks"]
     assert checks
     assert not any(check.blocks for check in checks), "older figures are not wrong figures"
-    with published(settings) as connection:
+    with open_published(settings) as connection:
         return {check.table for check in checks if not run_check(connection, check).passed}
 
 
@@ -54,39 +64,39 @@ def test_promise_1_never_shrinks(kind: str, serve: Serve, tmp_path: Path) -> Non
         session.ingest_seconds = session.ingest_seconds or 1.0  # from unknown to zero is news, and no loss
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, tmp_path / "home")
-    load(settings, run_id="first")
+    run_pipeline(settings, run_id="first")
     assert warned(settings) == set()
-    before = shown(settings)
+    before = published_days(settings)
     purge(simulator, kind)
-    load(settings, run_id="second", full=True)
-    assert shown(settings) == before
-    assert_holds_truth(settings, world)
+    run_pipeline(settings, run_id="second", full=True)
+    assert published_days(settings) == before
+    assert_matches_world(settings, world)
     assert warned(settings) >= EXPECTED[kind] - ({SESSIONS} if kind == "not_found" else set())
     told = dict(query(settings, "SELECT table_name, count(*) FROM ops.shrinks GROUP BY table_name"))
     assert told.keys() >= EXPECTED[kind] - ({SESSIONS} if kind == "not_found" else set())
-    load(settings, run_id="third", full=True, allow_shrink=True)
-    after = shown(settings)
+    run_pipeline(settings, run_id="third", full=True, allow_shrink=True)
+    after = published_days(settings)
     for table in EXPECTED[kind]:
         held = {at for at in before if at[0] == table}
         assert any(after.get(at) != before[at] for at in held), f"{table} follows the source when it is told to"
     assert warned(settings) == set()
-    simulator.service.faults = Faults()
-    load(settings, run_id="fourth", full=True)
-    assert_holds_truth(settings, world)
+    simulator.service.faults = FaultInjector()
+    run_pipeline(settings, run_id="fourth", full=True)
+    assert_matches_world(settings, world)
 
 
 def test_promise_1_sessions_that_the_api_no_longer_returns_stay(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(broken=False)
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, tmp_path / "home")
-    load(settings, run_id="first")
-    before = shown(settings)
+    run_pipeline(settings, run_id="first")
+    before = published_days(settings)
     for app_id in APPS:
-        world.forget_before(app_id, LAST - timedelta(days=2))
-        world.forget_livestream(app_id, world.apps[app_id].livestreams[0].id)
-    load(settings, run_id="night")
-    load(settings, run_id="second", full=True)
-    assert shown(settings) == before
+        world.expire_before(app_id, LAST - timedelta(days=2))
+        world.delete_livestream(app_id, world.apps[app_id].livestreams[0].id)
+    run_pipeline(settings, run_id="night")
+    run_pipeline(settings, run_id="second", full=True)
+    assert published_days(settings) == before
     assert warned(settings) == {SESSIONS, OVERALL} | DAYWISE
     gone = query(settings, "SELECT DISTINCT day FROM ops.shrinks WHERE table_name = ? ORDER BY day", SESSIONS)
     assert gone[0] == (min(day for table, _, day in before if table == SESSIONS),)
@@ -96,14 +106,14 @@ def test_promise_1_sessions_that_the_api_no_longer_returns_stay(serve: Serve, tm
 def test_promise_1_what_came_back_is_no_shrink(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world(broken=False)))
     settings = settings_for(simulator, tmp_path / "home")
-    load(settings, run_id="first")
+    run_pipeline(settings, run_id="first")
     purge(simulator, "zeros")
-    load(settings, run_id="second", full=True)
+    run_pipeline(settings, run_id="second", full=True)
     assert warned(settings)
-    simulator.service.faults = Faults()
-    load(settings, run_id="third", full=True)
+    simulator.service.faults = FaultInjector()
+    run_pipeline(settings, run_id="third", full=True)
     assert warned(settings) == set()
-    assert_holds_truth(settings, simulator.world)
+    assert_matches_world(settings, simulator.world)
 
 
 def days_held(settings: Settings, table: str) -> set[object]:
@@ -120,20 +130,20 @@ def test_promise_1_zero_and_unknown_are_different_things(serve: Serve, tmp_path:
     young = {day for day in days if day >= world.now.date() - timedelta(days=5)}
     short = {"LIVEHOUSE_RETENTION_DAYS": "5"}
     forgetful = settings_for(simulator, tmp_path / "forgetful", **short)
-    load(forgetful)
+    run_pipeline(forgetful)
     for table in daily:
         assert days_held(forgetful, table) == young, "an older day of which nothing is known is no row"
     unknown = query(forgetful, "SELECT DISTINCT day FROM ops.days WHERE NOT is_known")
     assert {day for (day,) in unknown} == days - young
     mindful = settings_for(simulator, tmp_path / "mindful")
-    load(mindful)
+    run_pipeline(mindful)
     for table in daily:
         assert days_held(mindful, table) == days, "a day within the retention is a row of zeros"
     with open_warehouse(mindful).open_raw() as connection:
         for raw in ("livestream_analytics", "app_analytics"):
             earlier = "fetched_at = fetched_at - INTERVAL 9 DAY, first_fetched_at = first_fetched_at - INTERVAL 9 DAY"
             connection.execute(f"UPDATE raw.{raw} SET {earlier}")
-    load(settings_for(simulator, tmp_path / "mindful", **short), run_id="aged", full=True)
+    run_pipeline(settings_for(simulator, tmp_path / "mindful", **short), run_id="aged", full=True)
     for table in daily:
         assert days_held(mindful, table) == days, "what was known to be zero does not become unknown"
     assert query(mindful, "SELECT count(*) FROM ops.days WHERE NOT is_known") == [(0,)]
@@ -142,6 +152,6 @@ def test_promise_1_zero_and_unknown_are_different_things(serve: Serve, tmp_path:
 def test_allow_shrink_goes_with_full_only(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world()))
     settings = simulator.settings() | {"LIVEHOUSE_HOME": str(tmp_path / "home")}
-    status, _, said = call_livehouse(settings, "backfill", f"{DAYS[0]}", f"{DAYS[1]}", "--allow-shrink")
-    assert (status, simulator.count()) == (2, 0)
+    status, _, said = run_cli(settings, "backfill", f"{DAYS[0]}", f"{DAYS[1]}", "--allow-shrink")
+    assert (status, simulator.request_count()) == (2, 0)
     assert "--full" in said

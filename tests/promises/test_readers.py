@@ -12,10 +12,10 @@ import pytest
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
-from tests.houses import DAYS, assert_holds_truth, load, query, settings_for
-from tests.promises.attack import another_process, call_livehouse, standing, strays
+from tests.pipeline_runner import DAYS, assert_matches_world, query, run_pipeline, settings_for
 from tests.promises.conftest import Serve
-from tests.promises.worlds import everything_changes, tiny_world
+from tests.promises.fault_runner import child_process, run_cli, stored_days, unexpected_files
+from tests.promises.world_factory import change_everything, tiny_world
 
 pytestmark = pytest.mark.file_only
 """Readers of a lakehouse: tests/lake/test_lakehouse.py, tests/lake/test_workers.py."""
@@ -63,42 +63,42 @@ def reads_anew(told: Connection, path: str, *, read_only: bool) -> None:
 def loaded(serve: Serve, home: Path) -> tuple[Settings, World]:
     world = tiny_world(apps=("aula",), broken=False)
     settings = settings_for(serve(Simulator(world)), home)
-    load(settings, run_id="before")
+    run_pipeline(settings, run_id="before")
     return settings, world
 
 
 @pytest.mark.parametrize("read_only", [True, False], ids=["reading", "writing"])
 def test_who_keeps_it_open_is_not_in_the_way(serve: Serve, tmp_path: Path, *, read_only: bool) -> None:
     settings, world = loaded(serve, tmp_path / "home")
-    with another_process(_reads_on, f"{settings.warehouse}", read_only) as (_, told):
+    with child_process(_reads_on, f"{settings.warehouse}", read_only) as (_, told):
         first = told.recv()
         assert is_whole(first)
         for number in range(2):
             world.advance(timedelta(minutes=1))
-            everything_changes(world)
-            load(settings, run_id=f"run {number}")
+            change_everything(world)
+            run_pipeline(settings, run_id=f"run {number}")
             told.send("again")
             assert told.recv() == first, "who has it open keeps what it opened"
-            assert_holds_truth(settings, world)
+            assert_matches_world(settings, world)
         told.send("stop")
         assert told.recv() == "closed"
-    assert_holds_truth(settings, world)
-    assert "warehouse.duckdb.publishing" not in strays(settings.home)
+    assert_matches_world(settings, world)
+    assert "warehouse.duckdb.publishing" not in unexpected_files(settings.home)
 
 
 @pytest.mark.parametrize("read_only", [True, False], ids=["reading", "writing"])
 def test_who_opens_it_over_and_over_sees_whole_copies(serve: Serve, tmp_path: Path, *, read_only: bool) -> None:
     settings, world = loaded(serve, tmp_path / "home")
-    with another_process(_reads_anew, f"{settings.warehouse}", read_only) as (_, told):
+    with child_process(_reads_anew, f"{settings.warehouse}", read_only) as (_, told):
         assert told.recv() == "reading"
         for number in range(2):
-            everything_changes(world)
-            load(settings, run_id=f"run {number}")
+            change_everything(world)
+            run_pipeline(settings, run_id=f"run {number}")
         told.send("stop")
         seen = told.recv()
     assert all(is_whole(sums) for sums in seen), seen
     assert [sums[2] for sums in seen] == sorted(sums[2] for sums in seen), "never back to an older copy"
-    assert_holds_truth(settings, world)
+    assert_matches_world(settings, world)
 
 
 def writes_and_dies(told: Connection, path: str) -> None:
@@ -116,28 +116,30 @@ def test_what_a_reader_writes_into_an_old_copy_is_not_seen_in_the_new_one(
     serve: Serve, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings, world = loaded(serve, tmp_path / "home")
-    with another_process(writes_and_dies, f"{settings.warehouse}") as (process, told):
+    with child_process(writes_and_dies, f"{settings.warehouse}") as (process, told):
         told.recv()
-        everything_changes(world)
-        load(settings, run_id="second")
+        change_everything(world)
+        run_pipeline(settings, run_id="second")
         assert "open for writing" in capfd.readouterr().err
         told.send("write")
         assert told.recv() == "written"
         given = {"LIVEHOUSE_HOME": str(settings.home)}
         counted = "SELECT count(*) FROM core.livestream_sessions"
-        status, out, said = call_livehouse(given, "sql", "--format", "csv", counted)
+        status, out, said = run_cli(given, "sql", "--format", "csv", counted)
         assert status == 0, said
         held = [
-            at for at in standing(settings.home / "pipeline.duckdb").items() if at[0][0] == "core.livestream_sessions"
+            at
+            for at in stored_days(settings.home / "pipeline.duckdb").items()
+            if at[0][0] == "core.livestream_sessions"
         ]
         assert int(out.split()[-1]) == sum(len(rows) for _, rows in held)
-        status, _, said = call_livehouse(given, "sql", "SELECT * FROM notes")
+        status, _, said = run_cli(given, "sql", "SELECT * FROM notes")
         assert status == 1, "what it wrote is not in the new copy"
         assert "notes" in said
         process.kill()
         process.join()
-    load(settings, run_id="third")
-    assert_holds_truth(settings, world)
+    run_pipeline(settings, run_id="third")
+    assert_matches_world(settings, world)
     assert query(settings, "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'notes'") == [(0,)]
 
 

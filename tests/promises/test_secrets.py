@@ -14,13 +14,13 @@ import pytest
 
 from pipelines.errors import LivehouseError
 from pipelines.settings.settings import Settings
-from pipelines.simulator.faults import GROUPS, Faults
+from pipelines.simulator.faults import GROUPS, FaultInjector
 from pipelines.simulator.server import Simulator
-from pipelines.simulator.wire import Blow
-from tests.houses import DAYS, load, settings_for, variables
-from tests.promises.attack import call_livehouse, livehouse, words_of
+from pipelines.simulator.transport_faults import FaultOptions
+from tests.pipeline_runner import DAYS, environment_for, run_pipeline, settings_for
 from tests.promises.conftest import Serve
-from tests.promises.worlds import tiny_world
+from tests.promises.fault_runner import file_contents, run_cli, run_cli_process
+from tests.promises.world_factory import tiny_world
 
 ALWAYS = 10**9
 TOKEN = "tell-tale-token-0123456789-abcdefghijklmnop"
@@ -30,7 +30,7 @@ KEY = "5trE4m/kEy+with=signs:0123456789abcdef"
 def found(home: Path, secrets: set[str], *printed: str) -> list[tuple[str, str]]:
     """Where a secret, or half of one, came to rest."""
     parts = {part.encode() for secret in secrets for part in (secret, secret[: len(secret) // 2], secret[-16:])}
-    places = [*words_of(home), ("printed", "".join(printed).encode())]
+    places = [*file_contents(home), ("printed", "".join(printed).encode())]
     return [(place, part.decode()) for place, words in places for part in parts if part in words]
 
 
@@ -45,7 +45,7 @@ def test_promise_5_no_secret_anywhere_after_every_failure(
     keys = world.stream_keys()
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, tmp_path / "home")
-    load(settings, run_id="before")
+    run_pipeline(settings, run_id="before")
     kinds = [
         "cut_json",
         "html_200",
@@ -57,11 +57,11 @@ def test_promise_5_no_secret_anywhere_after_every_failure(
         "new_type",
     ]
     for kind in kinds:
-        simulator.service.faults = Faults(
-            rate=1.0, kinds=(kind,), operations=("list-livestreams", "get-livestream"), consecutive=ALWAYS
+        simulator.service.faults = FaultInjector(
+            rate=1.0, kinds=(kind,), operations=("list-livestreams", "get-livestream"), max_consecutive=ALWAYS
         )
         with suppress(LivehouseError):
-            load(settings, run_id=kind, full=True)
+            run_pipeline(settings, run_id=kind, full=True)
     out, err = capfd.readouterr()
     assert err.count("\n") >= 4, "it said what went wrong"
     assert keys
@@ -75,11 +75,13 @@ def test_promise_5_no_secret_anywhere_after_each_failure(
 ) -> None:
     world = tiny_world(apps=("aula",), livestreams=5, sessions=20)
     keys = world.stream_keys()
-    blow = Blow(retry_after=0, huge_bytes=1_000_000)
-    simulator = serve(Simulator(world, faults=Faults(rate=0.5, kinds=(kind,), blow=blow, consecutive=20)))
+    options = FaultOptions(retry_after=0, huge_bytes=1_000_000)
+    simulator = serve(
+        Simulator(world, faults=FaultInjector(rate=0.5, kinds=(kind,), options=options, max_consecutive=20))
+    )
     settings = settings_for(simulator, tmp_path / "home")
     with suppress(LivehouseError):
-        load(settings)
+        run_pipeline(settings)
     assert found(settings.home, {simulator.token, *keys}, *capfd.readouterr()) == []
 
 
@@ -87,8 +89,8 @@ def test_promise_5_no_secret_in_dagsters_storage_or_on_a_stream(serve: Serve, tm
     world = tiny_world()
     keys = world.stream_keys()
     simulator = serve(Simulator(world))
-    simulator.faults.order("cut_json", operation="get-livestream", app_id="aula", times=ALWAYS)
-    ran = livehouse(simulator, tmp_path / "home", "backfill", f"{DAYS[0]}", f"{DAYS[1]}")
+    simulator.faults.schedule("cut_json", operation="get-livestream", app_id="aula", times=ALWAYS)
+    ran = run_cli_process(simulator, tmp_path / "home", "backfill", f"{DAYS[0]}", f"{DAYS[1]}")
     assert ran.returncode == 1, ran.stderr
     assert (tmp_path / "home" / "dagster" / "history").is_dir()
     assert found(tmp_path / "home", {simulator.token, *keys}, ran.stdout, ran.stderr) == []
@@ -183,11 +185,11 @@ def test_promise_5_a_reply_that_quotes_secrets_leaves_none(
         given = environment(base_url, tmp_path / "home")
         said = ""
         try:
-            load(Settings(**given), (DAYS[1], DAYS[1]))  # type: ignore[arg-type]  # read by alias
+            run_pipeline(Settings(**given), (DAYS[1], DAYS[1]))  # type: ignore[arg-type]  # read by alias
         except LivehouseError as error:
             said = repr(error) + str(error.__cause__) + str(error.__context__ or "")
-        examined = call_livehouse(given, "doctor")
-        listed = call_livehouse(given, "api", "list-livestreams", "--app", "app")
+        examined = run_cli(given, "doctor")
+        listed = run_cli(given, "api", "list-livestreams", "--app", "app")
     out, err = capfd.readouterr()
     assert said or "name" in case or "keys" in case
     everything = (said, out, err, *map(str, examined), *map(str, listed))
@@ -273,9 +275,9 @@ def test_promise_5_every_key_ever_served_is_nowhere(
 
     with serving(_ManyKeys) as base_url, serving(Receiver) as webhook:
         given = environment(base_url, tmp_path / "home") | {"LIVEHOUSE_ALERT_WEBHOOK": webhook}
-        night = call_livehouse(given, "backfill", f"{DAYS[1]}", f"{DAYS[1]}", "--json")
+        night = run_cli(given, "backfill", f"{DAYS[1]}", f"{DAYS[1]}", "--json")
         said = [
-            call_livehouse(given, *arguments)
+            run_cli(given, *arguments)
             for arguments in (
                 ("report",),
                 ("doctor",),
@@ -315,10 +317,10 @@ def test_promise_5_a_redirect_is_not_followed(serve: Serve, tmp_path: Path) -> N
         thread.start()
         try:
             simulator = serve(Simulator(tiny_world(apps=("aula",))))
-            blow = Blow(redirect_to=f"http://127.0.0.1:{server.server_port}/collect")
-            simulator.faults.order("redirect", times=ALWAYS, blow=blow)
+            options = FaultOptions(redirect_to=f"http://127.0.0.1:{server.server_port}/collect")
+            simulator.faults.schedule("redirect", times=ALWAYS, options=options)
             with pytest.raises(LivehouseError, match="302"):
-                load(settings_for(simulator, tmp_path / "home"))
+                run_pipeline(settings_for(simulator, tmp_path / "home"))
         finally:
             server.shutdown()
             thread.join()
@@ -329,7 +331,7 @@ def test_promise_5_settings_never_show_the_token(tmp_path: Path) -> None:
     given = environment("http://127.0.0.1:9", tmp_path) | {"LIVEHOUSE_LOOKBACK_DAYS": "many"}
     for name in ("CLOUDFLARE_API_TOKEN", "REALTIMEKIT_APP_ID", "CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_BASE_URL"):
         wrong = given | {name: f"{TOKEN}\x1b[31m\n{TOKEN}"}
-        status, out, err = call_livehouse(wrong, "nightly")
+        status, out, err = run_cli(wrong, "nightly")
         assert status == 2
         assert TOKEN not in out + err
         assert "\x1b" not in out + err
@@ -340,9 +342,9 @@ def test_promise_5_settings_never_show_the_token(tmp_path: Path) -> None:
 def test_promise_5_keys_are_shown_by_hand_only(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",), livestreams=3, sessions=6)
     simulator = serve(Simulator(world))
-    given = variables(simulator, tmp_path / "home")
-    status, out, err = call_livehouse(given, "api", "list-livestreams", "--app", "aula")
+    given = environment_for(simulator, tmp_path / "home")
+    status, out, err = run_cli(given, "api", "list-livestreams", "--app", "aula")
     assert status == 0
     assert not [key for key in world.stream_keys() if key in out + err]
-    status, out, _ = call_livehouse(given, "api", "list-livestreams", "--app", "aula", "--show-keys")
+    status, out, _ = run_cli(given, "api", "list-livestreams", "--app", "aula", "--show-keys")
     assert {stream["stream_key"] for stream in json.loads(out)["data"]} == world.stream_keys()

@@ -12,7 +12,7 @@ import pytest
 from pipelines.marts.examples import find_examples
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
-from tests.houses import DAYS, Loaded, load, published, settings_for, small_world
+from tests.pipeline_runner import DAYS, LoadedWarehouse, open_published, run_pipeline, settings_for, small_world
 from tests.report import recompute
 from tests.report.recompute import GRAINS, MARTS, Facts, Row, failed, midnight, month_of, on_air_until
 
@@ -44,7 +44,7 @@ def facts_of(connection: duckdb.DuckDBPyConnection, world: World, days: tuple[da
     aside = [(row["table_name"], row["app_id"], row["day"]) for row in query(connection, "FROM ops.quarantine")]
     facts = Facts([], [], {}, {}, {}, loaded, aside)
     for app_id in world.apps:
-        truth = world.truth(app_id, *days)
+        truth = world.expected_rows(app_id, *days)
         facts.livestreams += truth.livestreams.values()
         facts.sessions += [row | {"fetched_at": received[key]} for key, row in truth.livestream_sessions.items()]
         facts.overall |= {key: totals[key] | row for key, row in truth.livestream_analytics_daily.items()}
@@ -221,8 +221,8 @@ def never_watched(facts: Facts) -> list[Row]:
     ]
 
 
-def test_a_small_account_is_recomputed(loaded: Loaded) -> None:
-    with published(loaded.settings) as connection:
+def test_a_small_account_is_recomputed(loaded: LoadedWarehouse) -> None:
+    with open_published(loaded.settings) as connection:
         facts = facts_of(connection, loaded.simulator.world, DAYS)
         assert any(on_air_until(row) for row in facts.sessions)
         assert_marts_are_recomputed(connection, facts)
@@ -237,12 +237,12 @@ def test_larger_accounts_are_recomputed_after_every_night(rounding: str, tmp_pat
         small_world(11, livestreams=60, sessions=900, days=45, rounding=rounding, placeholders=True)
     ) as simulator:
         settings = settings_for(simulator, tmp_path / "home")
-        load(settings, (first, last - timedelta(days=4)), run_id="first")
+        run_pipeline(settings, (first, last - timedelta(days=4)), run_id="first")
         for night in range(4):
             day = last - timedelta(days=3 - night)
-            load(settings, (day - timedelta(days=2), day), run_id=f"night{night}")
-        load(settings, (first, last), run_id="all")
-        with published(settings) as connection:
+            run_pipeline(settings, (day - timedelta(days=2), day), run_id=f"night{night}")
+        run_pipeline(settings, (first, last), run_id="all")
+        with open_published(settings) as connection:
             facts = facts_of(connection, simulator.world, (first, last))
             judged = query(
                 connection, "SELECT DISTINCT verdict FROM marts.reconciliation WHERE sessions_quarantined = 0"

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from pipelines.simulator.dialects import TODAY
-from pipelines.simulator.faults import Faults
-from pipelines.simulator.reply_shapes import Shapes
+from pipelines.simulator.faults import FaultInjector
+from pipelines.simulator.response_shapes import ResponseShapes
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 
@@ -32,7 +32,7 @@ class Client:
         return self.simulator.world
 
     @property
-    def faults(self) -> Faults:
+    def faults(self) -> FaultInjector:
         return self.simulator.faults
 
     def get(self, path: str, **query: str | int) -> httpx.Response:
@@ -57,7 +57,7 @@ def serve() -> Iterator[Serve]:
     """Serves a world (a small one unless told) with any option of the simulator."""
     with ExitStack() as open_ones:
 
-        def start(world: World | None = None, shapes: Shapes | None = None, **options: Any) -> Client:
+        def start(world: World | None = None, shapes: ResponseShapes | None = None, **options: Any) -> Client:
             options.setdefault("dialect", replace(TODAY, times="both"))
             simulator = open_ones.enter_context(Simulator(world or small_world(), shapes=shapes, **options))
             root = f"{simulator.base_url}/accounts/{simulator.account_id}/realtime/kit/{APP}"

@@ -9,8 +9,8 @@ import pytest
 
 from pipelines.simulator.dialects import TODAY, YEAR_2025
 from pipelines.simulator.records import Rounding
-from pipelines.simulator.refused import Refusal
-from pipelines.simulator.reply_shapes import Shapes
+from pipelines.simulator.refusals import Refusal
+from pipelines.simulator.response_shapes import ResponseShapes
 from pipelines.simulator.world import World
 from tests.simulator.conftest import APP, NOW, Client, Serve, small_world
 
@@ -58,13 +58,13 @@ def test_by_day_counts_sessions_where_overall_counts_livestreams(serve: Serve) -
         {"count": 1, "total_ingest_seconds": 10, "total_viewer_seconds": 7, "date": "2025-11-19"},
         {"count": 2, "total_ingest_seconds": 20, "total_viewer_seconds": 14, "date": "2025-11-20"},
     ]
-    every_day = serve(world, Shapes(idle_days="zeros"), dialect=STRICT).json(BY_DAY, **query)["data"]
+    every_day = serve(world, ResponseShapes(idle_days="zeros"), dialect=STRICT).json(BY_DAY, **query)["data"]
     assert [(row["date"], row["count"]) for row in every_day][-3:] == [
         ("2025-11-18", 0),
         ("2025-11-19", 1),
         ("2025-11-20", 2),
     ]
-    counts = world.truth(APP, NOW.date() - timedelta(days=1), NOW.date()).session_counts
+    counts = world.expected_rows(APP, NOW.date() - timedelta(days=1), NOW.date()).session_counts
     assert list(counts.values()) == [1, 2]
 
 
@@ -121,7 +121,7 @@ def test_totals_are_rounded(serve: Serve, rounding: Rounding, ingest: float) -> 
     client = serve(world)
     for data in (client.json(OVERALL, **UNIX)["data"], client.json(BY_DAY, **UNIX)["data"][0]):
         assert data["total_ingest_seconds"] == ingest
-    [row] = world.truth(APP, NOW.date(), NOW.date()).livestream_analytics_daily.values()
+    [row] = world.expected_rows(APP, NOW.date(), NOW.date()).livestream_analytics_daily.values()
     assert (row["ingest_seconds"], row["viewer_seconds"]) == (ingest, data["total_viewer_seconds"])
 
 
@@ -140,11 +140,11 @@ def test_a_session_has_placeholders_at_first(serve: Serve) -> None:
     assert figures() == (60, 60)
     world.advance(timedelta(seconds=43))
     assert figures()[0] == 45
-    world.end(APP, livestream.id)
+    world.end_session(APP, livestream.id)
     assert figures()[0] == 45
     again = world.go_live(APP, livestream.id, audience=2)
     world.advance(timedelta(seconds=1))
-    world.end(APP, livestream.id)
+    world.end_session(APP, livestream.id)
     assert client.json(f"/livestreams/sessions/{again.id}")["data"]["ingest_seconds"] == 1
 
 
@@ -158,10 +158,12 @@ def test_a_page_larger_than_the_maximum_is_refused_with_its_cause(serve: Serve) 
 
 
 def test_error_shapes_of_today(serve: Serve) -> None:
-    problem = serve(shapes=Shapes(errors="problem")).get("/livestreams", per_page="many")
+    problem = serve(shapes=ResponseShapes(errors="problem")).get("/livestreams", per_page="many")
     assert problem.headers["content-type"] == "application/problem+json"
     assert problem.json()["detail"] == "per_page must be a whole number from 1 on, not 'many'"
-    chained = serve(shapes=Shapes(errors="chain")).http.get("/livestreams", headers={"Authorization": "Bearer x"})
+    chained = serve(shapes=ResponseShapes(errors="chain")).http.get(
+        "/livestreams", headers={"Authorization": "Bearer x"}
+    )
     assert chained.json()["errors"][0]["error_chain"][0]["message"] == "Authentication error"
 
 
@@ -211,7 +213,7 @@ def test_a_refusal_that_is_none(text: str) -> None:
 @pytest.mark.parametrize(("idle", "status"), [("left_out", 200), ("zeros", 400)])
 @pytest.mark.parametrize("path", [BY_DAY, "/analytics/daywise"])
 def test_no_range_is_answered_with_a_hundred_megabytes(serve: Serve, idle: Any, status: int, path: str) -> None:
-    client = serve(shapes=Shapes(idle_days=idle))
+    client = serve(shapes=ResponseShapes(idle_days=idle))
     query = {"start_time": "0", "end_time": "99999999999"}
     if path == "/analytics/daywise":
         query = {"start_date": "0001-01-01", "end_date": "9999-12-31"}
@@ -241,7 +243,7 @@ ODD = [
 @pytest.mark.parametrize("value", ODD)
 @pytest.mark.parametrize("times", ["unix", "iso", "both"])
 def test_no_value_of_a_parameter_is_answered_with_a_5xx(serve: Serve, value: str, times: Any) -> None:
-    client = serve(shapes=Shapes(overall="array"), dialect=replace(TODAY, times=times))
+    client = serve(shapes=ResponseShapes(overall="array"), dialect=replace(TODAY, times=times))
     paged = ("/livestreams", f"/livestreams/{any_livestream(client)}")
     names = {
         **dict.fromkeys(paged, ("page_no", "per_page")),
@@ -298,5 +300,5 @@ def test_days_of_the_truth_have_their_sessions(serve: Serve) -> None:
     client = serve(world, dialect=STRICT)
     rows = client.json(BY_DAY, start_time=1761868800, end_time=int(NOW.timestamp()))["data"]
     counts = {date.fromisoformat(row["date"]): row["count"] for row in rows}
-    truth = {day: number for (_, day), number in world.truth(APP, first, last).session_counts.items() if number}
+    truth = {day: number for (_, day), number in world.expected_rows(APP, first, last).session_counts.items() if number}
     assert counts == truth

@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
-from pipelines.simulator.access import Asked
-from pipelines.simulator.faults import GROUPS, KINDS, Faults
-from pipelines.simulator.reply_shapes import Shapes
+from pipelines.simulator.access import LoggedRequest
+from pipelines.simulator.faults import GROUPS, KINDS, FaultInjector
+from pipelines.simulator.response_shapes import ResponseShapes
 from pipelines.simulator.server import Simulator
-from pipelines.simulator.wire import SERVER_ERRORS, Blow
+from pipelines.simulator.transport_faults import SERVER_ERRORS, FaultOptions
 from tests.simulator.conftest import APP, Client, Serve, small_world
 
 LIST = "/livestreams"
@@ -53,7 +53,7 @@ SAID_BY_STATUS = {
 
 def test_429_with_seconds_a_date_nothing_or_an_empty_body(client: Client) -> None:
     for kind in SAID_BY_STATUS:
-        client.faults.order(kind, blow=Blow(retry_after=7))
+        client.faults.schedule(kind, options=FaultOptions(retry_after=7))
     seconds, date, bare, empty = (client.get(LIST) for _ in range(4))
     assert {answer.status_code for answer in (seconds, date, bare, empty)} == {429}
     assert seconds.headers["Retry-After"] == "7"
@@ -66,7 +66,7 @@ def test_429_with_seconds_a_date_nothing_or_an_empty_body(client: Client) -> Non
 
 
 def test_quota_out(client: Client) -> None:
-    client.faults.order("quota_out")
+    client.faults.schedule("quota_out")
     answer = client.get(LIST)
     assert answer.status_code == 200
     assert answer.headers["Ratelimit"] == '"default";r=0;t=1'
@@ -74,8 +74,8 @@ def test_quota_out(client: Client) -> None:
 
 @pytest.mark.parametrize("status", SERVER_ERRORS)
 def test_server_error_and_server_error_html(client: Client, status: int) -> None:
-    client.faults.order("server_error", blow=Blow(status=status))
-    client.faults.order("server_error_html", blow=Blow(status=status))
+    client.faults.schedule("server_error", options=FaultOptions(status=status))
+    client.faults.schedule("server_error_html", options=FaultOptions(status=status))
     as_json, as_html = client.get(LIST), client.get(LIST)
     assert as_json.status_code == as_html.status_code == status
     assert as_json.json()["success"] is False
@@ -83,13 +83,13 @@ def test_server_error_and_server_error_html(client: Client, status: int) -> None
 
 
 def test_html_200(client: Client) -> None:
-    client.faults.order("html_200")
+    client.faults.schedule("html_200")
     answer = client.get(LIST)
     assert (answer.status_code, answer.text[:9]) == (200, "<!DOCTYPE")
 
 
 def test_not_success_in_both_shapes_of_an_error(client: Client) -> None:
-    client.faults.order("not_success", times=20)
+    client.faults.schedule("not_success", times=20)
     answers = [client.get(LIST) for _ in range(20)]
     assert {answer.status_code for answer in answers} == {200}
     assert {("errors" in answer.json(), "error" in answer.json()) for answer in answers} == {
@@ -99,7 +99,7 @@ def test_not_success_in_both_shapes_of_an_error(client: Client) -> None:
 
 
 def test_drop_before(client: Client) -> None:
-    client.faults.order("drop_before")
+    client.faults.schedule("drop_before")
     with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
         client.get(LIST)
     assert client.simulator.requests[-1].fault == "drop_before"
@@ -108,7 +108,7 @@ def test_drop_before(client: Client) -> None:
 
 @pytest.mark.parametrize("kind", ["cut_body", "drop_within"])
 def test_cut_body_and_drop_within(client: Client, kind: str) -> None:
-    client.faults.order(kind, times=2)
+    client.faults.schedule(kind, times=2)
     with pytest.raises(httpx.RemoteProtocolError, match="peer closed connection"):
         client.get(LIST)
     with client.http.stream("GET", LIST) as answer:
@@ -123,7 +123,7 @@ def test_cut_body_and_drop_within(client: Client, kind: str) -> None:
 
 
 def test_cut_json(client: Client) -> None:
-    client.faults.order("cut_json")
+    client.faults.schedule("cut_json")
     answer = client.get(LIST)
     assert answer.status_code == 200
     with pytest.raises(json.JSONDecodeError):
@@ -131,7 +131,7 @@ def test_cut_json(client: Client) -> None:
 
 
 def test_trickle(client: Client) -> None:
-    client.faults.order("trickle", blow=Blow(trickle_seconds=0.3))
+    client.faults.schedule("trickle", options=FaultOptions(trickle_seconds=0.3))
     began = time.monotonic()
     with client.http.stream("GET", LIST) as answer:
         pieces = list(answer.iter_raw())
@@ -141,14 +141,14 @@ def test_trickle(client: Client) -> None:
 
 
 def test_wrong_type(client: Client) -> None:
-    client.faults.order("wrong_type")
+    client.faults.schedule("wrong_type")
     answer = client.get(LIST)
     assert answer.headers["content-type"] == "application/octet-stream"
     assert answer.json() == client.json(LIST)
 
 
 def test_invalid_utf8(client: Client) -> None:
-    client.faults.order("invalid_utf8", times=2)
+    client.faults.schedule("invalid_utf8", times=2)
     for path in (LIST, "/analytics/daywise"):
         answer = client.get(path)
         with pytest.raises(UnicodeDecodeError):
@@ -157,7 +157,7 @@ def test_invalid_utf8(client: Client) -> None:
 
 @pytest.mark.parametrize("kind", ["huge_body", "gzip_bomb"])
 def test_huge_body_and_gzip_bomb(client: Client, kind: str) -> None:
-    client.faults.order(kind, blow=Blow(huge_bytes=5_000_000))
+    client.faults.schedule(kind, options=FaultOptions(huge_bytes=5_000_000))
     with client.http.stream("GET", LIST) as answer:
         on_the_wire = b"".join(answer.iter_raw())
     document = gzip.decompress(on_the_wire) if kind == "gzip_bomb" else on_the_wire
@@ -167,30 +167,30 @@ def test_huge_body_and_gzip_bomb(client: Client, kind: str) -> None:
 
 
 def test_a_huge_body_is_stopped_by_closing(client: Client) -> None:
-    client.faults.order("huge_body")
+    client.faults.schedule("huge_body")
     with client.http.stream("GET", LIST) as answer:
         next(answer.iter_raw())
     assert client.get(LIST).status_code == 200
 
 
 def test_redirect(client: Client) -> None:
-    client.faults.order("redirect", blow=Blow(redirect_to="https://other.example/x"))
+    client.faults.schedule("redirect", options=FaultOptions(redirect_to="https://other.example/x"))
     answer = client.get(LIST)
     assert (answer.status_code, answer.headers["location"]) == (302, "https://other.example/x")
 
 
 def test_page_no_ignored_and_repeat_page(client: Client) -> None:
     first = client.json(LIST, per_page=10)
-    client.faults.order("page_no_ignored")
+    client.faults.schedule("page_no_ignored")
     assert client.json(LIST, per_page=10, page_no=3) == first
-    client.faults.order("repeat_page", times=9)
+    client.faults.schedule("repeat_page", times=9)
     again = [client.json(LIST, per_page=10, page_no=page) for page in range(1, 10)]
     assert {tuple(ids(reply)) for reply in again} == {tuple(ids(first))}
     assert again[8]["paging"]["total_count"] == 1_045
 
 
 def test_endless_pages(client: Client) -> None:
-    client.faults.order("endless_pages", times=12)
+    client.faults.schedule("endless_pages", times=12)
     replies = [client.json(LIST, per_page=20, page_no=page) for page in range(1, 13)]
     found = [each for reply in replies for each in ids(reply)]
     assert len(found) == len(set(found)) == 240
@@ -199,7 +199,7 @@ def test_endless_pages(client: Client) -> None:
 
 @pytest.mark.parametrize("shape", ["array", "document", "wrapped", "per_row"])
 def test_total_high_total_low_and_total_absent(serve: Serve, shape: Any) -> None:
-    client = serve(shapes=Shapes(livestreams=shape, paging="text"))
+    client = serve(shapes=ResponseShapes(livestreams=shape, paging="text"))
 
     def total() -> object:
         reply = client.json(LIST)
@@ -207,13 +207,13 @@ def test_total_high_total_low_and_total_absent(serve: Serve, shape: Any) -> None
         return (beside or (data[0] if isinstance(data, list) else data)["paging"]).get("total_count")
 
     for kind in ("total_high", "total_low", "total_absent"):
-        client.faults.order(kind)
+        client.faults.schedule(kind)
     assert [total() for _ in range(4)] == ["52", "22", None, "45"]
 
 
 def test_same_record_twice(client: Client) -> None:
     first, second = (ids(client.json(LIST, per_page=10, page_no=page)) for page in (1, 2))
-    client.faults.order("same_record_twice", times=2)
+    client.faults.schedule("same_record_twice", times=2)
     assert ids(client.json(LIST, per_page=10, page_no=1)) == [first[0], *first]
     assert ids(client.json(LIST, per_page=10, page_no=2)) == [first[-1], *second]
 
@@ -221,13 +221,13 @@ def test_same_record_twice(client: Client) -> None:
 def test_row_inserted(serve: Serve) -> None:
     client = serve()
     first = ids(client.json(LIST, per_page=10))
-    client.faults.order("row_inserted")
+    client.faults.schedule("row_inserted")
     second = client.json(LIST, per_page=10, page_no=2)
     assert ids(second)[0] == first[-1]
     assert second["paging"]["total_count"] == 46
     busiest = max(client.world.apps[APP].livestreams, key=lambda row: len(row.sessions))
     sessions = len(busiest.sessions)
-    client.faults.order("row_inserted", operation="get-livestream")
+    client.faults.schedule("row_inserted", operation="get-livestream")
     client.json(f"/livestreams/{busiest.id}", per_page=2, page_no=2)
     assert len(busiest.sessions) == sessions + 1
 
@@ -237,17 +237,17 @@ def test_row_removed(serve: Serve) -> None:
     client.post(LIST, {"name": "never-ran"}).raise_for_status()
     first = ids(client.json(LIST, per_page=10))
     missed = ids(client.json(LIST, per_page=10, page_no=2))[0]
-    client.faults.order("row_removed")
+    client.faults.schedule("row_removed")
     second = client.json(LIST, per_page=10, page_no=2)
     assert missed not in {*first, *ids(second)}
     assert second["paging"]["total_count"] == 45
-    assert first[0] in client.world.forgotten
+    assert first[0] in client.world.deleted_ids
 
 
 def test_row_moved(serve: Serve) -> None:
-    client = serve(faults=Faults(kinds=("row_moved",), rate=0))
+    client = serve(faults=FaultInjector(kinds=("row_moved",), rate=0))
     first = ids(client.json(LIST, per_page=10))
-    client.faults.order("row_moved")
+    client.faults.schedule("row_moved")
     rest = [each for page in range(2, 7) for each in ids(client.json(LIST, per_page=10, page_no=page))]
     assert rest[0] == first[-1]
     assert len(set(first) | set(rest)) == 44
@@ -256,18 +256,18 @@ def test_row_moved(serve: Serve) -> None:
 
 
 def test_unknown_fields(client: Client) -> None:
-    client.faults.order("unknown_fields")
+    client.faults.schedule("unknown_fields")
     row = client.json(LIST)["data"][0]
     assert (row["codec"], row["tags"], row["encoder"]["stream_key"]) == ("av1", ["a", "b"], row["stream_key"])
 
 
 def test_unknown_status(client: Client) -> None:
-    client.faults.order("unknown_status")
+    client.faults.schedule("unknown_status")
     assert Counter(row["status"] for row in client.json(LIST)["data"])["HIBERNATING"] == 1
 
 
 def test_new_type(client: Client) -> None:
-    client.faults.order("new_type")
+    client.faults.schedule("new_type")
     assert [type(row["name"]) for row in client.json(LIST)["data"]].count(dict) == 1
 
 
@@ -275,7 +275,7 @@ def test_empty_list_shorter_list_zeros_and_not_found(client: Client) -> None:
     busiest = max(client.world.apps[APP].livestreams, key=lambda row: len(row.sessions))
     path, many = f"/livestreams/{busiest.id}", len(busiest.sessions)
     for kind in ("empty_list", "shorter_list", "zeros", "not_found"):
-        client.faults.order(kind, operation="get-livestream")
+        client.faults.schedule(kind, operation="get-livestream")
     empty, shorter, zeros = (client.json(path, per_page=100) for _ in range(3))
     assert (empty["data"]["sessions"], empty["paging"]["total_count"]) == ([], 0)
     assert len(shorter["data"]["sessions"]) == shorter["paging"]["total_count"] == (many + 1) // 2
@@ -283,18 +283,20 @@ def test_empty_list_shorter_list_zeros_and_not_found(client: Client) -> None:
     assert {row["viewer_seconds"] for row in zeros["data"]["sessions"]} == {0}
     assert client.get(path).status_code == 404
     assert client.get(path).status_code == 200
-    client.faults.order("empty_list")
+    client.faults.schedule("empty_list")
     assert client.json(LIST)["data"] == []
-    client.faults.order("empty_list")
+    client.faults.schedule("empty_list")
     assert client.json("/analytics/daywise")["data"]["session_stats"]["day_stats"] == []
-    client.faults.order("zeros")
+    client.faults.schedule("zeros")
     data = client.json("/analytics/livestreams/overall")["data"]
     assert set(data.values()) == {0}
 
 
-@pytest.mark.parametrize("shapes", list(Shapes.all_variants()), ids=str)
-def test_faults_of_content_leave_every_shape_readable(shapes: Shapes) -> None:
-    faults = Faults(kinds=(*GROUPS["drift"], *GROUPS["strange"], *GROUPS["forgetting"]), rate=1, consecutive=40)
+@pytest.mark.parametrize("shapes", list(ResponseShapes.all_variants()), ids=str)
+def test_faults_of_content_leave_every_shape_readable(shapes: ResponseShapes) -> None:
+    faults = FaultInjector(
+        kinds=(*GROUPS["drift"], *GROUPS["strange"], *GROUPS["forgetting"]), rate=1, max_consecutive=40
+    )
     with Simulator(small_world(), shapes=shapes, faults=faults) as simulator:
         host, _, root = simulator.base_url.removeprefix("http://").partition("/")
         connection = http.client.HTTPConnection(host)
@@ -306,25 +308,25 @@ def test_faults_of_content_leave_every_shape_readable(shapes: Shapes) -> None:
             body = connection.getresponse().read()
             assert body.startswith(b"<!DOCTYPE html>") or json.loads(body)
         connection.close()
-        assert len(simulator.faults.struck) == 40
+        assert len(simulator.faults.injected) == 40
 
 
-def asked(page: int = 1, operation: str = "list-livestreams") -> Asked:
-    return Asked("GET", operation, APP, f"/{operation}", {"page_no": str(page)})
+def asked(page: int = 1, operation: str = "list-livestreams") -> LoggedRequest:
+    return LoggedRequest("GET", operation, APP, f"/{operation}", {"page_no": str(page)})
 
 
-def struck(faults: Faults, pages: list[int]) -> Counter[tuple[int, str]]:
+def struck(faults: FaultInjector, pages: list[int]) -> Counter[tuple[int, str]]:
     found = Counter[tuple[int, str]]()
     for page in pages:
-        fault = faults.next(asked(page))
+        fault = faults.next_fault(asked(page))
         if fault:
             found[page, fault.kind] += 1
     return found
 
 
 def test_the_same_seed_strikes_the_same_requests_in_whatever_order_they_come() -> None:
-    def faults(seed: int) -> Faults:
-        return Faults(seed=seed, rate=0.3, kinds=GROUPS["transient"])
+    def faults(seed: int) -> FaultInjector:
+        return FaultInjector(seed=seed, rate=0.3, kinds=GROUPS["transient"])
 
     pages = [page for page in range(100) for _ in range(3)]
     assert struck(faults(1), pages) == struck(faults(1), pages[::-1])
@@ -333,47 +335,47 @@ def test_the_same_seed_strikes_the_same_requests_in_whatever_order_they_come() -
 
 
 def test_retries_win_after_so_many_faults_in_a_row() -> None:
-    faults = Faults(rate=1, kinds=("server_error",), consecutive=2)
-    assert [faults.next(asked()) is None for _ in range(7)] == [False, False, True, False, False, True, False]
+    faults = FaultInjector(rate=1, kinds=("server_error",), max_consecutive=2)
+    assert [faults.next_fault(asked()) is None for _ in range(7)] == [False, False, True, False, False, True, False]
 
 
 def test_a_limit_an_operation_and_a_rate_hold() -> None:
-    assert sum(struck(Faults(rate=1, kinds=("html_200",), limit=5), list(range(50))).values()) == 5
-    assert not struck(Faults(rate=1, kinds=("html_200",), operations=("get-session",)), list(range(50)))
-    assert not struck(Faults(rate=0, kinds=("html_200",)), list(range(50)))
-    never = Faults(rate=1, kinds=("row_moved",))
-    assert never.next(asked(operation="get-overall-analytics")) is None
+    assert sum(struck(FaultInjector(rate=1, kinds=("html_200",), max_faults=5), list(range(50))).values()) == 5
+    assert not struck(FaultInjector(rate=1, kinds=("html_200",), operations=("get-session",)), list(range(50)))
+    assert not struck(FaultInjector(rate=0, kinds=("html_200",)), list(range(50)))
+    never = FaultInjector(rate=1, kinds=("row_moved",))
+    assert never.next_fault(asked(operation="get-overall-analytics")) is None
 
 
 def test_an_order_is_for_its_operation_and_app_and_so_many_calls() -> None:
-    faults = Faults()
-    faults.order("drop_before", operation="list-livestreams", app_id=APP, times=2)
-    assert faults.next(asked(operation="get-session")) is None
-    assert [getattr(faults.next(asked()), "kind", None) for _ in range(3)] == [
+    faults = FaultInjector()
+    faults.schedule("drop_before", operation="list-livestreams", app_id=APP, times=2)
+    assert faults.next_fault(asked(operation="get-session")) is None
+    assert [getattr(faults.next_fault(asked()), "kind", None) for _ in range(3)] == [
         "drop_before",
         "drop_before",
         None,
     ]
-    assert faults.struck == [("list-livestreams", "drop_before")] * 2
-    faults.order("drop_before", app_id="elsewhere")
-    assert faults.next(asked()) is None
+    assert faults.injected == [("list-livestreams", "drop_before")] * 2
+    faults.schedule("drop_before", app_id="elsewhere")
+    assert faults.next_fault(asked()) is None
 
 
 def test_faults_from_text() -> None:
-    faults = Faults.parse("server_error, cut_body:0.25", seed=3)
+    faults = FaultInjector.parse("server_error, cut_body:0.25", seed=3)
     assert (tuple(faults.kinds), faults.rate, faults.seed) == (("server_error", "cut_body"), 0.25, 3)
-    assert Faults.parse("transient").rate == 0.08
-    assert tuple(Faults.parse("all:1").kinds) == KINDS
+    assert FaultInjector.parse("transient").rate == 0.08
+    assert tuple(FaultInjector.parse("all:1").kinds) == KINDS
 
 
 @pytest.mark.parametrize("text", ["", "earthquake", "server_error:2", "server_error:often", "server_error:nan"])
 def test_faults_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"groups of kinds: all, transient, hostile"):
-        Faults.parse(text)
+        FaultInjector.parse(text)
 
 
 def test_unknown_words_are_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"unknown fault 'x'; known are rate_limited, .*not_found"):
-        Faults(kinds=("x",))
+        FaultInjector(kinds=("x",))
     with pytest.raises(ValueError, match=r"unknown operation 'x'; known are list-livestreams"):
-        Faults().order("html_200", operation="x")
+        FaultInjector().schedule("html_200", operation="x")

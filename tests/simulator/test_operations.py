@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from pipelines.simulator.dialects import OPERATIONS, YEAR_2025
-from pipelines.simulator.operations import HANDLERS
-from pipelines.simulator.reply_shapes import Shapes
+from pipelines.simulator.operations import ROUTES
+from pipelines.simulator.response_shapes import ResponseShapes
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from tests.simulator.conftest import APP, NOW, Client, Serve, small_world
@@ -26,7 +26,7 @@ def all_ids(client: Client, **query: str | int) -> list[str]:
 
 
 def test_there_are_eleven_operations() -> None:
-    assert set(HANDLERS) == set(OPERATIONS)
+    assert set(ROUTES) == set(OPERATIONS)
     assert len(OPERATIONS) == 11
 
 
@@ -95,7 +95,7 @@ def test_a_livestream_lists_all_its_sessions_newest_first(client: Client) -> Non
 
 def test_overall_is_the_sum_of_the_sessions_of_the_day(serve: Serve) -> None:
     client = serve(small_world(values="numbers"))
-    truth = client.world.truth(APP, NOW.date() - timedelta(days=20), NOW.date())
+    truth = client.world.expected_rows(APP, NOW.date() - timedelta(days=20), NOW.date())
     for (_, day), row in truth.livestream_analytics_daily.items():
         query = {"start_time": f"{day}T00:00:00.000Z", "end_time": f"{day}T23:59:59.999Z"}
         data = client.json("/analytics/livestreams/overall", **query)["data"]
@@ -108,7 +108,7 @@ def test_overall_is_the_sum_of_the_sessions_of_the_day(serve: Serve) -> None:
 
 def test_daywise_has_the_days_and_their_sums(serve: Serve) -> None:
     client = serve(small_world(values="numbers"))
-    truth = client.world.truth(APP, NOW.date() - timedelta(days=30), NOW.date())
+    truth = client.world.expected_rows(APP, NOW.date() - timedelta(days=30), NOW.date())
     data = client.json("/analytics/daywise")["data"]
     sums = {row["day"][:10]: row["total_session_minutes"] for row in data["session_stats"]["day_stats"]}
     assert sums == {
@@ -208,7 +208,7 @@ def test_token_account_and_app_are_checked(client: Client, serve: Serve) -> None
     [("result", "errors"), ("error", "error"), ("html", ""), ("problem", "detail"), ("chain", "errors")],
 )
 def test_errors_in_each_of_their_shapes(serve: Serve, errors: str, key: str) -> None:
-    answer = serve(shapes=Shapes(errors=errors)).get("/livestreams/nobody")  # type: ignore[arg-type]
+    answer = serve(shapes=ResponseShapes(errors=errors)).get("/livestreams/nobody")  # type: ignore[arg-type]
     assert answer.status_code == 404
     if key:
         assert key in answer.json()
@@ -242,10 +242,10 @@ def test_requests_are_counted_also_those_at_once(serve: Serve) -> None:
         list(pool.map(lambda _: client.get("/livestreams", per_page=1), range(6)))
     client.get("/analytics/daywise")
     simulator = client.simulator
-    assert simulator.count() == 7
-    assert simulator.count("list-livestreams") == simulator.count(app_id=APP) - 1 == 6
-    assert simulator.count("list-livestreams", "stage") == 0
-    assert 2 <= simulator.most_concurrent <= 6
+    assert simulator.request_count() == 7
+    assert simulator.request_count("list-livestreams") == simulator.request_count(app_id=APP) - 1 == 6
+    assert simulator.request_count("list-livestreams", "stage") == 0
+    assert 2 <= simulator.max_concurrent <= 6
     assert (simulator.requests[0].status, simulator.requests[0].query) == (200, {"per_page": "1"})
 
 
@@ -262,7 +262,7 @@ def test_a_mistake_of_the_simulator_is_loud(monkeypatch: pytest.MonkeyPatch) -> 
     def mistaken(_call: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setitem(HANDLERS, "list-livestreams", ("GET", "/livestreams", mistaken))
+    monkeypatch.setitem(ROUTES, "list-livestreams", ("GET", "/livestreams", mistaken))
     with pytest.raises(ZeroDivisionError), Simulator(small_world()) as simulator:
         url = f"{simulator.base_url}/accounts/{simulator.account_id}/realtime/kit/{APP}/livestreams"
         assert httpx.get(url, headers={"Authorization": f"Bearer {simulator.token}"}).status_code == 500

@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 from cloudflare import AuthenticationError, Cloudflare, NotFoundError
 
-from pipelines.simulator.reply_shapes import Shapes
+from pipelines.simulator.response_shapes import ResponseShapes
 from tests.simulator.conftest import APP, NOW, Client, Serve, small_world
 
 
 @pytest.fixture
 def served(serve: Serve) -> Client:
     """The shapes of the document, of which the SDK was made."""
-    return serve(small_world(values="numbers"), Shapes(livestreams="document", detail="document", disabled="text"))
+    return serve(
+        small_world(values="numbers"), ResponseShapes(livestreams="document", detail="document", disabled="text")
+    )
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ def test_all_operations(served: Client, sdk: Cloudflare) -> None:
         APP, account_id=account, start_time=midnight, end_time=midnight + 86_399
     ).data
     assert overall is not None
-    truth = world.truth(APP, NOW.date(), NOW.date()).livestream_analytics_daily[APP, NOW.date()]
+    truth = world.expected_rows(APP, NOW.date(), NOW.date()).livestream_analytics_daily[APP, NOW.date()]
     assert overall.count == truth["livestream_count"]
     assert overall.total_ingest_seconds == truth["ingest_seconds"]
 
@@ -89,7 +91,7 @@ def test_all_operations(served: Client, sdk: Cloudflare) -> None:
     assert by_day is not None
     assert [row.date for row in by_day] == ["2025-11-19", "2025-11-20"]
     assert [row.count for row in by_day] == list(
-        world.truth(APP, NOW.date() - timedelta(days=1), NOW.date()).session_counts.values()
+        world.expected_rows(APP, NOW.date() - timedelta(days=1), NOW.date()).session_counts.values()
     )
 
     assert {asked.operation for asked in served.simulator.requests} == {

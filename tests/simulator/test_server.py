@@ -59,7 +59,7 @@ def test_a_stopped_simulator_leaves_port_and_threads_free() -> None:
 
 def test_it_stops_though_a_client_does_not_read() -> None:
     with Simulator(small_world()) as simulator:
-        simulator.faults.order("huge_body")
+        simulator.faults.schedule("huge_body")
         url = f"{simulator.base_url}/accounts/{simulator.account_id}/realtime/kit/{APP}/livestreams"
         with (
             httpx.Client(headers={"Authorization": f"Bearer {simulator.token}"}) as http,

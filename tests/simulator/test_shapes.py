@@ -7,11 +7,19 @@ from typing import Any
 import pytest
 
 from pipelines.simulator.records import to_ms
-from pipelines.simulator.reply_shapes import Shapes, TimestampForm, timestamp
-from pipelines.simulator.value_styles import Json, ValueStyle, count, figure, flag, null, text
+from pipelines.simulator.response_shapes import ResponseShapes, TimestampForm, timestamp
+from pipelines.simulator.value_styles import (
+    Json,
+    ValueStyle,
+    render_count,
+    render_flag,
+    render_measure,
+    render_null,
+    render_text,
+)
 from tests.simulator.conftest import APP, NOW, Client, Serve, small_world
 
-VARIANTS = list(Shapes.all_variants())
+VARIANTS = list(ResponseShapes.all_variants())
 DAY = {"start_time": "2025-11-11T00:00:00.000Z", "end_time": "2025-11-11T23:59:59.999Z"}
 
 
@@ -28,7 +36,7 @@ def test_variants_differ_from_the_captured_shapes_in_one_thing_each() -> None:
     assert str(VARIANTS[0]) == "captured"
     assert str(VARIANTS[1]) == "livestreams=document"
     with pytest.raises(ValueError, match="takes number, text, not 'roman'"):
-        Shapes(paging="roman")  # type: ignore[arg-type]
+        ResponseShapes(paging="roman")  # type: ignore[arg-type]
 
 
 def rows_and_total(reply: dict[str, Any], shape: str) -> tuple[list[dict[str, Any]], int | None]:
@@ -44,7 +52,7 @@ def rows_and_total(reply: dict[str, Any], shape: str) -> tuple[list[dict[str, An
 
 
 @pytest.mark.parametrize("shapes", VARIANTS, ids=str)
-def test_the_list_is_whole_in_every_shape(serve: Serve, shapes: Shapes) -> None:
+def test_the_list_is_whole_in_every_shape(serve: Serve, shapes: ResponseShapes) -> None:
     client = serve(shapes=shapes)
     ids: list[str] = []
     total = None
@@ -60,7 +68,7 @@ def test_the_list_is_whole_in_every_shape(serve: Serve, shapes: Shapes) -> None:
 
 @pytest.mark.parametrize("shape", ["captured", "document", "paging_inside"])
 def test_the_sessions_are_whole_in_every_shape(serve: Serve, shape: Any) -> None:
-    client = serve(shapes=Shapes(detail=shape))
+    client = serve(shapes=ResponseShapes(detail=shape))
     livestream = client.world.apps[APP].by_id[busiest(client)]
 
     def pages() -> Iterator[list[str]]:
@@ -106,7 +114,7 @@ def test_captured_bodies(client: Client) -> None:
 
 def test_shapes_of_single_fields(serve: Serve) -> None:
     world = small_world(values="numbers")
-    shapes = Shapes(
+    shapes = ResponseShapes(
         overall="array",
         day="date",
         idle_days="zeros",
@@ -154,7 +162,7 @@ def test_unix_seconds_are_exact_to_the_millisecond() -> None:
 @pytest.mark.parametrize("style", ["mixed", "numbers", "text"])
 @pytest.mark.parametrize("value", [0.0, 531.0, 1000.0, 116.11599994199997, 365.66666666666697, 1e-7, 12345678901.5])
 def test_every_form_of_a_figure_is_exact(style: ValueStyle, value: float) -> None:
-    forms = [figure(value, f"key-{number}", style) for number in range(200)]
+    forms = [render_measure(value, f"key-{number}", style) for number in range(200)]
     assert {float(form) for form in forms if isinstance(form, str | int | float)} == {value}
     kinds = {type(form) for form in forms}
     assert (str in kinds) is (style != "numbers")
@@ -162,17 +170,17 @@ def test_every_form_of_a_figure_is_exact(style: ValueStyle, value: float) -> Non
 
 
 def test_all_forms_occur_and_are_stable() -> None:
-    forms = [figure(1000.0, f"key-{number}", "mixed") for number in range(200)]
+    forms = [render_measure(1000.0, f"key-{number}", "mixed") for number in range(200)]
     assert {1000, "1000", " 1000.0 ", "1e3"} == set(forms)
-    assert forms == [figure(1000.0, f"key-{number}", "mixed") for number in range(200)]
-    nothing: set[Json] = {null(f"key-{number}", "mixed") for number in range(200)}  # type: ignore[type-arg, unused-ignore]
+    assert forms == [render_measure(1000.0, f"key-{number}", "mixed") for number in range(200)]
+    nothing: set[Json] = {render_null(f"key-{number}", "mixed") for number in range(200)}  # type: ignore[type-arg, unused-ignore]
     assert nothing == {None, "", "null"}
-    assert {null(f"key-{number}", "numbers") for number in range(200)} == {None}
-    words = {str(flag(value=True, key=f"key-{number}", style="mixed")) for number in range(400)}
+    assert {render_null(f"key-{number}", "numbers") for number in range(200)} == {None}
+    words = {str(render_flag(value=True, key=f"key-{number}", style="mixed")) for number in range(400)}
     assert words == {"True", "true", "1", "yes", "Disabled"}
-    assert {str(count(4, f"key-{number}", "mixed")) for number in range(200)} == {"4", "4.0"}
-    assert {text("2024", f"key-{number}", "mixed") for number in range(50)} == {"2024", 2024}
-    assert text("007", "key-1", "mixed") == "007"
+    assert {str(render_count(4, f"key-{number}", "mixed")) for number in range(200)} == {"4", "4.0"}
+    assert {render_text("2024", f"key-{number}", "mixed") for number in range(50)} == {"2024", 2024}
+    assert render_text("007", "key-1", "mixed") == "007"
 
 
 def moment(value: Any) -> datetime | None:
@@ -188,8 +196,8 @@ def moment(value: Any) -> datetime | None:
 
 @pytest.mark.parametrize("form", ["z", "offset", "none", "seconds", "milliseconds"])
 def test_what_is_sent_reads_back_as_the_truth(serve: Serve, form: TimestampForm) -> None:
-    client = serve(shapes=Shapes(timestamps=form))
-    truth = client.world.truth(APP, NOW.date() - timedelta(days=90), NOW.date())
+    client = serve(shapes=ResponseShapes(timestamps=form))
+    truth = client.world.expected_rows(APP, NOW.date() - timedelta(days=90), NOW.date())
     columns = {"created_at": "created_at", "invoked_time": "invoked_at", "started_time": "started_at"}
     columns |= {"stopped_time": "stopped_at", "updated_at": "updated_at"}
     seen = set()

@@ -29,9 +29,9 @@ def empty() -> tuple[World, str]:
 
 def test_same_arguments_same_world() -> None:
     one, other = seeded(), seeded()
-    assert one.truth("a", FIRST, LAST) == other.truth("a", FIRST, LAST)
+    assert one.expected_rows("a", FIRST, LAST) == other.expected_rows("a", FIRST, LAST)
     assert one.stream_keys() == other.stream_keys()
-    assert one.truth("a", FIRST, LAST) != seeded(8).truth("a", FIRST, LAST)
+    assert one.expected_rows("a", FIRST, LAST) != seeded(8).expected_rows("a", FIRST, LAST)
 
 
 def test_a_large_world_is_made_quickly() -> None:
@@ -58,7 +58,7 @@ def test_a_world_has_what_happens_in_life() -> None:
     failed = [session for session in app.timeline if session.err_message]
     assert {session.started_ms is None for session in failed} == {True, False}
     assert any(session.viewer_seconds != int(session.viewer_seconds or 0) for session in app.timeline)
-    assert all(session.moment_ms <= to_ms(NOW) for session in app.timeline)
+    assert all(session.reference_ms <= to_ms(NOW) for session in app.timeline)
     assert 0 < len(app.recording_days) < len(app.meeting_days) < 90
 
 
@@ -68,7 +68,7 @@ def to_ms(moment: datetime) -> int:
 
 def test_weekends_are_quieter() -> None:
     per_weekday = Counter(
-        datetime.fromtimestamp(session.moment_ms / 1000, UTC).weekday() for session in seeded().apps["a"].timeline
+        datetime.fromtimestamp(session.reference_ms / 1000, UTC).weekday() for session in seeded().apps["a"].timeline
     )
     assert max(per_weekday[5], per_weekday[6]) < min(per_weekday[day] for day in range(5))
 
@@ -86,7 +86,7 @@ def test_livestreams_are_updated_just_before_the_session_that_caused_it() -> Non
 def test_sessions_of_a_livestream_do_not_overlap() -> None:
     for row in seeded().apps["a"].livestreams:
         for before, after in zip(row.sessions, row.sessions[1:], strict=False):
-            assert (before.stopped_ms or before.moment_ms) <= after.moment_ms
+            assert (before.stopped_ms or before.reference_ms) <= after.reference_ms
 
 
 def test_stale_clocks_do_not_move() -> None:
@@ -101,7 +101,7 @@ def test_stale_clocks_do_not_move() -> None:
 def test_truth_of_each_app_adds_up() -> None:
     world = seeded()
     for app_id, app in world.apps.items():
-        truth = world.truth(app_id, date(2024, 1, 1), LAST)
+        truth = world.expected_rows(app_id, date(2024, 1, 1), LAST)
         tables = Counter(table for table, _ in truth.quarantined)
         assert tables == {"core.livestreams": 1, "core.livestream_sessions": 3}
         assert len(truth.livestreams) == len(app.livestreams) - 1
@@ -111,7 +111,7 @@ def test_truth_of_each_app_adds_up() -> None:
             landed = math.fsum(float(str(row["ingest_seconds"] or 0)) for row in of_day)
             quarantined = any(
                 app_session.id in world.broken
-                and datetime.fromtimestamp(app_session.moment_ms / 1000, UTC).date() == day
+                and datetime.fromtimestamp(app_session.reference_ms / 1000, UTC).date() == day
                 for app_session in app.timeline
             )
             assert math.isclose(landed, float(str(row["ingest_seconds"])), abs_tol=1e-6) or quarantined
@@ -119,7 +119,7 @@ def test_truth_of_each_app_adds_up() -> None:
 
 def test_truth_is_typed_as_the_contract_says() -> None:
     world = seeded()
-    truth = world.truth("a", FIRST, LAST)
+    truth = world.expected_rows("a", FIRST, LAST)
     session = next(row for row in truth.livestream_sessions.values() if row["invoked_at"])
     assert type(session["ingest_seconds"]) is float
     assert type(session["day"]) is date
@@ -143,7 +143,7 @@ def test_truth_of_a_day_is_that_day_only() -> None:
     moments = (datetime(2025, 11, 3, tzinfo=UTC), datetime(2025, 11, 3, 23, 59, 59, 999_000, tzinfo=UTC))
     ids = {world.add_session("a", livestream, created_at=at, ingest_seconds=1.5).id for at in moments}
     world.add_session("a", livestream, created_at=datetime(2025, 11, 4, tzinfo=UTC), ingest_seconds=9)
-    truth = world.truth("a", date(2025, 11, 3), date(2025, 11, 3))
+    truth = world.expected_rows("a", date(2025, 11, 3), date(2025, 11, 3))
     assert {session_id for _, session_id in truth.livestream_sessions} == ids
     assert truth.livestream_analytics_daily["a", date(2025, 11, 3)] == {
         "app_id": "a",
@@ -156,11 +156,11 @@ def test_truth_of_a_day_is_that_day_only() -> None:
 
 def test_idle_days_are_zero_while_remembered_and_nothing_after() -> None:
     world, _ = empty()
-    truth = world.truth("a", date(2025, 1, 1), LAST, retention_days=10)
+    truth = world.expected_rows("a", date(2025, 1, 1), LAST, retention_days=10)
     assert min(day for _, day in truth.recordings_daily) == date(2025, 11, 10)
     assert set(truth.recordings_daily) == set(truth.meeting_sessions_daily) == set(truth.livestream_analytics_daily)
     world.set_day("a", date(2025, 2, 2), recordings=Usage(2, 7.25))
-    truth = world.truth("a", date(2025, 1, 1), LAST, retention_days=10)
+    truth = world.expected_rows("a", date(2025, 1, 1), LAST, retention_days=10)
     assert truth.recordings_daily["a", date(2025, 2, 2)]["recording_minutes"] == 7.25
     assert ("a", date(2025, 2, 2)) not in truth.meeting_sessions_daily
 
@@ -169,28 +169,28 @@ def test_the_clock_moves_streams_that_are_on_the_air() -> None:
     world, livestream = empty()
     session = world.invoke("a", livestream, audience=4.0)
     assert world.apps["a"].by_id[livestream].status == "INVOKED"
-    assert session.figures(world.now_ms) == (0.0, 0.0)
+    assert session.measures_at(world.now_ms) == (0.0, 0.0)
     world.advance(timedelta(seconds=3))
     assert world.apps["a"].by_id[livestream].status == "LIVE"
     sums = []
     for _ in range(120):
         world.advance(timedelta(minutes=1))
-        sums.append(session.figures(world.now_ms))
+        sums.append(session.measures_at(world.now_ms))
     assert sums == sorted(sums)
     assert sums[-1][0] == 7_200
     assert math.isclose(sums[-1][1] or 0, 4 * 7_200)
-    world.end("a", livestream)
+    world.end_session("a", livestream)
     world.advance(timedelta(days=1))
-    assert session.figures(world.now_ms) == sums[-1]
-    assert world.end("a", livestream) is None
+    assert session.measures_at(world.now_ms) == sums[-1]
+    assert world.end_session("a", livestream) is None
 
 
 def test_the_clock_can_run_by_itself() -> None:
     world, _ = empty()
     assert world.now == world.now == NOW
-    world.run(3_600)
+    world.start_clock(3_600)
     time.sleep(0.05)
-    world.run(0)
+    world.start_clock(0)
     assert NOW + timedelta(minutes=2) < world.now < NOW + timedelta(hours=2)
     assert world.now == world.now
 
@@ -199,12 +199,12 @@ def test_failures_and_corrections_show_in_the_truth() -> None:
     world, livestream = empty()
     session = world.go_live("a", livestream)
     world.advance(timedelta(seconds=90))
-    world.end("a", livestream, err_message="gone")
-    row = world.truth("a", LAST, LAST).livestream_sessions["a", session.id]
+    world.end_session("a", livestream, err_message="gone")
+    row = world.expected_rows("a", LAST, LAST).livestream_sessions["a", session.id]
     assert (row["err_message"], row["is_live"], row["ingest_seconds"]) == ("gone", False, 90.0)
     assert world.apps["a"].by_id[livestream].status == "ERRORED"
     world.change_session("a", session.id, ingest_seconds=80.0, viewer_seconds=None)
-    row = world.truth("a", LAST, LAST).livestream_sessions["a", session.id]
+    row = world.expected_rows("a", LAST, LAST).livestream_sessions["a", session.id]
     assert (row["ingest_seconds"], row["viewer_seconds"]) == (80.0, None)
     with pytest.raises(KeyError):
         world.change_session("a", "nobody", ingest_seconds=0, viewer_seconds=0)
@@ -215,28 +215,28 @@ def test_forgetting() -> None:
     app = world.apps["a"]
     livestream = next(row for row in app.livestreams if len(row.sessions) > 2)
     first, *others = [session.id for session in livestream.sessions]
-    world.forget_sessions("a", [first])
+    world.delete_sessions("a", [first])
     assert first not in {session.id for session in livestream.sessions}
-    world.forget_livestream("a", livestream.id)
-    assert not set(others) & {session_id for _, session_id in world.truth("a", FIRST, LAST).livestream_sessions}
-    world.forget_before("a", date(2025, 11, 1))
-    assert min(session.moment_ms for session in app.timeline) >= to_ms(datetime(2025, 11, 1, tzinfo=UTC))
+    world.delete_livestream("a", livestream.id)
+    assert not set(others) & {session_id for _, session_id in world.expected_rows("a", FIRST, LAST).livestream_sessions}
+    world.expire_before("a", date(2025, 11, 1))
+    assert min(session.reference_ms for session in app.timeline) >= to_ms(datetime(2025, 11, 1, tzinfo=UTC))
     assert min(app.meeting_days) >= date(2025, 11, 1)
-    assert {first, livestream.id, *others} <= world.forgotten
+    assert {first, livestream.id, *others} <= world.deleted_ids
 
 
 def test_broken_records_can_be_repaired() -> None:
     world, livestream = empty()
     world.break_record(livestream, "disabled", "maybe")
-    assert world.truth("a", LAST, LAST).quarantined == {("core.livestreams", livestream)}
-    world.repair(livestream)
-    assert not world.truth("a", LAST, LAST).quarantined
+    assert world.expected_rows("a", LAST, LAST).quarantined == {("core.livestreams", livestream)}
+    world.repair_record(livestream)
+    assert not world.expected_rows("a", LAST, LAST).quarantined
 
 
 def test_the_demo_world_has_two_apps_with_something_beyond_repair_in_the_last_30_days() -> None:
     world = demo_world(NOW)
     assert len(world.apps) == 2
     for app_id in world.apps:
-        truth = world.truth(app_id, LAST - timedelta(days=29), LAST)
+        truth = world.expected_rows(app_id, LAST - timedelta(days=29), LAST)
         assert len(truth.quarantined) == 4
         assert len(truth.livestream_sessions) > 300

@@ -9,11 +9,11 @@ from html import escape
 from http import HTTPStatus
 from typing import TypeVar
 
-from pipelines.simulator.dialects import Dialect, Times
+from pipelines.simulator.dialects import Dialect, TimeFormat
 from pipelines.simulator.records import to_ms
-from pipelines.simulator.refused import RefusedError
-from pipelines.simulator.render import Object, Page, Renderer
-from pipelines.simulator.reply_shapes import Shapes
+from pipelines.simulator.refusals import RefusedError
+from pipelines.simulator.render import JsonObject, Page, Renderer
+from pipelines.simulator.response_shapes import ResponseShapes
 from pipelines.simulator.world import World
 
 Row = TypeVar("Row")
@@ -21,17 +21,17 @@ Row = TypeVar("Row")
 DEFAULT_PAGE_SIZE = 20
 LAST_MS = to_ms(datetime(9999, 12, 31, tzinfo=UTC))
 """What is later has no day after it in Python."""
-LONGEST_RANGE = timedelta(days=3_660)
+MAX_RANGE = timedelta(days=3_660)
 """Of replies that name every day: ten years are half a megabyte."""
 _QUOTED = 60
 _WHOLE = re.compile(r"-?[0-9]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ApiResponse:
     """A reply: a document (sent as JSON) or, for pages of HTML, text."""
 
-    document: Object
+    document: JsonObject
     status: int = 200
     html: str | None = None
     media_type: str = "application/json"
@@ -39,19 +39,19 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiRequest:
     """A request that passed the gate."""
 
     operation: str
     world: World
-    shapes: Shapes
+    shapes: ResponseShapes
     dialect: Dialect
     path: Mapping[str, str]
     query: Mapping[str, str]
     body: Mapping[str, object]
     per_page_cap: int
     order_by: str = "created_at"
-    kept: float = 1.0
+    visible_fraction: float = 1.0
     """The part of a list that the service still remembers."""
 
     @property
@@ -60,11 +60,11 @@ class Call:
         return self.path["app_id"]
 
     @property
-    def render(self) -> Renderer:
+    def renderer(self) -> Renderer:
         """The world in this call's shapes."""
         return Renderer(self.world, self.shapes, shows_key=self.dialect.meeting_shows_key)
 
-    def moment(self, name: str, otherwise: int, times: Times) -> int:
+    def time_param(self, name: str, otherwise: int, times: TimeFormat) -> int:
         """Return a time of the query in milliseconds, given as Unix seconds or in ISO 8601.
 
         An `end_time` in Unix seconds includes the whole of its second.
@@ -81,12 +81,12 @@ class Call:
             ms = None
         if ms is None:
             wanted = {"unix": "an integer (Unix seconds)", "iso": "a time in ISO format", "both": "a time"}[times]
-            raise self.invalid(name, wanted, given)
+            raise self.invalid_param(name, wanted, given)
         if not 0 <= ms < LAST_MS:
-            raise self.invalid(name, "a time between the years 1970 and 9999", given)
+            raise self.invalid_param(name, "a time between the years 1970 and 9999", given)
         return ms
 
-    def day(self, name: str, otherwise: date) -> date:
+    def day_param(self, name: str, otherwise: date) -> date:
         """Return a day of the query, `YYYY-MM-DD`."""
         given = self.query.get(name)
         if given is None:
@@ -94,68 +94,73 @@ class Call:
         try:
             return datetime.strptime(given, "%Y-%m-%d").replace(tzinfo=UTC).date()
         except ValueError:
-            raise self.invalid(name, "YYYY-MM-DD", given) from None
+            raise self.invalid_param(name, "YYYY-MM-DD", given) from None
 
-    def number(self, name: str, otherwise: int) -> int:
+    def int_param(self, name: str, otherwise: int) -> int:
         """Return a whole number of the query, 1 or more."""
         given = self.query.get(name, str(otherwise))
         if not _WHOLE.fullmatch(given) or int(given) < 1:
-            raise self.invalid(name, "a whole number from 1 on", given)
+            raise self.invalid_param(name, "a whole number from 1 on", given)
         return int(given)
 
-    def choice(self, name: str, choices: Sequence[str]) -> str | None:
+    def enum_param(self, name: str, choices: Sequence[str]) -> str | None:
         """One of several words of the query, or None where it is not given."""
         given = self.query.get(name)
         if given is not None and given not in choices:
-            raise self.invalid(name, f"one of {', '.join(choices)}", given)
+            raise self.invalid_param(name, f"one of {', '.join(choices)}", given)
         return given
 
-    def page(self, rows: Sequence[Row], *, single: bool) -> Page[Row]:
+    def paginate(self, rows: Sequence[Row], *, single: bool) -> Page[Row]:
         """Return the page asked for, of at most the cap; `single`: the shape has room for one row only."""
-        rows = rows[: math.ceil(len(rows) * self.kept)]
-        asked, maximum = self.number("per_page", DEFAULT_PAGE_SIZE), self.dialect.per_page_maximum
+        rows = rows[: math.ceil(len(rows) * self.visible_fraction)]
+        asked, maximum = self.int_param("per_page", DEFAULT_PAGE_SIZE), self.dialect.per_page_maximum
         if maximum is not None and asked > maximum:
-            within = (6_008, "Invalid request parameters")
-            raise RefusedError(400, 11_000, f"per_page must be between 1 and {maximum}", within=within)
+            outer = (6_008, "Invalid request parameters")
+            raise RefusedError(400, 11_000, f"per_page must be between 1 and {maximum}", outer=outer)
         size = 1 if single else min(asked, self.per_page_cap)
-        skipped = (self.number("page_no", 1) - 1) * size
+        skipped = (self.int_param("page_no", 1) - 1) * size
         return Page(rows[skipped : skipped + size], skipped, len(rows))
 
-    def check_range(self, first: date, last: date) -> None:
+    def check_range_length(self, first: date, last: date) -> None:
         """Refuse a range of which every day would be named, if it is too long."""
-        if last - first > LONGEST_RANGE:
-            raise RefusedError(self.dialect.invalid_status, 10_006, f"a range has at most {LONGEST_RANGE.days} days")
+        if last - first > MAX_RANGE:
+            raise RefusedError(self.dialect.invalid_status, 10_006, f"a range has at most {MAX_RANGE.days} days")
 
-    def invalid(self, name: str, wanted: str, given: str) -> RefusedError:
+    def invalid_param(self, name: str, wanted: str, given: str) -> RefusedError:
         """Return the refusal of a parameter."""
         quoted = given if len(given) <= _QUOTED else given[:_QUOTED] + "…"
         return RefusedError(self.dialect.invalid_status, 10_006, f"{name} must be {wanted}, not {quoted!r}")
 
 
-def days_ago(now: datetime, days: int) -> date:
+def days_before(now: datetime, days: int) -> date:
     """Return the UTC day so many days before now."""
     return (now - timedelta(days=days)).date()
 
 
-def error_reply(shapes: Shapes, refused: RefusedError) -> Reply:
+def error_response(shapes: ResponseShapes, refused: RefusedError) -> ApiResponse:
     """Return a refusal in the error shape asked for."""
-    error: Object = {"code": refused.code, "message": refused.message}
+    error: JsonObject = {"code": refused.code, "message": refused.message}
     if shapes.errors == "html":
         page = f"<!DOCTYPE html><html><body><h1>{refused.status}</h1><p>{escape(refused.message)}</p></body></html>"
-        return Reply({}, refused.status, html=page)
+        return ApiResponse({}, refused.status, html=page)
     if shapes.errors == "problem":
-        title = HTTPStatus(refused.status).phrase if refused.within is None else refused.within[1]
-        problem: Object = {"type": "about:blank", "title": title, "status": refused.status, "detail": refused.message}
-        return Reply(problem, refused.status, media_type="application/problem+json")
-    within = refused.within
-    if within is None and shapes.errors == "chain":
-        within = (
+        title = HTTPStatus(refused.status).phrase if refused.outer is None else refused.outer[1]
+        problem: JsonObject = {
+            "type": "about:blank",
+            "title": title,
+            "status": refused.status,
+            "detail": refused.message,
+        }
+        return ApiResponse(problem, refused.status, media_type="application/problem+json")
+    outer = refused.outer
+    if outer is None and shapes.errors == "chain":
+        outer = (
             (6_003, "Invalid request headers")
             if refused.status == HTTPStatus.UNAUTHORIZED
             else (6_008, "Invalid request")
         )
-    if within is not None:
-        error = {"code": within[0], "message": within[1], "error_chain": [error]}
+    if outer is not None:
+        error = {"code": outer[0], "message": outer[1], "error_chain": [error]}
     if shapes.errors == "error":
-        return Reply({"success": False, "error": error}, refused.status)
-    return Reply({"success": False, "errors": [error], "messages": [], "result": None}, refused.status)
+        return ApiResponse({"success": False, "error": error}, refused.status)
+    return ApiResponse({"success": False, "errors": [error], "messages": [], "result": None}, refused.status)

@@ -11,13 +11,13 @@ import pytest
 from pipelines.clock import days_from
 from pipelines.settings.settings import Settings
 from pipelines.simulator.dialects import TODAY, YEAR_2025, Dialect
-from pipelines.simulator.refused import Refusal
+from pipelines.simulator.refusals import Refusal
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
-from tests.houses import LAST, assert_holds_truth, load, query, settings_for
-from tests.moment import NOW, clock_at
-from tests.promises.attack import call_livehouse
-from tests.promises.worlds import tiny_world
+from tests.fixed_clock import NOW, clock_set_to
+from tests.pipeline_runner import LAST, assert_matches_world, query, run_pipeline, settings_for
+from tests.promises.fault_runner import run_cli
+from tests.promises.world_factory import tiny_world
 
 APP = "aula"
 DAYS = (LAST - timedelta(days=4), LAST)
@@ -75,11 +75,11 @@ def test_two_nights_leave_the_truth_and_the_second_is_refused_nothing(
     world = world_of(rounding)
     with Simulator(world, dialect=dialect) as simulator:
         settings = settings_for(simulator, tmp_path / "home")
-        load(settings, DAYS, run_id="first")
-        assert_holds_truth(settings, world, DAYS)
+        run_pipeline(settings, DAYS, run_id="first")
+        assert_matches_world(settings, world, DAYS)
         assert_matches(settings)
         counts = dict(query(settings, "SELECT day, session_count FROM core.livestream_analytics_daily"))
-        truth = {day: number for (_, day), number in world.truth(APP, *DAYS).session_counts.items()}
+        truth = {day: number for (_, day), number in world.expected_rows(APP, *DAYS).session_counts.items()}
         assert counts == (truth if dialect.has_livestream_daywise else dict.fromkeys(truth)), (
             "NULL where none are counted"
         )
@@ -91,10 +91,10 @@ def test_two_nights_leave_the_truth_and_the_second_is_refused_nothing(
             ingest_seconds=7.5,
             viewer_seconds=3.25,
         )
-        with clock_at(NOW + timedelta(hours=8)):
-            load(settings, DAYS, run_id="second")
+        with clock_set_to(NOW + timedelta(hours=8)):
+            run_pipeline(settings, DAYS, run_id="second")
         assert refused(simulator, before) == []
-        assert_holds_truth(settings, world, DAYS)
+        assert_matches_world(settings, world, DAYS)
         assert_matches(settings)
 
 
@@ -106,8 +106,8 @@ def test_a_year_costs_its_former_requests_and_the_chunks_of_the_new_operation(tm
     for name, dialect in (("with", UNIX), ("without", replace(NO_COUNTS))):
         with Simulator(world, dialect=dialect) as simulator:
             settings = settings_for(simulator, tmp_path / name, LIVEHOUSE_START_DATE=f"{year[0]}")
-            load(settings, year, run_id="year", backfill=True)
-            asked[name] = simulator.service.log.counts()
+            run_pipeline(settings, year, run_id="year", backfill=True)
+            asked[name] = simulator.service.log.counts_by_operation()
     chunks = asked["with"].pop("get-livestream-daywise-analytics")
     asked["without"].pop("get-livestream-daywise-analytics", None)
     assert asked["with"] == asked["without"]
@@ -127,12 +127,12 @@ def test_parts_that_are_refused_are_named_and_the_rest_is_loaded(tmp_path: Path)
             "LIVEHOUSE_REQUESTS_PER_SECOND": "0",
             "LIVEHOUSE_RETRY_PAUSE_SECONDS": "0.002",
         }
-        status, _, said = call_livehouse(environment, "backfill", f"{DAYS[0]}", f"{DAYS[1]}", "--quiet")
+        status, _, said = run_cli(environment, "backfill", f"{DAYS[0]}", f"{DAYS[1]}", "--quiet")
         assert (status, "Traceback" in said) == (1, False)
         assert f"{day}" in said
         assert failing in said
         held = {session for (session,) in query(settings, "SELECT session_id FROM core.livestream_sessions")}
-        truth = world.truth(APP, *DAYS).livestream_sessions
+        truth = world.expected_rows(APP, *DAYS).livestream_sessions
         assert held == {at[1] for at, row in truth.items() if row["livestream_id"] != failing}
         days = {at for (at,) in query(settings, "SELECT day FROM core.livestream_analytics_daily")}
         assert days == set(days_from(*DAYS)) - {day}

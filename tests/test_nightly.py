@@ -23,9 +23,17 @@ from pipelines.simulator.server import Simulator
 from pipelines.steps.context import open_run
 from pipelines.steps.report import refresh_mart
 from pipelines.storage.warehouse import open_warehouse
-from tests.houses import LAST, assert_holds_truth, load, query, settings_for, small_world, variables
-from tests.moment import clock_at
-from tests.promises.attack import call_livehouse
+from tests.fixed_clock import clock_set_to
+from tests.pipeline_runner import (
+    LAST,
+    assert_matches_world,
+    environment_for,
+    query,
+    run_pipeline,
+    settings_for,
+    small_world,
+)
+from tests.promises.fault_runner import run_cli
 
 DEFINITIONS = build_definitions()
 
@@ -44,13 +52,15 @@ def test_a_nightly_run_loads_the_nights_that_were_missed(tmp_path: Path) -> None
     """Seen: a machine that was off for nine days loaded three of them, and nobody was told of the other six."""
     with Simulator(small_world()) as simulator:
         settings = settings_for(simulator, tmp_path)
-        load(settings, LOADED)
-        before = simulator.count("get-overall-analytics")
-        status, out, err = call_livehouse(variables(simulator, tmp_path), "nightly", "--json")
+        run_pipeline(settings, LOADED)
+        before = simulator.request_count("get-overall-analytics")
+        status, out, err = run_cli(environment_for(simulator, tmp_path), "nightly", "--json")
         assert status == 0, err
-        assert_holds_truth(settings, simulator.world, (LOADED[0], LAST))
+        assert_matches_world(settings, simulator.world, (LOADED[0], LAST))
         assert listed_days(settings) == [LOADED[0] + timedelta(days=n) for n in range(15)]
-        assert simulator.count("get-overall-analytics") - before == 2 * (len(MISSED) + 3), "no day that was loaded"
+        assert simulator.request_count("get-overall-analytics") - before == 2 * (len(MISSED) + 3), (
+            "no day that was loaded"
+        )
         assert f"6 earlier days were missing and are loaded too: {MISSED[0]} to {MISSED[-1]}" in err
         assert "6 earlier days" in json.loads(out)["caught_up"]
         assert query(
@@ -84,7 +94,7 @@ def test_the_schedule_closes_gaps_of_any_table_and_app_and_shows_the_days(
 ) -> None:
     with Simulator(small_world(livestreams=6, sessions=40)) as simulator:
         settings = settings_for(simulator, tmp_path)
-        load(settings, (LOADED[0], LAST))
+        run_pipeline(settings, (LOADED[0], LAST))
         with open_warehouse(settings).open_working() as connection:  # one table of one app lacks the days
             connection.execute(
                 "DELETE FROM ops.days WHERE app_id = 'stage' AND table_name = 'core.recordings_daily'"
@@ -95,53 +105,53 @@ def test_the_schedule_closes_gaps_of_any_table_and_app_and_shows_the_days(
                 "DELETE FROM core.recordings_daily WHERE app_id = 'stage' AND day BETWEEN ? AND ?",
                 [MISSED[0], MISSED[-1]],
             )
-        environment = variables(simulator, tmp_path)
+        environment = environment_for(simulator, tmp_path)
         start_nightly(environment, monkeypatch, **{CATCH_UP: "false"})
         assert len(listed_days(settings, "stage")) == 9
-        before = simulator.count("get-overall-analytics", "aula")
+        before = simulator.request_count("get-overall-analytics", "aula")
         start_nightly(environment, monkeypatch)
         assert len(listed_days(settings, "stage")) == 15
-        assert simulator.count("get-overall-analytics", "aula") - before == 3, "the other app lacks nothing"
-        assert_holds_truth(settings, simulator.world, (LOADED[0], LAST))
+        assert simulator.request_count("get-overall-analytics", "aula") - before == 3, "the other app lacks nothing"
+        assert_matches_world(settings, simulator.world, (LOADED[0], LAST))
 
 
 def test_the_first_night_of_an_empty_home_loads_the_lookback(tmp_path: Path) -> None:
     with Simulator(small_world(livestreams=2, sessions=8)) as simulator:
-        status, out, err = call_livehouse(variables(simulator, tmp_path), "nightly", "--json")
+        status, out, err = run_cli(environment_for(simulator, tmp_path), "nightly", "--json")
         assert status == 0, err
         assert listed_days(settings_for(simulator, tmp_path)) == [LAST - timedelta(days=n) for n in (2, 1, 0)]
         assert json.loads(out)["caught_up"] is None
-        assert simulator.count("get-overall-analytics") == 2 * 3
+        assert simulator.request_count("get-overall-analytics") == 2 * 3
 
 
 def test_what_was_never_landed_cannot_be_rebuilt(tmp_path: Path) -> None:
     """Seen: the days became loaded-but-unknown, with exit status 0, and 1,332 rows broke `day_gaps` on every later run."""
     with Simulator(small_world(apps=("aula",), livestreams=6, sessions=40)) as simulator:
         settings = settings_for(simulator, tmp_path)
-        load(settings, LOADED)
+        run_pipeline(settings, LOADED)
         before = query(settings, "FROM ops.days ORDER BY ALL")
-        requests = simulator.count()
+        requests = simulator.request_count()
         nothing = [f"{LOADED[0] - timedelta(days=n)}" for n in (30, 1)]
-        environment = variables(simulator, tmp_path)
+        environment = environment_for(simulator, tmp_path)
         for command in ([*nothing], [f"{LAST}", f"{LAST}"]):
-            status, out, err = call_livehouse(environment, "rebuild", *command, "--quiet")
+            status, out, err = run_cli(environment, "rebuild", *command, "--quiet")
             assert (status, out) == (2, ""), err
             [line] = err.splitlines()
             assert f"raw data of {command[0]}" in line
             assert "livehouse backfill" in line
         assert query(settings, "FROM ops.days ORDER BY ALL") == before
-        status, _, err = call_livehouse(environment, "rebuild", nothing[0], f"{LAST}")
+        status, _, err = run_cli(environment, "rebuild", nothing[0], f"{LAST}")
         assert status == 0, err
         assert f"aula: not rebuilt for lack of raw data: {' to '.join(nothing)}, {MISSED[0]} to {LAST}" in err
         assert listed_days(settings) == [LOADED[0] + timedelta(days=n) for n in range(6)]
-        assert_holds_truth(settings, simulator.world, LOADED)
-        assert simulator.count() == requests
+        assert_matches_world(settings, simulator.world, LOADED)
+        assert simulator.request_count() == requests
 
 
 def test_days_that_an_earlier_version_rebuilt_without_raw_are_removed_by_the_next_run(tmp_path: Path) -> None:
     with Simulator(small_world(apps=("aula",), livestreams=6, sessions=40)) as simulator:
         settings = settings_for(simulator, tmp_path)
-        load(settings, (LOADED[0], LAST))
+        run_pipeline(settings, (LOADED[0], LAST))
         before = {
             table: query(settings, f"SELECT count(*) FROM {table}") for table in ("marts.daily_usage", "ops.days")
         }
@@ -166,7 +176,7 @@ def test_days_that_an_earlier_version_rebuilt_without_raw_are_removed_by_the_nex
                 )
             for mart in find_marts():
                 refresh_mart(run, mart)
-        status, _, err = call_livehouse(variables(simulator, tmp_path), "nightly")
+        status, _, err = run_cli(environment_for(simulator, tmp_path), "nightly")
         assert status == 0, err
         assert "300 days that a rebuild listed without raw data were removed" in err
         for name, count in before.items():
@@ -175,11 +185,11 @@ def test_days_that_an_earlier_version_rebuilt_without_raw_are_removed_by_the_nex
 
 def test_the_first_night_after_the_start_date_is_its_own(tmp_path: Path) -> None:
     with Simulator(small_world(apps=("aula",), livestreams=1, sessions=2)) as simulator:
-        today = variables(simulator, tmp_path, LIVEHOUSE_START_DATE=f"{LAST + timedelta(days=1)}")
-        status, _, err = call_livehouse(today, "nightly")
-        assert (status, simulator.count()) == (2, 0)
+        today = environment_for(simulator, tmp_path, LIVEHOUSE_START_DATE=f"{LAST + timedelta(days=1)}")
+        status, _, err = run_cli(today, "nightly")
+        assert (status, simulator.request_count()) == (2, 0)
         assert "no day is over yet since LIVEHOUSE_START_DATE" in err
-        status, _, err = call_livehouse(today | {"LIVEHOUSE_START_DATE": f"{LAST}"}, "nightly")
+        status, _, err = run_cli(today | {"LIVEHOUSE_START_DATE": f"{LAST}"}, "nightly")
         assert status == 0, err
         assert listed_days(settings_for(simulator, tmp_path)) == [LAST]
 
@@ -188,26 +198,26 @@ def test_the_first_night_after_the_start_date_is_its_own(tmp_path: Path) -> None
 def test_a_day_to_come_is_never_loaded(ahead: timedelta, tmp_path: Path) -> None:
     """Seen: with the clock ahead a night loaded days that had not happened yet, as zeros."""
     world = small_world(apps=("aula",), livestreams=3, sessions=20)
-    with Simulator(world) as simulator, clock_at(utc_now() + ahead):
+    with Simulator(world) as simulator, clock_set_to(utc_now() + ahead):
         settings = settings_for(simulator, tmp_path)
         last = yesterday()
-        load(settings, (LAST - timedelta(days=3), last))
+        run_pipeline(settings, (LAST - timedelta(days=3), last))
         assert listed_days(settings) == days_from(LAST - timedelta(days=3), min(LAST, last))
         if ahead > timedelta(0):  # what is "after tomorrow" by this machine is quarantined
-            assert_holds_truth(settings, world, (LAST - timedelta(days=3), LAST))
+            assert_matches_world(settings, world, (LAST - timedelta(days=3), LAST))
 
 
 def test_a_night_of_a_clock_that_is_ahead_says_so_and_loads_what_is_over(tmp_path: Path) -> None:
     world = small_world(apps=("aula",), livestreams=3, sessions=20)
-    with Simulator(world) as simulator, clock_at(utc_now() + timedelta(days=3)):
+    with Simulator(world) as simulator, clock_set_to(utc_now() + timedelta(days=3)):
         settings = settings_for(simulator, tmp_path)
-        environment = variables(simulator, tmp_path)
-        status, _, err = call_livehouse(environment, "nightly", "--quiet")
+        environment = environment_for(simulator, tmp_path)
+        status, _, err = run_cli(environment, "nightly", "--quiet")
         assert status == 1
         [line] = err.splitlines()
         assert "this machine's clock is 3.0 days ahead of the API's: set it (ntp)" in line
-        load(settings, (LAST - timedelta(days=4), LAST - timedelta(days=3)), run_id="earlier")
-        status, _, err = call_livehouse(environment, "nightly", "--quiet")
+        run_pipeline(settings, (LAST - timedelta(days=4), LAST - timedelta(days=3)), run_id="earlier")
+        status, _, err = run_cli(environment, "nightly", "--quiet")
         assert status == 0, err
         assert f"not loaded: {LAST + timedelta(days=1)} to {LAST + timedelta(days=3)}" in err
         assert listed_days(settings) == days_from(LAST - timedelta(days=4), LAST)

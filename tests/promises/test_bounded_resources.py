@@ -9,12 +9,12 @@ import pytest
 
 from pipelines.errors import TransientApiError
 from pipelines.simulator.server import Simulator
-from pipelines.simulator.wire import Blow
+from pipelines.simulator.transport_faults import FaultOptions
 from pipelines.simulator.world import World
-from tests.houses import DAYS, LAST, assert_holds_truth, load, settings_for, variables
-from tests.promises.attack import another_process, ended, run
+from tests.pipeline_runner import DAYS, LAST, assert_matches_world, environment_for, run_pipeline, settings_for
 from tests.promises.conftest import WHOLE, Serve
-from tests.promises.worlds import tiny_world
+from tests.promises.fault_runner import child_process, run_once, wait_for_exit
+from tests.promises.world_factory import tiny_world
 
 MIB = 2**20
 NIGHT = (LAST - timedelta(days=2), LAST)
@@ -22,15 +22,15 @@ NIGHT = (LAST - timedelta(days=2), LAST)
 
 def heaviest(told: Connection, environment: dict[str, str], flags: dict[str, bool]) -> None:
     """A run, and what it held at its heaviest, in bytes."""
-    run(told, environment, DAYS, {"run_id": "heavy", **flags})
+    run_once(told, environment, DAYS, {"run_id": "heavy", **flags})
     told.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 def weight(simulator: Simulator, home: Path) -> int:
-    with another_process(heaviest, variables(simulator, home), {}) as (process, told):
+    with child_process(heaviest, environment_for(simulator, home), {}) as (process, told):
         assert told.recv() == "done"
         found: int = told.recv()
-        assert ended(process) == 0
+        assert wait_for_exit(process) == 0
     return found
 
 
@@ -40,11 +40,11 @@ def test_promise_6_a_nights_requests_do_not_grow_with_the_days_landed(serve: Ser
     asked = []
     for name, landed in (("young", NIGHT), ("old", WHOLE)):
         settings = settings_for(simulator, tmp_path / name)
-        load(settings, landed, run_id="before", full=True)
-        before = simulator.count()
-        load(settings, NIGHT, run_id="night")
-        asked.append(simulator.count() - before)
-        assert_holds_truth(settings, world, NIGHT)
+        run_pipeline(settings, landed, run_id="before", full=True)
+        before = simulator.request_count()
+        run_pipeline(settings, NIGHT, run_id="night")
+        asked.append(simulator.request_count() - before)
+        assert_matches_world(settings, world, NIGHT)
     assert asked[0] == asked[1]
 
 
@@ -53,19 +53,21 @@ def test_promise_6_a_huge_body_is_refused_and_not_held(kind: str, serve: Serve, 
     world = tiny_world(apps=("aula",))
     simulator = serve(Simulator(world))
     light = weight(simulator, tmp_path / "light")
-    blow = Blow(huge_bytes=400 * MIB if kind == "gzip_bomb" else 200 * MIB)
-    simulator.faults.order(kind, operation="get-overall-analytics", times=1, blow=blow)
+    options = FaultOptions(huge_bytes=400 * MIB if kind == "gzip_bomb" else 200 * MIB)
+    simulator.faults.schedule(kind, operation="get-overall-analytics", times=1, options=options)
     heavy = weight(simulator, tmp_path / "heavy")
     # 64 MiB are read before it is refused, once as pieces and once as a whole at most.
     assert heavy - light < 160 * MIB
-    assert_holds_truth(settings_for(simulator, tmp_path / "heavy"), world)
+    assert_matches_world(settings_for(simulator, tmp_path / "heavy"), world)
 
 
 def test_promise_6_a_body_that_is_always_huge_is_an_error(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world(apps=("aula",))))
-    simulator.faults.order("gzip_bomb", operation="list-livestreams", times=10**9, blow=Blow(huge_bytes=80 * MIB))
+    simulator.faults.schedule(
+        "gzip_bomb", operation="list-livestreams", times=10**9, options=FaultOptions(huge_bytes=80 * MIB)
+    )
     with pytest.raises(TransientApiError, match="a body above 64 MiB was not read"):
-        load(settings_for(simulator, tmp_path / "home"))
+        run_pipeline(settings_for(simulator, tmp_path / "home"))
 
 
 @pytest.mark.long

@@ -20,7 +20,7 @@ _AHEAD = "TESTS_CLOCK_AHEAD"
 _SITE = str(Path(__file__).parent / "moved")
 
 
-def move_clock(moment: datetime) -> None:
+def set_clock(moment: datetime) -> None:
     """Let the program's clock show this moment and go on, here and in programs that are started from now on."""
     clock.moved_by = moment - clock.machine_now()
     os.environ[_AHEAD] = f"{clock.moved_by.total_seconds()}"
@@ -29,11 +29,11 @@ def move_clock(moment: datetime) -> None:
 
 
 @contextmanager
-def clock_at(moment: datetime) -> Iterator[None]:
+def clock_set_to(moment: datetime) -> Iterator[None]:
     """Move the clock for a while; afterwards it shows what it would have shown."""
     before = clock.moved_by
-    move_clock(moment)
+    set_clock(moment)
     try:
         yield
     finally:
-        move_clock(clock.machine_now() + before)
+        set_clock(clock.machine_now() + before)

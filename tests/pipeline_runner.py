@@ -19,17 +19,17 @@ from pipelines.steps import load_core as core
 from pipelines.steps import report, session_counts, sessions
 from pipelines.steps.context import RunContext, open_run
 from pipelines.storage.warehouse import open_warehouse
-from tests.moment import NOW
+from tests.fixed_clock import NOW
 
 APPS = ("aula", "stage")
 LAST = NOW.date() - timedelta(days=1)
 FIRST = LAST - timedelta(days=9)
 DAYS = (FIRST, LAST)
-lakes: Callable[[Path], str] | None = None
+lakehouse_of: Callable[[Path], str] | None = None
 """With `pytest --warehouse=lake`: the lakehouse of a home. None: a home has files."""
 
 
-class Loaded(NamedTuple):
+class LoadedWarehouse(NamedTuple):
     """A simulated account, and the settings of a home into which it was loaded."""
 
     simulator: Simulator
@@ -42,10 +42,10 @@ def small_world(seed: int = 7, **options: Any) -> World:
     return World.seeded(seed, **(usual | options))
 
 
-def variables(simulator: Simulator, home: Path, **others: str) -> dict[str, str]:
+def environment_for(simulator: Simulator, home: Path, **others: str) -> dict[str, str]:
     """The environment that points livehouse at a simulator."""
-    if lakes:
-        others = {"LIVEHOUSE_WAREHOUSE": lakes(home), **others}
+    if lakehouse_of:
+        others = {"LIVEHOUSE_WAREHOUSE": lakehouse_of(home), **others}
     return {
         "CLOUDFLARE_API_TOKEN": simulator.token,
         "CLOUDFLARE_ACCOUNT_ID": simulator.account_id,
@@ -60,10 +60,10 @@ def variables(simulator: Simulator, home: Path, **others: str) -> dict[str, str]
 
 def settings_for(simulator: Simulator, home: Path, **others: str) -> Settings:
     """The settings that point livehouse at a simulator."""
-    return Settings(**variables(simulator, home, **others))  # type: ignore[arg-type]  # read by alias, as from the environment
+    return Settings(**environment_for(simulator, home, **others))  # type: ignore[arg-type]  # read by alias, as from the environment
 
 
-def load(
+def run_pipeline(
     settings: Settings, days: tuple[date, date] = DAYS, *, run_id: str = "run", backfill: bool = False, **flags: bool
 ) -> RunContext:
     """One run through every step, in the order of the graph, without Dagster around it."""
@@ -84,7 +84,7 @@ def load(
 
 
 @contextmanager
-def published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """The readers' copy."""
     with open_warehouse(settings).open_published() as connection:
         yield connection
@@ -92,15 +92,15 @@ def published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def query(settings: Settings, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
     """Rows of a query on the readers' copy."""
-    with published(settings) as connection:
+    with open_published(settings) as connection:
         return connection.execute(sql, list(parameters)).fetchall()
 
 
-def assert_holds_truth(settings: Settings, world: World, days: tuple[date, date] = DAYS) -> None:
+def assert_matches_world(settings: Settings, world: World, days: tuple[date, date] = DAYS) -> None:
     """Every table holds exactly what the world says, no row more, and quarantine what is beyond repair."""
-    with published(settings) as connection:
+    with open_published(settings) as connection:
         for app_id in world.apps:
-            truth = world.truth(app_id, *days)
+            truth = world.expected_rows(app_id, *days)
             for table, rows in truth.tables().items():
                 _assert_table(connection, table, app_id, rows, days)
             found = connection.execute("SELECT table_name, record_id FROM ops.quarantine WHERE app_id = ?", [app_id])

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from pipelines.clock import days_from
 from pipelines.settings.settings import Settings
-from pipelines.simulator.access import Asked
-from pipelines.simulator.faults import Fault, Faults
+from pipelines.simulator.access import LoggedRequest
+from pipelines.simulator.faults import Fault, FaultInjector
 from pipelines.simulator.records import Usage
 from pipelines.simulator.server import Simulator
-from pipelines.simulator.wire import Blow
+from pipelines.simulator.transport_faults import FaultOptions
 from pipelines.simulator.world import World
 from pipelines.steps import fetch as extract
 from pipelines.steps import sessions
 from pipelines.steps.context import RunContext, open_run
-from tests.houses import load, settings_for
-from tests.moment import NOW, clock_at
+from tests.fixed_clock import NOW, clock_set_to
+from tests.pipeline_runner import run_pipeline, settings_for
 
 APP = "aula"
 LAST = NOW.date() - timedelta(days=1)
@@ -27,21 +27,21 @@ NIGHT = (LAST - timedelta(days=2), LAST)
 
 
 @dataclass(slots=True)
-class Refusals(Faults):
+class Refusals(FaultInjector):
     """Every request for which `refused` holds fails with this status."""
 
-    refused: Callable[[Asked], bool] = bool
+    refused: Callable[[LoggedRequest], bool] = bool
     status: int = 500
 
-    def next(self, asked: Asked) -> Fault | None:
+    def next_fault(self, asked: LoggedRequest) -> Fault | None:
         """Return the failure for the requests that it is meant for."""
         if not self.refused(asked):
             return None
         asked.fault = "refused"
-        return Fault("server_error", random.Random(0), Blow(status=self.status))
+        return Fault("server_error", random.Random(0), FaultOptions(status=self.status))
 
 
-def names_livestream(*livestream_ids: str) -> Callable[[Asked], bool]:
+def names_livestream(*livestream_ids: str) -> Callable[[LoggedRequest], bool]:
     """Requests for the sessions of these livestreams."""
     return lambda asked: asked.operation == "get-livestream" and asked.path.rpartition("/")[2] in livestream_ids
 
@@ -76,7 +76,7 @@ def ids(world: World) -> list[str]:
     return [livestream.id for livestream in world.apps[APP].livestreams]
 
 
-class Nights:
+class NightRunner:
     """A home that is loaded night after night; each night ends at its own moment."""
 
     def __init__(self, simulator: Simulator, home: Path, **variables: str) -> None:
@@ -97,8 +97,8 @@ class Nights:
         self.number += 1
         self.world.now = at
         self.simulator.requests.clear()
-        with clock_at(at + clock):
-            return load(self.settings, days, run_id=f"night {self.number}", backfill=backfill, **flags)
+        with clock_set_to(at + clock):
+            return run_pipeline(self.settings, days, run_id=f"night {self.number}", backfill=backfill, **flags)
 
     def land_only(self, days: tuple[date, date]) -> None:
         """Land days and die before anything of them is loaded."""
@@ -111,10 +111,10 @@ class Nights:
             extract.extract_daywise(run, days)
             sessions.extract_sessions(run, days)
 
-    def refuse(self, refused: Callable[[Asked], bool], status: int = 500) -> None:
+    def refuse(self, refused: Callable[[LoggedRequest], bool], status: int = 500) -> None:
         """From now on, these requests fail."""
         self.simulator.service.faults = Refusals(refused=refused, status=status)
 
     def heal(self) -> None:
         """From now on, none do."""
-        self.simulator.service.faults = Faults()
+        self.simulator.service.faults = FaultInjector()

@@ -62,7 +62,7 @@ def pages_of_at_most(most: int, message: str = "per_page must be between 1 and {
 
 
 @dataclass
-class Front:
+class InterceptingProxy:
     """What was asked of it, and by which rules it answers. Tests may change the rules while it serves."""
 
     simulator: Simulator
@@ -85,9 +85,9 @@ class Front:
 
 
 @contextmanager
-def front(simulator: Simulator, *rules: Rule) -> Iterator[Front]:
+def intercept(simulator: Simulator, *rules: Rule) -> Iterator[InterceptingProxy]:
     """Serve in front of a simulator until the end of the block."""
-    state = Front(simulator, list(rules))
+    state = InterceptingProxy(simulator, list(rules))
     origin = simulator.base_url.removesuffix("/client/v4")
 
     class Handler(BaseHTTPRequestHandler):

@@ -12,7 +12,7 @@ from pipelines.settings.settings import Settings
 from pipelines.steps.context import RunContext
 from pipelines.steps.days import add_missing_days
 from pipelines.storage.file_warehouse import FileWarehouse
-from tests.moment import NOW, clock_at
+from tests.fixed_clock import NOW, clock_set_to
 
 APP = "aula"
 DAY = timedelta(days=1)
@@ -32,7 +32,7 @@ def run(tmp_path: Path) -> RunContext:
                 " ?::TIMESTAMP AS loaded_at",
                 [APP, table.full_name, FIRST, NOW],
             )
-    with clock_at(NOW):
+    with clock_set_to(NOW):
         return RunContext(settings, warehouse, "night", full=False, allow_shrink=False, is_backfill=False)
 
 

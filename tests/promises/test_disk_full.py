@@ -10,10 +10,10 @@ import pytest
 from pipelines.errors import LivehouseError, WarehouseError
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
-from tests.houses import DAYS, assert_holds_truth, load, settings_for, variables
-from tests.promises.attack import call_livehouse, livehouse, standing, strays
+from tests.pipeline_runner import DAYS, assert_matches_world, environment_for, run_pipeline, settings_for
 from tests.promises.conftest import Serve
-from tests.promises.worlds import everything_changes, tiny_world
+from tests.promises.fault_runner import run_cli, run_cli_process, stored_days, unexpected_files
+from tests.promises.world_factory import change_everything, tiny_world
 
 pytestmark = pytest.mark.file_only
 """The files of a lakehouse lie elsewhere: tests/lake/test_s3.py for a place that does not answer."""
@@ -47,7 +47,7 @@ def fill(disk: Path, *, left: int) -> Path:
 def assert_one_line_and_intact(said: str, settings: Settings, before: object) -> None:
     assert "\n" not in said
     assert "disk" in said or "space" in said
-    assert standing(settings.warehouse) == before
+    assert stored_days(settings.warehouse) == before
 
 
 @pytest.mark.parametrize("left", [0, 1 * MIB, 6 * MIB])
@@ -55,17 +55,17 @@ def test_a_full_disk_is_one_line_and_the_copy_stays(left: int, small_disk: Path,
     world = tiny_world(apps=("aula",), broken=False)
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, small_disk / "home")
-    load(settings, run_id="before")
-    before = standing(settings.warehouse)
-    everything_changes(world)
+    run_pipeline(settings, run_id="before")
+    before = stored_days(settings.warehouse)
+    change_everything(world)
     ballast = fill(small_disk, left=left)
     with pytest.raises(WarehouseError) as raised:
-        load(settings, run_id="full")
+        run_pipeline(settings, run_id="full")
     assert_one_line_and_intact(str(raised.value), settings, before)
-    assert "warehouse.duckdb.publishing" not in strays(settings.home)
+    assert "warehouse.duckdb.publishing" not in unexpected_files(settings.home)
     ballast.unlink()
-    load(settings, run_id="after")
-    assert_holds_truth(settings, world)
+    run_pipeline(settings, run_id="after")
+    assert_matches_world(settings, world)
 
 
 @pytest.mark.parametrize("left", [0, 4 * MIB])
@@ -73,11 +73,11 @@ def test_the_program_on_a_full_disk_says_so_in_one_line(left: int, small_disk: P
     world = tiny_world(apps=("aula",), broken=False)
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, small_disk / "home")
-    load(settings, run_id="before")
-    before = standing(settings.warehouse)
-    everything_changes(world)
+    run_pipeline(settings, run_id="before")
+    before = stored_days(settings.warehouse)
+    change_everything(world)
     fill(small_disk, left=left)
-    ran = livehouse(simulator, settings.home, "backfill", f"{DAYS[0]}", f"{DAYS[1]}")
+    ran = run_cli_process(simulator, settings.home, "backfill", f"{DAYS[0]}", f"{DAYS[1]}")
     assert ran.returncode == 1, ran.stderr
     lines = [line for line in ran.stderr.splitlines() if line.startswith("livehouse: ")]
     assert len(lines) == 1, ran.stderr
@@ -89,7 +89,7 @@ def test_the_program_on_a_full_disk_says_so_in_one_line(left: int, small_disk: P
 def test_a_file_in_place_of_the_home_is_one_line(command: list[str], serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world(apps=("aula",))))
     (tmp_path / "home").write_text("not a directory")
-    ran = livehouse(simulator, tmp_path / "home", *command)
+    ran = run_cli_process(simulator, tmp_path / "home", *command)
     assert ran.returncode == 1, ran.stderr
     assert "Traceback" not in ran.stderr
     assert str(tmp_path / "home") in ran.stderr + ran.stdout
@@ -111,17 +111,17 @@ def test_a_home_that_cannot_be_written_is_one_line_and_stays(sealed: Path, serve
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, sealed / "home")
     mounts = (["mount", "--bind", f"{sealed}", f"{sealed}"], ["mount", "-o", "remount,bind,ro", f"{sealed}"])
-    load(settings, run_id="before")
-    before = standing(settings.warehouse)
+    run_pipeline(settings, run_id="before")
+    before = stored_days(settings.warehouse)
     for command in mounts:
         if subprocess.run(command, capture_output=True, check=False).returncode:
             pytest.skip("a home can be sealed against root by root only")
     with pytest.raises(LivehouseError) as raised:
-        load(settings, run_id="sealed")
+        run_pipeline(settings, run_id="sealed")
     assert "\n" not in str(raised.value)
     assert str(settings.home) in str(raised.value)
-    status, _, said = call_livehouse(variables(simulator, settings.home), "nightly")
+    status, _, said = run_cli(environment_for(simulator, settings.home), "nightly")
     assert status == 1
     assert len(said.splitlines()) == 1, said
     assert str(settings.home) in said
-    assert standing(settings.warehouse) == before
+    assert stored_days(settings.warehouse) == before

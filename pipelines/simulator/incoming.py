@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from pipelines.simulator.dialects import Dialect
-from pipelines.simulator.refused import RefusedError
+from pipelines.simulator.refusals import RefusedError
 
-LARGEST_BODY = 1_000_000
+MAX_BODY_BYTES = 1_000_000
 """Bytes; what any operation takes fits into a hundredth of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class IncomingRequest:
     """One request, and the dialect of the service that received it."""
 
     method: str
@@ -29,17 +29,17 @@ class Received:
     dialect: Dialect
 
 
-Observer = Callable[[Received], None]
+Observer = Callable[[IncomingRequest], None]
 OBSERVERS: list[Observer] = []
 """Called with every request to any simulator of this process, in the thread that serves it."""
 
 
-def show(request: Request, operation: str, body: bytes, dialect: Dialect) -> None:
+def notify_observers(request: Request, operation: str, body: bytes, dialect: Dialect) -> None:
     """Tell the observers of a request."""
     if not OBSERVERS:
         return
     url = request.url
-    received = Received(
+    received = IncomingRequest(
         method=request.method,
         operation=operation,
         base_url=f"{url.scheme}://{url.netloc}",
@@ -60,8 +60,8 @@ async def read_body(request: Request) -> bytes:
     chunks, size = list[bytes](), 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > LARGEST_BODY:
-            raise RefusedError(413, 10_013, f"the body is larger than {LARGEST_BODY} bytes")
+        if size > MAX_BODY_BYTES:
+            raise RefusedError(413, 10_013, f"the body is larger than {MAX_BODY_BYTES} bytes")
         chunks.append(chunk)
     return b"".join(chunks)
 
@@ -69,7 +69,7 @@ async def read_body(request: Request) -> bytes:
 def parse_body(operation: str, body: bytes, content_type: str, dialect: Dialect) -> dict[str, object]:
     """Return the JSON object that was sent; none is an empty one."""
     if dialect.is_strict:
-        _check_presence(operation, body, content_type, dialect)
+        _check_body_presence(operation, body, content_type, dialect)
     if not body:
         return {}
     try:
@@ -81,7 +81,7 @@ def parse_body(operation: str, body: bytes, content_type: str, dialect: Dialect)
     return sent
 
 
-def _check_presence(operation: str, body: bytes, content_type: str, dialect: Dialect) -> None:
+def _check_body_presence(operation: str, body: bytes, content_type: str, dialect: Dialect) -> None:
     """Refuse a body where the specification has none, none where it needs one, and one that is not JSON."""
     if operation == "stop-livestream" and body:
         raise RefusedError(415, 10_015, "this operation takes no body")

@@ -26,9 +26,9 @@ from pipelines import clock
 from pipelines.cli import main
 from pipelines.report.chart_bundle import read_drawing
 from pipelines.settings.settings import Settings
-from pipelines.simulator.access import Asked
+from pipelines.simulator.access import LoggedRequest
 from pipelines.simulator.server import Simulator
-from tests.houses import load, published, variables
+from tests.pipeline_runner import environment_for, open_published, run_pipeline
 
 PATIENCE = 300.0
 """Seconds after which a process that should have ended is a failure; nothing is measured by it."""
@@ -44,11 +44,11 @@ TABLES = (
 )
 _WRITES = ("INSERT", "DELETE", "UPDATE", "CREATE", "ALTER", "COMMIT", "CHECKPOINT", "DROP", "MERGE")
 
-Standing = dict[tuple[str, str, date], frozenset[tuple[Any, ...]]]
+DayRows = dict[tuple[str, str, date], frozenset[tuple[Any, ...]]]
 """The rows of each table of days, by table, app and day."""
 
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["tests.houses", "tests.promises.attack"])
+processes.set_forkserver_preload(["tests.pipeline_runner", "tests.promises.fault_runner"])
 
 
 # --- processes ----------------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ def _work(body: Callable[..., Any], ahead: timedelta, told: Connection, *argumen
 
 
 @contextmanager
-def another_process(body: Callable[..., Any], *arguments: Any) -> Iterator[tuple[ForkServerProcess, Connection]]:
+def child_process(body: Callable[..., Any], *arguments: Any) -> Iterator[tuple[ForkServerProcess, Connection]]:
     """Run `body(connection, *arguments)` beside this one; `connection` speaks with it. Killed at the end."""
     mine, theirs = processes.Pipe()
     process = processes.Process(target=_work, args=(body, clock.moved_by, theirs, *arguments), daemon=True)
@@ -76,21 +76,23 @@ def another_process(body: Callable[..., Any], *arguments: Any) -> Iterator[tuple
         mine.close()
 
 
-def ended(process: ForkServerProcess) -> int | None:
+def wait_for_exit(process: ForkServerProcess) -> int | None:
     """Wait for its end; its exit status, negative if it was killed."""
     process.join(PATIENCE)
     return process.exitcode
 
 
-def livehouse(simulator: Simulator, home: Path, *arguments: str, **others: str) -> "subprocess.CompletedProcess[str]":
+def run_cli_process(
+    simulator: Simulator, home: Path, *arguments: str, **others: str
+) -> "subprocess.CompletedProcess[str]":
     """The program itself, as cron starts it."""
-    with start_livehouse(simulator, home, *arguments, **others) as process:
+    with start_cli_process(simulator, home, *arguments, **others) as process:
         out, err = process.communicate(timeout=PATIENCE)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
 @contextmanager
-def start_livehouse(
+def start_cli_process(
     simulator: Simulator, home: Path, *arguments: str, **others: str
 ) -> Iterator["subprocess.Popen[str]"]:
     """The program itself, still running. Killed at the end."""
@@ -99,7 +101,7 @@ def start_livehouse(
     with subprocess.Popen(
         [sys.executable, "-c", "from pipelines.cli import main; main()", *arguments],
         env=environment
-        | variables(simulator, home, **others)
+        | environment_for(simulator, home, **others)
         | {"PYTHONPATH": f"{Path(__file__).parents[2]}:{environment['PYTHONPATH']}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -111,7 +113,7 @@ def start_livehouse(
             process.kill()
 
 
-def call_livehouse(environment: Mapping[str, str], *arguments: str) -> tuple[int, str, str]:
+def run_cli(environment: Mapping[str, str], *arguments: str) -> tuple[int, str, str]:
     """The command line inside this process, which spares the imports: exit status, stdout, stderr."""
     out, err = io.StringIO(), io.StringIO()
     return call_main(environment, arguments, out, err), out.getvalue(), err.getvalue()
@@ -178,7 +180,7 @@ class _Watched:
         self.close()
 
 
-def doomed_run(
+def run_killed_at_write(
     told: Connection,
     environment: dict[str, str],
     days: tuple[date, date],
@@ -208,20 +210,20 @@ def doomed_run(
         patch.setattr(shutil, "copyfile", half_then_all)
         patch.setattr(os, "fsync", before_sync)
         sys.addaudithook(audit)
-        load(Settings(**environment), days, **flags)  # type: ignore[arg-type]  # read by alias
+        run_pipeline(Settings(**environment), days, **flags)  # type: ignore[arg-type]  # read by alias
     told.send(death.writes)
 
 
-def run(told: Connection, environment: dict[str, str], days: tuple[date, date], flags: dict[str, Any]) -> None:
+def run_once(told: Connection, environment: dict[str, str], days: tuple[date, date], flags: dict[str, Any]) -> None:
     """A run, told when it is done."""
-    load(Settings(**environment), days, **flags)  # type: ignore[arg-type]  # read by alias
+    run_pipeline(Settings(**environment), days, **flags)  # type: ignore[arg-type]  # read by alias
     told.send("done")
 
 
 # --- what a home holds --------------------------------------------------------------------------------------
 
 
-def standing(path: Path) -> Standing:
+def stored_days(path: Path) -> DayRows:
     """What a DuckDB file (and the log beside it) holds, read from a copy: looking must not repair it."""
     with tempfile.TemporaryDirectory() as directory:
         for file in path.parent.glob(f"{path.name}*"):
@@ -231,15 +233,15 @@ def standing(path: Path) -> Standing:
             return _days_of(connection)
 
 
-def shown(settings: Settings) -> Standing:
+def published_days(settings: Settings) -> DayRows:
     """What readers see, of a file or of a lakehouse."""
     if settings.lakehouse is None:
-        return standing(settings.warehouse)
-    with published(settings) as connection:
+        return stored_days(settings.warehouse)
+    with open_published(settings) as connection:
         return _days_of(connection)
 
 
-def _days_of(connection: duckdb.DuckDBPyConnection) -> Standing:
+def _days_of(connection: duckdb.DuckDBPyConnection) -> DayRows:
     found: dict[tuple[str, str, date], set[tuple[Any, ...]]] = {}
     for table in TABLES:
         columns = "COLUMNS(lambda c: c NOT IN ('fetched_at', 'loaded_at'))"
@@ -250,17 +252,17 @@ def _days_of(connection: duckdb.DuckDBPyConnection) -> Standing:
     return {at: frozenset(rows) for at, rows in found.items()}
 
 
-def changed_days(before: Standing, after: Standing) -> set[tuple[str, str, date]]:
+def changed_days(before: DayRows, after: DayRows) -> set[tuple[str, str, date]]:
     """Where the two differ."""
     return {at for at in before.keys() | after.keys() if before.get(at) != after.get(at)}
 
 
-def strays(home: Path) -> set[str]:
+def unexpected_files(home: Path) -> set[str]:
     """Files and directories beside the pipeline's own."""
     return {path.name for path in home.iterdir()} - OWN_FILES - OTHERS
 
 
-def words_of(home: Path) -> Iterator[tuple[str, bytes]]:
+def file_contents(home: Path) -> Iterator[tuple[str, bytes]]:
     """Every byte of every file under the home, and every text in every DuckDB file, which packs its texts."""
     for path in sorted(home.rglob("*")):
         if path.is_file():
@@ -273,7 +275,7 @@ def words_of(home: Path) -> Iterator[tuple[str, bytes]]:
                     yield f"{path.name}: {schema}.{table}", repr(rows).encode()
 
 
-def most_asked(requests: list[Asked]) -> int:
+def max_repeats(requests: list[LoggedRequest]) -> int:
     """How often the same request was sent, at most."""
     counted: dict[tuple[str, str], int] = {}
     for asked in requests:

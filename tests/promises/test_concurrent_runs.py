@@ -10,10 +10,18 @@ import pytest
 from pipelines.errors import AlreadyRunningError
 from pipelines.simulator.server import Simulator
 from pipelines.storage.lock import exclusive
-from tests.houses import DAYS, assert_holds_truth, load, query, settings_for, variables
-from tests.promises.attack import another_process, call_livehouse, ended, run, standing, start_livehouse, strays
+from tests.pipeline_runner import DAYS, assert_matches_world, environment_for, query, run_pipeline, settings_for
 from tests.promises.conftest import Serve
-from tests.promises.worlds import everything_changes, tiny_world
+from tests.promises.fault_runner import (
+    child_process,
+    run_cli,
+    run_once,
+    start_cli_process,
+    stored_days,
+    unexpected_files,
+    wait_for_exit,
+)
+from tests.promises.world_factory import change_everything, tiny_world
 
 pytestmark = pytest.mark.file_only
 """Runs of a lakehouse go on side by side: tests/lake/test_lakehouse.py, tests/lake/test_workers.py."""
@@ -32,44 +40,44 @@ def test_two_programs_at_once_do_both_their_works(serve: Serve, tmp_path: Path) 
     settings = settings_for(simulator, tmp_path / "home")
     (tmp_path / "home").mkdir()
     first, last = f"{DAYS[0]}", f"{DAYS[1]}"
-    with another_process(hold, f"{settings.home / 'pipeline.lock'}") as (holder, told):
+    with child_process(hold, f"{settings.home / 'pipeline.lock'}") as (holder, told):
         holder_pid = told.recv()
         with (
-            start_livehouse(simulator, settings.home, "backfill", first, last) as one,
-            start_livehouse(simulator, settings.home, "backfill", first, last, "--full") as two,
+            start_cli_process(simulator, settings.home, "backfill", first, last) as one,
+            start_cli_process(simulator, settings.home, "backfill", first, last, "--full") as two,
         ):
             assert one.stderr
             assert two.stderr
             for waiting in (one, two):
                 said = waiting.stderr.readline() if waiting.stderr else ""
                 assert said == f"waiting for PID {holder_pid}, which is writing to {settings.home}\n"
-            assert simulator.count() == 0, "who waits asks nothing"
+            assert simulator.request_count() == 0, "who waits asks nothing"
             told.send("let go")
-            assert ended(holder) == 0
+            assert wait_for_exit(holder) == 0
             for waiting in (one, two):
                 _, said = waiting.communicate()
                 assert waiting.returncode == 0, said
-    assert_holds_truth(settings, world)
+    assert_matches_world(settings, world)
     runs = query(settings, "SELECT run_id, min(started_at), max(finished_at) FROM ops.loads GROUP BY 1 ORDER BY 2")
     assert len(runs) == 2
     assert runs[0][2] <= runs[1][1], "one after the other"
-    assert strays(settings.home) == set()
+    assert unexpected_files(settings.home) == set()
 
 
 def test_who_may_not_wait_is_told_in_one_line(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world()))
     home = tmp_path / "home"
     home.mkdir()
-    with another_process(hold, f"{home / 'pipeline.lock'}") as (_, told):
+    with child_process(hold, f"{home / 'pipeline.lock'}") as (_, told):
         pid = told.recv()
-        status, out, said = call_livehouse(variables(simulator, home, LIVEHOUSE_LOCK_WAIT_SECONDS="0"), "nightly")
+        status, out, said = run_cli(environment_for(simulator, home, LIVEHOUSE_LOCK_WAIT_SECONDS="0"), "nightly")
     assert (status, out) == (1, "")
     last = said.splitlines()[-1]
     assert last.startswith(f"livehouse: PID {pid} is still writing to {home} after 0 s")
     assert "LIVEHOUSE_LOCK_WAIT_SECONDS" in last
     assert len([line for line in said.splitlines() if line.startswith("livehouse: ")]) == 1
     assert "Traceback" not in said
-    assert simulator.count() == 0
+    assert simulator.request_count() == 0
 
 
 def test_a_killed_holder_leaves_no_lock(serve: Serve, tmp_path: Path) -> None:
@@ -77,49 +85,49 @@ def test_a_killed_holder_leaves_no_lock(serve: Serve, tmp_path: Path) -> None:
     settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_LOCK_WAIT_SECONDS="0")
     settings.home.mkdir()
     lock = settings.home / "pipeline.lock"
-    with another_process(hold, f"{lock}") as (holder, told):
+    with child_process(hold, f"{lock}") as (holder, told):
         told.recv()
         with pytest.raises(AlreadyRunningError):
-            load(settings)
+            run_pipeline(settings)
         holder.kill()
-        assert ended(holder) == -9
+        assert wait_for_exit(holder) == -9
         assert lock.read_text().startswith("PID ")
-        load(settings)
-    assert_holds_truth(settings, simulator.world)
+        run_pipeline(settings)
+    assert_matches_world(settings, simulator.world)
 
 
 def test_two_runs_side_by_side_leave_the_rows_of_one(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(broken=False)
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, tmp_path / "home")
-    load(settings, run_id="before")
-    everything_changes(world)
+    run_pipeline(settings, run_id="before")
+    change_everything(world)
     environment = simulator.settings() | {
         "LIVEHOUSE_HOME": str(settings.home),
         "LIVEHOUSE_REQUESTS_PER_SECOND": "0",
     }
     with (
-        another_process(run, environment, DAYS, {"run_id": "one"}) as (one, _),
-        another_process(run, environment, DAYS, {"run_id": "two", "backfill": True}) as (two, _),
+        child_process(run_once, environment, DAYS, {"run_id": "one"}) as (one, _),
+        child_process(run_once, environment, DAYS, {"run_id": "two", "backfill": True}) as (two, _),
     ):
-        assert (ended(one), ended(two)) == (0, 0)
-    assert_holds_truth(settings, world)
-    before = standing(settings.warehouse)
-    load(settings, run_id="after")
-    assert standing(settings.warehouse) == before
+        assert (wait_for_exit(one), wait_for_exit(two)) == (0, 0)
+    assert_matches_world(settings, world)
+    before = stored_days(settings.warehouse)
+    run_pipeline(settings, run_id="after")
+    assert stored_days(settings.warehouse) == before
 
 
 def test_a_run_beside_a_dagster_run_waits_for_it(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(broken=False)
     simulator = serve(Simulator(world, latency=0.02))
     settings = settings_for(simulator, tmp_path / "home")
-    with start_livehouse(simulator, settings.home, "backfill", f"{DAYS[0]}", f"{DAYS[1]}") as program:
-        while simulator.count() == 0 and program.poll() is None:
+    with start_cli_process(simulator, settings.home, "backfill", f"{DAYS[0]}", f"{DAYS[1]}") as program:
+        while simulator.request_count() == 0 and program.poll() is None:
             threading.Event().wait(0.01)
-        load(settings, run_id="beside")
+        run_pipeline(settings, run_id="beside")
         _, said = program.communicate()
         assert program.returncode == 0, said
-    assert_holds_truth(settings, world)
+    assert_matches_world(settings, world)
     order = query(settings, "SELECT run_id FROM ops.loads GROUP BY run_id ORDER BY min(started_at)")
     assert len(order) == 2
     assert order[1] == ("beside",)

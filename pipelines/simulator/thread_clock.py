@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 _of_thread = threading.local()
 
 
-def set_served_time(now: Callable[[], datetime]) -> None:
+def set_thread_clock(now: Callable[[], datetime]) -> None:
     """Let this thread serve the time of a world (UTC)."""
     _of_thread.now = now
 
 
-def served_time() -> datetime:
+def thread_now() -> datetime:
     """Return the time of the world that this thread serves, else the machine's."""
     now: datetime = getattr(_of_thread, "now", lambda: datetime.now(UTC))()
     return now.replace(tzinfo=UTC)

@@ -23,7 +23,7 @@ from pipelines.extract.client import ApiClient
 from pipelines.settings.settings import Settings
 from pipelines.steps.process_memory import prepare_for_runs
 from tests.extract.conftest import Clock
-from tests.houses import DAYS, load, query
+from tests.pipeline_runner import DAYS, query, run_pipeline
 from tests.raw_server import raw_server
 
 SECONDS = 1.0
@@ -298,7 +298,7 @@ def test_promise_4_any_reply_about_one_app_leaves_the_others_loaded(
         began = time.monotonic()
         day = DAYS[1] - timedelta(days=1)
         try:
-            load(chosen, (day, DAYS[1]))
+            run_pipeline(chosen, (day, DAYS[1]))
         except LivehouseError as error:
             assert "good" not in str(error)  # noqa: PT017 - a fault of the bad app may end a run that has no more to do
         assert time.monotonic() - began < 240

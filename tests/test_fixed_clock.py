@@ -10,9 +10,9 @@ import pytest
 
 from pipelines.clock import days_from, today, utc_now
 from pipelines.simulator.server import Simulator
-from tests.houses import APPS, assert_holds_truth, load, settings_for
-from tests.moment import BEGIN, clock_at
-from tests.promises.worlds import tiny_world
+from tests.fixed_clock import BEGIN, clock_set_to
+from tests.pipeline_runner import APPS, assert_matches_world, run_pipeline, settings_for
+from tests.promises.world_factory import tiny_world
 
 ROOT = Path(__file__).parents[1]
 READS_THE_MACHINE = re.compile(
@@ -22,7 +22,7 @@ MAY_READ_IT = {
     "pipelines/clock.py": "it is the clock",
     "pipelines/extract/client.py": "Retry-After names a moment of the other machine's clock",
     "pipelines/extract/shared_budget.py": "Ratelimit may name a moment of the other machine's clock",
-    "pipelines/simulator/served_time.py": "is asked where no world is served",
+    "pipelines/simulator/thread_clock.py": "is asked where no world is served",
     "tests/extract/test_client.py": "names a moment in Retry-After",
 }
 MOMENTS = [
@@ -43,7 +43,7 @@ MOMENTS = [
 def test_only_the_clock_reads_the_time_of_the_machine() -> None:
     files = [*(ROOT / "pipelines").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
     found = {f"{file.relative_to(ROOT)}" for file in files if READS_THE_MACHINE.search(file.read_text("utf-8"))}
-    assert found - {"tests/test_moment.py"} == MAY_READ_IT.keys()
+    assert found - {"tests/test_fixed_clock.py"} == MAY_READ_IT.keys()
 
 
 def test_programs_that_tests_start_see_the_same_moment() -> None:
@@ -64,16 +64,16 @@ def test_a_run_and_the_next_leave_the_truth_at_any_moment(moment: str, tmp_path:
     world = tiny_world(now=now)
     last = now.date() - timedelta(days=1)
     days = (last - timedelta(days=9), last)
-    with Simulator(world) as simulator, clock_at(now):
+    with Simulator(world) as simulator, clock_set_to(now):
         settings = settings_for(simulator, tmp_path)
-        load(settings, days, run_id="first")
-        assert_holds_truth(settings, world, days)
+        run_pipeline(settings, days, run_id="first")
+        assert_matches_world(settings, world, days)
         assert today() == now.date()
         for app_id in APPS:
             for livestream, day in zip(world.apps[app_id].livestreams, days_from(*days), strict=False):
                 created_at = datetime.combine(day, datetime.min.time()) + timedelta(hours=23, minutes=59)
                 world.add_session(app_id, livestream.id, created_at=created_at, ingest_seconds=30.0, viewer_seconds=9.0)
         world.advance(timedelta(days=1))
-        with clock_at(now + timedelta(days=1)):
-            load(settings, (days[0], now.date()), run_id="second")
-            assert_holds_truth(settings, world, (days[0], now.date()))
+        with clock_set_to(now + timedelta(days=1)):
+            run_pipeline(settings, (days[0], now.date()), run_id="second")
+            assert_matches_world(settings, world, (days[0], now.date()))

@@ -10,7 +10,7 @@ TimestampForm = Literal["z", "offset", "none", "seconds", "milliseconds"]
 
 
 @dataclass(frozen=True, slots=True)
-class Shapes:
+class ResponseShapes:
     """One choice for each thing on which document, captured bodies and SDKs disagree; first the default."""
 
     livestreams: Literal["array", "document", "wrapped", "per_row"] = "array"

@@ -6,7 +6,7 @@ from typing import Any
 from pipelines.clock import days_from
 from pipelines.simulator.records import Usage
 from pipelines.simulator.world import World
-from tests.houses import DAYS, FIRST, small_world
+from tests.pipeline_runner import DAYS, FIRST, small_world
 
 EARLIER = (FIRST - timedelta(days=20), FIRST - timedelta(days=1))
 
@@ -16,7 +16,7 @@ def tiny_world(**options: Any) -> World:
     return small_world(**({"livestreams": 8, "sessions": 80, "days": 32, "on_air": 1} | options))
 
 
-def everything_changes(world: World, now: datetime | None = None) -> None:
+def change_everything(world: World, now: datetime | None = None) -> None:
     """Every day of the range gets other figures in every table, and a day long before it too."""
     world.now = world.now if now is None else now
     for app_id, app in world.apps.items():
@@ -29,5 +29,5 @@ def everything_changes(world: World, now: datetime | None = None) -> None:
             world.set_day(
                 app_id, day, meetings=Usage(1_000 + number, 100_000.5), recordings=Usage(2_000 + number, 200_000.25)
             )
-        early = next(s for s in app.timeline if s.stopped_ms and s.moment_ms < world.now_ms - 15 * 86_400_000)
+        early = next(s for s in app.timeline if s.stopped_ms and s.reference_ms < world.now_ms - 15 * 86_400_000)
         world.change_session(app_id, early.id, ingest_seconds=4_321.0, viewer_seconds=54_321.0)

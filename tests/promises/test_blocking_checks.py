@@ -8,11 +8,11 @@ import pytest
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.storage.warehouse import open_warehouse
-from tests.houses import LAST, assert_holds_truth, load, settings_for, variables
-from tests.promises.attack import call_livehouse
+from tests.pipeline_runner import LAST, assert_matches_world, environment_for, run_pipeline, settings_for
 from tests.promises.conftest import Serve
-from tests.promises.worlds import tiny_world
-from tests.terminals import call_on_a_terminal
+from tests.promises.fault_runner import run_cli
+from tests.promises.world_factory import tiny_world
+from tests.terminals import run_cli_on_terminal
 
 _DAY = f"DATE '{LAST}'"
 CORRUPTIONS = {
@@ -40,13 +40,13 @@ def test_what_would_be_wrong_is_not_published(corruption: str, serve: Serve, tmp
     sql, rule = CORRUPTIONS[corruption]
     simulator: Simulator = serve(Simulator(tiny_world(apps=("aula",), broken=False)))
     settings = settings_for(simulator, tmp_path / "home")
-    environment = variables(simulator, settings.home, LIVEHOUSE_LOOKBACK_DAYS="1")
-    load(settings, (LAST, LAST))
+    environment = environment_for(simulator, settings.home, LIVEHOUSE_LOOKBACK_DAYS="1")
+    run_pipeline(settings, (LAST, LAST))
     with open_warehouse(settings).open_working() as connection:
         connection.execute(sql)
     before = shown(settings)
     # A run of other days does not touch what is wrong.
-    status, _, said = call_livehouse(environment, "nightly", "--date", f"{_BEFORE}", "--quiet")
+    status, _, said = run_cli(environment, "nightly", "--date", f"{_BEFORE}", "--quiet")
     assert status == 1
     [line] = [line for line in said.splitlines() if line.startswith("livehouse: ")]
     assert "not published" in line
@@ -54,11 +54,11 @@ def test_what_would_be_wrong_is_not_published(corruption: str, serve: Serve, tmp
     assert "`livehouse rebuild DAY DAY`" in line
     assert shown(settings) == before
     days, requests = (f"{LAST}", f"{LAST}"), len(simulator.requests)
-    mended = call_on_a_terminal(environment, "rebuild", *days, "--quiet")
+    mended = run_cli_on_terminal(environment, "rebuild", *days, "--quiet")
     assert len(simulator.requests) == requests, "a rebuild sends no request"
     if rule == "balances":  # records may be missing from what was landed, too
-        mended = call_on_a_terminal(environment, "backfill", *days, "--full", "--quiet")
+        mended = run_cli_on_terminal(environment, "backfill", *days, "--full", "--quiet")
     assert mended == (0, "")
     assert shown(settings) != before, "published again"
     if rule != "balances":  # whose row stays as it was written
-        assert_holds_truth(settings, simulator.world, (LAST, LAST))
+        assert_matches_world(settings, simulator.world, (LAST, LAST))

@@ -14,7 +14,7 @@ from pipelines.simulator.records import (
     Session,
     Usage,
     day_start,
-    rounded,
+    round_seconds,
     to_datetime,
     to_day,
 )
@@ -24,16 +24,16 @@ Row = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """How the service computes figures at a moment: whether it has placeholders, and how it rounds totals."""
+class MeasureRules:
+    """How the rules computes figures at a moment: whether it has placeholders, and how it rounds totals."""
 
     now_ms: int
     placeholders: bool
     rounding: Rounding
 
-    def of(self, session: Session) -> tuple[float | None, float | None]:
+    def measures_of(self, session: Session) -> tuple[float | None, float | None]:
         """Return ingest and viewer seconds of a session."""
-        return session.figures(self.now_ms, placeholders=self.placeholders)
+        return session.measures_at(self.now_ms, placeholders=self.placeholders)
 
 
 class Totals(NamedTuple):
@@ -46,7 +46,7 @@ class Totals(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class ExpectedRows:
     """The rows of each core table, by (app_id, livestream_id), (app_id, session_id) or (app_id, day)."""
 
     livestreams: dict[tuple[str, str], Row] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Truth:
     livestream_sessions: dict[tuple[str, str], Row] = field(default_factory=dict)
     """Sessions whose day lies in the range, except the broken."""
     livestream_analytics_daily: dict[tuple[str, date], Row] = field(default_factory=dict)
-    """Sums over the sessions *created* that day, the broken ones too: the service knows what it sent badly.
+    """Sums over the sessions *created* that day, the broken ones too: the rules knows what it sent badly.
     Reconciliation therefore shows a difference on the day of a broken session."""
     meeting_sessions_daily: dict[tuple[str, date], Row] = field(default_factory=dict)
     recordings_daily: dict[tuple[str, date], Row] = field(default_factory=dict)
@@ -74,48 +74,50 @@ class Truth:
         }
 
 
-def truth_of(app: App, broken: set[str], days: tuple[date, date], *, service: Figures, retention_days: int) -> Truth:
-    """Return the truth about one app from first to last day, both included."""
-    (first, last), truth = days, Truth()
+def expected_rows_for(
+    app: App, broken: set[str], days: tuple[date, date], *, rules: MeasureRules, retention_days: int
+) -> ExpectedRows:
+    """Return the expected about one app from first to last day, both included."""
+    (first, last), expected = days, ExpectedRows()
     for livestream in app.livestreams:
         if livestream.id in broken:
-            truth.quarantined.add(("core.livestreams", livestream.id))
+            expected.quarantined.add(("core.livestreams", livestream.id))
         else:
-            truth.livestreams[app.id, livestream.id] = livestream_row(livestream)
+            expected.livestreams[app.id, livestream.id] = livestream_row(livestream)
     for session in app.sessions_between(day_start(first), day_start(last) + DAY_MS - 1):
         if session.id in broken:
-            truth.quarantined.add(("core.livestream_sessions", session.id))
+            expected.quarantined.add(("core.livestream_sessions", session.id))
         else:
-            truth.livestream_sessions[app.id, session.id] = session_row(app.id, session, service)
-    remembered = to_day(service.now_ms) - timedelta(days=retention_days)
+            expected.livestream_sessions[app.id, session.id] = session_row(app.id, session, rules)
+    remembered = to_day(rules.now_ms) - timedelta(days=retention_days)
     for day in days_between(first, last):
         key = (app.id, day)
-        totals = overall(app, day_start(day), day_start(day) + DAY_MS - 1, service)
-        truth.session_counts[key] = totals.sessions
+        totals = sum_sessions(app, day_start(day), day_start(day) + DAY_MS - 1, rules)
+        expected.session_counts[key] = totals.sessions
         if day >= remembered or any(totals):
-            truth.livestream_analytics_daily[key] = {
+            expected.livestream_analytics_daily[key] = {
                 "app_id": app.id,
                 "day": day,
                 "livestream_count": totals.livestreams,
                 "ingest_seconds": totals.ingest_seconds,
                 "viewer_seconds": totals.viewer_seconds,
             }
-        _add_usage(truth.meeting_sessions_daily, "session", key, app.meeting_days.get(day), known=day >= remembered)
-        _add_usage(truth.recordings_daily, "recording", key, app.recording_days.get(day), known=day >= remembered)
-    return truth
+        _add_usage(expected.meeting_sessions_daily, "session", key, app.meeting_days.get(day), known=day >= remembered)
+        _add_usage(expected.recordings_daily, "recording", key, app.recording_days.get(day), known=day >= remembered)
+    return expected
 
 
-def overall(app: App, first_ms: int, last_ms: int, service: Figures) -> Totals:
+def sum_sessions(app: App, first_ms: int, last_ms: int, rules: MeasureRules) -> Totals:
     """Count livestreams with a session created in [first_ms, last_ms], and sum ingest and viewer seconds."""
     created = [session for session in app.sessions_between(first_ms, last_ms) if session.created_ms is not None]
-    figures = [service.of(session) for session in created]
+    figures = [rules.measures_of(session) for session in created]
     ingest = math.fsum(seconds for seconds, _ in figures if seconds is not None)
     viewed = math.fsum(seconds for _, seconds in figures if seconds is not None)
     return Totals(
         livestreams=len({session.livestream_id for session in created}),
         sessions=len(created),
-        ingest_seconds=rounded(ingest, service.rounding),
-        viewer_seconds=rounded(viewed, service.rounding),
+        ingest_seconds=round_seconds(ingest, rules.rounding),
+        viewer_seconds=round_seconds(viewed, rules.rounding),
     )
 
 
@@ -141,13 +143,13 @@ def livestream_row(livestream: Livestream) -> Row:
     }
 
 
-def session_row(app_id: str, session: Session, service: Figures) -> Row:
+def session_row(app_id: str, session: Session, rules: MeasureRules) -> Row:
     """Return a row of core.livestream_sessions."""
-    ingest_seconds, viewer_seconds = service.of(session)
+    ingest_seconds, viewer_seconds = rules.measures_of(session)
     return {
         "app_id": app_id,
         "session_id": session.id,
-        "day": to_day(session.moment_ms),
+        "day": to_day(session.reference_ms),
         "livestream_id": session.livestream_id,
         "created_at": _naive(session.created_ms),
         "invoked_at": _naive(session.invoked_ms),
@@ -168,7 +170,7 @@ def _naive(ms: int | None) -> datetime | None:
 def _add_usage(
     table: dict[tuple[str, date], Row], what: str, key: tuple[str, date], usage: Usage | None, *, known: bool
 ) -> None:
-    """Add a day: without activity it is zeros as long as the service remembers it, then no row at all."""
+    """Add a day: without activity it is zeros as long as the rules remembers it, then no row at all."""
     if usage is None and not known:
         return
     count, minutes = (usage.count, usage.minutes) if usage else (0, 0.0)

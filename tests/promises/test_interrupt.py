@@ -13,9 +13,9 @@ from pipelines.cli.history import open_history
 from pipelines.orchestration.run_liveness import RUNNING, TOLD, mark_dead_runs
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
-from tests.houses import DAYS, assert_holds_truth, settings_for, variables
-from tests.promises.attack import call_livehouse, start_livehouse, strays
-from tests.promises.worlds import tiny_world
+from tests.pipeline_runner import DAYS, assert_matches_world, environment_for, settings_for
+from tests.promises.fault_runner import run_cli, start_cli_process, unexpected_files
+from tests.promises.world_factory import tiny_world
 
 
 def history_of(settings: Settings) -> list[str]:
@@ -30,8 +30,8 @@ def test_promise_1_stopped_by_hand_is_one_line_and_goes_on(stop: signal.Signals,
     command = "backfill", f"{DAYS[0]}", f"{DAYS[1]}"
     with Simulator(world, latency=0.1) as simulator:
         settings = settings_for(simulator, tmp_path / "home")
-        with start_livehouse(simulator, settings.home, *command) as process:
-            while simulator.count("get-livestream") < 3 and process.poll() is None:
+        with start_cli_process(simulator, settings.home, *command) as process:
+            while simulator.request_count("get-livestream") < 3 and process.poll() is None:
                 time.sleep(0.001)
             process.send_signal(stop)
             _, said = process.communicate()
@@ -41,11 +41,11 @@ def test_promise_1_stopped_by_hand_is_one_line_and_goes_on(stop: signal.Signals,
         assert "Traceback" not in said
         assert history_of(settings) == ["CANCELED"]
         simulator.service.latency = 0.0
-        with start_livehouse(simulator, settings.home, *command) as process:
+        with start_cli_process(simulator, settings.home, *command) as process:
             _, said = process.communicate()
         assert process.returncode == 0, said
-        assert_holds_truth(settings, world)
-        assert strays(settings.home) == set()
+        assert_matches_world(settings, world)
+        assert unexpected_files(settings.home) == set()
 
 
 @pytest.mark.parametrize("kind", ["killed", "of an earlier version", "of a daemon that is gone"])
@@ -55,8 +55,8 @@ def test_a_run_whose_process_is_dead_is_marked_failed_by_the_next(kind: str, tmp
     command = "backfill", f"{DAYS[0]}", f"{DAYS[1]}"
     with Simulator(world, latency=0.1) as simulator:
         settings = settings_for(simulator, tmp_path / "home")
-        with start_livehouse(simulator, settings.home, *command) as process:
-            while simulator.count() < 3 and process.poll() is None:
+        with start_cli_process(simulator, settings.home, *command) as process:
+            while simulator.request_count() < 3 and process.poll() is None:
                 time.sleep(0.001)
             with open_history(settings) as instance:
                 [run] = instance.get_runs()
@@ -75,7 +75,7 @@ def test_a_run_whose_process_is_dead_is_marked_failed_by_the_next(kind: str, tmp
                     "UPDATE runs SET run_body = replace(run_body, ?, ?)", ['"the command line"', json.dumps(grpc[1])]
                 )
         simulator.service.latency = 0.0
-        status, _, err = call_livehouse(variables(simulator, settings.home), "nightly", "--quiet")
+        status, _, err = run_cli(environment_for(simulator, settings.home), "nightly", "--quiet")
         assert status == 0, err
         assert f"backfill {run.run_id[:8]}: its process ended without a word" in err
         assert history_of(settings) == ["FAILURE", "SUCCESS"]
@@ -88,14 +88,14 @@ def test_promise_1_who_stops_a_run_waits_for_no_reply(waits_for: str, tmp_path: 
     world = tiny_world(apps=("aula",), livestreams=1, sessions=2_000, broken=False)
     with Simulator(world, latency=0.2) as simulator:
         if waits_for == "replies that do not come":
-            simulator.faults.order("server_error", operation="get-livestream", times=100)
+            simulator.faults.schedule("server_error", operation="get-livestream", times=100)
         slow = {"LIVEHOUSE_CONCURRENCY": "2", "LIVEHOUSE_RETRY_PAUSE_SECONDS": "60"}
         command = "backfill", f"{DAYS[0]}", f"{DAYS[1]}"
-        with start_livehouse(simulator, tmp_path / "home", *command, **slow) as process:
-            while simulator.count("get-livestream") < 1 and process.poll() is None:
+        with start_cli_process(simulator, tmp_path / "home", *command, **slow) as process:
+            while simulator.request_count("get-livestream") < 1 and process.poll() is None:
                 time.sleep(0.001)
-            asked = simulator.count()
+            asked = simulator.request_count()
             process.send_signal(signal.SIGINT)
             _, said = process.communicate(timeout=30)
         assert process.returncode == 130, said
-        assert simulator.count() - asked <= 4
+        assert simulator.request_count() - asked <= 4

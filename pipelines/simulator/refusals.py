@@ -14,12 +14,12 @@ _DAY = re.compile(r"<?\d{4}-\d\d-\d\d")
 
 
 class RefusedError(Exception):
-    """HTTP status, the service's own code, its words; `within`: code and words of the error that this one caused."""
+    """HTTP status, the service's own code, its words; `outer`: code and words of the error that this one caused."""
 
-    def __init__(self, status: int, code: int, message: str, *, within: tuple[int, str] | None = None) -> None:
+    def __init__(self, status: int, code: int, message: str, *, outer: tuple[int, str] | None = None) -> None:
         """Keep them for the reply."""
         super().__init__(message)
-        self.status, self.code, self.message, self.within = status, code, message, within
+        self.status, self.code, self.message, self.outer = status, code, message, outer
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Refusal:
             raise ValueError(f"{what!r} of the refusal {text!r} is no day: {error}") from None
         return cls(named["operation"], status, **{"before" if what.startswith("<") else "day": day})  # type: ignore[arg-type]  # both are days
 
-    def fits(self, operation: str, path: Mapping[str, str], query: Mapping[str, str]) -> bool:
+    def matches(self, operation: str, path: Mapping[str, str], query: Mapping[str, str]) -> bool:
         """Whether it is meant for this request."""
         if operation != self.operation or self.app_id not in {None, path.get("app_id")}:
             return False
@@ -70,7 +70,7 @@ class Refusal:
             return False
         return self.day is None or bool(first and last and first <= self.day <= last)
 
-    def raised(self) -> RefusedError:
+    def to_error(self) -> RefusedError:
         """Return the refusal as the service words it."""
         return RefusedError(self.status, self.status, self.message)
 
