@@ -18,8 +18,8 @@ from pipelines.simulator.world import World
 from pipelines.steps import report
 from pipelines.steps.context import RunContext, make_client, open_run
 from pipelines.storage.file_warehouse import FileWarehouse
-from tests.houses import query
-from tests.moment import NOW
+from tests.fixed_clock import NOW
+from tests.pipeline_runner import query
 
 APP = "aula"
 MIDNIGHT = datetime.combine(NOW.date() - timedelta(days=1), datetime.min.time())
@@ -72,7 +72,7 @@ def expected_viewer_seconds(world: World) -> dict[str, float]:
 def expected_figures(session: Session, now_ms: int) -> tuple[float | None, float | None]:
     """Ingest and viewer seconds; unknown in the first minute on air, when the service may give placeholders."""
     is_young = session.started_ms is not None and session.is_live and now_ms - session.started_ms < 60_000
-    return (None, None) if is_young else session.figures(now_ms)
+    return (None, None) if is_young else session.measures_at(now_ms)
 
 
 def simulate_minutes(world: World, poll: Poll, minutes: int, *, seed: int = 1) -> None:
@@ -91,7 +91,7 @@ def simulate_minutes(world: World, poll: Poll, minutes: int, *, seed: int = 1) -
                     begin = world.go_live if chance < 0.2 else world.invoke
                     begin(APP, livestream_id, audience=dice.uniform(0, 200))
             elif chance < 0.08:
-                world.end(APP, livestream_id, err_message=dice.choice([None, None, "encoder lost"]))
+                world.end_session(APP, livestream_id, err_message=dice.choice([None, None, "encoder lost"]))
                 if dice.random() < 0.3:
                     world.go_live(APP, livestream_id, audience=dice.uniform(0, 50))
         world.advance(timedelta(seconds=60 - passed))

@@ -19,7 +19,6 @@ from pipelines.simulator.server import Simulator
 from pipelines.steps.context import open_run
 from pipelines.storage.file_warehouse import FileWarehouse
 from pipelines.storage.lock import exclusive
-from tests.houses import load, query, settings_for, variables
 from tests.live_helpers import (
     APP,
     MIDNIGHT,
@@ -30,6 +29,7 @@ from tests.live_helpers import (
     staged_rows,
     start_polling,
 )
+from tests.pipeline_runner import environment_for, query, run_pipeline, settings_for
 
 DEFINITIONS = build_definitions()
 
@@ -69,7 +69,7 @@ def test_a_run_aborts_a_poll_and_never_waits_for_it(tmp_path: Path) -> None:
 
         thread = threading.Thread(target=poll_until_suspended)
         thread.start()
-        while simulator.count("get-active-session") < 3:
+        while simulator.request_count("get-active-session") < 3:
             time.sleep(0.005)
         with (
             start_polling(simulator, settings) as second,
@@ -78,9 +78,9 @@ def test_a_run_aborts_a_poll_and_never_waits_for_it(tmp_path: Path) -> None:
             second()
         with open_run(settings, run_id="night", full=False, allow_shrink=False, backfill=None) as run:
             merge_observations(run)
-            before = simulator.count()
+            before = simulator.request_count()
             thread.join()
-            assert simulator.count() <= before + 2
+            assert simulator.request_count() <= before + 2
     assert "polling is suspended" in messages[0]
     assert staged_rows(settings) == [], "an aborted poll commits nothing"
 
@@ -121,18 +121,18 @@ def test_a_session_that_ended_between_two_nights_is_settled_by_the_second(tmp_pa
     for livestream_id in (short, long, over):
         world.go_live(APP, livestream_id)
     world.advance(timedelta(hours=1))
-    world.end(APP, over)
+    world.end_session(APP, over)
     day = (MIDNIGHT - timedelta(days=2)).date()
     flagged = "SELECT unfinished, unfinished_over_24h FROM marts.session_reliability WHERE day = ?"
     unfinished = "SELECT livestream_id FROM core.livestream_sessions WHERE stopped_at IS NULL ORDER BY ALL"
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path)
-        load(settings, (day, day), run_id="first")
+        run_pipeline(settings, (day, day), run_id="first")
         assert query(settings, unfinished) == [(one,) for one in sorted((short, long))]
         world.advance(timedelta(hours=40))
-        world.end(APP, short)
+        world.end_session(APP, short)
         # Another night, of other days: the session's own day is long past.
-        load(settings, (today(), today()), run_id="second")
+        run_pipeline(settings, (today(), today()), run_id="second")
         assert query(settings, unfinished) == [(long,)]
         assert query(settings, flagged, day) == [(1, 1)]
 
@@ -141,12 +141,12 @@ def test_a_session_that_ended_between_two_nights_is_settled_by_the_second(tmp_pa
 def test_dagster_polls_in_one_job_and_merges_in_the_others(
     simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in variables(simulator, tmp_path).items():
+    for name, value in environment_for(simulator, tmp_path).items():
         monkeypatch.setenv(name, value)
     settings = settings_for(simulator, tmp_path)
     with dg.instance_for_test() as instance:
         assert DEFINITIONS.resolve_job_def("observe").execute_in_process(instance=instance).success
-        polled = simulator.count()
+        polled = simulator.request_count()
         assert {request.operation for request in simulator.requests} == {
             "list-livestreams",
             "get-meeting-livestream",
@@ -158,7 +158,7 @@ def test_dagster_polls_in_one_job_and_merges_in_the_others(
             "dagster/asset_partition_range_end": f"{today()}",
         }
         assert DEFINITIONS.resolve_job_def("rebuild").execute_in_process(instance=instance, tags=tags).success
-    assert simulator.count() == polled, "a rebuild merges, and sends no request"
+    assert simulator.request_count() == polled, "a rebuild merges, and sends no request"
     [(merged,)] = query(settings, "SELECT count(*) FROM core.live_observations")
     assert merged == on_air > 0
     for job in ("nightly", "backfill", "rebuild"):

@@ -8,11 +8,10 @@ import pytest
 from pipelines.errors import SettingsError
 from pipelines.live.steps import poll_apps
 from pipelines.live.view import read_snapshot
-from pipelines.simulator.reply_shapes import Shapes
+from pipelines.simulator.response_shapes import ResponseShapes
 from pipelines.simulator.server import Simulator
 from pipelines.steps.context import make_client
 from pipelines.storage.file_warehouse import FileWarehouse
-from tests.houses import load, query, settings_for, small_world
 from tests.live_helpers import (
     APP,
     MIDNIGHT,
@@ -24,10 +23,11 @@ from tests.live_helpers import (
     simulate_minutes,
     start_polling,
 )
+from tests.pipeline_runner import query, run_pipeline, settings_for, small_world
 
 SHAPES = [
     pytest.param(shapes, id=str(shapes), marks=() if shapes.active_seconds == "text" else pytest.mark.long)
-    for shapes in Shapes.all_variants()
+    for shapes in ResponseShapes.all_variants()
 ]
 
 
@@ -52,7 +52,7 @@ def test_the_audience_of_a_polled_night_equals_the_session_figures(tmp_path: Pat
             simulate_minutes(world, poll, 18)
             merge(settings, "before midnight's minutes are over")
             simulate_minutes(world, poll, 16, seed=2)
-        load(settings, (MIDNIGHT.date(), MIDNIGHT.date()))
+        run_pipeline(settings, (MIDNIGHT.date(), MIDNIGHT.date()))
         merge(settings, "after")
         assert_audience_is_true(settings, world)
         for keys in world.stream_keys():
@@ -79,7 +79,7 @@ def test_the_audience_of_a_polled_day_equals_the_session_figures(tmp_path: Path)
 
 
 @pytest.mark.parametrize("shapes", SHAPES)
-def test_every_reply_shape_is_observed(shapes: Shapes, tmp_path: Path) -> None:
+def test_every_reply_shape_is_observed(shapes: ResponseShapes, tmp_path: Path) -> None:
     world = new_world(streams=4, values="text" if shapes.active_seconds == "text" else "mixed")
     for livestream in world.apps[APP].livestreams[:3]:
         world.go_live(APP, livestream.id, audience=7.5)
@@ -132,7 +132,7 @@ def test_an_app_that_fails_keeps_its_last_poll_and_does_not_affect_the_others(tm
         with start_polling(simulator, settings) as poll:
             world.advance(MINUTE)
             poll()
-            simulator.faults.order("redirect", operation="list-livestreams", app_id="stage", times=50)
+            simulator.faults.schedule("redirect", operation="list-livestreams", app_id="stage", times=50)
             world.advance(MINUTE)
             refused = {summary.app_id: summary for summary in poll()}
     assert (refused[APP].is_failed, refused["stage"].is_failed) == (False, True)
@@ -160,7 +160,7 @@ def test_a_malformed_record_is_quarantined_until_it_is_repaired(tmp_path: Path) 
             [(record_id, field, payload)] = query(settings, quarantined)
             assert (record_id, field) == (livestream.id, "session.viewer_seconds")
             assert livestream.stream_key not in payload
-            world.repair(session.id)
+            world.repair_record(session.id)
             world.advance(MINUTE)
             poll()
         merge(settings, "whole")

@@ -21,9 +21,9 @@ from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from pipelines.storage.file_warehouse import FileWarehouse
 from pipelines.storage.lock import exclusive
-from tests.houses import variables
 from tests.live_helpers import APP, MIDNIGHT, new_world
-from tests.promises.attack import call_livehouse
+from tests.pipeline_runner import environment_for
+from tests.promises.fault_runner import run_cli
 
 LIVEHOUSE = Path(sys.executable).with_name("livehouse")
 
@@ -42,9 +42,9 @@ def shown(tmp_path: Path) -> Iterator[tuple[World, dict[str, str]]]:
     livestream = world.add_livestream(APP, name="\x1b[31mred\x1b[0m [bold]alert")
     world.go_live(APP, livestream.id, audience=100)
     world.advance(timedelta(hours=1))
-    world.run()
+    world.start_clock()
     with Simulator(world) as simulator:
-        yield world, variables(simulator, tmp_path / "home")
+        yield world, environment_for(simulator, tmp_path / "home")
 
 
 @pytest.mark.long
@@ -84,13 +84,13 @@ def test_the_reason_why_nothing_was_polled_is_printed(shown: tuple[World, dict[s
 
 def test_nothing_on_air_is_success(tmp_path: Path) -> None:
     with Simulator(new_world(utc_now(), streams=2)) as simulator:
-        assert call_livehouse(variables(simulator, tmp_path / "home"), "on-air") == (0, "Nothing is on air.\n", "")
+        assert run_cli(environment_for(simulator, tmp_path / "home"), "on-air") == (0, "Nothing is on air.\n", "")
 
 
 @pytest.mark.long
 def test_figures_that_do_not_change_are_reported_as_lag(shown: tuple[World, dict[str, str]]) -> None:
     world, environment = shown
-    world.run(0)
+    world.start_clock(0)
     assert "lags" not in on_air(**environment).stderr
     assert "the API lags" in on_air(**environment).stderr
 

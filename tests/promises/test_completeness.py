@@ -9,13 +9,13 @@ import pytest
 from pipelines.errors import IncompleteListError
 from pipelines.extract import paging
 from pipelines.settings.settings import Settings
-from pipelines.simulator.faults import GROUPS, Faults
+from pipelines.simulator.faults import GROUPS, FaultInjector
 from pipelines.simulator.server import Simulator
 from pipelines.steps.context import RunContext
-from tests.houses import APPS, DAYS, assert_holds_truth, load, query, settings_for
-from tests.promises.attack import changed_days, shown
+from tests.pipeline_runner import APPS, DAYS, assert_matches_world, query, run_pipeline, settings_for
 from tests.promises.conftest import Serve
-from tests.promises.worlds import tiny_world
+from tests.promises.fault_runner import changed_days, published_days
+from tests.promises.world_factory import tiny_world
 
 ALWAYS = 10**9
 PAGE = 3
@@ -27,11 +27,11 @@ PAGES = 40
 
 def assert_true_or_told(settings: Settings, simulator: Simulator, days: tuple[date, date] = DAYS) -> bool:
     """A run that meets the faults: it ends with the truth, or with an error that says what is not complete."""
-    before = simulator.count()
-    errors = [failure.error for failure in load(settings, days, run_id="drift").failures]
+    before = simulator.request_count()
+    errors = [failure.error for failure in run_pipeline(settings, days, run_id="drift").failures]
     failures = [str(error) for error in errors]
     list_requests = 2 * (1 + max(len(app.livestreams) for app in simulator.world.apps.values()))
-    assert simulator.count() - before <= list_requests * paging.MAX_READINGS * PAGES + 100, "bounded"
+    assert simulator.request_count() - before <= list_requests * paging.MAX_READINGS * PAGES + 100, "bounded"
     for failure, said in zip(errors, failures, strict=True):
         assert isinstance(failure, IncompleteListError)
         assert "not complete after" in said
@@ -50,30 +50,30 @@ def assert_incomplete(run: RunContext, said: str) -> None:
 def test_promise_3_complete_or_not_done(kind: str, serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",), broken=False, stale_clocks=False)
     order = "updated_at" if kind == "row_moved" else "created_at"
-    faults = Faults(seed=5, rate=0.25, kinds=(kind,), consecutive=1)
+    faults = FaultInjector(seed=5, rate=0.25, kinds=(kind,), max_consecutive=1)
     simulator = serve(Simulator(world, per_page_cap=PAGE, order_by=order, faults=faults))
     settings = settings_for(simulator, tmp_path / "home")
     whole = assert_true_or_told(settings, simulator)
-    assert {struck for _, struck in faults.struck} == {kind}
+    assert {struck for _, struck in faults.injected} == {kind}
     if whole and kind != "row_moved":  # a row touched after it was read is younger than the table
-        assert_holds_truth(settings, world)
-    simulator.service.faults = Faults()
-    load(settings, run_id="quiet")
-    assert_holds_truth(settings, world)
+        assert_matches_world(settings, world)
+    simulator.service.faults = FaultInjector()
+    run_pipeline(settings, run_id="quiet")
+    assert_matches_world(settings, world)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_promise_3_under_every_drift_at_once(seed: int, serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(seed=seed, broken=False)
     kinds = tuple(sorted(set(GROUPS["drift"]) - {"endless_pages", "row_moved"}))
-    faults = Faults(seed=seed, rate=0.1, kinds=kinds, consecutive=2)
+    faults = FaultInjector(seed=seed, rate=0.1, kinds=kinds, max_consecutive=2)
     simulator = serve(Simulator(world, per_page_cap=PAGE, faults=faults))
     settings = settings_for(simulator, tmp_path / "home")
     if assert_true_or_told(settings, simulator):
-        assert_holds_truth(settings, world)
-    simulator.service.faults = Faults()
-    load(settings, run_id="quiet")
-    assert_holds_truth(settings, world)
+        assert_matches_world(settings, world)
+    simulator.service.faults = FaultInjector()
+    run_pipeline(settings, run_id="quiet")
+    assert_matches_world(settings, world)
 
 
 @pytest.mark.parametrize("kind", ["page_no_ignored", "repeat_page", "total_high"])
@@ -84,14 +84,14 @@ def test_promise_3_a_list_that_never_comes_whole_is_an_error_that_says_so(
     world = tiny_world(apps=("aula",), livestreams=7, broken=False)
     simulator = serve(Simulator(world, per_page_cap=PAGE))
     settings = settings_for(simulator, tmp_path / "home")
-    load(settings, run_id="before")
-    before = shown(settings)
-    simulator.service.faults = Faults(rate=1.0, kinds=(kind,), operations=(operation,), consecutive=ALWAYS)
-    asked = simulator.count(operation)
-    run = load(settings, run_id="drift", full=True)
+    run_pipeline(settings, run_id="before")
+    before = published_days(settings)
+    simulator.service.faults = FaultInjector(rate=1.0, kinds=(kind,), operations=(operation,), max_consecutive=ALWAYS)
+    asked = simulator.request_count(operation)
+    run = run_pipeline(settings, run_id="drift", full=True)
     assert_incomplete(run, r"not complete after 4 readings: .*(repeats|distinct)")
-    assert simulator.count(operation) - asked <= 7 * paging.MAX_READINGS * PAGES
-    assert changed_days(before, shown(settings)) == set()
+    assert simulator.request_count(operation) - asked <= 7 * paging.MAX_READINGS * PAGES
+    assert changed_days(before, published_days(settings)) == set()
 
 
 @pytest.mark.parametrize("operation", [LIST, SESSIONS])
@@ -111,27 +111,29 @@ def endless(operation: str, most: int, serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",), livestreams=1, sessions=12, broken=False)
     simulator = serve(Simulator(world, per_page_cap=PAGE))
     settings = settings_for(simulator, tmp_path / "home")
-    load(settings, run_id="before")
-    simulator.service.faults = Faults(rate=1.0, kinds=("endless_pages",), operations=(operation,), consecutive=ALWAYS)
-    asked = simulator.count(operation)
-    assert_incomplete(load(settings, run_id="endless", full=True), "no end after ")
-    assert simulator.count(operation) - asked <= most + 1
-    before = shown(settings)
-    simulator.service.faults = Faults()
-    load(settings, run_id="after", full=True)
-    assert changed_days(before, shown(settings)) == set()
+    run_pipeline(settings, run_id="before")
+    simulator.service.faults = FaultInjector(
+        rate=1.0, kinds=("endless_pages",), operations=(operation,), max_consecutive=ALWAYS
+    )
+    asked = simulator.request_count(operation)
+    assert_incomplete(run_pipeline(settings, run_id="endless", full=True), "no end after ")
+    assert simulator.request_count(operation) - asked <= most + 1
+    before = published_days(settings)
+    simulator.service.faults = FaultInjector()
+    run_pipeline(settings, run_id="after", full=True)
+    assert changed_days(before, published_days(settings)) == set()
 
 
 def test_promise_2_nothing_is_counted_twice_while_rows_repeat(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(broken=False)
-    faults = Faults(rate=1.0, kinds=("same_record_twice",), consecutive=ALWAYS)
+    faults = FaultInjector(rate=1.0, kinds=("same_record_twice",), max_consecutive=ALWAYS)
     simulator = serve(Simulator(world, per_page_cap=PAGE, faults=faults))
     settings = settings_for(simulator, tmp_path / "home")
     found = []
     for run in ("first", "second", "third"):
-        load(settings, run_id=run, full=run == "second", backfill=run == "third")
-        assert_holds_truth(settings, world)
-        found.append(shown(settings))
+        run_pipeline(settings, run_id=run, full=run == "second", backfill=run == "third")
+        assert_matches_world(settings, world)
+        found.append(published_days(settings))
     assert found[0] == found[1] == found[2]
     unbalanced = "SELECT * FROM ops.loads WHERE rows_received <> rows_landed + rows_quarantined + rows_duplicate"
     assert query(settings, unbalanced) == []
@@ -144,8 +146,8 @@ def test_promise_2_overlapping_ranges_leave_the_rows_of_one(serve: Serve, tmp_pa
     first, last = DAYS
     middle = first.replace() + (last - first) // 2
     for number, days in enumerate([(first, middle), (middle, last), DAYS, (last, last)]):
-        load(settings, days, run_id=f"{number}", backfill=number % 2 == 1)
-    assert_holds_truth(settings, simulator.world)
+        run_pipeline(settings, days, run_id=f"{number}", backfill=number % 2 == 1)
+    assert_matches_world(settings, simulator.world)
     for table in ("livestream_sessions", "livestream_analytics_daily", "meeting_sessions_daily", "recordings_daily"):
         key = "session_id" if table == "livestream_sessions" else "day"
         assert query(settings, f"SELECT app_id, {key} FROM core.{table} GROUP BY ALL HAVING count(*) > 1") == []

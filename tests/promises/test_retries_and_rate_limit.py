@@ -14,20 +14,29 @@ import pytest
 from pipelines.errors import ApiError, ApiRefusedError, TransientApiError
 from pipelines.extract.concurrency import _FAILURES_TO_GIVE_UP
 from pipelines.extract.retry_policy import MAX_RETRIES
-from pipelines.simulator.access import Asked, RequestLog
-from pipelines.simulator.faults import GROUPS, Faults
+from pipelines.simulator.access import LoggedRequest, RequestLog
+from pipelines.simulator.expected_rows import ExpectedRows
+from pipelines.simulator.faults import GROUPS, FaultInjector
 from pipelines.simulator.server import Simulator
-from pipelines.simulator.truth import Truth
-from pipelines.simulator.wire import Blow
+from pipelines.simulator.transport_faults import FaultOptions
 from pipelines.simulator.world import World
 from tests.extract.conftest import Canned, CannedServer
-from tests.houses import APPS, DAYS, LAST, assert_holds_truth, load, query, settings_for, variables
-from tests.promises.attack import call_livehouse, livehouse, most_asked, shown
+from tests.pipeline_runner import (
+    APPS,
+    DAYS,
+    LAST,
+    assert_matches_world,
+    environment_for,
+    query,
+    run_pipeline,
+    settings_for,
+)
 from tests.promises.conftest import Serve
-from tests.promises.worlds import everything_changes, tiny_world
+from tests.promises.fault_runner import max_repeats, published_days, run_cli, run_cli_process
+from tests.promises.world_factory import change_everything, tiny_world
 
 ALWAYS = 10**9
-QUICK = Blow(retry_after=0, trickle_seconds=0.02)
+QUICK = FaultOptions(retry_after=0, trickle_seconds=0.02)
 TRIES = 1 + MAX_RETRIES
 
 
@@ -37,9 +46,9 @@ class TimedLog(RequestLog):
 
     times: list[float] = field(default_factory=list)
 
-    def begin(self, asked: Asked) -> None:
+    def start(self, request: LoggedRequest) -> None:
         self.times.append(time.monotonic())
-        RequestLog.begin(self, asked)
+        RequestLog.start(self, request)
 
 
 def assert_app_holds_truth(settings: object, world: World, app_id: str) -> None:
@@ -47,7 +56,7 @@ def assert_app_holds_truth(settings: object, world: World, app_id: str) -> None:
     alone = World(now=world.now)
     alone.apps = {app_id: world.apps[app_id]}
     alone.broken = world.broken
-    assert_holds_truth(settings, alone)  # type: ignore[arg-type]
+    assert_matches_world(settings, alone)  # type: ignore[arg-type]
 
 
 # --- what need not be asked is not asked --------------------------------------------------------------------
@@ -66,11 +75,11 @@ def test_promise_4_a_night_with_nothing_new_asks_exactly_what_may_change(serve: 
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, tmp_path / "home")
     night = (DAYS[1] - timedelta(days=2), DAYS[1])
-    load(settings, night, run_id="before", full=True)
+    run_pipeline(settings, night, run_id="before", full=True)
     world.advance(timedelta(minutes=10))
-    load(settings, night, run_id="night before", full=True)
+    run_pipeline(settings, night, run_id="night before", full=True)
     simulator.requests.clear()
-    load(settings, night, run_id="night")
+    run_pipeline(settings, night, run_id="night")
     running = {
         livestream.id
         for app in world.apps.values()
@@ -98,13 +107,13 @@ def test_promise_4_a_backfill_asks_two_percent_more_than_it_must_at_most(
     world = tiny_world(apps=("aula",), livestreams=livestreams, sessions=6 * livestreams, days=days - 5, broken=False)
     simulator = serve(Simulator(world))
     first = DAYS[1] - timedelta(days=days - 1)
-    load(settings_for(simulator, tmp_path / "home"), (first, DAYS[1]), backfill=True)
+    run_pipeline(settings_for(simulator, tmp_path / "home"), (first, DAYS[1]), backfill=True)
     [app] = world.apps.values()
     sessions = Counter(livestream.id for livestream in app.livestreams for _ in livestream.sessions)
     candidates = sum(pages(sessions[livestream.id]) for livestream in app.livestreams)
     must = pages(livestreams) + candidates + days + 2 * math.ceil(days / 30)
-    assert simulator.count() <= 1.02 * must, asked_by(simulator)
-    assert_holds_truth(settings_for(simulator, tmp_path / "home"), world, (first, DAYS[1]))
+    assert simulator.request_count() <= 1.02 * must, asked_by(simulator)
+    assert_matches_world(settings_for(simulator, tmp_path / "home"), world, (first, DAYS[1]))
 
 
 # --- asking again where that can help -----------------------------------------------------------------------
@@ -112,69 +121,73 @@ def test_promise_4_a_backfill_asks_two_percent_more_than_it_must_at_most(
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_promise_4_eight_percent_of_passing_faults_leave_the_truth(seed: int, serve: Serve, tmp_path: Path) -> None:
-    faults = Faults(seed=seed, rate=0.08, kinds=GROUPS["transient"], blow=QUICK)
+    faults = FaultInjector(seed=seed, rate=0.08, kinds=GROUPS["transient"], options=QUICK)
     simulator = serve(Simulator(tiny_world(livestreams=20), per_page_cap=7, faults=faults))
     settings = settings_for(simulator, tmp_path / "home")
-    run = load(settings)
-    assert faults.struck
+    run = run_pipeline(settings)
+    assert faults.injected
     assert run.failures == []
-    assert_holds_truth(settings, simulator.world)
+    assert_matches_world(settings, simulator.world)
     assert query(settings, "SELECT sum(api_retries) > 0 FROM ops.loads") == [(True,)]
-    assert query(settings, "SELECT sum(api_requests) FROM ops.loads") == [(simulator.count(),)]
+    assert query(settings, "SELECT sum(api_requests) FROM ops.loads") == [(simulator.request_count(),)]
 
 
 @pytest.mark.parametrize("kind", GROUPS["transient"])
 def test_promise_4_each_passing_fault_alone_leaves_the_truth(kind: str, serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",), livestreams=6, sessions=30)
-    blow = Blow(retry_after=1 if kind == "quota_out" else 0, trickle_seconds=0.02)
+    options = FaultOptions(retry_after=1 if kind == "quota_out" else 0, trickle_seconds=0.02)
     limit = 2 if kind in {"quota_out", "rate_limited_date"} else None  # these wait for whole seconds
-    faults = Faults(seed=3, rate=0.3, kinds=(kind,), blow=blow, limit=limit)
+    faults = FaultInjector(seed=3, rate=0.3, kinds=(kind,), options=options, max_faults=limit)
     simulator = serve(Simulator(world, faults=faults))
     settings = settings_for(simulator, tmp_path / "home")
-    assert load(settings).failures == []
-    assert faults.struck
-    assert_holds_truth(settings, world)
+    assert run_pipeline(settings).failures == []
+    assert faults.injected
+    assert_matches_world(settings, world)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(20))
 def test_promise_4_passing_faults_of_every_kind_leave_the_truth(seed: int, serve: Serve, tmp_path: Path) -> None:
-    faults = Faults(seed=seed, rate=0.08, kinds=GROUPS["transient"], blow=QUICK)
+    faults = FaultInjector(seed=seed, rate=0.08, kinds=GROUPS["transient"], options=QUICK)
     simulator = serve(Simulator(tiny_world(seed=seed, livestreams=60, sessions=300), per_page_cap=7, faults=faults))
     settings = settings_for(simulator, tmp_path / "home")
-    assert load(settings).failures == []
-    assert_holds_truth(settings, simulator.world)
+    assert run_pipeline(settings).failures == []
+    assert_matches_world(settings, simulator.world)
 
 
 def test_promise_4_a_request_is_sent_seven_times_at_most(serve: Serve, tmp_path: Path) -> None:
-    faults = Faults(rate=1.0, kinds=("server_error",), operations=("get-overall-analytics",), consecutive=ALWAYS)
+    faults = FaultInjector(
+        rate=1.0, kinds=("server_error",), operations=("get-overall-analytics",), max_consecutive=ALWAYS
+    )
     simulator = serve(Simulator(tiny_world(apps=("aula",)), faults=faults))
     settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_CONCURRENCY="2")
     with pytest.raises(TransientApiError):
-        load(settings)
+        run_pipeline(settings)
     overall = [asked for asked in simulator.requests if asked.operation == "get-overall-analytics"]
-    assert most_asked(overall) == TRIES
-    assert most_asked([asked for asked in simulator.requests if asked not in overall]) == 1
+    assert max_repeats(overall) == TRIES
+    assert max_repeats([asked for asked in simulator.requests if asked not in overall]) == 1
     given_up = _FAILURES_TO_GIVE_UP + 2  # under way in two threads when the last straw came
     assert len(overall) <= given_up * TRIES
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 422, 451])
 def test_promise_4_a_refusal_is_not_asked_again(status: int, serve: Serve, tmp_path: Path) -> None:
-    faults = Faults(rate=1.0, kinds=("server_error",), consecutive=ALWAYS, blow=Blow(status=status))
+    faults = FaultInjector(
+        rate=1.0, kinds=("server_error",), max_consecutive=ALWAYS, options=FaultOptions(status=status)
+    )
     simulator = serve(Simulator(tiny_world(apps=("aula",)), faults=faults))
     with pytest.raises(ApiRefusedError, match=rf"/livestreams: {status}: Internal error"):
-        load(settings_for(simulator, tmp_path / "home"))
-    assert most_asked(simulator.requests) == 1
+        run_pipeline(settings_for(simulator, tmp_path / "home"))
+    assert max_repeats(simulator.requests) == 1
 
 
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 520, 530])
 def test_promise_4_what_passes_is_asked_again(status: int, serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world(apps=("aula",), livestreams=2, sessions=4)))
-    simulator.faults.order("server_error", times=MAX_RETRIES, blow=Blow(status=status))
+    simulator.faults.schedule("server_error", times=MAX_RETRIES, options=FaultOptions(status=status))
     settings = settings_for(simulator, tmp_path / "home")
-    assert load(settings, (DAYS[1], DAYS[1])).failures == []
-    assert most_asked(simulator.requests) == TRIES
+    assert run_pipeline(settings, (DAYS[1], DAYS[1])).failures == []
+    assert max_repeats(simulator.requests) == TRIES
 
 
 # --- within the budget, waiting as told ---------------------------------------------------------------------
@@ -184,41 +197,41 @@ def test_promise_4_a_429_holds_every_thread(serve: Serve, tmp_path: Path) -> Non
     world = tiny_world(livestreams=30, sessions=30, apps=("aula",))
     simulator = serve(Simulator(world, latency=0.02))
     log = simulator.service.log = TimedLog()
-    simulator.faults.order("rate_limited", operation="get-overall-analytics", blow=Blow(retry_after=2))
+    simulator.faults.schedule("rate_limited", operation="get-overall-analytics", options=FaultOptions(retry_after=2))
     settings = settings_for(simulator, tmp_path / "home")
-    assert load(settings).failures == []
+    assert run_pipeline(settings).failures == []
     struck = next(number for number, asked in enumerate(log.requests) if asked.status == 429)
     told = log.times[struck]
     # Others are under way while the 429 travels; a second later nobody is.
     assert [moment for moment in log.times if told + 1 < moment < told + 2] == []
     assert Counter(asked.status for asked in log.requests)[429] == 1
-    assert_holds_truth(settings, world)
+    assert_matches_world(settings, world)
 
 
 def test_promise_4_a_server_that_counts_exactly_has_nothing_to_refuse(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(livestreams=6, sessions=20)
     simulator = serve(Simulator(world, rate_limit=(25, 1.0)))
     settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_REQUESTS_PER_SECOND="25")
-    load(settings)
-    assert simulator.count() > 30
+    run_pipeline(settings)
+    assert simulator.request_count() > 30
     assert {asked.status for asked in simulator.requests} == {200}
-    assert_holds_truth(settings, world)
+    assert_matches_world(settings, world)
 
 
 def test_promise_4_a_quota_that_runs_out_is_waited_for(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(livestreams=6, sessions=20)
     simulator = serve(Simulator(world, rate_limit=(25, 1.0)))
     settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_REQUESTS_PER_SECOND="0")
-    load(settings)
-    assert simulator.count() > 30
+    run_pipeline(settings)
+    assert simulator.request_count() > 30
     assert {asked.status for asked in simulator.requests} == {200}
-    assert_holds_truth(settings, world)
+    assert_matches_world(settings, world)
 
 
 def test_promise_4_no_more_in_flight_than_set(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world(livestreams=30), latency=0.01))
-    load(settings_for(simulator, tmp_path / "home", LIVEHOUSE_CONCURRENCY="3"))
-    assert simulator.most_concurrent == 3
+    run_pipeline(settings_for(simulator, tmp_path / "home", LIVEHOUSE_CONCURRENCY="3"))
+    assert simulator.max_concurrent == 3
 
 
 def test_promise_4_pages_of_one_livestream_are_asked_together_and_within_what_is_set(
@@ -228,11 +241,11 @@ def test_promise_4_pages_of_one_livestream_are_asked_together_and_within_what_is
     simulator = serve(Simulator(world, latency=0.05))
     settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_CONCURRENCY="4")
     day = (LAST, LAST)  # nothing else is asked more than once
-    load(settings, day)
+    run_pipeline(settings, day)
     pages = [int(asked.query["page_no"]) for asked in simulator.requests if asked.operation == "get-livestream"]
     assert sorted(pages) == list(range(1, -(-len(world.apps["aula"].timeline) // 100) + 1))
-    assert simulator.most_concurrent == 4
-    assert_holds_truth(settings, world, day)
+    assert simulator.max_concurrent == 4
+    assert_matches_world(settings, world, day)
 
 
 # --- what stands in front of the API, and what explains a refusal -------------------------------------------
@@ -285,9 +298,9 @@ def test_promise_4_a_refusal_is_explained_by_doctor_too(case: str, tmp_path: Pat
             "LIVEHOUSE_HOME": str(tmp_path / "home"),
             "LIVEHOUSE_REQUESTS_PER_SECOND": "0",
         }
-        examined = call_livehouse(given, "doctor")
+        examined = run_cli(given, "doctor")
         asked = len(server.received)
-        by_hand = call_livehouse(given, "api", "list-livestreams")
+        by_hand = run_cli(given, "api", "list-livestreams")
         assert len(server.received) == asked + 1, "refused at once"
     assert (examined[0], by_hand[0]) == (1, 1)
     of_api = [line for line in examined[1].splitlines() if "/livestreams" in line and "FAIL" in line]
@@ -299,9 +312,9 @@ def test_promise_4_a_refusal_is_explained_by_doctor_too(case: str, tmp_path: Pat
 
 def test_promise_4_retries_of_a_flaky_host_show_as_progress(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world(apps=("aula",), livestreams=2, sessions=4)))
-    simulator.faults.order("server_error", times=4)
-    given = variables(simulator, tmp_path / "home") | {"LIVEHOUSE_RETRY_PAUSE_SECONDS": "0.05"}
-    status, _, err = call_livehouse(given, "api", "list-livestreams")
+    simulator.faults.schedule("server_error", times=4)
+    given = environment_for(simulator, tmp_path / "home") | {"LIVEHOUSE_RETRY_PAUSE_SECONDS": "0.05"}
+    status, _, err = run_cli(given, "api", "list-livestreams")
     assert status == 0
     [line] = err.splitlines()
     assert re.fullmatch(r"livehouse: GET /\S+: 5\d\d: .*; retry 2 of 6 in 0 s", line), err
@@ -324,11 +337,13 @@ def test_promise_4_one_app_fails_and_the_others_go_on(case: str, serve: Serve, t
     world = tiny_world()
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, tmp_path / "home")
-    load(settings, run_id="before")
-    before = {at: rows for at, rows in shown(settings).items() if at[0].startswith("core.")}
-    everything_changes(world)
-    simulator.faults.order("server_error", operation=operation, app_id=APPS[0], times=ALWAYS, blow=Blow(status=status))
-    run = load(settings, run_id="failing")
+    run_pipeline(settings, run_id="before")
+    before = {at: rows for at, rows in published_days(settings).items() if at[0].startswith("core.")}
+    change_everything(world)
+    simulator.faults.schedule(
+        "server_error", operation=operation, app_id=APPS[0], times=ALWAYS, options=FaultOptions(status=status)
+    )
+    run = run_pipeline(settings, run_id="failing")
     assert {failure.app_id for failure in run.failures} == {APPS[0]}
     for error in (failure.error for failure in run.failures):
         assert isinstance(error, kind | ApiError)
@@ -337,29 +352,29 @@ def test_promise_4_one_app_fails_and_the_others_go_on(case: str, serve: Serve, t
         assert "\n" not in str(error)
     assert_app_holds_truth(settings, world, APPS[1])
     failed = {failure.table for failure in run.failures}
-    for at, rows in shown(settings).items():
+    for at, rows in published_days(settings).items():
         if at[0] in failed and at[1] == APPS[0]:
             assert rows == before[at], "what could not be asked for stands as it was"
     noted = query(settings, "SELECT DISTINCT app_id FROM ops.loads WHERE regexp_matches(note, '^(failed|incomplete)')")
     assert noted == [(APPS[0],)]
-    simulator.service.faults = Faults()
-    load(settings, run_id="after")
-    assert_holds_truth(settings, world)
+    simulator.service.faults = FaultInjector()
+    run_pipeline(settings, run_id="after")
+    assert_matches_world(settings, world)
 
 
 def test_when_every_app_fails_every_one_is_named(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world()))
     for app_id, status in zip(APPS, (403, 451), strict=True):
-        simulator.faults.order("server_error", app_id=app_id, times=ALWAYS, blow=Blow(status=status))
+        simulator.faults.schedule("server_error", app_id=app_id, times=ALWAYS, options=FaultOptions(status=status))
     with pytest.raises(ApiRefusedError, match=rf"{APPS[0]}.*403.*{APPS[1]}.*451"):
-        load(settings_for(simulator, tmp_path / "home"))
+        run_pipeline(settings_for(simulator, tmp_path / "home"))
 
 
 def test_promise_4_the_program_says_which_app_failed_and_why(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world()
     simulator = serve(Simulator(world))
-    simulator.faults.order("server_error", app_id=APPS[1], times=ALWAYS, blow=Blow(status=403))
-    ran = livehouse(simulator, tmp_path / "home", "backfill", f"{DAYS[0]}", f"{DAYS[1]}")
+    simulator.faults.schedule("server_error", app_id=APPS[1], times=ALWAYS, options=FaultOptions(status=403))
+    ran = run_cli_process(simulator, tmp_path / "home", "backfill", f"{DAYS[0]}", f"{DAYS[1]}")
     assert ran.returncode == 1
     lines = [line for line in ran.stderr.splitlines() if line.startswith("livehouse: ")]
     assert len(lines) == 1, ran.stderr
@@ -372,5 +387,5 @@ def test_promise_4_the_program_says_which_app_failed_and_why(serve: Serve, tmp_p
 
 
 def test_truth_is_not_empty() -> None:
-    truth: Truth = tiny_world().truth(APPS[0], *DAYS)
+    truth: ExpectedRows = tiny_world().expected_rows(APPS[0], *DAYS)
     assert all(truth.tables().values())
