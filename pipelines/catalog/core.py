@@ -44,8 +44,8 @@ LIVESTREAM_SESSIONS = Table(
         Column("started_at", "timestamp", "when it went live, UTC; NULL if it never did", "started_time"),
         Column("stopped_at", "timestamp", "when it stopped, UTC; NULL while it runs", "stopped_time"),
         Column("updated_at", "timestamp", "when the record last changed, UTC", "updated_at"),
-        Column("ingest_seconds", "seconds", "time the stream was fed in, seconds", "ingest_seconds", figure=True),
-        Column("viewer_seconds", "seconds", "seconds watched, of all viewers", "viewer_seconds", figure=True),
+        Column("ingest_seconds", "seconds", "time the stream was fed in, seconds", "ingest_seconds", is_measure=True),
+        Column("viewer_seconds", "seconds", "seconds watched, of all viewers", "viewer_seconds", is_measure=True),
         Column("err_message", "text", "why it failed; NULL or empty if it did not", "err_message"),
         Column("is_live", "flag", "started, not stopped, no error"),
         Column(
@@ -80,9 +80,11 @@ LIVESTREAM_ANALYTICS_DAILY = Table(
     (
         APP,
         DAY,
-        Column("livestream_count", "count", "livestreams the API counted", "count", figure=True),
-        Column("ingest_seconds", "seconds", "time streams were fed in, seconds", "total_ingest_seconds", figure=True),
-        Column("viewer_seconds", "seconds", "seconds watched, of all viewers", "total_viewer_seconds", figure=True),
+        Column("livestream_count", "count", "livestreams the API counted", "count", is_measure=True),
+        Column(
+            "ingest_seconds", "seconds", "time streams were fed in, seconds", "total_ingest_seconds", is_measure=True
+        ),
+        Column("viewer_seconds", "seconds", "seconds watched, of all viewers", "total_viewer_seconds", is_measure=True),
         FETCHED,
         Column("session_count", "count", "sessions the API counted (`livestreams/daywise`); NULL where unknown"),
     ),
@@ -97,8 +99,8 @@ MEETING_SESSIONS_DAILY = Table(
     (
         APP,
         DAY,
-        Column("session_count", "count", "meeting sessions", "total_sessions", figure=True),
-        Column("session_minutes", "minutes", "minutes of meeting sessions", "total_session_minutes", figure=True),
+        Column("session_count", "count", "meeting sessions", "total_sessions", is_measure=True),
+        Column("session_minutes", "minutes", "minutes of meeting sessions", "total_session_minutes", is_measure=True),
         FETCHED,
     ),
 )
@@ -111,8 +113,8 @@ RECORDINGS_DAILY = Table(
     (
         APP,
         DAY,
-        Column("recording_count", "count", "recordings", "total_recordings", figure=True),
-        Column("recording_minutes", "minutes", "minutes recorded", "total_recording_minutes", figure=True),
+        Column("recording_count", "count", "recordings", "total_recordings", is_measure=True),
+        Column("recording_minutes", "minutes", "minutes recorded", "total_recording_minutes", is_measure=True),
         FETCHED,
     ),
 )

@@ -69,9 +69,11 @@ SESSION_COUNTS = Table(
     (
         APP,
         DAY,
-        Column("session_count", "count", "sessions", "count", figure=True),
-        Column("ingest_seconds", "seconds", "time streams were fed in, seconds", "total_ingest_seconds", figure=True),
-        Column("viewer_seconds", "seconds", "seconds watched, of all viewers", "total_viewer_seconds", figure=True),
+        Column("session_count", "count", "sessions", "count", is_measure=True),
+        Column(
+            "ingest_seconds", "seconds", "time streams were fed in, seconds", "total_ingest_seconds", is_measure=True
+        ),
+        Column("viewer_seconds", "seconds", "seconds watched, of all viewers", "total_viewer_seconds", is_measure=True),
         FETCHED,
     ),
 )

@@ -5,10 +5,10 @@ from typing import Literal, get_args
 
 import polars as pl
 
-Kind = Literal["seconds", "minutes", "count", "flag", "timestamp", "day", "id", "text"]
+LogicalType = Literal["seconds", "minutes", "count", "flag", "timestamp", "day", "id", "text"]
 """The kinds of value of the contract (section 4). Each has one rule, in `normalize/coerce.py`."""
 
-SQL_TYPES: dict[Kind, str] = {
+SQL_TYPES: dict[LogicalType, str] = {
     "seconds": "DOUBLE",
     "minutes": "DOUBLE",
     "count": "BIGINT",
@@ -18,7 +18,7 @@ SQL_TYPES: dict[Kind, str] = {
     "id": "VARCHAR",
     "text": "VARCHAR",
 }
-POLARS_TYPES: dict[Kind, pl.DataType] = {
+POLARS_TYPES: dict[LogicalType, pl.DataType] = {
     "seconds": pl.Float64(),
     "minutes": pl.Float64(),
     "count": pl.Int64(),
@@ -28,7 +28,7 @@ POLARS_TYPES: dict[Kind, pl.DataType] = {
     "id": pl.String(),
     "text": pl.String(),
 }
-assert set(SQL_TYPES) == set(POLARS_TYPES) == set(get_args(Kind))  # noqa: S101 - a fact about this file
+assert set(SQL_TYPES) == set(POLARS_TYPES) == set(get_args(LogicalType))  # noqa: S101 - a fact about this file
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Column:
     """One column. `source` is the field of the API's record it is read from, if it is read from one."""
 
     name: str
-    kind: Kind
-    meaning: str
-    source: str | None = None
-    figure: bool = False
+    logical_type: LogicalType
+    description: str
+    source_field: str | None = None
+    is_measure: bool = False
     """A measured figure: an answer in which every figure is null or zero may be the source forgetting."""
 
 
@@ -49,7 +49,7 @@ class Table:
 
     schema: str
     name: str
-    meaning: str
+    description: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     unique: bool = False
@@ -78,7 +78,7 @@ class Table:
     @property
     def day_fields(self) -> tuple[str, ...]:
         """Fields of the API's record that `day_sources` are read from."""
-        fields = {column.name: column.source for column in self.columns}
+        fields = {column.name: column.source_field for column in self.columns}
         return tuple(fields[name] or name for name in self.day_sources)
 
     @property
@@ -89,7 +89,7 @@ class Table:
     @property
     def polars_schema(self) -> dict[str, pl.DataType]:
         """Column names and polars types, in order."""
-        return {column.name: POLARS_TYPES[column.kind] for column in self.columns}
+        return {column.name: POLARS_TYPES[column.logical_type] for column in self.columns}
 
     @property
     def partition(self) -> tuple[str, ...]:
@@ -107,14 +107,14 @@ class Table:
         return tuple(column.name for column in self.columns)
 
     @property
-    def figures(self) -> tuple[str, ...]:
+    def measures(self) -> tuple[str, ...]:
         """Names of the measured columns."""
-        return tuple(column.name for column in self.columns if column.figure)
+        return tuple(column.name for column in self.columns if column.is_measure)
 
     @property
     def create_sql(self) -> str:
         """The statement that creates the table where it is missing."""
-        parts = [f"{column.name} {SQL_TYPES[column.kind]}" for column in self.columns]
+        parts = [f"{column.name} {SQL_TYPES[column.logical_type]}" for column in self.columns]
         if self.unique:
             parts.append(f"PRIMARY KEY ({', '.join(self.key)})")
         return f"CREATE TABLE IF NOT EXISTS {self.full_name} ({', '.join(parts)})"

@@ -12,7 +12,7 @@ from pipelines.extract.known_secrets import MASK
 
 KNOWN_FIELDS = frozenset(
     [
-        *(column.source for table in CORE_TABLES for column in table.columns if column.source),
+        *(column.source_field for table in CORE_TABLES for column in table.columns if column.source_field),
         *(stream.day_field for stream in STREAMS),
     ]
 )

@@ -106,7 +106,7 @@ def parse_session_page(reply: dict[str, Any]) -> Page:
     return Page([keep_known_fields(_without_paging(row)) for row in rows], total)
 
 
-_OVERALL = {column.source for column in LIVESTREAM_ANALYTICS_DAILY.columns if column.figure}
+_OVERALL = {column.source_field for column in LIVESTREAM_ANALYTICS_DAILY.columns if column.is_measure}
 
 
 def parse_overall(reply: dict[str, Any], day: date) -> Record:

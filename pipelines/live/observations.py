@@ -10,7 +10,7 @@ import polars as pl
 from pipelines.catalog.core import LIVE_OBSERVATIONS
 from pipelines.catalog.live import RAW_LIVE_OBSERVATIONS
 from pipelines.catalog.ops import QUARANTINE
-from pipelines.catalog.types import Kind
+from pipelines.catalog.types import LogicalType
 from pipelines.normalize.coerce import cell, reason_not_taken, value_of
 from pipelines.normalize.derived import add_session_facts
 from pipelines.normalize.fields import split_fields
@@ -29,7 +29,7 @@ _SESSION_FIELDS = (
     "started_time",
     "stopped_time",
 )
-_COLUMNS: tuple[tuple[str, str, Kind], ...] = (
+_COLUMNS: tuple[tuple[str, str, LogicalType], ...] = (
     ("livestream_id", "livestream_id", "id"),
     ("session_id", "session.id", "id"),
     ("meeting_id", "meeting_id", "text"),

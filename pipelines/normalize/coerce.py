@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 
 import polars as pl
 
-from pipelines.catalog.types import Kind
+from pipelines.catalog.types import LogicalType
 
 EARLIEST = datetime(2015, 1, 1)  # noqa: DTZ001 - all times here are UTC without a zone
 
@@ -52,7 +52,7 @@ def cell(column: str) -> Cell:
     return Cell(text.str.strip_chars(), text, pl.col(f"{column}:type"))
 
 
-def is_null(kind: Kind, value: Cell) -> pl.Expr:
+def is_null(kind: LogicalType, value: Cell) -> pl.Expr:
     """Whether the value says null, for its kind. An id and a day cannot be null."""
     if kind in ("id", "day"):
         return pl.lit(value=False)
@@ -160,7 +160,7 @@ def _text(value: Cell, _now: datetime) -> pl.Expr:
     return pl.when(value.is_type("string", "number")).then(value.text)
 
 
-_RULES: dict[Kind, tuple[Callable[[Cell, datetime], pl.Expr], str]] = {
+_RULES: dict[LogicalType, tuple[Callable[[Cell, datetime], pl.Expr], str]] = {
     "seconds": (_amount, "a number of seconds, 0 or more"),
     "minutes": (_amount, "a number of minutes, 0 or more"),
     "count": (_count, "a whole number, 0 or more"),
@@ -172,7 +172,7 @@ _RULES: dict[Kind, tuple[Callable[[Cell, datetime], pl.Expr], str]] = {
 }
 
 
-def value_of(kind: Kind, value: Cell, now: datetime) -> pl.Expr:
+def value_of(kind: LogicalType, value: Cell, now: datetime) -> pl.Expr:
     """Read the value by the rule of its kind; null where it says null and where it is not taken.
 
     `now` bounds timestamps and days: nothing of this API is later than tomorrow.
@@ -180,7 +180,7 @@ def value_of(kind: Kind, value: Cell, now: datetime) -> pl.Expr:
     return pl.when(~is_null(kind, value)).then(_RULES[kind][0](value, now))
 
 
-def reason_not_taken(kind: Kind, value: Cell, taken: pl.Expr) -> pl.Expr:
+def reason_not_taken(kind: LogicalType, value: Cell, taken: pl.Expr) -> pl.Expr:
     """Why a value was not taken, null where it was. `taken` is what `value_of` gave for it."""
     start = value.text.str.slice(0, 80)
     shown = (

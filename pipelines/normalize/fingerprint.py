@@ -13,5 +13,5 @@ Rows made by other rules are then rebuilt from raw by the next run, whether or n
 
 def fingerprint(table: Table) -> str:
     """Return a digest that differs when a rebuild of the table from raw could give other rows."""
-    columns = [(column.name, column.kind, column.source, column.figure) for column in table.columns]
+    columns = [(column.name, column.logical_type, column.source_field, column.is_measure) for column in table.columns]
     return sha256(repr((RULES_VERSION, table.key, columns)).encode()).hexdigest()

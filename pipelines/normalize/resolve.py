@@ -45,19 +45,20 @@ def read_versions(table: Table, raw: pl.DataFrame, now: datetime) -> pl.DataFram
     `field` and `reason` tell the first field that was not taken, null in a version that is whole.
     `rank` orders the versions of a key, the one that stands last.
     """
-    sourced = [column for column in table.columns if column.source]
-    parsed = split_fields(raw["payload"], [str(column.source) for column in sourced])
+    sourced = [column for column in table.columns if column.source_field]
+    parsed = split_fields(raw["payload"], [str(column.source_field) for column in sourced])
     for name in table.request_columns:
         parsed = _fill_from_request(parsed, name, raw[name])
     values = parsed.with_columns(
-        value_of(column.kind, cell(str(column.source)), now).alias(f"{column.source}:value") for column in sourced
+        value_of(column.logical_type, cell(str(column.source_field)), now).alias(f"{column.source_field}:value")
+        for column in sourced
     ).select(
         "record:type",
-        *[pl.col(f"{column.source}:value").alias(column.name) for column in sourced],
+        *[pl.col(f"{column.source_field}:value").alias(column.name) for column in sourced],
         *[
-            reason_not_taken(column.kind, cell(str(column.source)), pl.col(f"{column.source}:value")).alias(
-                f"{column.source}:reason"
-            )
+            reason_not_taken(
+                column.logical_type, cell(str(column.source_field)), pl.col(f"{column.source_field}:value")
+            ).alias(f"{column.source_field}:reason")
             for column in sourced
         ],
     )
@@ -117,7 +118,11 @@ def _with_first_fault(table: Table, versions: pl.DataFrame) -> pl.DataFrame:
         faults.append(("day", pl.when(pl.col("day").is_null()).then(pl.lit("not a day from 2015 until tomorrow"))))
     else:
         faults.append(("record", pl.when(pl.col("record:type") != "object").then(pl.lit("not an object"))))
-    faults += [(str(column.source), pl.col(f"{column.source}:reason")) for column in table.columns if column.source]
+    faults += [
+        (str(column.source_field), pl.col(f"{column.source_field}:reason"))
+        for column in table.columns
+        if column.source_field
+    ]
     if table.day_sources:
         *others, last = table.day_fields
         dayless = pl.lit(f"no day: {', '.join(others)} and {last} are all missing")
@@ -205,8 +210,8 @@ def _known_figures(table: Table, whole: pl.DataFrame, retention_days: int) -> pl
     """
     oldest = pl.col("first_fetched_at").dt.date() - timedelta(days=retention_days)
     blank = pl.col("record:type") == "null"
-    return whole.filter(_any_above_zero(table.figures) | (pl.col("day") >= oldest)).with_columns(
-        pl.when(blank).then(0).otherwise(pl.col(name)).alias(name) for name in table.figures
+    return whole.filter(_any_above_zero(table.measures) | (pl.col("day") >= oldest)).with_columns(
+        pl.when(blank).then(0).otherwise(pl.col(name)).alias(name) for name in table.measures
     )
 
 

@@ -49,7 +49,7 @@ def keep_forgotten_figures(
 
     `whole` are the versions that the rules accept, by rank; `standing` the last of each key.
     """
-    if not table.figures or standing.is_empty():
+    if not table.measures or standing.is_empty():
         return standing, pl.DataFrame(schema=SHRINKS.polars_schema)
     given = _given_of_days(table, whole, at_hand) if table.is_daily else _given_of_sessions(table, whole, standing)
     forgotten = (
@@ -60,7 +60,7 @@ def keep_forgotten_figures(
     )
     rows = standing.join(forgotten, on="key", how="left", maintain_order="left").with_columns(
         pl.when(pl.col("given_rank").is_not_null()).then(pl.col(f"given:{name}")).otherwise(pl.col(name)).alias(name)
-        for name in table.figures
+        for name in table.measures
     )
     shrinks = standing.join(forgotten, on="key", how="inner", maintain_order="left").select(
         "app_id",
@@ -75,7 +75,9 @@ def keep_forgotten_figures(
 
 
 def _amounts(table: Table) -> list[str]:
-    return [column.name for column in table.columns if column.figure and column.kind in ("seconds", "minutes")]
+    return [
+        column.name for column in table.columns if column.is_measure and column.logical_type in ("seconds", "minutes")
+    ]
 
 
 def _any_above_zero(columns: list[str]) -> pl.Expr:
@@ -83,7 +85,7 @@ def _any_above_zero(columns: list[str]) -> pl.Expr:
 
 
 def _given(table: Table, versions: pl.DataFrame, reason: str | pl.Expr) -> pl.DataFrame:
-    figures = [pl.col(name).alias(f"given:{name}") for name in table.figures]
+    figures = [pl.col(name).alias(f"given:{name}") for name in table.measures]
     because = pl.lit(reason) if isinstance(reason, str) else reason
     return versions.select("key", pl.col("rank").alias("given_rank"), because.alias("reason"), *figures)
 
@@ -106,7 +108,7 @@ def _given_of_days(table: Table, whole: pl.DataFrame, at_hand: AtHand) -> pl.Dat
     changed = whole.filter(pl.len().over("key") > 1)
     kept: dict[int, str] = {}
     for versions in changed.partition_by("key", maintain_order=True):
-        ranked = list(versions.select("rank", "day", *table.figures).iter_rows(named=True))
+        ranked = list(versions.select("rank", "day", *table.measures).iter_rows(named=True))
         current, reason = ranked[0], ""
         for version in ranked[1:]:
             if because := _loss(table, current, version, at_hand):
@@ -123,8 +125,8 @@ def _given_of_days(table: Table, whole: pl.DataFrame, at_hand: AtHand) -> pl.Dat
 def _loss(table: Table, older: Mapping[str, Any], newer: Mapping[str, Any], at_hand: AtHand) -> str | None:
     """Return why a newer version of a day does not replace an older one; None where it does."""
     amounts = _amounts(table)
-    was = {name: older[name] or 0.0 for name in table.figures}
-    now = {name: newer[name] or 0.0 for name in table.figures}
+    was = {name: older[name] or 0.0 for name in table.measures}
+    now = {name: newer[name] or 0.0 for name in table.measures}
     if not any(now[name] > 0 for name in amounts):
         is_less = any(was[name] > 0 for name in amounts) or not any(now.values())
         return _NO_FIGURES if is_less and any(was.values()) else None

@@ -36,8 +36,8 @@ def definition(
 
 def definition_of(table: Table, kinds: set[str]) -> dict[str, Any]:
     """The same, of a table in `tables.py`."""
-    columns = [(column.name, SQL_TYPES[column.kind], column.meaning) for column in table.columns]
-    return definition(table.full_name, table.meaning, columns, kinds)
+    columns = [(column.name, SQL_TYPES[column.logical_type], column.description) for column in table.columns]
+    return definition(table.full_name, table.description, columns, kinds)
 
 
 def outcome(

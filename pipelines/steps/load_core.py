@@ -235,7 +235,7 @@ def sum_measures(run: RunContext, table: Table, app_id: str, days: Sequence[date
         with run.warehouse.open_raw() as connection:
             raw = raw_file.read_versions_of_days(connection, raw_table, app_id, chunk, stats=None)
         made = normalize(table, raw, now=run.started_at, retention_days=run.settings.retention_days, days=chunk)
-        for name in table.figures:
+        for name in table.measures:
             figure = pl.col(name)
             by_day = made.rows.group_by("day").agg(
                 exact=figure.sum(), least=figure.floor().sum(), most=figure.ceil().sum()

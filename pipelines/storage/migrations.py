@@ -94,11 +94,11 @@ def _add_missing(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table],
         is_new = (table.schema, table.name) not in tables_there
         if in_lake and table.partition and is_new:
             connection.execute(f"ALTER TABLE {table.full_name} SET PARTITIONED BY ({', '.join(table.partition)})")
-        connection.execute(f"COMMENT ON TABLE {table.full_name} IS {quoted(table.meaning)}")
+        connection.execute(f"COMMENT ON TABLE {table.full_name} IS {quoted(table.description)}")
         for column in table.columns:
             if not is_new and (table.schema, table.name, column.name) not in there:
                 connection.execute(
-                    f"ALTER TABLE {table.full_name} ADD COLUMN IF NOT EXISTS {column.name} {SQL_TYPES[column.kind]}"
+                    f"ALTER TABLE {table.full_name} ADD COLUMN IF NOT EXISTS {column.name} {SQL_TYPES[column.logical_type]}"
                 )
-            connection.execute(f"COMMENT ON COLUMN {table.full_name}.{column.name} IS {quoted(column.meaning)}")
+            connection.execute(f"COMMENT ON COLUMN {table.full_name}.{column.name} IS {quoted(column.description)}")
     connection.execute("COMMIT")

@@ -11,7 +11,7 @@ import polars as pl
 from pipelines.catalog.files import RAW_FILE, WAREHOUSE_FILE
 from pipelines.catalog.raw import RAW_LIVESTREAM_DAYWISE, SESSION_COUNTS
 from pipelines.catalog.streams import CORE_TABLES, stream_of
-from pipelines.catalog.types import Kind, Table
+from pipelines.catalog.types import LogicalType, Table
 from pipelines.normalize.fingerprint import RULES_VERSION
 from pipelines.normalize.resolve import normalize
 from pipelines.normalize.shrinks import Sums
@@ -21,7 +21,7 @@ NOW = datetime(2025, 3, 12, 4, 30)
 DAY = date(2025, 3, 10)
 RETENTION_DAYS = 180
 
-USUAL: dict[Kind, Any] = {
+USUAL: dict[LogicalType, Any] = {
     "seconds": 100.25,
     "minutes": 60.5,
     "count": 7,
@@ -100,7 +100,7 @@ def digest(text: str) -> str:
 
 def test_the_schema_version_is_raised_with_the_tables() -> None:
     tables = {
-        table.full_name: (table.key, table.unique, [(column.name, column.kind) for column in table.columns])
+        table.full_name: (table.key, table.unique, [(column.name, column.logical_type) for column in table.columns])
         for table in (*RAW_FILE, *WAREHOUSE_FILE)
     }
     # Another digest: raise SCHEMA_VERSION, once for each release, then note the digest here.
@@ -108,18 +108,18 @@ def test_the_schema_version_is_raised_with_the_tables() -> None:
 
 
 def usual_record(table: Table) -> dict[str, Any]:
-    return {column.source: USUAL[column.kind] for column in table.columns if column.source}
+    return {column.source_field: USUAL[column.logical_type] for column in table.columns if column.source_field}
 
 
 def changed(table: Table, record: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     record = dict(record)
     for column in table.columns:
-        if column.source in change:
-            record[column.source] = change[column.source]
-        elif column.source and column.figure and "measures" in change:
-            record[column.source] = change["measures"]
-        elif column.source and column.kind == "timestamp" and "timestamps" in change:
-            record[column.source] = change["timestamps"]
+        if column.source_field in change:
+            record[column.source_field] = change[column.source_field]
+        elif column.source_field and column.is_measure and "measures" in change:
+            record[column.source_field] = change["measures"]
+        elif column.source_field and column.logical_type == "timestamp" and "timestamps" in change:
+            record[column.source_field] = change["timestamps"]
     return record
 
 
@@ -138,7 +138,7 @@ def histories(table: Table) -> Iterator[list[Any]]:
 
 def raw_rows(table: Table, raw_table: Table) -> pl.DataFrame:
     rows = []
-    id_field = next((column.source for column in table.columns if column.name == table.key[-1]), None)
+    id_field = next((column.source_field for column in table.columns if column.name == table.key[-1]), None)
     for number, payloads in enumerate(histories(table)):
         day = DAY - timedelta(days=number % 400) if table.is_daily else DAY
         for version, payload in enumerate(payloads):
@@ -165,7 +165,7 @@ def raw_rows(table: Table, raw_table: Table) -> pl.DataFrame:
 def normalized(table: Table, raw_table: Table) -> list[Any]:
     raw = raw_rows(table, raw_table)
     at_hand = {
-        (DAY - timedelta(days=n), name): Sums(50.0, 50.0, 51.0) for n in range(0, 400, 2) for name in table.figures
+        (DAY - timedelta(days=n), name): Sums(50.0, 50.0, 51.0) for n in range(0, 400, 2) for name in table.measures
     }
     found: list[Any] = []
     for of_app in raw.partition_by("app_id", maintain_order=True):

@@ -48,7 +48,7 @@ def described(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str, str
 
 def expected(tables: tuple[Table, ...]) -> dict[tuple[str, str, str], tuple[str, str]]:
     return {
-        (table.schema, table.name, column.name): (SQL_TYPES[column.kind], column.meaning)
+        (table.schema, table.name, column.name): (SQL_TYPES[column.logical_type], column.description)
         for table in tables
         for column in table.columns
     }

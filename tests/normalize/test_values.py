@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.catalog.types import Kind
+from pipelines.catalog.types import LogicalType
 from pipelines.extract.json_values import parse_json
 from pipelines.normalize.coerce import cell, reason_not_taken, value_of
 from pipelines.normalize.fields import split_fields
@@ -27,7 +27,7 @@ class Outcome(Enum):
 SET_ASIDE = Outcome.SET_ASIDE
 
 
-def read_all(kind: Kind, values: list[Any]) -> list[tuple[Any, str | None]]:
+def read_all(kind: LogicalType, values: list[Any]) -> list[tuple[Any, str | None]]:
     """(value, reason) of each, by the way a record goes: JSON text, field, rule."""
     fields = split_fields([json.dumps({"x": value}) for value in values], ["x"])
     taken = value_of(kind, cell("x"), NOW)
@@ -35,7 +35,7 @@ def read_all(kind: Kind, values: list[Any]) -> list[tuple[Any, str | None]]:
     return list(read.iter_rows())
 
 
-def read(kind: Kind, value: Any) -> Any:
+def read(kind: LogicalType, value: Any) -> Any:
     ((taken, reason),) = read_all(kind, [value])
     if reason is not None:
         assert taken is None
@@ -97,7 +97,7 @@ NUMBERS: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize("kind", ["seconds", "minutes"])
 @pytest.mark.parametrize(("value", "expected"), NUMBERS, ids=repr)
-def test_seconds_and_minutes(kind: Kind, value: Any, expected: Any) -> None:
+def test_seconds_and_minutes(kind: LogicalType, value: Any, expected: Any) -> None:
     assert read(kind, value) == expected
 
 
@@ -264,7 +264,7 @@ def test_timestamps(value: Any, expected: Any) -> None:
         ("5.0", "id", "5"),
     ],
 )
-def test_a_number_in_json_is_read_to_its_last_digit(written: str, kind: Kind, expected: Any) -> None:
+def test_a_number_in_json_is_read_to_its_last_digit(written: str, kind: LogicalType, expected: Any) -> None:
     assert read(kind, parse_json(written.encode())) == expected
 
 
@@ -359,7 +359,7 @@ def test_texts(value: Any, expected: Any) -> None:
 
 def test_a_missing_field_says_null_or_is_missing() -> None:
     fields = split_fields(["{}"], ["x"])
-    for kind in get_args(Kind):
+    for kind in get_args(LogicalType):
         taken = value_of(kind, cell("x"), NOW)
         ((value, reason),) = fields.select(
             taken.alias("v"), reason_not_taken(kind, cell("x"), taken).alias("r")
@@ -387,11 +387,11 @@ json_values = st.sampled_from(UGLY) | st.recursive(
 )
 
 
-@pytest.mark.parametrize("kind", get_args(Kind))
+@pytest.mark.parametrize("kind", get_args(LogicalType))
 @settings(deadline=None, max_examples=15)
 @given(values=st.lists(json_values, min_size=1, max_size=40))  # a frame costs more than the values in it
 @example(values=UGLY)
-def test_taken_null_or_reason_exactly_one(kind: Kind, values: list[Any]) -> None:
+def test_taken_null_or_reason_exactly_one(kind: LogicalType, values: list[Any]) -> None:
     values = [parse_json(json.dumps(value).encode()) for value in values]  # as the client hands them on
     for value, (taken, reason) in zip(values, read_all(kind, values), strict=True):
         says_null = value is None or (isinstance(value, str) and kind != "text" and value.strip() in {"", "null"})
@@ -405,8 +405,8 @@ def test_taken_null_or_reason_exactly_one(kind: Kind, values: list[Any]) -> None
             assert taken == value
 
 
-@pytest.mark.parametrize("kind", get_args(Kind))
-def test_a_value_is_read_alike_alone_and_among_others(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", get_args(LogicalType))
+def test_a_value_is_read_alike_alone_and_among_others(kind: LogicalType) -> None:
     # polars guesses a type from what it sees first: 150 integers, then 1.5, was Int64 and 1.
     together = read_all(kind, UGLY)
     for number in range(0, len(UGLY), 5):
@@ -419,6 +419,6 @@ def test_150_integers_then_a_fraction() -> None:
 
 
 def test_no_values_at_all() -> None:
-    for kind in get_args(Kind):
+    for kind in get_args(LogicalType):
         assert read_all(kind, []) == []
     assert split_fields([], ["a"]).schema["a"] == pl.String

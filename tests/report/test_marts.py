@@ -595,7 +595,7 @@ def load_at_random(warehouse: "FileWarehouse", dice: random.Random) -> None:
         day = start + timedelta(days=dice.randint(0, 40))
         app_id, table = dice.choice("ab"), dice.choice(FACTS)
         if table.full_name != SESSIONS:
-            figures = {column: dice.randint(0, 9) for column in table.figures}
+            figures = {column: dice.randint(0, 9) for column in table.measures}
             rows: list[Row] = [figures] if dice.random() < 0.8 else []
         else:
             rows = []
