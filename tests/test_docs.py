@@ -99,7 +99,7 @@ def test_the_first_query_and_the_notebook_run(loaded: LoadedWarehouse) -> None:
     with duckdb.connect(settings.warehouse, read_only=True) as connection:
         days = connection.execute("SELECT count(DISTINCT day) FROM core.livestream_sessions").fetchall()[0][0]
     assert len(out.splitlines()) == days + 1
-    [cell] = re.findall(r"^```python\n(.+?)^```", README, re.MULTILINE | re.DOTALL)
+    [cell] = re.findall(r"^```python\n(.+?)^```", MANUAL, re.MULTILINE | re.DOTALL)
     *lines, last = cell.replace("data/warehouse.duckdb", str(settings.warehouse)).splitlines()
     made: dict[str, Any] = {}
     exec("\n".join([*lines, f"answer = {last}"]), made)
