@@ -1,4 +1,4 @@
-"""What the environment says about proxies and certificates, and a proxy that refuses."""
+"""Proxies and certificates of the environment, and proxies that refuse or fail."""
 
 import socket
 import threading
@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.errors import ApiRefusedError, ApiUnreachableError, SettingsError, TransientApiError
 from pipelines.extract.client import ApiClient
-from pipelines.transport.proxies import find_proxy, tls_context
+from pipelines.transport.proxies import create_tls_context, find_proxy
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ API = httpx.URL("https://api.example.com/client/v4")
         ("[,]],::::,/,999.1.1.1/77,\x00,.", "api.example.com", False),
     ],
 )
-def test_no_proxy(no_proxy: str, host: str, is_exempt: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001 - a parameter of the test
+def test_no_proxy_exempts_hosts(no_proxy: str, host: str, is_exempt: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001 - a parameter of the test
     monkeypatch.setattr(
         "pipelines.transport.proxies.getproxies", lambda: {"https": "http://proxy.example:3128", "no": no_proxy}
     )
@@ -67,7 +67,9 @@ def test_no_proxy(no_proxy: str, host: str, is_exempt: bool, monkeypatch: pytest
         ("HTTPS_PROXY", "https://proxy.example", "proxy.example"),
     ],
 )
-def test_the_proxy_of_https(variable: str, value: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_https_uses_the_proxy_of_the_environment(
+    variable: str, value: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(variable, value)
     proxy = find_proxy(API)
     assert proxy is not None
@@ -78,7 +80,9 @@ def test_the_proxy_of_https(variable: str, value: str, host: str, monkeypatch: p
 @pytest.mark.parametrize(
     "value", ["socks5://u:word@x:1", "ftp://x", "http://u:word@x:port", "http://", "://", "http://\x00"]
 )
-def test_a_proxy_that_cannot_be_used(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_proxy_is_a_settings_error_without_its_password(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pipelines.transport.proxies.getproxies", lambda: {"all": value})
     with pytest.raises(SettingsError, match="ALL_PROXY in the environment cannot be used") as raised:
         find_proxy(API)
@@ -86,14 +90,14 @@ def test_a_proxy_that_cannot_be_used(value: str, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not PEM"])
-def test_a_file_of_certificates_that_is_none(
+def test_an_unusable_certificate_file_is_a_settings_error(
     content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if content is not None:
         (tmp_path / "ca.pem").write_bytes(content)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     with pytest.raises(SettingsError, match="SSL_CERT_FILE in the environment cannot be used"):
-        tls_context()
+        create_tls_context()
 
 
 # --- a proxy that answers -----------------------------------------------------------------------------------
@@ -101,8 +105,8 @@ def test_a_file_of_certificates_that_is_none(
 
 @contextmanager
 def proxy(status: str) -> Iterator[tuple[int, list[bytes]]]:
-    """Answer each CONNECT with a status; note what was asked."""
-    asked: list[bytes] = []
+    """Answer each CONNECT with a status; yield the port and the requests received."""
+    received: list[bytes] = []
     stopped = threading.Event()
 
     def serve() -> None:
@@ -110,14 +114,14 @@ def proxy(status: str) -> Iterator[tuple[int, list[bytes]]]:
             with suppress(OSError):
                 connection, _ = listener.accept()
                 with connection:
-                    asked.append(connection.recv(65536))
+                    received.append(connection.recv(65536))
                     connection.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.05)
         thread = threading.Thread(target=serve)
         thread.start()
-        yield listener.getsockname()[1], asked
+        yield listener.getsockname()[1], received
         stopped.set()
         thread.join()
 
@@ -142,9 +146,9 @@ def client() -> ApiClient:
         ("302 Found", "check HTTPS_PROXY"),
     ],
 )
-def test_what_a_proxy_refuses_is_refused_at_once(status: str, remedy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_of_the_proxy_is_not_retried(status: str, remedy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen: a 407 was sent 35 times."""
-    with proxy(status) as (port, asked):
+    with proxy(status) as (port, received):
         monkeypatch.setenv("HTTPS_PROXY", f"http://user:hidden-word@127.0.0.1:{port}")
         api = client()
         with pytest.raises(ApiRefusedError, match=remedy) as raised:
@@ -152,22 +156,22 @@ def test_what_a_proxy_refuses_is_refused_at_once(status: str, remedy: str, monke
         api.close()
     assert raised.value.status == int(status[:3])
     assert "hidden-word" not in str(raised.value)
-    assert len(asked) == 1
-    assert asked[0].startswith(b"CONNECT api.example.com:443 ")
-    assert b"token-0123456789" not in asked[0]
+    assert len(received) == 1
+    assert received[0].startswith(b"CONNECT api.example.com:443 ")
+    assert b"token-0123456789" not in received[0]
 
 
-def test_a_proxy_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    with proxy("502 Bad Gateway") as (port, asked):
+def test_a_proxy_that_fails_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+    with proxy("502 Bad Gateway") as (port, received):
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
         api = client()
         with pytest.raises((TransientApiError, ApiUnreachableError), match="HTTPS_PROXY"):
             api.get("/x", {})
         api.close()
-    assert 1 < len(asked) <= 7
+    assert 1 < len(received) <= 7
 
 
-def test_a_proxy_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     api = client()
     with pytest.raises(ApiUnreachableError, match="the proxy of HTTPS_PROXY"):

@@ -1,1 +1,1 @@
-"""Asks the API for what is not known yet. Knows HTTP and its shapes; knows nothing of tables or files."""
+"""Requests to the API: client, budget, paging, operations and parsers. Knows HTTP and JSON; no tables, no files."""

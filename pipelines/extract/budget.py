@@ -1,4 +1,4 @@
-"""When the next request may start. One budget for all apps and threads; nothing else belongs here."""
+"""The request budget: when the next request may start, over all apps and threads of a process. Keep everything else out."""
 
 import threading
 import time
@@ -13,78 +13,78 @@ from pipelines.extract.ratelimit import parse_ratelimit
 Notify = Callable[[str], None]
 
 _HEADROOM = 0.975
-"""Share of the rate that is used. A server that counts exactly, over any second, also counts what the
-network pushed together: four requests spaced to the letter can arrive as five in one second. Seen on a busy host:
-processes that wake up 22 ms too late; four turns have 25 to spare."""
+"""Share of the rate that is used. A server that counts over any second also counts requests that the network bunched: four
+requests spaced exactly can arrive as five in one second. Seen on a busy host: processes woke up 22 ms late; this leaves
+25 ms over four slots."""
 
 MAX_CATCH_UP = 0.06
-"""How much of its interval a turn may be late and the next one still be on time; what is more moves all that follow, and
-a turn that nobody was waiting for is never late.
+"""Share of its interval that a slot may be late without delaying the next one. A longer delay moves all later slots, and a
+slot that no request waited for is never late.
 
-Less than what four turns have to spare, or the fifth could come within a second of one that was late."""
+It is less than the headroom of four slots; otherwise the fifth could start within a second of a late one."""
 
-_TOLD_FROM = 10.0
-"""Seconds. A longer wait is announced: without a word it looks as if the program hung."""
+_NOTIFY_FROM_SECONDS = 10.0
+"""A longer wait is reported; otherwise the program would seem to hang."""
 
 
 def request_interval(requests_per_second: float) -> float:
-    """Seconds between the starts of two requests; 0 requests per second means unlimited."""
+    """Return the seconds between the starts of two requests. 0 requests per second means unlimited."""
     return 1 / (requests_per_second * _HEADROOM) if requests_per_second else 0.0
 
 
 def is_subsecond_window(window_seconds: float, interval: float) -> bool:
-    """Whether a limit's window ends within the second it is told in: evenly spaced requests need not wait for that.
+    """Whether a rate limit's window is a second or shorter: evenly spaced requests need not wait for its end.
 
-    Of a limit by the second every other second would be waited for. Should others have used it up, a 429 tells.
+    Waiting would lose every other second of a limit per second. If another program has used it up, a 429 says so.
     """
     return bool(interval) and window_seconds <= 1
 
 
 class WaitNotice:
-    """Announces each long wait once, though every thread of the budget waits."""
+    """Reports each long wait once, although every thread of the budget waits."""
 
     def __init__(self, notify: Notify) -> None:
-        """Announce by `notify`."""
+        """Report to `notify`."""
         self._notify = notify
-        self._announced_until = 0.0
+        self._reported_until = 0.0
         self._reason = ""
 
-    def explain(self, seconds: float, reason: str) -> None:
-        """Note why the next wait comes about, if it is one to be announced."""
-        self._reason = reason if seconds > _TOLD_FROM else ""
+    def set_reason(self, seconds: float, reason: str) -> None:
+        """Set the reason of the next wait, if it is long enough to be reported."""
+        self._reason = reason if seconds > _NOTIFY_FROM_SECONDS else ""
 
-    def announce(self, seconds: float, ends: float) -> None:
-        """Say that requests wait for so long, if that is long and has not been said; `ends` identifies the wait."""
-        if seconds <= _TOLD_FROM or ends <= self._announced_until + 1:
+    def report(self, seconds: float, ends: float) -> None:
+        """Report a wait if it is long and new. `ends`, on any monotonic clock, identifies it."""
+        if seconds <= _NOTIFY_FROM_SECONDS or ends <= self._reported_until + 1:
             return
-        self._announced_until = ends
-        until = (utc_now() + timedelta(seconds=seconds)).strftime("%H:%M:%S")
+        self._reported_until = ends
+        ends_at = (utc_now() + timedelta(seconds=seconds)).strftime("%H:%M:%S")
         reason, self._reason = self._reason or "the API's rate limit is used up", ""
-        self._notify(f"waiting {seconds:,.0f} s, until {until} UTC: {reason}")
+        self._notify(f"waiting {seconds:,.0f} s, until {ends_at} UTC: {reason}")
 
 
 class Budget:
-    """Spaces requests evenly, and holds all of them back when the API says to.
+    """Spaces requests evenly, and pauses all of them when the API asks for it.
 
-    `requests_per_second` 0 means unlimited. What the API's own headers leave comes first: they count what
-    other programs with the same token have used up.
+    `requests_per_second` 0 means unlimited. The remaining quota in the API's headers takes precedence: it includes the
+    requests of other programs with the same token.
     """
 
     def __init__(self, requests_per_second: float, notify: Notify = lambda _: None) -> None:
-        """Begin with nothing sent, so the first request may go at once. `notify` is told of long waits."""
+        """Start with no request sent, so that the first one may start at once. `notify` receives a line about each long wait."""
         self._notice = WaitNotice(notify)
         self._interval = request_interval(requests_per_second)
         self._lock = threading.Lock()
         self._next_start = 0.0
-        self._held_until = 0.0
-        self._credit: int | None = None
-        self._credit_ends = 0.0
+        self._paused_until = 0.0
+        self._quota: int | None = None
+        self._quota_ends = 0.0
         self._in_flight = 0
         self.remaining: int | None = None
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Wait for a turn, then hold a place among the requests in flight."""
+        """Wait for the next slot, then count as in flight until the block ends."""
         while (seconds := self._seconds_to_wait()) > 0:
             time.sleep(seconds)
         try:
@@ -94,41 +94,41 @@ class Budget:
                 self._in_flight -= 1
 
     def _seconds_to_wait(self) -> float:
-        """0 when the turn was taken, else how long to sleep before asking again."""
+        """Take the slot and return 0, or return the seconds to sleep before trying again."""
         with self._lock:
             now = time.monotonic()
-            start = max(self._next_start, self._held_until)
-            if self._credit is not None and now >= self._credit_ends:
-                self._credit = None
-            if self._credit is not None and self._credit <= 0:
-                start = max(start, self._credit_ends)
+            start = max(self._next_start, self._paused_until)
+            if self._quota is not None and now >= self._quota_ends:
+                self._quota = None
+            if self._quota is not None and self._quota <= 0:
+                start = max(start, self._quota_ends)
             if start > now:
-                if start > self._next_start:  # not merely its place in the row
-                    self._notice.announce(start - now, start)
+                if start > self._next_start:  # later than its place in the queue
+                    self._notice.report(start - now, start)
                 return start - now
-            if self._credit is not None:
-                self._credit -= 1
+            if self._quota is not None:
+                self._quota -= 1
             late = now - self._next_start
-            made_up = min(late, MAX_CATCH_UP * self._interval) if late < self._interval else 0.0
-            self._next_start = now - made_up + self._interval
+            catch_up = min(late, MAX_CATCH_UP * self._interval) if late < self._interval else 0.0
+            self._next_start = now - catch_up + self._interval
             self._in_flight += 1
             return 0.0
 
     def pause(self, seconds: float, reason: str = "") -> None:
-        """Let no request start for so long."""
+        """Start no request for this long. `reason` is reported if the wait is long."""
         with self._lock:
-            self._notice.explain(seconds, reason)
-            self._held_until = max(self._held_until, time.monotonic() + seconds)
+            self._notice.set_reason(seconds, reason)
+            self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
     def update_from_headers(self, headers: Mapping[str, str]) -> None:
-        """Take over what a reply's headers say is left, less what is under way already."""
-        told = parse_ratelimit(headers, unix_time())
-        if told:
+        """Take over the remaining quota of a reply's headers, less the requests in flight."""
+        limit = parse_ratelimit(headers, unix_time())
+        if limit:
             with self._lock:
-                self.remaining, seconds = told
-                left = self.remaining - (self._in_flight - 1)
-                self._credit = None if is_subsecond_window(seconds, self._interval) else left
-                self._credit_ends = time.monotonic() + seconds
+                self.remaining, seconds = limit
+                quota = self.remaining - (self._in_flight - 1)
+                self._quota = None if is_subsecond_window(seconds, self._interval) else quota
+                self._quota_ends = time.monotonic() + seconds
 
     def close(self) -> None:
-        """End it; nothing of it is kept anywhere."""
+        """Do nothing: the budget lives in memory. `SharedBudget` has a session to close."""

@@ -15,7 +15,7 @@ from pipelines.extract.known_secrets import MASK, SHORTEST_SECRET, KnownSecrets
 Json = Any
 """A parsed JSON value: dict, list, str, int, float, bool or None."""
 
-Treatment = Literal["remove", "mask", "show"]
+SecretTreatment = Literal["remove", "mask", "show"]
 """Of fields that hold a secret: left out; their value replaced, for a person who looks at a reply; or shown to one."""
 
 PROCESS_SECRETS = KnownSecrets()
@@ -102,7 +102,7 @@ class Redactor:
         """Return the text of an error without secrets, and without what merely looks like one: it may not be known yet."""
         return _KEYLIKE.sub(_mask_keylike, self.redact_text(text))
 
-    def redact(self, value: Json, treatment: Treatment = "remove") -> Json:
+    def redact(self, value: Json, treatment: SecretTreatment = "remove") -> Json:
         """Return a reply without secrets; one to be shown loses the token only. `learn` it first."""
         if isinstance(value, str):
             return self._own.cut_out(value) if treatment == "show" else self.redact_text(value)

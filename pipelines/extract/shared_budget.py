@@ -1,8 +1,7 @@
-"""When the next request of any machine may start: one budget for all that share a lakehouse, kept in its PostgreSQL.
+"""The request budget of all machines that share a lakehouse, kept in its PostgreSQL.
 
-The API counts per token, not per machine. A turn is taken from one row in one statement when it has come, by
-PostgreSQL's clock: were it given beforehand, who wakes up late would send together with the next. Whoever dies leaves
-a turn unused and nothing else behind.
+The API counts per token, not per machine. One statement takes a slot once it is due by PostgreSQL's clock: a slot assigned
+beforehand to a process that wakes up late would bunch two requests. A process that dies leaves one slot unused.
 """
 
 import threading
@@ -19,7 +18,7 @@ from pipelines.extract.ratelimit import parse_ratelimit
 if TYPE_CHECKING:
     import psycopg
 
-_MAKE = """
+_CREATE = """
     CREATE TABLE IF NOT EXISTS livehouse_budget (
         account_id text PRIMARY KEY,
         next_start timestamptz NOT NULL DEFAULT to_timestamp(0),
@@ -33,25 +32,25 @@ _TAKE = f"""
     UPDATE livehouse_budget SET
         next_start = %(interval)s + clock_timestamp() - CASE
             WHEN clock_timestamp() - next_start < %(interval)s
-                THEN least(clock_timestamp() - next_start, %(made_up)s * %(interval)s)
+                THEN least(clock_timestamp() - next_start, %(max_catch_up)s * %(interval)s)
             ELSE interval '0' END,
         credit = CASE WHEN credit_ends > clock_timestamp() THEN credit - 1 END
     WHERE account_id = %(account_id)s AND {_STARTS} <= clock_timestamp()
     RETURNING true
 """
 _WAIT = f"SELECT extract(epoch FROM {_STARTS} - clock_timestamp())::float8 FROM livehouse_budget WHERE account_id = %s"
-_HOLD = """
+_PAUSE = """
     UPDATE livehouse_budget SET held_until = greatest(held_until, clock_timestamp() + make_interval(secs => %s))
     WHERE account_id = %s
 """
-_LEARN = """
+_SET_QUOTA = """
     UPDATE livehouse_budget SET credit = %s, credit_ends = clock_timestamp() + make_interval(secs => %s)
     WHERE account_id = %s
 """
 
 
 class SharedBudget:
-    """What `Budget` is to the threads of one process, for the processes of one account."""
+    """As `Budget`, for all processes of one account."""
 
     def __init__(
         self,
@@ -60,26 +59,26 @@ class SharedBudget:
         requests_per_second: float,
         notify: Notify = lambda _: None,
     ) -> None:
-        """Connect to nothing yet. `connect` opens a session in which each statement is a transaction."""
+        """Create the budget without connecting. `connect` opens a session in autocommit mode."""
         self._notice = WaitNotice(notify)
         self._connect = connect
         self._account_id = account_id
         self._interval = request_interval(requests_per_second)
         interval = timedelta(seconds=self._interval)
-        self._taking = {"account_id": account_id, "interval": interval, "made_up": MAX_CATCH_UP}
+        self._taking = {"account_id": account_id, "interval": interval, "max_catch_up": MAX_CATCH_UP}
         self._session: psycopg.Connection | None = None
         self._lock = threading.Lock()
-        self._turn = threading.Lock()
+        self._slot_lock = threading.Lock()
         self._in_flight = 0
         self.remaining: int | None = None
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Wait for a turn, then hold a place among this process's requests in flight."""
-        with self._turn:  # one of this process asks, the others wait for it
+        """Wait for the next slot, then count as in flight in this process until the block ends."""
+        with self._slot_lock:  # one thread of this process queries, the others wait for it
             while not self._execute(_TAKE, self._taking):
                 seconds = max(0.0, float(str(self._execute(_WAIT, [self._account_id]))))
-                self._notice.announce(seconds, time.monotonic() + seconds)
+                self._notice.report(seconds, time.monotonic() + seconds)
                 time.sleep(seconds)
         with self._lock:
             self._in_flight += 1
@@ -90,21 +89,22 @@ class SharedBudget:
                 self._in_flight -= 1
 
     def pause(self, seconds: float, reason: str = "") -> None:
-        """Let no request of any machine start for so long."""
-        self._notice.explain(seconds, reason)
-        self._execute(_HOLD, [seconds, self._account_id])
+        """Start no request on any machine for this long."""
+        self._notice.set_reason(seconds, reason)
+        self._execute(_PAUSE, [seconds, self._account_id])
 
     def update_from_headers(self, headers: Mapping[str, str]) -> None:
-        """Take over what a reply says is left. What other machines have under way is not known here: a 429 tells."""
-        told = parse_ratelimit(headers, time.time())
-        if told:
+        """Take over the remaining quota of a reply's headers. Requests in flight on other machines are unknown here."""
+        limit = parse_ratelimit(headers, time.time())
+        if limit:
+            remaining, seconds = limit
             with self._lock:
-                (self.remaining, seconds), under_way = told, self._in_flight - 1
-            left = None if is_subsecond_window(seconds, self._interval) else told[0] - under_way
-            self._execute(_LEARN, [left, seconds, self._account_id])
+                self.remaining, others_in_flight = remaining, self._in_flight - 1
+            quota = None if is_subsecond_window(seconds, self._interval) else remaining - others_in_flight
+            self._execute(_SET_QUOTA, [quota, seconds, self._account_id])
 
     def close(self) -> None:
-        """End the session."""
+        """Close the session."""
         if self._session:
             self._session.close()
 
@@ -114,18 +114,18 @@ class SharedBudget:
         try:
             with self._lock:
                 if self._session is None or self._session.broken:
-                    self._session = self._opened()
+                    self._session = self._open_session()
             found = self._session.execute(statement, parameters)
             row = found.fetchone() if found.description else None
         except psycopg.Error as error:
-            said = str(error).splitlines()[0]
-            raise WarehouseError(f"the request budget cannot be had from PostgreSQL: {said}; run again") from None
+            message = str(error).splitlines()[0]
+            raise WarehouseError(f"cannot read the request budget from PostgreSQL: {message}; run again") from None
         return row[0] if row else None
 
-    def _opened(self) -> "psycopg.Connection":
+    def _open_session(self) -> "psycopg.Connection":
         session = self._connect()
         with session.transaction():
             session.execute("SELECT pg_advisory_xact_lock(hashtextextended('livehouse_budget', 0))")
-            session.execute(_MAKE)
+            session.execute(_CREATE)
             session.execute("INSERT INTO livehouse_budget VALUES (%s) ON CONFLICT DO NOTHING", [self._account_id])
         return session

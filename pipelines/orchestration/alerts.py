@@ -120,7 +120,7 @@ def _post(address: str, text: str) -> str | None:
     headers = {"Content-Type": "application/json", "User-Agent": "livehouse", "Accept": "*/*"}
     if url.userinfo:
         headers["Authorization"] = f"Basic {b64encode(f'{url.username}:{url.password}'.encode()).decode()}"
-    connections = Connections(url, most=1, largest_body=0)
+    connections = Connections(url, max_connections=1, max_body_bytes=0)
     fault: str | None = None
     try:
         for attempt in range(_ATTEMPTS):

@@ -1,1 +1,1 @@
-"""One HTTP exchange within one deadline, also through a proxy."""
+"""HTTP exchanges with a deadline, and the proxies and certificates of the environment. Knows nothing of the API."""

@@ -1,8 +1,8 @@
-"""One HTTP exchange within one deadline and a bounded number of bytes, whatever the other side sends.
+"""One HTTP exchange within one deadline and a bounded number of bytes, whatever the server sends.
 
-A timeout per read bounds nothing: a byte every 29 seconds, endless `100 Continue`, or a gzip that unpacks to nothing would
-each hold a run for ever. So every read and write of the socket checks the deadline of the whole exchange, and counts.
-Knows HTTP and sockets; knows nothing of the API, of retries or of secrets.
+A timeout per read bounds nothing: a byte every 29 seconds, endless `100 Continue` replies, or a gzip stream that unpacks to
+nothing would each block a run for ever. So every read and write of the socket checks the deadline of the whole exchange and
+counts bytes (docs/decisions). Knows HTTP and sockets. Keep the API, retries and secrets out of this module.
 """
 
 import logging
@@ -20,33 +20,32 @@ from typing import Any, Literal
 import httpcore
 import httpx
 
-from pipelines.transport.proxies import find_proxy, tls_context
+from pipelines.transport.proxies import create_tls_context, find_proxy
 
-logging.getLogger("httpcore").setLevel(
-    logging.WARNING
-)  # below, it logs the headers of replies: they may echo the token
+# At lower levels httpcore logs the headers of replies, which may echo the token.
+logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 CONNECT_SECONDS = 5.0
-"""For each address of a host; SYN packets are sent again after 1 and 3 s."""
+"""For each address of a host. The kernel resends SYN packets after 1 and 3 s."""
 
 LOOKUP_AND_CONNECT_SECONDS = 12.0
-"""For all of it: resolvers wait as they like, and a host may have many addresses."""
+"""For the name lookup and all addresses: nothing bounds a resolver, and a host may have many addresses."""
 
 SILENCE_SECONDS = 30.0
-"""Between two reads, and until the first byte where the caller names no shorter time."""
+"""Timeout between two reads, and for the first byte unless the caller sets another one."""
 
 _HEADER_ALLOWANCE = 2**20
 """Bytes on the wire beyond the largest body: headers, chunk sizes."""
 
 _MAGIC_BYTES = 2
-_PACKINGS = ("", "identity", "gzip", "x-gzip", "deflate")
+_CONTENT_ENCODINGS = ("", "identity", "gzip", "x-gzip", "deflate")
 
 Failure = Literal["no connection", "no TLS", "untrusted", "no answer", "closed", "broken", "refused by the proxy"]
-"""`no answer`: not a byte in time; `closed`: the connection ended before the first byte; `broken`: after it."""
+"""`no answer`: no byte in time; `closed`: connection closed before the first byte; `broken`: failed after it."""
 
 
 class ExchangeError(Exception):
-    """An exchange that brought no whole reply. `failure` says how far it came; `status` is the proxy's, if it answered."""
+    """An exchange that brought no complete reply: at which step it failed, and the status of a proxy that refused."""
 
     def __init__(self, message: str, failure: Failure = "broken", *, status: int | None = None) -> None:
         super().__init__(message)
@@ -56,7 +55,7 @@ class ExchangeError(Exception):
 
 @dataclass(frozen=True)
 class Reply:
-    """A whole reply, unpacked."""
+    """A complete reply with its decoded body."""
 
     status: int
     headers: httpx.Headers
@@ -64,21 +63,21 @@ class Reply:
 
 
 class _Exchange(threading.local):
-    """What the exchange of this thread may still take. An exchange is one thread's from its beginning to its end."""
+    """The remaining time and bytes of this thread's exchange. An exchange never changes threads."""
 
     ends = float("inf")
     seconds = 0.0
     bytes_left = 0
     has_received = False
 
-    def begin(self, seconds: float, most_bytes: int) -> None:
-        self.ends, self.seconds, self.bytes_left = time.monotonic() + seconds, seconds, most_bytes
+    def start(self, seconds: float, max_bytes: int) -> None:
+        self.ends, self.seconds, self.bytes_left = time.monotonic() + seconds, seconds, max_bytes
         self.has_received = False
 
     def time_left(self, timeout: float | None) -> float:
         left = self.ends - time.monotonic()
         if left <= 0:
-            raise ExchangeError(f"no whole reply in {self.seconds:.0f} s", self.failure())
+            raise ExchangeError(f"no complete reply in {self.seconds:.0f} s", self.failure())
         return left if timeout is None else min(timeout, left)
 
     def failure(self) -> Failure:
@@ -88,11 +87,11 @@ class _Exchange(threading.local):
         self.has_received |= received > 0
         self.bytes_left -= received
         if self.bytes_left < 0:
-            raise ExchangeError("more bytes than any reply has")
+            raise ExchangeError("more bytes than a reply may have")
 
 
 class _Stream(httpcore.NetworkStream):
-    """A socket whose every operation is bounded by the exchange under way."""
+    """A socket whose operations are bounded by the exchange of the current thread."""
 
     def __init__(self, stream: httpcore.NetworkStream, exchange: _Exchange) -> None:
         self._stream = stream
@@ -114,7 +113,7 @@ class _Stream(httpcore.NetworkStream):
     ) -> httpcore.NetworkStream:
         timeout = self._exchange.time_left(timeout)
         stream = _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._exchange)
-        self._exchange.has_received = False  # what came before was the proxy's
+        self._exchange.has_received = False  # the bytes so far came from the proxy
         return stream
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's
@@ -134,13 +133,13 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """Connect beside this thread: nothing bounds the time that looking up a name takes."""
+        """Connect in another thread: nothing bounds the time of a name lookup."""
         connected: Future[httpcore.NetworkStream] = Future()
 
         def connect() -> None:
             try:
                 stream = self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
-            except BaseException as error:  # noqa: BLE001 - raised by the thread that waits
+            except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
                 connected.set_exception(error)
             else:
                 connected.set_result(stream)
@@ -149,29 +148,29 @@ class _Backend(httpcore.NetworkBackend):
         try:
             stream = connected.result(self._exchange.time_left(LOOKUP_AND_CONNECT_SECONDS))
         except TimeoutError:
-            connected.add_done_callback(_close_late)
+            connected.add_done_callback(_close_if_connected)
             raise httpcore.ConnectTimeout("timed out") from None
         return _Stream(stream, self._exchange)
 
 
-def _close_late(connected: "Future[httpcore.NetworkStream]") -> None:
+def _close_if_connected(connected: "Future[httpcore.NetworkStream]") -> None:
     if connected.exception() is None:
         connected.result().close()
 
 
 class Connections:
-    """Connections to one host, kept alive and shared by threads, through a proxy where the environment names one."""
+    """Keep-alive connections to one host, shared by threads, through the proxy of the environment if there is one."""
 
-    def __init__(self, address: httpx.URL, *, most: int, largest_body: int) -> None:
-        """Connect to nothing yet. Raises `SettingsError` for a proxy or certificates that cannot be used."""
+    def __init__(self, address: httpx.URL, *, max_connections: int, max_body_bytes: int) -> None:
+        """Create the pool without connecting. Raises `SettingsError` for an unusable proxy or certificate file."""
         self.proxy = find_proxy(address)
-        self._largest_body = largest_body
+        self._max_body_bytes = max_body_bytes
         self._exchange = _Exchange()
         self._is_closed = False
         options: dict[str, Any] = {
-            "ssl_context": tls_context() if address.scheme == "https" else None,
-            "max_connections": most,
-            "max_keepalive_connections": most,
+            "ssl_context": create_tls_context() if address.scheme == "https" else None,
+            "max_connections": max_connections,
+            "max_keepalive_connections": max_connections,
             "keepalive_expiry": 5.0,
             "network_backend": _Backend(self._exchange),
         }
@@ -182,12 +181,12 @@ class Connections:
         self._pool = httpcore.HTTPProxy(
             proxy_url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=b"/"),
             proxy_auth=(url.username, url.password) if url.username or url.password else None,
-            proxy_ssl_context=tls_context() if url.scheme == "https" else None,
+            proxy_ssl_context=create_tls_context() if url.scheme == "https" else None,
             **options,
         )
 
     def close(self) -> None:
-        """Close all connections. What another thread still waits for then fails."""
+        """Close all connections. In-flight exchanges of other threads then fail."""
         self._is_closed = True
         self._pool.close()
 
@@ -203,11 +202,11 @@ class Connections:
         on_headers: Callable[[httpx.Headers], None] = lambda _: None,
         reads_body: bool = True,
     ) -> Reply:
-        """Send a request and read the whole reply, or its head alone, within `seconds`.
+        """Send a request and read the complete reply, or only its headers, within `seconds`.
 
-        Raises `ExchangeError`, and nothing else.
+        `on_headers` is called before the body is read. Raises `ExchangeError` and nothing else.
         """
-        self._exchange.begin(seconds, self._largest_body + _HEADER_ALLOWANCE)
+        self._exchange.start(seconds, self._max_body_bytes + _HEADER_ALLOWANCE)
         if self._is_closed:
             raise ExchangeError("the connections are closed")
         sent = {"Host": url.netloc.decode("ascii"), **headers}
@@ -227,13 +226,13 @@ class Connections:
                 reply_headers = httpx.Headers(response.headers)
                 on_headers(reply_headers)
                 timeouts["read"] = SILENCE_SECONDS
-                packing, chunks = reply_headers.get("content-encoding", ""), response.iter_stream()
-                body = _unpack(packing, chunks, self._largest_body) if reads_body else b""
+                content_encoding, chunks = reply_headers.get("content-encoding", ""), response.iter_stream()
+                body = _decode_body(content_encoding, chunks, self._max_body_bytes) if reads_body else b""
             finally:
                 response.close()
         except ExchangeError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a reply contains, it is this exchange's error and no more
+        except Exception as error:  # noqa: BLE001 - no reply may raise anything else
             raise self._explain(error) from None
         return Reply(response.status, reply_headers, body)
 
@@ -243,21 +242,21 @@ class Connections:
             status = message.partition(" ")[0]
             return ExchangeError(message, "refused by the proxy", status=int(status) if status.isdecimal() else None)
         if isinstance(error, httpcore.ConnectError | httpcore.ConnectTimeout):
-            return _explain_no_connection(error, message)
+            return _explain_connect_error(error, message)
         if isinstance(error, httpcore.TimeoutException):
             return ExchangeError(message, self._exchange.failure())
         is_closed = isinstance(error, httpcore.RemoteProtocolError | httpcore.NetworkError)
         return ExchangeError(message, "broken" if self._exchange.has_received or not is_closed else "closed")
 
 
-def _explain_no_connection(error: Exception, message: str) -> ExchangeError:
+def _explain_connect_error(error: Exception, message: str) -> ExchangeError:
     causes = list(_causes(error))
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         return ExchangeError(message, "untrusted")
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
         return ExchangeError(message, "no TLS")
     if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return ExchangeError(f"no such host is known here: {message}", "no connection")
+        return ExchangeError(f"unknown host: {message}", "no connection")
     return ExchangeError(message, "no connection")
 
 
@@ -267,29 +266,29 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _unpack(packing: str, chunks: Iterable[bytes], largest: int) -> bytes:
-    packing = packing.strip().lower()
-    if packing not in _PACKINGS:
-        # Packed twice, 64 kB unfold to 64 GB in one go, before anybody could count them.
-        raise ExchangeError(f"a body packed as {packing[:40]!r} was not read")
+def _decode_body(content_encoding: str, chunks: Iterable[bytes], max_bytes: int) -> bytes:
+    encoding = content_encoding.strip().lower()
+    if encoding not in _CONTENT_ENCODINGS:
+        # Compressed twice, 64 kB decompress to 64 GB in one step, before they can be counted.
+        raise ExchangeError(f"Content-Encoding {encoding[:40]!r} is not supported")
     chunks = iter(chunks)
     first = b""
     while len(first) < _MAGIC_BYTES and (more := next(chunks, b"")):
         first += more
-    unpacker = None if packing in {"", "identity"} else zlib.decompressobj(wbits=_window_bits(packing, first))
+    decoder = None if encoding in {"", "identity"} else zlib.decompressobj(wbits=_window_bits(encoding, first))
     body = bytearray()
     for chunk in chain([first], chunks):
-        body += chunk if unpacker is None else unpacker.decompress(chunk, largest + 1 - len(body))
-        if len(body) > largest:
-            raise ExchangeError(f"a body above {largest >> 20} MiB was not read")
-    if unpacker is not None and first and not unpacker.eof:
-        raise ExchangeError("a packed body was cut short")
+        body += chunk if decoder is None else decoder.decompress(chunk, max_bytes + 1 - len(body))
+        if len(body) > max_bytes:
+            raise ExchangeError(f"a body above {max_bytes >> 20} MiB is not read")
+    if decoder is not None and first and not decoder.eof:
+        raise ExchangeError("a compressed body was truncated")
     return bytes(body)
 
 
-def _window_bits(packing: str, first: bytes) -> int:
-    """Which format zlib is to expect; some servers send deflate without the head of zlib, as it was never meant."""
-    if packing != "deflate":
+def _window_bits(encoding: str, first: bytes) -> int:
+    """Return the format for zlib. Some servers send raw deflate, without the zlib header that the standard requires."""
+    if encoding != "deflate":
         return 16 + zlib.MAX_WBITS
-    has_head = first[:1] and first[0] % 16 == zlib.DEFLATED and int.from_bytes(first[:2], "big") % 31 == 0
-    return zlib.MAX_WBITS if has_head else -zlib.MAX_WBITS
+    has_header = first[:1] and first[0] % 16 == zlib.DEFLATED and int.from_bytes(first[:2], "big") % 31 == 0
+    return zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS

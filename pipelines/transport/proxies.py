@@ -1,4 +1,4 @@
-"""What the environment says about reaching other hosts: proxies and trusted certificates. Sends nothing."""
+"""The proxies and trusted certificates of the environment. Sends nothing."""
 
 import ipaddress
 import os
@@ -23,8 +23,8 @@ class Proxy:
 def find_proxy(address: httpx.URL) -> Proxy | None:
     """Return the proxy for an address, or None for a direct connection.
 
-    Plain http only ever goes to this machine (see `addresses.py`), so it never goes through a proxy.
-    Raises `SettingsError` for a proxy that cannot be used.
+    Plain http is allowed for loopback hosts only (`settings/addresses.py`), so it never uses a proxy. Raises `SettingsError`
+    for an unusable proxy.
     """
     if address.scheme != "https":
         return None
@@ -47,7 +47,7 @@ def find_proxy(address: httpx.URL) -> Proxy | None:
 
 
 def _is_exempt(host: str, port: int, no_proxy: str) -> bool:
-    """Whether `NO_PROXY` names a host: by name, parent domain, address or block of addresses, each with a port or not."""
+    """Whether `NO_PROXY` names a host: by name, parent domain, address or network, each with or without a port."""
     host = host.lower().rstrip(".")
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
@@ -58,7 +58,7 @@ def _is_exempt(host: str, port: int, no_proxy: str) -> bool:
         if pattern == "*":
             return True
         for candidate in (pattern, *_without_port(pattern, port)):
-            if _names(candidate.strip("[]"), host, address):
+            if _matches(candidate.strip("[]"), host, address):
                 return True
     return False
 
@@ -68,7 +68,7 @@ def _without_port(pattern: str, port: int) -> list[str]:
     return [host] if colon and suffix == str(port) else []
 
 
-def _names(pattern: str, host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> bool:
+def _matches(pattern: str, host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> bool:
     if address is not None:
         try:
             return address in ipaddress.ip_network(pattern, strict=False)
@@ -78,10 +78,10 @@ def _names(pattern: str, host: str, address: ipaddress.IPv4Address | ipaddress.I
     return bool(domain) and (host == domain or host.endswith(f".{domain}"))
 
 
-def tls_context() -> ssl.SSLContext:
-    """Return the machine's trusted certificates. Raises `SettingsError` where the environment names none.
+def create_tls_context() -> ssl.SSLContext:
+    """Return a context with the machine's trusted certificates, or those that the environment names.
 
-    OpenSSL itself passes over a wrong `SSL_CERT_FILE`, and then trusts nobody without a word about why.
+    Raises `SettingsError` if the environment names an unusable file: OpenSSL ignores it silently and then trusts no server.
     """
     context = ssl.create_default_context()
     file, directories = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")

@@ -182,9 +182,7 @@ def test_retry_after_of_any_passing_failure_is_waited_for(
 
 def test_a_long_maintenance_is_an_error_at_once(server: CannedServer, connect: Connect, clock: Clock) -> None:
     server.otherwise = Canned(503, b"", told(7200))
-    with pytest.raises(
-        TransientApiError, match="503: no message; it asks to wait 7,200 s, and 900 s are waited at most"
-    ):
+    with pytest.raises(TransientApiError, match="503: no message; it asks to wait 7,200 s, and the limit is 900 s"):
         connect(server.url).get("/x", {})
     assert len(server.received) == 1
 
@@ -336,12 +334,12 @@ def test_nothing_about_the_client_shows_the_token(server: CannedServer, connect:
 
 @pytest.fixture
 def small_limit(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(client_module, "_LARGEST_BODY", 1 << 20)
+    monkeypatch.setattr(client_module, "_MAX_BODY_BYTES", 1 << 20)
     return 1 << 20
 
 
 def test_the_largest_body_is_8_mib() -> None:
-    assert client_module._LARGEST_BODY == 8 * 1024 * 1024  # noqa: SLF001 - the bound is a promise
+    assert client_module._MAX_BODY_BYTES == 8 * 1024 * 1024  # noqa: SLF001 - the bound is a promise
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -354,7 +352,7 @@ def test_a_body_without_end_is_not_read(
     body = b'{"success":true,"data":[],"padding":"' + b"x" * small_limit + b'"}'
     headers = {"Content-Encoding": "gzip"} if packed else {}
     server.otherwise = Canned(200, gzip.compress(body) if packed else body, headers)
-    with pytest.raises(TransientApiError, match="a body above 1 MiB was not read"):
+    with pytest.raises(TransientApiError, match="a body above 1 MiB is not read"):
         connect(server.url).get("/x", {})
 
 
@@ -362,7 +360,7 @@ def test_a_body_without_end_is_not_read(
 def test_a_packing_that_nobody_asked_for_is_not_unpacked(packing: str, server: CannedServer, connect: Connect) -> None:
     bomb = gzip.compress(gzip.compress(b"x" * 10_000_000))
     server.otherwise = Canned(200, bomb, {"Content-Encoding": packing})
-    with pytest.raises(TransientApiError, match="packed as"):
+    with pytest.raises(TransientApiError, match=r"Content-Encoding .* is not supported"):
         connect(server.url).get("/x", {})
     assert server.received[0].headers["Accept-Encoding"] == "gzip, deflate"
 

@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.errors import ApiUnreachableError, TransientApiError
 from pipelines.extract import client as client_module
+from pipelines.extract import reachability
 from tests.extract.conftest import Canned, CannedServer, Connect, ok
 from tests.raw_server import raw_server
 
@@ -80,7 +81,7 @@ def test_a_host_that_says_nothing(silent: str, connect: Connect, monkeypatch: py
 def test_a_service_that_is_slow_to_begin_is_waited_for(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     # A first reply that took longer than 15 seconds ended the run as if nothing answered.
     monkeypatch.setattr(client_module, "_FIRST_ANSWER_SECONDS", 0.2)
-    monkeypatch.setattr(client_module, "_SHOWN_FROM_SECONDS", 0.1)
+    monkeypatch.setattr(client_module, "_NOTIFY_FROM_SECONDS", 0.1)
     shown: list[str] = []
 
     def slow(connection: socket.socket) -> None:
@@ -99,7 +100,7 @@ def test_a_host_that_closes_connections_unanswered_is_found_out_once(
     connect: Connect, *, has_read: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # 30 seconds for each app and step.
-    monkeypatch.setattr(client_module, "_FIRST_TRIES_SECONDS", 0.2)
+    monkeypatch.setattr(reachability, "_FIRST_TRIES_SECONDS", 0.2)
 
     def close(connection: socket.socket) -> None:
         if not has_read:  # closed with bytes unread, a connection is reset
@@ -133,7 +134,7 @@ def test_a_host_that_begins_to_close_connections_is_tried_once_each(server: Cann
     client = connect(server.url)
     client.get("/x", {})
     for path, sent in (("/x", 1 + 7), ("/y", 1 + 7 + 1)):
-        with pytest.raises(TransientApiError, match=rf"^GET {path}: no whole reply: .*does not answer"):
+        with pytest.raises(TransientApiError, match=rf"^GET {path}: no complete reply: .*does not answer"):
             client.get(path, {})
         assert client.sent == sent
     server.otherwise = ok([2])
@@ -143,7 +144,7 @@ def test_a_host_that_begins_to_close_connections_is_tried_once_each(server: Cann
 def test_a_reply_that_breaks_off_is_a_passing_failure(connect: Connect) -> None:
     with raw_server(lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\n")) as port:
         client = connect(f"http://127.0.0.1:{port}/client/v4")
-        with pytest.raises(TransientApiError, match="GET /x: no whole reply"):
+        with pytest.raises(TransientApiError, match="GET /x: no complete reply"):
             client.get("/x", {})
     assert client.sent == 7
 
@@ -170,7 +171,7 @@ def test_a_host_that_stops_answering_is_retried_for_one_request_and_then_tried_o
     with CannedServer() as server:
         client = connect(server.url, retry_pause_seconds=0.001)
         client.get("/x", {})
-    with pytest.raises(TransientApiError, match=r"^GET /x: no whole reply: .*nothing answers there"):
+    with pytest.raises(TransientApiError, match=r"^GET /x: no complete reply: .*nothing answers there"):
         client.get("/x", {})
     assert client.sent == 1 + 7
     with pytest.raises(TransientApiError, match=r"^GET /y: "):

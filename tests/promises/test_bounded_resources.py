@@ -66,7 +66,7 @@ def test_promise_6_a_body_that_is_always_huge_is_an_error(serve: Serve, tmp_path
     simulator.faults.schedule(
         "gzip_bomb", operation="list-livestreams", times=10**9, options=FaultOptions(huge_bytes=80 * MIB)
     )
-    with pytest.raises(TransientApiError, match="a body above 64 MiB was not read"):
+    with pytest.raises(TransientApiError, match="a body above 8 MiB is not read"):
         run_pipeline(settings_for(simulator, tmp_path / "home"))
 
 
