@@ -113,7 +113,15 @@ def names_of(text: str, suffix: str) -> Iterator[tuple[int, str]]:
                 yield token.start[0], token.string
 
 
+def without_public_names(text: str) -> str:
+    """The text without the names of public columns and JSON keys that keep an old word; `said` only where marked so."""
+    text = re.sub(r"\b(?:looked_at|stands_still)\b", "public_name", text)
+    return re.sub(r"\bsaid\b(?=.*# public name)", "public_name", text)
+
+
 def hits(path: str, text: str) -> Iterator[Hit]:
+    text = without_public_names(text)
+
     def line(searched: str, at: int) -> int:
         return searched.count("\n", 0, at) + 1
 

@@ -57,7 +57,7 @@ def on_air_command(every: int, *, watch: bool, as_json: bool) -> int:
 
 @dataclass
 class _State:
-    """What is shown. Each poll replaces whole values, so the thread that draws never sees half a poll."""
+    """State of the display. Each poll replaces whole values, so the thread that draws never sees half a poll."""
 
     settings: "Settings"
     snapshot: "LiveSnapshot | None" = None
@@ -254,5 +254,5 @@ def _document(state: _State) -> dict[str, Any]:
     return {
         "apps": [asdict(app) for app in snapshot.apps] if snapshot else [],
         "streams": [asdict(stream) for stream in snapshot.streams] if snapshot else [],
-        "said": state.warnings,
+        "said": state.warnings,  # public name
     }

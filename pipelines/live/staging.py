@@ -154,7 +154,7 @@ def record_failed_poll(connection: duckdb.DuckDBPyConnection, app_id: str, tried
     """Record that the poll of an app failed. Its last successful poll stays the current one."""
     connection.execute(
         f"INSERT INTO {POLLS.full_name} VALUES (?, NULL, ?, ?)"
-        " ON CONFLICT (app_id) DO UPDATE SET tried_at = excluded.tried_at, said = excluded.said",
+        " ON CONFLICT (app_id) DO UPDATE SET tried_at = excluded.tried_at, said = excluded.said",  # public name
         [app_id, tried_at, error],
     )
 

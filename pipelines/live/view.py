@@ -51,7 +51,7 @@ class AppPoll:
     app_id: str
     looked_at: datetime | None
     tried_at: datetime
-    said: str | None
+    said: str | None  # public name
 
 
 @dataclass(frozen=True)
