@@ -18,10 +18,10 @@ from pipelines.simulator.server import Simulator
 from pipelines.storage.file_warehouse import FileWarehouse
 from tests.fixed_clock import NOW, clock_set_to
 from tests.intercepting_proxy import Rule, intercept, only_iso, pages_of_at_most, refusing, without_counts
-from tests.load.conftest import Program
-from tests.load.test_lock import HOLD
 from tests.pipeline_runner import environment_for, run_pipeline, settings_for, small_world
 from tests.promises.fault_runner import run_cli
+from tests.storage.conftest import Program
+from tests.storage.test_lock import HOLD
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from pipelines.live.staging import lock_polling, open_staging
 from pipelines.report.page import DEFAULT_RATES, write_report_from
 from pipelines.storage.file_warehouse import FileWarehouse
 from pipelines.storage.publish import clear_unfinished
-from tests.load.conftest import Start
+from tests.storage.conftest import Start
 
 READER = """
 import sys, duckdb

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.errors import AlreadyRunningError, WarehouseError
 from pipelines.storage.lock import exclusive, holder
-from tests.load.conftest import Start
+from tests.storage.conftest import Start
 
 HOLD = """
 import sys

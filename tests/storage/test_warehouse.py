@@ -15,7 +15,7 @@ from pipelines.errors import SettingsError, WarehouseError
 from pipelines.storage.duckdb_errors import translate_errors
 from pipelines.storage.file_warehouse import FileWarehouse
 from pipelines.storage.publish import open_published
-from tests.load.conftest import Start
+from tests.storage.conftest import Start
 
 HOLD_FILE = """
 import sys, duckdb
