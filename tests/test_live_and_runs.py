@@ -18,7 +18,7 @@ from pipelines.orchestration.schedules import every_minute
 from pipelines.simulator.server import Simulator
 from pipelines.steps.context import open_run
 from pipelines.storage.file_warehouse import FileWarehouse
-from pipelines.storage.lock import exclusive
+from pipelines.storage.lock import exclusive_lock
 from tests.live_helpers import (
     APP,
     MIDNIGHT,
@@ -40,7 +40,7 @@ def test_polling_is_suspended_while_a_run_holds_the_lock(simulator: Simulator, t
     warehouse.prepare()
     with start_polling(simulator, settings) as poll:
         with (
-            exclusive(warehouse.lock, wait_seconds=0, log=print),
+            exclusive_lock(warehouse.lock, wait_seconds=0, log=print),
             pytest.raises(AlreadyRunningError, match=f"{os.getpid()}"),
         ):
             poll()

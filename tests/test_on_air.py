@@ -20,7 +20,7 @@ from pipelines.live.view import OnAirStream, average_viewers
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from pipelines.storage.file_warehouse import FileWarehouse
-from pipelines.storage.lock import exclusive
+from pipelines.storage.lock import exclusive_lock
 from tests.live_helpers import APP, MIDNIGHT, new_world
 from tests.pipeline_runner import environment_for
 from tests.promises.fault_runner import run_cli
@@ -73,7 +73,7 @@ def test_the_reason_why_nothing_was_polled_is_printed(shown: tuple[World, dict[s
     assert "401" in refused.stderr
     assert "red" in refused.stdout, "the last poll is still shown"
     warehouse = FileWarehouse(Path(environment["LIVEHOUSE_HOME"]) / "warehouse.duckdb")
-    with exclusive(warehouse.lock, wait_seconds=0, log=print):
+    with exclusive_lock(warehouse.lock, wait_seconds=0, log=print):
         busy = on_air(**environment)
     assert busy.returncode == 0
     assert f"polling is suspended: a run (PID {os.getpid()}) needs the request budget" in busy.stderr

@@ -10,8 +10,8 @@ from filelock import FileLock, Timeout
 
 from pipelines.errors import AlreadyRunningError, UsageError, WarehouseError
 from pipelines.storage.duckdb_errors import translate_errors
-from pipelines.storage.lock import holder
-from pipelines.storage.migrations import COLUMNS
+from pipelines.storage.lock import lock_holder
+from pipelines.storage.migrations import LIST_COLUMNS
 
 MARKER = "livehouse_demo.txt"
 _MARKED = "Made by `livehouse demo`, which deletes the files it made here when it runs again.\n"
@@ -52,7 +52,7 @@ def prepare_demo_directory(home: Path, apps: tuple[str, ...]) -> None:
         (home / MARKER).write_text(_MARKED, encoding="utf-8")
     except Timeout:
         raise AlreadyRunningError(
-            f"{holder(home / _LOCK)} is writing to {home}: wait until that demo is done, or end it"
+            f"{lock_holder(home / _LOCK)} is writing to {home}: wait until that demo is done, or end it"
         ) from None
     except OSError as error:
         raise WarehouseError(
@@ -89,7 +89,7 @@ def _is_of_demo(home: Path, name: str) -> bool:
 def _apps_in(database: Path) -> set[str]:
     """Return the apps of which a file of the warehouse has rows."""
     with translate_errors(database), duckdb.connect(database, read_only=True) as connection:
-        columns = connection.execute(COLUMNS).fetchall()
+        columns = connection.execute(LIST_COLUMNS).fetchall()
         tables = [f'"{schema}"."{table}"' for schema, table, column in columns if column == "app_id"]
         found = (connection.execute(f"SELECT DISTINCT app_id FROM {table}").fetchall() for table in tables)
         return {str(app_id) for rows in found for (app_id,) in rows if app_id is not None}

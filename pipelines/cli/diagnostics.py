@@ -19,8 +19,8 @@ from pipelines.load.raw_versions import describe_future, last_landing
 from pipelines.settings.settings import Settings, load_settings
 from pipelines.storage.duckdb_errors import translate_errors
 from pipelines.storage.file_warehouse import FileWarehouse
-from pipelines.storage.lock import holder
-from pipelines.storage.migrations import COLUMNS, check_version
+from pipelines.storage.lock import lock_holder
+from pipelines.storage.migrations import LIST_COLUMNS, check_schema_version
 from pipelines.storage.postgres import Role
 from pipelines.storage.warehouse import open_ducklake
 
@@ -49,12 +49,12 @@ def _lakehouse(settings: Settings) -> Iterator[Finding]:
     try:
         lakehouse = open_ducklake(settings)
         lakehouse.prepare()
-        if not lakehouse.is_there():
+        if not lakehouse.exists():
             yield Finding("ok", "lakehouse", f"{lakehouse.address} answers; the first run makes its tables")
             return
         with lakehouse.open_published() as connection:
-            check_version(connection)
-            there = set(connection.execute(COLUMNS).fetchall())
+            check_schema_version(connection)
+            there = set(connection.execute(LIST_COLUMNS).fetchall())
             newest = connection.execute("SELECT max(finished_at) FROM ops.loads").fetchall()[0][0]
             future = _future(connection, there)
         roles = lakehouse.roles()
@@ -115,7 +115,7 @@ def _files(settings: Settings) -> Iterator[Finding]:
             pass
     except Timeout:
         yield Finding(
-            "warning", "lock", f"held by {holder(warehouse.lock)}", "a run is going on: wait for it, or end it"
+            "warning", "lock", f"held by {lock_holder(warehouse.lock)}", "a run is going on: wait for it, or end it"
         )
         return  # its files are open
     yield Finding("ok", "lock", "free")
@@ -131,8 +131,8 @@ def _contents(warehouse: FileWarehouse) -> Iterator[Finding]:
             continue
         try:
             with translate_errors(path), duckdb.connect(path, read_only=True) as connection:
-                check_version(connection)
-                there = set(connection.execute(COLUMNS).fetchall())
+                check_schema_version(connection)
+                there = set(connection.execute(LIST_COLUMNS).fetchall())
                 _read_all(connection)
                 newest[path] = _newest_load(connection)
                 future = _future(connection, there)

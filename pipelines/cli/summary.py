@@ -26,10 +26,10 @@ def show_summary(settings: Settings, outcome: Outcome, job: str, days: tuple[dat
     A copy that a reader has locked is no fault of the run: the figures are then left out, and a warning says so.
     """
     warehouse = open_warehouse(settings)
-    is_there = warehouse.is_there()
+    exists = warehouse.exists()
     warnings = list(outcome.warnings)
     figures: dict[str, Any] = {"seconds": None, "apps": [], "quarantined": [], "notes": []}
-    if is_there:
+    if exists:
         try:
             with warehouse.open_published() as connection:
                 figures = summarize(connection, outcome.run_id)
@@ -49,7 +49,7 @@ def show_summary(settings: Settings, outcome: Outcome, job: str, days: tuple[dat
     }
     if as_json:
         click.echo(printable_json(json.dumps(summary, ensure_ascii=False, indent=2)))
-    elif is_there:
+    elif exists:
         print_summary(summary, command_name(settings))
 
 

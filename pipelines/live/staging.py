@@ -25,8 +25,8 @@ from pipelines.catalog.ops import QUARANTINE
 from pipelines.errors import AlreadyRunningError
 from pipelines.storage.duckdb_errors import translate_errors
 from pipelines.storage.frames import read_frame, temporary_view
-from pipelines.storage.lock import holder
-from pipelines.storage.migrations import FORMAT, create
+from pipelines.storage.lock import lock_holder
+from pipelines.storage.migrations import STORAGE_FORMAT, create_database_file
 from pipelines.storage.warehouse import Warehouse
 
 _OPEN_TIMEOUT_SECONDS = 10.0
@@ -57,11 +57,11 @@ def open_staging(warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _connect(path: Path) -> duckdb.DuckDBPyConnection:
-    create(path)
+    create_database_file(path)
     deadline = time.monotonic() + _OPEN_TIMEOUT_SECONDS
     while True:
         try:
-            return duckdb.connect(path, config=FORMAT)
+            return duckdb.connect(path, config=STORAGE_FORMAT)
         except duckdb.IOException as error:
             if "lock on file" not in str(error) or time.monotonic() > deadline:
                 raise
@@ -98,7 +98,7 @@ def describe_active_run(warehouse: Warehouse) -> str | None:
         with lock.acquire(timeout=0):
             warehouse.lock.write_text("")
     except Timeout:
-        return holder(warehouse.lock)
+        return lock_holder(warehouse.lock)
     return None
 
 

@@ -21,7 +21,7 @@ def recall(client: ApiClient, connection: DuckDBPyConnection, base_url: str) -> 
 def recall_published(client: ApiClient, warehouse: Warehouse, base_url: str) -> None:
     """As `recall`, from what readers see: works beside a run, and where no run has been."""
     try:
-        if warehouse.is_there():
+        if warehouse.exists():
             with warehouse.open_published() as connection:
                 recall(client, connection, base_url)
     except (LivehouseError, CatalogException):

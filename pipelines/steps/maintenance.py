@@ -3,16 +3,18 @@
 from pipelines.clock import machine_now
 from pipelines.settings.settings import Settings
 from pipelines.steps.progress import log
-from pipelines.storage.maintenance import Size
+from pipelines.storage.maintenance import StorageSize
 from pipelines.storage.warehouse import open_warehouse
 
 KEEP_DAYS = 7.0
 """Longer than anybody reads on without looking anew; what was replaced in the last week can be looked at as it was."""
 
 
-def keep_up(settings: Settings, *, keep_days: float = KEEP_DAYS) -> list[Size]:
+def keep_up(settings: Settings, *, keep_days: float = KEEP_DAYS) -> list[StorageSize]:
     """Do it, beside runs, which go on. Returns the sizes, the largest first."""
     warehouse = open_warehouse(settings)
     warehouse.prepare()
     with warehouse.run(wait_seconds=settings.lock_wait_seconds, log=log):
-        return warehouse.upkeep(keep_days=keep_days, now=machine_now())  # compared with times of files and of snapshots
+        return warehouse.maintain(
+            keep_days=keep_days, now=machine_now()
+        )  # compared with times of files and of snapshots

@@ -7,7 +7,7 @@ from pipelines.errors import UsageError, WarehouseError
 from pipelines.marts.build import build_mart, find_marts
 from pipelines.settings.settings import Settings
 from pipelines.steps.progress import log, progress
-from pipelines.storage.move import copy_missing, moved_tables
+from pipelines.storage.move import copy_missing, list_moved_tables
 from pipelines.storage.warehouse import open_warehouse
 
 
@@ -20,7 +20,7 @@ def move(source_settings: Settings, target_settings: Settings) -> dict[str, int]
     source, target = open_warehouse(source_settings), open_warehouse(target_settings)
     if source.address == target.address:
         raise UsageError(f"SOURCE and TARGET are the same: {source.address}")
-    if not source.is_there():
+    if not source.exists():
         raise WarehouseError(f"{source.address} holds nothing: there is nothing to move")
     target.prepare()
     wait_seconds = source_settings.lock_wait_seconds
@@ -30,7 +30,7 @@ def move(source_settings: Settings, target_settings: Settings) -> dict[str, int]
         target.run(wait_seconds=wait_seconds, log=log),
         target.lock_table("every table", "every app"),
     ):
-        tables = list(moved_tables())
+        tables = list(list_moved_tables())
         with progress("tables", len(tables)) as advance:
             for table, is_raw in tables:
                 carried[table.full_name] = copy_missing(source, target, table, is_raw=is_raw)

@@ -18,7 +18,7 @@ from pipelines.marts.checks import Check, Verdict, run_check
 from pipelines.report.page import Rates, write_report_from
 from pipelines.steps.context import Range, RunContext
 from pipelines.steps.progress import log
-from pipelines.storage.preview import TablePreview, drawn, glance
+from pipelines.storage.preview import TablePreview, read_preview, sum_by_period
 
 
 def refresh_mart(run: RunContext, mart: Mart) -> MartBuild:
@@ -32,7 +32,7 @@ def preview_table(run: RunContext, table: Table | Mart, days: Range | None = Non
     """A glance at a table, or at some days of it."""
     in_raw = isinstance(table, Table) and table.schema == "raw"
     with run.warehouse.open_raw() if in_raw else run.warehouse.open_working() as connection:
-        return glance(connection, table.full_name, days, table.period if isinstance(table, Mart) else None)
+        return read_preview(connection, table.full_name, days, table.period if isinstance(table, Mart) else None)
 
 
 def draw(run: RunContext, mart: Mart) -> list[tuple[Any, ...]]:
@@ -40,7 +40,7 @@ def draw(run: RunContext, mart: Mart) -> list[tuple[Any, ...]]:
     if mart.drawn is None:
         return []
     with run.warehouse.open_working() as connection:
-        return drawn(connection, mart.full_name, mart.period, mart.drawn)
+        return sum_by_period(connection, mart.full_name, mart.period, mart.drawn)
 
 
 def publish_warehouse(run: RunContext, backfill: Range | None) -> int:

@@ -1,4 +1,4 @@
-"""What DuckDB and the disk say, as one line with a remedy."""
+"""Errors of DuckDB and the disk, translated into one line with a remedy."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,19 +8,19 @@ import duckdb
 
 from pipelines.errors import WarehouseError
 
-_FAULTS_OF_FILES = (
+_FILE_ERRORS = (
     duckdb.IOException,
     duckdb.SerializationException,
     duckdb.FatalException,
-    duckdb.OutOfMemoryException,  # nothing could be spilled to disk
+    duckdb.OutOfMemoryException,  # DuckDB could not spill to disk
 )
 
-_SIGNS_OF_DAMAGE = ("corrupt database file", "could not read enough bytes", "not a valid duckdb database file")
+_DAMAGE_MESSAGES = ("corrupt database file", "could not read enough bytes", "not a valid duckdb database file")
 
 
 @contextmanager
 def translate_errors(path: Path) -> Iterator[None]:
-    """Turn what DuckDB and the disk say into a `WarehouseError` of one line."""
+    """Raise errors of DuckDB and of the disk as a `WarehouseError` of one line."""
     try:
         with translate_duckdb_errors(path):
             yield
@@ -32,26 +32,26 @@ def translate_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def translate_duckdb_errors(path: Path) -> Iterator[None]:
-    """The same of DuckDB alone: for what also writes elsewhere, such as to a pipe that nobody reads any more."""
+    """Translate errors of DuckDB only: for code that also writes elsewhere, for example to a pipe that may be closed."""
     try:
         yield
     except duckdb.Error as error:
-        said = str(error).splitlines()[0]
-        is_fault = isinstance(error, (*_FAULTS_OF_FILES, duckdb.TransactionException))
-        if not is_fault and not said.lower().startswith(_SIGNS_OF_DAMAGE[0]):  # to that DuckDB 2 gives no class
+        message = str(error).splitlines()[0]
+        is_file_error = isinstance(error, (*_FILE_ERRORS, duckdb.TransactionException))
+        if not is_file_error and not message.lower().startswith(_DAMAGE_MESSAGES[0]):  # DuckDB 2 gives it no class
             raise
-        if isinstance(error, duckdb.TransactionException) and "Could not" not in said:
-            raise  # two writers met; a commit that the disk refused says which file it could not write
-        without_path = said.replace(str(path), "").lower()  # which may lie on /mnt/disk1, or in /home/sherlock
-        if any(sign in without_path for sign in _SIGNS_OF_DAMAGE):
-            said, remedy = "is damaged", "`livehouse doctor` says what to do"  # without the place: it differs each time
+        if isinstance(error, duckdb.TransactionException) and "Could not" not in message:
+            raise  # a write conflict; a commit that the disk refused names the file that it could not write
+        without_path = message.replace(str(path), "").lower()  # the path may contain "disk" or "lock": /mnt/disk1
+        if any(sign in without_path for sign in _DAMAGE_MESSAGES):
+            message, remedy = "is damaged", "run `livehouse doctor` to see what to do"  # the offset differs each time
         elif (
             "no space left" in without_path or "disk" in without_path or isinstance(error, duckdb.OutOfMemoryException)
         ):
-            remedy = "free some disk space and run again; what was published before stands"
+            remedy = "free some disk space and run again; the published warehouse is unchanged"
         elif "lock on file" in without_path:
-            said = said.partition(". See also")[0]
+            message = message.partition(". See also")[0]
             remedy = "end the program that has this file open, or let it open warehouse.duckdb, read-only"
         else:
             remedy = "see `livehouse doctor`"
-        raise WarehouseError(f"{path}: {said}; {remedy}") from None
+        raise WarehouseError(f"{path}: {message}; {remedy}") from None

@@ -1,13 +1,13 @@
-"""A lakehouse: tables in Parquet files that several machines share, their catalog in PostgreSQL (DuckLake).
+"""A lakehouse (DuckLake): tables in Parquet files that several machines share, with their catalog in PostgreSQL.
 
-Readers see what was committed last, so nothing is published. Several runs write at once: who works on a table of
-an app has it alone, by a lock in PostgreSQL, since two who replace the same new day would both succeed; and
-whoever was overtaken by a commit to the same table does his transaction again.
+Readers see the last commit, so there is nothing to publish. Several runs write at once. Each locks the table of an app
+that it works on by an advisory lock in PostgreSQL, since two runs that replace the same new day would both succeed. A
+transaction that conflicts with another commit to the same table is run again.
 """
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,14 @@ from pydantic import SecretStr
 
 from pipelines.catalog.files import RAW_FILE, WAREHOUSE_FILE
 from pipelines.errors import WarehouseError
-from pipelines.storage import maintenance as upkeep
-from pipelines.storage.attach import S3Key, attach_lake, shut_off
-from pipelines.storage.extensions import connect_with, extension_file
-from pipelines.storage.maintenance import Size
-from pipelines.storage.memory import OF_A_LAKEHOUSE, retry_with_more_memory
-from pipelines.storage.migrations import make
-from pipelines.storage.postgres import Catalog, Role, data_path, locked, without_password_variable
+from pipelines.storage import maintenance
+from pipelines.storage.attach import S3Key, attach_lake, restrict_access
+from pipelines.storage.ducklake_errors import is_conflict, translate_lake_errors
+from pipelines.storage.extensions import connect_with_extensions, find_extension
+from pipelines.storage.maintenance import StorageSize
+from pipelines.storage.memory import LAKEHOUSE_MEMORY_LIMIT, retry_with_more_memory
+from pipelines.storage.migrations import migrate_schema
+from pipelines.storage.postgres import Catalog, Role, advisory_lock, find_data_path, hide_password_variable
 from pipelines.text import quoted
 
 if TYPE_CHECKING:
@@ -33,30 +34,16 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
-stamina.instrumentation.set_on_retry_hooks([])  # else each conflict between machines is a warning on stderr
+stamina.instrumentation.set_on_retry_hooks([])  # by default each retry is a warning on stderr
 
-_OVERTAKEN_FOR = timedelta(minutes=3)
-"""How long a transaction is tried again when others commit to the same table first."""
-
-_OVERTAKEN = ("transaction conflict", "maximum retry count", "could not serialize")
-"""What DuckLake says when another commit came first: to the same table, again and again, or at the very moment."""
-
-_LOST = (
-    "server closed the connection",
-    "terminating connection",
-    "connection to server",
-    "no connection to the server",
-)
-"""What an error of DuckDB's, of any class, says in its midst when PostgreSQL was gone."""
-
-_OF_THE_PLACE = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException)
-"""Errors of DuckDB's that are of the disk, of S3, of memory, or of a commit that met one of them."""
+_CONFLICT_RETRY_TIME = timedelta(minutes=3)
+"""How long a transaction is retried after conflicts."""
 
 _TABLES = tuple(dict.fromkeys((*RAW_FILE, *WAREHOUSE_FILE)))
 
 
 class DuckLakeWarehouse:
-    """One catalog and where its files lie. See `store.py` for what each method means."""
+    """A catalog and the location of its files. See the protocol in `warehouse.py` for the methods."""
 
     def __init__(
         self,
@@ -67,184 +54,190 @@ class DuckLakeWarehouse:
         readers: SecretStr | None = None,
         readers_key: S3Key | None = None,
     ) -> None:
-        """Take how runs reach it, and how readers do, who otherwise use the role of the runs.
+        """Take the connection string of runs, and of readers if they have their own.
 
-        `files`: a directory or an `s3://` address; asked for only when the lakehouse is first made.
+        `files`: a directory or an `s3://` address; used only when the lakehouse is created.
         """
         self._catalog = Catalog(conninfo)
         variable = "LIVEHOUSE_READER_WAREHOUSE" if readers else "LIVEHOUSE_WAREHOUSE"
-        self._readers_catalog = Catalog(readers or conninfo, variable=variable, reads_only=True)
+        self._readers_catalog = Catalog(readers or conninfo, variable=variable, is_read_only=True)
         self._readers_key = readers_key
-        self._extensions = [extension_file(name) for name in ("ducklake", "postgres_scanner")]
-        self._of_s3 = extension_file("httpfs")  # each is read whole to be checked: not where nothing lies on S3
+        self._extensions = [find_extension(name) for name in ("ducklake", "postgres_scanner")]
+        self._httpfs = find_extension("httpfs")  # loaded only for files on S3: verifying an extension reads all of it
         self._files = files
         self.address = self._catalog.address
         self.directory = home
         self.lock = home / "pipeline.lock"
         self._session: psycopg.Connection | None = None
         self._connection: duckdb.DuckDBPyConnection | None = None
-        self._is_held = False
+        self._is_kept_open = False
         self._wait_seconds = 0.0
         self._log: Callable[[str], None] = lambda _: None
 
     def prepare(self) -> None:
-        """Make this machine's own directory, and see that the catalog answers, and S3 where the files lie there."""
+        """Create the local directory, and check that the catalog can be reached, and S3 if the files are there."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise WarehouseError(f"{self.directory} cannot be made: {error.strerror}") from None
+            raise WarehouseError(f"{self.directory} cannot be created: {error.strerror}") from None
         with self._catalog.connect() as session:
-            files = data_path(session) or self._files or ""
+            files = find_data_path(session) or self._files or ""
         if "://" in files:
-            with self._explained(), connect_with([self._of_s3]) as connection:
+            with self._translate_errors(), connect_with_extensions([self._httpfs]) as connection:
                 connection.execute(f"FROM glob({quoted(files.rstrip('/') + '/livehouse-*')})").fetchall()
 
-    def is_there(self) -> bool:
-        """Whether it was made."""
+    def exists(self) -> bool:
+        """Whether the catalog has been created."""
         with self._catalog.connect() as session:
-            return data_path(session) is not None
+            return find_data_path(session) is not None
 
     @contextmanager
     def run(self, *, wait_seconds: float, log: Callable[[str], None]) -> Iterator[None]:
-        """Keep connections open. Other runs go on beside this one."""
-        self._wait_seconds, self._log, self._is_held = wait_seconds, log, True
+        """Keep connections open. Other runs may work at the same time."""
+        self._wait_seconds, self._log, self._is_kept_open = wait_seconds, log, True
         try:
             with self._catalog.connect() as self._session:
                 self._catalog.check_clock(self._session)
                 with self.open_working():
-                    pass  # a schema newer than this program is refused before any request
+                    pass  # refuses a newer schema before any request is sent
                 yield
         finally:
             self.close()
-            self._session, self._is_held = None, False
+            self._session, self._is_kept_open = None, False
 
     @contextmanager
     def lock_table(self, table: str, app_id: str) -> Iterator[None]:
-        """Hold the lock of a table and app."""
-        assert self._session is not None, "only a run works alone"  # noqa: S101 - guards every write
+        """Hold the advisory lock of a table and app."""
+        assert self._session is not None, "tables are locked within a run"  # noqa: S101 - guards every write
         name = f"{table} of {app_id}"
-        with self._explained(), locked(self._session, name, wait_seconds=self._wait_seconds, log=self._log):
+        with (
+            self._translate_errors(),
+            advisory_lock(self._session, name, wait_seconds=self._wait_seconds, log=self._log),
+        ):
             yield
 
     @contextmanager
     def open_working(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Raw and everything else: one catalog has them all."""
-        with self._explained():
+        """Open the catalog, which has raw and all other tables."""
+        with self._translate_errors():
             connection = self._connection or self._connect()
             self._connection = connection
             try:
                 yield connection
             except BaseException as error:
-                if _was_overtaken(error):
+                if is_conflict(error):
                     with suppress(duckdb.Error):
                         connection.rollback()
                 else:
                     self.close()
                 raise
             finally:
-                if not self._is_held:
+                if not self._is_kept_open:
                     self.close()
 
     open_raw = open_working
 
-    def write(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
-        """Run it again, whole, where another writer committed to the same table first."""
+    def write(self, operation: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+        """Run one transaction; run it again after a conflict with another writer."""
         try:
-            return self._written(body)
+            return self._write_with_retries(operation)
         except duckdb.Error as error:
-            if not _was_overtaken(error):
+            if not is_conflict(error):
                 raise
-            said = " ".join(str(error).split())
-            raise WarehouseError(f"{self.address}: other runs were always first: {said}; run again") from None
+            message = " ".join(str(error).split())
+            raise WarehouseError(f"{self.address}: too many conflicts with other runs: {message}; run again") from None
 
-    def _written(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+    def _write_with_retries(self, operation: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         for attempt in stamina.retry_context(
-            on=_was_overtaken,
+            on=is_conflict,
             attempts=None,
-            timeout=_OVERTAKEN_FOR,
+            timeout=_CONFLICT_RETRY_TIME,
             wait_initial=0.02,
             wait_max=1.0,
-            wait_jitter=random.uniform(0.05, 0.5),  # noqa: S311 - so that two do not meet again and again
+            wait_jitter=random.uniform(0.05, 0.5),  # noqa: S311 - so that two writers do not collide repeatedly
         ):
             with attempt, self.open_working() as connection:
                 if self._session is not None:
-                    self._session.execute("SELECT 1")  # its locks are held as long as it answers
-                return retry_with_more_memory(connection, body)
+                    self._session.execute("SELECT 1")  # its locks are held as long as the session is alive
+                return retry_with_more_memory(connection, operation)
         raise AssertionError("unreachable")
 
-    def read(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
-        """Run it on what stands now."""
+    def read(self, operation: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+        """Run a query on the current state."""
         with self.open_working() as connection:
-            return retry_with_more_memory(connection, body)
+            return retry_with_more_memory(connection, operation)
 
-    def write_raw(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
-        """One after the other: what extraction learns is of all apps, and two who add the same key would both succeed."""
-        assert self._session is not None, "only a run lands"  # noqa: S101 - guards every write
-        patience = 2 * _OVERTAKEN_FOR.total_seconds()
-        with self._explained(), locked(self._session, "landing", wait_seconds=patience, log=lambda _: None):
-            return self.write(body)
+    def write_raw(self, operation: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+        """Run one transaction that writes raw tables, while no other run does: two that insert the same key would both succeed."""
+        assert self._session is not None, "raw tables are written within a run"  # noqa: S101 - guards every write
+        wait_seconds = 2 * _CONFLICT_RETRY_TIME.total_seconds()
+        with (
+            self._translate_errors(),
+            advisory_lock(self._session, "landing", wait_seconds=wait_seconds, log=lambda _: None),
+        ):
+            return self.write(operation)
 
     def mirror(self) -> None:
-        """Nothing: what extraction knows is in the same catalog."""
+        """Do nothing: the state of extraction is in the same catalog."""
 
-    def publish(self, log: Callable[[str], None]) -> int:  # noqa: ARG002 - as of a file, which may have to wait
-        """Nothing: readers see each commit. Returns the size of the files in bytes."""
+    def publish(self, log: Callable[[str], None]) -> int:  # noqa: ARG002 - of the protocol
+        """Do nothing: readers see each commit. Returns the size of the files in bytes."""
         with self.open_working() as connection:
             [(size,)] = connection.execute(
                 "SELECT sum(file_size_bytes)::BIGINT FROM ducklake_table_info('lake')"
             ).fetchall()
         return int(size or 0)
 
-    def upkeep(self, *, keep_days: float, now: datetime) -> list[Size]:
-        """Make small files one, forget old snapshots, remove what nobody refers to."""
+    def maintain(self, *, keep_days: float, now: datetime) -> list[StorageSize]:
+        """Merge small files, expire old snapshots, delete unreferenced files."""
         with self.lock_table("every table", "every app, for upkeep"):
-            for step in upkeep.steps(keep_days=keep_days, now=now):
-                self.write(partial(upkeep.run_step, step=step))
+            for statement in maintenance.list_statements(keep_days=keep_days, now=now):
+                self.write(partial(maintenance.run_statement, statement=statement))
             with self.open_working() as connection:
-                return upkeep.sizes(connection)
+                return maintenance.list_sizes(connection)
 
     @contextmanager
     def open_published(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open it for reading. All that is read is of one moment."""
-        with self._explained():
+        """Open the catalog for reading, in one transaction: all queries see the same snapshot."""
+        with self._translate_errors():
             with self._readers_catalog.connect() as session:
-                files = data_path(session)
+                files = find_data_path(session)
             if files is None:
                 raise WarehouseError(f"{self.address} has no tables yet: run `livehouse nightly`")
             extensions = self._extensions_for(files)
             connection = attach_lake(self._readers_catalog, extensions, "READ_ONLY", is_reader=True)
             try:
-                shut_off(connection, files, self._readers_key)
+                restrict_access(connection, files, self._readers_key)
                 connection.execute("BEGIN")
-                with without_password_variable():
+                with hide_password_variable():
                     yield connection
             finally:
                 _close(connection)
 
     def roles(self) -> tuple[Role, Role | None]:
-        """Return the role of runs, and the one of readers where they have their own."""
-        with self._explained():
+        """Return the role of runs, and that of readers if they have their own."""
+        with self._translate_errors():
             has_readers = self._readers_catalog.address != self._catalog.address
             return self._catalog.role(), self._readers_catalog.role() if has_readers else None
 
     def close(self) -> None:
-        """Close the connection to DuckDB; what was not committed is undone."""
+        """Close the connection to DuckDB; uncommitted changes are rolled back."""
         if self._connection:
             _close(self._connection)
             self._connection = None
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         with (
-            self._catalog.connect() as session,  # two who make it at once would both fail
-            locked(session, "the catalog", wait_seconds=self._wait_seconds, log=lambda _: None),
+            self._catalog.connect() as session,  # two runs that create it at once would both fail
+            advisory_lock(session, "the catalog", wait_seconds=self._wait_seconds, log=lambda _: None),
         ):
-            known = data_path(session)
+            known = find_data_path(session)
             files = known or self._new_files()
             options = [] if known else [f"DATA_PATH {quoted(files)}"]
             connection = attach_lake(self._catalog, self._extensions_for(files), *options)
             try:
-                connection.execute(f"SET memory_limit = '{OF_A_LAKEHOUSE}'")
-                make(connection, _TABLES, in_lake=True)
+                connection.execute(f"SET memory_limit = '{LAKEHOUSE_MEMORY_LIMIT}'")
+                migrate_schema(connection, _TABLES, in_lake=True)
             except BaseException:
                 _close(connection)
                 raise
@@ -257,40 +250,18 @@ class DuckLakeWarehouse:
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise WarehouseError(f"{directory} cannot be made: {error.strerror}; set LIVEHOUSE_DATA_PATH") from None
+            raise WarehouseError(f"{directory} cannot be created: {error.strerror}; set LIVEHOUSE_DATA_PATH") from None
         return f"{directory}/"
 
     def _extensions_for(self, files: str) -> list[Path]:
-        return [*self._extensions, *([self._of_s3] if "://" in files else [])]
+        return [*self._extensions, *([self._httpfs] if "://" in files else [])]
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn what DuckDB, PostgreSQL and the disk say into a `WarehouseError` of one line without the password."""
-        import psycopg
-
-        try:
-            yield
-        except (duckdb.Error, psycopg.Error) as error:
-            is_lost = any(word in str(error) for word in _LOST)
-            if _was_overtaken(error) or not (is_lost or isinstance(error, (*_OF_THE_PLACE, psycopg.Error))):
-                raise
-            said = "lost the connection to PostgreSQL" if is_lost else f"{error}".splitlines()[0]
-            remedy = "see that PostgreSQL and the place of the files can be reached, then run again"
-            if "permission denied" in said:
-                remedy = "grant what this role lacks, as deploy/postgres/roles.sql does"
-            for catalog in (self._catalog, self._readers_catalog):
-                said = catalog.without_password(said)
-            raise WarehouseError(f"{self.address}: {said}; {remedy}") from None
+    def _translate_errors(self) -> AbstractContextManager[None]:
+        return translate_lake_errors(self.address, self._catalog, self._readers_catalog)
 
 
 def _close(connection: duckdb.DuckDBPyConnection) -> None:
-    """Undo first: closed within a transaction, a connection that was cut takes the process along (duckdb 1.5.5)."""
+    """Roll back, then close: closing a lost connection within a transaction crashes the process (duckdb 1.5.5)."""
     with suppress(duckdb.Error):
         connection.rollback()
     connection.close()
-
-
-def _was_overtaken(error: BaseException) -> bool:
-    """Whether doing the transaction again can help."""
-    said = str(error).lower()
-    return isinstance(error, duckdb.Error) and any(word in said for word in _OVERTAKEN)

@@ -1,4 +1,4 @@
-"""DuckDB's extensions, from the files of their wheels: nothing is downloaded, and DuckDB checks each signature."""
+"""DuckDB's settings, and its extensions from installed wheels: nothing is downloaded, DuckDB verifies each signature."""
 
 import os
 from collections.abc import Iterable
@@ -16,17 +16,17 @@ NO_EXTENSIONS: Config = {
     "autoload_known_extensions": "false",
     "allow_community_extensions": "false",
 }
-"""Settings of a DuckDB that fetches nothing."""
+"""Keep DuckDB from downloading extensions."""
 
 NO_VARIABLES: Config = {"python_enable_replacements": "false"}
-"""Without it, `FROM name` finds a variable of this program where there is no table of that name."""
+"""Without it, `FROM name` reads a Python variable of this program where there is no table of that name."""
 
 READER_LIMITS: Config = {
     "memory_limit": "2GB",
     "max_temp_directory_size": "4GB",
     "threads": min(4, os.cpu_count() or 1),
 }
-"""What the query of a person may take: by default DuckDB takes most of the memory, and 90 % of the free disk."""
+"""Limits for a reader's query: by default DuckDB takes most of the memory, and 90 % of the free disk."""
 
 FILE_READER: Config = (
     NO_EXTENSIONS
@@ -34,11 +34,11 @@ FILE_READER: Config = (
     | READER_LIMITS
     | {"enable_external_access": "false", "allow_persistent_secrets": "false"}
 )
-"""Settings of a DuckDB that reads one file for a person."""
+"""Settings for readers of a published file."""
 
 
-def extension_file(name: str) -> Path:
-    """Find the file of an extension. Raises `SettingsError` where the extra `lakehouse` is not installed."""
+def find_extension(name: str) -> Path:
+    """Return the file of an installed extension. Raises `SettingsError` if the extra `lakehouse` is missing."""
     found = find_spec(f"duckdb_extension_{name}")
     remedy = "pip install 'livehouse[lakehouse]'"
     if found is None or found.origin is None:
@@ -49,8 +49,8 @@ def extension_file(name: str) -> Path:
     return file
 
 
-def connect_with(files: Iterable[Path], *, is_reader: bool = False) -> duckdb.DuckDBPyConnection:
-    """Connect to a DuckDB in memory that has these extensions and fetches no others."""
+def connect_with_extensions(files: Iterable[Path], *, is_reader: bool = False) -> duckdb.DuckDBPyConnection:
+    """Connect to an in-memory DuckDB with these extensions and no others."""
     connection = duckdb.connect(config=NO_EXTENSIONS | (NO_VARIABLES | READER_LIMITS if is_reader else {}))
     for file in files:
         connection.load_extension(str(file))

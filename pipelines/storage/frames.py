@@ -1,4 +1,4 @@
-"""Frames from polars to DuckDB and back, without pyarrow. Nothing else belongs here."""
+"""Polars frames in and out of DuckDB, without pyarrow. Nothing else belongs here."""
 
 import sys
 from collections.abc import Iterator
@@ -9,15 +9,16 @@ from typing import Any
 import duckdb
 import polars as pl
 
-# DuckDB tries to import pandas for each day that is bound, and pyarrow for each frame; Python searches every directory
-# each time: of a year's days that was most of what a small query cost. None here says at once that it is not there.
+# DuckDB tries to import pandas for each date that is bound, and pyarrow for each frame. When they are missing, Python
+# searches every directory each time: that took most of the time of a small query bound to a year of days. None in
+# sys.modules makes the import fail at once.
 for _absent in ("pandas", "pyarrow"):
     if find_spec(_absent) is None:
         sys.modules.setdefault(_absent, None)  # type: ignore[arg-type]  # what Python's import system documents
 
 
 class _ArrowStream:
-    """Offers only the Arrow stream of a frame: DuckDB would ask for pyarrow if it saw a polars frame."""
+    """Exposes only the Arrow stream of a frame: given a polars frame, DuckDB imports pyarrow."""
 
     def __init__(self, frame: pl.DataFrame) -> None:
         self._frame = frame
@@ -28,7 +29,7 @@ class _ArrowStream:
 
 @contextmanager
 def temporary_view(connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFrame) -> Iterator[None]:
-    """Offer the frame as a view of that name. It must not be a table's or a column's name, which would win."""
+    """Register the frame as a view. The name must not be that of a table or column, which would take precedence."""
     connection.register(name, _ArrowStream(frame))
     try:
         yield
@@ -39,5 +40,5 @@ def temporary_view(connection: duckdb.DuckDBPyConnection, name: str, frame: pl.D
 def read_frame(
     connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | dict[str, Any] | None = None
 ) -> pl.DataFrame:
-    """Run a query and return its result."""
+    """Run a query and return its result as a frame."""
     return pl.DataFrame(connection.sql(query, params=parameters or []))

@@ -1,4 +1,4 @@
-"""One run at a time on a home. The operating system frees the lock of a process that died."""
+"""The lock of a home: one run at a time. The operating system releases it when its process dies."""
 
 import os
 import re
@@ -11,40 +11,43 @@ from filelock import FileLock, Timeout
 
 from pipelines.errors import AlreadyRunningError, WarehouseError
 
-_LOOK_AGAIN_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 
 
-def holder(lock_path: Path) -> str:
-    """Who holds the lock, as it wrote itself in: `PID n`, or `another process`."""
+def lock_holder(lock_path: Path) -> str:
+    """Return the process that holds the lock, as it wrote itself into the file: `PID n`, or `another process`."""
     try:
-        written = lock_path.read_text(encoding="ascii", errors="replace").strip()
+        content = lock_path.read_text(encoding="ascii", errors="replace").strip()
     except OSError:
-        written = ""
-    return written if re.fullmatch(r"PID \d{1,10}", written) else "another process"
+        content = ""
+    return content if re.fullmatch(r"PID \d{1,10}", content) else "another process"
 
 
 @contextmanager
-def exclusive(lock_path: Path, *, wait_seconds: float, log: Callable[[str], None]) -> Iterator[None]:
-    """Hold the house alone. Waits for another run to end, says so once, and gives up after `wait_seconds`."""
+def exclusive_lock(lock_path: Path, *, wait_seconds: float, log: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock of a home. Wait for another run to end, and log that once.
+
+    Raises `AlreadyRunningError` after `wait_seconds`, `WarehouseError` if the file cannot be opened.
+    """
     lock = FileLock(lock_path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        log(f"waiting for {holder(lock_path)}, which is writing to {lock_path.parent}")
+        log(f"waiting for {lock_holder(lock_path)}, which is writing to {lock_path.parent}")
         deadline = time.monotonic() + wait_seconds
         while not lock.is_locked:
             try:
-                lock.acquire(timeout=min(_LOOK_AGAIN_SECONDS, max(deadline - time.monotonic(), 0)))
+                lock.acquire(timeout=min(_POLL_SECONDS, max(deadline - time.monotonic(), 0)))
             except Timeout:
                 if time.monotonic() >= deadline:
                     raise AlreadyRunningError(
-                        f"{holder(lock_path)} is still writing to {lock_path.parent}"
+                        f"{lock_holder(lock_path)} is still writing to {lock_path.parent}"
                         f" after {wait_seconds:.0f} s: wait for it, end it, or raise LIVEHOUSE_LOCK_WAIT_SECONDS"
                     ) from None
     except OSError as error:
         raise WarehouseError(f"{lock_path}: {error.strerror}; fix its permissions or LIVEHOUSE_HOME") from None
     try:
-        with suppress(OSError):  # on a full disk the lock holds all the same, without a name
+        with suppress(OSError):  # on a full disk the lock works without its holder's name
             lock_path.write_text(f"PID {os.getpid()}\n")
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What a lakehouse needs once a week: small files made one, old snapshots forgotten, files nobody refers to removed."""
+"""Weekly maintenance of a lakehouse: merge small files, expire old snapshots, delete unreferenced files."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -6,51 +6,54 @@ from typing import NamedTuple
 
 import duckdb
 
-ORPHANED_AFTER = timedelta(days=2)
-"""A file younger than so may be of a transaction that is still to be committed."""
+ORPHAN_MIN_AGE = timedelta(days=2)
+"""A younger unreferenced file may belong to a transaction that is about to commit."""
 
-DEAD_SHARE = 0.25
-"""Of a file's rows, replaced since, from which on it is written anew: what has any is read with them, and not merged."""
+REWRITE_THRESHOLD = 0.25
+"""Share of a file's rows that have been replaced from which the file is rewritten.
+
+Readers scan replaced rows too, and DuckLake does not merge a file that has any.
+"""
 
 
-class Size(NamedTuple):
-    """What a table, or a file of its own, takes up."""
+class StorageSize(NamedTuple):
+    """Number of files and bytes that a table, or one file of its own, takes up."""
 
     name: str
     files: int
     bytes: int
 
 
-def steps(*, keep_days: float, now: datetime) -> Iterator[str]:
-    """Each statement, a transaction of its own. `now` is naive UTC.
+def list_statements(*, keep_days: float, now: datetime) -> Iterator[str]:
+    """List the maintenance statements, in order; each is a transaction of its own. `now` is naive UTC.
 
-    Who reads at a snapshot that is forgotten, or from a file that is removed, fails: both wait for `keep_days` days.
+    A reader of an expired snapshot, or of a deleted file, fails: both are therefore kept for `keep_days` days.
     """
     kept = timedelta(days=keep_days)
-    kept_since, orphaned_since = _moment(now - kept), _moment(now - max(ORPHANED_AFTER, kept))
+    kept_since, orphaned_since = _timestamp(now - kept), _timestamp(now - max(ORPHAN_MIN_AGE, kept))
     yield "CALL ducklake_flush_inlined_data('lake')"
-    yield f"CALL ducklake_rewrite_data_files('lake', delete_threshold => {DEAD_SHARE})"
+    yield f"CALL ducklake_rewrite_data_files('lake', delete_threshold => {REWRITE_THRESHOLD})"
     yield "CALL ducklake_merge_adjacent_files('lake')"
     yield f"CALL ducklake_expire_snapshots('lake', older_than => {kept_since})"
     yield f"CALL ducklake_cleanup_old_files('lake', older_than => {kept_since})"
     yield f"CALL ducklake_delete_orphaned_files('lake', older_than => {orphaned_since})"
 
 
-def _moment(naive: datetime) -> str:
+def _timestamp(naive: datetime) -> str:
     return f"TIMESTAMPTZ '{naive.replace(tzinfo=UTC).isoformat()}'"
 
 
-def run_step(connection: duckdb.DuckDBPyConnection, step: str) -> None:
-    """Run one of them to its end."""
-    connection.execute(step).fetchall()
+def run_statement(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
+    """Run one statement to its end."""
+    connection.execute(statement).fetchall()
 
 
-def sizes(connection: duckdb.DuckDBPyConnection) -> list[Size]:
-    """What each table takes up, the largest first; what is small enough to be in the catalog is not counted."""
+def list_sizes(connection: duckdb.DuckDBPyConnection) -> list[StorageSize]:
+    """List the size of each table, largest first, without rows that DuckLake keeps inline in its catalog."""
     query = """
-        SELECT held.schema_name || '.' || info.table_name, file_count, file_size_bytes + delete_file_size_bytes AS bytes
+        SELECT schemas.schema_name || '.' || info.table_name, file_count, file_size_bytes + delete_file_size_bytes AS bytes
         FROM ducklake_table_info('lake') AS info
-        JOIN __ducklake_metadata_lake.ducklake_schema AS held ON held.schema_id = info.schema_id
+        JOIN __ducklake_metadata_lake.ducklake_schema AS schemas ON schemas.schema_id = info.schema_id
         ORDER BY bytes DESC, 1
     """
-    return [Size(*row) for row in connection.execute(query).fetchall()]
+    return [StorageSize(*row) for row in connection.execute(query).fetchall()]

@@ -1,4 +1,4 @@
-"""How much memory DuckDB may take of a run: little, and more where the work cannot do with that."""
+"""Memory limits for DuckDB during a run: small by default, larger for the statements that need it."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,24 +8,24 @@ import duckdb
 
 _Result = TypeVar("_Result")
 
-OF_FILES = "160MB"
-"""What DuckDB may hold of a warehouse of files; beyond it spills to disk. Polars' and Python's own share comes on top."""
+FILE_MEMORY_LIMIT = "160MB"
+"""For a warehouse of files. DuckDB spills to disk beyond it. Polars and Python need memory on top."""
 
-OF_A_LAKEHOUSE = "256MB"
-"""What it may hold of a lakehouse, whose Parquet files it writes from memory."""
+LAKEHOUSE_MEMORY_LIMIT = "256MB"
+"""For a lakehouse, whose Parquet files DuckDB writes from memory."""
 
-_MORE = "1GB"
-"""For what can neither do with that nor spill: a mart over years of sessions that is made anew, as after an update."""
+_RETRY_MEMORY_LIMIT = "1GB"
+"""For statements that need more and cannot spill: a mart over years of sessions that is rebuilt, as after an update."""
 
 
 def retry_with_more_memory(
-    connection: duckdb.DuckDBPyConnection, body: Callable[[duckdb.DuckDBPyConnection], _Result]
+    connection: duckdb.DuckDBPyConnection, operation: Callable[[duckdb.DuckDBPyConnection], _Result]
 ) -> _Result:
-    """Run it; where that takes more memory than DuckDB has, undone and once more with a gigabyte, which it then keeps."""
+    """Run the operation. If DuckDB runs out of memory, roll back, raise the connection's limit and run it once more."""
     try:
-        return body(connection)
+        return operation(connection)
     except duckdb.OutOfMemoryException:
-        with suppress(duckdb.Error):  # where nothing was begun
+        with suppress(duckdb.Error):  # no transaction was open
             connection.rollback()
-        connection.execute(f"SET memory_limit = '{_MORE}'")
-        return body(connection)
+        connection.execute(f"SET memory_limit = '{_RETRY_MEMORY_LIMIT}'")
+        return operation(connection)

@@ -1,4 +1,4 @@
-"""The files and tables a warehouse must have, made where they are missing."""
+"""Schema migrations: create missing database files, tables and columns, and check the schema version."""
 
 import tempfile
 from collections.abc import Iterable
@@ -16,44 +16,47 @@ from pipelines.files import PASSING
 from pipelines.text import quoted
 
 SCHEMA_VERSION = 2
-"""Raise it with every change to a table: an older livehouse then refuses the warehouse instead of failing inside it.
+"""Increment it with every change to a table: an older livehouse then refuses the warehouse instead of failing later.
 
-Warehouses that do not say their version have version 1.
+A warehouse without a version has version 1.
 """
 
-FORMAT: dict[str, str | bool | int | float | list[str]] = {"storage_compatibility_version": "v1.0.0"}
-"""In which format files are made: that of DuckDB 1.0, which every later one can read, and every tool that embeds one.
+STORAGE_FORMAT: dict[str, str | bool | int | float | list[str]] = {"storage_compatibility_version": "v1.0.0"}
+"""Storage format of new files: that of DuckDB 1.0, which every later version, and every tool that embeds one, can read.
 
-A file keeps the format it was made with, and so does its published copy.
+A file and its published copy keep the format with which the file was created.
 """
 
-COLUMNS = """
+LIST_COLUMNS = """
     SELECT schema_name, table_name, column_name FROM duckdb_columns()
     WHERE NOT internal AND database_name = current_database()
 """
-"""What is there of tables and columns."""
+"""Lists the existing columns of the default catalog."""
 
 
-def create(path: Path) -> None:
-    """Make an empty file where there is none, whole: DuckDB itself, killed while making one, leaves a part that it then refuses."""
+def create_database_file(path: Path) -> None:
+    """Create an empty database file if there is none, atomically.
+
+    DuckDB, killed while it creates one, leaves an incomplete file that it then refuses to open.
+    """
     if path.exists():
         return
     with tempfile.TemporaryDirectory(prefix=PASSING, dir=path.parent) as directory:
         made = Path(directory) / path.name
-        duckdb.connect(made, config=FORMAT).close()
+        duckdb.connect(made, config=STORAGE_FORMAT).close()
         try:
-            path.hardlink_to(made)  # never over what another process has made meanwhile
+            path.hardlink_to(made)  # fails rather than replaces if another process has created it meanwhile
         except FileExistsError:
             pass
-        except OSError:  # a file system that knows no hard links
+        except OSError:  # the file system does not support hard links
             made.replace(path)
 
 
-def check_version(connection: duckdb.DuckDBPyConnection) -> int:
-    """Return the schema version of the connection's default catalog. Raises `WarehouseError` for a newer one than ours."""
-    at = {"schema": SCHEMA_VERSIONS.schema, "table": SCHEMA_VERSIONS.name}
+def check_schema_version(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return the schema version of the default catalog. Raises `WarehouseError` if it is newer than this program."""
+    table = {"schema": SCHEMA_VERSIONS.schema, "table": SCHEMA_VERSIONS.name}
     query = "FROM duckdb_tables() WHERE database_name = current_database() AND (schema_name, table_name) = ($schema, $table)"
-    if not connection.execute(query, at).fetchall():
+    if not connection.execute(query, table).fetchall():
         return 1
     found = connection.execute(
         f"SELECT schema_version, livehouse_version, current_database() FROM {SCHEMA_VERSIONS.full_name}"
@@ -69,12 +72,12 @@ def check_version(connection: duckdb.DuckDBPyConnection) -> int:
     return int(found[0][0]) if found else 1
 
 
-def make(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table], *, in_lake: bool = False) -> None:
-    """Bring the schema up to date: missing tables and columns are added, nothing is ever dropped.
+def migrate_schema(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table], *, in_lake: bool = False) -> None:
+    """Add missing tables and columns, and record the schema version. Nothing is ever dropped.
 
-    Raises `WarehouseError` where a newer livehouse has been here.
+    Raises `WarehouseError` if the schema version is newer than this program.
     """
-    found = check_version(connection)
+    found = check_schema_version(connection)
     _add_missing(connection, tables, in_lake=in_lake)
     if found < SCHEMA_VERSION:
         applied = "(SELECT ?::BIGINT AS schema_version, ? AS livehouse_version, ?::TIMESTAMP AS applied_at)"
@@ -82,21 +85,21 @@ def make(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table], *, in_l
 
 
 def _add_missing(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table], *, in_lake: bool) -> None:
-    there = set(connection.execute(COLUMNS).fetchall())
-    tables_there = {(schema, name) for schema, name, _ in there}
-    missing = [t for t in tables if any((t.schema, t.name, c.name) not in there for c in t.columns)]
+    existing = set(connection.execute(LIST_COLUMNS).fetchall())
+    existing_tables = {(schema, name) for schema, name, _ in existing}
+    missing = [t for t in tables if any((t.schema, t.name, c.name) not in existing for c in t.columns)]
     if not missing:
         return
     connection.execute("BEGIN")
     for table in missing:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.schema}")
-        connection.execute((replace(table, unique=False) if in_lake else table).create_sql)  # a lake knows no keys
-        is_new = (table.schema, table.name) not in tables_there
+        connection.execute((replace(table, unique=False) if in_lake else table).create_sql)  # DuckLake has no keys
+        is_new = (table.schema, table.name) not in existing_tables
         if in_lake and table.partition and is_new:
             connection.execute(f"ALTER TABLE {table.full_name} SET PARTITIONED BY ({', '.join(table.partition)})")
         connection.execute(f"COMMENT ON TABLE {table.full_name} IS {quoted(table.description)}")
         for column in table.columns:
-            if not is_new and (table.schema, table.name, column.name) not in there:
+            if not is_new and (table.schema, table.name, column.name) not in existing:
                 connection.execute(
                     f"ALTER TABLE {table.full_name} ADD COLUMN IF NOT EXISTS {column.name} {SQL_TYPES[column.logical_type]}"
                 )

@@ -1,4 +1,4 @@
-"""Rows of one warehouse into another, an app and day at a time. What is there already is compared, never replaced."""
+"""Copy the rows of one warehouse into another, by app and day. Existing rows are compared, never replaced."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -15,18 +15,18 @@ from pipelines.errors import WarehouseError
 from pipelines.storage.frames import read_frame, temporary_view
 from pipelines.storage.warehouse import Warehouse
 
-ROWS_AT_ONCE = 100_000
-"""Rows that one transaction carries, if they are not all of one day: what bounds memory."""
+MAX_ROWS_PER_TRANSACTION = 100_000
+"""Bounds memory. A single day with more rows is still one transaction."""
 
 Part = tuple[str | None, date | None]
-"""An app and a day; None where a table has no such column, or a row none."""
+"""App and day of a group of rows; None if the table has no such column, or the rows have no value in it."""
 
 Digest = tuple[int, str]
-"""How many rows, and the sum of a hash of each: equal where every row is."""
+"""Row count, and the sum of the hashes of the rows: equal if the rows are."""
 
 
-def moved_tables() -> Iterator[tuple[Table, bool]]:
-    """Every table, and whether it lies with raw. Marts are built anew, and what notes their builds with them."""
+def list_moved_tables() -> Iterator[tuple[Table, bool]]:
+    """Yield every table to copy, and whether it is stored with raw. Marts, and the record of their builds, are rebuilt instead."""
     for table in RAW_FILE:
         if table is not SCHEMA_VERSIONS:  # each warehouse has its own
             yield table, True
@@ -35,42 +35,44 @@ def moved_tables() -> Iterator[tuple[Table, bool]]:
             yield table, False
 
 
-def digests(store: Warehouse, table: Table, *, is_raw: bool) -> dict[Part, Digest]:
-    """What a table holds of each app and day."""
+def read_digests(warehouse: Warehouse, table: Table, *, is_raw: bool) -> dict[Part, Digest]:
+    """Read the digest of each app and day of a table."""
     app, day = (name if name in table.column_names else "NULL" for name in ("app_id", "day"))
     query = f"""
         SELECT {app}, {day}, count(*), sum(hash({", ".join(table.column_names)}))::VARCHAR
         FROM {table.full_name} GROUP BY ALL HAVING count(*) > 0
     """
-    with store.open_raw() if is_raw else store.open_working() as connection:
+    with warehouse.open_raw() if is_raw else warehouse.open_working() as connection:
         found = connection.execute(query).fetchall()
     return {(app_id, of_day): (rows, hashed) for app_id, of_day, rows, hashed in found}
 
 
 def copy_missing(source: Warehouse, target: Warehouse, table: Table, *, is_raw: bool) -> int:
-    """Make the target hold what the source does, and see that it does. Returns how many rows were carried.
+    """Copy what the target lacks of a table, and verify the result. Returns the number of rows copied.
 
-    Raises `WarehouseError` where the target holds anything else: that is somebody's.
+    Raises `WarehouseError` if the target has other rows.
     """
-    wanted, there = digests(source, table, is_raw=is_raw), digests(target, table, is_raw=is_raw)
-    _refuse_others(target, table, wanted, there)
-    carried = 0
-    for app_id, days in _batches({part: rows for part, (rows, _) in wanted.items() if part not in there}):
+    wanted, existing = read_digests(source, table, is_raw=is_raw), read_digests(target, table, is_raw=is_raw)
+    _refuse_other_rows(target, table, wanted, existing)
+    copied = 0
+    for app_id, days in _batches({part: rows for part, (rows, _) in wanted.items() if part not in existing}):
         with source.open_raw() if is_raw else source.open_working() as connection:
             rows = read_frame(connection, *_query(table, app_id, days))
         (target.write_raw if is_raw else target.write)(partial(insert_rows, table=table, rows=rows))
-        carried += rows.height
-    now_there = digests(target, table, is_raw=is_raw)
-    _refuse_others(target, table, wanted, now_there)
-    if missing := wanted.keys() - now_there.keys():
+        copied += rows.height
+    result = read_digests(target, table, is_raw=is_raw)
+    _refuse_other_rows(target, table, wanted, result)
+    if missing := wanted.keys() - result.keys():
         raise WarehouseError(
             f"{target.address}: {table.full_name} lacks {len(missing)} days that were written: run again"
         )
-    return carried
+    return copied
 
 
-def _refuse_others(target: Warehouse, table: Table, wanted: dict[Part, Digest], there: dict[Part, Digest]) -> None:
-    others = sorted((part for part in there if there[part] != wanted.get(part)), key=str)
+def _refuse_other_rows(
+    target: Warehouse, table: Table, wanted: dict[Part, Digest], existing: dict[Part, Digest]
+) -> None:
+    others = sorted((part for part in existing if existing[part] != wanted.get(part)), key=str)
     if others:
         app_id, day = others[0]
         which = " ".join(f"{name} {value}" for name, value in (("app", app_id), ("day", day)) if value) or "some rows"
@@ -81,17 +83,17 @@ def _refuse_others(target: Warehouse, table: Table, wanted: dict[Part, Digest], 
 
 
 def _batches(rows: dict[Part, int]) -> Iterator[tuple[str | None, list[date | None]]]:
-    """Days of an app, some at a time."""
+    """Yield the days of each app in batches of at most `MAX_ROWS_PER_TRANSACTION` rows."""
     app_id: str | None = None
     days: list[date | None] = []
-    held = 0
+    batch_rows = 0
     for part in sorted(rows, key=lambda part: (part[0] or "", part[1] or date.min)):
-        if days and (part[0] != app_id or held + rows[part] > ROWS_AT_ONCE):
+        if days and (part[0] != app_id or batch_rows + rows[part] > MAX_ROWS_PER_TRANSACTION):
             yield app_id, days
-            days, held = [], 0
+            days, batch_rows = [], 0
         app_id = part[0]
         days.append(part[1])
-        held += rows[part]
+        batch_rows += rows[part]
     if days:
         yield app_id, days
 
@@ -109,7 +111,7 @@ def _query(table: Table, app_id: str | None, days: Sequence[date | None]) -> tup
 
 
 def insert_rows(connection: duckdb.DuckDBPyConnection, table: Table, rows: pl.DataFrame) -> None:
-    """Add rows, in one transaction."""
+    """Insert rows, in one transaction."""
     with temporary_view(connection, "moved_rows", rows):
         connection.execute("BEGIN")
         connection.execute(f"INSERT INTO {table.full_name} BY NAME SELECT * FROM moved_rows")

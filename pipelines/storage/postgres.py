@@ -1,4 +1,4 @@
-"""The PostgreSQL that holds a lakehouse's catalog: what is asked of it directly, and the locks that runs take there."""
+"""PostgreSQL, which holds the catalog of a lakehouse: connections, direct queries, and the advisory locks of runs."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -15,27 +15,28 @@ from pipelines.text import quoted
 if TYPE_CHECKING:
     import psycopg
 
-_CONNECTS_WITHIN = 10
-"""Seconds."""
+_CONNECT_TIMEOUT_SECONDS = 10
 
-_NOTICES = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3 -c tcp_user_timeout=60000"
-"""A machine that vanished is noticed by PostgreSQL within a minute, and its locks are free. By default: two hours."""
+_SERVER_KEEPALIVES = (
+    "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3 -c tcp_user_timeout=60000"
+)
+"""PostgreSQL detects a dead client within a minute, and releases its locks. The default is two hours."""
 
-_IS_NOTICED = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
-"""And so is, by us, a PostgreSQL that vanished."""
+_CLIENT_KEEPALIVES = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
+"""We detect a dead server as fast."""
 
-_READS_ONLY = "-c default_transaction_read_only=on"
-"""PostgreSQL then refuses what a reader's session would write, whatever its role may do."""
+_READ_ONLY = "-c default_transaction_read_only=on"
+"""PostgreSQL then refuses writes from a reader's session, whatever the privileges of its role."""
 
-_PASSWORD_VARIABLE = "PGPASSWORD"  # noqa: S105 - its name
-"""libpq, and so DuckDB, sends its value to any host that asks for a password."""
+_PASSWORD_VARIABLE = "PGPASSWORD"  # noqa: S105 - a variable's name
+"""libpq, and therefore DuckDB, sends its value to any host that asks for a password."""
 
-_CLOCKS_AGREE_WITHIN = 60
-"""Seconds. What is new is told by time, and machines tell it to one another."""
+_MAX_CLOCK_SKEW_SECONDS = 60
+"""Machines that share a lakehouse compare each other's timestamps."""
 
 
 class Role(NamedTuple):
-    """A role of PostgreSQL, and how much it may do to a lakehouse."""
+    """A PostgreSQL role, and its privileges on a lakehouse."""
 
     name: str
     is_superuser: bool
@@ -43,10 +44,12 @@ class Role(NamedTuple):
 
 
 class Catalog:
-    """How to reach it. The password never leaves this class but to PostgreSQL and DuckDB's own secrets."""
+    """The connection parameters of a catalog. The password leaves this class only for PostgreSQL and for DuckDB's secrets."""
 
-    def __init__(self, conninfo: SecretStr, *, variable: str = "LIVEHOUSE_WAREHOUSE", reads_only: bool = False) -> None:
-        """Take what libpq takes: `host=… dbname=… user=…`, or `postgresql://…`; and the variable that holds it."""
+    def __init__(
+        self, conninfo: SecretStr, *, variable: str = "LIVEHOUSE_WAREHOUSE", is_read_only: bool = False
+    ) -> None:
+        """Parse a libpq connection string: `host=… dbname=… user=…` or `postgresql://…`. Errors name `variable`."""
         self._variable = variable
         if find_spec("psycopg") is None:
             raise SettingsError(
@@ -56,52 +59,52 @@ class Catalog:
         from psycopg.conninfo import conninfo_to_dict
 
         try:
-            given = conninfo_to_dict(conninfo.get_secret_value())
+            options = conninfo_to_dict(conninfo.get_secret_value())
         except ProgrammingError:
             raise SettingsError(
                 f"{variable} is malformed: after ducklake:postgres: it takes `host=… dbname=… user=…`"
                 " or postgresql://…, as PostgreSQL's own programs do"
             ) from None
-        self.names_password = any(given.get(name) for name in ("password", "sslpassword"))
-        self._password = str(given.pop("password", "") or os.environ.get(_PASSWORD_VARIABLE, ""))
-        self._given = _IS_NOTICED | {name: str(value) for name, value in given.items() if value is not None}
-        options = (_NOTICES, _READS_ONLY if reads_only else "", self._given.get("options", ""))
-        self._given["options"] = " ".join(filter(None, options))
+        self.names_password = any(options.get(name) for name in ("password", "sslpassword"))
+        self._password = str(options.pop("password", "") or os.environ.get(_PASSWORD_VARIABLE, ""))
+        self._options = _CLIENT_KEEPALIVES | {name: str(value) for name, value in options.items() if value is not None}
+        server_options = (_SERVER_KEEPALIVES, _READ_ONLY if is_read_only else "", self._options.get("options", ""))
+        self._options["options"] = " ".join(filter(None, server_options))
         self.address = "ducklake:postgres:" + " ".join(
-            f"{name}={self._given[name]}" for name in ("host", "port", "dbname", "user") if name in self._given
+            f"{name}={self._options[name]}" for name in ("host", "port", "dbname", "user") if name in self._options
         )
 
     def connect(self) -> "psycopg.Connection":
-        """Open a session, each statement its own transaction. Raises `WarehouseError`."""
+        """Open a session with autocommit. Raises `WarehouseError` if PostgreSQL cannot be reached."""
         import psycopg
 
-        options = {"connect_timeout": _CONNECTS_WITHIN, "application_name": "livehouse"}
+        options = {"connect_timeout": _CONNECT_TIMEOUT_SECONDS, "application_name": "livehouse"}
         password = {"password": self._password} if self._password else {}
         try:
-            return psycopg.connect(autocommit=True, **(options | self._given | password))  # type: ignore[arg-type]
+            return psycopg.connect(autocommit=True, **(options | self._options | password))  # type: ignore[arg-type]
         except psycopg.OperationalError as error:
-            said = self.without_password(" ".join(str(error).split()))
-            raise WarehouseError(f"{self.address}: {said}; start PostgreSQL, or correct {self._variable}") from None
+            message = self.mask_password(" ".join(str(error).split()))
+            raise WarehouseError(f"{self.address}: {message}; start PostgreSQL, or correct {self._variable}") from None
 
     def check_clock(self, session: "psycopg.Connection") -> None:
-        """Raise `WarehouseError` where this machine's clock is not the one of PostgreSQL."""
-        [(theirs,)] = session.execute("SELECT clock_timestamp() AT TIME ZONE 'UTC'").fetchall()
-        ahead = (machine_now() - theirs).total_seconds()
-        if abs(ahead) > _CLOCKS_AGREE_WITHIN:
+        """Raise `WarehouseError` if this machine's clock differs from PostgreSQL's by more than `_MAX_CLOCK_SKEW_SECONDS`."""
+        [(server_now,)] = session.execute("SELECT clock_timestamp() AT TIME ZONE 'UTC'").fetchall()
+        ahead_seconds = (machine_now() - server_now).total_seconds()
+        if abs(ahead_seconds) > _MAX_CLOCK_SKEW_SECONDS:
             raise WarehouseError(
-                f"this machine's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} that of"
-                f" {self.address}: set it (ntp), since machines tell one another by time what is new"
+                f"this machine's clock is {abs(ahead_seconds):.0f} s {'ahead of' if ahead_seconds > 0 else 'behind'} that of"
+                f" {self.address}: synchronize it (NTP), since the machines compare each other's timestamps"
             )
 
-    def secret_sql(self) -> str:
-        """The statement that lets a DuckDB connection in, without the password being shown by anything it says."""
+    def create_secret_sql(self) -> str:
+        """Return the statement that gives a DuckDB connection the credentials, as a secret that DuckDB does not show."""
         options = {"host": "HOST", "port": "PORT", "dbname": "DBNAME", "user": "USER"}
-        parts = [f"{option} {quoted(self._given[name])}" for name, option in options.items() if name in self._given]
+        parts = [f"{option} {quoted(self._options[name])}" for name, option in options.items() if name in self._options]
         parts += [f"PASSWORD {quoted(self._password)}"] if self._password else []
         return f"CREATE SECRET livehouse_catalog ({', '.join(['TYPE postgres', *parts])})"
 
     def role(self) -> Role:
-        """Return what PostgreSQL lets the role of this catalog do."""
+        """Return the role of this catalog and its privileges."""
         query = (
             "SELECT current_user::text, rolsuper, has_table_privilege('ducklake_metadata', 'INSERT, UPDATE, DELETE')"
             " OR has_schema_privilege(current_schema(), 'CREATE') FROM pg_roles WHERE rolname = current_user"
@@ -111,39 +114,42 @@ class Catalog:
         return Role(name, is_superuser=is_superuser, can_write=can_write)
 
     @property
-    def rest(self) -> str:
-        """What DuckDB's secret has no place for, such as `sslmode=require`."""
+    def other_options(self) -> str:
+        """The options that DuckDB's secret does not take, such as `sslmode=require`."""
         return " ".join(
             f"{name}={quoted(value)}"
-            for name, value in self._given.items()
+            for name, value in self._options.items()
             if name not in {"host", "port", "dbname", "user"}
         )
 
-    def without_password(self, text: str) -> str:
-        """Make a text fit to be shown."""
+    def mask_password(self, text: str) -> str:
+        """Replace the password in a text by asterisks."""
         return text.replace(self._password, "***") if self._password else text
 
 
 @contextmanager
-def without_password_variable() -> Iterator[None]:
-    """Take the password from the environment, where a query could have it sent to another host."""
-    held = os.environ.pop(_PASSWORD_VARIABLE, None)
+def hide_password_variable() -> Iterator[None]:
+    """Remove the password from the environment, since a query could have it sent to another host."""
+    password = os.environ.pop(_PASSWORD_VARIABLE, None)
     try:
         yield
     finally:
-        if held is not None:
-            os.environ[_PASSWORD_VARIABLE] = held
+        if password is not None:
+            os.environ[_PASSWORD_VARIABLE] = password
 
 
 @contextmanager
-def locked(
+def advisory_lock(
     session: "psycopg.Connection", name: str, *, wait_seconds: float, log: Callable[[str], None]
 ) -> Iterator[None]:
-    """Hold a lock that PostgreSQL frees with the session, however it ends. Waits for it, and says so once."""
+    """Hold an advisory lock, which PostgreSQL releases when the session ends. Wait for it, and log that once.
+
+    Raises `AlreadyRunningError` after `wait_seconds`.
+    """
     import psycopg
 
     key = "hashtextextended(%s, 0)"
-    if not _first(session, f"SELECT pg_try_advisory_lock({key})", name):
+    if not _fetch_value(session, f"SELECT pg_try_advisory_lock({key})", name):
         log(f"waiting for another run, which is working on {name}")
         try:
             session.execute(f"SET lock_timeout = {max(1, int(wait_seconds * 1000))}")
@@ -162,14 +168,14 @@ def locked(
             session.execute(f"SELECT pg_advisory_unlock({key})", [name])
 
 
-def _first(session: "psycopg.Connection", query: str, *parameters: str) -> object:
+def _fetch_value(session: "psycopg.Connection", query: str, *parameters: str) -> object:
     row = session.execute(query, parameters).fetchone()
     return row[0] if row else None
 
 
-def data_path(session: "psycopg.Connection") -> str | None:
-    """Where the files of the lakehouse lie, as it was made; None where there is none yet."""
-    if _first(session, "SELECT to_regclass('ducklake_metadata')::text") is None:
+def find_data_path(session: "psycopg.Connection") -> str | None:
+    """Return where the files of the lakehouse are, as set when it was created; None if there is no lakehouse yet."""
+    if _fetch_value(session, "SELECT to_regclass('ducklake_metadata')::text") is None:
         return None
-    found = _first(session, "SELECT value FROM ducklake_metadata WHERE key = 'data_path'")
+    found = _fetch_value(session, "SELECT value FROM ducklake_metadata WHERE key = 'data_path'")
     return None if found is None else str(found)

@@ -1,4 +1,4 @@
-"""A few rows of a table, and how many it holds: what is shown of it after a run."""
+"""Previews of tables for Dagster's UI: row counts, the newest rows, and totals by day or month."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -6,26 +6,26 @@ from typing import Any
 
 import duckdb
 
-ROWS_SHOWN = 5
-PERIODS_DRAWN = 31
+MAX_ROWS = 5
+MAX_PERIODS = 31
 
 
 @dataclass(frozen=True)
 class TablePreview:
-    """What a table holds, all of it or of a range of days."""
+    """The content of a table, or of a range of days of it."""
 
     rows: int
     by_day: dict[date, int]
-    """Rows of each day of the range that has any; empty without a range."""
+    """Row counts of the days in the range that have rows; empty without a range."""
     columns: list[str]
     newest: list[tuple[Any, ...]]
-    """`ROWS_SHOWN` rows at most, of the newest days."""
+    """At most `MAX_ROWS` rows, newest first."""
 
 
-def glance(
+def read_preview(
     connection: duckdb.DuckDBPyConnection, table: str, days: tuple[date, date] | None = None, period: str | None = None
 ) -> TablePreview:
-    """Look at a table by its full name: at these days of it, or at all of it, newest `period` first if it has one."""
+    """Preview these days of a table, or the whole table; `period` is the column that orders it, newest first."""
     where, bounds = ("WHERE day BETWEEN $first AND $last", {"first": days[0], "last": days[1]}) if days else ("", {})
     by_day: dict[date, int] = {}
     if days:
@@ -36,20 +36,20 @@ def glance(
         [(rows,)] = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
     period = "day" if days else period
     order = f"ORDER BY {period} DESC" if period else ""
-    newest = connection.execute(f"SELECT * FROM {table} {where} {order} LIMIT {ROWS_SHOWN}", bounds)
+    newest = connection.execute(f"SELECT * FROM {table} {where} {order} LIMIT {MAX_ROWS}", bounds)
     return TablePreview(rows, by_day, [column[0] for column in newest.description or []], newest.fetchall())
 
 
-def drawn(connection: duckdb.DuckDBPyConnection, table: str, period: str, column: str) -> list[tuple[Any, ...]]:
-    """The newest days or months with the sum of a column, and a bar as long; neither where a part of it is unknown.
+def sum_by_period(connection: duckdb.DuckDBPyConnection, table: str, period: str, column: str) -> list[tuple[Any, ...]]:
+    """Return the newest days or months, each with the sum of a column and a bar in proportion to it.
 
-    A sum beyond what a DOUBLE holds has no bar.
+    The sum is NULL where any of its rows is NULL. A NULL or infinite sum has no bar.
     """
     query = f"""
         SELECT *, CASE WHEN isfinite(total) THEN
             bar(total / greatest(max(total) FILTER (WHERE isfinite(total)) OVER (), 1), 0, 1, 40) END
         FROM (
             SELECT {period}, CASE WHEN count({column}) = count(*) THEN sum({column}) END AS total
-            FROM {table} GROUP BY {period} ORDER BY {period} DESC LIMIT {PERIODS_DRAWN}
+            FROM {table} GROUP BY {period} ORDER BY {period} DESC LIMIT {MAX_PERIODS}
         ) ORDER BY {period} DESC"""
     return connection.execute(query).fetchall()

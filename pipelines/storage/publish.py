@@ -1,9 +1,10 @@
-"""The readers' copy: a finished file, swapped in whole. Whoever has the old one open keeps it.
+"""Publish the warehouse: replace the readers' copy atomically. A reader that has the old copy open keeps it.
 
-Three traps, each met once: copying a file that is open drops its lock, and a second writer gets in, so the
-working file is closed before; a `.wal` left beside the target by a reader who wrote into it would be
-replayed into the new file, so it goes first; and a rename without fsync can leave an empty file after a
-power cut.
+Three traps, each met once:
+- Copying an open file drops its lock, and a second writer gets in. So the working file is closed first.
+- DuckDB replays a `.wal` beside the target, left by a reader that wrote into the old copy, into the new one. So the
+  `.wal` is deleted first.
+- A rename without fsync can leave an empty file after a power failure.
 """
 
 import fcntl
@@ -22,15 +23,15 @@ from pipelines.storage.duckdb_errors import translate_duckdb_errors, translate_e
 from pipelines.storage.extensions import FILE_READER
 
 
-def _unfinished(published: Path) -> Path:
+def _temporary_copy(published: Path) -> Path:
     return published.with_name(f"{published.name}.publishing")
 
 
-def clear_unfinished(published: Path, written: Sequence[Path]) -> None:
-    """Remove what a run that was cut off left behind: half a copy, and what DuckDB had spilled to disk."""
+def remove_unfinished(published: Path, written: Sequence[Path]) -> None:
+    """Remove what an interrupted run left behind: partial copies, and what DuckDB had spilled to disk."""
     target = find_target(published)
     with translate_errors(published.parent):
-        _unfinished(target).unlink(missing_ok=True)
+        _temporary_copy(target).unlink(missing_ok=True)
     for file in written:
         shutil.rmtree(file.with_name(f"{file.name}.tmp"), ignore_errors=True)
     for directory in {published.parent, target.parent}:
@@ -38,19 +39,19 @@ def clear_unfinished(published: Path, written: Sequence[Path]) -> None:
 
 
 def publish(working: Path, published: Path) -> int:
-    """Swap a copy of the working file, which nobody has open, in for readers. Returns its size in bytes.
+    """Replace the readers' copy by a copy of the working file, which must be closed. Returns its size in bytes.
 
-    Where `published` is a symbolic link, what it leads to is replaced, on the disk where that is.
+    If `published` is a symbolic link, its target is replaced, on the target's disk.
     """
     published = find_target(published)
-    unfinished = _unfinished(published)
+    unfinished = _temporary_copy(published)
     with translate_errors(published):
-        # A killed run leaves a log beside the working file; opening it to checkpoint folds it in.
+        # A killed run leaves a .wal beside the working file; a checkpoint writes it into the file.
         duckdb.connect(working).execute("CHECKPOINT").close()
         try:
             shutil.copyfile(working, unfinished)
             if published.exists():
-                shutil.copymode(published, unfinished)  # who may read it was somebody's decision
+                shutil.copymode(published, unfinished)  # keep the permissions that an administrator has set
             with unfinished.open("rb") as copied:
                 os.fsync(copied.fileno())
             published.with_name(f"{published.name}.wal").unlink(missing_ok=True)
@@ -61,8 +62,8 @@ def publish(working: Path, published: Path) -> int:
     return published.stat().st_size
 
 
-def is_written_to(published: Path) -> bool:
-    """Whether another process has the readers' copy open read-write; DuckDB then holds a lock on it."""
+def is_open_for_writing(published: Path) -> bool:
+    """Whether another process has the readers' copy open read-write: DuckDB then locks the file."""
     if not published.is_file():
         return False
     with translate_errors(published), published.open("rb") as file:
@@ -83,13 +84,13 @@ def _sync_directory(directory: Path) -> None:
 
 @contextmanager
 def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the readers' copy, read-only, shut off from every other file."""
+    """Open the readers' copy, read-only and without access to any other file."""
     if not path.exists():
-        raise WarehouseError(f"{path} does not exist: nothing was published yet; run `livehouse nightly`")
+        raise WarehouseError(f"{path} does not exist: nothing has been published yet; run `livehouse nightly`")
     if not path.is_file():
-        raise WarehouseError(f"{path} is no file: move away what is in its place")
-    with translate_duckdb_errors(path), _without_log(path) as alone:
-        connection = duckdb.connect(alone, read_only=True, config=FILE_READER)
+        raise WarehouseError(f"{path} is not a file: move it away")
+    with translate_duckdb_errors(path), _alias_without_wal(path) as alias:
+        connection = duckdb.connect(alias, read_only=True, config=FILE_READER)
         try:
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET lock_configuration = true")
@@ -99,21 +100,21 @@ def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @contextmanager
-def _without_log(path: Path) -> Iterator[Path]:
-    """Another name of the file, where a log lies beside it.
+def _alias_without_wal(path: Path) -> Iterator[Path]:
+    """Yield a path to the file that has no `.wal` beside it.
 
-    The log is somebody's who writes into the copy he has, perhaps one that was replaced long ago: DuckDB would
-    replay it into this one. It follows symbolic links to find the log, but cannot follow a hard one.
+    A .wal belongs to a writer of an older copy; DuckDB would replay it into this one. DuckDB follows symbolic links to
+    find the .wal, so the alias is a hard link.
     """
     path = find_target(path)
     if not path.with_name(f"{path.name}.wal").exists():
         yield path
         return
-    with ExitStack() as undone:
+    with ExitStack() as cleanup:
         try:
             directory = tempfile.TemporaryDirectory(prefix=PASSING, dir=path.parent)
-            alias = Path(undone.enter_context(directory)) / path.name
+            alias = Path(cleanup.enter_context(directory)) / path.name
             alias.hardlink_to(path)
-        except OSError:  # a directory that only others may write to
+        except OSError:  # no permission to write to the directory
             alias = path
         yield alias

@@ -1,4 +1,4 @@
-"""What the rest of livehouse knows of a warehouse, be it files of this machine or a lakehouse that several share."""
+"""The interface of a warehouse: files of this machine, or a lakehouse that several machines share."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -13,89 +13,89 @@ from pipelines.settings.settings import Settings
 from pipelines.storage.attach import S3Key
 from pipelines.storage.ducklake_warehouse import DuckLakeWarehouse
 from pipelines.storage.file_warehouse import FileWarehouse
-from pipelines.storage.maintenance import Size
+from pipelines.storage.maintenance import StorageSize
 
 _Result = TypeVar("_Result")
 
-_READERS_ALONE = "LIVEHOUSE_READER_WAREHOUSE is a lakehouse"
+_READERS_USE_LAKEHOUSE = "LIVEHOUSE_READER_WAREHOUSE is a lakehouse"
 
 
 class Warehouse(Protocol):
-    """A warehouse. Opened late and closed early, except by a run, which holds it."""
+    """A warehouse. Each method opens and closes its own connections, except within `run`, which keeps them open."""
 
     @property
     def address(self) -> str:
-        """Where it is, for people: no secret is in it."""
+        """Where it is, for messages: without secrets."""
 
     @property
     def directory(self) -> Path:
-        """Where this machine keeps what is its own: what it saw on air until a run merges it."""
+        """Where this machine keeps its local state, such as observations that no run has merged yet."""
 
     @property
     def lock(self) -> Path:
-        """The file that a run holds which nobody may work beside."""
+        """The lock file of runs that need this home for themselves."""
 
     def prepare(self) -> None:
-        """See that it can be written to, before any request is sent."""
+        """Check that it can be written to, before any request is sent. Raises `WarehouseError` or `SettingsError`."""
 
-    def is_there(self) -> bool:
-        """Whether readers have anything to read."""
+    def exists(self) -> bool:
+        """Whether readers have something to open."""
 
     def run(self, *, wait_seconds: float, log: Callable[[str], None]) -> AbstractContextManager[None]:
-        """Work on it for one run, with connections kept open."""
+        """Take the locks of a run and keep connections open until it ends."""
 
     def lock_table(self, table: str, app_id: str) -> AbstractContextManager[None]:
-        """Be the only one, of all runs, who works on a table of an app."""
+        """Keep other runs from working on a table of an app."""
 
     def open_raw(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Read what was landed raw; its tables made where they are missing."""
+        """Open the raw tables for reading; missing ones are created."""
 
     def open_working(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Read everything else as it stands now."""
+        """Open all other tables, in their current state, for reading; missing ones are created."""
 
-    def write_raw(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
-        """Run what writes raw, a transaction: whole or not at all, again where another writer came first."""
+    def write_raw(self, operation: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+        """Run one transaction that writes raw tables; run it again after a conflict with another writer."""
 
-    def write(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
-        """Run what writes everything else, likewise."""
+    def write(self, operation: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+        """Run one transaction that writes other tables; run it again after a conflict with another writer."""
 
-    def read(self, body: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
-        """Run what reads more of everything else than may fit its memory: again where that was so."""
+    def read(self, operation: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+        """Run a query that may need more memory than the default limit; run it again with more if it does."""
 
     def mirror(self) -> None:
-        """Show readers and checks what extraction knows."""
+        """Copy the state of extraction that readers and checks use from raw to the published tables."""
 
     def publish(self, log: Callable[[str], None]) -> int:
-        """Show readers what stands now. Returns its size in bytes."""
+        """Make the current state visible to readers. Returns its size in bytes."""
 
-    def upkeep(self, *, keep_days: float, now: datetime) -> list[Size]:
-        """Do what is due once a week; nothing that is younger than `keep_days` days is removed. Returns the sizes."""
+    def maintain(self, *, keep_days: float, now: datetime) -> list[StorageSize]:
+        """Run the weekly maintenance, which removes nothing younger than `keep_days` days. Returns the sizes."""
 
     def open_published(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Open what readers see, read-only, shut off from every other file."""
+        """Open the readers' state, read-only and without access to any other file."""
 
     def close(self) -> None:
-        """Close the connections that are held."""
+        """Close the connections that are kept open."""
 
 
 def open_warehouse(settings: Settings) -> Warehouse:
-    """The warehouse of the settings. Raises `WarehouseError` where it is a lakehouse and its extra is not there."""
+    """Return the warehouse that the settings name. Raises `SettingsError` if the extra `lakehouse` is missing."""
     return open_ducklake(settings) if settings.lakehouse else FileWarehouse(settings.warehouse)
 
 
 def check_readers_see(settings: Settings) -> None:
-    """Raise `SettingsError` where a run would load into a file while readers open a lakehouse."""
+    """Raise `SettingsError` if a run would load into a file while readers open a lakehouse."""
     if settings.reader_lakehouse and not settings.lakehouse:
         raise SettingsError(
-            f"{_READERS_ALONE}, and LIVEHOUSE_WAREHOUSE is not: a run would load into a file that readers do not open; set"
+            f"{_READERS_USE_LAKEHOUSE}, and LIVEHOUSE_WAREHOUSE is not: a run would load into a file that readers do not open; set"
             " LIVEHOUSE_WAREHOUSE to the lakehouse too, or unset LIVEHOUSE_READER_WAREHOUSE"
         )
 
 
 def open_readers_warehouse(settings: Settings) -> Warehouse:
-    """Return the warehouse that readers open: a machine of theirs need not know how runs reach it."""
+    """Return the warehouse that readers open; their machine need not have the credentials of runs."""
     if settings.reader_lakehouse and settings.warehouse_path:
-        raise SettingsError(f"{_READERS_ALONE}, and LIVEHOUSE_WAREHOUSE is a file: unset one of them")
+        raise SettingsError(f"{_READERS_USE_LAKEHOUSE}, and LIVEHOUSE_WAREHOUSE is a file: unset one of them")
     has_lakehouse = settings.lakehouse or settings.reader_lakehouse
     if settings.reader_access_key_id and not has_lakehouse:
         raise SettingsError(
@@ -106,11 +106,11 @@ def open_readers_warehouse(settings: Settings) -> Warehouse:
 
 
 def open_ducklake(settings: Settings) -> DuckLakeWarehouse:
-    """Return the lakehouse of the settings, which must name one."""
-    reached_by = settings.lakehouse or settings.reader_lakehouse
-    assert reached_by, "a file is no lakehouse"  # noqa: S101 - callers look first
+    """Return the lakehouse that the settings name. They must name one."""
+    conninfo = settings.lakehouse or settings.reader_lakehouse
+    assert conninfo, "the settings name no lakehouse"  # noqa: S101 - callers check first
     key = None
     if settings.reader_access_key_id and settings.reader_secret_access_key:
         key = S3Key(settings.reader_access_key_id, settings.reader_secret_access_key)
     readers = settings.reader_lakehouse
-    return DuckLakeWarehouse(reached_by, settings.data_path, settings.home, readers=readers, readers_key=key)
+    return DuckLakeWarehouse(conninfo, settings.data_path, settings.home, readers=readers, readers_key=key)

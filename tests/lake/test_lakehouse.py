@@ -32,7 +32,7 @@ def lakehouse(address: str, home: Path, files: str | None = None) -> DuckLakeWar
 
 def test_it_is_made_with_every_table_its_comments_and_partitions(lake: str, tmp_path: Path) -> None:
     made = lakehouse(lake, tmp_path)
-    assert not made.is_there()
+    assert not made.exists()
     with made.open_working() as connection:
         bare = connection.execute(
             "SELECT table_name, column_name FROM duckdb_columns()"
@@ -45,7 +45,7 @@ def test_it_is_made_with_every_table_its_comments_and_partitions(lake: str, tmp_
             " JOIN __ducklake_metadata_lake.ducklake_table AS t USING (table_id)"
             " JOIN __ducklake_metadata_lake.ducklake_schema USING (schema_id) GROUP BY ALL"
         ).fetchall()
-    assert made.is_there()
+    assert made.exists()
     assert bare == []
     assert dict(partitions)["core.livestream_sessions"] == ["app_id identity", "day identity"]
     assert dict(partitions)["core.recordings_daily"] == ["app_id identity", "day year"]

@@ -20,7 +20,10 @@ from tests.promises.world_factory import change_everything, tiny_world
 def held(settings: Settings) -> dict[str, Any]:
     """What each table holds of each app and day, raw too."""
     store = open_warehouse(settings)
-    return {table.full_name: moving.digests(store, table, is_raw=is_raw) for table, is_raw in moving.moved_tables()}
+    return {
+        table.full_name: moving.read_digests(store, table, is_raw=is_raw)
+        for table, is_raw in moving.list_moved_tables()
+    }
 
 
 @pytest.mark.long

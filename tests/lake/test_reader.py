@@ -13,9 +13,9 @@ from pydantic import SecretStr
 
 from pipelines.cli.diagnostics import checkup
 from pipelines.errors import QueryError, WarehouseError
-from pipelines.storage.attach import S3Key, shut_off
+from pipelines.storage.attach import S3Key, restrict_access
 from pipelines.storage.ducklake_warehouse import DuckLakeWarehouse
-from pipelines.storage.extensions import connect_with, extension_file
+from pipelines.storage.extensions import connect_with_extensions, find_extension
 from pipelines.storage.sandbox import TABLE_FUNCTIONS, run_query
 from tests.postgres import Postgres
 from tests.promises.fault_runner import run_cli
@@ -293,8 +293,8 @@ def test_credentials_of_s3_are_shown_by_nothing(
     monkeypatch.setenv("AWS_REGION", "eu-far-1")
     monkeypatch.setenv("HOME", f"{tmp_path}")
     key = S3Key("of-the-readers", SecretStr("hush-hush-6")) if has_own_key else None
-    with connect_with([extension_file("httpfs")], is_reader=True) as connection:
-        shut_off(connection, "s3://bucket/live house/", key)
+    with connect_with_extensions([find_extension("httpfs")], is_reader=True) as connection:
+        restrict_access(connection, "s3://bucket/live house/", key)
         shown = repr(
             [
                 connection.execute(f"FROM {name}").fetchall()
@@ -335,10 +335,10 @@ def test_a_readers_key_goes_to_the_service_that_a_stored_secret_names(
     pytest.importorskip("duckdb_extension_httpfs", reason="the extra `lakehouse` is not installed")
     monkeypatch.setenv("HOME", f"{tmp_path}")
     stored = "KEY_ID 'of-the-runs', SECRET 'hush-hush-4', ENDPOINT 's3.test:9000', URL_STYLE 'path', USE_SSL false"
-    with connect_with([extension_file("httpfs")]) as connection:
+    with connect_with_extensions([find_extension("httpfs")]) as connection:
         connection.execute(f"CREATE PERSISTENT SECRET livehouse_files (TYPE s3, {stored}, SCOPE 's3://')")
-    with connect_with([extension_file("httpfs")], is_reader=True) as connection:
-        shut_off(connection, "s3://bucket/live house/", S3Key("of-the-readers", SecretStr("hush-hush-6")))
+    with connect_with_extensions([find_extension("httpfs")], is_reader=True) as connection:
+        restrict_access(connection, "s3://bucket/live house/", S3Key("of-the-readers", SecretStr("hush-hush-6")))
         used = "SELECT secret_string FROM duckdb_secrets() WHERE name IN (SELECT name FROM which_secret('s3://bucket/live house/x', 's3'))"
         [(said,)] = connection.execute(used).fetchall()
     assert {"key_id=of-the-readers", "endpoint=s3.test:9000", "url_style=path", "use_ssl=false"} <= set(said.split(";"))

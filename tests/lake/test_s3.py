@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.simulator.server import Simulator
 from pipelines.steps.move import move
-from pipelines.storage.extensions import connect_with, extension_file
+from pipelines.storage.extensions import connect_with_extensions, find_extension
 from tests.pipeline_runner import FIRST, LAST, assert_matches_world, query, run_pipeline, settings_for
 from tests.promises.fault_runner import run_cli_process
 from tests.promises.world_factory import change_everything, tiny_world
@@ -35,7 +35,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     host, port = server.get_host_and_port()
     urlopen(Request(f"http://{host}:{port}/bucket", method="PUT")).close()
     monkeypatch.setenv("HOME", str(tmp_path / "people"))
-    with connect_with([extension_file("httpfs")]) as connection:
+    with connect_with_extensions([find_extension("httpfs")]) as connection:
         connection.execute(
             f"CREATE PERSISTENT SECRET livehouse_files (TYPE s3, KEY_ID 'livehouse', SECRET '{SECRET}',"
             f" ENDPOINT '{host}:{port}', URL_STYLE 'path', USE_SSL false, SCOPE 's3://')"
@@ -89,5 +89,5 @@ def test_a_place_that_does_not_answer_is_told_before_any_request(lake: str, buck
     assert ran.returncode == examined.returncode == 1
     for said in (ran.stderr, examined.stdout):
         assert "bucket-of-nobody" in said
-        assert "the place of the files" in said
+        assert "the location of the files" in said
         assert SECRET not in said

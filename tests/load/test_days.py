@@ -142,7 +142,7 @@ def test_rows_of_other_days_are_refused_before_anything_is_deleted(store: Wareho
 
 def test_two_writers_of_a_new_day_do_not_double_it(warehouse: FileWarehouse) -> None:
     made = made_of([session("a")], [DAY])
-    with warehouse.hold(), warehouse.open_working() as connection:
+    with warehouse.keep_open(), warehouse.open_working() as connection:
         other = connection.cursor()
         other.execute("USE pipeline")
         other.execute("BEGIN")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipelines.catalog.files import WAREHOUSE_FILE
 from pipelines.catalog.streams import FACTS
 from pipelines.load.gaps import failed_attempts, missing_days, note_attempts
-from pipelines.storage.migrations import make
+from pipelines.storage.migrations import migrate_schema
 
 FIRST = date(2026, 3, 1)
 NOW = datetime(2026, 3, 20, 2, 30)
@@ -22,7 +22,7 @@ LISTED = st.sets(st.tuples(st.sampled_from(["a", "b", "other"]), st.sampled_from
 @pytest.fixture(scope="module")
 def connection() -> Any:
     with duckdb.connect() as connection:
-        make(connection, WAREHOUSE_FILE)
+        migrate_schema(connection, WAREHOUSE_FILE)
         yield connection
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.errors import AlreadyRunningError
 from pipelines.simulator.server import Simulator
-from pipelines.storage.lock import exclusive
+from pipelines.storage.lock import exclusive_lock
 from tests.pipeline_runner import DAYS, assert_matches_world, environment_for, query, run_pipeline, settings_for
 from tests.promises.conftest import Serve
 from tests.promises.fault_runner import (
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.file_only
 
 def hold(told: Connection, lock: str) -> None:
     """Hold the house until told otherwise."""
-    with exclusive(Path(lock), wait_seconds=0, log=lambda _: None):
+    with exclusive_lock(Path(lock), wait_seconds=0, log=lambda _: None):
         told.send(os.getpid())
         told.recv()
 

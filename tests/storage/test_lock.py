@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import AlreadyRunningError, WarehouseError
-from pipelines.storage.lock import exclusive, holder
+from pipelines.storage.lock import exclusive_lock, lock_holder
 from tests.storage.conftest import Start
 
 HOLD = """
 import sys
 from pathlib import Path
-from pipelines.storage.lock import exclusive
-with exclusive(Path(sys.argv[1]), wait_seconds=0, log=print):
+from pipelines.storage.lock import exclusive_lock
+with exclusive_lock(Path(sys.argv[1]), wait_seconds=0, log=print):
     print("ready", flush=True)
     sys.stdin.readline()
 """
@@ -26,15 +26,15 @@ def silent(message: str) -> None:
 def test_alone(tmp_path: Path) -> None:
     path = tmp_path / "pipeline.lock"
     for _ in range(2):
-        with exclusive(path, wait_seconds=0, log=silent):
-            assert holder(path) == f"PID {os.getpid()}"
+        with exclusive_lock(path, wait_seconds=0, log=silent):
+            assert lock_holder(path) == f"PID {os.getpid()}"
 
 
 def test_the_second_is_told_who_is_first_and_gives_up_in_time(tmp_path: Path, start: Start) -> None:
     path = tmp_path / "pipeline.lock"
     first, said = start(HOLD, path), list[str]()
     with pytest.raises(AlreadyRunningError, match="LIVEHOUSE_LOCK_WAIT_SECONDS") as raised:
-        with exclusive(path, wait_seconds=0, log=said.append):
+        with exclusive_lock(path, wait_seconds=0, log=said.append):
             pytest.fail("two at once")
     assert said == [f"waiting for PID {first.process.pid}, which is writing to {tmp_path}"]
     assert f"PID {first.process.pid}" in str(raised.value)
@@ -49,8 +49,8 @@ def test_the_second_waits_and_then_does_its_work(tmp_path: Path, start: Start) -
         said.append(message)
         assert first.finish()[0] == 0
 
-    with exclusive(path, wait_seconds=60, log=log):
-        assert holder(path) == f"PID {os.getpid()}"
+    with exclusive_lock(path, wait_seconds=60, log=log):
+        assert lock_holder(path) == f"PID {os.getpid()}"
     assert len(said) == 1
 
 
@@ -58,29 +58,29 @@ def test_a_holder_that_is_killed_holds_no_longer(tmp_path: Path, start: Start) -
     path = tmp_path / "pipeline.lock"
     start(HOLD, path).kill()
     assert "PID" in path.read_text()
-    with exclusive(path, wait_seconds=0, log=silent):
+    with exclusive_lock(path, wait_seconds=0, log=silent):
         pass
 
 
 def test_a_run_that_fails_lets_go(tmp_path: Path) -> None:
     path = tmp_path / "pipeline.lock"
-    with pytest.raises(ZeroDivisionError), exclusive(path, wait_seconds=0, log=silent):
+    with pytest.raises(ZeroDivisionError), exclusive_lock(path, wait_seconds=0, log=silent):
         raise ZeroDivisionError
-    with exclusive(path, wait_seconds=0, log=silent):
+    with exclusive_lock(path, wait_seconds=0, log=silent):
         pass
 
 
 def test_two_in_one_process_exclude_each_other(tmp_path: Path) -> None:
     path = tmp_path / "pipeline.lock"
-    with exclusive(path, wait_seconds=0, log=silent), pytest.raises(AlreadyRunningError):
-        with exclusive(path, wait_seconds=0, log=lambda _: None):
+    with exclusive_lock(path, wait_seconds=0, log=silent), pytest.raises(AlreadyRunningError):
+        with exclusive_lock(path, wait_seconds=0, log=lambda _: None):
             pass
 
 
 def test_a_lock_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "pipeline.lock").mkdir()
     with pytest.raises(WarehouseError, match=r"pipeline\.lock: .*LIVEHOUSE_HOME"):
-        with exclusive(tmp_path / "pipeline.lock", wait_seconds=0, log=silent):
+        with exclusive_lock(tmp_path / "pipeline.lock", wait_seconds=0, log=silent):
             pytest.fail("held")
 
 
@@ -89,11 +89,11 @@ def test_a_holder_without_a_name(text: str | None, tmp_path: Path) -> None:
     path = tmp_path / "pipeline.lock"
     if text is not None:
         path.write_text(text)
-    assert holder(path) == "another process"
+    assert lock_holder(path) == "another process"
 
 
 def test_a_lock_file_left_by_another_version_is_no_obstacle(tmp_path: Path) -> None:
     path = tmp_path / "pipeline.lock"
     path.write_text("PID 1\n")
-    with exclusive(path, wait_seconds=0, log=silent):
+    with exclusive_lock(path, wait_seconds=0, log=silent):
         pass

@@ -105,7 +105,7 @@ def test_what_was_not_committed_is_undone(warehouse: FileWarehouse) -> None:
 
 
 def test_connections_held_for_a_run(warehouse: FileWarehouse) -> None:
-    with warehouse.hold():
+    with warehouse.keep_open():
         with warehouse.open_working() as first:
             pass
         with warehouse.open_working() as second:
@@ -142,7 +142,7 @@ def test_names_that_are_taken(name: str, tmp_path: Path) -> None:
 
 def test_a_home_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(WarehouseError, match="is no directory"):
+    with pytest.raises(WarehouseError, match="is not a directory"):
         FileWarehouse(tmp_path / "file" / "warehouse.duckdb").prepare()
 
 
@@ -167,7 +167,7 @@ def test_a_damaged_file_is_one_line(content: bytes, warehouse: FileWarehouse) ->
 @pytest.mark.parametrize("name", ["pipeline.duckdb", "pipeline_raw.duckdb", "warehouse.duckdb"])
 def test_a_directory_in_the_place_of_a_file(name: str, warehouse: FileWarehouse) -> None:
     (warehouse.directory / name).mkdir()
-    with pytest.raises(WarehouseError, match=f"{name} is no file: move away"):
+    with pytest.raises(WarehouseError, match=f"{name} is not a file: move it away"):
         warehouse.prepare()
 
 
