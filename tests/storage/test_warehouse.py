@@ -203,7 +203,7 @@ def test_a_file_that_another_program_has_open(tmp_path: Path, start: Start) -> N
         (duckdb.IOException("Could not set lock on file: Conflicting lock is held"), "end the program"),
         (
             duckdb.IOException("Corrupt database file: checksum 1 does not match 2 in block at 3"),
-            "is damaged; `livehouse doctor`",
+            "is damaged; run `livehouse doctor`",
         ),
         (duckdb.IOException('Could not read enough bytes from file "x": 1 from location 2'), "is damaged"),
         (duckdb.IOException("Could not read from file /home/sherlock/disk/x.duckdb"), "livehouse doctor"),
