@@ -1,9 +1,9 @@
-"""Checks and runs a query that a person typed: one statement that reads tables, and nothing else.
+"""Check and run a user's query: one statement that reads tables, and nothing else.
 
-The connection of a reader is read-only and shut off from files already (`publish.py`, `lake.py`), but DuckDB has
-functions that go around that: `postgres_execute` writes to the catalog of a lakehouse, `postgres_scan` sends a password
-to any host, `COPY` may write where DuckDB must read, `current_setting` shows credentials. So the parsed tree of each
-query is searched for functions that are not meant for readers. Table functions need to be listed here; scalar
+A reader's connection is read-only and has no access to other files (`publish.py`, `attach.py`), but some functions of
+DuckDB bypass that: `postgres_execute` writes to the catalog of a lakehouse, `postgres_scan` sends a password to any
+host, `COPY` may write where DuckDB must read, `current_setting` returns credentials. So the parsed tree of each query
+is searched for functions that readers must not call. Table functions are refused unless they are listed here; scalar
 functions are allowed unless they are listed, or come from an extension.
 """
 
@@ -31,24 +31,24 @@ TABLE_FUNCTIONS = frozenset(
 """Table functions that only read the warehouse, or compute."""
 
 REFUSED_SCALARS = frozenset({"current_setting", "getenv", "nextval", "currval", "write_log", "json_serialize_plan"})
-"""Scalar functions that show settings or the environment, that change something, or that run a query given as text.
+"""Scalar functions that return settings or the environment, that change something, or that run a query given as text.
 
 `json_serialize_plan` binds that query: it connects to the host of a `postgres_scan` and computes `current_setting`.
 """
 
 REFUSED_PREFIXES = ("__internal", "ducklake_", "pg_clear", "postgres_", "read_", "write_")
-"""The same, of families of functions: DuckDB and its extensions add to them with each version."""
+"""The same for families of functions, to which DuckDB and its extensions add with each version."""
 
 REFUSED_TABLES = frozenset({"duckdb_logs", "pg_settings"})
 """Views of DuckDB that show the values of settings, credentials included, or what was logged."""
 
 _METADATA = "__ducklake_metadata"
-"""What DuckLake calls the PostgreSQL database of its catalog, with everything else that lies there."""
+"""DuckLake's name for the PostgreSQL database of its catalog, with every other table in it."""
 
 _FILE = re.compile(r"\.(avro|csv|db|ddb|duckdb|geojson|gz|json|jsonl|ndjson|parquet|sqlite|tsv|txt|vortex|xlsx|zst)\b")
-"""What the name of a file holds that DuckDB reads where it expects a table."""
+"""Matches names of files that DuckDB reads in place of a table."""
 
-_ONE = "give one query that reads: SELECT, FROM, WITH, VALUES, DESCRIBE, SUMMARIZE, SHOW, PIVOT or EXPLAIN"
+_ALLOWED = "give one query that reads: SELECT, FROM, WITH, VALUES, DESCRIBE, SUMMARIZE, SHOW, PIVOT or EXPLAIN"
 
 _EXPLAIN_OPTIONS = ("explain", "analyze", "verbose")
 
@@ -56,25 +56,25 @@ _EXPLAIN_OPTIONS = ("explain", "analyze", "verbose")
 def run_query(
     connection: duckdb.DuckDBPyConnection, text: str, parameters: Sequence[object] | Mapping[str, object] = ()
 ) -> duckdb.DuckDBPyConnection:
-    """Run one query that reads. Returns the connection, which holds its result.
+    """Run one reading query. Returns the connection, which has its result.
 
-    Raises `QueryError` where the text is anything else, `UsageError` where it is empty, and `duckdb.Error` where
-    DuckDB refuses it.
+    Raises `QueryError` if the text is anything else, `UsageError` if it is empty, and `duckdb.Error` if DuckDB
+    refuses it.
     """
     return connection.execute(check_query(connection, text), parameters)
 
 
 def check_query(connection: duckdb.DuckDBPyConnection, text: str) -> str:
-    """Return the SQL to execute. Raises `QueryError` where it is not one query that only reads the warehouse."""
+    """Return the SQL to execute. Raises `QueryError` if it is not one query that only reads the warehouse."""
     statements = connection.extract_statements(text)
     kinds = [statement.type.name for statement in statements]
     if not statements:
-        raise UsageError(f"the query is empty: {_ONE}")
+        raise UsageError(f"the query is empty: {_ALLOWED}")
     if _is_dynamic_pivot(statements):
         _check_tokens(connection, text)
         return text
     if len(statements) > 1 and all(statement.query for statement in statements):
-        raise QueryError(f"{len(statements)} statements: {_ONE}")
+        raise QueryError(f"{len(statements)} statements: {_ALLOWED}")
     query = str(statements[0].query)
     if kinds == ["EXPLAIN"]:
         _check_tree(connection, _explained_query(connection, query))
@@ -83,12 +83,12 @@ def check_query(connection: duckdb.DuckDBPyConnection, text: str) -> str:
     elif "EXPLAIN" in kinds:
         raise QueryError("a PIVOT can be explained only where it lists its values: PIVOT … ON column IN (…)")
     else:
-        raise QueryError(f"{kinds[0].replace('_', ' ')} is refused, queries only read: {_ONE}")
+        raise QueryError(f"{kinds[0].replace('_', ' ')} is refused, queries only read: {_ALLOWED}")
     return query
 
 
 def _is_dynamic_pivot(statements: Sequence[Any]) -> bool:
-    """Whether DuckDB made these of one PIVOT: it first creates a temporary type of the values that it finds."""
+    """Whether DuckDB generated these statements from one PIVOT: it first creates a temporary type of the values it finds."""
     *before, last = [statement.type.name for statement in statements]
     is_generated = not any(statement.query for statement in statements)
     return bool(before) and is_generated and set(before) == {"CREATE"} and last == "SELECT"
@@ -107,21 +107,21 @@ def _explained_query(connection: duckdb.DuckDBPyConnection, text: str) -> str:
                 starts.append(number + 1)
                 break
     for start in starts:
-        rest = text[tokens[start].begins :] if start < len(tokens) else ""
+        rest = text[tokens[start].start :] if start < len(tokens) else ""
         try:
             statements = connection.extract_statements(rest)
         except duckdb.Error:
             continue
         if [statement.type.name for statement in statements] == ["SELECT"]:
             return rest
-    raise QueryError(f"only a query can be explained: {_ONE}")
+    raise QueryError(f"only a query can be explained: {_ALLOWED}")
 
 
 def _check_tree(connection: duckdb.DuckDBPyConnection, query: str) -> None:
     [(serialized,)] = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
     tree = json.loads(serialized)
     if tree["error"]:
-        raise QueryError(f"{tree['error_message']}: {_ONE}")
+        raise QueryError(f"{tree['error_message']}: {_ALLOWED}")
     nodes = list(_nodes(tree["statements"]))
     named_queries = {entry["key"].lower() for node in nodes for entry in _entries(node)}
     for node in nodes:
@@ -148,7 +148,7 @@ def _nodes(tree: object) -> Iterator[dict[str, Any]]:
 
 
 def _entries(node: dict[str, Any]) -> list[dict[str, Any]]:
-    """The queries that a WITH names."""
+    """Return the common table expressions of a WITH."""
     named = node.get("cte_map")
     return [entry for entry in named.get("map", []) if "key" in entry] if isinstance(named, dict) else []
 
@@ -170,13 +170,13 @@ def _check_table(node: dict[str, Any], named_queries: set[str]) -> None:
     is_metadata = any(qualifier.startswith(_METADATA) for qualifier in qualifiers)
     # DuckDB reads `FROM 'file.csv'` as a table of that name, and looks for a file where there is none.
     is_unknown = not name.replace(" ", "_").isidentifier() and name not in named_queries
-    # Elsewhere in the query a WITH may name the same: that does not hide a file from the rest.
+    # A WITH elsewhere in the query may use the same name: it does not hide the file from the rest of the query.
     is_file = not any(qualifiers) and (is_unknown or bool(_FILE.search(name)))
     if is_metadata or is_file or name in REFUSED_TABLES:
         raise QueryError(f"{node['table_name']!r} is refused: queries read the warehouse's own tables only")
 
 
-# --- by tokens: DuckDB gives no tree of a PIVOT that looks for its values ------------------------------------
+# --- by tokens: DuckDB returns no tree for a PIVOT without a list of values ------------------------------------
 
 _TABLE_FOLLOWS = {"from", "join", "pivot", "pivot_wider", "unpivot", "table", "describe", "desc", "summarize", "show"}
 
@@ -186,22 +186,22 @@ _WORD = re.compile(r'"(?:[^"]|"")*"|[\w$]+|.', re.DOTALL)
 
 
 class _Token(NamedTuple):
-    begins: int
-    """Counted in characters."""
+    start: int
+    """Offset in characters."""
     word: str
-    """In lower case, an identifier without its quotes; of constants and operators the first part."""
+    """In lower case; identifiers without quotes, constants and operators only in part."""
     kind: Any
 
 
 def _check_tokens(connection: duckdb.DuckDBPyConnection, text: str) -> None:
-    """Refuse every word that a tree must not have, wherever it stands."""
+    """Refuse every word that a tree must not contain, wherever it occurs."""
     found = connection.execute("SELECT function_name FROM duckdb_functions() WHERE function_type LIKE 'table%'")
     refused = {str(name) for (name,) in found.fetchall()} - TABLE_FUNCTIONS
     tokens = _tokens(text)
     for token, after in zip(tokens, [*tokens[1:], None], strict=True):
-        if token.kind == duckdb.token_type.string_const and _may_name_file(text[token.begins : after and after.begins]):
+        if token.kind == duckdb.token_type.string_const and _may_name_file(text[token.start : after and after.start]):
             raise QueryError(
-                "a text that may name a file is refused in a PIVOT that looks for its values: list them with IN (…)"
+                "a text that may name a file is refused in a PIVOT without a list of values: list them with IN (…)"
             )
         if token.kind not in (duckdb.token_type.identifier, duckdb.token_type.keyword):
             continue
@@ -217,7 +217,7 @@ def _check_tokens(connection: duckdb.DuckDBPyConnection, text: str) -> None:
 
 
 def _may_name_file(text: str) -> bool:
-    """Whether a constant, with what stands between it and the next token, may name a file: in parts or by escapes too."""
+    """Whether a constant, with the text up to the next token, may name a file: also in parts or with escapes."""
     found = _CONSTANT.match(text)
     constant = found[0].lower() if found else text.lower()
     is_continued = "'" in text[len(constant) :]
@@ -225,7 +225,7 @@ def _may_name_file(text: str) -> bool:
 
 
 def _tokens(text: str) -> list[_Token]:
-    """Split a text as DuckDB does, and leave out comments."""
+    """Split a text as DuckDB does, without comments."""
     raw = text.encode()
     tokens = []
     for at, kind in duckdb.tokenize(text):
