@@ -1,4 +1,4 @@
-"""A warehouse in a directory of its own, and programs that get in its way."""
+"""Fixtures: a warehouse in a directory of its own, and other processes that compete with it."""
 
 import shutil
 import subprocess
@@ -44,7 +44,7 @@ def store(request: pytest.FixtureRequest, made_once: Path, tmp_path: Path) -> It
 
 
 class Program:
-    """A Python program that runs beside the test: says "ready", then waits to be told to go on, or is killed."""
+    """A Python program beside the test: prints "ready", then waits for a line on its standard input, or is killed."""
 
     def __init__(self, source: str, *arguments: object) -> None:
         self.process = subprocess.Popen(
