@@ -1,4 +1,4 @@
-"""The whole graph: which assets exist, what each is built from, when jobs run, and with which resources.
+"""The whole graph: every asset, the assets that it is built from, its checks, jobs, schedules, sensors and resources.
 
 raw.livestreams ──────────┬─> core.livestreams ───────────────┐
 raw.livestream_analytics ─┤─> core.livestream_analytics_daily ┤
@@ -19,29 +19,30 @@ from pipelines.orchestration.assets.marts import MARTS
 from pipelines.orchestration.assets.publish import PUBLISH
 from pipelines.orchestration.assets.raw import RAW
 from pipelines.orchestration.checks import CHECKS
-from pipelines.orchestration.partitions import starting_on
-from pipelines.orchestration.resources import run_context_resource, settings_resource
+from pipelines.orchestration.partitions import start_partitions_on
+from pipelines.orchestration.resources import RunContextResource, SettingsResource
 from pipelines.orchestration.schedules import JOBS, SCHEDULES
 from pipelines.orchestration.sensors import SENSORS
 from pipelines.settings.settings import Settings, load_settings
 
 
 def build_definitions(settings: Settings | None = None) -> dg.Definitions:
-    """Return the whole graph, for `settings`; without them, each run reads those of its environment."""
+    """Return the whole graph, for `settings`; without them, each run reads the settings of its environment."""
     first_day = (settings or load_settings()).start_date
     assets = [*RAW, *CORE, poll_live_observations, merge_live_observations, *MARTS, *PUBLISH]
+    run_settings = settings or SettingsResource()
     return dg.Definitions(
-        assets=dg.with_source_code_references(dg.map_asset_specs(partial(starting_on, first_day), assets)),
+        assets=dg.with_source_code_references(dg.map_asset_specs(partial(start_partitions_on, first_day), assets)),
         asset_checks=CHECKS,
         jobs=JOBS,
         schedules=SCHEDULES,
         sensors=SENSORS,
-        resources={"settings": settings or settings_resource, "run": run_context_resource},
-        executor=dg.in_process_executor,  # a step process each would cost ten times what the steps do
+        resources={"settings": run_settings, "run": RunContextResource(settings=run_settings)},
+        executor=dg.in_process_executor,  # a step process each would take ten times as long as the steps
     )
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Return what Dagster's processes load: the graph with the settings of their environment, read then and not on import."""
+    """Return the graph with the settings of the environment, which are read when Dagster loads it, not on import."""
     return build_definitions()

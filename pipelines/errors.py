@@ -38,7 +38,7 @@ _SURROUNDINGS = (
 """What errors of libraries say where the machine is the cause, and the line for it."""
 
 
-def cause_in_surroundings(error: BaseException | str) -> str | None:
+def find_machine_cause(error: BaseException | str) -> str | None:
     """Return one line about what is wrong with the machine, if an error, or its text, comes from that."""
     said = str(error)
     return next((line for pattern, line in _SURROUNDINGS if re.search(pattern, said)), None)

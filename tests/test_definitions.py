@@ -13,8 +13,8 @@ import pytest
 from pipelines.definitions import build_definitions
 from pipelines.marts.build import find_marts
 from pipelines.orchestration.partitions import DAYS
-from pipelines.orchestration.resources import EVERY_MORNING, FULL, NIGHTLY, RANGE_END, RANGE_START
-from pipelines.orchestration.schedules import every_night, every_week_in_full
+from pipelines.orchestration.resources import FULL, NIGHTLY, NIGHTLY_FRESHNESS, RANGE_END, RANGE_START
+from pipelines.orchestration.schedules import nightly_schedule, weekly_full_refresh_schedule
 from pipelines.settings.settings import load_settings
 from pipelines.simulator.server import Simulator
 from tests.pipeline_runner import FIRST, LAST, LoadedWarehouse, assert_matches_world, environment_for
@@ -52,7 +52,7 @@ def test_every_asset_is_described_and_makes_a_range_one_run() -> None:
         assert asset.backfill_policy == dg.BackfillPolicy.single_run(), asset.key
         for spec in asset.specs:
             nightly = spec.key.path[0] in {"core", "marts"} and spec.key.path[-1] != "live_observations"
-            assert spec.freshness_policy == (EVERY_MORNING if nightly else None), spec.key
+            assert spec.freshness_policy == (NIGHTLY_FRESHNESS if nightly else None), spec.key
             keys.add(spec.key.to_user_string())
             assert spec.description
             assert spec.owners
@@ -126,7 +126,7 @@ def records_of(table: dg.TableMetadataValue) -> list[dict[str, Any]]:
 def test_the_schedule_asks_for_the_lookback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIVEHOUSE_LOOKBACK_DAYS", "5")
     context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, 10, 2, 30))
-    request = every_night(context)
+    request = nightly_schedule(context)
     assert isinstance(request, dg.RunRequest)
     assert (request.tags[RANGE_START], request.tags[RANGE_END]) == ("2026-03-05", "2026-03-09")
 
@@ -138,7 +138,7 @@ def test_a_schedule_asks_for_no_day_before_the_first(
     """Seen: with LIVEHOUSE_START_DATE = today the range ended before it began, and the run with an IndexError."""
     start = date(2026, 3, 10) - timedelta(days=started_before)
     monkeypatch.setenv("LIVEHOUSE_START_DATE", f"{start}")
-    for schedule in (every_night, every_week_in_full):
+    for schedule in (nightly_schedule, weekly_full_refresh_schedule):
         context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, 10, 2, 30))
         request = schedule(context)
         if days is None:
@@ -148,16 +148,16 @@ def test_a_schedule_asks_for_no_day_before_the_first(
         assert isinstance(request, dg.RunRequest)
         first, last = (date.fromisoformat(request.tags[name]) for name in (RANGE_START, RANGE_END))
         assert (max(start, first), last) == (first, date(2026, 3, 9))
-        if schedule is every_night:
+        if schedule is nightly_schedule:
             assert (last - first).days + 1 == days
 
 
 def test_once_a_week_the_last_35_days_are_asked_in_full() -> None:
     context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, 15, 3, 30))
-    request = every_week_in_full(context)
+    request = weekly_full_refresh_schedule(context)
     assert isinstance(request, dg.RunRequest)
     assert request.tags == {RANGE_START: "2026-02-08", RANGE_END: "2026-03-14", FULL: "true"}
-    assert every_week_in_full.cron_schedule == "30 3 * * 0"
+    assert weekly_full_refresh_schedule.cron_schedule == "30 3 * * 0"
     assert DEFINITIONS.resolve_schedule_def("every_week_in_full").job_name == NIGHTLY
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pipelines.orchestration.alerts import RunFailedError, how_to_go_on, post_failure
-from pipelines.orchestration.run_liveness import TOLD
+from pipelines.orchestration.alerts import RunFailedError, build_resume_command, post_failure
+from pipelines.orchestration.run_liveness import ALERTED_BY
 from pipelines.orchestration.sensors import failure_webhook
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
@@ -98,7 +98,7 @@ def test_user_and_password_of_the_address_are_sent_as_they_are(receiver: Receive
     assert receiver.authorizations == [f"Basic {b64encode(b'us@er:p/w').decode()}"]
 
 
-@pytest.mark.parametrize("tags", [{}, {TOLD: "the command line"}])
+@pytest.mark.parametrize("tags", [{}, {ALERTED_BY: "the command line"}])
 def test_the_sensor_tells_of_runs_that_nobody_else_tells_of(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, tags: dict[str, str]
 ) -> None:
@@ -277,4 +277,4 @@ def test_a_receiver_that_refuses_is_one_line_without_its_address(receiver: Recei
     ],
 )
 def test_how_to_go_on(job: str, days: tuple[date, date] | None, command: str) -> None:
-    assert how_to_go_on(job, days) == command
+    assert build_resume_command(job, days) == command

@@ -14,7 +14,7 @@ from pipelines.definitions import build_definitions
 from pipelines.errors import AlreadyRunningError
 from pipelines.live import staging
 from pipelines.live.steps import merge_observations
-from pipelines.orchestration.schedules import every_minute
+from pipelines.orchestration.schedules import live_poll_schedule
 from pipelines.simulator.server import Simulator
 from pipelines.steps.context import open_run
 from pipelines.storage.file_warehouse import FileWarehouse
@@ -168,9 +168,9 @@ def test_dagster_polls_in_one_job_and_merges_in_the_others(
 
 
 def test_the_polling_schedule_is_every_minute_and_off() -> None:
-    assert every_minute.cron_schedule == "* * * * *"
-    assert every_minute.default_status == dg.DefaultScheduleStatus.STOPPED
+    assert live_poll_schedule.cron_schedule == "* * * * *"
+    assert live_poll_schedule.default_status == dg.DefaultScheduleStatus.STOPPED
     moment = datetime(2026, 3, 10, 2, 30)
-    request = every_minute(dg.build_schedule_context(scheduled_execution_time=moment))
+    request = live_poll_schedule(dg.build_schedule_context(scheduled_execution_time=moment))
     assert isinstance(request, dg.RunRequest)
     assert request.run_key == "observe 2026-03-10 02:30"

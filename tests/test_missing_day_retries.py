@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from pipelines.catalog.streams import FACTS
-from pipelines.orchestration.resources import fetches
+from pipelines.orchestration.resources import sends_requests
 from pipelines.settings.settings import Settings
 from pipelines.steps.context import RunContext
 from pipelines.steps.days import add_missing_days
@@ -94,4 +94,4 @@ def test_a_run_from_the_ui_loads_unfetched_days_only_if_raw_is_among_its_assets(
 ) -> None:
     """In Dagster's UI any range of days can be chosen for `rebuild`, or for assets without those that fetch."""
     run = dg.DagsterRun(job_name=job, asset_selection=frozenset(selection) if selection else None)
-    assert fetches(run) is is_fetched
+    assert sends_requests(run) is is_fetched

@@ -13,8 +13,8 @@ import duckdb
 import pytest
 
 from pipelines.clock import utc_now
-from pipelines.errors import cause_in_surroundings
-from pipelines.orchestration.alerts import _innermost
+from pipelines.errors import find_machine_cause
+from pipelines.orchestration.alerts import _describe_root_cause
 from pipelines.simulator.server import Simulator
 from pipelines.steps.progress import log
 from tests.pipeline_runner import environment_for, small_world
@@ -186,13 +186,13 @@ def test_a_path_that_is_not_utf_8_is_one_line(variable: str, tmp_path: Path) -> 
     ],
 )
 def test_the_machine_is_named_where_it_is_the_cause(said: str, named: str | None) -> None:
-    cause = cause_in_surroundings(said)
+    cause = find_machine_cause(said)
     assert (named is None and cause is None) or (named is not None and cause is not None and named in cause)
 
     class Error:
         message, cause = said, None
 
-    assert named is None or named in str(_innermost(Error())), "in a run as well"
+    assert named is None or named in str(_describe_root_cause(Error())), "in a run as well"
 
 
 def test_what_is_logged_does_not_command_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -124,7 +124,7 @@ def _told(error: BaseException) -> tuple[str | None, int]:
         return _with_remedy(error), 2
     if isinstance(error, click.Abort | KeyboardInterrupt):
         return "stopped; what was landed stays, and the same command goes on from there", 130
-    from pipelines.errors import LivehouseError, SettingsError, UsageError, cause_in_surroundings
+    from pipelines.errors import LivehouseError, SettingsError, UsageError, find_machine_cause
     from pipelines.text import printable
 
     if isinstance(error, LivehouseError):
@@ -134,7 +134,7 @@ def _told(error: BaseException) -> tuple[str | None, int]:
     is_full = isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None
     if is_full:
         end_output()
-    if cause := "cannot write output: no space left on device" if is_full else cause_in_surroundings(error):
+    if cause := "cannot write output: no space left on device" if is_full else find_machine_cause(error):
         return cause, 1
     said = printable(" ".join(str(error).split()))[:300]
     return f"a fault of livehouse itself: {type(error).__name__}: {said} (LIVEHOUSE_DEBUG=1 shows where)", 1

@@ -45,17 +45,17 @@ def run_job(
         from pipelines.orchestration.alerts import (
             RunFailedError,
             RunStoppedError,
-            errors_of,
+            collect_errors,
             post_failure,
         )
-        from pipelines.orchestration.run_liveness import RUNNING, TOLD, alive
+        from pipelines.orchestration.run_liveness import ALERTED_BY, RUN_LOCKS, hold_run_lock
 
-        tags = {tag.RANGE_START: f"{days[0]}", tag.RANGE_END: f"{days[1]}", TOLD: "the command line"}
+        tags = {tag.RANGE_START: f"{days[0]}", tag.RANGE_END: f"{days[1]}", ALERTED_BY: "the command line"}
         tags |= {tag.FULL: "true"} if full else {}
         tags |= {tag.ALLOW_SHRINK: "true"} if allow_shrink else {}
         tags |= {} if catch_up else {tag.CATCH_UP: "false"}
         run_id = make_new_run_id()
-        with history_explained(settings.dagster_home), alive(settings.dagster_home / RUNNING, run_id):
+        with history_explained(settings.dagster_home), hold_run_lock(settings.dagster_home / RUN_LOCKS, run_id):
             result = (
                 build_definitions(settings)
                 .resolve_job_def(job)
@@ -67,7 +67,7 @@ def run_job(
                     run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 )
             )
-            errors = [] if result.success else errors_of(result.all_events)
+            errors = [] if result.success else collect_errors(result.all_events)
             run = instance.get_run_by_id(run_id)
             if run and any(isinstance(error, RunStoppedError) for error in errors):
                 # Dagster takes a signal that its own UI did not send for a failure.

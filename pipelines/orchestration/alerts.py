@@ -1,4 +1,7 @@
-"""What a failed run says, in lines, and who is told. Nothing here imports Dagster or fails a run."""
+"""Turn the events of a failed run into one-line errors, and post them to the alert webhook.
+
+Nothing here imports Dagster or fails a run.
+"""
 
 import json
 import re
@@ -11,13 +14,13 @@ from typing import Any
 
 import httpx
 
-from pipelines.errors import LivehouseError, SettingsError, UsageError, cause_in_surroundings
+from pipelines.errors import LivehouseError, SettingsError, UsageError, find_machine_cause
 from pipelines.settings.settings import Settings
 from pipelines.transport.exchange import Connections, ExchangeError
 
-_ATTEMPTS, _TIMEOUT_SECONDS, _LONGEST_FAULTS = 3, 10.0, 1_600
-_RETRIED = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
-_NOTHING = "\N{ZERO WIDTH SPACE}"
+_ATTEMPTS, _TIMEOUT_SECONDS, _MAX_ERROR_CHARACTERS = 3, 10.0, 1_600
+_RETRIED_STATUSES = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+_ZERO_WIDTH_SPACE = "\N{ZERO WIDTH SPACE}"
 
 
 class RunFailedError(LivehouseError):
@@ -25,11 +28,11 @@ class RunFailedError(LivehouseError):
 
 
 class RunStoppedError(RunFailedError):
-    """Somebody stopped the run: ctrl-C, SIGTERM, or the UI."""
+    """A user stopped the run: ctrl-C, SIGTERM, or the UI."""
 
 
-def errors_of(events: Iterable[Any]) -> list[LivehouseError]:
-    """The distinct faults in a run's Dagster events, each one line; at least one."""
+def collect_errors(events: Iterable[Any]) -> list[LivehouseError]:
+    """Return the distinct errors in a run's Dagster events, each of one line; at least one."""
     found: list[LivehouseError] = []
     for event in events:
         data = event.event_specific_data
@@ -37,36 +40,36 @@ def errors_of(events: Iterable[Any]) -> list[LivehouseError]:
         if failure and failure.description:
             found.append(RunFailedError(failure.description))
         elif (event.is_step_failure or event.is_failure) and getattr(data, "error", None):
-            found.append(_innermost(data.error))
+            found.append(_describe_root_cause(data.error))
     distinct = {str(error): error for error in found}
     known = [error for error in distinct.values() if "caused the run" not in str(error)]
-    return known or [RunFailedError("the run failed; its page in `livehouse ui` says why")]
+    return known or [RunFailedError("the run failed; its page in `livehouse ui` shows the reason")]
 
 
-def _innermost(error: Any) -> LivehouseError:  # noqa: ANN401 - Dagster's SerializableErrorInfo
+def _describe_root_cause(error: Any) -> LivehouseError:  # noqa: ANN401 - Dagster's SerializableErrorInfo
     while error.cause:
         error = error.cause
-    said = error.message.strip()
-    name, _, text = said.partition(": ")
+    message = error.message.strip()
+    name, _, text = message.partition(": ")
     if name.endswith("DagsterExecutionInterruptedError"):
-        return RunStoppedError("stopped; what was landed stays: the same command again goes on from there")
+        return RunStoppedError("stopped; landed data is kept: run the same command again to resume")
     if name.endswith("DagsterAssetCheckFailedError"):
-        broken = "; ".join(line.strip(" -*").replace("/", ".") for line in said.splitlines()[1:])
+        broken = "; ".join(line.strip(" -*").replace("/", ".") for line in message.splitlines()[1:])
         return RunFailedError(
-            f"not published, since figures would be wrong: {broken}. The readers' copy stands (a lakehouse has none);"
-            " `livehouse ui` shows which days offend, `livehouse rebuild DAY DAY` makes those again from what was landed"
+            f"not published, because figures would be wrong: {broken}. Readers keep the last published copy (a lakehouse"
+            " has none); `livehouse ui` shows the days, `livehouse rebuild DAY DAY` rebuilds them from raw"
         )
     if name.startswith("pipelines.errors.") or name.endswith(".events.Failure"):
         text = " ".join(text.split())
         kind = next((kind for kind in (SettingsError, UsageError) if name.endswith(kind.__name__)), RunFailedError)
         return kind(text)
-    if cause := cause_in_surroundings(said):
+    if cause := find_machine_cause(message):
         return RunFailedError(cause)
-    return RunFailedError(f"a fault of livehouse itself: {' '.join(said.split())[:300]} (see `livehouse ui`)")
+    return RunFailedError(f"a fault of livehouse itself: {' '.join(message.split())[:300]} (see `livehouse ui`)")
 
 
-def how_to_go_on(job: str, days: tuple[date, date] | None) -> str:
-    """Return the command that does a failed job's work again. A job that Dagster named itself loads days as a backfill does."""
+def build_resume_command(job: str, days: tuple[date, date] | None) -> str:
+    """Return the command that repeats a failed job. A job that Dagster itself named loads days as a backfill does."""
     if days is None:
         return "livehouse on-air" if job == "observe" else "livehouse nightly"
     if job == "nightly":
@@ -79,8 +82,8 @@ def post_failure(
 ) -> str | None:
     """Post to LIVEHOUSE_ALERT_WEBHOOK, if that is set, that a run failed.
 
-    Posts `{"text": …}`, which Slack and what is compatible with it take. Returns a line that says why that was not possible
-    (never the address, which is a secret), else None. Never raises: the run's own errors come first.
+    Posts `{"text": …}`, the format of Slack and of services compatible with it. Returns one line with the reason if that
+    was not possible (never the address, which is a secret), else None. Never raises: the run's own errors come first.
     """
     if settings.alert_webhook is None:
         return None
@@ -94,28 +97,28 @@ def post_failure(
 
 
 def _describe_failure(job: str, run_id: str, days: tuple[date, date] | None, errors: list[LivehouseError]) -> str:
-    """Write the message. What it quotes comes from outside, and must not call people, link, or format anything."""
+    """Return the message. Quoted errors come from outside, and must not mention people, link, or format anything."""
     if job.startswith("__"):
-        job = "a run of assets"  # Dagster's own name, which nobody has chosen
+        job = "a run of assets"  # a name that Dagster made up
     span = f" of {days[0]} to {days[1]}" if days else ""
-    faults = "\n".join(f"• {_inert(str(error))}" for error in errors)[:_LONGEST_FAULTS]
+    lines = "\n".join(f"• {_neutralize_markup(str(error))}" for error in errors)[:_MAX_ERROR_CHARACTERS]
     text = (
-        f"livehouse: {job}{span} failed (run {run_id[:8]})\n```\n{faults}\n```\n"
-        f"What was landed stays. To go on: `{how_to_go_on(job, days)}`; `livehouse ui` shows the run."
+        f"livehouse: {job}{span} failed (run {run_id[:8]})\n```\n{lines}\n```\n"
+        f"Landed data is kept. To resume: `{build_resume_command(job, days)}`; `livehouse ui` shows the run."
     )
     for sign, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):  # Slack reads <…> as links and mentions
         text = text.replace(sign, escaped)
     return text
 
 
-def _inert(text: str) -> str:
-    """Break what chat programs turn into mentions and links, also inside a block of code; a reader sees no difference."""
-    text = text.replace("`", "'").replace("@", f"@{_NOTHING}").replace("](", f"]{_NOTHING}(")
-    return re.sub(r"(?i)\b(https?|ftp|mailto|slack|tel|www)([:.])", rf"\1{_NOTHING}\2", text)
+def _neutralize_markup(text: str) -> str:
+    """Break mentions and links, which chat programs recognize even inside a code block; a reader sees no difference."""
+    text = text.replace("`", "'").replace("@", f"@{_ZERO_WIDTH_SPACE}").replace("](", f"]{_ZERO_WIDTH_SPACE}(")
+    return re.sub(r"(?i)\b(https?|ftp|mailto|slack|tel|www)([:.])", rf"\1{_ZERO_WIDTH_SPACE}\2", text)
 
 
 def _post(address: str, text: str) -> str | None:
-    """Post, again where that may help; return what went wrong in the end."""
+    """Post, with retries where they may help; return the last failure, or None."""
     url, content = httpx.URL(address), json.dumps({"text": text}).encode()
     headers = {"Content-Type": "application/json", "User-Agent": "livehouse", "Accept": "*/*"}
     if url.userinfo:
@@ -135,7 +138,7 @@ def _post(address: str, text: str) -> str | None:
             if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
                 return None
             fault = f"HTTP {status}"
-            if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _RETRIED:
+            if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _RETRIED_STATUSES:
                 return fault
     finally:
         connections.close()

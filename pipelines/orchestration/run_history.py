@@ -1,7 +1,7 @@
-"""Dagster's history of runs and of schedules in SQLite, as Dagster keeps it, but for two things.
+"""Dagster's history of runs and of schedules in SQLite, with two differences from Dagster's own.
 
-It may lie in a directory of any name, and a file that another program has locked is waited for (see `sqlite_files.py`).
-The log of events is in `event_log.py`.
+The directory may have any name, and a run waits for a file that another program has locked (see `sqlite_files.py`).
+The event log is in `event_log.py`. Dagster's private API is used: see docs/decisions and tests/test_history.py.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,27 +18,27 @@ from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import Sqlit
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, NullPool, create_engine, make_url
 
-from pipelines.orchestration.sqlite_files import WAIT_SECONDS, address_of, watch
+from pipelines.orchestration.sqlite_files import WAIT_SECONDS, build_sqlite_address, lock_monitor
 
 _lock = Lock()
 
 
 @contextmanager
-def _own_addresses(module: ModuleType) -> Iterator[None]:
-    """Let a module of Dagster's make addresses as `address_of` does: it takes no address, only a directory."""
+def _escape_addresses(module: ModuleType) -> Iterator[None]:
+    """Let a module of Dagster build addresses with `build_sqlite_address`: it accepts a directory, and no address."""
     with _lock:
-        theirs = module.create_db_conn_string
-        module.create_db_conn_string = address_of  # type: ignore[attr-defined]
+        original = module.create_db_conn_string
+        module.create_db_conn_string = build_sqlite_address  # type: ignore[attr-defined]
         try:
             yield
         finally:
-            module.create_db_conn_string = theirs  # type: ignore[attr-defined]
+            module.create_db_conn_string = original  # type: ignore[attr-defined]
 
 
 @contextmanager
-def _connection_to(address: str) -> Iterator[Connection]:
+def _connect(address: str) -> Iterator[Connection]:
     engine = create_engine(address, poolclass=NullPool, connect_args={"timeout": WAIT_SECONDS})
-    with watch.over(Path(make_url(address).database or "")), engine.connect() as connection, connection.begin():
+    with lock_monitor.watch(Path(make_url(address).database or "")), engine.connect() as connection, connection.begin():
         yield connection
 
 
@@ -49,32 +49,32 @@ class HomeRunStorage(SqliteRunStorage):
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> "HomeRunStorage":
-        """Keep it where Dagster would."""
-        with _own_addresses(sqlite_run_storage):
+        """Keep the history where Dagster would."""
+        with _escape_addresses(sqlite_run_storage):
             return cls.from_local(str(Path(config_value["base_dir"]) / "history"), inst_data)
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """Open a transaction."""
-        with _connection_to(self._conn_string) as connection:
+        with _connect(self._conn_string) as connection:
             yield connection
 
 
 class HomeScheduleStorage(SqliteScheduleStorage):
-    """The history of schedules and sensors, likewise."""
+    """The history of schedules and sensors, below the same directory."""
 
     @classmethod
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> "HomeScheduleStorage":
-        """Keep it where Dagster would."""
-        with _own_addresses(sqlite_schedule_storage):
+        """Keep the history where Dagster would."""
+        with _escape_addresses(sqlite_schedule_storage):
             storage = cls.from_local(str(Path(config_value["base_dir"]) / "schedules"), inst_data)
-        assert isinstance(storage, cls)  # noqa: S101 - as Dagster makes it, with another annotation
+        assert isinstance(storage, cls)  # noqa: S101 - Dagster annotates its base class
         return storage
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """Open a transaction."""
-        with _connection_to(self._conn_string) as connection:
+        with _connect(self._conn_string) as connection:
             yield connection

@@ -1,4 +1,7 @@
-"""When the pipeline runs by itself, and the jobs a run can be of."""
+"""The jobs of the graph, and the schedules that start them.
+
+Users have switched the schedules on by name: a schedule's `name` stays, whatever its function is called.
+"""
 
 from datetime import date, timedelta
 from typing import Any
@@ -10,25 +13,27 @@ from pipelines.orchestration.assets.maintenance import upkeep
 from pipelines.orchestration.resources import FULL, NIGHTLY, RANGE_END, RANGE_START
 from pipelines.settings.settings import load_settings
 
-_EVERY_DAY = dg.AssetSelection.all() - dg.AssetSelection.assets(poll_live_observations)
-"""All but the look at the present, which steps back from a run; what was seen before is merged by every run."""
+_ALL_BUT_LIVE_POLL = dg.AssetSelection.all() - dg.AssetSelection.assets(poll_live_observations)
+"""The live poll is left out: it pauses while a run holds the lock. Every run merges what earlier polls recorded."""
 
-_DAYS_IN_FULL = 35
-"""A month and some days: what a bill is made of is asked for in full before the bill."""
+_FULL_REFRESH_DAYS = 35
+"""A month and some days: everything that a bill is based on is fetched in full before the bill."""
 
-nightly = dg.define_asset_job(NIGHTLY, _EVERY_DAY, description="Load the last days again, and what they changed.")
+nightly = dg.define_asset_job(
+    NIGHTLY, _ALL_BUT_LIVE_POLL, description="Reload the last days, and update everything that depends on them."
+)
 backfill = dg.define_asset_job(
-    "backfill", _EVERY_DAY, description="Load a range of days; cut off and started again, it goes on."
+    "backfill", _ALL_BUT_LIVE_POLL, description="Load a range of days; an interrupted backfill resumes when run again."
 )
 rebuild = dg.define_asset_job(
     "rebuild",
     dg.AssetSelection.groups("core", "marts", "publish"),
-    description="Make typed tables and marts again from what was landed raw; asks the API nothing.",
+    description="Rebuild core tables and marts from the raw tables; sends no request.",
 )
 observe = dg.define_asset_job(
     "observe",
     dg.AssetSelection.assets(poll_live_observations),
-    description="Look at what is on air now; steps back at once while a run has the house.",
+    description="Poll which livestreams are on air; does nothing while a run holds the lock.",
 )
 
 
@@ -37,15 +42,16 @@ def _skip_before(start_date: date) -> dg.SkipReason:
 
 
 @dg.schedule(
+    name="every_night",
     job=nightly,
     cron_schedule="30 2 * * *",
     execution_timezone="UTC",
     description="Loads the last LIVEHOUSE_LOOKBACK_DAYS days, yesterday included, and earlier days that are missing.",
 )
-def every_night(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """Load the `LIVEHOUSE_LOOKBACK_DAYS` days that end with yesterday.
+def nightly_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Request the `LIVEHOUSE_LOOKBACK_DAYS` days that end with yesterday.
 
-    Which earlier days are missing is found out by the run itself: the warehouse may be locked now.
+    The run itself finds the earlier days that are missing: the warehouse may be locked now.
     """
     last = context.scheduled_execution_time.date() - timedelta(days=1)
     settings = load_settings()
@@ -56,16 +62,17 @@ def every_night(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.Ski
 
 
 @dg.schedule(
+    name="every_week_in_full",
     job=nightly,
     cron_schedule="30 3 * * 0",
     execution_timezone="UTC",
-    description=f"Sundays. Asks for the last {_DAYS_IN_FULL} days in full, whatever seems known of them.",
+    description=f"Sundays. Fetches the last {_FULL_REFRESH_DAYS} days in full, also livestreams known to be unchanged.",
 )
-def every_week_in_full(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """Sundays: the 35 days that end with yesterday, asking for all that could hold them whatever seems known."""
+def weekly_full_refresh_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Request a full refresh of the 35 days that end with yesterday."""
     last = context.scheduled_execution_time.date() - timedelta(days=1)
     start_date = load_settings().start_date
-    first = max(last - timedelta(days=_DAYS_IN_FULL - 1), start_date)
+    first = max(last - timedelta(days=_FULL_REFRESH_DAYS - 1), start_date)
     if first > last:
         return _skip_before(start_date)
     tags = {RANGE_START: first.isoformat(), RANGE_END: last.isoformat(), FULL: "true"}
@@ -73,18 +80,19 @@ def every_week_in_full(context: dg.ScheduleEvaluationContext) -> dg.RunRequest |
 
 
 @dg.schedule(
+    name="every_minute",
     job=observe,
     cron_schedule="* * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="Looks at what is on air. What it asks comes on top of the nights' requests.",
+    description="Polls which livestreams are on air. Its requests come on top of those of the nightly runs.",
 )
-def every_minute(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """One look a minute. Off until switched on: what it asks comes on top of the nights' requests."""
+def live_poll_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Request one poll per minute. Off by default, because it adds requests to those of the nightly runs."""
     return dg.RunRequest(run_key=f"observe {context.scheduled_execution_time:%Y-%m-%d %H:%M}")
 
 
-every_week = dg.ScheduleDefinition(
+weekly_maintenance_schedule = dg.ScheduleDefinition(
     name="every_week",
     job=upkeep,
     cron_schedule="0 5 * * 0",
@@ -93,4 +101,4 @@ every_week = dg.ScheduleDefinition(
 )
 
 JOBS: list[Any] = [nightly, backfill, rebuild, observe, upkeep]
-SCHEDULES = [every_night, every_week_in_full, every_minute, every_week]
+SCHEDULES = [nightly_schedule, weekly_full_refresh_schedule, live_poll_schedule, weekly_maintenance_schedule]

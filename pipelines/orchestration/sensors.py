@@ -1,12 +1,12 @@
-"""Who is told when a run fails that nobody watches. The command line tells by itself: see cli/jobs.py."""
+"""The sensor that posts an alert for each failed run. The command line posts alerts for its own runs: see cli/jobs.py."""
 
 from datetime import date
 
 import dagster as dg
 
-from pipelines.orchestration.alerts import errors_of, post_failure
+from pipelines.orchestration.alerts import collect_errors, post_failure
 from pipelines.orchestration.resources import RANGE_END, RANGE_START
-from pipelines.orchestration.run_liveness import TOLD
+from pipelines.orchestration.run_liveness import ALERTED_BY
 from pipelines.settings.settings import load_settings
 
 
@@ -14,15 +14,15 @@ from pipelines.settings.settings import load_settings
 def failure_webhook(context: dg.RunFailureSensorContext) -> None:
     """Post each failed run to LIVEHOUSE_ALERT_WEBHOOK, if that is set."""
     run = context.dagster_run
-    if TOLD in run.tags:
+    if ALERTED_BY in run.tags:
         return
     days = None
     if RANGE_START in run.tags:
         days = date.fromisoformat(run.tags[RANGE_START]), date.fromisoformat(run.tags[RANGE_END])
-    errors = errors_of([*context.get_step_failure_events(), context.failure_event])
-    untold = post_failure(load_settings(), run.job_name, run.run_id, days, errors)
-    if untold:
-        context.log.warning(untold)
+    errors = collect_errors([*context.get_step_failure_events(), context.failure_event])
+    fault = post_failure(load_settings(), run.job_name, run.run_id, days, errors)
+    if fault:
+        context.log.warning(fault)
 
 
 SENSORS = [failure_webhook]

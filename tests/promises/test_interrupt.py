@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.cli.history import open_history
-from pipelines.orchestration.run_liveness import RUNNING, TOLD, mark_dead_runs
+from pipelines.orchestration.run_liveness import ALERTED_BY, RUN_LOCKS, mark_dead_runs
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from tests.pipeline_runner import DAYS, assert_matches_world, environment_for, settings_for
@@ -37,7 +37,7 @@ def test_promise_1_stopped_by_hand_is_one_line_and_goes_on(stop: signal.Signals,
             _, said = process.communicate()
         assert process.returncode == 130, said
         [line] = [line for line in said.splitlines() if line.startswith("livehouse:")]
-        assert "the same command again goes on" in line
+        assert "run the same command again to resume" in line
         assert "Traceback" not in said
         assert history_of(settings) == ["CANCELED"]
         simulator.service.latency = 0.0
@@ -60,17 +60,19 @@ def test_a_run_whose_process_is_dead_is_marked_failed_by_the_next(kind: str, tmp
                 time.sleep(0.001)
             with open_history(settings) as instance:
                 [run] = instance.get_runs()
-                mark_dead_runs(instance, settings.dagster_home / RUNNING, "another", pytest.fail)
+                mark_dead_runs(instance, settings.dagster_home / RUN_LOCKS, "another", pytest.fail)
                 assert history_of(settings) == ["STARTED"], "its process is there"
             process.kill()
         assert history_of(settings) == ["STARTED"]
         if kind != "killed":
-            (settings.dagster_home / RUNNING / f"{run.run_id}.lock").unlink()
+            (settings.dagster_home / RUN_LOCKS / f"{run.run_id}.lock").unlink()
         if kind == "of a daemon that is gone":
             with closing(sqlite3.connect(settings.dagster_home / "history" / "runs.db")) as connection, connection:
                 grpc = (".dagster/grpc_info", json.dumps({"host": "localhost", "socket": f"{tmp_path / 'gone'}"}))
-                connection.execute("UPDATE run_tags SET key = ?, value = ? WHERE key = ?", [*grpc, TOLD])
-                connection.execute("UPDATE runs SET run_body = replace(run_body, ?, ?)", [TOLD, ".dagster/grpc_info"])
+                connection.execute("UPDATE run_tags SET key = ?, value = ? WHERE key = ?", [*grpc, ALERTED_BY])
+                connection.execute(
+                    "UPDATE runs SET run_body = replace(run_body, ?, ?)", [ALERTED_BY, ".dagster/grpc_info"]
+                )
                 connection.execute(
                     "UPDATE runs SET run_body = replace(run_body, ?, ?)", ['"the command line"', json.dumps(grpc[1])]
                 )
@@ -79,7 +81,7 @@ def test_a_run_whose_process_is_dead_is_marked_failed_by_the_next(kind: str, tmp
         assert status == 0, err
         assert f"backfill {run.run_id[:8]}: its process ended without a word" in err
         assert history_of(settings) == ["FAILURE", "SUCCESS"]
-        assert not list((settings.dagster_home / RUNNING).iterdir())
+        assert not list((settings.dagster_home / RUN_LOCKS).iterdir())
 
 
 @pytest.mark.parametrize("waits_for", ["many pages", "replies that do not come"])

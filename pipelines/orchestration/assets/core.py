@@ -9,7 +9,7 @@ from pipelines.catalog.streams import FACTS, LOADED_STREAMS, part_of, stream_of
 from pipelines.catalog.types import Table
 from pipelines.orchestration.asset_metadata import definition_of, outcome
 from pipelines.orchestration.partitions import DAYS
-from pipelines.orchestration.resources import EVERY_MORNING, days_of
+from pipelines.orchestration.resources import NIGHTLY_FRESHNESS, days_of
 from pipelines.steps.context import RunContext
 from pipelines.steps.load_core import load_facts, load_livestreams
 
@@ -20,7 +20,7 @@ def _definition(table: Table) -> dict[str, Any]:
     tables = (stream_of(table).raw, *part_of(table).also_reads)
     return definition_of(table, {"polars", "duckdb"}) | {
         "deps": [dg.AssetKey(raw.full_name.split(".")) for raw in tables if raw.full_name in _RAW_ASSETS],
-        "freshness_policy": EVERY_MORNING,
+        "freshness_policy": NIGHTLY_FRESHNESS,
     }
 
 

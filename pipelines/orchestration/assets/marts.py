@@ -11,7 +11,7 @@ from pipelines.catalog.streams import FACTS
 from pipelines.marts.build import Mart, find_marts, sql_directory
 from pipelines.marts.lineage import column_lineage
 from pipelines.orchestration.asset_metadata import definition, lineage, rows_table, sample
-from pipelines.orchestration.resources import EVERY_MORNING
+from pipelines.orchestration.resources import NIGHTLY_FRESHNESS
 from pipelines.steps.context import RunContext
 from pipelines.steps.report import draw, preview_table, refresh_mart
 
@@ -41,7 +41,7 @@ def _asset(mart: Mart) -> dg.AssetsDefinition:
     @dg.asset(
         **shown,
         deps=_upstream(mart),
-        freshness_policy=EVERY_MORNING,
+        freshness_policy=NIGHTLY_FRESHNESS,
     )
     def built(run: dg.ResourceParam[RunContext]) -> dg.MaterializeResult[Any]:
         build = refresh_mart(run, mart)

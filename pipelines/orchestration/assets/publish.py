@@ -8,7 +8,7 @@ from pipelines.clock import utc_now
 from pipelines.orchestration.asset_metadata import rows_table
 from pipelines.orchestration.assets.core import CORE
 from pipelines.orchestration.assets.marts import MARTS
-from pipelines.orchestration.resources import ONE_RUN, REPORT, backfill_of, fetches, range_of
+from pipelines.orchestration.resources import ONE_RUN, REPORT, find_resumable_range, parse_range, sends_requests
 from pipelines.steps.context import RunContext
 from pipelines.steps.days import check_clock, describe_catch_up, note_days_still_missing
 from pipelines.steps.report import publish_warehouse, write_page
@@ -27,10 +27,10 @@ from pipelines.text import printable
 )
 def warehouse(context: dg.AssetExecutionContext, run: dg.ResourceParam[RunContext]) -> dg.MaterializeResult[Any]:
     """Publish what stands."""
-    if (days := range_of(dict(context.run.tags))) and fetches(context.run):
+    if (days := parse_range(dict(context.run.tags))) and sends_requests(context.run):
         check_clock(run, days)
     note_days_still_missing(run)
-    size = publish_warehouse(run, backfill_of(context.run.job_name, dict(context.run.tags)))
+    size = publish_warehouse(run, find_resumable_range(context.run.job_name, dict(context.run.tags)))
     return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(run.warehouse.address), "bytes": size})
 
 
@@ -69,7 +69,7 @@ def _told(context: dg.AssetExecutionContext, run: RunContext) -> dict[str, Any]:
     context.instance.add_run_tags(context.run.run_id, tags)
     for line in odd:
         context.log.warning(printable(line))  # it goes to a terminal and to compute logs
-    days = range_of(dict(context.run.tags))
+    days = parse_range(dict(context.run.tags))
     # Short lines first: the run's page cuts a long event.
     return {
         "what_it_did": f"{f'{days[0]} to {days[1]}: ' if days else ''}{landed['sessions']:,} sessions and "
