@@ -62,7 +62,7 @@ def sends_requests(dagster_run: dg.DagsterRun | None) -> bool:
 # Both resources have no field that Dagster could take for configuration: it stores configuration and shows it in the UI.
 
 
-class SettingsResource(dg.ConfigurableResourceFactory[Settings]):
+class SettingsResource(dg.ConfigurableResource[Settings]):
     """Settings from the environment. The command line passes the settings it has read instead of this resource."""
 
     def create_resource(self, context: dg.InitResourceContext) -> Settings:  # noqa: ARG002 - Dagster's signature
@@ -70,7 +70,7 @@ class SettingsResource(dg.ConfigurableResourceFactory[Settings]):
         return load_settings()
 
 
-class RunContextResource(dg.ConfigurableResourceFactory[RunContext]):
+class RunContextResource(dg.ConfigurableResource[RunContext]):
     """The API client and the warehouse's files, open and locked while one run lasts."""
 
     settings: dg.ResourceDependency[Settings]
