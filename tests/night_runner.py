@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
+from pipelines.catalog.streams import LOADED_STREAMS
 from pipelines.clock import days_from
 from pipelines.settings.settings import Settings
 from pipelines.simulator.access import LoggedRequest
@@ -14,9 +15,8 @@ from pipelines.simulator.records import Usage
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.transport_faults import FaultOptions
 from pipelines.simulator.world import World
-from pipelines.steps import fetch as extract
-from pipelines.steps import sessions
 from pipelines.steps.context import RunContext, open_run
+from pipelines.steps.extract_stream import extract_stream
 from tests.fixed_clock import NOW, clock_set_to
 from tests.pipeline_runner import run_pipeline, settings_for
 
@@ -106,10 +106,8 @@ class NightRunner:
         with open_run(
             self.settings, run_id=f"killed {self.number}", full=False, allow_shrink=False, backfill=None
         ) as run:
-            extract.extract_livestreams(run)
-            extract.extract_overall(run, days)
-            extract.extract_daywise(run, days)
-            sessions.extract_sessions(run, days)
+            for stream in LOADED_STREAMS:
+                extract_stream(run, stream, days)
 
     def refuse(self, refused: Callable[[LoggedRequest], bool], status: int = 500) -> None:
         """From now on, these requests fail."""

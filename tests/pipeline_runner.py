@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from pipelines.catalog.streams import FACTS
+from pipelines.catalog.streams import FACTS, LOADED_STREAMS
 from pipelines.marts.build import find_marts
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
-from pipelines.steps import fetch as extract
 from pipelines.steps import load_core as core
-from pipelines.steps import report, session_counts, sessions
+from pipelines.steps import report
 from pipelines.steps.context import RunContext, open_run
+from pipelines.steps.extract_stream import extract_stream
 from pipelines.storage.warehouse import open_warehouse
 from tests.fixed_clock import NOW
 
@@ -69,11 +69,8 @@ def run_pipeline(
     """One run through every step, in the order of the graph, without Dagster around it."""
     flags = {"full": False, "allow_shrink": False} | flags
     with open_run(settings, run_id=run_id, backfill=days if backfill else None, **flags) as run:
-        extract.extract_livestreams(run)
-        extract.extract_overall(run, days)
-        session_counts.extract_session_counts(run, days)
-        extract.extract_daywise(run, days)
-        sessions.extract_sessions(run, days)
+        for stream in LOADED_STREAMS:
+            extract_stream(run, stream, days)
         core.load_livestreams(run)
         for table in FACTS:
             core.load_facts(run, table, days)

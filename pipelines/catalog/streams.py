@@ -48,6 +48,11 @@ class Stream:
     """Raw tables that must be fetched first: they decide what to request."""
 
     @property
+    def label(self) -> str:
+        """Name of the operation in messages: the last segment of its path."""
+        return self.path[-1] if self.path else self.operation
+
+    @property
     def is_by_day(self) -> bool:
         """Whether requests name days, so that an answer tells about whole days."""
         return self.fetched_by in ("day", "range")

@@ -19,7 +19,7 @@ from pipelines.errors import (
     UnexpectedReplyError,
     WarehouseError,
 )
-from pipelines.extract import operations, parsers
+from pipelines.extract import day_parsers, operations, parsers
 from pipelines.extract.client import ApiClient
 from pipelines.extract.dialect import NOT_OFFERED_STATUSES, TIME_FORM, UNIX_SECONDS, DialectKey
 from pipelines.extract.responses import PERMISSION_REMEDY, TOKEN_REMEDY
@@ -179,8 +179,7 @@ def _questions(
 
     def daywise() -> None:
         reply = operations.get_daywise_analytics(client, app_id, day, day)
-        for stats in parsers.STATS:
-            parsers.parse_daywise(reply, stats)
+        day_parsers.parse_daywise_parts(reply)
 
     return {
         "get-livestream": (bool(livestream_id), livestream),

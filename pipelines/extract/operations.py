@@ -3,7 +3,7 @@
 What a reply means is read in `shapes.py`; which operations a night needs is decided in `sync.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
 from urllib.parse import quote
@@ -140,9 +140,13 @@ def _get_by_time(
 
 
 def get_daywise_analytics(client: ApiClient, app_id: str, first_day: date, last_day: date) -> Reply:
-    """Meeting sessions and recordings day by day. Both dates always: without, the API takes 30 days."""
-    path = _path(client, app_id, "analytics", "daywise")
-    return client.get(path, {"start_date": f"{first_day}", "end_date": f"{last_day}"})
+    """Get meeting sessions and recordings day by day."""
+    return get_days(client, app_id, ("analytics", "daywise"), first_day, last_day)
+
+
+def get_days(client: ApiClient, app_id: str, path: Sequence[str], first_day: date, last_day: date) -> Reply:
+    """Get a range of days from an operation that takes two dates. Without both, the API takes the last 30 days."""
+    return client.get(_path(client, app_id, *path), {"start_date": f"{first_day}", "end_date": f"{last_day}"})
 
 
 def create_livestream(client: ApiClient, app_id: str, name: str | None) -> Reply:

@@ -31,7 +31,7 @@ _MILLISECONDS_FROM = 1e11  # as seconds the year 5138, as milliseconds 1973
 _LONGEST_TOTAL = 18  # digits; a longer one is nonsense, and Python refuses to read thousands of digits
 
 
-def _data(reply: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
+def reply_data(reply: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
     """Find what a reply holds. One that holds nothing at all, such as `{}`, must not pass for an empty list."""
     for name in ("data", "result"):
         if name in reply:
@@ -59,7 +59,7 @@ def _without_paging(record: Record) -> Record:
     return record
 
 
-def _is_blank(record: Record) -> bool:
+def is_blank(record: Record) -> bool:
     """`null`, `{}` or an object of nulls stands for "none" where one object is the documented shape."""
     return record is None or (isinstance(record, dict) and all(value is None for value in record.values()))
 
@@ -69,26 +69,26 @@ def _records(data: Any, names: tuple[str, ...]) -> list[Record] | None:  # noqa:
     for name in names:
         if isinstance(data, dict) and name in data:
             found = data[name]
-            return found if isinstance(found, list) else [] if _is_blank(found) else [found]
+            return found if isinstance(found, list) else [] if is_blank(found) else [found]
     return None
 
 
 def parse_livestream_page(reply: dict[str, Any]) -> Page:
     """Read a page of `GET /livestreams`."""
-    data = _data(reply)
+    data = reply_data(reply)
     rows = data if isinstance(data, list) else _records(data, ("livestreams", "items", "livestream"))
     if rows is None:
         single = _without_paging(data)
-        if not (_is_blank(single) or (isinstance(single, dict) and "id" in single)):
+        if not (is_blank(single) or (isinstance(single, dict) and "id" in single)):
             raise UnexpectedReplyError("the list of livestreams is neither a list nor a livestream")
-        rows = [] if _is_blank(single) else [single]
+        rows = [] if is_blank(single) else [single]
     total = _total_count(reply, data, *(rows[:1]))
     return Page([keep_known_fields(_without_paging(row)) for row in rows], total)
 
 
 def parse_session_page(reply: dict[str, Any]) -> Page:
     """Read the sessions in a reply of `GET /livestreams/{id}`."""
-    data = _data(reply)
+    data = reply_data(reply)
     if isinstance(data, list):
         rows: list[Record] | None = data
         livestream = None
@@ -99,7 +99,7 @@ def parse_session_page(reply: dict[str, Any]) -> Page:
             rows = _records(livestream, ("sessions", "session"))
     if rows is None:
         # A livestream alone has none. In an object that speaks of something else they would be overlooked.
-        if not (_is_blank(_without_paging(data)) or (isinstance(data, dict) and "livestream" in data)):
+        if not (is_blank(_without_paging(data)) or (isinstance(data, dict) and "livestream" in data)):
             raise UnexpectedReplyError("the sessions of a livestream are in no known place")
         rows = []
     total = _total_count(reply, data, livestream, *(rows[:1]))
@@ -115,14 +115,14 @@ def parse_overall(reply: dict[str, Any], day: date) -> Record:
     An array holds an object a day, each with `date`; an object speaks of the whole range asked for. An array
     that speaks of other days only, or of this one twice, says nothing that could be taken for a figure.
     """
-    data = _data(reply)
+    data = reply_data(reply)
     if isinstance(data, list):
-        of_day = [entry for entry in data if not isinstance(entry, dict) or _utc_day(entry.get("date") or day) == day]
+        of_day = [entry for entry in data if not isinstance(entry, dict) or utc_day(entry.get("date") or day) == day]
         if data and not of_day:
             raise UnexpectedReplyError(f"overall, asked about {day}, answered about other days only")
         check_one_entry_per_day("overall", "date", ((day, entry) for entry in of_day))
         data = of_day[0] if of_day else None
-    if _is_blank(data):
+    if is_blank(data):
         return None
     if isinstance(data, dict) and not data.keys() & _OVERALL:
         raise UnexpectedReplyError(f"overall, asked about {day}, answered with none of its figures")
@@ -135,8 +135,8 @@ def parse_session_counts(reply: dict[str, Any], first_day: date, last_day: date)
     `date` is nullable: without figures such an entry says nothing, with figures it is about one of the days. A day that
     is given two different figures raises `UnexpectedReplyError`.
     """
-    data = _data(reply)
-    entries = data if isinstance(data, list) else [] if _is_blank(data) else [data]
+    data = reply_data(reply)
+    entries = data if isinstance(data, list) else [] if is_blank(data) else [data]
     if any(isinstance(entry, dict) and not entry.keys() & _OVERALL for entry in entries):
         raise UnexpectedReplyError(
             f"livestreams/daywise, asked about {first_day} to {last_day}, answered with none of its figures"
@@ -145,13 +145,13 @@ def parse_session_counts(reply: dict[str, Any], first_day: date, last_day: date)
     check_one_entry_per_day(
         "livestreams/daywise",
         "date",
-        ((_utc_day(entry.get("date")), entry) for entry in figures if isinstance(entry, dict)),
+        ((utc_day(entry.get("date")), entry) for entry in figures if isinstance(entry, dict)),
     )
     return [keep_known_fields(entry) for entry in figures]
 
 
 def _is_dayless_zero(entry: Record) -> bool:
-    return _is_blank(entry) or (
+    return is_blank(entry) or (
         isinstance(entry, dict)
         and entry.get("date") in (None, "")
         and all(_as_number(entry.get(name)) in (None, 0, "") for name in _OVERALL)
@@ -181,7 +181,7 @@ def _as_number(value: Any) -> Any:  # noqa: ANN401 - any JSON value
         return value
 
 
-def _utc_day(value: Any) -> date | None:  # noqa: ANN401 - any JSON value
+def utc_day(value: Any) -> date | None:  # noqa: ANN401 - any JSON value
     """The UTC day of a date, an ISO 8601 time in any zone, or Unix seconds or milliseconds; None of the rest."""
     try:
         number = float(value)
@@ -196,54 +196,12 @@ def _utc_day(value: Any) -> date | None:  # noqa: ANN401 - any JSON value
     return (moment.astimezone(UTC) if moment.tzinfo else moment).date()
 
 
-STATS = ("session_stats", "recording_stats")
-_TOTALS = {
-    "session_stats": ("total_sessions", "sessions_count"),
-    "recording_stats": ("total_recordings", "recording_count"),
-}
-
-
-def parse_daywise(reply: dict[str, Any], stats: str) -> tuple[list[Record], bool]:
-    """Find the day entries of one of `STATS`, and whether a day that is left out had no activity.
-
-    It had not, unless the reply's own total counts more than its entries do.
-    """
-    data = _data(reply)
-    if data and not (isinstance(data, dict) and (_is_blank(data) or data.keys() & set(STATS))):
-        raise UnexpectedReplyError("the day-wise statistics are in no known place")
-    part = data.get(stats) if isinstance(data, dict) else None
-    if part is None:
-        return [], False
-    entries = part.get("day_stats") if isinstance(part, dict) else part
-    if not isinstance(entries, list):
-        if _is_blank(entries):
-            return [], isinstance(part, dict) and not _claims_more(part, [], stats)
-        entries = [entries]
-    days = ((_utc_day(entry.get("day")) if isinstance(entry, dict) else None, entry) for entry in entries)
-    check_one_entry_per_day(f"daywise ({stats})", "day", days)
-    known = [keep_known_fields(entry) for entry in entries]
-    return known, not (isinstance(part, dict) and _claims_more(part, entries, stats))
-
-
-def _claims_more(part: dict[str, Any], entries: list[Record], stats: str) -> bool:
-    of_entry, of_range = _TOTALS[stats]
-    total = _number(part.get(of_range))
-    return total > sum(_number(entry.get(of_entry)) for entry in entries if isinstance(entry, dict)) + 0.5
-
-
-def _number(value: Any) -> float:  # noqa: ANN401 - any JSON value
-    try:
-        return float(value) if isinstance(value, int | float | str) else 0.0
-    except ValueError:
-        return 0.0
-
-
 def parse_live_reply(reply: dict[str, Any], bare_record: str | None = None) -> Iterator[tuple[str, Record]]:
     """Find what a reply about the present holds: ("livestream", record), ("session", record).
 
     Where a reply may be a record itself, and not an object of both, `alone` tells which of them it is.
     """
-    data = _data(reply)
+    data = reply_data(reply)
     both = [(name, record) for name in ("livestream", "session") for record in _records(data, (name,)) or ()]
     if bare_record and not both:
         found = data if isinstance(data, list) else [data]

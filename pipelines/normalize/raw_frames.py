@@ -11,7 +11,8 @@ import polars as pl
 
 from pipelines.catalog.core import LIVESTREAM_SESSIONS
 from pipelines.catalog.ops import FIELD_TYPES
-from pipelines.catalog.raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_DAYWISE, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
+from pipelines.catalog.raw import RAW_LIVESTREAM_DAYWISE, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
+from pipelines.catalog.streams import Stream
 from pipelines.catalog.types import Table
 from pipelines.errors import UnexpectedReplyError
 from pipelines.normalize.coerce import EARLIEST, cell, value_of
@@ -101,32 +102,35 @@ def raw_day(table: Table, record: Record, day: date, *, app_id: str, fetched_at:
     return _raw_frame(table, [payload_of(record)], fetched_at, run_id, app_id=app_id, day=day)
 
 
-def raw_daywise(
+def raw_day_entries(
+    stream: Stream,
     entries: Sequence[Record],
-    left_out_is_zero: bool,  # noqa: FBT001 - the second half of what a reply says
     days: Sequence[date],
     *,
-    stats: str,
+    omitted_is_zero: bool,
     app_id: str,
     fetched_at: datetime,
     run_id: str,
+    stats: str | None = None,
 ) -> pl.DataFrame:
-    """Rows of raw.app_analytics for one part of a *daywise* reply that was asked about `days`."""
+    """Return rows of a stream's raw table for one part of a reply about `days`; omitted days that are zero get `null`."""
     payloads = [payload_of(entry) for entry in entries]
-    days_named = split_fields(payloads, ["day"]).select(value_of("day", cell("day"), fetched_at))
-    named = days_named.to_series().to_list()
+    day = value_of("day", cell(stream.day_field), fetched_at)
+    named = split_fields(payloads, [stream.day_field]).select(day).to_series().to_list()
     if any(named) and not set(named) & set(days):
-        raise UnexpectedReplyError(f"daywise, asked about {days[0]} to {days[-1]}, answered about other days only")
+        raise UnexpectedReplyError(
+            f"{stream.label}, asked about {days[0]} to {days[-1]}, answered about other days only"
+        )
     # An entry whose day cannot be read is about one of the days that seem to be left out.
-    missing = sorted(set(days) - set(named)) if left_out_is_zero and None not in named else []
+    missing = sorted(set(days) - set(named)) if omitted_is_zero and None not in named else []
     return _raw_frame(
-        RAW_APP_ANALYTICS,
+        stream.raw,
         [*payloads, *(payload_of(None) for _ in missing)],
         fetched_at,
         run_id,
         app_id=app_id,
-        stats=stats,
         day=pl.Series([*named, *missing], dtype=pl.Date),
+        **({"stats": stats} if stats else {}),
     )
 
 

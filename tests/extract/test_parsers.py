@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from pipelines.errors import UnexpectedReplyError
+from pipelines.extract.day_parsers import STATS, parse_daywise
 from pipelines.extract.parsers import (
-    STATS,
     Page,
-    parse_daywise,
     parse_live_reply,
     parse_livestream_page,
     parse_overall,

@@ -10,13 +10,22 @@ import duckdb
 import polars as pl
 import pytest
 
+from pipelines.catalog.core import MEETING_SESSIONS_DAILY
 from pipelines.catalog.ops import LIVESTREAM_SYNC
 from pipelines.catalog.raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
+from pipelines.catalog.streams import stream_of
 from pipelines.catalog.types import Table
 from pipelines.load import raw_tables as raw_file
 from pipelines.load import raw_versions as versions
 from pipelines.load import selection
-from pipelines.normalize.raw_frames import field_types, payload_of, raw_day, raw_daywise, raw_livestreams, raw_sessions
+from pipelines.normalize.raw_frames import (
+    field_types,
+    payload_of,
+    raw_day,
+    raw_day_entries,
+    raw_livestreams,
+    raw_sessions,
+)
 from pipelines.storage.file_warehouse import FileWarehouse
 from pipelines.storage.warehouse import Warehouse
 
@@ -191,7 +200,16 @@ def test_the_versions_of_a_day_are_read_without_the_history(warehouse: FileWareh
 def test_parts_of_daywise_are_told_apart(store: Warehouse) -> None:
     for stats, total in (("session_stats", 1), ("recording_stats", 2)):
         entry = {"day": f"{DAY}", "total": total}
-        frame = raw_daywise([entry], True, [DAY], stats=stats, app_id="app", fetched_at=NOW, run_id="run")  # noqa: FBT003 - as steps do
+        frame = raw_day_entries(
+            stream_of(MEETING_SESSIONS_DAILY),
+            [entry],
+            [DAY],
+            omitted_is_zero=True,
+            stats=stats,
+            app_id="app",
+            fetched_at=NOW,
+            run_id="run",
+        )
         land(store, frame, table=RAW_APP_ANALYTICS)
     with store.open_raw() as connection:
         read = raw_file.read_versions_of_days(connection, RAW_APP_ANALYTICS, "app", [DAY], stats="recording_stats")

@@ -8,14 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.catalog.core import MEETING_SESSIONS_DAILY
 from pipelines.catalog.raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
+from pipelines.catalog.streams import stream_of
 from pipelines.errors import UnexpectedReplyError
 from pipelines.normalize.raw_frames import (
     field_types,
     identity,
     payload_of,
     raw_day,
-    raw_daywise,
+    raw_day_entries,
     raw_livestreams,
     raw_sessions,
 )
@@ -113,9 +115,16 @@ def test_a_day_of_overall(record: Any) -> None:
     assert (day, json.loads(payload)) == (DAYS[0], record)
 
 
-def daywise(entries: list[Any], *, left_out_is_zero: bool = True) -> list[tuple[date | None, Any]]:
-    frame = raw_daywise(
-        entries, left_out_is_zero, DAYS, stats="session_stats", app_id="app", fetched_at=NOW, run_id="run"
+def daywise(entries: list[Any], *, omitted_is_zero: bool = True) -> list[tuple[date | None, Any]]:
+    frame = raw_day_entries(
+        stream_of(MEETING_SESSIONS_DAILY),
+        entries,
+        DAYS,
+        omitted_is_zero=omitted_is_zero,
+        stats="session_stats",
+        app_id="app",
+        fetched_at=NOW,
+        run_id="run",
     )
     assert frame.schema == RAW_APP_ANALYTICS.polars_schema
     return [(day, json.loads(payload)) for day, payload in frame.select("day", "payload").iter_rows()]
@@ -124,9 +133,9 @@ def daywise(entries: list[Any], *, left_out_is_zero: bool = True) -> list[tuple[
 def test_days_left_out_are_noted_where_that_means_none() -> None:
     entry = {"day": "2025-03-11T00:00:00.000Z", "total_sessions": 2}
     assert daywise([entry]) == [(DAYS[1], entry), (DAYS[0], None), (DAYS[2], None)]
-    assert daywise([entry], left_out_is_zero=False) == [(DAYS[1], entry)]
+    assert daywise([entry], omitted_is_zero=False) == [(DAYS[1], entry)]
     assert daywise([]) == [(day, None) for day in DAYS]
-    assert daywise([], left_out_is_zero=False) == []
+    assert daywise([], omitted_is_zero=False) == []
 
 
 @pytest.mark.parametrize("odd", [{"day": "rubbish", "total_sessions": 5}, {"total_sessions": 5}, "odd", None])

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, LIVESTREAMS, MEETING_SESSIONS_DAILY
 from pipelines.catalog.ops import QUARANTINE, SHRINKS
 from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS
+from pipelines.catalog.streams import stream_of
 from pipelines.catalog.types import Table
-from pipelines.normalize.raw_frames import payload_of, raw_day, raw_daywise, raw_livestreams, raw_sessions
+from pipelines.normalize.raw_frames import payload_of, raw_day, raw_day_entries, raw_livestreams, raw_sessions
 from pipelines.normalize.resolve import Normalized, listed_livestreams, normalize
 
 NOW = datetime(2025, 3, 14, 15, 9, 26)
@@ -357,10 +358,11 @@ def test_daywise_days() -> None:
     entry = {"day": "2025-03-11T00:00:00.000Z", "total_sessions": "4", "total_session_minutes": 365.66666666666697}
     odd = {"day": "someday", "total_sessions": 1, "total_session_minutes": 1}
     for entries, zeros in (([entry], 2), ([entry, odd], 0)):
-        raw = raw_daywise(
+        raw = raw_day_entries(
+            stream_of(MEETING_SESSIONS_DAILY),
             entries,
-            True,  # noqa: FBT003 - as steps do
             days,
+            omitted_is_zero=True,
             stats="session_stats",
             app_id="app",
             fetched_at=NOW,

@@ -1,57 +1,42 @@
-"""Raw assets: what the API answered, landed as received."""
+"""Raw assets: one for each stream of the API, landed as received."""
 
 from typing import Any
 
 import dagster as dg
 
-from pipelines.catalog.raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
-from pipelines.catalog.types import Table
+from pipelines.catalog.streams import LOADED_STREAMS, Stream
 from pipelines.orchestration.asset_metadata import definition_of, outcome
 from pipelines.orchestration.partitions import DAYS
 from pipelines.orchestration.resources import days_of
-from pipelines.steps import fetch as extract
-from pipelines.steps import session_counts, sessions
 from pipelines.steps.context import RunContext
+from pipelines.steps.extract_stream import extract_stream
+from pipelines.steps.fetch import extract_livestreams
 
 
-def _definition(table: Table) -> dict[str, Any]:
-    # First of all that is ready: else requests would wait while tables are made of what others brought.
-    return definition_of(table, {"python", "duckdb"}) | {"op_tags": {"dagster/priority": "1"}}
+def _definition(stream: Stream, priority: int) -> dict[str, Any]:
+    # Requests have priority over building core tables, which would delay them.
+    return definition_of(stream.raw, {"python", "duckdb"}) | {
+        "deps": [dg.AssetKey(table.full_name.split(".")) for table in stream.after],
+        "op_tags": {"dagster/priority": f"{priority}"},
+    }
 
 
-# Before all others: by its replies the run learns what time it is for the API.
-@dg.asset(**_definition(RAW_LIVESTREAMS) | {"op_tags": {"dagster/priority": "2"}})
-def livestreams(context: dg.AssetExecutionContext, run: dg.ResourceParam[RunContext]) -> dg.MaterializeResult[Any]:
-    """Page through all livestreams."""
-    return outcome(context, run, RAW_LIVESTREAMS, extract.extract_livestreams(run))
+def _list_asset(stream: Stream) -> dg.AssetsDefinition:
+    # First of all: its replies tell the run the time at the API.
+    @dg.asset(**_definition(stream, 2))
+    def fetched(context: dg.AssetExecutionContext, run: dg.ResourceParam[RunContext]) -> dg.MaterializeResult[Any]:
+        return outcome(context, run, stream.raw, extract_livestreams(run))
+
+    return fetched
 
 
-@dg.asset(**_definition(RAW_LIVESTREAM_ANALYTICS), partitions_def=DAYS)
-def livestream_analytics(
-    context: dg.AssetExecutionContext, run: dg.ResourceParam[RunContext]
-) -> dg.MaterializeResult[Any]:
-    """*overall*, day by day; and *livestreams/daywise*, a month in one request, where the API offers it."""
-    days = days_of(context)
-    done = extract.extract_overall(run, days)
-    session_counts.extract_session_counts(run, days)
-    return outcome(context, run, RAW_LIVESTREAM_ANALYTICS, done, days)
+def _dated_asset(stream: Stream) -> dg.AssetsDefinition:
+    @dg.asset(**_definition(stream, 1), partitions_def=DAYS)
+    def fetched(context: dg.AssetExecutionContext, run: dg.ResourceParam[RunContext]) -> dg.MaterializeResult[Any]:
+        days = days_of(context)
+        return outcome(context, run, stream.raw, extract_stream(run, stream, days), days)
+
+    return fetched
 
 
-@dg.asset(**_definition(RAW_APP_ANALYTICS), partitions_def=DAYS)
-def app_analytics(context: dg.AssetExecutionContext, run: dg.ResourceParam[RunContext]) -> dg.MaterializeResult[Any]:
-    """*daywise*, a month in one request."""
-    days = days_of(context)
-    return outcome(context, run, RAW_APP_ANALYTICS, extract.extract_daywise(run, days), days)
-
-
-# After *overall*: where that says more than the sessions at hand, more livestreams are asked.
-@dg.asset(**_definition(RAW_LIVESTREAM_SESSIONS), partitions_def=DAYS, deps=[livestreams, livestream_analytics])
-def livestream_sessions(
-    context: dg.AssetExecutionContext, run: dg.ResourceParam[RunContext]
-) -> dg.MaterializeResult[Any]:
-    """Sessions of the livestreams that could have new ones."""
-    days = days_of(context)
-    return outcome(context, run, RAW_LIVESTREAM_SESSIONS, sessions.extract_sessions(run, days), days)
-
-
-RAW = [livestreams, livestream_analytics, app_analytics, livestream_sessions]
+RAW = [_list_asset(stream) if stream.fetched_by == "page" else _dated_asset(stream) for stream in LOADED_STREAMS]
