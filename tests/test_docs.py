@@ -16,6 +16,7 @@ from pipelines.settings.settings import Settings
 from pipelines.simulator.faults import KINDS
 from tests.pipeline_runner import LoadedWarehouse
 from tests.promises.fault_runner import run_cli
+from tests.test_imports import layer_of
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -142,6 +143,24 @@ def test_nothing_committed_names_an_index_or_a_path_of_this_machine() -> None:
         if pattern.search((ROOT / name).read_text(errors="replace"))
     ]
     assert found == []
+
+
+def test_every_file_named_for_contributors_exists() -> None:
+    text = TEXTS["CONTRIBUTING.md"]
+    named = re.findall(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|sql|md|sh|txt|toml)|(?:\w+/)+\w*|\.env\.example)`", text)
+    placeholders = re.compile(r"[A-Z]{4,}(?:__RULE)?\.(?:py|sql)$")
+    roots = (ROOT, ROOT / "pipelines")
+    missing = [name for name in named if not any((root / name).exists() for root in roots)]
+    assert len(named) > 40
+    assert [name for name in missing if not placeholders.search(name)] == []
+
+
+def test_the_map_lists_every_room() -> None:
+    rooms = {f"pipelines/{path.parent.name}" for path in (ROOT / "pipelines").glob("*/__init__.py")}
+    listed = re.findall(r"^\| `(pipelines/\w+)` \|", TEXTS["CONTRIBUTING.md"], re.MULTILINE)
+    assert set(listed) == rooms
+    layers = [layer_of(name.removeprefix("pipelines/")) for name in listed if name != "pipelines/simulator"]
+    assert layers == sorted(layers), "a room imports only rooms above it"
 
 
 def test_every_test_shown_exists() -> None:
