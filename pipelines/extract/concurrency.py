@@ -52,7 +52,7 @@ def fetch_concurrently(
     remaining = iter(items)
     failed_in_a_row = 0
     ended_by: ApiError | None = None
-    with _threads(concurrency) as pool:
+    with _thread_pool(concurrency) as pool:
         pending: dict[Future[Result[Item, Value]], Item] = {
             pool.submit(process, item): item for item in islice(remaining, 2 * concurrency)
         }
@@ -67,7 +67,7 @@ def fetch_concurrently(
                     continue
                 result = future.result()
                 yield result
-                failed_in_a_row = failed_in_a_row + _is_of_the_service(result.error) if result.error else 0
+                failed_in_a_row = failed_in_a_row + _may_be_service_failure(result.error) if result.error else 0
                 if result.error and (_is_token_refused(result.error) or failed_in_a_row >= _FAILURES_TO_GIVE_UP):
                     ended_by = ended_by or result.error
                     for waiting in pending:
@@ -80,51 +80,52 @@ def _is_token_refused(error: ApiError) -> bool:
     return isinstance(error, ApiRefusedError) and error.status == HTTPStatus.UNAUTHORIZED
 
 
-def _is_of_the_service(error: ApiError) -> bool:
-    """Whether a failure may be the whole service's; any other refusal is an answer about this one question."""
+def _may_be_service_failure(error: ApiError) -> bool:
+    """Whether a failure may concern the whole service; any other refusal concerns one item."""
     return error.can_retry or (isinstance(error, ApiRefusedError) and error.status == HTTPStatus.FORBIDDEN)
 
 
 @contextmanager
 def prefetch_pages(fetch_page: Callable[[int], Page], concurrency: int) -> Iterator[Callable[[int], Page]]:
-    """Give a `fetch_page` for `read_all` that has the pages to come under way: one by one, slow replies waste budget.
+    """Yield a `fetch_page` for `read_all` that requests the next pages ahead: one at a time, slow replies waste budget.
 
-    They are as many as the first page counts; each reading asks anew. A page's failure is raised when that page is read.
+    It prefetches as many pages as the first page counts, and starts again when page 1 is fetched again. The error of a
+    prefetched page is raised when that page is fetched.
     """
-    under_way: dict[int, Future[Page]] = {}
+    in_flight: dict[int, Future[Page]] = {}
     last = 1
 
-    def page(page_no: int) -> Page:
+    def fetch(page_no: int) -> Page:
         nonlocal last
         if page_no == 1:
-            for unread in under_way.values():
+            for unread in in_flight.values():
                 unread.cancel()
-            under_way.clear()
+            in_flight.clear()
             first = fetch_page(1)
             last = -(-(first.total_count or 0) // max(len(first.records), 1))
             return first
-        for coming in range(page_no, min(page_no + concurrency - 1, last) + 1):
-            if coming not in under_way:
-                under_way[coming] = pool.submit(fetch_page, coming)
-        return under_way.pop(page_no).result() if page_no in under_way else fetch_page(page_no)
+        for ahead in range(page_no, min(page_no + concurrency - 1, last) + 1):
+            if ahead not in in_flight:
+                in_flight[ahead] = pool.submit(fetch_page, ahead)
+        return in_flight.pop(page_no).result() if page_no in in_flight else fetch_page(page_no)
 
-    with _threads(concurrency) as pool:
-        yield page
+    with _thread_pool(concurrency) as pool:
+        yield fetch
 
 
 @contextmanager
-def _threads(most: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads, each made when it is needed. They are waited for where the run goes on, and not by a person who stops it.
+def _thread_pool(max_workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Yield a pool. Leaving it waits for its threads only if the run continues: Ctrl-C does not wait for in-flight requests.
 
-    What they still ask then fails, for the run closes its client.
+    Those then fail, because the run closes its client.
     """
-    pool = ThreadPoolExecutor(most, thread_name_prefix="ask")
-    goes_on = False
+    pool = ThreadPoolExecutor(max_workers, thread_name_prefix="fetch")
+    continues = False
     try:
         yield pool
-        goes_on = True
+        continues = True
     except ApiError:
-        goes_on = True
+        continues = True
         raise
     finally:
-        pool.shutdown(wait=goes_on, cancel_futures=True)
+        pool.shutdown(wait=continues, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Secrets this process has seen, and their removal from text. In memory only; bounded; linear in the text."""
+"""Secrets seen by this process, and their removal from text. In memory only, bounded, and linear in the text."""
 
 import threading
 from collections import deque
@@ -7,78 +7,78 @@ from urllib.parse import quote
 MASK = "[removed]"
 
 SHORTEST_SECRET = 8
-"""Characters. A shorter "key" would also be found inside innocent text; it is removed where it stands alone."""
+"""Characters. A shorter secret would also match innocent text; it is removed only as the value of its own field."""
 
-_LONGEST_KEPT = 512
-_MOST_KEYS = 2**18
-_ANCHOR = SHORTEST_SECRET
-"""Every secret is found by its first characters: one dictionary lookup per position, however many secrets there are."""
+_MAX_SECRET_LENGTH = 512
+_MAX_SECRETS = 2**18
+_PREFIX_LENGTH = SHORTEST_SECRET
+"""Secrets are found by their first characters: one dictionary lookup per position, however many secrets there are."""
 
-_FEW = 8
-"""Beginnings that are looked for one by one."""
+_FEW_PREFIXES = 8
+"""Up to this number, prefixes are searched for one by one."""
 
-_MOST_LENGTHS = 16
-"""Different lengths of secrets with the same first characters that are told apart; of more, the longest is assumed."""
+_MAX_LENGTHS = 16
+"""Up to this number, lengths of secrets with the same prefix are compared; beyond it, the longest is assumed."""
 
 
 class KnownSecrets:
-    """Secrets to be cut out of all later text. Threads share it."""
+    """Secrets to be removed from all later text. Threads share it."""
 
     def __init__(self) -> None:
-        """Begin with none. `shortest`: no shorter text can hold one of them."""
-        self._by_anchor: dict[str, dict[int, set[str]]] = {}
+        """Start without secrets. `shortest`: no shorter text can hold one of them."""
+        self._by_prefix: dict[str, dict[int, set[str]]] = {}
         self._in_order: deque[str] = deque()
-        self.shortest = _LONGEST_KEPT
+        self.shortest = _MAX_SECRET_LENGTH
         self._lock = threading.Lock()
 
     def add(self, secret: str) -> None:
-        """Remember a secret, also as it looks inside an address or JSON; the oldest is dropped where there are too many."""
+        """Add a secret, also as written in a URL or in JSON. The oldest is dropped if there are too many."""
         for form in {secret, quote(secret, safe=""), secret.replace("/", "\\/")}:
-            kept = form[:_LONGEST_KEPT]
+            kept = form[:_MAX_SECRET_LENGTH]
             if len(kept) < SHORTEST_SECRET:
                 continue
             with self._lock:
-                of_length = self._by_anchor.setdefault(kept[:_ANCHOR], {}).setdefault(len(kept), set())
+                of_length = self._by_prefix.setdefault(kept[:_PREFIX_LENGTH], {}).setdefault(len(kept), set())
                 if kept in of_length:
                     continue
                 of_length.add(kept)
                 self._in_order.append(kept)
                 self.shortest = min(self.shortest, len(kept))
-                if len(self._in_order) > _MOST_KEYS:
+                if len(self._in_order) > _MAX_SECRETS:
                     self._drop(self._in_order.popleft())
 
     def _drop(self, secret: str) -> None:
-        lengths = self._by_anchor[secret[:_ANCHOR]]
+        lengths = self._by_prefix[secret[:_PREFIX_LENGTH]]
         lengths[len(secret)].discard(secret)
         if not lengths[len(secret)]:
             del lengths[len(secret)]
         if not lengths:
-            del self._by_anchor[secret[:_ANCHOR]]
+            del self._by_prefix[secret[:_PREFIX_LENGTH]]
 
-    def cut_out(self, text: str) -> str:
-        """Return the text with each secret in it replaced."""
+    def mask(self, text: str) -> str:
+        """Return the text with each secret replaced by `MASK`."""
         positions = range(len(text) - self.shortest + 1)
-        anchors = self._by_anchor
-        if not positions or (len(anchors) <= _FEW and not any(anchor in text for anchor in tuple(anchors))):
+        prefixes = self._by_prefix
+        if not positions or (len(prefixes) <= _FEW_PREFIXES and not any(prefix in text for prefix in tuple(prefixes))):
             return text
-        begins = [begin for begin in positions if text[begin : begin + _ANCHOR] in anchors]
-        if not begins:
+        starts = [start for start in positions if text[start : start + _PREFIX_LENGTH] in prefixes]
+        if not starts:
             return text
         parts, done = [], 0
-        for begin in begins:
-            end = self._end(text, begin) if begin >= done else begin
-            if end > begin:
-                parts += [text[done:begin], MASK]
+        for start in starts:
+            end = self._find_end(text, start) if start >= done else start
+            if end > start:
+                parts += [text[done:start], MASK]
                 done = end
         return "".join([*parts, text[done:]])
 
-    def _end(self, text: str, begin: int) -> int:
-        """Where the longest secret that begins here ends; `begin` if none does."""
-        by_length = self._by_anchor.get(text[begin : begin + _ANCHOR], {})
+    def _find_end(self, text: str, start: int) -> int:
+        """Return the end of the longest secret that starts here; `start` if there is none."""
+        by_length = self._by_prefix.get(text[start : start + _PREFIX_LENGTH], {})
         lengths = sorted(by_length, reverse=True)
-        if len(lengths) > _MOST_LENGTHS:
-            return begin + lengths[0]
+        if len(lengths) > _MAX_LENGTHS:
+            return start + lengths[0]
         for length in lengths:
-            if text[begin : begin + length] in by_length.get(length, ()):
-                return begin + length
-        return begin
+            if text[start : start + length] in by_length.get(length, ()):
+                return start + length
+        return start

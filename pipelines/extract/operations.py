@@ -1,6 +1,6 @@
-"""The eleven operations of the API, one function each: a path, its parameters, the reply.
+"""The eleven operations of the API, one function each: path, parameters, JSON object of the reply.
 
-What a reply means is read in `shapes.py`; which operations a night needs is decided in `sync.py`.
+`parsers.py` reads the replies; `selection.py` decides which requests a run needs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,28 +25,28 @@ from pipelines.extract.dialect import (
 
 LIST_LIVESTREAMS, GET_LIVESTREAM = "list-livestreams", "get-livestream"
 GET_OVERALL, GET_LIVESTREAM_DAYWISE = "get-overall-analytics", "get-livestream-daywise-analytics"
-"""Names of operations, as the command line calls them, of which a dialect is noted."""
+"""Operations with a noted dialect, by their name on the command line."""
 
 Reply = dict[str, Any]
 
 
-def _segment(identifier: str) -> str:
-    """Make an identifier one path segment. `.` and `..` would be taken as directions, so dots go encoded."""
+def _encode_segment(identifier: str) -> str:
+    """Encode an identifier as one path segment, including `.` and `..`, which would change the path."""
     encoded = quote(identifier, safe="")
     return encoded.replace(".", "%2E") if set(identifier) == {"."} else encoded
 
 
 def _path(client: ApiClient, app_id: str, *rest: str) -> str:
     segments = ("accounts", client.account_id, "realtime", "kit", app_id, *rest)
-    return "".join(f"/{_segment(segment)}" for segment in segments)
+    return "".join(f"/{_encode_segment(segment)}" for segment in segments)
 
 
 def list_livestreams(
     client: ApiClient, app_id: str, *, page_no: int = 1, per_page: int | None = None, status: str | None = None
 ) -> Reply:
-    """List a page of livestreams. Oldest first, so that new ones do not shift the pages behind them.
+    """Fetch a page of livestreams, oldest first, so that new ones do not shift the pages behind them.
 
-    `per_page`: as large as the service accepts if not given; likewise of `get_livestream`.
+    `per_page`: if None, the largest page that the service accepts, as in `get_livestream`.
     """
     path = _path(client, app_id, "livestreams")
     params = {"sort_order": "ASC"} | ({"status": status} if status else {})
@@ -56,7 +56,7 @@ def list_livestreams(
 def get_livestream(
     client: ApiClient, app_id: str, livestream_id: str, *, page_no: int = 1, per_page: int | None = None
 ) -> Reply:
-    """Ask for a livestream with a page of its sessions."""
+    """Fetch a livestream with a page of its sessions."""
     path = _path(client, app_id, "livestreams", livestream_id)
     return _get_page(client, app_id, GET_LIVESTREAM, path, {}, page_no, per_page)
 
@@ -80,28 +80,28 @@ def _get_page(
 
 
 def get_session(client: ApiClient, app_id: str, session_id: str) -> Reply:
-    """One session."""
+    """Fetch one session."""
     return client.get(_path(client, app_id, "livestreams", "sessions", session_id), {})
 
 
 def get_active_session(client: ApiClient, app_id: str, livestream_id: str) -> Reply:
-    """Ask for the session of a livestream that is on air now; `NotFoundError` when none is."""
+    """Fetch the active session of a livestream. Raises `NotFoundError` if there is none."""
     return client.get(_path(client, app_id, "livestreams", livestream_id, "active-livestream-session"), {})
 
 
 def get_meeting_livestream(client: ApiClient, app_id: str, meeting_id: str) -> Reply:
-    """Ask for the livestream of a meeting that is on air now; `NotFoundError` when none is."""
+    """Fetch the active livestream of a meeting. Raises `NotFoundError` if there is none."""
     return client.get(_path(client, app_id, "meetings", meeting_id, "active-livestream"), {})
 
 
 def get_overall_analytics(client: ApiClient, app_id: str, first_day: date, last_day: date) -> Reply:
-    """Totals over all livestreams from the first moment of `first_day` to the last of `last_day`, UTC."""
+    """Fetch totals over all livestreams, for whole UTC days."""
     path = _path(client, app_id, "analytics", "livestreams", "overall")
     return _get_by_time(client, app_id, GET_OVERALL, path, first_day, last_day)
 
 
 def get_livestream_daywise_analytics(client: ApiClient, app_id: str, first_day: date, last_day: date) -> Reply:
-    """Totals over all livestreams day by day, with a count of sessions. Services of the older dialect lack it."""
+    """Fetch totals over all livestreams by day, with a count of sessions. Services of the older dialect lack it."""
     path = _path(client, app_id, "analytics", "livestreams", "daywise")
     return _get_by_time(client, app_id, GET_LIVESTREAM_DAYWISE, path, first_day, last_day, is_optional=True)
 
@@ -120,10 +120,10 @@ def _get_by_time(
         return client.get(path, time_range(form, first, last), is_optional=is_optional)
 
     def others(form: str, refused: ApiRefusedError) -> Iterator[str]:
-        """Yield another form, unless this one is accepted of a recent day: then the days are what was refused.
+        """Yield the other form of times, unless the service accepts this one for a recent day and so refused the old days.
 
-        Without this check a service that takes Unix seconds only, refuses old days, and answers what it cannot read with a
-        range of its own would be taken for one that speaks ISO 8601, and its figures for those of the days requested.
+        Without this check a service that takes Unix seconds only, refuses old days, and answers unreadable times with a range
+        of its own would be noted as ISO 8601, and its totals would be stored for the wrong days.
         """
         recent = yesterday()
         is_checked = first_day >= recent or client.dialect.confirmed_value(sibling) not in {None, form}
@@ -140,12 +140,12 @@ def _get_by_time(
 
 
 def get_daywise_analytics(client: ApiClient, app_id: str, first_day: date, last_day: date) -> Reply:
-    """Get meeting sessions and recordings day by day."""
+    """Fetch meeting sessions and recordings by day."""
     return get_days(client, app_id, ("analytics", "daywise"), first_day, last_day)
 
 
 def get_days(client: ApiClient, app_id: str, path: Sequence[str], first_day: date, last_day: date) -> Reply:
-    """Get a range of days from an operation that takes two dates. Without both, the API takes the last 30 days."""
+    """Fetch a range of days from an operation that takes two dates. Without both, the API returns the last 30 days."""
     return client.get(_path(client, app_id, *path), {"start_date": f"{first_day}", "end_date": f"{last_day}"})
 
 
@@ -161,5 +161,5 @@ def start_livestream(client: ApiClient, app_id: str, meeting_id: str, name: str 
 
 
 def stop_livestream(client: ApiClient, app_id: str, meeting_id: str) -> Reply:
-    """Stop streaming a meeting. Without a body: a strict server answers 415 to one."""
+    """Stop streaming a meeting. Sends no body: a strict server answers 415 to one."""
     return client.post(_path(client, app_id, "meetings", meeting_id, "active-livestream", "stop"))

@@ -1,4 +1,4 @@
-"""The lists of the API as functions that fetch a page by its number, as `paging.read_all` takes them."""
+"""Functions that fetch one page of a list of the API, for `paging.read_all`."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,30 +11,30 @@ FetchPage = Callable[[int], Page]
 
 
 def livestream_page_fetcher(client: ApiClient, app_id: str, *, status: str | None = None) -> FetchPage:
-    """Return what fetches a page of the livestreams of an app."""
+    """Return a function that fetches a page of the livestreams of an app."""
 
     def fetch(page_no: int) -> Page:
         return parsers.parse_livestream_page(
             operations.list_livestreams(client, app_id, page_no=page_no, status=status)
         )
 
-    return _measured(client, app_id, operations.LIST_LIVESTREAMS, fetch)
+    return _with_full_rows(client, app_id, operations.LIST_LIVESTREAMS, fetch)
 
 
 def session_page_fetcher(client: ApiClient, app_id: str, livestream_id: str) -> FetchPage:
-    """Return what fetches a page of the sessions of a livestream."""
+    """Return a function that fetches a page of the sessions of a livestream."""
 
     def fetch(page_no: int) -> Page:
         return parsers.parse_session_page(operations.get_livestream(client, app_id, livestream_id, page_no=page_no))
 
-    return _measured(client, app_id, operations.GET_LIVESTREAM, fetch)
+    return _with_full_rows(client, app_id, operations.GET_LIVESTREAM, fetch)
 
 
-def _measured(client: ApiClient, app_id: str, operation: str, fetch: FetchPage) -> FetchPage:
-    """Tell with each page how many rows would make it full."""
+def _with_full_rows(client: ApiClient, app_id: str, operation: str, fetch: FetchPage) -> FetchPage:
+    """Return `fetch` with the rows of a full page added to each page."""
     first_rows = 0
 
-    def measured(page_no: int) -> Page:
+    def fetch_with_full_rows(page_no: int) -> Page:
         nonlocal first_rows
         page = fetch(page_no)
         if page_no == 1:
@@ -43,4 +43,4 @@ def _measured(client: ApiClient, app_id: str, operation: str, fetch: FetchPage) 
             client.dialect.note_full_page(app_id, operation, first_rows)
         return replace(page, full_rows=client.dialect.full_page_rows(app_id, operation))
 
-    return measured
+    return fetch_with_full_rows

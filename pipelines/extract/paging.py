@@ -1,10 +1,9 @@
-"""When is a list complete? Fetching a page is somebody else's work; so is what is in a record.
+"""Reads a list page by page and decides when it is complete. Knows neither requests nor the content of records.
 
-Rows move while pages are read: one inserted or removed shifts all that follow, so a row can be passed by
-unseen. A list counts as complete when as many distinct ids are in hand as the API says there are, or when a
-page is empty. Never on a short page: servers cap the page size silently. Nor on a full page: some servers count the
-rows of the page, others count no further than a cap, so when a full page reaches the count, the next page must confirm
-that nothing follows.
+Rows move while pages are read: a row inserted or removed shifts all that follow, so a row can be missed. A list is complete
+when as many distinct ids were read as the API counts, or when a page is empty. It never ends on a short page, because
+servers cap the page size silently. Nor on a full page: some servers count the rows of the page, others count only up to a
+cap. So when a full page reaches the count, the next page must confirm the end.
 """
 
 import re
@@ -15,11 +14,11 @@ from http import HTTPStatus
 from pipelines.errors import ApiRefusedError, IncompleteListError
 from pipelines.extract.parsers import Page, Record
 
-MAX_READINGS = 4
-"""A list is read again from the start at most so often before it is an error."""
+MAX_PASSES = 4
+"""Passes over a list before it is an error."""
 
 MAX_PAGES = 10_000
-"""An endless list ends here: a million rows at 100 a page."""
+"""Limit for an endless list: a million rows at 100 per page."""
 
 _PAST_THE_END = (HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
 
@@ -27,22 +26,22 @@ _MALFORMED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 _ABOUT_PAGE = re.compile(r"page|offset|range", re.IGNORECASE)
 _ABOUT_DEPTH = re.compile(r"window|deep|10,?000", re.IGNORECASE)
 
-_ROWS_OF_A_CAP = 500
-"""Services that list no further than so far stop at a multiple of this: 500, 1,000, 10,000 rows."""
+_CAP_MULTIPLE = 500
+"""Services that cap lists stop at a multiple of this: 500, 1,000, 10,000 rows."""
 
 _SPARE_PAGES = 10
-"""Pages that may bring little beyond those that the first count makes plausible."""
+"""Pages with few new rows that are tolerated beyond those that the first count implies."""
 
 _PAGES_WITHOUT_COUNT = 200
-"""As many where the API does not count."""
+"""The same limit for lists without a count."""
 
-_LEAST_PAGE = 10
-"""A page of fewer rows is full only if no more were requested."""
+_MIN_FULL_PAGE = 10
+"""Rows. A smaller page is full only if no more were requested."""
 
 
 @dataclass
-class _Reading:
-    """One reading from the first page on. `seen` are its distinct ids."""
+class _Pass:
+    """One pass over the list. `seen`: its distinct ids."""
 
     seen: set[str] = field(default_factory=set)
     shrank: bool = False
@@ -53,15 +52,15 @@ class _Reading:
     _sizes: list[int] = field(default_factory=list)
     _last_ids: set[str] = field(default_factory=set)
     _repeats: int = 0
-    _pages_with_little: int = 0
+    _pages_with_few_new: int = 0
 
     @property
     def total(self) -> int | None:
-        """How many rows the API counts; None where it does not, or counts those of each page."""
+        """Rows that the API counts; None if it does not count, or counts the rows of each page."""
         return None if self._counts_pages and len(self._sizes) > 1 else self._count
 
-    def take(self, page: Page, page_no: int, identify: Callable[[Record], str]) -> bool:
-        """Take a page in; whether the reading ends with it."""
+    def add_page(self, page: Page, page_no: int, identify: Callable[[Record], str]) -> bool:
+        """Add a page. Returns whether the pass ends with it."""
         ids = {identify(record) for record in page.records}
         if ids and not ids <= self.seen:
             self._counts_pages &= page.total_count == len(page.records)
@@ -74,19 +73,19 @@ class _Reading:
         if not ids:
             return True
         if ids <= self.seen:
-            return self._take_repetition(ids, page_no)
+            return self._add_repeated_page(ids, page_no)
         if self._repeats:
-            self.fault = f"page {page_no - 1} repeats what came before"
+            self.fault = f"page {page_no - 1} repeats earlier rows"
             return True
         if len(ids - self.seen) < self._full_rows(page):
-            self._pages_with_little += 1
+            self._pages_with_few_new += 1
         self.seen |= ids
         self._last_ids = ids
-        # A total below what was seen is wrong, so only the end itself can end this reading.
+        # A count below the rows seen is wrong: only an empty page can end this pass.
         return len(self.seen) == self.total and not self._is_full(page)
 
-    def take_refusal(self, page_no: int) -> bool:
-        """Take in that the API knows no such page; whether the reading ends with it. Else it is the API's error."""
+    def add_refusal(self, page_no: int) -> bool:
+        """Add that a page is not found. Returns whether the pass ends with it; if not, it is an error of the API."""
         if self.total is not None and len(self.seen) < self.total:
             self.fault = f"page {page_no} is not found"
             return True
@@ -94,45 +93,45 @@ class _Reading:
         return len(self.seen) == self.total or min(self._sizes[:-1], default=largest) >= largest
 
     def may_be_cut(self) -> bool:
-        """Whether the API may list no further than so many rows: it does not count them, and the last page was full."""
+        """Whether the API may cap the list here: it does not count rows, and the last page was full."""
         is_full = bool(self._sizes) and self._sizes[-1] >= max(self._sizes)
-        return self.total is None and is_full and len(self.seen) % _ROWS_OF_A_CAP == 0
+        return self.total is None and is_full and len(self.seen) % _CAP_MULTIPLE == 0
 
     def is_confirmed_by(self, error: ApiRefusedError) -> bool:
-        """Whether the API calls the page malformed that follows the one with which the count was reached.
+        """Whether the API refuses the page after the last one as malformed, which confirms the end.
 
-        "Invalid page" ends a list of exactly a hundred rows; "Result window is too large" says that the count is capped.
+        "Invalid page" ends a list of exactly a hundred rows; "Result window is too large" means that the count is capped.
         """
-        reason = str(error).partition(f": {error.status}: ")[2]  # what comes before holds ids
+        reason = str(error).partition(f": {error.status}: ")[2]  # the part before holds ids
         is_about_end = _ABOUT_PAGE.search(reason) and not _ABOUT_DEPTH.search(reason)
         return error.status in _MALFORMED and len(self.seen) == self.total and bool(is_about_end)
 
     def is_endless(self) -> bool:
-        """Whether more pages brought little than the first count makes plausible."""
+        """Whether more pages had few new rows than the first count implies."""
         if self._first_count is None:
-            return self._pages_with_little > _PAGES_WITHOUT_COUNT
+            return self._pages_with_few_new > _PAGES_WITHOUT_COUNT
         plausible = -(-self._first_count // max(self._sizes, default=1))
-        return self._pages_with_little > 2 * plausible + _SPARE_PAGES
+        return self._pages_with_few_new > 2 * plausible + _SPARE_PAGES
 
     def _full_rows(self, page: Page) -> int:
-        largest = max(_LEAST_PAGE, *self._sizes)
+        largest = max(_MIN_FULL_PAGE, *self._sizes)
         return largest if page.full_rows is None else min(largest, page.full_rows)
 
     def _is_full(self, page: Page) -> bool:
-        """Whether a page is as large as it can be: as requested, or as the largest before it."""
+        """Whether a page is as large as requested, or as the largest before it."""
         rows = len(page.records)
         return rows >= max(self._sizes[:-1], default=rows + 1) or rows >= (page.full_rows or rows + 1)
 
-    def _take_repetition(self, ids: set[str], page_no: int) -> bool:
-        """Take in a page that brings nothing new: past the end some servers give the last page again."""
+    def _add_repeated_page(self, ids: set[str], page_no: int) -> bool:
+        """Add a page without new rows: some servers repeat the last page past the end."""
         if len(self.seen) == self.total:
             return True
         is_uncounted = self.total is None or len(self.seen) > self.total
         if is_uncounted and len(self._sizes) > 1 and ids == self._last_ids:
             self._repeats += 1
-            # A full page may be repeated by mistake, and the next one be what was left out.
+            # A full page may be repeated by mistake, and the next one may hold the rows it replaced.
             return self._repeats > 1 or self._sizes[-1] < max(self._sizes)
-        self.fault = f"page {page_no} repeats what came before"
+        self.fault = f"page {page_no} repeats earlier rows"
         return True
 
 
@@ -143,43 +142,44 @@ def read_all(
     *,
     max_pages: int = MAX_PAGES,
 ) -> Iterator[list[Record]]:
-    """Every record of a list, page by page as received, repeated ones included.
+    """Yield the records of a list page by page as received, repeated ones included.
 
-    Raises `IncompleteListError` when the list could not be read whole in `READINGS` readings.
+    `what` names the list in errors; `identify` returns the key of a record. Raises `IncompleteListError` if `MAX_PASSES`
+    passes did not read the whole list, and the errors of `fetch_page`.
     """
     known: set[str] = set()
-    for _ in range(MAX_READINGS):
-        reading = _Reading()
+    for _ in range(MAX_PASSES):
+        one_pass = _Pass()
         for page_no in range(1, max_pages + 1):
             try:
                 page = fetch_page(page_no)
             except ApiRefusedError as error:
-                if page_no > 1 and error.status in _PAST_THE_END and reading.may_be_cut():
-                    raise _cut(what, page_no, reading) from error
-                if page_no > 1 and error.status in _PAST_THE_END and reading.take_refusal(page_no):
+                if page_no > 1 and error.status in _PAST_THE_END and one_pass.may_be_cut():
+                    raise _cut(what, page_no, one_pass) from error
+                if page_no > 1 and error.status in _PAST_THE_END and one_pass.add_refusal(page_no):
                     break
-                if reading.is_confirmed_by(error):
+                if one_pass.is_confirmed_by(error):
                     break
                 raise
             yield page.records
-            if reading.take(page, page_no, identify):
+            if one_pass.add_page(page, page_no, identify):
                 break
-            if reading.is_endless():
-                raise _endless(what, page_no, reading)
+            if one_pass.is_endless():
+                raise _endless(what, page_no, one_pass)
         else:
-            raise _endless(what, max_pages, reading)
-        # Rows were removed while reading: what was passed by unseen is not told by the count. Count anew.
-        known = reading.seen if reading.shrank else known | reading.seen
-        if not reading.fault and not reading.shrank and len(known) >= (reading.total or 0):
+            raise _endless(what, max_pages, one_pass)
+        # Rows were removed during the pass, so the count does not reveal missed rows: start again.
+        known = one_pass.seen if one_pass.shrank else known | one_pass.seen
+        if not one_pass.fault and not one_pass.shrank and len(known) >= (one_pass.total or 0):
             return
-    reason = reading.fault or f"{len(known)} distinct rows of {reading.total} the API counts"
-    raise IncompleteListError(f"{what}: not complete after {MAX_READINGS} readings: {reason}; try again later")
+    reason = one_pass.fault or f"{len(known)} distinct rows of {one_pass.total} the API counts"
+    raise IncompleteListError(f"{what}: not complete after {MAX_PASSES} passes: {reason}; try again later")
 
 
-def _cut(what: str, page_no: int, reading: _Reading) -> IncompleteListError:
-    rows = f"{len(reading.seen):,} rows, as where the API lists no further, and it does not say how many there are"
+def _cut(what: str, page_no: int, one_pass: _Pass) -> IncompleteListError:
+    rows = f"{len(one_pass.seen):,} rows, a usual cap of lists, and the API gives no count"
     return IncompleteListError(f"{what}: not known to be complete: page {page_no} is not found after {rows}")
 
 
-def _endless(what: str, pages: int, reading: _Reading) -> IncompleteListError:
-    return IncompleteListError(f"{what}: no end after {pages} pages, {len(reading.seen)} distinct rows")
+def _endless(what: str, pages: int, one_pass: _Pass) -> IncompleteListError:
+    return IncompleteListError(f"{what}: no end after {pages} pages, {len(one_pass.seen)} distinct rows")

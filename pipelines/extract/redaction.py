@@ -1,7 +1,7 @@
-"""Keeps stream keys and the API token out of everything that is handed on: by name, by form, and wherever quoted.
+"""Removes stream keys and the API token from everything that leaves this package: by name, by form, and wherever quoted.
 
-By name: a field such as `stream_key` goes, and its value is remembered. By form: addresses that encoders publish to lose
-what follows the application's name. Quoted: a remembered value is cut out of every later text. Nothing else belongs here.
+By name: a field such as `stream_key` is removed, and its value is remembered. By form: publishing addresses lose everything
+behind the application's name. Quoted: a remembered value is removed from every later text. Keep everything else out.
 """
 
 import json
@@ -16,12 +16,12 @@ Json = Any
 """A parsed JSON value: dict, list, str, int, float, bool or None."""
 
 SecretTreatment = Literal["remove", "mask", "show"]
-"""Of fields that hold a secret: left out; their value replaced, for a person who looks at a reply; or shown to one."""
+"""Treatment of fields that hold a secret: drop the field, mask its value, or show it to a person who asked for it."""
 
 PROCESS_SECRETS = KnownSecrets()
-"""What any client of this process has seen: a key may be quoted to another one."""
+"""Secrets seen by any client of this process: a reply to one may quote the key of another."""
 
-_LONGEST_INNER_JSON = 2**16
+_MAX_INNER_JSON_LENGTH = 2**16
 _PUBLISHING = ("stream", "rtmp", "ingest", "publish", "broadcast", "encoder", "srt", "whip", "push")
 _KEYS = frozenset({"key", "keys", "token"})
 _IDENTIFIERS = frozenset({"id", "livestream_id", "session_id", "meeting_id"})
@@ -29,12 +29,12 @@ _IDENTIFIERS = frozenset({"id", "livestream_id", "session_id", "meeting_id"})
 _ADDRESS = re.compile(r"""\b(rtmp[a-z]{0,3}|srt|rist|whips?|https?):(?:\\?/){2}([^\s"'<>`]{1,4096})""", re.IGNORECASE)
 _PUBLISHES_BY_HTTP = re.compile(r"/whip\b|/webrtc/publish\b", re.IGNORECASE)
 _APPLICATION = re.compile(r"[\w-]{1,15}")
-"""The first part of an RTMP path, `live` in `rtmps://host/live/KEY`; what is longer is taken for the key."""
+"""The first part of an RTMP path: `live` in `rtmps://host/live/KEY`. A longer part counts as the key."""
 
 _APPLICATION_OF_WORDS = re.compile(r"[a-z]{1,15}(?:[_-][a-z]{1,15}){1,5}", re.IGNORECASE | re.ASCII)
-"""A longer one, if a slash follows it: a key ends the path, and is no row of words."""
+"""A longer application, if a slash follows: a key ends the path, and is not several words."""
 
-_STATES = frozenset(
+_STATE_WORDS = frozenset(
     [
         "available",
         "configured",
@@ -57,10 +57,10 @@ _STATES = frozenset(
         "unsupported",
     ]
 )
-"""What is written in the place of a key that is not there. Remembered as a key, the word would be cut out everywhere."""
+"""Words in the place of a missing key. Remembered as a secret, the word would be removed everywhere."""
 
 _ULID = re.compile(r"01[0-9A-HJKMNP-TV-Z]{24}", re.ASCII)
-"""An id by its form: it begins with a time, here from 2004 to 2039."""
+"""An id by its form: it starts with a time, here from 2004 to 2039."""
 
 _NAMED = re.compile(
     r"""((?:stream|rtmps?|ingest|publish|publishing|broadcast|srt|whip)[\s_.-]{0,3}key\w{0,20}|passphrase|password)
@@ -69,94 +69,95 @@ _NAMED = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _KEYLIKE = re.compile(r"[\w+=-]{20,512}", re.ASCII)
-_LIKE_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}", re.IGNORECASE)
-"""Removed from the text where it was taken for a key, and nowhere else: it may be the id of a livestream."""
+_ID_FORM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}", re.IGNORECASE)
+"""Removed only where it is written as a key, and not remembered: it may be the id of a livestream."""
 
-_LEAST_BARE_SECRET = 16
-"""Characters after `stream key: ` without quotes that are not taken for a word of a sentence."""
+_MIN_BARE_SECRET_LENGTH = 16
+"""Unquoted text after `stream key: ` counts as a word of a sentence if it is shorter."""
 
 
 class Redactor:
-    """Removes secrets from replies and messages. One client's token, and the keys that any client has seen."""
+    """Removes the token of one client, and the keys that any client has seen, from replies and messages."""
 
     def __init__(self, token: str, keys: KnownSecrets = PROCESS_SECRETS) -> None:
-        """Know the token from the beginning."""
-        self._keys = keys
-        self._own = KnownSecrets()
-        self._own.add(token)
+        """Start with the token as a secret."""
+        self._known = keys
+        self._token = KnownSecrets()
+        self._token.add(token)
 
     def remember_secrets(self, value: Json) -> None:
-        """Remember every secret in a reply."""
+        """Remember every secret of a reply."""
         for secret in find_secrets(value):
-            self._keys.add(secret)
+            self._known.add(secret)
 
     def redact_text(self, text: str) -> str:
         """Return a text without secrets."""
-        if len(text) >= self._own.shortest:
-            text = self._own.cut_out(text)
+        if len(text) >= self._token.shortest:
+            text = self._token.mask(text)
         if _may_hold_secret(text):
             text = _NAMED.sub(_mask_named, _ADDRESS.sub(_mask_address, text))
-        return self._keys.cut_out(text) if len(text) >= self._keys.shortest else text
+        return self._known.mask(text) if len(text) >= self._known.shortest else text
 
     def redact_message(self, text: str) -> str:
-        """Return the text of an error without secrets, and without what merely looks like one: it may not be known yet."""
+        """Return the text of an error without secrets, and without words that have the form of one: it may not be known yet."""
         return _KEYLIKE.sub(_mask_keylike, self.redact_text(text))
 
     def redact(self, value: Json, treatment: SecretTreatment = "remove") -> Json:
-        """Return a reply without secrets; one to be shown loses the token only. `learn` it first."""
+        """Return a value without secrets; with "show" only the token is removed. Call `remember_secrets` first."""
         if isinstance(value, str):
-            return self._own.cut_out(value) if treatment == "show" else self.redact_text(value)
+            return self._token.mask(value) if treatment == "show" else self.redact_text(value)
         if isinstance(value, list):
             return [self.redact(inner, treatment) for inner in value]
         if not isinstance(value, dict):
             return value
         if treatment == "show":
-            return {self._own.cut_out(name): self.redact(inner, treatment) for name, inner in value.items()}
-        cleaned = {}
+            return {self._token.mask(name): self.redact(inner, treatment) for name, inner in value.items()}
+        redacted = {}
         for name, inner in value.items():
-            if not _holds_secret(name, value):
-                cleaned[self.redact_text(name)] = self.redact(_named_as_secrets(name, inner), treatment)
+            if not _is_secret_field(name, value):
+                redacted[self.redact_text(name)] = self.redact(_mark_secret_fields(name, inner), treatment)
             elif treatment == "mask":
-                cleaned[self.redact_text(name)] = MASK
-        return cleaned
+                redacted[self.redact_text(name)] = MASK
+        return redacted
 
 
 def find_secrets(value: Json) -> set[str]:
-    """Return every secret in a reply, at any depth, also in JSON that is inside a text.
+    """Return every secret of a reply, at any depth, also in JSON inside a text.
 
-    What is the id of a record is none, whatever else holds it: cut out, all records would become one. Nor is a
-    word such as `unavailable`, or the name of a known field, such as the `disabled` of `"stream_keys": "disabled"`: cut out, that field would be missing everywhere.
+    The id of a record is not a secret, whatever other field holds it: removed, all records would become one. Nor is a word
+    such as `unavailable`, or the name of a known field, as in `"stream_keys": "disabled"`: removed, that field would be
+    missing everywhere.
     """
     secrets: set[str] = set()
     ids: set[str] = set()
-    _gather(value, secrets, ids)
-    return {secret for secret in secrets - ids - KNOWN_FIELDS if secret.lower().replace("-", "_") not in _STATES}
+    _collect(value, secrets, ids)
+    return {secret for secret in secrets - ids - KNOWN_FIELDS if secret.lower().replace("-", "_") not in _STATE_WORDS}
 
 
-def _gather(value: Json, secrets: set[str], ids: set[str]) -> None:
+def _collect(value: Json, secrets: set[str], ids: set[str]) -> None:
     if isinstance(value, list):
         for inner in value:
-            _gather(inner, secrets, ids)
+            _collect(inner, secrets, ids)
     elif isinstance(value, str):
-        _gather_from_text(value, secrets, ids)
+        _collect_from_text(value, secrets, ids)
     elif isinstance(value, dict):
         for name, inner in value.items():
             if name in _IDENTIFIERS and isinstance(inner, str):
                 ids.add(inner)
-            if _holds_secret(name, value):
+            if _is_secret_field(name, value):
                 for leaf in _leaves(inner):
                     secrets.add(_without_host(leaf))
-                    _gather_from_text(leaf, secrets, ids)
+                    _collect_from_text(leaf, secrets, ids)
             else:
-                _gather(_named_as_secrets(name, inner), secrets, ids)
+                _collect(_mark_secret_fields(name, inner), secrets, ids)
 
 
 def _letters(name: str) -> str:
     return "".join(filter(str.isalnum, name.lower()))
 
 
-def _holds_secret(name: str, record: dict[str, Json]) -> bool:
-    """Whether a field's name says that its value is a secret: `stream_key`, `rtmpKeyBackup`, `srt.passphrase`."""
+def _is_secret_field(name: str, record: dict[str, Json]) -> bool:
+    """Whether the name of a field means a secret: `stream_key`, `rtmpKeyBackup`, `srt.passphrase`."""
     lower = name.lower()
     if not ("key" in lower or "pass" in lower or "secret" in lower or "whip" in lower or "token" in lower):
         return False
@@ -171,15 +172,15 @@ def _holds_secret(name: str, record: dict[str, Json]) -> bool:
 
 
 def _is_publishing_point(value: dict[str, Json]) -> bool:
-    """Whether an object says where to publish: an address of RTMP or SRT beside whatever is called `key` there."""
+    """Whether an object holds a publishing address, so that a field `key` beside it is a stream key."""
     return any(
         isinstance(inner, str) and inner[:8].lower().startswith(("rtmp", "srt:", "rist:", "whip"))
         for inner in value.values()
     )
 
 
-def _named_as_secrets(name: str, value: Json) -> Json:
-    """Name what is called `key` inside an object about publishing as what it is: `{"rtmps": {"url": …, "key": …}}`."""
+def _mark_secret_fields(name: str, value: Json) -> Json:
+    """Rename a field `key` inside an object about publishing, `{"rtmps": {"url": …, "key": …}}`, so that it counts as secret."""
     if not isinstance(value, dict):
         return value
     letters = _letters(name)
@@ -200,14 +201,14 @@ def _leaves(value: Json) -> Iterator[str]:
 
 
 def _without_host(secret: str) -> str:
-    """Return the path of an address in the place of a key: remembered whole, it would begin as all addresses do."""
+    """Return only the path of an address: remembered whole, its beginning would match every address."""
     _, is_address, place = secret.partition("://")
     host, _, path = place.partition("/")
     return path if is_address and len(path) >= SHORTEST_SECRET and "@" not in host else secret
 
 
 def _may_hold_secret(text: str) -> bool:
-    """Whether the form of a text needs a look. Asked of every text of every reply, hence no loop and no pattern."""
+    """Whether a text may hold a secret. Called for every text of every reply, hence without loop and pattern."""
     lower = text.lower()
     return (
         "key" in lower
@@ -220,27 +221,27 @@ def _may_hold_secret(text: str) -> bool:
     )
 
 
-def _gather_from_text(text: str, secrets: set[str], ids: set[str]) -> None:
+def _collect_from_text(text: str, secrets: set[str], ids: set[str]) -> None:
     if not _may_hold_secret(text):
         return
     found = [named[3] for named in _NAMED.finditer(text) if _is_secret_value(named)]
     found += [part for address in _ADDRESS.finditer(text) for part in _secret_parts(address)]
-    secrets.update(secret for secret in found if not _LIKE_ID.fullmatch(secret))
-    if len(text) <= _LONGEST_INNER_JSON and text.lstrip()[:1] in {"{", "["}:
+    secrets.update(secret for secret in found if not _ID_FORM.fullmatch(secret))
+    if len(text) <= _MAX_INNER_JSON_LENGTH and text.lstrip()[:1] in {"{", "["}:
         try:
             inner = json.loads(text)
         except (ValueError, RecursionError):
             return
         if isinstance(inner, dict | list):
-            _gather(inner, secrets, ids)
+            _collect(inner, secrets, ids)
 
 
 def _is_secret_value(found: "re.Match[str]") -> bool:
-    """Whether what follows a secret's name is one: `stream key: rejected` says what became of it."""
+    """Whether the text after a secret's name is one: `stream key: rejected` holds none."""
     value, separator = found[3], found[2]
     is_quoted = '"' in separator or "'" in separator or "=" in separator
     has_digit = len(value) >= SHORTEST_SECRET and any(map(str.isdigit, value))
-    return is_quoted or has_digit or len(value) >= _LEAST_BARE_SECRET
+    return is_quoted or has_digit or len(value) >= _MIN_BARE_SECRET_LENGTH
 
 
 def _mask_named(found: "re.Match[str]") -> str:
@@ -248,14 +249,14 @@ def _mask_named(found: "re.Match[str]") -> str:
 
 
 def _mask_keylike(found: "re.Match[str]") -> str:
-    """Mask a long word that mixes letters and digits, unless it looks like an id."""
+    """Mask a long word of letters and digits, unless it has the form of an id."""
     word = found[0]
     is_mixed = any(map(str.isdigit, word)) and any(map(str.isalpha, word))
-    return MASK if is_mixed and not (_LIKE_ID.fullmatch(word) or _ULID.fullmatch(word)) else word
+    return MASK if is_mixed and not (_ID_FORM.fullmatch(word) or _ULID.fullmatch(word)) else word
 
 
 def _split_address(found: "re.Match[str]") -> tuple[str, str, str]:
-    """Scheme, host and the rest of an address."""
+    """Return scheme, host, and path with query."""
     place = found[2].replace("\\/", "/")
     host, slash, rest = place.partition("/")
     if not slash:
@@ -265,16 +266,16 @@ def _split_address(found: "re.Match[str]") -> tuple[str, str, str]:
 
 
 def _secret_parts(found: "re.Match[str]") -> list[str]:
-    """What an address loses, of its parts that are long enough to be a key."""
+    """Return the removed parts of an address that are long enough to be a key."""
     kept = _mask_address(found)
     if kept == found[0]:
         return []
     parts = re.split(r"[/?&=#]", _split_address(found)[2])
-    return [part for part in parts if len(part) >= _LEAST_BARE_SECRET and f"/{part}/" not in kept]
+    return [part for part in parts if len(part) >= _MIN_BARE_SECRET_LENGTH and f"/{part}/" not in kept]
 
 
 def _mask_address(found: "re.Match[str]") -> str:
-    """Keep scheme, host and application of an address that encoders publish to."""
+    """Keep scheme, host and application of a publishing address."""
     scheme, host, rest = _split_address(found)
     is_http = scheme.startswith("http")
     if is_http and not _PUBLISHES_BY_HTTP.search(rest):

@@ -1,7 +1,7 @@
-"""Reads one HTTP reply: a JSON object that says it succeeded, or the error that it is, with the remedy that fits.
+"""Parses one HTTP reply: returns the JSON object of a successful one, or raises an error with the remedy that fits.
 
-The API answers errors in several shapes (its own two, RFC 9457), and as HTML; a 200 can be any of them too. What stands
-in front of it (a bot check, a proxy, a captive portal) answers in its place. Nothing about operations belongs here.
+The API sends errors in several formats (two of its own, RFC 9457) and as HTML; a 200 can be any of them too. A bot check, a
+proxy or a captive portal in front of it may answer in its place. Keep operations out of this module.
 """
 
 import json
@@ -14,10 +14,10 @@ from pipelines.errors import ApiRefusedError, LivehouseError, NotFoundError, Tra
 from pipelines.extract.json_values import parse_json
 from pipelines.extract.redaction import Redactor
 
-_LONGEST_MESSAGE = 300
-_LONGEST_PART = 120
-_MOST_PARTS = 3
-_READ_OF_TEXT = 8_000
+_MAX_MESSAGE_LENGTH = 300
+_MAX_PART_LENGTH = 120
+_MAX_PARTS = 3
+_MAX_TEXT_BYTES = 8_000
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _TITLE = re.compile(r"<title[^>]{0,200}>([^<]{0,1000})</title>", re.IGNORECASE)
@@ -27,7 +27,7 @@ _WRONG_TOKEN = re.compile(
     r"(?:invalid|expired|revoked|unknown) (?:api |access )?token|token (?:is |was |has )?(?:been )?(?:invalid|expired|revoked)",
     re.IGNORECASE,
 )
-"""Said in a 403 of a token that is none, and not of one that lacks a permission."""
+"""In a 403: the token itself is invalid, and does not merely lack a permission."""
 _HOST = re.compile(r"https?://([\w.:-]{1,100})", re.IGNORECASE | re.ASCII)
 
 TOKEN_REMEDY, PERMISSION_REMEDY = (
@@ -36,7 +36,7 @@ TOKEN_REMEDY, PERMISSION_REMEDY = (
 )
 _OTHER_ADDRESS = "check CLOUDFLARE_BASE_URL"
 _NOT_THE_API = (
-    "a firewall or proxy on the way answered in place of the API: ask whoever runs it, or try another network"
+    "a firewall or proxy on the way answered in place of the API: ask its administrator, or try another network"
 )
 _CHALLENGED = (
     "a bot check answered in place of the API: exempt this machine's address or proxy from it, or try another network"
@@ -44,20 +44,21 @@ _CHALLENGED = (
 _REMEDIES: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: TOKEN_REMEDY,
     HTTPStatus.FORBIDDEN: PERMISSION_REMEDY,
-    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: "the proxy wants another user or password: check HTTPS_PROXY",
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: "the proxy requires another user or password: check HTTPS_PROXY",
     HTTPStatus.MISDIRECTED_REQUEST: f"{_OTHER_ADDRESS}, or a proxy that mixes up hosts",
     HTTPStatus.UPGRADE_REQUIRED: f"{_OTHER_ADDRESS}: the server there speaks another protocol",
-    HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED: "this network wants a login before it lets anything through",
+    HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED: "this network requires a login first",
 }
 _RETRIED = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 def parse_response(
-    what: str, status: int, body: bytes, headers: Mapping[str, str] | None = None, redactor: Redactor | None = None
+    request: str, status: int, body: bytes, headers: Mapping[str, str] | None = None, redactor: Redactor | None = None
 ) -> dict[str, Any]:
-    """Return the JSON object of a successful reply, secrets included; otherwise raise the error that the reply is.
+    """Return the JSON object of a successful reply, secrets included.
 
-    `redactor` learns the secrets of the reply, and cleans what an error quotes of it before anything is cut off.
+    `request` names the request in errors. `redactor` remembers the secrets of the reply, and redacts quoted messages before
+    they are shortened. Raises `NotFoundError`, `ApiRefusedError` with its remedy, or `TransientApiError`.
     """
     redactor, headers = redactor or Redactor(""), headers or {}
     value, fault = None, ""
@@ -69,35 +70,35 @@ def parse_response(
     is_success = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
     if is_success and isinstance(value, dict) and value.get("success", True) in (True, "true", 1):
         return value
-    said = _one_line(redactor.redact_message(_message_of_text(body) if fault else _message_of_value(value)))
+    message = _one_line(redactor.redact_message(_message_of_text(body) if fault else _message_of_value(value)))
     if is_success and "cf-mitigated" not in headers:
-        raise TransientApiError(f"{what}: {status}, but {fault or 'not a success'}: {said}", status=status)
-    raise _error(f"{what}: {status}", status, said, body if fault else b"", headers)
+        raise TransientApiError(f"{request}: {status}, but {fault or 'not a success'}: {message}", status=status)
+    raise _error(f"{request}: {status}", status, message, body if fault else b"", headers)
 
 
-def _error(where: str, status: int, said: str, text: bytes, headers: Mapping[str, str]) -> LivehouseError:
+def _error(where: str, status: int, message: str, text: bytes, headers: Mapping[str, str]) -> LivehouseError:
     if status == HTTPStatus.NOT_FOUND:
-        return NotFoundError(f"{where}: {said}", status=status)
-    if status == HTTPStatus.BAD_REQUEST and _ABOUT_TOKEN.search(said):
-        return ApiRefusedError(f"{where}: {TOKEN_REMEDY}: {said}", status=status, remedy=TOKEN_REMEDY)
+        return NotFoundError(f"{where}: {message}", status=status)
+    if status == HTTPStatus.BAD_REQUEST and _ABOUT_TOKEN.search(message):
+        return ApiRefusedError(f"{where}: {TOKEN_REMEDY}: {message}", status=status, remedy=TOKEN_REMEDY)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        to = _HOST.match(headers.get("location", "")[:_LONGEST_MESSAGE])
-        said = f"a redirect{f' to {to[1]}' if to else ''} is not followed"
-    if status == HTTPStatus.FORBIDDEN and _WRONG_TOKEN.search(said):
-        return ApiRefusedError(f"{where}: {said} ({TOKEN_REMEDY})", status=status, remedy=TOKEN_REMEDY)
-    remedy = _remedy(status, text[:_READ_OF_TEXT].decode("utf-8", "replace").lower(), headers)
+        to = _HOST.match(headers.get("location", "")[:_MAX_MESSAGE_LENGTH])
+        message = f"a redirect{f' to {to[1]}' if to else ''} is not followed"
+    if status == HTTPStatus.FORBIDDEN and _WRONG_TOKEN.search(message):
+        return ApiRefusedError(f"{where}: {message} ({TOKEN_REMEDY})", status=status, remedy=TOKEN_REMEDY)
+    remedy = _remedy(status, text[:_MAX_TEXT_BYTES].decode("utf-8", "replace").lower(), headers)
     if remedy:
-        return ApiRefusedError(f"{where}: {said} ({remedy})", status=status, remedy=remedy)
+        return ApiRefusedError(f"{where}: {message} ({remedy})", status=status, remedy=remedy)
     if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _RETRIED:
-        return ApiRefusedError(f"{where}: {said}", status=status)
-    return TransientApiError(f"{where}: {said}", status=status)
+        return ApiRefusedError(f"{where}: {message}", status=status)
+    return TransientApiError(f"{where}: {message}", status=status)
 
 
 def _remedy(status: int, text: str, headers: Mapping[str, str]) -> str | None:
-    """What to do about a refusal that the status, or what answered in place of the API, explains."""
+    """Return the remedy of a refusal that the status, or a page sent in place of the API's reply, explains."""
     is_html = "<html" in text or "<!doctype" in text
-    is_gate = is_html and status in {HTTPStatus.FORBIDDEN, HTTPStatus.SERVICE_UNAVAILABLE}
-    if "cf-mitigated" in headers or (is_gate and _CHALLENGE.search(text)):
+    may_be_bot_check = is_html and status in {HTTPStatus.FORBIDDEN, HTTPStatus.SERVICE_UNAVAILABLE}
+    if "cf-mitigated" in headers or (may_be_bot_check and _CHALLENGE.search(text)):
         return _CHALLENGED
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return _OTHER_ADDRESS
@@ -109,25 +110,25 @@ def _message_of_value(value: Any) -> str:  # noqa: ANN401 - any JSON value
         return ""
     for name in ("errors", "error"):
         found = value.get(name)
-        items = (found if isinstance(found, list) else [found])[:_MOST_PARTS]
+        items = (found if isinstance(found, list) else [found])[:_MAX_PARTS]
         parts = [part for item in items if (part := _message_of_item(item))]
         if parts:
-            is_name = isinstance(found, str) and (more := _described(value)) not in {"", found}
-            return f"{parts[0][:_LONGEST_PART]}: {more}" if is_name else "; ".join(parts)
-    return _described(value)
+            is_name = isinstance(found, str) and (more := _describe(value)) not in {"", found}
+            return f"{parts[0][:_MAX_PART_LENGTH]}: {more}" if is_name else "; ".join(parts)
+    return _describe(value)
 
 
-def _described(value: dict[str, Any]) -> str:
-    """Return what a reply says beside its list of errors, or beside the mere name of one (`"error": "Bad Request"`)."""
+def _describe(value: dict[str, Any]) -> str:
+    """Return the message beside a list of errors, or beside the mere name of one (`"error": "Bad Request"`)."""
     names = ("detail", "error_description", "title", "message", "messages", "reason")  # the first two: RFC 9457, OAuth
-    return next((said for name in names if (said := _text(value.get(name)))), "")
+    return next((message for name in names if (message := _text(value.get(name)))), "")
 
 
 def _message_of_item(item: Any) -> str:  # noqa: ANN401 - any JSON value
-    """Read one of the errors: what it says, and the innermost of its causes, which says why."""
+    """Return the message of an error and of its innermost cause, which has the reason."""
     *_, innermost = _chain(item)
-    said, cause = _own_message(item), _own_message(innermost)
-    return said if cause in {said, ""} else f"{said[:_LONGEST_PART]}: {cause}" if said else cause
+    message, cause = _own_message(item), _own_message(innermost)
+    return message if cause in {message, ""} else f"{message[:_MAX_PART_LENGTH]}: {cause}" if message else cause
 
 
 def _chain(item: Any) -> Iterator[Any]:  # noqa: ANN401 - any JSON value
@@ -140,8 +141,8 @@ def _chain(item: Any) -> Iterator[Any]:  # noqa: ANN401 - any JSON value
 def _own_message(item: Any) -> str:  # noqa: ANN401 - any JSON value
     if isinstance(item, dict):
         for name in ("message", "detail", "title", "error_description", "reason", "code"):
-            if said := _text(item.get(name)):
-                return said
+            if message := _text(item.get(name)):
+                return message
         return json.dumps({name: inner for name, inner in item.items() if name != "error_chain"}) if item else ""
     return _text(item)
 
@@ -155,13 +156,13 @@ def _text(value: Any) -> str:  # noqa: ANN401 - any JSON value
 
 
 def _message_of_text(body: bytes) -> str:
-    text = body[:_READ_OF_TEXT].decode("utf-8", "replace")
+    text = body[:_MAX_TEXT_BYTES].decode("utf-8", "replace")
     title = _TITLE.search(text)
     if title or "<html" in text.lower():
         return title[1] if title else "an HTML page"
-    # A list of livestreams that was cut short begins with the first one's stream key.
-    return "JSON cut short or broken" if set(text) & set('{["') else text[: 4 * _LONGEST_MESSAGE]
+    # A truncated list of livestreams starts with the stream key of the first one.
+    return "truncated or malformed JSON" if set(text) & set('{["') else text[: 4 * _MAX_MESSAGE_LENGTH]
 
 
 def _one_line(text: str) -> str:
-    return _CONTROL.sub(" ", text).strip()[:_LONGEST_MESSAGE] or "no message"
+    return _CONTROL.sub(" ", text).strip()[:_MAX_MESSAGE_LENGTH] or "no message"

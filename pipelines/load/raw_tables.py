@@ -160,13 +160,13 @@ def read_sessions_of(connection: duckdb.DuckDBPyConnection, app_id: str, livestr
 def read_day_versions(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> pl.DataFrame:
     """When the newest answer about each day was last news, and when it was last received.
 
-    Columns: `day`; by the clock `changed_at`, `asked_at`; by the number of the landing `changed_arrival`, `arrival`.
+    Columns: `day`; by the clock `changed_at`, `last_fetched_at`; by the number of the landing `changed_arrival`, `arrival`.
     """
     query = f"""
         SELECT
             day,
             arg_max(coalesce(changed_at, first_fetched_at), {_ARRIVED}) AS changed_at,
-            arg_max(fetched_at, {_ARRIVED}) AS asked_at,
+            arg_max(fetched_at, {_ARRIVED}) AS last_fetched_at,
             arg_max(coalesce(changed_arrival, 0), {_ARRIVED}) AS changed_arrival,
             coalesce(max(arrival), 0) AS arrival
         FROM {table.full_name} WHERE app_id = ? GROUP BY day

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import ApiRefusedError, IncompleteListError, NotFoundError
-from pipelines.extract.paging import MAX_READINGS, read_all
+from pipelines.extract.paging import MAX_PASSES, read_all
 from pipelines.extract.parsers import Page
 from pipelines.normalize.raw_frames import identity
 
@@ -123,14 +123,14 @@ def test_page_no_ignored_without_a_total_is_an_error(rows: list[int]) -> None:
     source = Source(rows)
     with pytest.raises(IncompleteListError, match=r"the list: not complete .* page 2 repeats"):
         list(read_all("the list", lambda _: Page(source.page(1).records, None), identity))
-    assert len(source.asked) == 2 * MAX_READINGS
+    assert len(source.asked) == 2 * MAX_PASSES
 
 
 def test_page_no_ignored_with_a_total_above_the_page_is_an_error() -> None:
     source = Source([1, 2, 3])
     with pytest.raises(IncompleteListError):
         list(read_all("the list", lambda _: source.page(1), identity))
-    assert len(source.asked) == 2 * MAX_READINGS
+    assert len(source.asked) == 2 * MAX_PASSES
 
 
 def test_page_no_ignored_but_everything_in_hand() -> None:
@@ -147,7 +147,7 @@ def test_pages_that_repeat_in_a_longer_circle_are_an_error() -> None:
 
     with pytest.raises(IncompleteListError, match="page 4 repeats"):
         list(read_all("x", fetch, identity))
-    assert len(asked) == 4 * MAX_READINGS
+    assert len(asked) == 4 * MAX_PASSES
 
 
 def test_a_page_that_repeats_once_is_forgiven() -> None:
@@ -163,7 +163,7 @@ def test_total_too_high_is_an_error() -> None:
     source = Source([1, 2, 3], total=9)
     with pytest.raises(IncompleteListError, match="3 distinct rows of 9 the API counts"):
         source.read()
-    assert len(source.asked) == 3 * MAX_READINGS
+    assert len(source.asked) == 3 * MAX_PASSES
 
 
 @pytest.mark.parametrize("total", [0, 1, 3])
@@ -239,7 +239,7 @@ def test_whatever_is_counted_the_list_is_whole_or_an_error(rows: int, count: str
         assert count in {"none", "zero"}
     else:
         assert read == set(range(rows))
-    assert len(source.asked) <= MAX_READINGS * 2 * (last_page + 2)
+    assert len(source.asked) <= MAX_PASSES * 2 * (last_page + 2)
 
 
 @pytest.mark.parametrize(("rows", "requests"), [(5, 1), (10, 2), (15, 2), (20, 3)])

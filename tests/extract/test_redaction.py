@@ -91,7 +91,7 @@ def test_no_key_is_left(value: Any, treatment: str) -> None:
     ],
 )
 @pytest.mark.parametrize("text", [f"{KEY} is in use", f"x{KEY}", f"rejected ({KEY})"])
-def test_a_key_of_one_reply_is_cut_out_of_all_later_ones(source: Any, text: str) -> None:
+def test_a_key_of_one_reply_is_removed_from_all_later_ones(source: Any, text: str) -> None:
     redacts = redactor()
     redacts.remember_secrets(source)
     assert KEY not in json.dumps(redacts.redact({"err_message": text, text: 1}))
@@ -121,13 +121,13 @@ def test_a_key_of_any_type_is_removed(odd: object) -> None:
     assert cleaned({"stream_key": odd, "id": "a"}) == {"id": "a"}
 
 
-def test_the_longest_of_several_keys_is_cut_out() -> None:
+def test_the_longest_of_several_keys_is_removed() -> None:
     value = [{"stream_key": KEY}, {"stream_key": KEY + "-backup"}, {"url": KEY + "-backup"}]
     assert cleaned(value) == [{}, {}, {"url": MASK}]
 
 
 @pytest.mark.parametrize("short", ["live", "ut", "a", "", "now"])
-def test_a_short_key_is_not_cut_out_of_innocent_text(short: str) -> None:
+def test_a_short_key_is_not_removed_from_innocent_text(short: str) -> None:
     assert cleaned({"stream_key": short, "status": "live now but"}) == {"status": "live now but"}
     assert cleaned({"stream_key": short, "a": f"rtmps://x/live/{short}"}) == {
         "a": f"rtmps://x/live/{MASK}" if short else "rtmps://x/live/"
@@ -185,7 +185,7 @@ def test_an_error_keeps_ids_that_begin_with_their_time() -> None:
 
 
 @pytest.mark.parametrize("state", ["unavailable", "Provisioning", "not-configured", "redacted"])
-def test_a_word_in_the_place_of_a_key_is_not_cut_out_elsewhere(state: str) -> None:
+def test_a_word_in_the_place_of_a_key_is_not_removed_elsewhere(state: str) -> None:
     said = f"the service is {state}"
     assert cleaned({"stream_key": state, "err_message": said}) == {"err_message": said}
 
@@ -211,7 +211,7 @@ def test_a_key_that_is_the_id_of_its_record_is_none() -> None:
 
 
 @pytest.mark.parametrize("treatment", ["remove", "mask", "show"])
-def test_the_token_is_cut_out_even_where_keys_are_shown(treatment: Any) -> None:
+def test_the_token_is_removed_even_where_keys_are_shown(treatment: Any) -> None:
     value = {"stream_key": KEY, "name": f"Bearer {TOKEN}", TOKEN: [TOKEN]}
     kept = json.dumps(cleaned(value, treatment))
     assert TOKEN not in kept
@@ -244,11 +244,11 @@ def test_masked_and_shown() -> None:
 
 
 def test_the_memory_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.extract.known_secrets._MOST_KEYS", 100)
+    monkeypatch.setattr("pipelines.extract.known_secrets._MAX_SECRETS", 100)
     keys = KnownSecrets()
     for number in range(1_000):
         keys.add(f"key-{number:012}")
-    assert keys.cut_out(f"key-{999:012} key-{0:012}") == f"{MASK} key-{0:012}"
+    assert keys.mask(f"key-{999:012} key-{0:012}") == f"{MASK} key-{0:012}"
 
 
 SIZE = 8_000

@@ -53,7 +53,7 @@ HTML_502 = b"<!DOCTYPE html><html><head><title>api.cloudflare.com | 502: Bad gat
         (200, b'[{"id":"a"}]', TransientApiError, "200, but not a success"),
         (200, b"", TransientApiError, "200, but not JSON"),
         (204, b"", TransientApiError, "204, but not JSON"),
-        (200, b'{"success":true,"data":[{"id":"a"', TransientApiError, "JSON cut short or broken"),
+        (200, b'{"success":true,"data":[{"id":"a"', TransientApiError, "truncated or malformed JSON"),
         (200, b'{"name":"\xff\xfe"}', TransientApiError, "200, but not JSON"),
         (200, b"\x00\x01\x02", TransientApiError, "200, but not JSON: no message"),
         # a cause that explains the message (facts.md)
@@ -96,7 +96,7 @@ HTML_502 = b"<!DOCTYPE html><html><head><title>api.cloudflare.com | 502: Bad gat
         (407, b"", ApiRefusedError, "HTTPS_PROXY"),
         (421, b"", ApiRefusedError, "CLOUDFLARE_BASE_URL"),
         (426, b"", ApiRefusedError, "CLOUDFLARE_BASE_URL"),
-        (511, b"<html>log in</html>", ApiRefusedError, "this network wants a login"),
+        (511, b"<html>log in</html>", ApiRefusedError, "this network requires a login"),
         # what stands in front of the API
         (403, CHALLENGE, ApiRefusedError, "Just a moment... (a bot check answered in place of the API"),
         (503, CHALLENGE, ApiRefusedError, "a bot check answered in place of the API"),
@@ -112,7 +112,7 @@ HTML_502 = b"<!DOCTYPE html><html><head><title>api.cloudflare.com | 502: Bad gat
             200,
             b'{"data":[' + b"{}," * MAX_VALUES + b"{}]}",
             TransientApiError,
-            "200, but more values than any reply has",
+            "200, but more values than a reply may have",
         ),
     ],
 )

@@ -154,12 +154,12 @@ def test_livestreams_keep_their_order_and_none_is_asked_twice() -> None:
 
 
 def versions(*rows: tuple[date, datetime, datetime, int]) -> pl.DataFrame:
-    schema = {"day": pl.Date(), "changed_at": pl.Datetime("us"), "asked_at": pl.Datetime("us"), "arrival": pl.Int64()}
+    schema = {"day": pl.Date(), "changed_at": pl.Datetime("us"), "last_fetched_at": pl.Datetime("us"), "arrival": pl.Int64()}
     return pl.DataFrame(list(rows), schema=schema, orient="row")
 
 
 @pytest.mark.parametrize(
-    ("expected", "changed", "asked_at"),
+    ("expected", "changed", "last_fetched_at"),
     [
         (True, NOW - 6 * DAY, NOW),
         (False, NOW - 7 * DAY, NOW),
@@ -168,8 +168,8 @@ def versions(*rows: tuple[date, datetime, datetime, int]) -> pl.DataFrame:
         (True, NOW - DAY, NOW + 9 * DAY),  # by a clock that was ahead
     ],
 )
-def test_days(expected: bool, changed: datetime, asked_at: datetime) -> None:  # noqa: FBT001 - a parameter of the test
-    held = versions((FIRST, changed, asked_at, 5))
+def test_days(expected: bool, changed: datetime, last_fetched_at: datetime) -> None:  # noqa: FBT001 - a parameter of the test
+    held = versions((FIRST, changed, last_fetched_at, 5))
     assert days_to_fetch([FIRST], held, full=False, resume_from=None, now=NOW) == ([FIRST] if expected else [])
     assert days_to_fetch([FIRST], held, full=True, resume_from=None, now=NOW) == [FIRST]
 

@@ -31,7 +31,7 @@ def assert_true_or_told(settings: Settings, simulator: Simulator, days: tuple[da
     errors = [failure.error for failure in run_pipeline(settings, days, run_id="drift").failures]
     failures = [str(error) for error in errors]
     list_requests = 2 * (1 + max(len(app.livestreams) for app in simulator.world.apps.values()))
-    assert simulator.request_count() - before <= list_requests * paging.MAX_READINGS * PAGES + 100, "bounded"
+    assert simulator.request_count() - before <= list_requests * paging.MAX_PASSES * PAGES + 100, "bounded"
     for failure, said in zip(errors, failures, strict=True):
         assert isinstance(failure, IncompleteListError)
         assert "not complete after" in said
@@ -89,8 +89,8 @@ def test_promise_3_a_list_that_never_comes_whole_is_an_error_that_says_so(
     simulator.service.faults = FaultInjector(rate=1.0, kinds=(kind,), operations=(operation,), max_consecutive=ALWAYS)
     asked = simulator.request_count(operation)
     run = run_pipeline(settings, run_id="drift", full=True)
-    assert_incomplete(run, r"not complete after 4 readings: .*(repeats|distinct)")
-    assert simulator.request_count(operation) - asked <= 7 * paging.MAX_READINGS * PAGES
+    assert_incomplete(run, r"not complete after 4 passes: .*(repeats|distinct)")
+    assert simulator.request_count(operation) - asked <= 7 * paging.MAX_PASSES * PAGES
     assert changed_days(before, published_days(settings)) == set()
 
 

@@ -271,7 +271,7 @@ EXPLAINED = {
         ["Just a moment...", "a bot check answered in place of the API"],
         ["permission", "CLOUDFLARE_API_TOKEN"],
     ),
-    "a captive portal": (Canned(511, b"<html>log in</html>"), ["this network wants a login"], ["try again later"]),
+    "a captive portal": (Canned(511, b"<html>log in</html>"), ["this network requires a login"], ["try again later"]),
     "a redirect": (
         Canned(302, b"", {"Location": "https://login.example/?next=x"}),
         ["a redirect to login.example is not followed", "CLOUDFLARE_BASE_URL"],
