@@ -91,7 +91,11 @@ def days_to_fetch(
     `versions`: one row per day, with day, changed_at, last_fetched_at (last received), arrival. A day is settled once a reply equals
     one of a week before. A reply with a time in the future comes from a clock that was ahead, and settles nothing.
     """
-    settled = (pl.col("last_fetched_at") - pl.col("changed_at") >= SETTLED_AFTER) & (pl.col("last_fetched_at") <= now) & (not full)
+    settled = (
+        (pl.col("last_fetched_at") - pl.col("changed_at") >= SETTLED_AFTER)
+        & (pl.col("last_fetched_at") <= now)
+        & (not full)
+    )
     is_past = pl.col("last_fetched_at").dt.date() > pl.col("day")
     just_fetched = is_past & (pl.col("arrival") > pl.lit(resume_from, dtype=pl.Int64)).fill_null(value=False)
     skipped = set(versions.filter(settled | just_fetched)["day"])

@@ -154,7 +154,12 @@ def test_livestreams_keep_their_order_and_none_is_asked_twice() -> None:
 
 
 def versions(*rows: tuple[date, datetime, datetime, int]) -> pl.DataFrame:
-    schema = {"day": pl.Date(), "changed_at": pl.Datetime("us"), "last_fetched_at": pl.Datetime("us"), "arrival": pl.Int64()}
+    schema = {
+        "day": pl.Date(),
+        "changed_at": pl.Datetime("us"),
+        "last_fetched_at": pl.Datetime("us"),
+        "arrival": pl.Int64(),
+    }
     return pl.DataFrame(list(rows), schema=schema, orient="row")
 
 

@@ -315,7 +315,13 @@ def day_versions(store: Warehouse, *answers: tuple[Any, datetime]) -> list[dict[
 
 def test_since_when_a_day_is_as_it_is(store: Warehouse) -> None:
     assert day_versions(store, ({"count": 1}, NOW), ({"count": 1}, NOW + HOUR), (None, NOW + 2 * HOUR)) == [
-        {"day": DAY, "last_fetched_at": NOW + 2 * HOUR, "changed_at": NOW + 2 * HOUR, "changed_arrival": 3, "arrival": 3}
+        {
+            "day": DAY,
+            "last_fetched_at": NOW + 2 * HOUR,
+            "changed_at": NOW + 2 * HOUR,
+            "changed_arrival": 3,
+            "arrival": 3,
+        }
     ]
 
 
