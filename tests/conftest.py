@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from pipelines.report import chart_bundle as drawing
-from pipelines.report.chart_bundle import _made
+from pipelines.report import chart_bundle
+from pipelines.report.chart_bundle import _build as build_charts
 from pipelines.simulator.incoming import OBSERVERS
 from pipelines.simulator.server import Simulator
 from pipelines.steps.process_memory import collect_garbage_rarely
@@ -67,20 +67,20 @@ def own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def drawn_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What draws charts takes two seconds to make: the first process that needs it makes it for all of this session."""
+def shared_chart_bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Build the chart bundle, which takes two seconds, once for all processes of this session."""
     own = tmp_path_factory.getbasetemp()
-    kept = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "drawing.json"
+    saved = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "charts.json"
 
     @cache
-    def made() -> drawing.Drawing:
-        with FileLock(kept.with_suffix(".lock")):
-            if not kept.exists():
-                kept.write_text(json.dumps(_made()._asdict()), encoding="utf-8")
-        return drawing.Drawing(**json.loads(kept.read_text(encoding="utf-8")))
+    def build_once() -> chart_bundle.ChartBundle:
+        with FileLock(saved.with_suffix(".lock")):
+            if not saved.exists():
+                saved.write_text(json.dumps(build_charts()._asdict()), encoding="utf-8")
+        return chart_bundle.ChartBundle(**json.loads(saved.read_text(encoding="utf-8")))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawing, "_made", made)
+        patch.setattr(chart_bundle, "_build", build_once)
         yield
 
 

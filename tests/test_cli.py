@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.cli import COMMANDS
-from pipelines.report.chart_bundle import read_drawing
+from pipelines.report.chart_bundle import read_chart_bundle
 from pipelines.simulator.server import Simulator
 from tests.pipeline_runner import APPS, FIRST, LAST, assert_matches_world, environment_for, settings_for, small_world
 from tests.promises.fault_runner import run_cli
@@ -50,7 +50,7 @@ def simulator() -> Iterator[Simulator]:
 
 def test_a_backfill_and_what_can_be_asked_of_it(simulator: Simulator, tmp_path: Path) -> None:
     environment = environment_for(simulator, tmp_path / "home")
-    read_drawing(tmp_path / "home" / "cache")  # made once by this process, not by each program
+    read_chart_bundle(tmp_path / "home" / "cache")  # made once by this process, not by each program
     command = [str(LIVEHOUSE), "backfill", f"{FIRST}", f"{LAST}", "--json"]
     status, written, seen = run_on_terminal(command, stdout=subprocess.PIPE, NO_COLOR="1", **environment)
     assert status == 0, seen

@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from pipelines.cli.demo_directory import MARKER, prepare_demo_directory
 from pipelines.errors import AlreadyRunningError
-from pipelines.report.chart_bundle import read_drawing
+from pipelines.report.chart_bundle import read_chart_bundle
 from pipelines.settings.settings import Settings, environment_of_demo, load_demo_settings
 from pipelines.simulator.server import DEMO_APPS
 from tests.promises.fault_runner import run_cli
@@ -229,7 +229,7 @@ def test_an_empty_directory_is_used(tmp_path: Path) -> None:
 def test_only_what_was_kept_before_is_removed_from_the_cache(tmp_path: Path) -> None:
     for name in ("mine.json", "charts-mine.json", "charts-0123456789abcdef.json", ".charts-a1b2c3d4.tmp", "tmpmine"):
         (tmp_path / name).write_text("x")
-    read_drawing(tmp_path)
+    read_chart_bundle(tmp_path)
     left = {path.name for path in tmp_path.iterdir() if not path.name.startswith("charts-")}
     assert left == {"mine.json", "tmpmine", "lock"}
     charts = sorted(path.name for path in tmp_path.glob("charts-*"))

@@ -34,9 +34,9 @@ def run_job(
         raise UsageError(
             f"{days[0]} is before LIVEHOUSE_START_DATE ({settings.start_date}): set that to an earlier day"
         )
-    from pipelines.report.chart_bundle import CACHE, drawing_made_meanwhile
+    from pipelines.report.chart_bundle import CACHE, build_charts_meanwhile
 
-    with drawing_made_meanwhile(settings.home / CACHE):  # beginning now: Dagster alone takes a second to import
+    with build_charts_meanwhile(settings.home / CACHE):  # beginning now: Dagster alone takes a second to import
         instance = open_history(settings)
         from dagster._core.utils import make_new_run_id
 

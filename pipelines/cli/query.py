@@ -168,14 +168,15 @@ def _example(named: str) -> str:
 @click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
 def report_command(*, open_it: bool) -> None:
     """Write report.html beside the warehouse's home, from what was published."""
-    from pipelines.report.page import Rates, write_report_from
+    from pipelines.report.metrics import Rates
+    from pipelines.report.page import write_report
     from pipelines.settings.reader_settings import load_reader_settings
 
     settings = load_reader_settings()
     published, home = _published(settings)
     rates = Rates(settings.export_rate, settings.participant_rate)
     with published.open_published() as connection:
-        path = write_report_from(connection, home / "report.html", rates)
+        path = write_report(connection, home / "report.html", rates)
     click.echo(path)
     if open_it:
         click.launch(str(path))

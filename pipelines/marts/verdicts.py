@@ -4,7 +4,7 @@ VERDICTS = {
     "match": ("match", "var(--good)"),
     "unsettled": ("unsettled", "var(--pale)"),
     "sessions_missing": ("sessions missing", "var(--bad)"),
-    "overall_behind": ("overall behind", "var(--odd)"),
+    "overall_behind": ("overall behind", "var(--warning)"),
     "unknown": ("unknown", "var(--unknown)"),
     "not_loaded": ("not loaded", "var(--unknown)"),
 }

@@ -1,8 +1,8 @@
-"""What draws the page's charts: their specifications, and one script. Neither depends on any figure.
+"""Build and cache the chart bundle: the charts' specifications and the script that draws them. Neither depends on figures.
 
-Making them starts a JavaScript engine and loads Altair, two seconds and a hundred megabytes: too much for a night with
-nothing new. So both are kept beside the page, under a name made of all that they are made of; the first run of a home has
-them made by a process of its own while it waits for replies.
+A build loads Altair and starts a JavaScript engine: two seconds and a hundred megabytes, too much for a nightly run without
+changes. So the bundle is cached beside the page, under a name that is a hash of its sources. The first run in a home builds
+it in a separate process while it waits for responses.
 """
 
 import json
@@ -24,7 +24,7 @@ from filelock import FileLock
 import pipelines
 
 CACHE = "cache"
-"""The directory beside the page in which they are kept."""
+"""Directory of the cache, beside the page."""
 
 _LOCK = "lock"
 _PROJECT = str(Path(pipelines.__file__).parents[1])
@@ -34,80 +34,80 @@ project, *others = sys.argv.pop(1).split(os.pathsep)
 sys.path = [project, *sys.path, *others]
 runpy.run_module("pipelines.report.chart_bundle", run_name="__main__", alter_sys=True)
 """
-"""Runs this module out of its own project, without PYTHONPATH: what comes first there may be another `pipelines`."""
+"""Runs this module from its own project, without PYTHONPATH, which may contain another package `pipelines`."""
 
-_OURS = re.compile(r"charts-[0-9a-f]{16}\.json|\.charts-\w{8}\.tmp")
-"""Names of what is kept, or was being written by a killed process; every other file is somebody else's."""
+_OWN_FILES = re.compile(r"charts-[0-9a-f]{16}\.json|\.charts-\w{8}\.tmp")
+"""Names of bundles, and of temporary files of killed processes. Every other file belongs to another program."""
 
 
-class Drawing(NamedTuple):
-    """Charts by the name of their data set, as Vega-Lite specifications, and the script that draws them."""
+class ChartBundle(NamedTuple):
+    """Vega-Lite specifications by the name of their data set, and the script that draws them."""
 
     charts: dict[str, dict[str, Any]]
     script: str
 
 
-def read_drawing(kept: Path) -> Drawing:
-    """Give what draws the charts, from the directory where it is kept, or made anew and kept there."""
-    with suppress(OSError, ValueError, TypeError):  # absent, or not as it was written: made anew
-        return _read(kept)
+def read_chart_bundle(directory: Path) -> ChartBundle:
+    """Read the chart bundle from its cache, or build and cache it."""
+    with suppress(OSError, ValueError, TypeError):  # missing, or cut off by a full disk
+        return _read(directory)
     try:
-        kept.mkdir(parents=True, exist_ok=True)
-        with FileLock(kept / _LOCK):
-            with suppress(OSError, ValueError, TypeError):  # by another process, until just now
-                return _read(kept)
-            return _keep(kept, _made())
-    except OSError:  # what cannot be kept is made again next time
-        return _made()
+        directory.mkdir(parents=True, exist_ok=True)
+        with FileLock(directory / _LOCK):
+            with suppress(OSError, ValueError, TypeError):  # another process has just built it
+                return _read(directory)
+            return _save(directory, _build())
+    except OSError:  # a bundle that cannot be cached is built again next time
+        return _build()
 
 
 @contextmanager
-def drawing_made_meanwhile(kept: Path) -> Iterator[None]:
-    """Have it made by a process of its own, where it is not kept yet. Who needs it before that is done waits for it."""
-    if (kept / _name()).exists():
+def build_charts_meanwhile(directory: Path) -> Iterator[None]:
+    """Build the bundle in a separate process if it is not cached. `read_chart_bundle` waits for that build."""
+    if (directory / _name()).exists():
         yield
         return
     try:
-        process = _start_making(kept)
-    except OSError:  # no more processes are allowed: the run makes it itself when it needs it
+        process = _start_build(directory)
+    except OSError:  # no more processes are allowed: `read_chart_bundle` builds it
         yield
         return
     with process:
         try:
             yield
         finally:
-            process.terminate()  # by now nobody waits for it
+            process.terminate()  # the run has ended, or has read the bundle
 
 
-def _start_making(kept: Path) -> "subprocess.Popen[bytes]":
-    """Start a process that makes it. Altair wants a home directory, which a container's user may not have."""
-    ours = os.pathsep.join([_PROJECT, *(place for place in sys.path if Path(place).is_absolute())])
-    program = [sys.executable, "-E", "-P", "-W", "ignore", "-c", _PROGRAM, ours, str(kept)]
+def _start_build(directory: Path) -> "subprocess.Popen[bytes]":
+    """Start a process that builds the bundle. Altair needs a home directory, which a container's user may not have."""
+    paths = os.pathsep.join([_PROJECT, *(path for path in sys.path if Path(path).is_absolute())])
+    program = [sys.executable, "-E", "-P", "-W", "ignore", "-c", _PROGRAM, paths, str(directory)]
     quiet = subprocess.DEVNULL
-    environment = {"HOME": str(kept), **os.environ}
-    return subprocess.Popen(program, stdin=quiet, stdout=quiet, stderr=quiet, env=environment)  # noqa: S603 - our own module
+    environment = {"HOME": str(directory), **os.environ}
+    return subprocess.Popen(program, stdin=quiet, stdout=quiet, stderr=quiet, env=environment)  # noqa: S603 - runs this module
 
 
-def _read(kept: Path) -> Drawing:
-    return Drawing(**json.loads((kept / _name()).read_text(encoding="utf-8")))
+def _read(directory: Path) -> ChartBundle:
+    return ChartBundle(**json.loads((directory / _name()).read_text(encoding="utf-8")))
 
 
-def _keep(kept: Path, drawing: Drawing) -> Drawing:
-    path = kept / _name()
+def _save(directory: Path, bundle: ChartBundle) -> ChartBundle:
+    path = directory / _name()
     with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=kept, prefix=".charts-", suffix=".tmp", delete=False
+        "w", encoding="utf-8", dir=directory, prefix=".charts-", suffix=".tmp", delete=False
     ) as file:
-        json.dump(drawing._asdict(), file)
+        json.dump(bundle._asdict(), file)
     Path(file.name).replace(path)
-    for other in kept.iterdir():
-        if other != path and _OURS.fullmatch(other.name):
+    for other in directory.iterdir():
+        if other != path and _OWN_FILES.fullmatch(other.name):
             other.unlink()
-    return drawing
+    return bundle
 
 
 @cache
 def _name() -> str:
-    """The name it is kept under, made of all that it is made of."""
+    """Return the name of the cached file: a hash of its sources and of the versions of its libraries."""
     sources = ("report/charts.py", "report/chart_bundle.py", "marts/verdicts.py")
     own = (Path(__file__).parents[1].joinpath(source).read_bytes() for source in sources)
     versions = f"{version('altair')} {version('vl-convert-python')}"
@@ -115,16 +115,16 @@ def _name() -> str:
 
 
 @cache
-def _made() -> Drawing:
+def _build() -> ChartBundle:
     if not _has_home():
-        with tempfile.TemporaryDirectory() as kept, _start_making(Path(kept)) as process:
+        with tempfile.TemporaryDirectory() as directory, _start_build(Path(directory)) as process:
             process.wait()
-            return _read(Path(kept))
+            return _read(Path(directory))
     import vl_convert
 
-    from pipelines.report.charts import chart_specifications
+    from pipelines.report.charts import specify_charts
 
-    return Drawing(chart_specifications(), str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")))
+    return ChartBundle(specify_charts(), str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")))
 
 
 def _has_home() -> bool:
@@ -135,5 +135,5 @@ def _has_home() -> bool:
 
 
 if __name__ == "__main__":
-    os.nice(10)  # the run that waits for replies comes first
-    read_drawing(Path(sys.argv[1]))
+    os.nice(10)  # the run that waits for responses has priority
+    read_chart_bundle(Path(sys.argv[1]))

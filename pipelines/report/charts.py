@@ -1,8 +1,8 @@
-"""The charts of the page, as Vega-Lite specifications made with Altair. They hold no data.
+"""Specify the page's charts with Altair, as Vega-Lite without data.
 
-Each chart names one data set; `web/page_main.js` gives it rows when the range changes, in the shapes the comments
-below tell. Days are milliseconds of Unix time on a discrete axis: each day has a place of its own, also the only one.
-Colours are the CSS variables of `web/page.css`, so that light, dark and print need no drawing anew.
+Each chart names one data set. `web/charts.js` supplies its rows, in the shapes that the docstrings below give. Days are Unix
+time in milliseconds on a discrete axis, so that a single day has a place too. Colours are the CSS variables of
+`web/page.css`: switching between light, dark and print does not redraw.
 """
 
 from typing import Any
@@ -11,16 +11,16 @@ import altair as alt
 
 from pipelines.marts.verdicts import VERDICTS
 
-Drawing = alt.Chart | alt.LayerChart | alt.FacetChart
+Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 
 _DAY_LABEL = "utcFormat(datum.value, '%-d %b')"
 _BAR_WIDTH = alt.ExprRef("min(bandwidth('x'), 64)")
-"""So that a single day is a bar, not a wall."""
+"""The maximum keeps a single day from filling the chart."""
 _WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 
 
-def chart_specifications() -> dict[str, dict[str, Any]]:
-    """Every chart of the page by the name of its data set, which is the id of its place in the page too."""
+def specify_charts() -> dict[str, dict[str, Any]]:
+    """Return every chart of the page by the name of its data set, which is also the id of its element."""
     charts = {
         "days": _days(),
         "weekdays": _weekdays(),
@@ -31,11 +31,11 @@ def chart_specifications() -> dict[str, dict[str, Any]]:
         "failures": _failures(),
         "verdicts": _verdicts(),
     }
-    return {name: _finished(chart).to_dict() for name, chart in charts.items()}
+    return {name: _with_style(chart).to_dict() for name, chart in charts.items()}
 
 
-def _finished(chart: Drawing) -> Drawing:
-    drawing: Drawing = (
+def _with_style(chart: Chart) -> Chart:
+    specified: Chart = (
         chart.properties(width="container", autosize=alt.AutoSizeParams(type="fit", contains="padding", resize=True))
         .configure(background="transparent", font="system-ui, sans-serif", padding=4)
         .configure_view(stroke=None)
@@ -59,7 +59,7 @@ def _finished(chart: Drawing) -> Drawing:
             columnPadding=12,
         )
     )
-    return drawing
+    return specified
 
 
 def _data(name: str) -> alt.NamedData:
@@ -89,10 +89,10 @@ def _tooltip(**titles: str) -> list[alt.Tooltip]:
     return [alt.Tooltip(field=field, type="nominal", title=title) for field, title in titles.items()]
 
 
-def _unknown(name: str) -> Drawing:
-    """Bands over the whole height where nothing (?) or only something (~) is known: rows with `state` unknown, partial.
+def _unknown(name: str) -> Chart:
+    """Return bands over the whole height for rows whose `state` is unknown (?) or partial (~).
 
-    `sign` is what to write on the band; "" where it would not fit.
+    `sign` is the text on the band; "" if it does not fit.
     """
     base = alt.Chart(_data(name)).transform_filter("datum.state !== 'known'")
     tooltip = _tooltip(day="Day", shown="Value")
@@ -104,8 +104,8 @@ def _unknown(name: str) -> Drawing:
     )
 
 
-def _days() -> Drawing:
-    """Rows: t, value, before, kind (weekday, weekend), state, sign, and for tooltips day, shown, shown_before."""
+def _days() -> Chart:
+    """Rows: t, value, before, kind (weekday, weekend), state, sign; for tooltips day, shown, shown_before."""
     base = alt.Chart(_data("days"))
     kind = alt.Color(
         "kind:N",
@@ -120,12 +120,12 @@ def _days() -> Drawing:
     ).properties(height=230)
 
 
-def _weekdays() -> Drawing:
-    """Rows: weekday, value, before (means of a known day), kind, and for tooltips shown, shown_before, days."""
+def _weekdays() -> Chart:
+    """Rows: weekday, value, before (daily means), kind; for tooltips shown, shown_before, days."""
     base = alt.Chart(_data("weekdays"))
     axis = alt.Axis(labelAngle=0, ticks=False, title=None)
     x = alt.X("weekday:O", sort=_WEEKDAYS, axis=axis, scale=alt.Scale(domain=_WEEKDAYS, paddingInner=0.25))
-    tooltip = _tooltip(weekday="Weekday", shown="Mean of a day", shown_before="Period before", days="Days known")
+    tooltip = _tooltip(weekday="Weekday", shown="Daily mean", shown_before="Period before", days="Known days")
     color = alt.Color(
         "kind:N",
         scale=alt.Scale(domain=["weekday", "weekend"], range=["var(--series)", "var(--pale)"]),
@@ -136,8 +136,8 @@ def _weekdays() -> Drawing:
     return alt.layer(bars, before.encode(x=x, y=_amount("before"), tooltip=tooltip)).properties(height=230)
 
 
-def _peaks() -> Drawing:
-    """Rows: t, value (streams), state, sign, and for tooltips day, shown, moment."""
+def _peaks() -> Chart:
+    """Rows: t, value (streams), state, sign; for tooltips day, shown, moment."""
     bars = (
         alt.Chart(_data("peaks"))
         .mark_bar(color="var(--series)", width=_BAR_WIDTH)
@@ -150,8 +150,8 @@ def _peaks() -> Drawing:
     return alt.layer(bars, _unknown("peaks")).properties(height=170)
 
 
-def _audience() -> Drawing:
-    """Rows: t, value (viewers), state, sign, and for tooltips day, shown, moment. Drawn where anybody ever looked."""
+def _audience() -> Chart:
+    """Rows: t, value (viewers), state, sign; for tooltips day, shown, moment. Only drawn if live observations exist."""
     tooltip = _tooltip(day="Day", shown="Most viewers at once", moment="First at")
     bars = alt.Chart(_data("audience")).mark_bar(color="var(--series)", width=_BAR_WIDTH)
     return alt.layer(bars.encode(x=_by_day(), y=_amount("value"), tooltip=tooltip), _unknown("audience")).properties(
@@ -159,11 +159,11 @@ def _audience() -> Drawing:
     )
 
 
-def _top() -> Drawing:
-    """Rows: label (place and name), value, shown, and for tooltips the rest of the line."""
+def _top() -> Chart:
+    """Rows: label (place and name), value; for tooltips app, shown."""
     y = alt.Y("label:N", sort=None, axis=alt.Axis(title=None, labelLimit=150, ticks=False, domain=False))
     axis = alt.Axis(format=",~r", tickCount=4, title=None, ticks=False, domain=False)
-    drawing: Drawing = (
+    specified: Chart = (
         alt.Chart(_data("top"))
         .mark_bar(color="var(--series)")
         .encode(
@@ -173,13 +173,13 @@ def _top() -> Drawing:
         )
         .properties(height=430)
     )
-    return drawing
+    return specified
 
 
-def _waits() -> Drawing:
-    """Rows: t, series (median, 95th percentile), seconds, and for tooltips day, shown, sessions."""
+def _waits() -> Chart:
+    """Rows: t, series (median, 95th percentile), seconds; for tooltips day, shown, sessions."""
     domain = ["median (p50)", "95th percentile (p95)"]
-    drawing: Drawing = (
+    specified: Chart = (
         alt.Chart(_data("waits"))
         .mark_line(point=alt.OverlayMarkDef(size=22, filled=True), strokeWidth=1.6)
         .encode(
@@ -187,7 +187,7 @@ def _waits() -> Drawing:
             y=_amount("seconds"),
             color=alt.Color(
                 "series:N",
-                scale=alt.Scale(domain=domain, range=["var(--series)", "var(--odd)"]),
+                scale=alt.Scale(domain=domain, range=["var(--series)", "var(--warning)"]),
                 legend=alt.Legend(title=None),
             ),
             strokeDash=alt.StrokeDash("series:N", scale=alt.Scale(domain=domain, range=[[1, 0], [5, 3]])),
@@ -196,11 +196,11 @@ def _waits() -> Drawing:
         )
         .properties(height=200)
     )
-    return drawing
+    return specified
 
 
-def _failures() -> Drawing:
-    """Rows: t, kind, value (sessions), place (of the stack), state, sign, and for tooltips day, shown."""
+def _failures() -> Chart:
+    """Rows: t, kind, value (sessions), place (in the stack), state, sign; for tooltips day, shown."""
     domain = ["failed before going live", "failed after going live"]
     bars = (
         alt.Chart(_data("failures"))
@@ -210,18 +210,18 @@ def _failures() -> Drawing:
             y=_amount("value", whole=True),
             color=alt.Color(
                 "kind:N",
-                scale=alt.Scale(domain=domain, range=["var(--bad)", "var(--odd)"]),
+                scale=alt.Scale(domain=domain, range=["var(--bad)", "var(--warning)"]),
                 legend=alt.Legend(title=None),
             ),
             order=alt.Order("place:Q"),
-            tooltip=_tooltip(day="Day", kind="What", shown="Sessions"),
+            tooltip=_tooltip(day="Day", kind="Kind", shown="Sessions"),
         )
     )
     return alt.layer(bars, _unknown("failures")).properties(height=200)
 
 
-def _verdicts() -> Drawing:
-    """Rows: t, verdict, and for tooltips day, app, shown. Where a mark stands tells the verdict; colour repeats it."""
+def _verdicts() -> Chart:
+    """Rows: t, verdict; for tooltips day, app. The position of a mark gives the verdict; colour repeats it."""
     domain = [name for name, _ in VERDICTS.values()]
     colours = [colour for _, colour in VERDICTS.values()]
     y = alt.Y(
@@ -230,7 +230,7 @@ def _verdicts() -> Drawing:
         scale=alt.Scale(domain=domain),
         axis=alt.Axis(title=None, ticks=False, domain=False, grid=True, tickBand="extent"),
     )
-    drawing: Drawing = (
+    specified: Chart = (
         alt.Chart(_data("verdicts"))
         .mark_bar(height=alt.RelativeBandSize(band=0.7), width=_BAR_WIDTH)
         .encode(
@@ -241,4 +241,4 @@ def _verdicts() -> Drawing:
         )
         .properties(height=170)
     )
-    return drawing
+    return specified

@@ -1,4 +1,4 @@
-"""Builds marts from landed tables, publishes the readers' copy, writes the page."""
+"""Build marts from landed tables, run checks, publish the readers' copy and write the page."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,28 +15,29 @@ from pipelines.files import leftovers_of
 from pipelines.load.raw_tables import end_backfill
 from pipelines.marts.build import Mart, MartBuild, build_mart
 from pipelines.marts.checks import Check, Verdict, run_check
-from pipelines.report.page import Rates, write_report_from
+from pipelines.report.metrics import Rates
+from pipelines.report.page import write_report
 from pipelines.steps.context import Range, RunContext
 from pipelines.steps.progress import log
 from pipelines.storage.preview import TablePreview, read_preview, sum_by_period
 
 
 def refresh_mart(run: RunContext, mart: Mart) -> MartBuild:
-    """Bring one mart up to date."""
+    """Build those days of a mart that changed."""
     warehouse = run.warehouse
     with warehouse.lock_table(mart.full_name, "every app"):
         return warehouse.write(lambda connection: build_mart(connection, mart, utc_now()))
 
 
 def preview_table(run: RunContext, table: Table | Mart, days: Range | None = None) -> TablePreview:
-    """A glance at a table, or at some days of it."""
+    """Return a preview of a table, or of some days of it."""
     in_raw = isinstance(table, Table) and table.schema == "raw"
     with run.warehouse.open_raw() if in_raw else run.warehouse.open_working() as connection:
         return read_preview(connection, table.full_name, days, table.period if isinstance(table, Mart) else None)
 
 
 def draw(run: RunContext, mart: Mart) -> list[tuple[Any, ...]]:
-    """The column that a mart is drawn by, period by period, newest first; empty for a mart that names none."""
+    """Return the values of a mart's headline column by period, newest first; empty if its file names no column."""
     if mart.drawn is None:
         return []
     with run.warehouse.open_working() as connection:
@@ -44,7 +45,7 @@ def draw(run: RunContext, mart: Mart) -> list[tuple[Any, ...]]:
 
 
 def publish_warehouse(run: RunContext, backfill: Range | None) -> int:
-    """Give readers what stands now, also of a run in which an app failed. Returns the size in bytes."""
+    """Publish the warehouse, even if an app failed in this run. Return the size in bytes."""
     run.warehouse.mirror()
     size = run.warehouse.publish(log)
     if backfill and not run.failures:
@@ -53,22 +54,22 @@ def publish_warehouse(run: RunContext, backfill: Range | None) -> int:
 
 
 def write_page(run: RunContext) -> Path:
-    """Write `report.html` from what was just published: from the original, which no reader can have locked.
+    """Write `report.html` from one snapshot of the warehouse just published, and return its path.
 
-    All of it is read at one moment.
+    The snapshot is read from the working file, because a reader may have locked the published copy.
     """
     settings = run.settings
     rates = Rates(settings.export_rate, settings.participant_rate)
-    for left in leftovers_of(
-        settings.home / "report.html"
-    ):  # by a run that was killed; another's may be replaced just now
-        with suppress(FileNotFoundError):
-            if left.stat().st_mtime < run.started_at.replace(tzinfo=UTC).timestamp():
-                left.unlink()
+    target = settings.home / "report.html"
+    started = run.started_at.replace(tzinfo=UTC).timestamp()
+    for temporary in leftovers_of(target):
+        with suppress(FileNotFoundError):  # another process has just moved it into place
+            if temporary.stat().st_mtime < started:  # written by a killed run
+                temporary.unlink()
 
     def write(connection: duckdb.DuckDBPyConnection) -> Path:
         connection.begin()
-        page = write_report_from(connection, settings.home / "report.html", rates)
+        page = write_report(connection, target, rates)
         connection.rollback()
         return page
 
@@ -76,12 +77,12 @@ def write_page(run: RunContext) -> Path:
 
 
 def run_checks(run: RunContext, checks: Sequence[Check]) -> list[tuple[Check, Verdict]]:
-    """What the checks say about the working file, before anybody else sees it."""
+    """Run the checks on the working file, before it is published, and add each failure to the run's warnings."""
     run.warehouse.mirror()
-    judged = [(check, run.warehouse.read(partial(run_check, check=check))) for check in checks]
+    verdicts = [(check, run.warehouse.read(partial(run_check, check=check))) for check in checks]
     run.warnings += [
         f"{check.table}: {verdict.complaint(check.rule)}: {check.meaning.partition('. ')[0]}"
-        for check, verdict in judged
+        for check, verdict in verdicts
         if not verdict.passed
     ]
-    return judged
+    return verdicts

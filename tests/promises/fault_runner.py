@@ -24,7 +24,7 @@ import pytest
 
 from pipelines import clock
 from pipelines.cli import main
-from pipelines.report.chart_bundle import read_drawing
+from pipelines.report.chart_bundle import read_chart_bundle
 from pipelines.settings.settings import Settings
 from pipelines.simulator.access import LoggedRequest
 from pipelines.simulator.server import Simulator
@@ -97,7 +97,7 @@ def start_cli_process(
 ) -> Iterator["subprocess.Popen[str]"]:
     """The program itself, still running. Killed at the end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LIVEHOUSE_")}
-    read_drawing(home / "cache")  # made once by this process, not by each program
+    read_chart_bundle(home / "cache")  # made once by this process, not by each program
     with subprocess.Popen(
         [sys.executable, "-c", "from pipelines.cli import main; main()", *arguments],
         env=environment

@@ -272,7 +272,9 @@ def test_a_session_that_has_not_ended_makes_its_day_provisional_in_the_page(ware
     warehouse.build_all()
     shown = figures.read_figures(warehouse.connection)
     assert shown
-    assert [states[0] for states in shown["days"]["states"]] == ["k", "p"]
+    coverage = shown["coverage"]
+    states = zip(coverage["table_name"], coverage["state"], strict=True)
+    assert [state for table, state in states if table == SESSIONS] == ["known", "provisional"]
 
 
 def test_the_page_tells_where_overall_is_older_than_the_sessions(warehouse: "FileWarehouse") -> None:
@@ -286,9 +288,18 @@ def test_the_page_tells_where_overall_is_older_than_the_sessions(warehouse: "Fil
         assert shown["reconciliation"]["is_older"] == [is_older]
 
 
-@pytest.mark.parametrize(("count", "more"), [(4, 1), (3, 0), (2, 0), (1, -1), (None, None)])
+@pytest.mark.parametrize(
+    ("count", "verdict", "missing"),
+    [
+        (4, "sessions_missing", 1),
+        (3, "overall_behind", 0),
+        (2, "overall_behind", 0),
+        (1, "overall_behind", 1),
+        (None, "overall_behind", 0),
+    ],
+)
 def test_the_page_counts_sessions_by_the_rule_of_the_verdict(
-    warehouse: "FileWarehouse", count: int | None, more: int | None
+    warehouse: "FileWarehouse", count: int | None, verdict: str, missing: int
 ) -> None:
     warehouse.load(OVERALL, DAY, {"ingest_seconds": 9.0, "viewer_seconds": 9.0, "session_count": count})
     warehouse.load(
@@ -301,7 +312,8 @@ def test_the_page_counts_sessions_by_the_rule_of_the_verdict(
     warehouse.build_all()
     shown = figures.read_figures(warehouse.connection)
     assert shown
-    assert shown["reconciliation"]["sessions_more"] == [more]
+    assert shown["reconciliation"]["verdict"] == [verdict]
+    assert shown["reconciliation"]["missing_sessions"] == [missing]
 
 
 # --- rounding -----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The page says what SQL says, of whatever is in the warehouse, and says it safely."""
+"""The page shows the same figures as SQL, whatever the warehouse holds, and text from outside cannot become code."""
 
 import hashlib
 import html
@@ -16,10 +16,11 @@ import pytest
 
 from pipelines.errors import WarehouseError
 from pipelines.report import figures
-from pipelines.report.chart_bundle import _start_making, drawing_made_meanwhile, read_drawing
-from pipelines.report.page import DEFAULT_RATES, Rates, as_json, as_script, render_page, write_report
+from pipelines.report.chart_bundle import _start_build, build_charts_meanwhile, read_chart_bundle
+from pipelines.report.metrics import DEFAULT_RATES, Rates
+from pipelines.report.page import as_json, as_script, render_page
 from pipelines.settings.settings import Settings
-from tests.report.test_page_cases import HOSTILE, embedded, make_warehouse, named
+from tests.report.test_page_cases import HOSTILE, embedded, make_warehouse, named, write_page_of
 
 COLUMNS = {
     "sessions": "sessions",
@@ -34,16 +35,16 @@ COLUMNS = {
 
 
 def page_of(published: Path) -> str:
-    return write_report(published, published.parent / "report.html").read_text(encoding="utf-8")
+    return write_page_of(published, published.parent / "report.html").read_text(encoding="utf-8")
 
 
-def ask(published: Path, sql: str) -> list[Any]:
+def query(published: Path, sql: str) -> list[Any]:
     with duckdb.connect(published, read_only=True) as connection:
         return connection.execute(sql).fetchall()
 
 
 def decoded(waits: list[int]) -> list[int]:
-    """What the page makes of a day's times to live: a negative number repeats the one before it."""
+    """Decode a day's times to live: a negative number repeats the number before it."""
     values: list[int] = []
     for value in waits:
         values.extend([values[-1]] * -value if value < 0 else [value])
@@ -54,7 +55,7 @@ def test_daily_figures_equal_the_marts(tmp_path: Path) -> None:
     published = make_warehouse(tmp_path)
     days = embedded(page_of(published))["days"]
     columns = ", ".join(COLUMNS.values())
-    rows = ask(published, f"SELECT {columns} FROM marts.daily_usage ORDER BY app_id, day")
+    rows = query(published, f"SELECT {columns} FROM marts.daily_usage ORDER BY app_id, day")
     shown = list(zip(*(days[name] for name in COLUMNS), strict=True))
     assert len(shown) == len(rows) == 120
     for ours, theirs in zip(shown, rows, strict=True):
@@ -64,7 +65,7 @@ def test_daily_figures_equal_the_marts(tmp_path: Path) -> None:
 def test_livestreams_and_messages_add_up_to_the_sessions(tmp_path: Path) -> None:
     published = make_warehouse(tmp_path)
     data = embedded(page_of(published))
-    [totals] = ask(
+    [totals] = query(
         published,
         "SELECT count(*), count(*) FILTER (WHERE err_message <> ''), sum(ingest_seconds), sum(viewer_seconds)"
         " FROM core.livestream_sessions",
@@ -77,10 +78,10 @@ def test_livestreams_and_messages_add_up_to_the_sessions(tmp_path: Path) -> None
     assert set(data["messages"]["keys"]["message"]) == {"handshake failed", "encoder gone"}
 
 
-def test_times_to_live_are_all_there(tmp_path: Path) -> None:
+def test_every_time_to_live_is_embedded(tmp_path: Path) -> None:
     published = make_warehouse(tmp_path)
     data = embedded(page_of(published))
-    [(listed,)] = ask(
+    [(listed,)] = query(
         published,
         "SELECT list(round(epoch(started_at - invoked_at) * 1000)::BIGINT) FROM core.livestream_sessions"
         " WHERE started_at IS NOT NULL",
@@ -89,7 +90,9 @@ def test_times_to_live_are_all_there(tmp_path: Path) -> None:
     assert data["waits_are_exact"]
 
 
-def test_many_times_to_live_are_rounded_to_two_percent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_times_to_live_are_rounded_to_steps_of_two_percent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     published = make_warehouse(tmp_path)
     exact = [decoded(day) for day in embedded(page_of(published))["waits"]["waits"]]
     monkeypatch.setitem(figures.LIMITS, "exact", 10)
@@ -101,32 +104,32 @@ def test_many_times_to_live_are_rounded_to_two_percent(tmp_path: Path, monkeypat
             assert ours == pytest.approx(theirs, rel=0.0101, abs=0.51)
 
 
-def test_peak_of_all_apps_is_counted_not_added(tmp_path: Path) -> None:
+def test_peak_of_all_apps_is_not_the_sum_of_their_peaks(tmp_path: Path) -> None:
     published = make_warehouse(tmp_path)
     data = embedded(page_of(published))
-    starts = ask(
+    starts = query(
         published,
         "SELECT started_at, stopped_at FROM core.livestream_sessions WHERE started_at IS NOT NULL ORDER BY started_at",
     )
-    [day] = ask(published, "SELECT DATE '2026-02-10'")
+    [day] = query(published, "SELECT DATE '2026-02-10'")
     at_once = [sum(begin <= start < end for begin, end in starts) for start, _ in starts if start.date() == day[0]]
-    place = data["peaks"]["day"].index(41)
-    assert data["peaks"]["peak"][place] == max(at_once)
-    own = [peak for peak, offset in zip(data["days"]["peak"], data["days"]["day"], strict=True) if offset == 41]
-    assert max(own) < data["peaks"]["peak"][place] <= sum(own)
+    peaks = data["peaks"]
+    rows = zip(peaks["app"], peaks["day"], peaks["peak"], peaks["known"], strict=True)
+    [together, *own] = [(peak, known) for _, offset, peak, known in rows if offset == 41]
+    assert together == (max(at_once), 2)
+    assert max(own) < together <= (sum(peak for peak, _ in own), 2)
 
 
-def test_the_peak_of_one_app_by_the_page_and_by_the_mart_agree(tmp_path: Path) -> None:
+def test_peak_of_a_single_app_equals_the_peak_of_all_apps(tmp_path: Path) -> None:
     published = make_warehouse(tmp_path, ("only",), sessions=9)
-    with duckdb.connect(published, read_only=True) as connection:
-        found = figures.read_figures(connection)
-        assert found is not None
-        together = figures.read_query(connection, "peaks", {"first": found["first"]})
-    assert together["peak"] == found["days"]["peak"]
-    assert together["peak_at"] == found["days"]["peak_at"]
+    peaks = embedded(page_of(published))["peaks"]
+    rows = list(zip(peaks["app"], peaks["day"], peaks["peak"], peaks["peak_at"], strict=True))
+    together, own = ([row[1:] for row in rows if row[0] == app] for app in (-1, 0))
+    assert together == own
+    assert len(own) == 60
 
 
-def test_unknown_is_not_zero(tmp_path: Path) -> None:
+def test_unknown_figures_are_null(tmp_path: Path) -> None:
     published = make_warehouse(
         tmp_path,
         ("app",),
@@ -139,17 +142,60 @@ def test_unknown_is_not_zero(tmp_path: Path) -> None:
             "UPDATE ops.days SET loaded_at = TIMESTAMP '2026-02-28 23:00' WHERE day = '2026-02-28'",
         ),
     )
-    days = embedded(page_of(published))["days"]
-    names = ("sessions", "viewer_seconds", "recordings", "peak", "exported_seconds")
+    data = embedded(page_of(published))
+    days = data["days"]
+    names = ("sessions", "viewer_seconds", "recordings", "exported_seconds", "recording_cost")
     assert [days[name][2] for name in names] == [None] * 5
-    assert days["states"] == ["kkkk", "kkkk", "ukk-", "kkkk", "pppp"]
+    assert 2 not in data["peaks"]["day"]
     assert days["meeting_sessions"][2] == 2
+    assert days["cost"][2] == days["meeting_cost"][2] == pytest.approx(2 * 31.3 * 0.002)
+    assert days["is_cost_known"] == [True, True, False, True, True]
 
 
-def test_exported_minutes_are_those_of_livestreams_of_a_meeting(tmp_path: Path) -> None:
+def coverage_of(published: Path, table: str = "core.livestream_sessions") -> list[list[Any]]:
+    """Return a table's ranges of days: app, state, first day, last day, attempts to load it."""
+    ranges = embedded(page_of(published))["coverage"]
+    names = ("app", "state", "first_day", "last_day", "attempts")
+    rows = zip(ranges["table_name"], *(ranges[name] for name in names), strict=True)
+    return [row for name, *row in rows if name == table]
+
+
+def test_coverage_lists_ranges_of_days_by_state(tmp_path: Path) -> None:
+    recordings = "core.recordings_daily"
+    published = make_warehouse(
+        tmp_path,
+        ("app",),
+        days=9,
+        changes=(
+            "DELETE FROM core.livestream_sessions WHERE day = '2026-02-24'",
+            "UPDATE ops.days SET is_known = false WHERE day = '2026-02-24' AND table_name = 'core.livestream_sessions'",
+            "UPDATE ops.days SET loaded_at = TIMESTAMP '2026-02-28 23:00' WHERE day = '2026-02-28'",
+            # a table that is behind: its newest days are gaps too
+            f"DELETE FROM ops.days WHERE day IN ('2026-02-21', '2026-02-27', '2026-02-28') AND table_name = '{recordings}'",
+            "DELETE FROM ops.days WHERE day = '2026-02-26'",
+            "INSERT INTO ops.missing_days VALUES ('app', '2026-02-26', 2, '2026-03-01')",
+        ),
+    )
+    assert coverage_of(published) == [
+        [0, "known", 0, 3, None],
+        [0, "unknown", 4, 4, None],
+        [0, "known", 5, 5, None],
+        [0, "gap", 6, 6, 2],
+        [0, "known", 7, 7, None],
+        [0, "provisional", 8, 8, None],
+    ]
+    assert coverage_of(published, recordings) == [
+        [0, "known", 0, 0, None],
+        [0, "gap", 1, 1, None],
+        [0, "known", 2, 5, None],
+        [0, "gap", 6, 8, 2],
+    ]
+
+
+def test_ingest_seconds_are_split_by_meeting_other_and_unlisted_livestreams(tmp_path: Path) -> None:
     published = make_warehouse(tmp_path, changes=("DELETE FROM core.livestreams WHERE livestream_id = 'stream-6'",))
     days = embedded(page_of(published))["days"]
-    [(exported, direct, unplaced)] = ask(
+    [(exported, direct, unplaced)] = query(
         published,
         """SELECT sum(ingest_seconds) FILTER (WHERE meeting_id IS NOT NULL),
             sum(ingest_seconds) FILTER (WHERE meeting_id IS NULL AND livestream_id <> 'stream-6'),
@@ -161,7 +207,7 @@ def test_exported_minutes_are_those_of_livestreams_of_a_meeting(tmp_path: Path) 
     assert sum(days["unplaced_seconds"]) == pytest.approx(unplaced)
 
 
-def test_of_many_livestreams_those_are_kept_that_were_first_in_some_month(
+def test_only_the_livestreams_ranked_highest_in_a_month_are_embedded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published = make_warehouse(tmp_path)
@@ -172,7 +218,7 @@ def test_of_many_livestreams_those_are_kept_that_were_first_in_some_month(
     assert len(whole["streams"]["keys"]["app"]) == whole["livestreams"] == data["livestreams"] == 40
     assert 0 < len(data["streams"]["rows"]["day"]) <= 200 < len(whole["streams"]["rows"]["day"])
     kept = set(zip(data["streams"]["keys"]["app"], data["streams"]["keys"]["livestream_id"], strict=True))
-    best = ask(
+    best = query(
         published,
         """SELECT arg_max(livestream_id, (total, livestream_id)) FROM (
             SELECT app_id, livestream_id, date_trunc('month', day) AS month, sum(viewer_seconds) AS total
@@ -182,7 +228,7 @@ def test_of_many_livestreams_those_are_kept_that_were_first_in_some_month(
     assert None in data["messages"]["keys"]["message"]
 
 
-def test_names_and_messages_stay_data(tmp_path: Path) -> None:
+def test_names_and_messages_are_embedded_as_data_only(tmp_path: Path) -> None:
     published = make_warehouse(tmp_path, HOSTILE[:2], changes=named(HOSTILE))
     page = page_of(published)
     data = embedded(page)
@@ -202,7 +248,7 @@ def test_json_and_scripts_cannot_end_their_element() -> None:
         as_json(float("nan"))
 
 
-def test_a_sum_beyond_all_numbers_is_shown_as_unknown(tmp_path: Path) -> None:
+def test_infinite_sums_are_unknown(tmp_path: Path) -> None:
     published = make_warehouse(tmp_path)
     with duckdb.connect(published) as connection:
         connection.execute(
@@ -213,7 +259,7 @@ def test_a_sum_beyond_all_numbers_is_shown_as_unknown(tmp_path: Path) -> None:
     assert None in days["viewer_seconds"]
 
 
-def test_only_its_own_two_scripts_may_run_and_nothing_may_be_fetched(tmp_path: Path) -> None:
+def test_content_security_policy_allows_only_the_two_own_scripts(tmp_path: Path) -> None:
     page = page_of(make_warehouse(tmp_path))
     scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     policy = html.unescape(re.findall(r'Content-Security-Policy" content="([^"]+)"', page)[0])
@@ -226,32 +272,41 @@ def test_only_its_own_two_scripts_may_run_and_nothing_may_be_fetched(tmp_path: P
     assert not re.search(r"""<[^>]+\s(src|href)=["']?(https?:)?//""", page)
 
 
-def test_the_same_warehouse_gives_the_same_page(tmp_path: Path) -> None:
+def test_page_of_an_unchanged_warehouse_is_byte_identical(tmp_path: Path) -> None:
     published = make_warehouse(tmp_path)
     target = tmp_path / "deep" / "report.html"
-    pages = [write_report(published, target).read_bytes() for _ in range(2)]
+    pages = [write_page_of(published, target).read_bytes() for _ in range(2)]
     assert all(first == second for first, second in pairwise(pages))
     assert stat.S_IMODE(target.stat().st_mode) == 0o644
     assert sorted(path.name for path in target.parent.iterdir()) == ["cache", "report.html"]
 
 
-def test_an_empty_warehouse_says_so_and_what_to_do(tmp_path: Path) -> None:
+def test_page_of_an_empty_warehouse_names_the_commands_to_load_it(tmp_path: Path) -> None:
     page = page_of(make_warehouse(tmp_path, ()))
     assert "Nothing is loaded yet" in page
     assert "livehouse nightly" in page
     assert "<script" not in page
 
 
-def test_rates_are_those_given(tmp_path: Path) -> None:
+def test_rates_come_from_the_settings(tmp_path: Path) -> None:
     published = make_warehouse(tmp_path)
     assert embedded(page_of(published))["rates"] == {"export": 0.01, "participant": 0.002}
     settings = Settings.model_construct()
     assert Rates(settings.export_rate, settings.participant_rate) == DEFAULT_RATES
-    page = write_report(published, tmp_path / "other.html", Rates(0.5, 0.25)).read_text(encoding="utf-8")
-    assert embedded(page)["rates"] == {"export": 0.5, "participant": 0.25}
+    page = write_page_of(published, tmp_path / "other.html", Rates(0.5, 0.25)).read_text(encoding="utf-8")
+    data = embedded(page)
+    assert data["rates"] == {"export": 0.5, "participant": 0.25}
+    [(recordings, meetings, exports)] = query(
+        published,
+        """SELECT 0.5 * sum(recording_minutes), 0.25 * sum(meeting_minutes), 0.5 / 60 * sum(meeting_ingest_seconds)
+        FROM marts.daily_usage""",
+    )
+    costs = [sum(data["days"][f"{name}_cost"]) for name in ("recording", "meeting", "export")]
+    assert costs == pytest.approx([recordings, meetings, exports])
+    assert sum(data["days"]["cost"]) == pytest.approx(sum(costs))
 
 
-def test_what_is_set_aside_shrunk_and_loaded_is_told(tmp_path: Path) -> None:
+def test_quarantine_shrinks_loads_and_verdicts_are_embedded(tmp_path: Path) -> None:
     published = make_warehouse(tmp_path)
     with duckdb.connect(published) as connection:
         connection.execute(
@@ -273,74 +328,67 @@ def test_what_is_set_aside_shrunk_and_loaded_is_told(tmp_path: Path) -> None:
     assert set(data["reconciliation"]["verdict"]) == {"match"}
 
 
-def test_faults_are_one_line_with_a_remedy(tmp_path: Path) -> None:
-    with pytest.raises(WarehouseError, match="does not exist: run `livehouse nightly` or `livehouse demo`"):
-        write_report(tmp_path / "warehouse.duckdb", tmp_path / "report.html")
-    (tmp_path / "broken.duckdb").write_bytes(b"not a database" * 1000)
-    with pytest.raises(WarehouseError, match=r"cannot be read: .*; see `livehouse doctor`"):
-        write_report(tmp_path / "broken.duckdb", tmp_path / "report.html")
+def test_errors_are_one_line_with_a_remedy(tmp_path: Path) -> None:
     published = make_warehouse(tmp_path)
     (tmp_path / "taken").mkdir()
     with pytest.raises(WarehouseError, match="cannot be written: "):
-        write_report(published, tmp_path / "taken")
+        write_page_of(published, tmp_path / "taken")
     assert not list(tmp_path.glob(".taken*"))
     with duckdb.connect(published) as connection:
         connection.execute("DROP SCHEMA marts CASCADE")
     with pytest.raises(WarehouseError, match="run `livehouse rebuild 2025-12-31 2026-02-28`"):
-        write_report(published, tmp_path / "report.html")
+        write_page_of(published, tmp_path / "report.html")
 
 
-def test_a_page_without_figures_needs_no_engine(tmp_path: Path) -> None:
+def test_page_without_figures_builds_no_charts(tmp_path: Path) -> None:
     assert len(render_page(None, tmp_path)) < 20_000
     assert not list(tmp_path.iterdir())
 
 
-def test_what_draws_is_made_once_and_read_after(tmp_path: Path) -> None:
+def test_chart_bundle_is_built_once_and_rebuilt_if_damaged(tmp_path: Path) -> None:
     kept = tmp_path / "cache"
-    made = read_drawing(kept)
+    made = read_chart_bundle(kept)
     [file] = kept.glob("charts-*")
-    assert read_drawing(kept) == made
+    assert read_chart_bundle(kept) == made
     left = kept / ".charts-a1b2c3d4.tmp"
     left.touch()
     file.write_text('{"charts": {}, "scr', encoding="utf-8")  # a disk that was full
-    assert read_drawing(kept) == made
+    assert read_chart_bundle(kept) == made
     assert {path.name for path in kept.iterdir()} == {file.name, "lock"}
     file.write_text(json.dumps({"charts": {}, "script": "kept"}), encoding="utf-8")
-    assert read_drawing(kept).script == "kept"
+    assert read_chart_bundle(kept).script == "kept"
 
 
 @pytest.mark.long
-def test_a_process_of_its_own_makes_what_draws_and_ends(tmp_path: Path) -> None:
+def test_chart_bundle_is_built_by_a_separate_process_that_ends_with_the_run(tmp_path: Path) -> None:
     kept = tmp_path / "cache"
-    with drawing_made_meanwhile(kept):
+    with build_charts_meanwhile(kept):
         deadline = time.monotonic() + 60
         while not any(kept.glob("charts-*")):
             assert time.monotonic() < deadline
             time.sleep(0.05)
-    made = read_drawing(kept)
+    made = read_chart_bundle(kept)
     assert made.charts.keys() >= {"days", "top"}
-    with drawing_made_meanwhile(tmp_path / "other"):
+    with build_charts_meanwhile(tmp_path / "other"):
         pass  # a run that is over before
     assert not list((tmp_path / "other").glob("charts-*"))
-    assert read_drawing(tmp_path / "other") == made
+    assert read_chart_bundle(tmp_path / "other") == made
 
 
-def test_where_nothing_can_be_kept_the_drawing_is_made_each_time(tmp_path: Path) -> None:
+def test_charts_are_built_each_time_if_the_cache_is_not_writable(tmp_path: Path) -> None:
     (tmp_path / "cache").touch()
-    assert read_drawing(tmp_path / "cache").charts.keys() >= {"days", "top"}
+    assert read_chart_bundle(tmp_path / "cache").charts.keys() >= {"days", "top"}
 
 
 @pytest.mark.long
-def test_the_charts_are_made_without_what_the_caller_put_on_pythonpath(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another package `pipelines`, or an `altair`, of somebody else must not run in the process that makes them."""
+def test_charts_are_built_without_packages_on_pythonpath(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another package `pipelines`, or an `altair`, of another project must not run in the process that makes them."""
     for name in ("pipelines", "altair", "filelock", "json"):
         (tmp_path / "others" / name).mkdir(parents=True)
         (tmp_path / "others" / name / "__init__.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "others"))
     (tmp_path / "kept").mkdir()
-    with _start_making(tmp_path / "kept") as process:
+    with _start_build(tmp_path / "kept") as process:
         assert process.wait() == 0
     assert not (tmp_path / "imported").exists()
     assert list((tmp_path / "kept").glob("charts-*.json"))

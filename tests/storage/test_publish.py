@@ -14,7 +14,8 @@ from pipelines.clock import utc_now
 from pipelines.errors import SettingsError, WarehouseError
 from pipelines.files import leftovers_of, replacing
 from pipelines.live.staging import lock_polling, open_staging
-from pipelines.report.page import DEFAULT_RATES, write_report_from
+from pipelines.report.metrics import DEFAULT_RATES
+from pipelines.report.page import write_report
 from pipelines.storage.file_warehouse import FileWarehouse
 from pipelines.storage.publish import remove_unfinished
 from tests.storage.conftest import Start
@@ -369,7 +370,7 @@ def test_every_file_is_made_as_the_umask_says(tmp_path: Path) -> None:
                 add(warehouse)
             warehouse.publish(print)
             with warehouse.open_published() as connection:
-                write_report_from(connection, warehouse.directory / "report.html", DEFAULT_RATES)
+                write_report(connection, warehouse.directory / "report.html", DEFAULT_RATES)
             (warehouse.directory / "report.html").chmod(0o644)  # as it was made until 2026-11
             with replacing(warehouse.directory / "report.html") as page:
                 page.touch()

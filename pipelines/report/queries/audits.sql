@@ -1,5 +1,5 @@
--- Of each app: its livestreams, those whose sessions were fetched within the 30 days before the last load, and what the
--- audits of that time found in livestreams that nothing said had changed.
+-- For each app: its livestreams, those whose sessions were fetched within the 30 days before the last load, and the result
+-- of that time's audits of livestreams that the API did not report as changed.
 WITH newest AS (SELECT max(finished_at) AS at FROM ops.loads),
 verified AS (
     SELECT

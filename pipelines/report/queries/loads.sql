@@ -1,4 +1,4 @@
--- The latest loads, one row a run and app. What was received is counted at core tables, which are read from raw ones.
+-- The latest loads, one row per run and app. Rows are counted for core tables only, which are built from the raw tables.
 SELECT
     apps.app,
     epoch_ms(max(loads.finished_at)) AS finished_at,

@@ -1,9 +1,24 @@
--- Most streams on air at one moment of each day, all apps together: the peaks of apps do not add up to it.
+-- Most streams on air at one moment of each day, by app, and for all apps together (app -1): the peaks of apps do not add up
+-- to it. known: of how many apps the day's sessions are known; 0 for all apps together unless those of each app are.
+WITH peaks AS (
+    SELECT apps.app, mart.day, mart.peak_concurrent_streams AS peak, mart.peak_at, 1 AS known
+    FROM marts.stream_concurrency AS mart
+    INNER JOIN apps ON mart.app_id = apps.app_id
+    UNION ALL
+    SELECT DISTINCT
+        -1 AS app,
+        day,
+        account_peak_concurrent_streams AS peak,
+        account_peak_at AS peak_at,
+        CASE WHEN account_apps = (SELECT count(*) FROM apps) THEN account_apps ELSE 0 END AS known
+    FROM marts.stream_concurrency
+)
 SELECT
+    app,
     date_diff('day', $first, day) AS day,
-    any_value(account_peak_concurrent_streams) AS peak,
-    epoch_ms(any_value(account_peak_at)) AS peak_at
-FROM marts.stream_concurrency
-WHERE day >= $first AND account_peak_concurrent_streams IS NOT NULL
-GROUP BY stream_concurrency.day
-ORDER BY stream_concurrency.day
+    peak,
+    epoch_ms(peak_at) AS peak_at,
+    known
+FROM peaks
+WHERE peaks.day >= $first AND peak IS NOT NULL
+ORDER BY app, peaks.day

@@ -1,4 +1,4 @@
--- Rows about which the source now says less than before, alike ones together: the $groups largest groups.
+-- Rows of which the source now reports less than before, in groups of the same app, day, table and reason: the $groups largest.
 SELECT
     apps.app,
     date_diff('day', $first, shrunk.day) AS day,

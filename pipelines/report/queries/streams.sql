@@ -1,5 +1,5 @@
--- Each livestream and day with a session. At most $stream_rows rows: of more, those of the livestreams that ranked
--- highest in any one month of their app, by watch time, ingest or sessions; the page shows the rest as one line.
+-- Sessions of each livestream by day, for at most $stream_rows rows: the livestreams that ranked highest in any month of
+-- their app, by watch time, ingest or sessions. The page shows the rest as one line.
 WITH ranked AS (
     SELECT
         app_id,
@@ -23,6 +23,11 @@ sessions AS (
             AS ingest_seconds,
         sum(session.viewer_seconds) FILTER (WHERE session.started_at IS NOT NULL OR session.viewer_seconds > 0)
             AS viewer_seconds,
+        -- sessions that count for the sum
+        count(session.ingest_seconds) FILTER (WHERE session.started_at IS NOT NULL OR session.ingest_seconds > 0)
+            AS ingest_reports,
+        count(session.viewer_seconds) FILTER (WHERE session.started_at IS NOT NULL OR session.viewer_seconds > 0)
+            AS viewer_reports,
         sum(session.ingest_seconds) FILTER (WHERE session.viewer_seconds IS NOT NULL) AS paired_ingest_seconds,
         sum(session.viewer_seconds) FILTER (WHERE session.ingest_seconds IS NOT NULL) AS paired_viewer_seconds
     FROM core.livestream_sessions AS session
@@ -44,8 +49,11 @@ SELECT
         AS ingest_seconds,
     CASE WHEN sessions.started > 0 THEN round(sessions.viewer_seconds, 2) ELSE coalesce(round(sessions.viewer_seconds, 2), 0) END
         AS viewer_seconds,
+    -- over several days a sum is known where no session started or one reports it, as in marts.livestream_performance
     sessions.started,
-    -- of sessions that report both; NULL where that is all of it
+    sessions.ingest_reports,
+    sessions.viewer_reports,
+    -- of sessions that report both; NULL where it equals the sum
     CASE WHEN sessions.paired_ingest_seconds IS DISTINCT FROM sessions.ingest_seconds
         THEN round(coalesce(sessions.paired_ingest_seconds, 0), 2) END AS paired_ingest,
     CASE WHEN sessions.paired_viewer_seconds IS DISTINCT FROM sessions.viewer_seconds

@@ -1,6 +1,6 @@
--- Times to live (started - invoked, ms) of each app and day, rising: percentiles of a range are taken of all of them.
--- A negative number repeats the one before it that many times more. Not $is_exact: each in the nearest of steps 2 % apart,
--- as marts.session_reliability keeps them, so that years of a large account still fit in a page.
+-- Times to live (started - invoked, in milliseconds) of each app and day, ascending, for percentiles over any days and apps.
+-- A negative number repeats the number before it that many more times. Unless $is_exact, each is rounded to the nearest of
+-- the steps 2 % apart of marts.session_reliability, so that years of a large account still fit into a page.
 WITH exact AS (
     SELECT app_id, day, CAST(round(time_to_live_seconds * 1000) AS BIGINT) AS wait, count(*) AS sessions
     FROM core.livestream_sessions

@@ -1,172 +1,254 @@
-// Whether the figures can be trusted, in a line at the top of the page and in sentences: for who quotes them.
+// Whether the figures can be trusted: one line at the top of the page, and full sentences to quote further down.
 
-/** The short answer, at the top of the page. */
+/** @typedef {[Kind, string]} Statement */
+
+/** @param {Period} period */
+function nameUnit(period) {
+  return period.apps.length > 1 ? "app-day" : "day";
+}
+
+/**
+ * The short answer, at the top of the page.
+ * @param {Period} period
+ * @param {CoverageLine[]} lines
+ */
 function showTrustLine(period, lines) {
-  const counts = verdictCounts(period);
-  const aside = sumOf(data.quarantine, groupsIn(data.quarantine, period));
-  const distinct = (key) => new Set(lines.flatMap((line) => line[key].map((day) => `${line.app} ${day}`))).size;
-  const [gaps, unknown] = [distinct("gaps"), distinct("u")];
+  const counts = countVerdicts(period);
+  const quarantined = countRecords(data.quarantine, findGroups(data.quarantine, period));
+  /** @type {(state: DayState) => number} */
+  const countDays = (state) => new Set(lines.flatMap(({app, days}) => days[state].map((day) => `${app} ${day}`))).size;
+  const [gaps, unknown] = [countDays("gap"), countDays("unknown")];
   const judged = counts.match + counts.sessions_missing + counts.overall_behind;
-  const unit = period.apps.length > 1 ? "app-day" : "day";
+  const unit = nameUnit(period);
+  /** @type {Statement[]} */
   const items = [
     [
       !judged ? "unknown" : counts.match === judged ? "good" : "bad",
       judged
-        ? `${written(counts.match, 0)} of ${counted(judged, `${unit} matches`, `${unit}s match`)} the API’s totals`
-        : "no day can be reconciled",
+        ? `${formatNumber(counts.match, 0)} of ${formatCount(judged, `${unit} matches`, `${unit}s match`)} the API’s totals`
+        : "no day can be compared with the API’s totals",
     ],
-    [aside ? "odd" : "good", aside ? `${counted(aside, "record", "records")} set aside` : "no record set aside"],
-    [gaps ? "bad" : "good", gaps ? counted(gaps, `${unit} left out`, `${unit}s left out`) : "no gaps"],
+    quarantined
+      ? ["warning", `${formatCount(quarantined, "record", "records")} in quarantine`]
+      : ["good", "no record in quarantine"],
+    gaps ? ["bad", formatCount(gaps, `${unit} missing`, `${unit}s missing`)] : ["good", "no gaps"],
   ];
-  if (unknown) items.push(["unknown", counted(unknown, `unknown ${unit}`, `unknown ${unit}s`)]);
-  if (counts.unsettled) items.push(["odd", counted(counts.unsettled, `unsettled ${unit}`, `unsettled ${unit}s`)]);
-  for (const item of auditItems(period)) items.push(item);
-  const loaded = data.days.loaded_at.reduce((latest, at) => Math.max(latest, at), 0);
-  document
-    .getElementById("trust-line")
-    .replaceChildren(
-      ...items.map(([kind, text]) => el("a", {href: "#trust"}, signed(kind, text))),
-      el("span", {class: "note-inline"}, `Last loaded ${timeText(loaded)}`),
-    );
+  if (unknown) items.push(["unknown", formatCount(unknown, `unknown ${unit}`, `unknown ${unit}s`)]);
+  if (counts.unsettled) {
+    items.push(["warning", formatCount(counts.unsettled, `unsettled ${unit}`, `unsettled ${unit}s`)]);
+  }
+  for (const item of listAuditItems(period)) items.push(item);
+  const loadedAt = data.days.loaded_at.reduce((latest, at) => Math.max(latest, at), 0);
+  getElement("trust-line").replaceChildren(
+    ...items.map(([kind, text]) => createElement("a", {href: "#trust"}, withSign(kind, text))),
+    createElement("span", {class: "note-inline"}, `Last loaded ${formatTime(loadedAt)}`),
+  );
 }
 
-/** How many livestreams were verified lately, and what the nightly audits found. */
-function auditItems(period) {
+/**
+ * How many livestreams were verified lately, and the result of the nightly audits.
+ * @param {Period} period
+ * @returns {Statement[]}
+ */
+function listAuditItems(period) {
   const sums = {livestreams: 0, verified: 0, audited: 0, changed: 0};
   data.audits.app.forEach((app, n) => {
     if (!period.apps.includes(app)) return;
-    for (const name of Object.keys(sums)) sums[name] += data.audits[name][n];
+    sums.livestreams += data.audits.livestreams[n];
+    sums.verified += data.audits.verified[n];
+    sums.audited += data.audits.audited[n];
+    sums.changed += data.audits.changed[n];
   });
   if (!sums.livestreams) return [];
   const share = Math.floor((100 * sums.verified) / sums.livestreams);
-  const items = [[share === 100 ? "good" : "odd", `${written(share, 0)} % of livestreams verified within 30 days`]];
+  /** @type {Statement[]} */
+  const items = [
+    [share === 100 ? "good" : "warning", `${formatNumber(share, 0)} % of livestreams verified within 30 days`],
+  ];
   if (sums.audited) {
-    items.push([
-      sums.changed ? "bad" : "good",
-      `${written(sums.changed, 0)} of ${counted(sums.audited, "audited livestream", "audited livestreams")} had changed unannounced`,
-    ]);
+    const audited = formatCount(sums.audited, "audited livestream", "audited livestreams");
+    items.push([sums.changed ? "bad" : "good", `${formatNumber(sums.changed, 0)} of ${audited} had changed without notice`]);
   }
   return items;
 }
 
-/** What the API's own totals say more, or less, than the sessions shown, on the days of a verdict. */
-function apart(period, wanted) {
-  const found = {days: 0, aside: 0, older: 0, ingest: 0, viewer: 0, sessions: 0};
+/**
+ * Sums over the days of a verdict: the difference in its direction, and the days that have a likely cause.
+ * @param {Period} period
+ * @param {VerdictName} verdict
+ */
+function sumDifferences(period, verdict) {
+  const sums = {days: 0, quarantined: 0, older: 0, ingest: 0, viewer: 0, sessions: 0};
   const table = data.reconciliation;
   for (const app of period.apps) {
     for (const day of period.days) {
-      if (verdict(app, day) !== wanted) continue;
-      const n = verdictRows[app].get(day);
-      found.days += 1;
-      found.aside += table.quarantined[n] > 0 ? 1 : 0;
-      found.older += table.is_older[n] ? 1 : 0;
-      const more = table.sessions_more[n] || 0; // only what the sentence says: more, or less
-      const sign = wanted === "sessions_missing" ? 1 : -1;
-      found.sessions += Math.max(sign * more, 0);
-      found.ingest += Math.max(sign * (table.overall_ingest[n] - table.sessions_ingest[n]), 0);
-      found.viewer += Math.max(sign * (table.overall_viewer[n] - table.sessions_viewer[n]), 0);
+      const n = findRow("reconciliation", app, day);
+      if (n === undefined || table.verdict[n] !== verdict) continue;
+      sums.days += 1;
+      sums.quarantined += table.quarantined[n] > 0 ? 1 : 0;
+      sums.older += table.is_older[n] ? 1 : 0;
+      sums.ingest += table.missing_ingest[n] ?? 0;
+      sums.viewer += table.missing_viewer[n] ?? 0;
+      sums.sessions += table.missing_sessions[n] ?? 0;
     }
   }
-  return found;
+  return sums;
 }
 
-/** Hours, and what part they are of those the page shows. */
-function hoursOf(seconds, metric, period) {
-  const [hours, shown] = [seconds / 3600, METRICS[metric].of(period).value];
-  const percent = shown ? (hours / shown) * 100 : null;
-  const share = percent === null ? "" : percent < 0.05 ? " (less than 0.1 %)" : ` (${written(percent, 1)} %)`;
-  return `${written(hours, 1)} ${METRICS[metric].label.toLowerCase()}${share}`;
+/**
+ * A difference in words: sessions if any, and hours with their share of the hours on the page. A measure that does not
+ * differ in this direction is left out.
+ * @param {{ingest: number, viewer: number, sessions: number}} sums
+ * @param {Period} period
+ */
+function formatDifference({ingest, viewer, sessions}, period) {
+  const parts = sessions ? [formatCount(sessions, "session", "sessions")] : [];
+  for (const [seconds, metric] of /** @type {[number, Metric][]} */ ([
+    [viewer, METRICS.viewer_hours],
+    [ingest, METRICS.ingest_hours],
+  ])) {
+    if (!seconds) continue;
+    const hours = seconds * metric.factor;
+    const shown = aggregate(metric, period).value;
+    const percent = shown ? (hours / shown) * 100 : null;
+    const share = percent === null ? "" : percent < 0.05 ? " (less than 0.1 %)" : ` (${formatNumber(percent, 1)} %)`;
+    parts.push(`${formatNumber(hours, 1)} ${metric.label.toLowerCase()}${share}`);
+  }
+  const last = parts.pop() ?? "";
+  return parts.length ? `${parts.join(", ")} and ${last}` : last;
 }
 
-/** Of which figures how many days are unknown or not loaded. */
-function unknownOf(lines, names) {
-  return names
-    .map((name) => [
-      TABLE_NAMES[name],
-      lines.filter((line) => line.name === name).reduce((sum, line) => sum + line.u.length + line["-"].length, 0),
-    ])
-    .filter(([, days]) => days);
+/**
+ * Tables of which days are unknown or not loaded, and how many.
+ * @param {CoverageLine[]} lines
+ * @param {string[]} tables
+ */
+function countUnknown(lines, tables) {
+  return tables
+    .map((name) => {
+      const days = lines
+        .filter((line) => line.table === name)
+        .reduce((sum, line) => sum + line.days.unknown.length + line.days.gap.length + line.days.outside.length, 0);
+      return {label: TABLE_LABELS[name], days};
+    })
+    .filter(({days}) => days);
 }
 
-function sentences(period, lines) {
-  const counts = verdictCounts(period);
-  const [unit, many] = period.apps.length > 1 ? ["app-day", "app-days"] : ["day", "days"];
-  const judged = counts.match + counts.sessions_missing + counts.overall_behind;
-  const missing = apart(period, "sessions_missing");
-  const behind = apart(period, "overall_behind");
-  const unknown = counts.unknown + counts.not_loaded;
-  const aside = sumOf(data.quarantine, groupsIn(data.quarantine, period));
-  const both = ({viewer, ingest, sessions}) =>
-    (sessions ? `${counted(sessions, "session", "sessions")}, ` : "") +
-    `${hoursOf(viewer, "viewer_hours", period)} and ${hoursOf(ingest, "ingest_hours", period)}`;
-  const onThem = (some, all) =>
-    some < all ? `On ${written(some, 0)} of them` : all === 1 ? "Then" : "On each of them";
-  /** Where overall is older than the sessions, the difference says nothing about the API. */
-  const older = ({older: some, days}) =>
-    some
-      ? `${onThem(some, days)} the API’s total was received before the sessions were, and may be out of date: ` +
-        "`livehouse backfill DAY DAY` asks for it again. "
-      : "";
-  const said = [];
-  if (!judged) said.push(["unknown", "No day of this period can be compared with the API’s own totals yet."]);
-  else if (counts.match)
-    said.push([
-      "good",
-      `On ${counts.match === judged ? "all" : `${written(counts.match, 0)} of`} ` +
-        `${counted(judged, `settled ${unit}`, `settled ${many}`)} the sessions shown add up to the API’s own totals.`,
-    ]);
-  if (missing.days)
-    said.push([
+/**
+ * @param {number} some
+ * @param {number} all
+ */
+function formatOnDays(some, all) {
+  if (some < all) return `On ${formatNumber(some, 0)} of them`;
+  return all === 1 ? "On that day" : "On each of them";
+}
+
+/**
+ * If overall was fetched earlier than the sessions, the API did not cause the difference.
+ * @param {{older: number, days: number}} sums
+ */
+function explainOlder({older, days}) {
+  if (!older) return "";
+  return (
+    `${formatOnDays(older, days)} the API’s total was fetched before the sessions were, and may be out of date: ` +
+    "`livehouse backfill DAY DAY` fetches it again. "
+  );
+}
+
+/**
+ * @param {Period} period
+ * @returns {Statement[]}
+ */
+function describeDifferences(period) {
+  const [unit, units] = [nameUnit(period), `${nameUnit(period)}s`];
+  const missing = sumDifferences(period, "sessions_missing");
+  const behind = sumDifferences(period, "overall_behind");
+  /** @type {Statement[]} */
+  const statements = [];
+  if (missing.days) {
+    const cause = missing.quarantined
+      ? `${formatOnDays(missing.quarantined, missing.days)} a session is in quarantine because a value in it is invalid.`
+      : missing.older === missing.days
+        ? ""
+        : "The API did not return those sessions.";
+    statements.push([
       "bad",
-      `On ${counted(missing.days, unit, many)} the API counts ${both(missing)} more than is shown: the true figures are ` +
-        "higher by about that much. " +
-        older(missing) +
-        (missing.aside
-          ? `${onThem(missing.aside, missing.days)} a session is set aside because a value in it cannot be read.`
-          : missing.older === missing.days
-            ? ""
-            : "The API did not return those sessions."),
+      `On ${formatCount(missing.days, unit, units)} the API counts ${formatDifference(missing, period)} more than is shown: ` +
+        `the true figures are higher by about that much. ${explainOlder(missing)}${cause}`,
     ]);
-  if (behind.days)
-    said.push([
-      "odd",
-      `On ${counted(behind.days, unit, many)} the API’s totals are ${both(behind)} below its own sessions` +
-        (behind.older === behind.days ? ". " : ": they lag, or have lost some. ") +
-        older(behind) +
-        "The sessions are shown.",
+  }
+  if (behind.days) {
+    const cause = behind.older === behind.days ? "." : ": they lag, or have lost some.";
+    statements.push([
+      "warning",
+      `On ${formatCount(behind.days, unit, units)} the API’s totals are ${formatDifference(behind, period)} below its own ` +
+        `sessions${cause} ${explainOlder(behind)}The page shows the sessions.`,
     ]);
-  if (counts.unsettled)
-    said.push([
-      "odd",
-      `${counted(counts.unsettled, `${unit} is`, `${many} are`)} not settled: a session had not ended, so that its figures are provisional, or the day was not over, ` +
-        "when it was loaded. The next nightly run brings the rest; do not quote them yet.",
-    ]);
-  if (unknown)
-    said.push([
-      "unknown",
-      `Of ${counted(unknown, unit, many)} the sessions or the API’s totals are unknown: never loaded, no longer remembered by the source, or too large to ` +
-        "add up. They are in no figure, and not counted as zero.",
-    ]);
-  const forgotten = unknownOf(lines, ["core.meeting_sessions_daily", "core.recordings_daily"]);
-  if (forgotten.length)
-    said.push([
-      "unknown",
-      `Unknown besides, since they were never loaded or the source no longer remembers: ${forgotten
-        .map(([name, days]) => `${name.toLowerCase()} on ${counted(days, unit, many)}`)
-        .join(", ")}. What they cost is missing from the estimate.`,
-    ]);
-  if (aside)
-    said.push([
-      "odd",
-      `${counted(aside, "record is", "records are")} set aside, since a value in ${aside === 1 ? "it" : "them"} cannot be ` +
-        "read. They are in no figure; the table below says why.",
-    ]);
-  if (said.every(([kind]) => kind === "good")) said.push(["good", "Nothing is missing, set aside or unsettled."]);
-  return said;
+  }
+  return statements;
 }
 
+/**
+ * @param {Period} period
+ * @param {CoverageLine[]} lines
+ */
+function describeTrust(period, lines) {
+  const counts = countVerdicts(period);
+  const [unit, units] = [nameUnit(period), `${nameUnit(period)}s`];
+  const judged = counts.match + counts.sessions_missing + counts.overall_behind;
+  const unknown = counts.unknown + counts.not_loaded;
+  const quarantined = countRecords(data.quarantine, findGroups(data.quarantine, period));
+  /** @type {Statement[]} */
+  const statements = [];
+  if (!judged) statements.push(["unknown", "No day of this period can be compared with the API’s totals yet."]);
+  else if (counts.match) {
+    statements.push([
+      "good",
+      `On ${counts.match === judged ? "all" : `${formatNumber(counts.match, 0)} of`} ` +
+        `${formatCount(judged, `settled ${unit}`, `settled ${units}`)} the sessions shown add up to the API’s totals.`,
+    ]);
+  }
+  for (const statement of describeDifferences(period)) statements.push(statement);
+  if (counts.unsettled) {
+    statements.push([
+      "warning",
+      `${formatCount(counts.unsettled, `${unit} is`, `${units} are`)} not settled: when loaded, the day was not over, or a ` +
+        "session had not ended, so that its figures are provisional. The next nightly run completes them; do not quote them yet.",
+    ]);
+  }
+  if (unknown) {
+    statements.push([
+      "unknown",
+      `On ${formatCount(unknown, unit, units)} the sessions or the API’s totals are unknown: never loaded, no longer kept by ` +
+        "the source, or too large to add up. No figure includes them, and they do not count as zero.",
+    ]);
+  }
+  const others = countUnknown(lines, ["core.meeting_sessions_daily", "core.recordings_daily"]);
+  if (others.length) {
+    const tables = others.map(({label, days}) => `${label.toLowerCase()} on ${formatCount(days, unit, units)}`);
+    statements.push([
+      "unknown",
+      `Also unknown, because never loaded or no longer kept by the source: ${tables.join(", ")}. The estimate omits their cost.`,
+    ]);
+  }
+  if (quarantined) {
+    statements.push([
+      "warning",
+      `${formatCount(quarantined, "record is", "records are")} in quarantine, because a value in ` +
+        `${quarantined === 1 ? "it" : "them"} is invalid. No figure includes them; the table below gives the reasons.`,
+    ]);
+  }
+  if (statements.every(([kind]) => kind === "good")) {
+    statements.push(["good", "Nothing is missing, in quarantine or unsettled."]);
+  }
+  return statements;
+}
+
+/**
+ * @param {Period} period
+ * @param {CoverageLine[]} lines
+ */
 function showAnswer(period, lines) {
-  document
-    .getElementById("answer")
-    .replaceChildren(...sentences(period, lines).map(([kind, text]) => el("li", {}, signed(kind, text))));
+  const items = describeTrust(period, lines).map(([kind, text]) => createElement("li", {}, withSign(kind, text)));
+  getElement("answer").replaceChildren(...items);
 }

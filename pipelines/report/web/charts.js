@@ -1,250 +1,288 @@
-// Rows of each chart, in the shapes that charts.py tells, and drawing them.
+// Rows of each chart, in the shapes that charts.py documents, and drawing.
 
+/** @type {Record<string, ChartView>} */
 const views = {};
 
-/** Whether a day is known, known of some apps only, or unknown; and the sign to write on it. */
-function stateOfDay(result, period) {
+/** @param {number} day */
+function formatDayWithWeekday(day) {
+  return `${formatWeekday(day)} ${formatDay(day)}`;
+}
+
+/**
+ * Whether a day is known, known for some apps only, or unknown; and the sign to write on it.
+ * @param {Result} result
+ * @param {Period} period
+ */
+function describeState(result, period) {
   const state = !result.known ? "unknown" : result.known < result.wanted ? "partial" : "known";
   const fits = period.days.length <= 62;
   return {state, sign: fits ? {unknown: "?", partial: "~", known: ""}[state] : ""};
 }
 
-function daysRows(metric, period, before) {
+/**
+ * @param {Metric} metric
+ * @param {Period} period
+ * @param {Period} before
+ */
+function createDaysRows(metric, period, before) {
   return period.days.map((day, n) => {
-    const now = metric.of({...period, days: [day]});
-    const then = before.days.length
-      ? metric.of({...before, days: [before.days[n]]})
-      : {value: null, known: 0, wanted: 1};
-    const part = now.known && coverage(now, {...period, days: [day]});
+    const one = {...period, days: [day]};
+    const now = aggregate(metric, one);
+    const dayBefore = before.days[n];
+    const then = aggregate(metric, {...before, days: [dayBefore]});
+    const part = now.known && formatCoverage(now, one);
+    const isThenKnown = then.known === then.wanted;
     return {
-      t: moment(day),
+      t: toTimestamp(day),
       value: now.value,
-      before: then.known < then.wanted ? null : then.value,
+      before: isThenKnown ? then.value : null,
       kind: isWeekend(day) ? "weekend" : "weekday",
-      ...stateOfDay(now, period),
-      day: `${weekday(day)} ${dayText(day)}`,
-      shown: now.known ? withUnit(now.value, metric) + (part ? ` (${part})` : "") : "unknown",
-      shown_before:
-        then.known < then.wanted ? "unknown" : `${withUnit(then.value, metric)} (${dayText(before.days[n])})`,
+      ...describeState(now, period),
+      day: formatDayWithWeekday(day),
+      shown: now.known ? formatValue(now.value, metric) + (part ? ` (${part})` : "") : "unknown",
+      shown_before: isThenKnown ? `${formatValue(then.value, metric)} (${formatDay(dayBefore)})` : "unknown",
     };
   });
 }
 
-function weekdaysRows(metric, period, before) {
-  const mean = (of, name) => {
-    const days = of.days
-      .filter((day) => weekday(day) === name)
-      .filter((day) => {
-        const one = metric.of({...of, days: [day]});
-        return one.known === one.wanted;
-      });
-    const result = days.length ? metric.of({...of, days}) : {value: null};
-    return {
-      days: days.length,
-      value: result.value !== null && metric.kind === "sum" ? result.value / days.length : result.value,
-    };
-  };
+/**
+ * A metric over the known days of a weekday: of a sum the daily mean, of all others the value of these days together.
+ * @param {Metric} metric
+ * @param {Period} period
+ * @param {string} name
+ */
+function aggregateWeekday(metric, period, name) {
+  const days = period.days.filter((day) => {
+    if (formatWeekday(day) !== name) return false;
+    const one = aggregate(metric, {...period, days: [day]});
+    return one.known === one.wanted;
+  });
+  const value = days.length ? aggregate(metric, {...period, days}).value : null;
+  const isMean = metric.aggregate === "sum" && value !== null;
+  return {days: days.length, value: isMean ? value / days.length : value};
+}
+
+/**
+ * @param {Metric} metric
+ * @param {Period} period
+ * @param {Period} before
+ */
+function createWeekdaysRows(metric, period, before) {
   return ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].map((name) => {
-    const [now, then] = [mean(period, name), mean(before, name)];
+    const [now, then] = [aggregateWeekday(metric, period, name), aggregateWeekday(metric, before, name)];
     return {
       weekday: name,
       kind: name[0] === "S" ? "weekend" : "weekday",
       value: now.value,
       before: then.value,
-      shown: withUnit(now.value, metric),
-      shown_before: withUnit(then.value, metric),
+      shown: formatValue(now.value, metric),
+      shown_before: formatValue(then.value, metric),
       days: String(now.days),
     };
   });
 }
 
-function peaksRows(period) {
+/** @param {Period} period */
+function createPeaksRows(period) {
   return period.days.map((day) => {
-    const found = peak({...period, days: [day]});
-    const least = found.known < found.wanted && found.value !== null ? "at least " : "";
+    const peak = findPeak({...period, days: [day]});
+    const least = peak.known < peak.wanted ? "at least " : "";
     return {
-      t: moment(day),
-      value: found.value,
-      ...stateOfDay(found, period),
-      day: `${weekday(day)} ${dayText(day)}`,
-      shown: found.value === null ? "unknown" : least + written(found.value, 0),
-      moment: timeText(found.at),
+      t: toTimestamp(day),
+      value: peak.value,
+      ...describeState(peak, period),
+      day: formatDayWithWeekday(day),
+      shown: peak.value === null ? "unknown" : least + formatNumber(peak.value, 0),
+      moment: formatTime(peak.at),
     };
   });
 }
 
-function audiencesRows(period) {
+/** @param {Period} period */
+function createAudienceRows(period) {
   return period.days.map((day) => {
-    const found = audience({...period, days: [day]});
+    const peak = findAudience({...period, days: [day]});
     return {
-      t: moment(day),
-      value: found.value,
-      ...stateOfDay(found, period),
-      day: `${weekday(day)} ${dayText(day)}`,
-      shown: found.value === null ? "nobody looked" : written(found.value, 1),
-      moment: timeText(found.at),
+      t: toTimestamp(day),
+      value: peak.value,
+      ...describeState(peak, period),
+      day: formatDayWithWeekday(day),
+      shown: peak.value === null ? "not observed" : formatNumber(peak.value, 1),
+      moment: formatTime(peak.at),
     };
   });
 }
 
-function topRows(streams, rank) {
-  const {factor, digits, unit} = RANKS[rank];
-  return streams
-    .slice(0, LISTED)
-    .filter((line) => line[rank] !== null)
-    .map((line, n) => ({
-      label: `${n + 1}. \u2068${streamLabel(line)}\u2069`,
-      value: line[rank] * factor,
-      app: data.apps[line.app],
-      shown: withUnit(line[rank] * factor, {unit, digits}),
-    }));
+/**
+ * @param {StreamLine[]} streams
+ * @param {string} rank
+ */
+function createTopRows(streams, rank) {
+  const metric = RANKS[rank];
+  return streams.slice(0, LISTED).flatMap((line, n) => {
+    const figure = line.figures[rank];
+    if (figure === null) return [];
+    const value = figure * metric.factor;
+    const label = `${n + 1}. \u2068${formatStream(line)}\u2069`;
+    return [{label, value, app: data.apps[line.app], shown: formatValue(value, metric)}];
+  });
 }
 
-function waitsRows(period) {
+/** @param {Period} period */
+function createWaitsRows(period) {
+  /** @type {[string, Metric][]} */
+  const series = [
+    ["median (p50)", METRICS.p50],
+    ["95th percentile (p95)", METRICS.p95],
+  ];
   return period.days.flatMap((day) => {
-    const sorted = waits({...period, days: [day]});
-    return [
-      ["median (p50)", 0.5],
-      ["95th percentile (p95)", 0.95],
-    ].map(([series, share]) => {
-      const value = percentile(sorted, share);
+    const one = {...period, days: [day]};
+    const sessions = formatNumber(poolTimesToLive(one).length, 0);
+    return series.map(([label, metric]) => {
+      const seconds = aggregate(metric, one).value;
       return {
-        t: moment(day),
-        series,
-        seconds: value === null ? null : value / 1000,
-        day: `${weekday(day)} ${dayText(day)}`,
-        shown: value === null ? DASH : `${written(value / 1000, 1)} s`,
-        sessions: written(sorted.length, 0),
+        t: toTimestamp(day),
+        series: label,
+        seconds,
+        day: formatDayWithWeekday(day),
+        shown: formatValue(seconds, metric),
+        sessions,
       };
     });
   });
 }
 
-function failuresRows(period) {
-  const kinds = [
-    ["failed before going live", "before_live"],
-    ["failed after going live", "after_live"],
-  ];
-  const sums = new Map(period.days.map((day) => [day, [0, 0]]));
+/** @param {Period} period */
+function createFailuresRows(period) {
   const {rows} = data.messages;
+  const sums = new Map(period.days.map((day) => [day, [0, 0]]));
   rows.message.forEach((_, n) => {
-    if (!sums.has(rows.day[n]) || !period.apps.includes(rows.app[n])) return;
-    kinds.forEach(([, column], k) => {
-      sums.get(rows.day[n])[k] += rows[column][n];
+    const sum = sums.get(rows.day[n]);
+    if (!sum || !period.apps.includes(rows.app[n])) return;
+    sum[0] += rows.before_live[n];
+    sum[1] += rows.after_live[n];
+  });
+  return period.days.flatMap((day) => {
+    const sessions = aggregate(METRICS.sessions, {...period, days: [day]});
+    return ["failed before going live", "failed after going live"].map((kind, place) => {
+      const value = sessions.known ? (sums.get(day)?.[place] ?? 0) : null;
+      return {
+        t: toTimestamp(day),
+        kind,
+        place,
+        value,
+        ...(place ? {state: "known", sign: ""} : describeState(sessions, period)),
+        day: formatDayWithWeekday(day),
+        shown: value === null ? "unknown" : formatNumber(value, 0),
+      };
     });
   });
-  return period.days.flatMap((day) => {
-    const found = add(["sessions"], {...period, days: [day]});
-    const {known} = found;
-    return kinds.map(([kind], k) => ({
-      t: moment(day),
-      kind,
-      place: k,
-      value: known ? sums.get(day)[k] : null,
-      ...(k ? {state: "known", sign: ""} : stateOfDay(found, period)),
-      day: `${weekday(day)} ${dayText(day)}`,
-      shown: known ? written(sums.get(day)[k], 0) : "unknown",
-    }));
-  });
 }
 
-function verdictsRows(period) {
-  return period.days.flatMap((day) => {
-    const apps = new Map();
-    for (const app of period.apps) {
-      const name = verdict(app, day);
-      apps.set(name, [...(apps.get(name) || []), data.apps[app]]);
-    }
-    return [...apps].map(([name, who]) => ({
-      t: moment(day),
-      verdict: data.verdicts[name],
-      day: `${weekday(day)} ${dayText(day)}`,
-      app: who.join(", "),
-    }));
-  });
+/** @param {Period} period */
+function createVerdictsRows(period) {
+  return period.days.flatMap((day) =>
+    groupBy(period.apps, (app) => getVerdict(app, day)).map((apps) => ({
+      t: toTimestamp(day),
+      verdict: data.verdicts[getVerdict(apps[0], day)],
+      day: formatDayWithWeekday(day),
+      app: apps.map((app) => data.apps[app]).join(", "),
+    })),
+  );
 }
 
-function captionCharts(metric, period, before, rank) {
-  const unit = metric.unit ? `, ${metric.unit}` : "";
-  const label = ["h", "min"].includes(metric.unit) ? metric.label : metric.label + unit;
-  showCaption("days-caption", `${label}, by day`, "UTC days; weekends paler");
+/**
+ * @param {Metric} metric
+ * @param {Period} period
+ * @param {string} rank
+ */
+function captionCharts(metric, period, rank) {
+  const hasUnitInLabel = ["h", "min", ""].includes(metric.unit);
+  showCaption(
+    "days-caption",
+    `${metric.label}${hasUnitInLabel ? "" : `, ${metric.unit}`}, by day`,
+    "UTC days; weekends in a paler colour",
+  );
+  const isSum = metric.aggregate === "sum";
   showCaption(
     "weekdays-caption",
-    metric.kind === "sum" ? "Weekday rhythm" : "By weekday",
-    metric.kind === "sum" ? "mean of the known days" : "all known days of that weekday together",
+    isSum ? "Weekday rhythm" : "By weekday",
+    isSum ? "daily mean of the known days" : "all known days of that weekday together",
   );
-  const best = peak(period);
+  const peak = findPeak(period);
+  const first = peak.at ? `, first on ${formatTime(peak.at)}` : "";
   showCaption(
     "peaks-caption",
     "Peak concurrent streams, by day",
-    best.value === null
+    peak.value === null
       ? "unknown"
-      : clauses(
-          `most at one moment: ${written(best.value, 0)}${best.at ? `, first on ${timeText(best.at)}` : ""}`,
-          coverage(best, period),
-        ),
+      : joinParts(`most at one moment: ${formatNumber(peak.value, 0)}${first}`, formatCoverage(peak, period)),
   );
-  const crowd = audience(period);
+  const audience = findAudience(period);
+  const {known, wanted} = audience;
   showCaption(
     "audience-caption",
     "Peak concurrent viewers, by day",
-    crowd.value === null
-      ? "nobody looked in this period"
-      : clauses(
-          `most at once: ${written(crowd.value, 1)}, first on ${timeText(crowd.at)}`,
-          crowd.known < crowd.wanted ? `observed on ${crowd.known} of ${counted(crowd.wanted, "day", "days")}` : "",
+    audience.value === null
+      ? "not observed in this period"
+      : joinParts(
+          `most at once: ${formatNumber(audience.value, 1)}, first on ${formatTime(audience.at)}`,
+          known < wanted ? `observed on ${known} of ${formatCount(wanted, "day", "days")}` : "",
         ),
   );
-  showCaption(
-    "top-caption",
-    `${RANKS[rank].label}${period.apps.length > 1 ? ", all apps" : ""}`,
-    "of the livestreams listed",
-  );
-  const sorted = waits(period);
-  const seconds = (share) => (sorted.length ? `${written(percentile(sorted, share) / 1000, 1)} s` : DASH);
+  const scope = period.apps.length > 1 ? ", all apps" : "";
+  showCaption("top-caption", `${RANKS[rank].label}${scope}`, "of the livestreams listed");
+  const sessions = poolTimesToLive(period).length;
+  const [p50, p95] = [METRICS.p50, METRICS.p95].map((one) => formatValue(aggregate(one, period).value, one));
   showCaption(
     "waits-caption",
     "Time to live, by day",
-    clauses(
+    joinParts(
       "seconds from invoked to started",
-      `this period p50 ${seconds(0.5)}, p95 ${seconds(0.95)}`,
-      `of ${counted(sorted.length, "session that tells", "sessions that tell")} both`,
+      `this period p50 ${p50}, p95 ${p95}`,
+      `of ${formatCount(sessions, "session that reports", "sessions that report")} both times`,
     ),
   );
   showCaption("failures-caption", "Failed sessions, by day", "sessions with an error message");
-  const sides = "the API’s own daily totals against the sums of sessions";
-  showCaption("verdicts-caption", "Reconciliation, by day", sides);
-  document.getElementById("waits-note").textContent =
-    clauses(
-      "Percentiles of a period are taken of all its sessions, not of daily percentiles",
-      data.waits_are_exact ? "" : "each time to live is rounded to the nearest of steps 2 % apart",
-    ) + ".";
+  showCaption("verdicts-caption", "Reconciliation, by day", "the API’s daily totals compared with the sums of sessions");
+  const rounding = data.waits_are_exact ? "" : "each time to live is rounded to the nearest of steps 2 % apart";
+  getElement("waits-note").textContent =
+    `${joinParts("Percentiles of a period are those of all its sessions, not averages of daily percentiles", rounding)}.`;
 }
 
-/** Rows of every chart for what is chosen. */
-function chartRows(metric, period, before, rank, streams) {
+/**
+ * Rows of every chart for the current choice.
+ * @param {Metric} metric
+ * @param {Period} period
+ * @param {Period} before
+ * @param {string} rank
+ * @param {StreamLine[]} streams
+ * @returns {Record<string, ChartRow[]>}
+ */
+function createChartRows(metric, period, before, rank, streams) {
   return {
-    days: daysRows(metric, period, before),
-    weekdays: weekdaysRows(metric, period, before),
-    peaks: peaksRows(period),
-    audience: audiencesRows(period),
-    top: topRows(streams, rank),
-    waits: waitsRows(period),
-    failures: failuresRows(period),
-    verdicts: verdictsRows(period),
+    days: createDaysRows(metric, period, before),
+    weekdays: createWeekdaysRows(metric, period, before),
+    peaks: createPeaksRows(period),
+    audience: createAudienceRows(period),
+    top: createTopRows(streams, rank),
+    waits: createWaitsRows(period),
+    failures: createFailuresRows(period),
+    verdicts: createVerdictsRows(period),
   };
 }
 
+/** @param {Record<string, ChartRow[]>} rows */
 async function drawCharts(rows) {
-  const specifications = JSON.parse(document.getElementById("charts").textContent);
+  const specifications = JSON.parse(getElement("charts").textContent ?? "");
   for (const [name, specification] of Object.entries(specifications)) {
-    const place = document.getElementById(`chart-${name}`);
-    if (place.parentElement.hidden) continue;
-    const caption = place.parentElement.querySelector("figcaption");
+    const place = getElement(`chart-${name}`);
+    const figure = place.parentElement;
+    if (!figure || figure.hidden) continue;
     specification.datasets = {[name]: rows[name]};
-    specification.description = caption.firstChild.textContent;
-    // `ast`: expressions are interpreted, so the page need not allow eval
-    // `logLevel`: errors are told, not that a chart is empty
+    specification.description = figure.querySelector("figcaption")?.firstChild?.textContent;
+    // `ast`: Vega interprets expressions, so the page need not allow eval.
+    // `logLevel`: log errors only; a chart without rows is not worth a warning.
     const {view} = await window.vegaEmbed(place, specification, {
       renderer: "svg",
       actions: false,
@@ -257,8 +295,7 @@ async function drawCharts(rows) {
   }
 }
 
+/** @param {Record<string, ChartRow[]>} rows */
 async function updateCharts(rows) {
-  for (const [name, view] of Object.entries(views)) {
-    await view.data(name, rows[name]).runAsync();
-  }
+  for (const [name, view] of Object.entries(views)) await view.data(name, rows[name]).runAsync();
 }

@@ -1,118 +1,166 @@
 "use strict";
-// What can be computed of the embedded daily rows: sums, ratios, peaks and percentiles of any days of any apps.
-// A result is {value, known, wanted}: value null where nothing is known; known of the wanted days (of each app) are.
+// Aggregates of the embedded daily rows over any days and apps. The queries compute the columns; metrics.py declares the
+// columns and the unit of each metric.
 
-const DAY = 86400000;
-const data = JSON.parse(document.getElementById("figures").textContent);
+const DAY_MS = 86400000;
+
+/**
+ * The element with an id of the template.
+ * @param {string} id
+ */
+function getElement(id) {
+  const element = document.getElementById(id);
+  if (!element) throw new Error(`the page has no element #${id}`);
+  return element;
+}
+
+/** @type {Figures} */
+const data = JSON.parse(getElement("figures").textContent ?? "");
+const METRICS = data.metrics;
 const FIRST = Date.parse(data.first);
-const LAST_DAY = Math.round((Date.parse(data.last) - FIRST) / DAY);
+const LAST_DAY = Math.round((Date.parse(data.last) - FIRST) / DAY_MS);
 const ALL_APPS = data.apps.map((_, app) => app);
+/** The app index of rows that are about all apps together. */
+const TOGETHER = -1;
 
-/** Rows of a table by app, then day: table → [Map(day → number of its row)]. */
-function byAppAndDay(table) {
-  const index = ALL_APPS.map(() => new Map());
-  table.day.forEach((day, n) => index[table.app[n]].set(day, n));
+/**
+ * Row numbers of a table by app and day.
+ * @param {{app: number[], day: number[]}} table
+ */
+function indexRows(table) {
+  /** @type {Map<number, Map<number, number>>} */
+  const index = new Map([TOGETHER, ...ALL_APPS].map((app) => [app, new Map()]));
+  table.day.forEach((day, n) => {
+    index.get(table.app[n])?.set(day, n);
+  });
   return index;
 }
 
-const dayRows = byAppAndDay(data.days);
-const waitRows = byAppAndDay(data.waits);
-const verdictRows = byAppAndDay(data.reconciliation);
-const audienceRows = new Map(data.audience.day.map((day, n) => [`${data.audience.app[n]} ${day}`, n]));
-const peakRows = new Map((data.peaks.day || []).map((day, n) => [day, n]));
+const rowIndex = {
+  days: indexRows(data.days),
+  waits: indexRows(data.waits),
+  reconciliation: indexRows(data.reconciliation),
+  peaks: indexRows(data.peaks),
+  audience: indexRows(data.audience),
+};
 
-/** Days from one to another, both included. */
-function daysFrom(from, to) {
+/**
+ * The row number of an app's day, or undefined.
+ * @param {keyof typeof rowIndex} table
+ * @param {number} app
+ * @param {number} day
+ */
+function findRow(table, app, day) {
+  return rowIndex[table].get(app)?.get(day);
+}
+
+/**
+ * Days of a range, both ends included.
+ * @param {number} from
+ * @param {number} to
+ */
+function listDays(from, to) {
   return Array.from({length: Math.max(0, to - from + 1)}, (_, n) => from + n);
 }
 
-/** A figure of one app and day; null is unknown. */
-function figure(name, app, day) {
-  const n = dayRows[app].get(day);
-  return n === undefined ? null : data.days[name][n];
-}
-
-function add(names, period) {
-  let sums = names.map(() => 0);
-  let known = 0;
+/**
+ * Sums of columns of data.days, over the days of which all of them are known. A sum beyond a double is unknown.
+ * @param {string[]} columns
+ * @param {Period} period
+ * @param {string | null} [knownColumn] says which days count as known; by default all that are summed
+ */
+function sumColumns(columns, period, knownColumn = null) {
+  let sums = columns.map(() => 0);
+  let [summed, known] = [0, 0];
   for (const app of period.apps) {
     for (const day of period.days) {
-      const values = names.map((name) => figure(name, app, day));
+      const n = findRow("days", app, day);
+      if (n === undefined) continue;
+      const values = columns.map((name) => data.days[name][n]);
       if (values.some((value) => value === null)) continue;
-      values.forEach((value, n) => {
-        sums[n] += value;
-      });
-      known += 1;
+      sums = sums.map((sum, column) => sum + Number(values[column]));
+      summed += 1;
+      if (!knownColumn || data.days[knownColumn][n]) known += 1;
     }
   }
-  if (!sums.every(Number.isFinite)) [sums, known] = [names.map(() => null), 0]; // beyond what a number holds: unknown
-  return {sums, known, wanted: period.apps.length * period.days.length};
+  if (!sums.every(Number.isFinite)) [summed, known] = [0, 0];
+  return {sums, summed, known, wanted: period.apps.length * period.days.length};
 }
 
-/** Sum of a figure times a factor. */
-function total(name, factor) {
-  return (period) => {
-    const {sums, known, wanted} = add([name], period);
-    return {value: known ? sums[0] * factor : null, known, wanted};
-  };
+/**
+ * Sum of one column in its own unit.
+ * @param {string} column
+ * @param {Period} period
+ */
+function sumColumn(column, period) {
+  const {sums, summed} = sumColumns([column], period);
+  return summed ? sums[0] : null;
 }
 
-/** Sum of one figure over the sum of another. */
-function ratio(above, below, factor) {
-  return (period) => {
-    const {sums, known, wanted} = add([above, below], period);
-    return {value: sums[1] > 0 ? (sums[0] / sums[1]) * factor : null, known, wanted};
-  };
-}
-
-/** Most streams on air at once. Of several apps together it is a figure of its own, not the sum of theirs. */
-function peak(period) {
-  const together = period.apps.length > 1;
-  let best = {value: null, at: null, day: null};
-  let known = 0;
+/**
+ * The highest daily peak. That of several apps together is counted by itself: the apps' own peaks do not add up to it.
+ * @param {"peaks" | "audience"} table
+ * @param {Period} period
+ */
+function findMaximum(table, period) {
+  const app = period.apps.length > 1 ? TOGETHER : period.apps[0];
+  /** @type {{value: Cell, at: Cell, known: number}} */
+  const best = {value: null, at: null, known: 0};
   for (const day of period.days) {
-    const own = period.apps.map((app) => figure("peak", app, day));
-    if (own.every((value) => value !== null)) known += period.apps.length;
-    const n = together ? peakRows.get(day) : dayRows[period.apps[0]].get(day);
-    const source = together ? data.peaks : data.days;
-    const value = n === undefined ? null : source.peak[n];
-    if (value !== null && (best.value === null || value > best.value)) best = {value, at: source.peak_at[n], day};
-  }
-  return {...best, known, wanted: period.apps.length * period.days.length};
-}
-
-/** Most viewers at once, averaged over a minute or hour, of the days on which somebody looked. */
-function audience(period) {
-  const app = period.apps.length > 1 ? -1 : period.apps[0];
-  let best = {value: null, at: null};
-  let known = 0;
-  for (const day of period.days) {
-    const n = audienceRows.get(`${app} ${day}`);
+    const n = findRow(table, app, day);
     if (n === undefined) continue;
-    known += 1;
-    const value = data.audience.viewers[n];
-    if (best.value === null || value > best.value) best = {value, at: data.audience.peak_at[n]};
+    best.known += data[table].known[n];
+    if (best.value === null || data[table].peak[n] > best.value) {
+      best.value = data[table].peak[n];
+      best.at = data[table].peak_at[n];
+    }
   }
-  return {...best, known, wanted: period.days.length};
+  return best;
 }
 
-/** Times to live, rising, ms. */
-function waits(period) {
-  const found = [];
+/**
+ * Most streams on air at one moment.
+ * @param {Period} period
+ * @returns {Result}
+ */
+function findPeak(period) {
+  return {...findMaximum("peaks", period), wanted: period.apps.length * period.days.length};
+}
+
+/**
+ * Most viewers at one time, averaged over a minute or hour; `known` counts the days that were observed.
+ * @param {Period} period
+ * @returns {Result}
+ */
+function findAudience(period) {
+  return {...findMaximum("audience", period), wanted: period.days.length};
+}
+
+/**
+ * Times to live of all sessions, ascending, in milliseconds.
+ * @param {Period} period
+ */
+function poolTimesToLive(period) {
+  /** @type {number[]} */
+  const pooled = [];
   for (const app of period.apps) {
     for (const day of period.days) {
-      const n = waitRows[app].get(day);
+      const n = findRow("waits", app, day);
       for (const value of n === undefined ? [] : data.waits.waits[n]) {
-        if (value >= 0) found.push(value);
-        else for (let again = value, last = found[found.length - 1]; again < 0; again += 1) found.push(last);
+        if (value >= 0) pooled.push(value);
+        else for (let again = value, last = pooled[pooled.length - 1]; again < 0; again += 1) pooled.push(last);
       }
     }
   }
-  return Float64Array.from(found).sort();
+  return Float64Array.from(pooled).sort();
 }
 
-/** A percentile of values in rising order, between two of them in proportion. */
-function percentile(sorted, share) {
+/**
+ * A percentile of ascending values, interpolated as quantile_cont of DuckDB does.
+ * @param {Float64Array} sorted
+ * @param {number} share
+ */
+function readPercentile(sorted, share) {
   if (!sorted.length) return null;
   const place = (sorted.length - 1) * share;
   const below = Math.floor(place);
@@ -120,93 +168,17 @@ function percentile(sorted, share) {
   return sorted[below] + (sorted[above] - sorted[below]) * (place - below);
 }
 
-function wait(share) {
-  return (period) => {
-    const {known, wanted} = add(["sessions"], period);
-    const value = percentile(waits(period), share);
-    return {value: value === null ? null : value / 1000, known, wanted};
-  };
+/**
+ * A metric over a period.
+ * @param {Metric} metric
+ * @param {Period} period
+ * @returns {Result}
+ */
+function aggregate(metric, period) {
+  if (metric.aggregate === "maximum") return findPeak(period);
+  const {sums, summed, known, wanted} = sumColumns(metric.columns, period, metric.known);
+  let value = summed ? sums[0] : null;
+  if (metric.aggregate === "ratio") value = sums[1] > 0 ? sums[0] / sums[1] : null;
+  if (metric.aggregate === "percentile") value = readPercentile(poolTimesToLive(period), metric.share ?? 0);
+  return {value: value === null ? null : value * metric.factor, known, wanted};
 }
-
-/** What a period is estimated to cost, dollars: one line each of what has a rate, or would need one. */
-function costLines(period) {
-  const {export: exported, participant} = data.rates;
-  const line = (what, name, factor, rate, note) => {
-    const minutes = total(name, factor)(period);
-    return {what, minutes, rate, note, value: rate === null || minutes.value === null ? null : minutes.value * rate};
-  };
-  return [
-    line("Recordings", "recording_minutes", 1, exported, "minutes recorded"),
-    line(
-      "Livestreams of meetings",
-      "exported_seconds",
-      1 / 60,
-      exported,
-      "ingest minutes of livestreams that stream a meeting",
-    ),
-    line("Meetings, at least", "meeting_minutes", 1, participant, "session minutes, as if of one participant"),
-    line(
-      "Not estimated: livestreams that are not listed",
-      "unplaced_seconds",
-      1 / 60,
-      null,
-      "ingest minutes; whether they stream a meeting is unknown, so they may cost as much as those that do",
-    ),
-    line(
-      "Not estimated: other livestreams",
-      "direct_seconds",
-      1 / 60,
-      null,
-      "ingest minutes of livestreams that stream no meeting; no rate is published",
-    ),
-    line("Not estimated: watch time", "viewer_seconds", 1 / 60, null, "viewer minutes; no rate is published"),
-  ];
-}
-
-function cost(period) {
-  const lines = costLines(period).filter((line) => line.rate !== null);
-  const priced = lines.filter((line) => line.value !== null);
-  return {
-    value: priced.length ? priced.reduce((sum, line) => sum + line.value, 0) : null,
-    known: Math.min(...lines.map((line) => line.minutes.known)),
-    wanted: lines[0].minutes.wanted,
-  };
-}
-
-// kind: sums can be averaged over days; of ratios and percentiles only all days together have one.
-const METRICS = {
-  viewer_hours: {label: "Viewer hours", unit: "h", digits: 1, kind: "sum", of: total("viewer_seconds", 1 / 3600)},
-  ingest_hours: {label: "Ingest hours", unit: "h", digits: 1, kind: "sum", of: total("ingest_seconds", 1 / 3600)},
-  sessions: {label: "Sessions", unit: "", digits: 0, kind: "sum", of: total("sessions", 1)},
-  failed: {label: "Failed sessions", unit: "", digits: 0, kind: "sum", of: total("failed", 1)},
-  viewers: {
-    label: "Average concurrent viewers",
-    unit: "viewers",
-    digits: 1,
-    kind: "ratio",
-    of: ratio("paired_viewer", "paired_ingest", 1), // of sessions that report both, as in the marts
-    empty: "nothing was fed in",
-  },
-  error_rate: {
-    label: "Session error rate",
-    unit: "%",
-    digits: 1,
-    kind: "ratio",
-    of: ratio("failed", "sessions", 100),
-    empty: "no session",
-  },
-  recordings: {label: "Recordings", unit: "", digits: 0, kind: "sum", of: total("recordings", 1)},
-  recording_minutes: {
-    label: "Recording minutes",
-    unit: "min",
-    digits: 0,
-    kind: "sum",
-    of: total("recording_minutes", 1),
-  },
-  meetings: {label: "Meeting sessions", unit: "", digits: 0, kind: "sum", of: total("meeting_sessions", 1)},
-  meeting_minutes: {label: "Meeting minutes", unit: "min", digits: 0, kind: "sum", of: total("meeting_minutes", 1)},
-  peak: {label: "Peak concurrent streams", unit: "streams", digits: 0, kind: "ratio", of: peak},
-  p50: {label: "Time to live, p50", unit: "s", digits: 1, kind: "ratio", of: wait(0.5), empty: "nothing went live"},
-  p95: {label: "Time to live, p95", unit: "s", digits: 1, kind: "ratio", of: wait(0.95), empty: "nothing went live"},
-  cost: {label: "Estimated cost", unit: "$", digits: 2, kind: "sum", of: cost},
-};

@@ -1,66 +1,95 @@
-// How figures, days and tables are written. Text only ever becomes text: nothing here makes HTML of a string.
+// How figures, days and tables are written. Text stays text: nothing here parses a string as HTML.
 
 const LOCALE = "en-US";
 const DASH = "–";
 
-function written(value, digits) {
+/**
+ * @param {Cell | undefined} value
+ * @param {number} digits
+ */
+function formatNumber(value, digits) {
   if (value === null || value === undefined) return DASH;
   const text = value.toLocaleString(LOCALE, {minimumFractionDigits: digits, maximumFractionDigits: digits});
   return /[1-9]/.test(text) ? text : text.replace("-", ""); // no "-0.0"
 }
 
-/** A metric's value with its unit, as one text. */
-function withUnit(value, metric) {
-  if (value === null || value === undefined) return DASH;
-  if (metric.unit === "$") return dollars(value);
-  return written(value, metric.digits) + (metric.unit === "%" ? " %" : metric.unit && ` ${metric.unit}`);
+/** @param {Cell} value */
+function formatDollars(value) {
+  return value === null ? DASH : value.toLocaleString(LOCALE, {style: "currency", currency: "USD"});
 }
 
-/** A rate with all its digits: rounded, it would not give the amount beside it. */
-function rateText(rate) {
-  return `$${rate.toLocaleString(LOCALE, {minimumFractionDigits: 3, maximumFractionDigits: 20})}`;
-}
-
-function dollars(value) {
+/**
+ * A value with its unit.
+ * @param {Cell} value
+ * @param {Measure} measure
+ */
+function formatValue(value, {unit, digits}) {
   if (value === null) return DASH;
-  return value.toLocaleString(LOCALE, {style: "currency", currency: "USD"});
+  if (unit === "$") return formatDollars(value);
+  return formatNumber(value, digits) + (unit && ` ${unit}`);
+}
+
+/**
+ * A rate with all its digits: a rounded rate would not give the amount beside it.
+ * @param {number} rate
+ */
+function formatRate(rate) {
+  return `$${rate.toLocaleString(LOCALE, {minimumFractionDigits: 3, maximumFractionDigits: 20})}`;
 }
 
 const dayFormat = new Intl.DateTimeFormat("en-GB", {timeZone: "UTC", day: "numeric", month: "short", year: "numeric"});
 const weekdayFormat = new Intl.DateTimeFormat("en-GB", {timeZone: "UTC", weekday: "short"});
 
-function moment(day) {
-  return FIRST + day * DAY;
+/** @param {number} day */
+function toTimestamp(day) {
+  return FIRST + day * DAY_MS;
 }
-function isoDay(day) {
-  return new Date(moment(day)).toISOString().slice(0, 10);
+
+/** @param {number} day */
+function toIsoDay(day) {
+  return new Date(toTimestamp(day)).toISOString().slice(0, 10);
 }
-function dayText(day) {
-  return dayFormat.format(moment(day));
+
+/** @param {string | null} iso */
+function parseIsoDay(iso) {
+  return Math.round((Date.parse(iso ?? "") - FIRST) / DAY_MS);
 }
-function weekday(day) {
-  return weekdayFormat.format(moment(day));
+
+/** @param {number} day */
+function formatDay(day) {
+  return dayFormat.format(toTimestamp(day));
 }
+
+/** @param {number} day */
+function formatWeekday(day) {
+  return weekdayFormat.format(toTimestamp(day));
+}
+
+/** @param {number} day */
 function isWeekend(day) {
-  return [0, 6].includes(new Date(moment(day)).getUTCDay());
-}
-function timeText(ms) {
-  return ms === null ? DASH : `${dayFormat.format(ms)}, ${new Date(ms).toISOString().slice(11, 16)} UTC`;
-}
-function rangeText(from, to) {
-  return from === to ? dayText(from) : `${dayText(from)} – ${dayText(to)}`;
-}
-/** Clauses of a note, those that say something. */
-function clauses(...parts) {
-  return parts.filter(Boolean).join("; ");
+  return [0, 6].includes(new Date(toTimestamp(day)).getUTCDay());
 }
 
-function counted(n, one, many) {
-  return `${written(n, 0)} ${n === 1 ? one : many}`;
+/** @param {Cell | undefined} ms */
+function formatTime(ms) {
+  if (ms === null || ms === undefined) return DASH;
+  return `${dayFormat.format(ms)}, ${new Date(ms).toISOString().slice(11, 16)} UTC`;
 }
 
-/** Days as ranges, in few words: "3–5 Nov" stays readable where a list of days would not. */
-function rangesText(days) {
+/**
+ * @param {number} from
+ * @param {number} to
+ */
+function formatRange(from, to) {
+  return from === to ? formatDay(from) : `${formatDay(from)} – ${formatDay(to)}`;
+}
+
+/**
+ * Days in ascending order as ranges; the first six of them.
+ * @param {number[]} days
+ */
+function formatRanges(days) {
+  /** @type {[number, number][]} */
   const ranges = [];
   for (const day of days) {
     const last = ranges[ranges.length - 1];
@@ -69,84 +98,143 @@ function rangesText(days) {
   }
   const shown = ranges
     .slice(0, 6)
-    .map(([from, to]) => rangeText(from, to))
+    .map(([from, to]) => formatRange(from, to))
     .join(", ");
-  return ranges.length > 6 ? `${shown}, and ${counted(ranges.length - 6, "range", "ranges")} more` : shown;
-}
-
-/** How many of the wanted days are known, in words; "" where all are. Of several apps a day counts once each. */
-function coverage(result, period) {
-  if (result.known === result.wanted) return "";
-  const what = period.apps.length > 1 ? "app-days" : result.wanted === 1 ? "day" : "days";
-  return `${written(result.known, 0)} of ${written(result.wanted, 0)} ${what} known`;
-}
-
-/** How a figure changed: {text, reason}. Rates change by points, the rest by percent. */
-function change(metric, now, before, periodBefore) {
-  if (now.value === null) return {text: "", reason: ""};
-  if (now.known < now.wanted) return {text: "", reason: ""};
-  if (before.known < before.wanted) {
-    const none = before.known === 0 ? "not known" : coverage(before, periodBefore);
-    return {text: "", reason: `period before: ${none}`};
-  }
-  if (before.value === null) return {text: "", reason: `period before: ${DASH}`};
-  const difference = now.value - before.value;
-  const reason = `before ${withUnit(before.value, metric)}`;
-  if (metric.unit !== "%" && before.value === 0) return {text: now.value === 0 ? "unchanged" : "", reason};
-  const amount = metric.unit === "%" ? difference : (difference / before.value) * 100;
-  const size = written(Math.abs(amount), 1);
-  if (Number(Math.abs(amount).toFixed(1)) === 0) return {text: "unchanged", reason};
-  const unit = metric.unit === "%" ? "points" : "%";
-  return {text: `${amount > 0 ? "▲\u00a0+" : "▼\u00a0−"}${size}\u00a0${unit}`, reason};
-}
-
-/** An element with attributes and children; strings become text. */
-function el(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children.filter((child) => child !== null && child !== ""));
-  return element;
-}
-
-/** A name given by somebody else: shown as it is, whatever the direction of its script. */
-function named(name) {
-  return el("bdi", {}, name);
-}
-
-/** A sign and words, so that colour is not the only one to tell. */
-function signed(kind, text) {
-  const sign = {good: "✓", bad: "✕", odd: "!", unknown: "?"}[kind];
-  return el("span", {class: `is-${kind}`}, el("span", {class: "sign", "aria-hidden": "true"}, sign), text);
+  return ranges.length > 6 ? `${shown}, and ${formatCount(ranges.length - 6, "range", "ranges")} more` : shown;
 }
 
 /**
- * Put a table into its place. columns: [title, class]; rows: {cells, class}; the first cell of a row heads it.
- * Where there are no rows the place says so.
+ * The parts that are not empty, in one line.
+ * @param {...string} parts
  */
-function showTable(id, {caption, note, columns, rows, nothing, sticky}) {
-  const place = document.getElementById(id);
-  const title = el("caption", {}, caption, note ? el("small", {}, note) : null);
+function joinParts(...parts) {
+  return parts.filter(Boolean).join("; ");
+}
+
+/**
+ * @param {number} n
+ * @param {string} one
+ * @param {string} many
+ */
+function formatCount(n, one, many) {
+  return `${formatNumber(n, 0)} ${n === 1 ? one : many}`;
+}
+
+/**
+ * How many of the wanted days are known; "" if all are. With several apps, each app's day counts.
+ * @param {Result} result
+ * @param {Period} period
+ */
+function formatCoverage(result, period) {
+  if (result.known === result.wanted) return "";
+  const unit = period.apps.length > 1 ? "app-days" : result.wanted === 1 ? "day" : "days";
+  return `${formatNumber(result.known, 0)} of ${formatNumber(result.wanted, 0)} ${unit} known`;
+}
+
+/**
+ * How a figure changed: percentages by points, all others by percent. Only between periods of which every day is known.
+ * @param {Metric} metric
+ * @param {Result} now
+ * @param {Result} before
+ * @param {Period} periodBefore
+ */
+function formatChange(metric, now, before, periodBefore) {
+  if (now.value === null || now.known < now.wanted) return {text: "", reason: ""};
+  if (before.known < before.wanted) {
+    return {text: "", reason: `period before: ${before.known ? formatCoverage(before, periodBefore) : "not known"}`};
+  }
+  if (before.value === null) return {text: "", reason: `period before: ${DASH}`};
+  const difference = now.value - before.value;
+  const reason = `before ${formatValue(before.value, metric)}`;
+  const isPercentage = metric.unit === "%";
+  if (!isPercentage && before.value === 0) return {text: now.value === 0 ? "unchanged" : "", reason};
+  const amount = isPercentage ? difference : (difference / before.value) * 100;
+  if (Number(Math.abs(amount).toFixed(1)) === 0) return {text: "unchanged", reason};
+  const sign = amount > 0 ? "▲\u00a0+" : "▼\u00a0−";
+  return {text: `${sign}${formatNumber(Math.abs(amount), 1)}\u00a0${isPercentage ? "points" : "%"}`, reason};
+}
+
+/**
+ * An element with attributes and children; strings become text.
+ * @param {string} tag
+ * @param {Record<string, string>} attributes
+ * @param {...(Content | null)} children
+ */
+function createElement(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  for (const child of children) if (child !== null && child !== "") element.append(child);
+  return element;
+}
+
+/**
+ * Text from outside, such as a name: shown as it is, and isolated if it is written from right to left.
+ * @param {string} text
+ */
+function isolateText(text) {
+  return createElement("bdi", {}, text);
+}
+
+/**
+ * Text with a sign, so that the meaning does not depend on colour alone.
+ * @param {Kind} kind
+ * @param {string} text
+ */
+function withSign(kind, text) {
+  const sign = {good: "✓", bad: "✕", warning: "!", unknown: "?"}[kind];
+  return createElement(
+    "span",
+    {class: `is-${kind}`},
+    createElement("span", {class: "sign", "aria-hidden": "true"}, sign),
+    text,
+  );
+}
+
+/**
+ * Put a table into its place, or `nothing` if it has no rows. The first cell of a row is its header.
+ * @param {string} id
+ * @param {TableContent} content
+ */
+function showTable(id, {caption, note, columns, rows, nothing, isSticky}) {
+  const place = getElement(id);
   if (!rows.length) {
-    place.replaceChildren(...(nothing ? [el("p", {class: "nothing"}, el("strong", {}, `${caption}: `), nothing)] : []));
+    const heading = createElement("strong", {}, `${caption}: `);
+    place.replaceChildren(...(nothing ? [createElement("p", {class: "nothing"}, heading, nothing)] : []));
     return;
   }
-  const head = el("tr", {}, ...columns.map(([text, kind]) => el("th", {scope: "col", class: kind || ""}, text)));
+  const title = createElement("caption", {}, caption, note ? createElement("small", {}, note) : null);
+  const head = createElement(
+    "tr",
+    {},
+    ...columns.map(([text, kind]) => createElement("th", {scope: "col", class: kind}, text)),
+  );
   const body = rows.map(({cells, kind}) =>
-    el(
+    createElement(
       "tr",
-      {class: kind || ""},
+      {class: kind ?? ""},
       ...cells.map((cell, n) => {
-        const attributes = {class: columns[n][1] || "", ...(n === 0 ? {scope: "row"} : {})};
-        return el(n === 0 ? "th" : "td", attributes, ...(Array.isArray(cell) ? cell : [cell]));
+        const attributes = {class: columns[n][1], ...(n === 0 ? {scope: "row"} : {})};
+        return createElement(n === 0 ? "th" : "td", attributes, ...(Array.isArray(cell) ? cell : [cell]));
       }),
     ),
   );
-  const table = el("table", sticky ? {class: "sticky"} : {}, title, el("thead", {}, head), el("tbody", {}, ...body));
+  const table = createElement(
+    "table",
+    isSticky ? {class: "sticky"} : {},
+    title,
+    createElement("thead", {}, head),
+    createElement("tbody", {}, ...body),
+  );
   place.setAttribute("role", "region");
   place.setAttribute("aria-label", caption);
   place.replaceChildren(table);
 }
 
+/**
+ * @param {string} id
+ * @param {string} text
+ * @param {string} [small]
+ */
 function showCaption(id, text, small) {
-  document.getElementById(id).replaceChildren(text, ...(small ? [el("small", {}, small)] : []));
+  getElement(id).replaceChildren(text, ...(small ? [createElement("small", {}, small)] : []));
 }

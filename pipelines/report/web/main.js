@@ -1,82 +1,94 @@
-// What is chosen on the page, kept in the address so that it can be passed on, and what follows from it.
+// The choices on the page, kept in its address so that a link shows the same, and the update after each choice.
 
 const PRESETS = [7, 14, 30, 90];
-const chosen = {app: -1, from: 0, to: LAST_DAY, metric: "viewer_hours", rank: "viewer_seconds"};
-const controls = Object.fromEntries(
-  ["app", "from", "to", "metric", "rank", "presets", "theme"].map((id) => [id, document.getElementById(id)]),
-);
+const MOST_DAYS = 3700;
+const chosen = {app: TOGETHER, from: 0, to: LAST_DAY, metric: "viewer_hours", rank: "viewer_seconds"};
+const controls = {
+  app: /** @type {HTMLSelectElement} */ (getElement("app")),
+  from: /** @type {HTMLInputElement} */ (getElement("from")),
+  to: /** @type {HTMLInputElement} */ (getElement("to")),
+  metric: /** @type {HTMLSelectElement} */ (getElement("metric")),
+  rank: /** @type {HTMLSelectElement} */ (getElement("rank")),
+  presets: getElement("presets"),
+  theme: getElement("theme"),
+};
 let drawing = Promise.resolve();
 
-function presetRange(days) {
-  return [Math.max(0, LAST_DAY - days + 1), LAST_DAY];
-}
-
-/** The longest preset of which the period before is loaded too; everything where none is. */
-function firstRange() {
+/** The longest preset of which the period before is loaded too; everything if there is no such preset. */
+function getFirstRange() {
   const days = [30, 14, 7].find((length) => LAST_DAY + 1 >= 2 * length);
-  return days ? presetRange(days) : [0, LAST_DAY];
+  return [days ? LAST_DAY - days + 1 : 0, LAST_DAY];
 }
 
 function readAddress() {
   const given = new URLSearchParams(location.hash.slice(1));
-  const day = (name) => Math.round((Date.parse(given.get(name)) - FIRST) / DAY);
-  [chosen.from, chosen.to] = firstRange();
-  chosen.app = data.apps.indexOf(given.get("app"));
-  if (day("from") <= day("to") && day("to") - day("from") < 3700) [chosen.from, chosen.to] = [day("from"), day("to")];
-  if (METRICS[given.get("metric")]) chosen.metric = given.get("metric");
+  const [from, to] = [parseIsoDay(given.get("from")), parseIsoDay(given.get("to"))];
+  [chosen.from, chosen.to] = from <= to && to - from < MOST_DAYS ? [from, to] : getFirstRange();
+  chosen.app = data.apps.length === 1 ? 0 : data.apps.indexOf(given.get("app") ?? "");
+  const metric = given.get("metric") ?? "";
+  if (Object.hasOwn(METRICS, metric)) chosen.metric = metric;
 }
 
 function writeAddress() {
-  const state = new URLSearchParams({from: isoDay(chosen.from), to: isoDay(chosen.to), metric: chosen.metric});
-  if (chosen.app >= 0) state.set("app", data.apps[chosen.app]);
+  const state = new URLSearchParams({from: toIsoDay(chosen.from), to: toIsoDay(chosen.to), metric: chosen.metric});
+  if (chosen.app !== TOGETHER) state.set("app", data.apps[chosen.app]);
   try {
     history.replaceState(null, "", `#${state}`);
   } catch {
-    // some browsers keep the address of a local file to themselves
+    // some browsers do not let a local file change its address
   }
 }
 
+/**
+ * @param {Period} period
+ * @param {Period} before
+ */
 function showScope(period, before) {
-  const who =
-    chosen.app < 0 ? (data.apps.length > 1 ? `all apps (${data.apps.length})` : data.apps[0]) : data.apps[chosen.app];
-  const length = counted(period.days.length, "day", "days");
-  const compared = `compared with ${rangeText(before.days[0], before.days[before.days.length - 1])}`;
-  document
-    .getElementById("scope")
-    .replaceChildren(`${rangeText(chosen.from, chosen.to)} (${length}, UTC) · `, named(who), ` · ${compared}`);
+  const app = chosen.app === TOGETHER ? `all apps (${data.apps.length})` : data.apps[chosen.app];
+  const length = formatCount(period.days.length, "day", "days");
+  const compared = `compared with ${formatRange(before.days[0], before.days[before.days.length - 1])}`;
+  getElement("scope").replaceChildren(
+    `${formatRange(chosen.from, chosen.to)} (${length}, UTC) · `,
+    isolateText(app),
+    ` · ${compared}`,
+  );
 }
 
 function showControls() {
   controls.app.value = String(chosen.app);
-  controls.from.value = isoDay(chosen.from);
-  controls.to.value = isoDay(chosen.to);
+  controls.from.value = toIsoDay(chosen.from);
+  controls.to.value = toIsoDay(chosen.to);
   controls.metric.value = chosen.metric;
   controls.rank.value = chosen.rank;
-  for (const button of controls.presets.children) {
-    const range =
-      button.dataset.days === "all" ? [0, LAST_DAY] : [LAST_DAY - Number(button.dataset.days) + 1, LAST_DAY];
-    button.setAttribute("aria-pressed", String(range[0] === chosen.from && range[1] === chosen.to));
+  for (const button of controls.presets.querySelectorAll("button")) {
+    const [from, to] = getPresetRange(button.dataset.days ?? "");
+    button.setAttribute("aria-pressed", String(from === chosen.from && to === chosen.to));
   }
 }
 
-/** Show what is chosen. Charts follow one update after the other, in the order of the choices. */
+/** @param {string} days */
+function getPresetRange(days) {
+  return [days === "all" ? 0 : LAST_DAY - Number(days) + 1, LAST_DAY];
+}
+
+/** Show the current choice. Charts follow one update after the other, in the order of the choices. */
 function update() {
-  const apps = chosen.app < 0 ? ALL_APPS : [chosen.app];
+  const apps = chosen.app === TOGETHER ? ALL_APPS : [chosen.app];
   const length = chosen.to - chosen.from + 1;
-  const period = {apps, days: daysFrom(chosen.from, chosen.to)};
-  const before = {apps, days: daysFrom(chosen.from - length, chosen.from - 1)};
+  const period = {apps, days: listDays(chosen.from, chosen.to)};
+  const before = {apps, days: listDays(chosen.from - length, chosen.from - 1)};
   const metric = METRICS[chosen.metric];
   showControls();
   showScope(period, before);
   showTiles(period, before);
   showApps(period, before, chosen.app);
-  const streams = rankedStreams(period, chosen.rank);
+  const streams = rankStreams(period, chosen.rank);
   showTop(period, chosen.rank, streams);
   showMessages(period, before);
   showCost(period, before);
   showTrust(period);
-  captionCharts(metric, period, before, chosen.rank);
-  const rows = chartRows(metric, period, before, chosen.rank, streams);
+  captionCharts(metric, period, chosen.rank);
+  const rows = createChartRows(metric, period, before, chosen.rank, streams);
   document.documentElement.dataset.state = "drawing";
   drawing = drawing
     .then(() => (Object.keys(views).length ? updateCharts(rows) : drawCharts(rows)))
@@ -85,27 +97,26 @@ function update() {
     });
 }
 
+/** @param {Partial<typeof chosen>} changes */
 function choose(changes) {
   Object.assign(chosen, changes);
   writeAddress();
   update();
 }
 
-function dayOf(input) {
-  return Math.round((Date.parse(input.value) - FIRST) / DAY);
-}
-
+/** @param {"from" | "to"} moved the end that follows if the dates are in the wrong order */
 function chooseDates(moved) {
-  const [from, to] = [dayOf(controls.from), dayOf(controls.to)];
-  if (Number.isNaN(from) || Number.isNaN(to) || Math.abs(to - from) >= 3700) return;
+  const [from, to] = [parseIsoDay(controls.from.value), parseIsoDay(controls.to.value)];
+  if (Number.isNaN(from) || Number.isNaN(to) || Math.abs(to - from) >= MOST_DAYS) return;
   if (from <= to) choose({from, to});
   else choose(moved === "from" ? {from, to: from} : {from: to, to});
 }
 
-function themes() {
+function startThemes() {
   const root = document.documentElement;
   const names = ["auto", "light", "dark"];
-  const set = (name) => {
+  /** @param {string} name */
+  const setTheme = (name) => {
     if (name === "auto") delete root.dataset.theme;
     else root.dataset.theme = name;
     controls.theme.textContent = `Theme: ${name}`;
@@ -116,10 +127,10 @@ function themes() {
   } catch {
     // a local file may have no storage: then the choice lasts as long as the page
   }
-  set(names.includes(stored) ? stored : "auto");
+  setTheme(stored && names.includes(stored) ? stored : "auto");
   controls.theme.addEventListener("click", () => {
-    const next = names[(names.indexOf(root.dataset.theme || "auto") + 1) % names.length];
-    set(next);
+    const next = names[(names.indexOf(root.dataset.theme ?? "auto") + 1) % names.length];
+    setTheme(next);
     try {
       localStorage.setItem("livehouse-theme", next);
     } catch {
@@ -129,17 +140,19 @@ function themes() {
 }
 
 function start() {
-  const option = (value, text) => el("option", {value}, text);
-  controls.app.append(
-    ...(data.apps.length > 1 ? [option("-1", `All apps (${data.apps.length})`)] : []),
-    ...data.apps.map((name, app) => option(String(app), name)),
-  );
-  controls.metric.append(...Object.entries(METRICS).map(([id, metric]) => option(id, metric.label)));
-  controls.rank.append(...Object.entries(RANKS).map(([id, rank]) => option(id, rank.label)));
-  for (const days of [...PRESETS, "all"]) {
-    const button = el("button", {type: "button", "data-days": String(days)}, days === "all" ? "All" : `${days} d`);
+  /** @type {(value: string, text: string) => HTMLElement} */
+  const createOption = (value, text) => createElement("option", {value}, text);
+  if (data.apps.length > 1) {
+    controls.app.append(createOption(String(TOGETHER), `All apps (${data.apps.length})`));
+  }
+  for (const app of ALL_APPS) controls.app.append(createOption(String(app), data.apps[app]));
+  for (const [id, {label}] of Object.entries(METRICS)) controls.metric.append(createOption(id, label));
+  for (const [id, {label}] of Object.entries(RANKS)) controls.rank.append(createOption(id, label));
+  for (const days of [...PRESETS.map(String), "all"]) {
+    const label = days === "all" ? "All" : `${days} d`;
+    const button = createElement("button", {type: "button", "data-days": days}, label);
     button.addEventListener("click", () => {
-      const [from, to] = days === "all" ? [0, LAST_DAY] : [LAST_DAY - days + 1, LAST_DAY];
+      const [from, to] = getPresetRange(days);
       choose({from, to});
     });
     controls.presets.append(button);
@@ -149,11 +162,10 @@ function start() {
   controls.rank.addEventListener("change", () => choose({rank: controls.rank.value}));
   controls.from.addEventListener("change", () => chooseDates("from"));
   controls.to.addEventListener("change", () => chooseDates("to"));
-  document.getElementById("controls").addEventListener("submit", (event) => event.preventDefault());
-  themes();
+  getElement("controls").addEventListener("submit", (event) => event.preventDefault());
+  startThemes();
   readAddress();
-  if (data.apps.length === 1) chosen.app = 0;
-  document.getElementById("audience").hidden = !data.audience.day.length;
+  getElement("audience").hidden = !data.audience.day.length;
   update();
 }
 

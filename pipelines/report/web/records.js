@@ -1,134 +1,161 @@
-// What is in the figures not or only in part: records set aside or shrunk. What loads did.
+// Records that are missing from the figures, quarantined or shrunk, and the latest loads.
 
-function groupsIn(table, period) {
-  const [from, to] = [period.days[0], period.days[period.days.length - 1]];
-  return table.app
-    .map((app, n) => n)
-    .filter(
-      (n) =>
-        period.apps.includes(table.app[n]) && (table.day[n] === null || (table.day[n] >= from && table.day[n] <= to)),
-    );
+/**
+ * Rows of a table of groups that concern the period; a group without a day concerns every period.
+ * @param {GroupTable} table
+ * @param {Period} period
+ */
+function findGroups(table, {apps, days}) {
+  const [from, to] = [days[0], days[days.length - 1]];
+  return table.day.flatMap((day, n) =>
+    apps.includes(table.app[n]) && (day === null || (day >= from && day <= to)) ? [n] : [],
+  );
 }
 
-function sumOf(table, rows) {
+/**
+ * @param {GroupTable} table
+ * @param {number[]} rows
+ */
+function countRecords(table, rows) {
   return rows.reduce((sum, n) => sum + table.records[n], 0);
 }
 
-/** Rows that say the same of different apps and days, as one: the largest first. */
-function alike(table, rows, columns) {
-  const found = new Map();
-  for (const n of rows) {
-    const key = JSON.stringify(columns.map((column) => table[column][n]));
-    const group = found.get(key) || {n, records: 0, apps: new Set(), days: new Set()};
-    group.records += table.records[n];
-    group.apps.add(table.app[n]);
-    group.days.add(table.day[n]);
-    found.set(key, group);
-  }
-  return [...found.values()].sort((a, b) => b.records - a.records || a.n - b.n);
+/**
+ * Groups merged over apps and days, the largest first.
+ * @param {GroupTable} table
+ * @param {number[]} rows
+ * @param {(n: number) => string} key
+ */
+function mergeGroups(table, rows, key) {
+  return groupBy(rows, (n) => key(n))
+    .map((group) => ({
+      n: group[0],
+      records: countRecords(table, group),
+      apps: [...new Set(group.map((n) => table.app[n]))],
+      days: [...new Set(group.map((n) => table.day[n]))],
+    }))
+    .sort((a, b) => b.records - a.records || a.n - b.n);
 }
 
-function appsText(apps) {
-  const names = [...apps].map((app) => named(data.apps[app]));
-  if (names.length > 3) return counted(names.length, "app", "apps");
-  return names.flatMap((name, n) => (n ? [", ", name] : [name]));
+/** @param {number[]} apps */
+function formatApps(apps) {
+  if (apps.length > 3) return [formatCount(apps.length, "app", "apps")];
+  return apps.flatMap((app, n) => [n ? ", " : "", isolateText(data.apps[app])]);
 }
 
-function daysOf(days) {
-  const known = [...days].filter((day) => day !== null).sort((a, b) => a - b);
-  return known.length ? rangesText(known) : "not of a day";
+/** @param {Cell[]} days */
+function formatGroupDays(days) {
+  const known = days.flatMap((day) => (day === null ? [] : [day])).sort((a, b) => a - b);
+  return known.length ? formatRanges(known) : "no day";
 }
 
-function showAside(period) {
-  const {quarantine, shrinks} = data;
-  const aside = groupsIn(quarantine, period);
-  const kinds = alike(quarantine, aside, ["table_name", "field", "reason"]);
-  const more = (groups) => (groups.length > 40 ? `the 40 largest of ${written(groups.length, 0)} kinds` : "");
-  const all = quarantine.records.map((_, n) => n);
-  const isPartial = sumOf(quarantine, all) < data.quarantined;
+/** @param {unknown[]} groups */
+function formatLimit(groups) {
+  return groups.length > 40 ? `the 40 largest of ${formatNumber(groups.length, 0)} kinds` : "";
+}
+
+/** @param {string} name */
+function labelTable(name) {
+  return TABLE_LABELS[name] ?? name;
+}
+
+/** @param {Period} period */
+function showQuarantine(period) {
+  const table = data.quarantine;
+  const found = findGroups(table, period);
+  const groups = mergeGroups(table, found, (n) => JSON.stringify([table.table_name[n], table.field[n], table.reason[n]]));
+  const isPartial = countRecords(table, [...table.records.keys()]) < data.quarantined;
   showTable("table-quarantine", {
-    caption: "Records set aside (quarantine)",
-    sticky: true,
-    note: clauses(
-      `${counted(sumOf(quarantine, aside), "record", "records")} missing from the figures until they arrive whole`,
-      more(kinds),
-      isPartial ? "only the largest groups of the warehouse are in this page" : "",
+    caption: "Records in quarantine",
+    isSticky: true,
+    note: joinParts(
+      `${formatCount(countRecords(table, found), "record", "records")} missing from the figures until they arrive with valid values`,
+      formatLimit(groups),
+      isPartial ? "the page holds only the largest groups" : "",
     ),
     columns: [
-      ["Of", "nowrap"],
+      ["Table", "nowrap"],
       ["Field", "long"],
       ["Reason", "long"],
       ["Records", "number"],
       ["App", "long"],
       ["Days", "long"],
-      ["One of them", "long"],
+      ["Example", "long"],
     ],
-    rows: kinds.slice(0, 40).map(({n, records, apps, days}) => ({
+    rows: groups.slice(0, 40).map(({n, records, apps, days}) => ({
       cells: [
-        TABLE_NAMES[quarantine.table_name[n]] || quarantine.table_name[n],
-        named(quarantine.field[n]),
-        named(quarantine.reason[n]),
-        written(records, 0),
-        appsText(apps),
-        daysOf(days),
-        named(quarantine.example[n] || DASH),
+        labelTable(table.table_name[n]),
+        isolateText(table.field[n]),
+        isolateText(table.reason[n]),
+        formatNumber(records, 0),
+        formatApps(apps),
+        formatGroupDays(days),
+        isolateText(table.example[n] || DASH),
       ],
     })),
     nothing: "none in this period.",
   });
-  const shrunk = groupsIn(shrinks, period);
-  const losses = alike(shrinks, shrunk, ["table_name", "reason"]);
+}
+
+/** @param {Period} period */
+function showShrinks(period) {
+  const table = data.shrinks;
+  const found = findGroups(table, period);
+  const groups = mergeGroups(table, found, (n) => JSON.stringify([table.table_name[n], table.reason[n]]));
   showTable("table-shrinks", {
-    caption: "Where the source now says less than before",
-    sticky: true,
-    note: clauses(
-      counted(sumOf(shrinks, shrunk), "record", "records"),
-      "the older figures stand and are shown",
-      more(losses),
+    caption: "Records of which the source now reports less than before",
+    isSticky: true,
+    note: joinParts(
+      formatCount(countRecords(table, found), "record", "records"),
+      "the older figures are kept and shown",
+      formatLimit(groups),
     ),
     columns: [
-      ["Of", "nowrap"],
-      ["What happened", "long"],
+      ["Table", "nowrap"],
+      ["Change", "long"],
       ["Records", "number"],
       ["App", "long"],
       ["Days", "long"],
     ],
-    rows: losses.slice(0, 40).map(({n, records, apps, days}) => ({
+    rows: groups.slice(0, 40).map(({n, records, apps, days}) => ({
       cells: [
-        TABLE_NAMES[shrinks.table_name[n]] || shrinks.table_name[n],
-        named(shrinks.reason[n]),
-        written(records, 0),
-        appsText(apps),
-        daysOf(days),
+        labelTable(table.table_name[n]),
+        isolateText(table.reason[n]),
+        formatNumber(records, 0),
+        formatApps(apps),
+        formatGroupDays(days),
       ],
     })),
-    nothing: "nowhere in this period.",
+    nothing: "none in this period.",
   });
 }
 
+/** @param {Period} period */
 function showCaveats(period) {
+  const unplaced = sumColumn("unplaced_seconds", period);
+  /** @type {[Cell, string][]} */
   const caveats = [
     [
-      "without_figures",
-      "went live but report no ingest or watch time: they add nothing to the hours, so these are too low",
+      sumColumn("without_figures", period),
+      "sessions that went live but report no ingest or watch time: they add nothing to the hours, which are too low",
     ],
-    ["unfinished", "had neither stopped nor failed 24 hours after they began, as last received"],
-    ["never_started", "never went live"],
-  ].map(([name, meaning]) => [total(name, 1)(period).value, meaning]);
-  const unplaced = total("unplaced_seconds", 1 / 60)(period).value;
-  if (unplaced)
-    caveats.push([
-      unplaced,
-      "ingest minutes of livestreams that are not listed: not in the estimate, unknown whether they stream a meeting",
-    ]);
+    [sumColumn("unfinished", period), "sessions that had neither stopped nor failed 24 hours after they began"],
+    [sumColumn("never_started", period), "sessions that never went live"],
+    [
+      unplaced === null ? null : unplaced / 60,
+      "ingest minutes of livestreams that are not listed: whether they stream a meeting is unknown, so the estimate omits them",
+    ],
+  ];
   showTable("table-caveats", {
-    caption: "Worth knowing of the sessions",
+    caption: "Unusual sessions",
     columns: [
       ["What", "long"],
       ["How many", "number"],
     ],
-    rows: caveats.filter(([value]) => value).map(([value, meaning]) => ({cells: [meaning, written(value, 0)]})),
-    nothing: "all went live, ended, and report their figures, on the days that are known.",
+    rows: caveats
+      .filter(([value]) => value)
+      .map(([value, meaning]) => ({cells: [meaning, formatNumber(value, 0)]})),
+    nothing: "none: on the days that are known, all went live, ended, and report their figures.",
   });
 }
 
@@ -136,43 +163,49 @@ function showLoads() {
   const {loads} = data;
   showTable("table-loads", {
     caption: "Latest loads",
-    note: "received = landed + set aside + duplicates",
-    sticky: true,
+    note: "received = landed + quarantined + duplicates",
+    isSticky: true,
     columns: [
       ["Finished", "nowrap"],
       ["App", "long"],
-      ["Days asked for", "nowrap"],
+      ["Days requested", "nowrap"],
       ["Requests", "number"],
       ["Retries", "number"],
       ["Received", "number"],
       ["Landed", "number"],
-      ["Set aside", "number"],
+      ["Quarantined", "number"],
       ["Duplicates", "number"],
-      ["Out of the ordinary", "long"],
+      ["Notes", "long"],
     ],
     rows: loads.app.map((app, n) => ({
       cells: [
-        timeText(loads.finished_at[n]),
-        named(data.apps[app]),
+        formatTime(loads.finished_at[n]),
+        isolateText(data.apps[app]),
         loads.first_day[n] ? `${loads.first_day[n]} – ${loads.last_day[n]}` : DASH,
-        ...["requests", "retries", "received", "landed", "quarantined", "duplicates"].map((name) =>
-          written(loads[name][n], 0),
-        ),
-        named(loads.note[n] || DASH),
+        formatNumber(loads.requests[n], 0),
+        formatNumber(loads.retries[n], 0),
+        formatNumber(loads.received[n], 0),
+        formatNumber(loads.landed[n], 0),
+        formatNumber(loads.quarantined[n], 0),
+        formatNumber(loads.duplicates[n], 0),
+        isolateText(loads.note[n] || DASH),
       ],
     })),
     nothing: "none is on record.",
   });
 }
 
+/** @param {Period} period */
 function showTrust(period) {
-  const lines = coverageLines(period);
+  const lines = listCoverage(period);
   showTrustLine(period, lines);
   showAnswer(period, lines);
   showVerdicts(period);
   showDifferences(period);
   showCoverage(period, lines);
-  showAside(period);
+  showMissing(period, lines);
+  showQuarantine(period);
+  showShrinks(period);
   showCaveats(period);
   showLoads();
 }

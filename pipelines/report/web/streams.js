@@ -1,100 +1,128 @@
-// Top livestreams: those with most of a figure, and the rest, so that the table adds up.
+// The livestreams with most of a figure, and the rest in one line, so that the table adds up to the total.
 
+/** Columns to rank by, and the metric that each belongs to. */
+/** @type {Record<string, Metric>} */
 const RANKS = {
-  viewer_seconds: {label: "Viewer hours", unit: "h", digits: 1, factor: 1 / 3600},
-  ingest_seconds: {label: "Ingest hours", unit: "h", digits: 1, factor: 1 / 3600},
-  sessions: {label: "Sessions", unit: "", digits: 0, factor: 1},
-  failed: {label: "Failed sessions", unit: "", digits: 0, factor: 1},
+  viewer_seconds: METRICS.viewer_hours,
+  ingest_seconds: METRICS.ingest_hours,
+  sessions: METRICS.sessions,
+  failed: METRICS.failed,
 };
 const LISTED = 12;
+const SUMMED = [
+  "sessions",
+  "failed",
+  "started",
+  "ingest_seconds",
+  "viewer_seconds",
+  "ingest_reports",
+  "viewer_reports",
+  "paired_ingest",
+  "paired_viewer",
+];
 
-/** Livestreams with a session in the period, first the one with most of `rank`. */
-function rankedStreams(period, rank) {
+/** @typedef {{stream: number, app: number, name: string | null, id: string, figures: Record<string, Cell>}} StreamLine */
+
+/**
+ * Livestreams with a session in the period, in descending order of `rank`.
+ * @param {Period} period
+ * @param {string} rank
+ */
+function rankStreams(period, rank) {
   const {keys, rows} = data.streams;
-  const wanted = new Set(period.apps);
+  const apps = new Set(period.apps);
   const [from, to] = [period.days[0], period.days[period.days.length - 1]];
+  /** @type {Map<number, Record<string, number>>} */
   const found = new Map();
   rows.stream.forEach((stream, n) => {
-    if (!wanted.has(keys.app[stream]) || rows.day[n] < from || rows.day[n] > to) return;
-    if (!found.has(stream)) {
-      found.set(stream, {
-        stream,
-        app: keys.app[stream],
-        name: keys.name[stream],
-        id: keys.livestream_id[stream],
-        sessions: 0,
-        failed: 0,
-        ingest_seconds: null,
-        viewer_seconds: null,
-        paired_ingest: 0,
-        paired_viewer: 0,
-        started: 0,
-        told: {ingest_seconds: false, viewer_seconds: false},
-      });
-    }
-    const line = found.get(stream);
-    for (const name of ["sessions", "failed", "started", "ingest_seconds", "viewer_seconds"]) {
-      if (rows[name][n] !== null) line[name] = (line[name] || 0) + rows[name][n];
-    }
-    for (const name of Object.keys(line.told)) {
-      line.told[name] ||= rows[name][n] > 0 || (rows.started[n] > 0 && rows[name][n] !== null);
-    }
-    line.paired_ingest += rows.paired_ingest[n] ?? rows.ingest_seconds[n] ?? 0;
-    line.paired_viewer += rows.paired_viewer[n] ?? rows.viewer_seconds[n] ?? 0;
+    if (!apps.has(keys.app[stream]) || rows.day[n] < from || rows.day[n] > to) return;
+    const sums = found.get(stream) ?? Object.fromEntries(SUMMED.map((column) => [column, 0]));
+    for (const column of SUMMED) sums[column] += rows[column][n] ?? 0;
+    // NULL: the same as the sum
+    if (rows.paired_ingest[n] === null) sums.paired_ingest += rows.ingest_seconds[n] ?? 0;
+    if (rows.paired_viewer[n] === null) sums.paired_viewer += rows.viewer_seconds[n] ?? 0;
+    found.set(stream, sums);
   });
-  // as in marts.livestream_performance: unknown while none of the sessions that started reports the figure
-  for (const line of found.values()) {
-    for (const name of Object.keys(line.told)) {
-      if ((line.started && !line.told[name]) || !Number.isFinite(line[name])) line[name] = null;
-    }
-  }
-  const order = (line) => (line[rank] === null ? -1 : line[rank]);
-  return [...found.values()].sort((a, b) => order(b) - order(a) || a.stream - b.stream);
+  const lines = [...found].map(([stream, sums]) => {
+    /** @type {(reports: string, value: number) => Cell} */
+    const orUnknown = (reports, value) => ((sums[reports] || !sums.started) && Number.isFinite(value) ? value : null);
+    const figures = {
+      ...sums,
+      ingest_seconds: orUnknown("ingest_reports", sums.ingest_seconds),
+      viewer_seconds: orUnknown("viewer_reports", sums.viewer_seconds),
+    };
+    return {stream, app: keys.app[stream], name: keys.name[stream], id: keys.livestream_id[stream], figures};
+  });
+  /** @type {(line: StreamLine) => number} */
+  const order = ({figures}) => figures[rank] ?? -1;
+  return lines.sort((a, b) => order(b) - order(a) || a.stream - b.stream);
 }
 
-function streamLabel(line) {
-  return line.name || `(no name) ${line.id.slice(0, 8)}`;
+/** @param {StreamLine} line */
+function formatStream({name, id}) {
+  return name || `(no name) ${id.slice(0, 8)}`;
 }
 
-function showTop(period, rank, streams) {
-  const cells = (line) => [
-    written(line.viewer_seconds === null ? null : line.viewer_seconds / 3600, 1),
-    written(line.ingest_seconds === null ? null : line.ingest_seconds / 3600, 1),
-    written(line.paired_ingest > 0 ? line.paired_viewer / line.paired_ingest : null, 1),
-    written(line.sessions, 0),
-    written(line.failed, 0),
+/**
+ * The cells of figures, in the order of the columns.
+ * @param {Record<string, Cell>} figures
+ */
+function createStreamCells(figures) {
+  const {paired_viewer: viewer, paired_ingest: ingest} = figures;
+  const average = viewer !== null && ingest !== null && ingest > 0 ? viewer / ingest : null;
+  /** @type {(column: string) => string} */
+  const format = (column) => {
+    const value = figures[column];
+    return formatNumber(value === null ? null : value * RANKS[column].factor, RANKS[column].digits);
+  };
+  return [
+    format("viewer_seconds"),
+    format("ingest_seconds"),
+    formatNumber(average, METRICS.viewers.digits),
+    format("sessions"),
+    format("failed"),
   ];
+}
+
+/**
+ * @param {Period} period
+ * @param {string} rank
+ * @param {StreamLine[]} streams
+ */
+function showTop(period, rank, streams) {
   const top = streams.slice(0, LISTED);
-  const rows = top.map((line, n) => ({
-    cells: [
-      [
-        el("span", {title: `${line.id} · ${data.apps[line.app]}`}, `${n + 1}. `, named(streamLabel(line))),
-        data.apps.length > 1 && period.apps.length > 1 ? el("small", {}, named(data.apps[line.app])) : null,
-      ],
-      ...cells(line),
-    ],
-  }));
-  const all = {};
-  const others = {};
-  for (const name of [...Object.keys(RANKS), "paired_ingest", "paired_viewer"]) {
-    all[name] = total(name, 1)(period).value;
-    const listed = top.reduce((sum, line) => sum + (line[name] || 0), 0);
-    others[name] = all[name] === null ? null : Math.max(0, all[name] - listed);
-  }
-  const isCapped = data.streams.keys.app.length < data.livestreams;
-  const rest = streams.length - top.length;
-  if (rest > 0 || (isCapped && others.sessions > 0)) {
-    rows.push({
+  /** @type {Row[]} */
+  const rows = top.map((line, n) => {
+    const app = data.apps[line.app];
+    const name = createElement("span", {title: `${line.id} · ${app}`}, `${n + 1}. `, isolateText(formatStream(line)));
+    return {
       cells: [
-        isCapped ? "Other livestreams" : counted(rest, "other livestream", "other livestreams"),
-        ...cells(others),
+        [name, period.apps.length > 1 ? createElement("small", {}, isolateText(app)) : null],
+        ...createStreamCells(line.figures),
       ],
-    });
+    };
+  });
+  /** @type {Record<string, Cell>} */
+  const all = {};
+  /** @type {Record<string, Cell>} */
+  const others = {};
+  for (const column of [...Object.keys(RANKS), "paired_ingest", "paired_viewer"]) {
+    const sum = sumColumn(column, period);
+    const listed = top.reduce((part, line) => part + (line.figures[column] ?? 0), 0);
+    all[column] = sum;
+    others[column] = sum === null ? null : Math.max(0, sum - listed);
   }
-  if (top.length) rows.push({kind: "total", cells: ["All livestreams", ...cells(all)]});
+  const embedded = data.streams.keys.app.length;
+  const isCapped = embedded < data.livestreams;
+  const rest = streams.length - top.length;
+  if (rest > 0 || (isCapped && (others.sessions ?? 0) > 0)) {
+    const label = isCapped ? "Other livestreams" : formatCount(rest, "other livestream", "other livestreams");
+    rows.push({cells: [label, ...createStreamCells(others)]});
+  }
+  if (top.length) rows.push({kind: "total", cells: ["All livestreams", ...createStreamCells(all)]});
   showTable("table-top", {
     caption: `Top ${LISTED} by ${RANKS[rank].label.toLowerCase()}`,
-    sticky: true,
+    isSticky: true,
     columns: [
       ["Livestream", "long"],
       ["Viewer hours", "number"],
@@ -106,8 +134,8 @@ function showTop(period, rank, streams) {
     rows,
     nothing: "no session in this period.",
   });
-  document.getElementById("top-note").textContent = isCapped
-    ? `Of ${written(data.livestreams, 0)} livestreams, ${written(data.streams.keys.app.length, 0)} are told apart: ` +
-      "those that did most in some month of their app. The rest is in “Other livestreams”."
+  getElement("top-note").textContent = isCapped
+    ? `Only ${formatNumber(embedded, 0)} of ${formatNumber(data.livestreams, 0)} livestreams are listed one by one: ` +
+      "those that ranked highest in a month of their app. The rest is in “Other livestreams”."
     : "";
 }

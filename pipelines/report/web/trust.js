@@ -1,226 +1,298 @@
-// How far the figures can be trusted: reconciliation, and which days are loaded, unknown or left out.
+// How far the figures can be trusted: reconciliation, and which days are loaded, unknown or missing.
 
-const TABLES = [
-  "core.livestream_sessions",
-  "core.livestream_analytics_daily",
-  "core.meeting_sessions_daily",
-  "core.recordings_daily",
-];
-const TABLE_NAMES = {
+/** @type {Record<string, string>} */
+const TABLE_LABELS = {
   "core.livestreams": "Livestreams",
   "core.livestream_sessions": "Sessions",
   "core.livestream_analytics_daily": "API’s daily totals",
   "core.meeting_sessions_daily": "Meetings",
   "core.recordings_daily": "Recordings",
 };
+const DAILY_TABLES = Object.keys(TABLE_LABELS).slice(1);
+
+/** @type {Record<VerdictName, [Kind, string]>} */
 const VERDICTS = {
-  match: ["good", "sessions at hand and the API’s own daily total agree"],
+  match: ["good", "the sessions add up to the API’s daily total"],
   unsettled: [
-    "odd",
+    "warning",
     "a session had not ended, or the day was loaded before it was over; the figures are provisional and will still change",
   ],
   sessions_missing: [
     "bad",
-    "the API’s total is higher: sessions were not returned, or are set aside; the page shows too little",
+    "the API’s total is higher: sessions were not returned, or are in quarantine; the page shows too little",
   ],
-  overall_behind: ["odd", "the API’s total is lower than its own sessions: it lags, or lost some"],
-  unknown: ["unknown", "there is no total of that day, its sessions are unknown, or a sum is too large: nothing to compare"],
+  overall_behind: ["warning", "the API’s total is lower than its own sessions: it lags, or has lost some"],
+  unknown: [
+    "unknown",
+    "the day has no API total, its sessions are unknown, or a sum is too large: there is nothing to compare",
+  ],
   not_loaded: ["unknown", "the day was never loaded"],
 };
 
-/** Verdict of an app's day. */
-function verdict(app, day) {
-  const n = verdictRows[app].get(day);
+/**
+ * @param {number} app
+ * @param {number} day
+ */
+function getVerdict(app, day) {
+  const n = findRow("reconciliation", app, day);
   return n === undefined ? "not_loaded" : data.reconciliation.verdict[n];
 }
 
-function verdictCounts(period) {
-  const counts = Object.fromEntries(Object.keys(VERDICTS).map((name) => [name, 0]));
-  for (const app of period.apps) for (const day of period.days) counts[verdict(app, day)] += 1;
+/** @param {Period} period */
+function countVerdicts(period) {
+  const counts = {match: 0, unsettled: 0, sessions_missing: 0, overall_behind: 0, unknown: 0, not_loaded: 0};
+  for (const app of period.apps) for (const day of period.days) counts[getVerdict(app, day)] += 1;
   return counts;
 }
 
+/** @param {Period} period */
 function showVerdicts(period) {
-  const counts = verdictCounts(period);
-  const wanted = period.apps.length * period.days.length;
-  const rows = Object.entries(VERDICTS)
-    .filter(([name]) => counts[name])
-    .map(([name, [kind, meaning]]) => ({
-      cells: [
-        signed(kind, data.verdicts[name]),
-        written(counts[name], 0),
-        `${written((counts[name] / wanted) * 100, 1)} %`,
-        meaning,
-      ],
-    }));
+  const counts = countVerdicts(period);
+  const days = period.apps.length * period.days.length;
+  const names = /** @type {VerdictName[]} */ (Object.keys(VERDICTS)).filter((name) => counts[name]);
   showTable("table-verdicts", {
-    caption: "Reconciliation, counted",
+    caption: "Reconciliation: days by verdict",
     note:
       period.apps.length > 1
-        ? `${counted(wanted, "app-day", "app-days")}: a day of one app each`
-        : counted(wanted, "day", "days"),
+        ? `${formatCount(days, "app-day", "app-days")}: one day of one app each`
+        : formatCount(days, "day", "days"),
     columns: [
       ["Verdict", "nowrap"],
       ["Days", "number"],
       ["Share", "number"],
       ["Meaning", "long"],
     ],
-    rows,
-    sticky: true,
+    rows: names.map((name) => ({
+      cells: [
+        withSign(VERDICTS[name][0], data.verdicts[name]),
+        formatNumber(counts[name], 0),
+        `${formatNumber((counts[name] / days) * 100, 1)} %`,
+        VERDICTS[name][1],
+      ],
+    })),
+    isSticky: true,
   });
 }
 
+/** @param {Period} period */
 function showDifferences(period) {
   const table = data.reconciliation;
-  const lines = [];
+  /** @type {number[]} */
+  const found = [];
   for (const day of [...period.days].reverse()) {
     for (const app of period.apps) {
-      if (!["match", "not_loaded", "unknown"].includes(verdict(app, day)))
-        lines.push([app, day, verdictRows[app].get(day)]);
+      const n = findRow("reconciliation", app, day);
+      if (n !== undefined && !["match", "unknown"].includes(table.verdict[n])) found.push(n);
     }
   }
-  const minutes = (seconds) => written(seconds === null ? null : seconds / 60, 1);
-  const less = (a, b) => (a === null || b === null ? null : a - b);
-  const rows = lines.slice(0, 40).map(([app, day, n]) => ({
-    cells: [
-      dayText(day),
-      named(data.apps[app]),
-      signed(VERDICTS[table.verdict[n]][0], data.verdicts[table.verdict[n]]),
-      minutes(table.overall_ingest[n]),
-      minutes(table.sessions_ingest[n]),
-      minutes(less(table.overall_ingest[n], table.sessions_ingest[n])),
-      minutes(table.overall_viewer[n]),
-      minutes(table.sessions_viewer[n]),
-      minutes(less(table.overall_viewer[n], table.sessions_viewer[n])),
-      written(table.on_air[n], 0),
-      written(table.quarantined[n], 0),
-    ],
-  }));
+  /** @type {(seconds: Cell) => string} */
+  const minutes = (seconds) => formatNumber(seconds === null ? null : seconds / 60, 1);
   showTable("table-differences", {
-    caption: "Days that do not match, or not yet",
-    sticky: true,
-    note: clauses(
+    caption: "Days that do not match, or cannot be compared yet",
+    isSticky: true,
+    note: joinParts(
       "minutes",
       "difference = API’s total − sessions",
-      lines.length > 40 ? `the latest 40 of ${written(lines.length, 0)}` : "",
+      found.length > 40 ? `the latest 40 of ${formatNumber(found.length, 0)}` : "",
     ),
     columns: [
       ["Day", "nowrap"],
       ["App", "long"],
       ["Verdict", "nowrap"],
       ["Ingest: API", "number"],
-      ["sessions", "number"],
-      ["difference", "number"],
-      ["Viewer: API", "number"],
-      ["sessions", "number"],
-      ["difference", "number"],
-      ["Not ended", "number"],
-      ["Set aside", "number"],
+      ["Ingest: sessions", "number"],
+      ["Ingest: difference", "number"],
+      ["Viewers: API", "number"],
+      ["Viewers: sessions", "number"],
+      ["Viewers: difference", "number"],
+      ["Sessions not ended", "number"],
+      ["In quarantine", "number"],
     ],
-    rows,
+    rows: found.slice(0, 40).map((n) => ({
+      cells: [
+        formatDay(table.day[n]),
+        isolateText(data.apps[table.app[n]]),
+        withSign(VERDICTS[table.verdict[n]][0], data.verdicts[table.verdict[n]]),
+        minutes(table.overall_ingest[n]),
+        minutes(table.sessions_ingest[n]),
+        minutes(table.ingest_difference[n]),
+        minutes(table.overall_viewer[n]),
+        minutes(table.sessions_viewer[n]),
+        minutes(table.viewer_difference[n]),
+        formatNumber(table.provisional[n], 0),
+        formatNumber(table.quarantined[n], 0),
+      ],
+    })),
     nothing: "none in this period.",
   });
 }
 
-/** Of each app and table: in which state the days of the period are. */
-function stateOf(app, day, table) {
-  const states = figure("states", app, day);
-  return states === null ? "-" : states[table];
-}
+/**
+ * @typedef {object} CoverageLine the days of the period of one app and table, by state
+ * @property {number} app
+ * @property {string} table
+ * @property {Record<DayState | "outside", number[]>} days
+ * @property {Cell} first day loaded, in any period
+ * @property {Cell} last
+ * @property {Cell} attempts of nightly runs to load the gaps
+ * @property {Cell} triedAt
+ */
 
-function coverageLines(period) {
-  const lines = [];
-  for (const app of period.apps) {
-    TABLES.forEach((name, table) => {
-      const line = {app, name, k: [], p: [], u: [], "-": []};
-      for (const day of period.days) line[stateOf(app, day, table)].push(day);
-      const held = [...dayRows[app].keys()].filter((day) => stateOf(app, day, table) !== "-");
-      [line.first, line.last] = held.length ? [held[0], held[held.length - 1]] : [Infinity, -Infinity];
-      line.gaps = line["-"].filter((day) => day > line.first && day < line.last);
-      lines.push(line);
-    });
-  }
-  return lines;
-}
-
-function showCoverage(period, lines) {
-  const count = (days, kind) => (days.length ? signed(kind, written(days.length, 0)) : "0");
-  const alike = new Map(); // of an app, figures whose days are the same are one row
-  for (const line of lines) {
-    const key = JSON.stringify({...line, name: ""});
-    alike.set(key, [...(alike.get(key) || []), line]);
-  }
-  const rows = [...alike.values()].map((same) => {
-    const [line] = same;
-    return {
-      cells: [
-        named(data.apps[line.app]),
-        same.length === TABLES.length ? "all" : same.map(({name}) => TABLE_NAMES[name]).join(", "),
-        written(line.k.length, 0),
-        count(line.p, "odd"),
-        count(line.u, "unknown"),
-        count(line.gaps, "bad"),
-        count(
-          line["-"].filter((day) => !line.gaps.includes(day)),
-          "unknown",
-        ),
-        line.first > line.last ? DASH : rangeText(line.first, line.last),
-      ],
-    };
+/**
+ * @param {number} app
+ * @param {string} table
+ * @param {number[]} days
+ * @returns {CoverageLine}
+ */
+function readCoverage(app, table, days) {
+  const ranges = data.coverage;
+  /** @type {CoverageLine} */
+  const line = {
+    app,
+    table,
+    days: {known: [], provisional: [], unknown: [], gap: [], outside: []},
+    first: null,
+    last: null,
+    attempts: null,
+    triedAt: null,
+  };
+  /** @type {Set<number>} */
+  const inside = new Set();
+  ranges.app.forEach((of, n) => {
+    if (of !== app || ranges.table_name[n] !== table) return;
+    const [from, to] = [ranges.first_day[n], ranges.last_day[n]];
+    if (ranges.state[n] !== "gap") [line.first, line.last] = [line.first ?? from, to];
+    const found = listDays(Math.max(from, days[0]), Math.min(to, days[days.length - 1]));
+    for (const day of found) {
+      line.days[ranges.state[n]].push(day);
+      inside.add(day);
+    }
+    if (found.length && ranges.attempts[n] !== null) {
+      line.attempts = Math.max(line.attempts ?? 0, ranges.attempts[n]);
+      line.triedAt = Math.max(line.triedAt ?? 0, ranges.tried_at[n] ?? 0);
+    }
   });
+  line.days.outside = days.filter((day) => !inside.has(day));
+  return line;
+}
+
+/** @param {Period} period */
+function listCoverage(period) {
+  return period.apps.flatMap((app) => DAILY_TABLES.map((table) => readCoverage(app, table, period.days)));
+}
+
+/**
+ * Values with the same key together, in the order of the first of each.
+ * @template T
+ * @param {T[]} values
+ * @param {(value: T) => string} key
+ */
+function groupBy(values, key) {
+  /** @type {Map<string, T[]>} */
+  const groups = new Map();
+  for (const value of values) groups.set(key(value), [...(groups.get(key(value)) ?? []), value]);
+  return [...groups.values()];
+}
+
+/** @param {CoverageLine[]} lines */
+function formatTables(lines) {
+  return lines.length === DAILY_TABLES.length ? "all" : lines.map(({table}) => TABLE_LABELS[table]).join(", ");
+}
+
+/**
+ * @param {Period} period
+ * @param {CoverageLine[]} lines
+ */
+function showCoverage(period, lines) {
+  /** @type {(days: number[], kind: Kind) => Content} */
+  const count = (days, kind) => (days.length ? withSign(kind, formatNumber(days.length, 0)) : "0");
+  const groups = groupBy(lines, (line) => JSON.stringify({...line, table: ""}));
   showTable("table-coverage", {
-    caption: "What is loaded",
-    note: `days of this period (${counted(period.days.length, "day", "days")}), by app and source`,
-    sticky: true,
+    caption: "Loaded days",
+    note: `days of this period (${formatCount(period.days.length, "day", "days")}), by app and source`,
+    isSticky: true,
     columns: [
       ["App", "long"],
       ["Figures", "long"],
       ["Known", "number"],
       ["Known, but provisional", "number"],
-      ["Unknown: the source had forgotten", "number"],
-      ["Gaps: left out", "number"],
-      ["Before or after what was loaded", "number"],
+      ["Unknown: no longer kept by the source", "number"],
+      ["Missing: gaps", "number"],
+      ["Before or after the loaded days", "number"],
       ["Loaded from – to", "nowrap"],
     ],
-    rows,
+    rows: groups.map((group) => {
+      const [{app, days, first, last}] = group;
+      return {
+        cells: [
+          isolateText(data.apps[app]),
+          formatTables(group),
+          formatNumber(days.known.length, 0),
+          count(days.provisional, "warning"),
+          count(days.unknown, "unknown"),
+          count(days.gap, "bad"),
+          count(days.outside, "unknown"),
+          first === null || last === null ? DASH : formatRange(first, last),
+        ],
+      };
+    }),
   });
-  const kinds = [
-    ["gap", "gaps", "bad", ["never loaded: ", el("code", {}, "livehouse backfill"), " loads them"]],
-    ["unknown", "u", "unknown", ["the source no longer remembers them"]],
-    ["not settled", "p", "odd", ["loaded before the day was over, or a session had not ended: the next nightly run settles them"]],
-  ];
-  const missing = [];
-  for (const app of period.apps) {
-    for (const [what, key, kind, why] of kinds) {
-      const alike = new Map();
-      for (const line of lines.filter((one) => one.app === app && one[key].length)) {
-        const days = rangesText(line[key]);
-        alike.set(days, [...(alike.get(days) || []), TABLE_NAMES[line.name]]);
-      }
-      for (const [days, figures] of alike) {
-        missing.push({
-          cells: [
-            signed(kind, what),
-            named(data.apps[app]),
-            figures.length === TABLES.length ? "all" : figures.join(", "),
-            days,
-            why.map((part) => (typeof part === "string" ? part : part.cloneNode(true))),
-          ],
-        });
-      }
-    }
+}
+
+/**
+ * Why days are in a state, and what to do about it.
+ * @param {CoverageLine} line
+ * @param {"gap" | "unknown" | "provisional"} state
+ * @returns {Content[]}
+ */
+function explainState({attempts, triedAt}, state) {
+  if (state === "unknown") return ["the source no longer keeps them"];
+  if (state === "provisional") {
+    return ["loaded before the day was over, or a session had not ended: the next nightly run settles them"];
   }
+  const tried =
+    attempts === null
+      ? "not loaded: "
+      : `not loaded, although ${formatCount(attempts, "nightly run", "nightly runs")} tried, last on ${formatTime(triedAt)}: `;
+  return [tried, createElement("code", {}, "livehouse backfill"), " loads them"];
+}
+
+/**
+ * @param {Period} period
+ * @param {CoverageLine[]} lines
+ */
+function showMissing(period, lines) {
+  /** @type {["gap" | "unknown" | "provisional", string, Kind][]} */
+  const states = [
+    ["gap", "gap", "bad"],
+    ["unknown", "unknown", "unknown"],
+    ["provisional", "not settled", "warning"],
+  ];
+  const rows = period.apps.flatMap((app) =>
+    states.flatMap(([state, label, kind]) => {
+      const found = lines.filter((line) => line.app === app && line.days[state].length);
+      return groupBy(found, ({days}) => formatRanges(days[state])).map((group) => ({
+        cells: [
+          withSign(kind, label),
+          isolateText(data.apps[app]),
+          formatTables(group),
+          formatRanges(group[0].days[state]),
+          explainState(group[0], state),
+        ],
+      }));
+    }),
+  );
   showTable("table-missing", {
     caption: "Days that are missing, unknown or not settled",
-    sticky: true,
+    isSticky: true,
     columns: [
-      ["What", "nowrap"],
+      ["State", "nowrap"],
       ["App", "long"],
       ["Figures", "long"],
       ["Days", "long"],
       ["Why", "long"],
     ],
-    rows: missing,
-    nothing: "none between the first and last day loaded.",
+    rows,
+    nothing: "none between the first and the last day loaded.",
   });
 }

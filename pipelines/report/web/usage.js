@@ -1,4 +1,4 @@
-// Tiles and tables of usage: what was streamed, watched, what failed, what it may cost.
+// Tiles and tables of usage: streamed, watched, failed, and the cost estimate.
 
 const TILES = [
   "viewer_hours",
@@ -16,7 +16,7 @@ const TILES = [
   "meeting_minutes",
   "cost",
 ];
-const COLUMNS = [
+const APP_COLUMNS = [
   "viewer_hours",
   "ingest_hours",
   "sessions",
@@ -29,125 +29,157 @@ const COLUMNS = [
   "meeting_minutes",
   "cost",
 ];
-const HEADS = {viewers: "Avg. conc. viewers", error_rate: "Error rate", peak: "Peak streams", cost: "Est. cost"};
 
-function tile(id, period, before) {
+/**
+ * @param {string} id
+ * @param {Period} period
+ * @param {Period} before
+ */
+function createTile(id, period, before) {
   const metric = METRICS[id];
-  const now = metric.of(period);
-  const {text, reason} = change(metric, now, metric.of(before), before);
-  const missing = now.value !== null ? "" : now.known ? metric.empty || "" : "unknown";
-  const number = metric.unit === "$" ? dollars(now.value) : written(now.value, metric.digits);
-  const unit = now.value === null || metric.unit === "$" ? "" : metric.unit;
-  return el(
+  const now = aggregate(metric, period);
+  const {text, reason} = formatChange(metric, now, aggregate(metric, before), before);
+  const hasUnit = now.value !== null && metric.unit !== "" && metric.unit !== "$";
+  const unit = hasUnit ? createElement("span", {class: "unit"}, ` ${metric.unit}`) : null;
+  const number = metric.unit === "$" ? formatDollars(now.value) : formatNumber(now.value, metric.digits);
+  const known = formatCoverage(now, period);
+  const notes = [
+    reason,
+    now.value !== null ? "" : now.known ? metric.empty : "unknown",
+    id === "peak" && now.at ? formatTime(now.at) : "",
+    id === "cost" ? "a lower bound" : "",
+    id === "cost" && known ? `complete: ${known}` : known,
+  ];
+  return createElement(
     "article",
     {class: "tile", "data-metric": id},
-    el("h3", {}, metric.label),
-    el("p", {class: "value"}, number, unit ? el("span", {class: "unit"}, ` ${unit}`) : null),
-    text ? el("p", {class: "change"}, text) : null,
-    reason ? el("p", {}, reason) : null,
-    missing ? el("p", {}, missing) : null,
-    id === "peak" && now.at ? el("p", {}, timeText(now.at)) : null,
-    id === "cost" ? el("p", {}, "a lower bound") : null,
-    coverage(now, period) ? el("p", {}, `${id === "cost" ? "all of it: " : ""}${coverage(now, period)}`) : null,
+    createElement("h3", {}, metric.label),
+    createElement("p", {class: "value"}, number, unit),
+    text ? createElement("p", {class: "change"}, text) : null,
+    ...notes.filter(Boolean).map((note) => createElement("p", {}, note)),
   );
 }
 
+/**
+ * @param {Period} period
+ * @param {Period} before
+ */
 function showTiles(period, before) {
-  document.getElementById("tiles").replaceChildren(...TILES.map((id) => tile(id, period, before)));
+  getElement("tiles").replaceChildren(...TILES.map((id) => createTile(id, period, before)));
 }
 
-function appRow(name, apps, period, before, kind) {
+/**
+ * A row of the table by app: each figure, and its change.
+ * @param {Content} name
+ * @param {number[]} apps
+ * @param {Period} period
+ * @param {Period} before
+ * @param {string} kind
+ * @returns {Row}
+ */
+function createAppRow(name, apps, period, before, kind) {
   const now = {...period, apps};
   const then = {...before, apps};
-  return {
-    kind,
-    cells: [
-      name,
-      ...COLUMNS.map((id) => {
-        const metric = METRICS[id];
-        const result = metric.of(now);
-        const {text, reason} = change(metric, result, metric.of(then), then);
-        const isShort = result.known < result.wanted;
-        const missing =
-          result.value === null && !result.known
-            ? "unknown"
-            : isShort
-              ? `${result.known} of ${result.wanted} days`
-              : "";
-        const cell = el(
-          "span",
-          reason ? {title: reason} : {},
-          withUnit(result.value, {...metric, unit: metric.unit === "$" || metric.unit === "%" ? metric.unit : ""}),
-        );
-        return [cell, el("small", {}, text || missing || (result.value === null ? metric.empty || DASH : DASH))];
-      }),
-    ],
-  };
+  const figures = APP_COLUMNS.map((id) => {
+    const metric = METRICS[id];
+    const result = aggregate(metric, now);
+    const {text, reason} = formatChange(metric, result, aggregate(metric, then), then);
+    const isPartial = result.known < result.wanted;
+    const missing =
+      result.value === null && !result.known ? "unknown" : isPartial ? `${result.known} of ${result.wanted} days` : "";
+    const unit = metric.unit === "$" || metric.unit === "%" ? metric.unit : "";
+    return [
+      createElement("span", reason ? {title: reason} : {}, formatValue(result.value, {...metric, unit})),
+      createElement("small", {}, text || missing || (result.value === null && metric.empty) || DASH),
+    ];
+  });
+  return {kind, cells: [name, ...figures]};
 }
 
-/** Every app and all together, whichever app is chosen. */
-function showApps(period, before, chosen) {
-  const rows = data.apps.map((name, app) => appRow(named(name), [app], period, before, app === chosen ? "chosen" : ""));
-  if (data.apps.length > 1) rows.push(appRow("All together", ALL_APPS, period, before, "total"));
-  const head = (id) => {
-    const unit = METRICS[id].unit;
-    const label = HEADS[id] || METRICS[id].label;
-    return ["h", "min"].includes(unit) && !label.toLowerCase().includes(unit === "h" ? "hours" : "minutes")
-      ? `${label}, ${unit}`
-      : label;
-  };
+/**
+ * The head of a metric's column, with the unit if the label does not name it.
+ * @param {string} id
+ * @returns {[string, string]}
+ */
+function createHead(id) {
+  const {label, short, unit} = METRICS[id];
+  const text = short ?? label;
+  const word = {h: "hours", min: "minutes"}[unit];
+  return [word && !text.toLowerCase().includes(word) ? `${text}, ${unit}` : text, "number"];
+}
+
+/**
+ * Every app and all together, whichever app is chosen.
+ * @param {Period} period
+ * @param {Period} before
+ * @param {number} chosenApp
+ */
+function showApps(period, before, chosenApp) {
+  const rows = data.apps.map((name, app) =>
+    createAppRow(isolateText(name), [app], period, before, app === chosenApp ? "chosen" : ""),
+  );
+  if (data.apps.length > 1) rows.push(createAppRow("All together", ALL_APPS, period, before, "total"));
   showTable("table-apps", {
     caption: "By app",
-    note: `${rangeText(period.days[0], period.days[period.days.length - 1])}, UTC`,
-    sticky: true,
-    columns: [["App", "long"], ...COLUMNS.map((id) => [head(id), "number"])],
+    note: `${formatRange(period.days[0], period.days[period.days.length - 1])}, UTC`,
+    isSticky: true,
+    columns: [["App", "long"], ...APP_COLUMNS.map(createHead)],
     rows,
   });
 }
 
-/** What failed, by message, against the period before. */
+/**
+ * Failed sessions by message, in the order of the first that arrived.
+ * @param {Period} period
+ */
+function countMessages({apps, days}) {
+  const {rows} = data.messages;
+  /** @type {Map<number, {key: number, early: number, late: number, last: number}>} */
+  const found = new Map();
+  rows.message.forEach((key, n) => {
+    if (!apps.includes(rows.app[n]) || rows.day[n] < days[0] || rows.day[n] > days[days.length - 1]) return;
+    const line = found.get(key) ?? {key, early: 0, late: 0, last: 0};
+    line.early += rows.before_live[n];
+    line.late += rows.after_live[n];
+    line.last = Math.max(line.last, rows.day[n]);
+    found.set(key, line);
+  });
+  return found;
+}
+
+/**
+ * Failed sessions by message, beside the period before.
+ * @param {Period} period
+ * @param {Period} before
+ */
 function showMessages(period, before) {
-  const {keys, rows} = data.messages;
-  const tally = ({apps, days}, message) => {
-    const [from, to] = [days[0], days[days.length - 1]];
-    const found = new Map();
-    rows.message.forEach((key, n) => {
-      if (!apps.includes(rows.app[n]) || rows.day[n] < from || rows.day[n] > to) return;
-      const line = found.get(key) || {key, early: 0, late: 0, last: 0};
-      line.early += rows.before_live[n];
-      line.late += rows.after_live[n];
-      line.last = Math.max(line.last, rows.day[n]);
-      found.set(key, line);
-    });
-    return found;
-  };
-  const [now, then] = [tally(period), tally(before)];
-  const beforeKnown = add(["sessions"], before);
+  const [now, then] = [countMessages(period), countMessages(before)];
+  const known = aggregate(METRICS.sessions, before);
   const lines = [...now.values()].sort((a, b) => b.early + b.late - a.early - a.late || a.key - b.key);
   const failed = lines.reduce((sum, line) => sum + line.early + line.late, 0);
-  const shown = lines.slice(0, 25).map((line) => {
-    const old = then.get(line.key) || {early: 0, late: 0};
+  const rows = lines.slice(0, 25).map((line) => {
+    const old = then.get(line.key) ?? {early: 0, late: 0};
     const count = line.early + line.late;
     return {
       cells: [
-        named(keys.message[line.key] ?? "(other, rarer messages)"),
-        written(count, 0),
-        `${written((count / failed) * 100, 1)} %`,
-        written(line.early, 0),
-        written(line.late, 0),
-        beforeKnown.known < beforeKnown.wanted ? DASH : written(old.early + old.late, 0),
-        dayText(line.last),
+        isolateText(data.messages.keys.message[line.key] ?? "(other, rarer messages)"),
+        formatNumber(count, 0),
+        `${formatNumber((count / failed) * 100, 1)} %`,
+        formatNumber(line.early, 0),
+        formatNumber(line.late, 0),
+        known.known < known.wanted ? DASH : formatNumber(old.early + old.late, 0),
+        formatDay(line.last),
       ],
     };
   });
-  const unknown = coverage(add(["sessions"], period), period);
+  const coverage = formatCoverage(aggregate(METRICS.sessions, period), period);
   showTable("table-messages", {
-    caption: "What failed",
-    sticky: true,
-    note: clauses(
-      counted(failed, "failed session", "failed sessions"),
-      lines.length > 25 ? `the 25 most frequent of ${written(lines.length, 0)} messages` : "",
-      unknown,
+    caption: "Failed sessions by message",
+    isSticky: true,
+    note: joinParts(
+      formatCount(failed, "failed session", "failed sessions"),
+      lines.length > 25 ? `the 25 most frequent of ${formatNumber(lines.length, 0)} messages` : "",
+      coverage,
     ),
     columns: [
       ["Message", "long"],
@@ -158,47 +190,50 @@ function showMessages(period, before) {
       ["Period before", "number"],
       ["Last on", "nowrap"],
     ],
-    rows: shown,
-    nothing: unknown
-      ? `no failed session on the days that are known (${unknown}).`
+    rows,
+    nothing: coverage
+      ? `no failed session on the days that are known (${coverage}).`
       : "no session failed in this period.",
   });
 }
 
+/**
+ * The estimate line by line, beside the period before.
+ * @param {Period} period
+ * @param {Period} before
+ */
 function showCost(period, before) {
-  const [lines, old] = [costLines(period), costLines(before)];
-  const amount = (line) => (line.rate === null ? DASH : dollars(line.value));
-  const past = (line) => (line.minutes.known < line.minutes.wanted ? DASH : amount(line));
-  const rows = lines.map((line, n) => ({
-    cells: [
-      [line.what, el("small", {}, [line.note, coverage(line.minutes, period)].filter(Boolean).join("; "))],
-      amount(line),
-      past(old[n]),
-      written(line.minutes.value, 0),
-      line.rate === null ? "no rate" : rateText(line.rate),
-    ],
-  }));
-  const [now, then] = [cost(period), cost(before)];
-  rows.splice(3, 0, {
+  const rows = data.cost_lines.map((line) => {
+    const minutes = sumColumns([line.minutes], period);
+    const past = sumColumns([line.minutes], before);
+    const note = createElement("small", {}, joinParts(line.note, formatCoverage({...minutes, value: null}, period)));
+    return {
+      kind: "",
+      cells: [
+        [line.label, note],
+        line.cost ? formatDollars(sumColumn(line.cost, period)) : DASH,
+        line.cost && past.known === past.wanted ? formatDollars(sumColumn(line.cost, before)) : DASH,
+        formatNumber(minutes.summed ? minutes.sums[0] * line.factor : null, 0),
+        line.rate === null ? "no rate" : formatRate(line.rate),
+      ],
+    };
+  });
+  const [now, then] = [aggregate(METRICS.cost, period), aggregate(METRICS.cost, before)];
+  const past = then.known < then.wanted ? DASH : formatDollars(then.value);
+  rows.splice(data.cost_lines.filter((line) => line.cost).length, 0, {
     kind: "total",
-    cells: [
-      "Estimated total, at least",
-      dollars(now.value),
-      then.known < then.wanted ? DASH : dollars(then.value),
-      "",
-      "",
-    ],
+    cells: ["Estimated total, at least", formatDollars(now.value), past, "", ""],
   });
   showTable("table-cost", {
     caption: "Estimate, US dollars",
     note: "an estimate, not an invoice",
-    sticky: true,
+    isSticky: true,
     columns: [
-      ["What", "long"],
+      ["Item", "long"],
       ["This period", "number"],
       ["Period before", "number"],
       ["Minutes", "number"],
-      ["Rate a minute", "number"],
+      ["Rate per minute", "number"],
     ],
     rows,
   });

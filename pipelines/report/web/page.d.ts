@@ -1,0 +1,159 @@
+// The JSON that figures.py embeds, for `tsc --checkJs`. Tables are columns: each is a list with one entry per row.
+
+type Cell = number | null;
+type Kind = "good" | "bad" | "warning" | "unknown";
+type VerdictName = "match" | "unsettled" | "sessions_missing" | "overall_behind" | "unknown" | "not_loaded";
+type DayState = "known" | "provisional" | "unknown" | "gap";
+
+interface Metric {
+  label: string;
+  aggregate: "sum" | "ratio" | "maximum" | "percentile";
+  columns: string[];
+  factor: number;
+  unit: string;
+  digits: number;
+  share: number | null;
+  known: string | null;
+  short: string | null;
+  empty: string;
+}
+type Measure = Pick<Metric, "unit" | "digits">;
+
+interface CostLine {
+  label: string;
+  note: string;
+  minutes: string;
+  factor: number;
+  cost: string | null;
+  rate: number | null;
+}
+
+interface DayTable {
+  app: number[];
+  day: number[];
+  loaded_at: number[];
+  [column: string]: (Cell | boolean)[];
+}
+
+interface PeakTable {
+  app: number[];
+  day: number[];
+  peak: number[];
+  peak_at: Cell[];
+  known: number[];
+}
+
+interface GroupTable {
+  app: number[];
+  day: Cell[];
+  table_name: string[];
+  reason: string[];
+  records: number[];
+}
+
+interface LoadTable {
+  app: number[];
+  finished_at: number[];
+  first_day: (string | null)[];
+  last_day: (string | null)[];
+  requests: Cell[];
+  retries: Cell[];
+  received: Cell[];
+  landed: Cell[];
+  quarantined: Cell[];
+  duplicates: Cell[];
+  note: string[];
+}
+
+interface Figures {
+  apps: string[];
+  first: string;
+  last: string;
+  metrics: Record<string, Metric>;
+  cost_lines: CostLine[];
+  verdicts: Record<VerdictName, string>;
+  days: DayTable;
+  coverage: {
+    app: number[];
+    table_name: string[];
+    state: DayState[];
+    first_day: number[];
+    last_day: number[];
+    attempts: Cell[];
+    tried_at: Cell[];
+  };
+  peaks: PeakTable;
+  audience: PeakTable;
+  waits: { app: number[]; day: number[]; waits: number[][] };
+  waits_are_exact: boolean;
+  streams: {
+    keys: { app: number[]; livestream_id: string[]; name: (string | null)[] };
+    rows: Record<string, Cell[]> & { stream: number[]; day: number[] };
+  };
+  livestreams: number;
+  messages: {
+    keys: { message: (string | null)[] };
+    rows: { message: number[]; app: number[]; day: number[]; before_live: number[]; after_live: number[] };
+  };
+  reconciliation: {
+    app: number[];
+    day: number[];
+    verdict: VerdictName[];
+    is_older: boolean[];
+    quarantined: number[];
+  } & Record<
+    | "overall_ingest"
+    | "sessions_ingest"
+    | "ingest_difference"
+    | "overall_viewer"
+    | "sessions_viewer"
+    | "viewer_difference"
+    | "missing_ingest"
+    | "missing_viewer"
+    | "missing_sessions"
+    | "provisional",
+    Cell[]
+  >;
+  audits: Record<"app" | "livestreams" | "verified" | "audited" | "changed", number[]>;
+  quarantine: GroupTable & { field: string[]; example: (string | null)[] };
+  quarantined: number;
+  shrinks: GroupTable;
+  loads: LoadTable;
+}
+
+/** Days and apps that a figure covers. */
+interface Period {
+  apps: number[];
+  days: number[];
+}
+
+/** A figure of a period: null if nothing is known; `known` of the `wanted` days (of each app) are known. */
+interface Result {
+  value: Cell;
+  known: number;
+  wanted: number;
+  at?: Cell;
+}
+
+type Content = string | Node;
+interface Row {
+  kind?: string;
+  cells: (Content | null | (Content | null)[])[];
+}
+interface TableContent {
+  caption: string;
+  note?: string;
+  columns: [string, string][];
+  rows: Row[];
+  nothing?: string;
+  isSticky?: boolean;
+}
+
+type ChartRow = Record<string, Cell | string>;
+interface ChartView {
+  data(name: string, rows: ChartRow[]): ChartView;
+  runAsync(): Promise<unknown>;
+}
+interface Window {
+  vegaEmbed(place: HTMLElement, specification: object, options: object): Promise<{ view: ChartView }>;
+}
