@@ -361,8 +361,8 @@ def test_what_a_count_of_one_day_may_look_like(
     ("rule", "said"),
     [
         (with_data([{"count": n, "date": f"{LAST}", "total_ingest_seconds": n} for n in (1, 2)]), "different figures"),
-        (with_data([{"count": 1, "date": "2020-01-01", "total_ingest_seconds": 1}]), "about other days only"),
-        (with_data([{"other": 1}]), "none of its figures"),
+        (with_data([{"count": 1, "date": "2020-01-01", "total_ingest_seconds": 1}]), "with other days only"),
+        (with_data([{"other": 1}]), "without any of its figures"),
         (lambda path, _: refusal(500, "internal") if path.endswith("livestreams/daywise") else None, "500"),
         (lambda path, _: refusal(403, "not for you") if path.endswith("livestreams/daywise") else None, "not for you"),
     ],

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.catalog.values import as_number, utc_day
 from pipelines.errors import UnexpectedReplyError
 from pipelines.extract.known_fields import keep_known_fields
-from pipelines.extract.parsers import Record, check_one_entry_per_day, is_blank, reply_data, utc_day
+from pipelines.extract.parsers import Record, check_one_entry_per_day, is_blank, reply_data
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,5 @@ def parse_daywise_parts(reply: dict[str, Any]) -> list[DayEntries]:
 
 def _claims_more(part: dict[str, Any], entries: list[Record], stats: str) -> bool:
     of_entry, of_range = _TOTALS[stats]
-    total = _number(part.get(of_range))
-    return total > sum(_number(entry.get(of_entry)) for entry in entries if isinstance(entry, dict)) + 0.5
-
-
-def _number(value: Any) -> float:  # noqa: ANN401 - any JSON value
-    try:
-        return float(value) if isinstance(value, int | float | str) else 0.0
-    except ValueError:
-        return 0.0
+    counted = sum(as_number(entry.get(of_entry)) or 0.0 for entry in entries if isinstance(entry, dict))
+    return (as_number(part.get(of_range)) or 0.0) > counted + 0.5

@@ -5,11 +5,11 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-_MAX_INTEGER = 2**63 - 1
-_MAX_INTEGER_LENGTH = len(str(-_MAX_INTEGER))
+from pipelines.catalog.values import MAX_ID_LENGTH, MAX_INTEGER
+
+_MAX_INTEGER_LENGTH = len(str(-MAX_INTEGER))
 _EXACT_BELOW = 2.0**53
 """From here on a DOUBLE cannot hold every whole number."""
-_MAX_ID_LENGTH = 256
 _MAX_DEPTH = 64
 """Records of this API have three levels; thousands exhaust the stack of code that walks through them."""
 
@@ -33,13 +33,13 @@ def _parse_float(text: str) -> float | int | str:
         exact = Decimal(text)
     except InvalidOperation:  # an exponent of twenty digits
         return text
-    is_whole = exact.adjusted() < _MAX_ID_LENGTH and exact == exact.to_integral_value()
+    is_whole = exact.adjusted() < MAX_ID_LENGTH and exact == exact.to_integral_value()
     return _parse_integer(f"{exact:.0f}") if is_whole else text
 
 
 def _parse_integer(text: str) -> int | str:
     # Python refuses to convert numbers of thousands of digits.
-    return int(text) if len(text) <= _MAX_INTEGER_LENGTH and abs(int(text)) <= _MAX_INTEGER else text
+    return int(text) if len(text) <= _MAX_INTEGER_LENGTH and abs(int(text)) <= MAX_INTEGER else text
 
 
 _DECODER = json.JSONDecoder(parse_constant=str, parse_float=_parse_float, parse_int=_parse_integer)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from pipelines.catalog.values import UNIX_MILLISECONDS_FROM
+
 _NUMBER = r"[\"']?(\d{1,15}(?:\.\d{1,9})?)(?![\d.])"
 _REMAINING = re.compile(rf"\b(?:r|remaining)\s{{0,5}}=\s{{0,5}}{_NUMBER}", re.IGNORECASE)
 _RESET = re.compile(rf"\b(?:t|reset)\s{{0,5}}=\s{{0,5}}{_NUMBER}", re.IGNORECASE)
@@ -27,7 +29,6 @@ _MAX_RETRY_AFTER_SECONDS = 86_400.0
 
 _UNIX_TIME_FROM = 1e9
 """As Unix time the year 2001: no span is that long, and no valid time is before it."""
-_MILLISECONDS_FROM = 1e11
 
 
 def parse_ratelimit(headers: Mapping[str, str], now: float) -> tuple[int, float] | None:
@@ -84,7 +85,7 @@ def _longest_window(headers: Mapping[str, str]) -> float:
 def _seconds_until(number: float, now: float) -> float:
     if number < _UNIX_TIME_FROM:
         return number
-    return max((number / 1000 if number >= _MILLISECONDS_FROM else number) - now, 0.0)
+    return max((number / 1000 if number >= UNIX_MILLISECONDS_FROM else number) - now, 0.0)
 
 
 def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:

@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 import polars as pl
 
 from pipelines.catalog.types import LogicalType
+from pipelines.catalog.values import MAX_ID_LENGTH, MAX_INTEGER, UNIX_MILLISECONDS_FROM
 
 EARLIEST = datetime(2015, 1, 1)  # noqa: DTZ001 - all times here are UTC without a zone
 
@@ -26,11 +27,8 @@ _ISO = (
 )
 _USUAL_TIMESTAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](?:\.[0-9]{1,6})?Z$"
 # Seconds end at 59: the parser below would take 10:00:60 for 10:01:00.
-_UNIX_MILLISECONDS_FROM = 1e11  # as seconds the year 5138, as milliseconds 1973
 _CONTROL = r"[\x00-\x1f\x7f-\x9f]"
-_LONGEST_ID = 256
 _COUNTS_END = 2.0**63
-_LARGEST_COUNT = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def _whole_number(text: str) -> int | None:
         number = Decimal(text)
     except InvalidOperation:  # an exponent of twenty digits
         return None
-    return int(number) if number == number.to_integral_value() and number <= _LARGEST_COUNT else None
+    return int(number) if number == number.to_integral_value() and number <= MAX_INTEGER else None
 
 
 _TRUE = ["true", "1", "yes", "disabled"]
@@ -129,7 +127,7 @@ def _plus_fraction(clock: pl.Expr, digits: pl.Expr) -> pl.Expr:
 
 def _unix(value: Cell) -> pl.Expr:
     number = _number(value)
-    per_unit = pl.when(number.abs() >= _UNIX_MILLISECONDS_FROM).then(1e3).otherwise(1e6)
+    per_unit = pl.when(number.abs() >= UNIX_MILLISECONDS_FROM).then(1e3).otherwise(1e6)
     return (number * per_unit).round().cast(pl.Int64, strict=False).cast(pl.Datetime("us"))
 
 
@@ -153,7 +151,7 @@ def _id(value: Cell, _now: datetime) -> pl.Expr:
     of_number = pl.when(value.is_type("number") & whole.str.contains(_INTEGER)).then(whole)
     text = pl.when(value.is_type("string")).then(value.text).otherwise(of_number)
     length = text.str.len_chars()
-    return pl.when((length >= 1) & (length <= _LONGEST_ID) & ~text.str.contains(_CONTROL)).then(text)
+    return pl.when((length >= 1) & (length <= MAX_ID_LENGTH) & ~text.str.contains(_CONTROL)).then(text)
 
 
 def _text(value: Cell, _now: datetime) -> pl.Expr:

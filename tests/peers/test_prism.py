@@ -88,7 +88,7 @@ def test_the_static_mock_is_understood(tmp_path: Path) -> None:
         for arguments in COMMANDS:
             status, _, said = ended_well(url, home, *arguments)
             # The example of *daywise* is of 2023, whatever days are asked for: that is no answer, and is said.
-            is_about_other_days = arguments[0] in {"backfill", "nightly"} and "answered about other days only" in said
+            is_about_other_days = arguments[0] in {"backfill", "nightly"} and "answered with other days only" in said
             assert status == 0 or is_about_other_days, (arguments, said)
 
 
