@@ -118,9 +118,7 @@ def raw_day_entries(
     day = value_of("day", cell(stream.day_field), fetched_at)
     named = split_fields(payloads, [stream.day_field]).select(day).to_series().to_list()
     if any(named) and not set(named) & set(days):
-        raise UnexpectedReplyError(
-            f"{stream.label} for {days[0]} to {days[-1]} was answered with other days only"
-        )
+        raise UnexpectedReplyError(f"{stream.label} for {days[0]} to {days[-1]} was answered with other days only")
     # An entry whose day cannot be read is about one of the days that seem to be left out.
     missing = sorted(set(days) - set(named)) if omitted_is_zero and None not in named else []
     return _raw_frame(
@@ -142,9 +140,7 @@ def raw_session_counts(
     day = value_of("day", cell("date"), fetched_at)
     named = split_fields(payloads, ["date"]).select(day).to_series().to_list() if entries else []
     if any(named) and not set(named) & set(days):
-        raise UnexpectedReplyError(
-            f"livestreams/daywise for {days[0]} to {days[-1]} was answered with other days only"
-        )
+        raise UnexpectedReplyError(f"livestreams/daywise for {days[0]} to {days[-1]} was answered with other days only")
     if len(days) == 1:
         named = [day or days[0] for day in named]
     # An entry whose day cannot be read is about one of the days that seem to be left out.
