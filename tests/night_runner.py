@@ -100,11 +100,12 @@ class NightRunner:
         with clock_set_to(at + clock):
             return run_pipeline(self.settings, days, run_id=f"night {self.number}", backfill=backfill, **flags)
 
-    def land_only(self, days: tuple[date, date]) -> None:
+    def land_only(self, days: tuple[date, date], *, backfill: bool = False) -> None:
         """Land days and die before anything of them is loaded."""
         self.number += 1
+        opened = days if backfill else None
         with open_run(
-            self.settings, run_id=f"killed {self.number}", full=False, allow_shrink=False, backfill=None
+            self.settings, run_id=f"killed {self.number}", full=False, allow_shrink=False, backfill=opened
         ) as run:
             for stream in LOADED_STREAMS:
                 extract_stream(run, stream, days)

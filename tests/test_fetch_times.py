@@ -15,7 +15,7 @@ from pipelines.steps import report
 from pipelines.steps.context import open_run
 from pipelines.steps.days import keep_days_in_raw
 from tests.fixed_clock import clock_set_to
-from tests.night_runner import APP, LAST, WEEK, NightRunner, add_day, at_hour, world_of
+from tests.night_runner import APP, LAST, NIGHT, WEEK, NightRunner, add_day, at_hour, ids, names_livestream, world_of
 from tests.pipeline_runner import query
 
 DAY = timedelta(days=1)
@@ -113,3 +113,37 @@ def test_a_run_that_began_before_midnight_knows_its_day_as_of_then(nights: Night
             "SELECT DISTINCT loaded_at < day + INTERVAL 1 DAY FROM ops.days WHERE day = ?", [TODAY]
         )
         assert found.fetchall() == [(True,)]
+
+
+def test_a_backfill_resumed_the_next_day_fetches_what_changed_since(nights: NightRunner) -> None:
+    """What the first part fetched at noon is skipped only where nothing changed after it."""
+    changed, _unchanged = ids(nights.world)
+    with clock_set_to(NOON):
+        nights.world.now = NOON
+        nights.land_only(ONE, backfill=True)
+    nights.world.add_session(APP, changed, created_at=at_hour(TODAY, 20), ingest_seconds=0.2, viewer_seconds=0.3)
+    # Without counts of sessions, the API's totals do not show a session this short.
+    nights.refuse(lambda request: request.operation == "get-livestream-daywise-analytics", 404)
+    nights.load(ONE, at=TOMORROW, backfill=True)
+    assert query(nights.settings, f"SELECT count(*) FROM core.livestream_sessions WHERE day = '{TODAY}'") == [(3,)]
+    assert state(nights)[:2] == (True, True)
+    fetched = {
+        request.path.rpartition("/")[2]
+        for request in nights.simulator.requests
+        if request.operation == "get-livestream"
+    }
+    assert fetched == {changed}
+
+
+def test_a_day_is_not_settled_while_a_livestream_that_may_have_a_session_then_is_unread(nights: NightRunner) -> None:
+    broken, _ = ids(nights.world)
+    nights.refuse(names_livestream(broken))
+    nights.load(WEEK, at=TOMORROW)
+    settled = "SELECT DISTINCT is_settled FROM marts.daily_usage"
+    assert query(nights.settings, settled) == [(False,)]
+    noted = "SELECT DISTINCT unread_livestreams FROM ops.days WHERE table_name = 'core.livestream_sessions'"
+    assert query(nights.settings, noted) == [(1,)]
+    nights.heal()
+    nights.load(NIGHT, at=TOMORROW + DAY)
+    assert query(nights.settings, noted) == [(0,)]
+    assert query(nights.settings, settled) == [(True,)], "days outside of the range too"

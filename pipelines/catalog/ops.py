@@ -57,6 +57,11 @@ DAYS = Table(
         Column("loaded_at", "timestamp", "when what is loaded was fetched, UTC; a rebuild from raw does not move it"),
         RUN,
         Column("arrival", "count", "number of the last landing that it was made from; NULL if not noted"),
+        Column(
+            "unread_livestreams",
+            "count",
+            "livestreams that may have had a session that day and could not be read; NULL for tables other than sessions",
+        ),
     ),
     unique=True,
 )

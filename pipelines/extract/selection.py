@@ -44,8 +44,10 @@ def livestreams_to_fetch(
     `synced`: ops.livestream_sync. A livestream that failed the last time is fetched again, whatever the days.
     `unfinished`: livestreams with sessions that had not ended; of those, `given_up` are listed as on air but never end.
     `full`: fetch every livestream that may have a session in the range.
-    `resume_from`: replies that landed after this landing are current. A reply with a time in the future comes from a machine
-    whose clock was ahead, so it does not count as current.
+    `resume_from`: sessions that landed after this landing are not fetched again, unless their livestream changed since and
+    they were fetched before the end of the range: a backfill that includes today, resumed tomorrow, would otherwise load
+    today without its evening as final. A reply with a time in the future comes from a machine whose clock was ahead, so it
+    does not count as current.
     """
     begin = datetime.combine(first_day, time()) - LIST_MARGIN
     end = datetime.combine(last_day + timedelta(days=1), time()) + LIST_MARGIN
@@ -61,18 +63,18 @@ def livestreams_to_fetch(
     failed = pl.col("failed_at").is_not_null()
     since = pl.lit(resume_from, dtype=pl.Int64)
     just_fetched = known & ~failed & (pl.col("arrival") > since).fill_null(value=False)
-    is_needed = (
-        failed | may_have_session & (pl.lit(value=full) | running | changed.fill_null(value=True))
-    ) & ~just_fetched
+    is_final = just_fetched & pl.col("synced_at").is_between(end, now)
+    outdated = (running | changed.fill_null(value=True)) & ~is_final
+    is_needed = failed | may_have_session & (outdated | pl.lit(value=full) & ~just_fetched)
     joined = listed.join(synced.drop("app_id"), on="livestream_id", how="left", maintain_order="left")
     return joined.filter(is_needed.fill_null(value=True))["livestream_id"].to_list()
 
 
-def find_unread_days(days: Collection[date], listed: pl.DataFrame, synced: pl.DataFrame) -> set[date]:
-    """Return the days on which a livestream of `synced` may have had a session that has not been read.
+def count_unread_livestreams(days: Collection[date], listed: pl.DataFrame, synced: pl.DataFrame) -> dict[date, int]:
+    """Return how many of the livestreams in `synced` may have had a session on each of these days that was never read.
 
-    A session is not older than its livestream, nor than the last time its sessions were read, nor newer than its last change.
-    `listed` is as in `livestreams_to_fetch`; unknown times exclude nothing.
+    No session is older than its livestream, nor than the last time that its sessions were read, nor younger than the last
+    change of its livestream. `listed` as in `livestreams_to_fetch`; a null there excludes no day.
     """
     known_until = pl.when(pl.col("complete")).then(pl.col("synced_at") - SETTLE_MARGIN)
     joined = synced.join(listed, on="livestream_id", how="left").select(
@@ -80,7 +82,7 @@ def find_unread_days(days: Collection[date], listed: pl.DataFrame, synced: pl.Da
         (pl.col("updated_at") + LIST_MARGIN).dt.date().alias("last"),
     )
     spans = [(first or date.min, last or date.max) for first, last in joined.iter_rows()]
-    return {day for day in days if any(first <= day <= last for first, last in spans)}
+    return {day: sum(first <= day <= last for first, last in spans) for day in days}
 
 
 def days_to_fetch(

@@ -107,10 +107,13 @@ def thin(connection: duckdb.DuckDBPyConnection, app_id: str, day: date, *, bucke
 def _record_day(connection: duckdb.DuckDBPyConnection, app_id: str, day: date, *, run_id: str, now: datetime) -> None:
     """Record the day as changed, and the days before and after it: the audience at midnight needs the rows of both sides."""
     connection.execute(
-        DAYS.merge_sql(f"""(
+        DAYS.merge_sql(
+            f"""(
         SELECT $table_name AS table_name, $app_id AS app_id, $day::DATE AS day, count(*) AS row_count,
             true AS is_known, $now::TIMESTAMP AS loaded_at, $run_id AS run_id, NULL::BIGINT AS arrival
-        FROM {_TABLE} WHERE app_id = $app_id AND day = $day)"""),
+        FROM {_TABLE} WHERE app_id = $app_id AND day = $day)""",
+            unread_livestreams="NULL",
+        ),
         {"table_name": _TABLE, "app_id": app_id, "day": day, "now": now, "run_id": run_id},
     )
     connection.execute(

@@ -1,6 +1,6 @@
 """Whole days of an app, swapped in one transaction. The only DELETE of facts is here."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
@@ -29,14 +29,15 @@ def replace_days(
     retention_days: int,
     arrival: int,
     fetched_at: Mapping[date, datetime] | None = None,
-    unread_days: Collection[date] = (),
+    unread_livestreams: Mapping[date, int] | None = None,
 ) -> None:
     """Make these days hold exactly these rows, rejects and shrinks, or change nothing.
 
-    None among the days stands for rejects that name no day. `fetched_at` is when the source last told of a day, `now`
-    where it has none: a rebuild from raw must not make a day that was fetched at noon look as if it had been over. Of `unread_days` something could not be fetched: if they hold
-    no rows, they are unknown and not zero. Raises `duckdb.TransactionException` when
-    another writer touched the same day: both then touch its row in ops.days.
+    None among the days stands for rejects without a day. `fetched_at`: when the source last answered about each day; `now`
+    for days that it lacks. A rebuild from raw must not make a day that was fetched at noon look as if it had been over.
+    `unread_livestreams`: how many livestreams that may have had a session on a day could not be read; such a day without
+    rows is unknown, not zero. Raises `duckdb.TransactionException` if another writer replaces the same day: both update its
+    row in ops.days.
     """
     named = [day for day in days if day]
     outside = rows.filter(~pl.col("day").is_in(named))
@@ -60,9 +61,19 @@ def replace_days(
             )
             connection.execute(f"INSERT INTO {notes.full_name} BY NAME SELECT * FROM {new}")
         oldest = now.date() - timedelta(days=retention_days)
-        empty = [day for day in named if day >= oldest and day not in unread_days]
+        unread = {day: None if unread_livestreams is None else unread_livestreams.get(day, 0) for day in named}
+        empty = [day for day in named if day >= oldest and not unread[day]]
         loaded_at = {day: (fetched_at or {}).get(day, now) for day in named}
-        _note_days(connection, table, app_id, loaded_at, empty_if_no_rows=empty, run_id=run_id, arrival=arrival)
+        _note_days(
+            connection,
+            table,
+            app_id,
+            loaded_at,
+            unread_livestreams=list(unread.values()),
+            empty_if_no_rows=empty,
+            run_id=run_id,
+            arrival=arrival,
+        )
         connection.execute("COMMIT")
 
 
@@ -72,20 +83,27 @@ def _note_days(
     app_id: str,
     loaded_at: Mapping[date, datetime],
     *,
+    unread_livestreams: Sequence[int | None],
     empty_if_no_rows: Sequence[date],
     run_id: str,
     arrival: int,
 ) -> None:
-    """Record the days. No rows mean zero on some of them, unknown on the others; what was known stays known."""
+    """Record the days in ops.days. A day without rows is zero if it is in `empty_if_no_rows`, else unknown, unless known before.
+
+    `unread_livestreams` are in the order of `loaded_at`.
+    """
     connection.execute(
         DAYS.merge_sql(
             f"""(
         SELECT $table_name AS table_name, $app_id AS app_id, wanted.day, count(held.day) AS row_count,
             count(held.day) > 0 OR list_contains($empty::DATE[], wanted.day) AS is_known,
-            wanted.loaded_at, $run_id AS run_id, $arrival::BIGINT AS arrival
-        FROM (SELECT unnest($days::DATE[]) AS day, unnest($loaded_at::TIMESTAMP[]) AS loaded_at) AS wanted
+            wanted.loaded_at, $run_id AS run_id, $arrival::BIGINT AS arrival, wanted.unread_livestreams
+        FROM (
+            SELECT unnest($days::DATE[]) AS day, unnest($loaded_at::TIMESTAMP[]) AS loaded_at,
+                unnest($unread::BIGINT[]) AS unread_livestreams
+        ) AS wanted
         LEFT JOIN {table.full_name} AS held ON held.app_id = $app_id AND held.day = wanted.day
-        GROUP BY wanted.day, wanted.loaded_at)""",
+        GROUP BY wanted.day, wanted.loaded_at, wanted.unread_livestreams)""",
             is_known="held.is_known OR given.is_known",
         ),
         {
@@ -93,6 +111,7 @@ def _note_days(
             "app_id": app_id,
             "days": list(loaded_at),
             "loaded_at": list(loaded_at.values()),
+            "unread": list(unread_livestreams),
             "empty": list(empty_if_no_rows),
             "run_id": run_id,
             "arrival": arrival,
@@ -213,9 +232,12 @@ def note_fingerprint(
     connection.execute(FINGERPRINTS.merge_sql(given), [*key, now, *key])
 
 
-def unknown_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, oldest: date) -> list[date]:
-    """Look up the loaded days since `oldest` of which it is not known whether they are empty."""
-    query = f"SELECT day FROM {DAYS.full_name} WHERE table_name = ? AND app_id = ? AND NOT is_known AND day >= ?"
+def incomplete_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, oldest: date) -> list[date]:
+    """Return the loaded days since `oldest` that are not known to be empty, or that lack livestreams that were not read."""
+    query = f"""
+        SELECT day FROM {DAYS.full_name}
+        WHERE table_name = ? AND app_id = ? AND (NOT is_known OR unread_livestreams > 0) AND day >= ?
+    """
     return [day for (day,) in connection.execute(query, [table.full_name, app_id, oldest]).fetchall()]
 
 

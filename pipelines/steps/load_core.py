@@ -19,13 +19,13 @@ from pipelines.load.days import (
     LoadedDay,
     apps_of_other_rules,
     days_of_other_rules,
+    incomplete_days,
     last_loaded_landing,
     loaded_days,
     note_fingerprint,
     replace_days,
     replace_livestreams,
     replace_shrinks,
-    unknown_days,
 )
 from pipelines.load.raw_versions import last_landing
 from pipelines.normalize.fingerprint import fingerprint
@@ -103,11 +103,11 @@ def load_facts(run: RunContext, table: Table, days: Range) -> dict[str, Counts]:
         run.warehouse.write(partial(note_fingerprint, table=table, app_id=app_id, fingerprint=made_by, now=utc_now()))
 
     def replace(app_id: str, chunk: Days, made: Normalized, arrival: int) -> None:
-        shrinks, unread = made.shrinks, set[date]()
+        shrinks, unread = made.shrinks, None
         if not stream.is_by_day:
             with run.warehouse.open_raw() as connection:
                 shrinks = shrinks.vstack(raw_file.sessions_missing_upstream(connection, app_id, chunk, run.run_id))
-            unread = _unread_days(run, app_id, [day for day in chunk if day])
+            unread = _count_unread_livestreams(run, app_id, [day for day in chunk if day])
         run.warehouse.write(
             partial(
                 replace_days,
@@ -122,7 +122,7 @@ def load_facts(run: RunContext, table: Table, days: Range) -> dict[str, Counts]:
                 retention_days=run.settings.retention_days,
                 arrival=arrival,
                 fetched_at=_fetched_at(run, table, app_id, [day for day in chunk if day], days),
-                unread_days=unread,
+                unread_livestreams=unread,
             )
         )
 
@@ -157,14 +157,14 @@ def _fetched_at(run: RunContext, table: Table, app_id: str, chunk: Sequence[date
     return found
 
 
-def _unread_days(run: RunContext, app_id: str, days: Sequence[date]) -> set[date]:
-    """Return the days on which a livestream whose sessions could not be read may have had one."""
+def _count_unread_livestreams(run: RunContext, app_id: str, days: Sequence[date]) -> dict[date, int]:
+    """Return how many livestreams whose sessions could not be read may have had one on each of these days."""
     with run.warehouse.open_raw() as connection:
         synced = selection.read_sync(connection, app_id).filter(pl.col("failed_at").is_not_null())
         if synced.is_empty():
-            return set()
+            return {}
         raw = raw_file.read_livestreams(connection, app_id, synced["livestream_id"].to_list())
-    return sync.find_unread_days(days, listed_livestreams(raw, run.started_at), synced)
+    return sync.count_unread_livestreams(days, listed_livestreams(raw, run.started_at), synced)
 
 
 def _count(counts: Counts, made: Normalized) -> None:
@@ -200,7 +200,7 @@ def current_rows(
     if with_changed and not stream.is_by_day:
         oldest = run.started_at.date() - timedelta(days=run.settings.retention_days)
         with run.warehouse.open_working() as connection:
-            wanted |= set(unknown_days(connection, table, app_id, oldest))
+            wanted |= set(incomplete_days(connection, table, app_id, oldest))
     if changed:
         with run.warehouse.open_working() as connection:
             loaded = loaded_days(connection, table, app_id)

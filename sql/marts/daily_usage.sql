@@ -24,7 +24,7 @@
 -- column: recording_minutes (minutes): minutes recorded
 -- column: provisional_sessions (count): sessions whose figures may still change, since they had not ended when last received
 -- column: quarantined_records (count): session, meeting and recording records of the day in ops.quarantine
--- column: is_settled (flag): the sessions are known and final: loaded after the day's end, none provisional, none in quarantine
+-- column: is_settled (flag): the sessions are known and final: loaded after the day's end, of every livestream that may have had one, none provisional, none in quarantine
 -- column: is_complete (flag): is_settled, and meetings and recordings are known, loaded after the day's end, none in quarantine
 -- column: loaded_at (UTC time): when any of these figures was last loaded
 WITH held AS (
@@ -34,7 +34,11 @@ WITH held AS (
         coalesce(bool_or(is_known) FILTER (WHERE table_name = 'core.livestream_sessions'), false) AS has_sessions,
         count(*) FILTER (WHERE is_known AND loaded_at >= day + INTERVAL 1 DAY) AS tables_final,
         count(*) FILTER (
-            WHERE table_name = 'core.livestream_sessions' AND is_known AND loaded_at >= day + INTERVAL 1 DAY
+            WHERE
+                table_name = 'core.livestream_sessions'
+                AND is_known
+                AND loaded_at >= day + INTERVAL 1 DAY
+                AND coalesce(unread_livestreams, 0) = 0
         ) AS sessions_final,
         max(loaded_at) AS loaded_at
     FROM ops.days

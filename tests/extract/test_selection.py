@@ -129,7 +129,10 @@ def test_full_asks_whatever_could_hold_a_session_of_the_range() -> None:
 @pytest.mark.parametrize("full", [False, True])
 def test_a_backfill_goes_on_where_it_was_cut_off(full: bool) -> None:  # noqa: FBT001 - a parameter of the test
     assert not asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW), full=full, resume_from=4)
-    assert not asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW - 9 * DAY), full=full, resume_from=4), "by no clock"
+    assert not asked(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW - 9 * DAY), full=full, resume_from=4), "unchanged since"
+    in_range = datetime(2025, 3, 12, 12)
+    assert asked(BEFORE, WITHIN, "LIVE", known(WITHIN, in_range), full=full, resume_from=4), "the range goes on"
+    assert asked(BEFORE, AFTER, "IDLE", known(WITHIN, in_range), full=full, resume_from=4), "changed since"
     assert asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW), full=full, resume_from=5)
     assert asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW), full=full, resume_from=5, arrival=None)
     assert asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW, complete=False), full=full, resume_from=4)

@@ -61,6 +61,7 @@ class FileWarehouse:
         *rows: Row,
         app_id: str = "a",
         is_known: bool = True,
+        unread_livestreams: int | None = None,
         loaded_at: datetime | None = None,
         run_id: str = "run",
     ) -> None:
@@ -72,7 +73,8 @@ class FileWarehouse:
         self.connection.execute(
             DAYS.merge_sql(
                 "(SELECT $table_name AS table_name, $app_id AS app_id, $day AS day, $rows AS row_count,"
-                " $is_known AS is_known, $loaded_at AS loaded_at, $run_id AS run_id, NULL::BIGINT AS arrival)"
+                " $is_known AS is_known, $loaded_at AS loaded_at, $run_id AS run_id, NULL::BIGINT AS arrival)",
+                unread_livestreams="$unread_livestreams",
             ),
             {
                 "table_name": table,
@@ -80,6 +82,7 @@ class FileWarehouse:
                 "day": day,
                 "rows": len(rows),
                 "is_known": is_known,
+                "unread_livestreams": unread_livestreams,
                 "loaded_at": loaded_at or self.tick(),
                 "run_id": run_id,
             },
