@@ -163,6 +163,18 @@ def test_the_map_lists_every_room() -> None:
     assert layers == sorted(layers), "a room imports only rooms above it"
 
 
+def test_every_decision_has_its_parts_and_a_line_in_the_index() -> None:
+    index = TEXTS["docs/decisions/README.md"]
+    decisions = {name: text for name, text in TEXTS.items() if name.startswith("docs/decisions/0")}
+    for name, text in decisions.items():
+        number, title = re.findall(r"\A# (\d+)\. (.+)", text)[0]
+        date = re.findall(r"^Date: (\d{4}-\d\d-\d\d)$", text, re.MULTILINE)[0]
+        assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Consequence"], name
+        file = Path(name).name
+        assert f"| [{int(number):04}]({file}) | {title} | {date} |" in index, file
+    assert index.count("](0") == len(decisions)
+
+
 def test_every_test_shown_exists() -> None:
     written = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     assert {name for name in re.findall(r"`(test_\w+)`", MANUAL) if f"def {name}(" not in written} == set()
