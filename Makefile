@@ -1,5 +1,5 @@
 # Two commands: `make demo` and `make test`. Both set up .venv first; uv is used where it is there.
-.PHONY: help setup demo test test-long test-dates test-lake test-newest lint types check bench clean
+.PHONY: help setup demo test test-long test-dates test-lake test-newest lint lint-page types check bench clean
 BIN := .venv/bin
 PYTHON ?= python3
 # Bytecode is kept, whatever the environment says: tests start the program dozens of times.
@@ -12,7 +12,7 @@ help:
 	@echo "make test-dates   the tests of the flow at ten moments: month ends, a leap day, around midnight"
 	@echo "make test-lake    what the flow promises, on a lakehouse with a PostgreSQL of its own"
 	@echo "make test-newest  the suite on the newest duckdb, polars and dagster"
-	@echo "make lint types   ruff, codespell and mypy"
+	@echo "make lint types   ruff, codespell, biome and tsc (of the report's JavaScript, if npm is installed); mypy"
 	@echo "make bench        a cold load beside dlt, the SDK and the floor; nights with history; bookkeeping; observations"
 
 setup: .venv/.ready
@@ -60,6 +60,15 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	git ls-files -z | xargs -0 $(BIN)/codespell
+	@$(MAKE) --no-print-directory lint-page
+
+# The report's JavaScript is checked by biome and the TypeScript compiler, both pinned in package-lock.json.
+lint-page:
+	@if $(MAKE) --no-print-directory --silent node_modules/.ready; then npm run --silent lint; \
+	else echo "npm could not install biome and typescript: the report's JavaScript was not checked"; fi
+
+node_modules/.ready: package.json package-lock.json
+	command -v npm >/dev/null && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && touch $@
 
 types: setup
 	$(BIN)/mypy
@@ -78,4 +87,4 @@ bench: setup
 	$(BIN)/python -W ignore bench/observations.py
 
 clean:
-	rm -rf .venv .venv-newest .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-newest node_modules .pytest_cache .mypy_cache .ruff_cache

@@ -18,7 +18,7 @@ from pipelines.errors import WarehouseError
 from pipelines.report import figures
 from pipelines.report.chart_bundle import _start_build, build_charts_meanwhile, read_chart_bundle
 from pipelines.report.metrics import DEFAULT_RATES, Rates
-from pipelines.report.page import as_json, as_script, render_page
+from pipelines.report.page import SCRIPTS, WEB, as_json, as_script, render_page
 from pipelines.settings.settings import Settings
 from tests.report.test_page_cases import HOSTILE, embedded, make_warehouse, named, write_page_of
 
@@ -257,6 +257,15 @@ def test_infinite_sums_are_unknown(tmp_path: Path) -> None:
     days = embedded(page_of(published))["days"]
     assert None in days["ingest_seconds"]
     assert None in days["viewer_seconds"]
+
+
+def test_no_function_of_the_scripts_is_unused() -> None:
+    """The scripts share one scope, so biome and tsc cannot see that a function is unused."""
+    code = "\n".join((WEB / script).read_text(encoding="utf-8") for script in SCRIPTS)
+    functions = re.findall(r"^(?:async )?function (\w+)", code, re.MULTILINE)
+    assert len(functions) > 50
+    assert [name for name in functions if len(re.findall(rf"\b{name}\b", code)) < 2] == []
+    assert sorted(SCRIPTS) == sorted(path.name for path in WEB.glob("*.js"))
 
 
 def test_content_security_policy_allows_only_the_two_own_scripts(tmp_path: Path) -> None:

@@ -67,7 +67,10 @@ function listAuditItems(period) {
   ];
   if (sums.audited) {
     const audited = formatCount(sums.audited, "audited livestream", "audited livestreams");
-    items.push([sums.changed ? "bad" : "good", `${formatNumber(sums.changed, 0)} of ${audited} had changed without notice`]);
+    items.push([
+      sums.changed ? "bad" : "good",
+      `${formatNumber(sums.changed, 0)} of ${audited} had changed without notice`,
+    ]);
   }
   return items;
 }

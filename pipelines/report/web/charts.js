@@ -244,7 +244,11 @@ function captionCharts(metric, period, rank) {
     ),
   );
   showCaption("failures-caption", "Failed sessions, by day", "sessions with an error message");
-  showCaption("verdicts-caption", "Reconciliation, by day", "the API’s daily totals compared with the sums of sessions");
+  showCaption(
+    "verdicts-caption",
+    "Reconciliation, by day",
+    "the API’s daily totals compared with the sums of sessions",
+  );
   const rounding = data.waits_are_exact ? "" : "each time to live is rounded to the nearest of steps 2 % apart";
   getElement("waits-note").textContent =
     `${joinParts("Percentiles of a period are those of all its sessions, not averages of daily percentiles", rounding)}.`;

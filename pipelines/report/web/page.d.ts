@@ -84,16 +84,16 @@ interface Figures {
   };
   peaks: PeakTable;
   audience: PeakTable;
-  waits: { app: number[]; day: number[]; waits: number[][] };
+  waits: {app: number[]; day: number[]; waits: number[][]};
   waits_are_exact: boolean;
   streams: {
-    keys: { app: number[]; livestream_id: string[]; name: (string | null)[] };
-    rows: Record<string, Cell[]> & { stream: number[]; day: number[] };
+    keys: {app: number[]; livestream_id: string[]; name: (string | null)[]};
+    rows: Record<string, Cell[]> & {stream: number[]; day: number[]};
   };
   livestreams: number;
   messages: {
-    keys: { message: (string | null)[] };
-    rows: { message: number[]; app: number[]; day: number[]; before_live: number[]; after_live: number[] };
+    keys: {message: (string | null)[]};
+    rows: {message: number[]; app: number[]; day: number[]; before_live: number[]; after_live: number[]};
   };
   reconciliation: {
     app: number[];
@@ -115,7 +115,7 @@ interface Figures {
     Cell[]
   >;
   audits: Record<"app" | "livestreams" | "verified" | "audited" | "changed", number[]>;
-  quarantine: GroupTable & { field: string[]; example: (string | null)[] };
+  quarantine: GroupTable & {field: string[]; example: (string | null)[]};
   quarantined: number;
   shrinks: GroupTable;
   loads: LoadTable;
@@ -155,5 +155,5 @@ interface ChartView {
   runAsync(): Promise<unknown>;
 }
 interface Window {
-  vegaEmbed(place: HTMLElement, specification: object, options: object): Promise<{ view: ChartView }>;
+  vegaEmbed(place: HTMLElement, specification: object, options: object): Promise<{view: ChartView}>;
 }

@@ -63,7 +63,9 @@ function labelTable(name) {
 function showQuarantine(period) {
   const table = data.quarantine;
   const found = findGroups(table, period);
-  const groups = mergeGroups(table, found, (n) => JSON.stringify([table.table_name[n], table.field[n], table.reason[n]]));
+  const groups = mergeGroups(table, found, (n) =>
+    JSON.stringify([table.table_name[n], table.field[n], table.reason[n]]),
+  );
   const isPartial = countRecords(table, [...table.records.keys()]) < data.quarantined;
   showTable("table-quarantine", {
     caption: "Records in quarantine",
@@ -152,9 +154,7 @@ function showCaveats(period) {
       ["What", "long"],
       ["How many", "number"],
     ],
-    rows: caveats
-      .filter(([value]) => value)
-      .map(([value, meaning]) => ({cells: [meaning, formatNumber(value, 0)]})),
+    rows: caveats.filter(([value]) => value).map(([value, meaning]) => ({cells: [meaning, formatNumber(value, 0)]})),
     nothing: "none: on the days that are known, all went live, ended, and report their figures.",
   });
 }
