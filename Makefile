@@ -1,19 +1,19 @@
-# Two commands: `make demo` and `make test`. Both set up .venv first; uv is used where it is there.
+# Start with `make demo` and `make test`. Both create .venv first, with uv if it is installed.
 .PHONY: help setup demo test test-long test-dates test-lake test-newest lint lint-page types check bench clean
 BIN := .venv/bin
 PYTHON ?= python3
-# Bytecode is kept, whatever the environment says: tests start the program dozens of times.
+# Always keep bytecode: tests start the program dozens of times.
 export PYTHONDONTWRITEBYTECODE :=
 
 help:
-	@echo "make demo         load a simulated account and look at it"
+	@echo "make demo         load a simulated account to explore"
 	@echo "make test         the test suite"
 	@echo "make test-long    the slow proofs too"
-	@echo "make test-dates   the tests of the flow at ten moments: month ends, a leap day, around midnight"
-	@echo "make test-lake    what the flow promises, on a lakehouse with a PostgreSQL of its own"
-	@echo "make test-newest  the suite on the newest duckdb, polars and dagster"
-	@echo "make lint types   ruff, codespell, biome and tsc (of the report's JavaScript, if npm is installed); mypy"
-	@echo "make bench        a cold load beside dlt, the SDK and the floor; nights with history; bookkeeping; observations"
+	@echo "make test-dates   tests of the flow at ten moments: month ends, a leap day, around midnight"
+	@echo "make test-lake    tests of the flow on a lakehouse with its own PostgreSQL"
+	@echo "make test-newest  the suite with the newest duckdb, polars and dagster"
+	@echo "make lint types   ruff, codespell, and biome and tsc for the report's JavaScript (if npm is installed); mypy"
+	@echo "make bench        measurements: a cold load compared with dlt and the SDK, growth, event log, observations"
 
 setup: .venv/.ready
 
@@ -35,7 +35,7 @@ test: setup
 test-long: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-# At each of these moments, of the tests' clock (TESTS_NOW) and of the machine's (Debian's package faketime).
+# Both the tests' clock (TESTS_NOW) and the machine's (Debian's package faketime) are set to each of these moments.
 MOMENTS := 2026-11-27T16:00:00 2026-01-31T12:00:00 2026-04-30T23:50:00 2026-05-01T00:00:10 2026-12-31T23:50:00 \
 	2027-01-01T00:00:10 2027-02-28T09:00:00 2028-02-29T23:50:00 2028-03-01T00:00:10 2030-10-31T03:30:00
 DATED := tests/promises tests/test_*.py
@@ -50,7 +50,7 @@ test-dates: setup
 test-lake: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not long" --warehouse=lake tests/promises tests/load tests/report tests/test_*.py
 
-# Without the lakehouse: its wheels hold DuckDB at the version that they are made for.
+# Without the lakehouse: the wheels of its extensions pin DuckDB to their own version.
 test-newest:
 	$(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade -e '.[dev]' duckdb polars dagster

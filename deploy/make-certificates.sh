@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes a CA and a certificate of PostgreSQL and of the UI's proxy, in ./tls: make-certificates.sh NAME-OR-ADDRESS…
-# The names by which other machines and browsers reach this one; `postgres` and `localhost` are always among them.
+# Creates a CA and a certificate for PostgreSQL and the UI's proxy in ./tls.
+# Usage: make-certificates.sh NAME-OR-ADDRESS…, the host names and addresses of this machine for other machines and browsers;
+# `postgres` and `localhost` are always included.
 set -euo pipefail
 umask 077
 cd "$(dirname "$0")"
@@ -16,7 +17,7 @@ openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 
 rm -f server.csr ca.srl
 cp server.key proxy.key
 chmod 644 ca.crt server.crt
-# Each key belongs to the user of its container, who must be the only one that can read it.
+# Each key is owned by the user of its container, and readable by that user only.
 if ! { chown 999 server.key && chown 101 proxy.key; } 2>/dev/null; then
   echo "run as root: chown 999 $PWD/server.key; chown 101 $PWD/proxy.key" >&2
 fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes the images that compose.yaml runs into .env, each by the digest that its tag has today. Run it again to update.
+# Writes the images of compose.yaml into .env, each pinned by its tag's current digest. Run it again to update.
 set -euo pipefail
 cd "$(dirname "$0")"
 touch .env && chmod 600 .env

@@ -1,4 +1,4 @@
-"""What `deploy/` says is what Dagster takes: one history on a real PostgreSQL, runs that any worker leads through."""
+"""The files in `deploy/` are valid for Dagster: one history on a real PostgreSQL, and runs that any worker executes."""
 
 import json
 import os
@@ -31,33 +31,33 @@ def read(name: str) -> Any:
     return yaml.safe_load((DEPLOY / name).read_text())
 
 
-def environment_named(found: Any) -> set[str]:
-    """Every variable that a file of Dagster's takes from the environment."""
+def variables_read(found: Any) -> set[str]:
+    """Return every variable that one of Dagster's files reads from the environment."""
     if isinstance(found, dict):
         if set(found) == {"env"}:
             return {found["env"]}
-        return set().union(*(environment_named(value) for value in found.values()))
+        return set().union(*(variables_read(value) for value in found.values()))
     return set()
 
 
-def test_what_is_secret_comes_from_the_environment_only() -> None:
+def test_secrets_come_from_the_environment_only() -> None:
     example = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", (DEPLOY / "env.example").read_text(), re.MULTILINE))
     composed = (DEPLOY / "compose.yaml").read_text()
     given = set(re.findall(r"^ +([A-Z_]+): ", composed, re.MULTILINE))
     image = set(re.findall(r"([A-Z_]+)=/", (DEPLOY / "Dockerfile").read_text()))
-    assert environment_named(read("dagster.yaml")) <= given | image
+    assert variables_read(read("dagster.yaml")) <= given | image
     pinned = set(re.findall(r"^([A-Z]+_IMAGE) ", (DEPLOY / "pin-images.sh").read_text(), re.MULTILINE))
     assert set(re.findall(r"\$\{(\w+)", composed)) - {"LIVEHOUSE_VERSION"} == example.keys() | pinned
     assert [name for name in example if re.search("PASSWORD$|TOKEN|KEY", name) and example[name]] == []
 
 
-def test_the_image_is_built_from_all_that_the_wheel_holds() -> None:
+def test_the_image_contains_everything_in_the_wheel() -> None:
     wheel = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     copied = re.findall(r"COPY (?:--\S+ )?(.+) \S+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
     assert {*wheel["only-include"], *wheel["force-include"]} <= set(" ".join(copied).split())
 
 
-def test_the_compose_file_runs_what_the_image_has() -> None:
+def test_files_and_volumes_of_the_compose_file_exist() -> None:
     compose = read("compose.yaml")
     copied = re.findall(r"COPY (?:--\S+ )?(.+) \S+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
     for source in " ".join(copied).split():
@@ -75,27 +75,27 @@ def test_the_compose_file_runs_what_the_image_has() -> None:
         exposed = [
             port for port in service.get("ports", []) if not re.match(r"\$\{(UI_)?LISTEN:-127\.0\.0\.1\}:", port)
         ]
-        assert exposed == [], f"{name} listens to everybody"
+        assert exposed == [], f"{name} listens on every interface"
 
 
-def test_the_chart_gets_what_its_secrets_are_called() -> None:
+def test_the_chart_uses_the_secrets_of_the_readme() -> None:
     values = read("values.yaml")
     [deployment] = values["dagster-user-deployments"]["deployments"]
     assert values["runLauncher"]["type"] == "K8sRunLauncher"
     assert values["generatePostgresqlPasswordSecret"] is False
     assert values["postgresql"]["postgresqlScheme"] == "postgresql+psycopg2"
     assert deployment["dagsterApiGrpcArgs"][1] == "pipelines.definitions"
-    said = (DEPLOY / "README.md").read_text()
+    readme = (DEPLOY / "README.md").read_text()
     launcher = values["runLauncher"]["config"]["k8sRunLauncher"]
     named = [one["name"] for one in (*deployment["envSecrets"], *launcher["envSecrets"])]
-    assert f"configmap {deployment['envConfigMaps'][0]['name']} " in said
+    assert f"configmap {deployment['envConfigMaps'][0]['name']} " in readme
     for secret in (values["global"]["postgresqlSecretName"], *named):
-        assert f"secret generic {secret} " in said
+        assert f"secret generic {secret} " in readme
 
 
 @contextmanager
 def servers(environment: dict[str, str], home: Path, commands: dict[str, list[str]]) -> Iterator[None]:
-    """Long-running programs, each with a log, ended with all that they started."""
+    """Run programs, each with a log; kill them with their children at the end."""
     with ExitStack() as stack:
         for name, command in commands.items():
             log = stack.enter_context((home / f"{name}.log").open("wb"))
@@ -113,7 +113,7 @@ def servers(environment: dict[str, str], home: Path, commands: dict[str, list[st
 
 
 @pytest.mark.long
-def test_runs_are_led_through_by_workers_and_are_one_history(postgres: Postgres, lake: str, tmp_path: Path) -> None:
+def test_workers_execute_runs_and_share_one_history(postgres: Postgres, lake: str, tmp_path: Path) -> None:
     pytest.importorskip("dagster_celery", reason="the extra `deploy` is not installed")
     pytest.importorskip("dagster_postgres", reason="the extra `deploy` is not installed")
     database = postgres.new_database().rpartition("=")[2]
@@ -126,7 +126,7 @@ def test_runs_are_led_through_by_workers_and_are_one_history(postgres: Postgres,
         shared = {
             **{name: value for name, value in os.environ.items() if not name.startswith("LIVEHOUSE_")},
             "DAGSTER_POSTGRES_URL": reached,
-            # kombu and celery have transports over SQLAlchemy: the broker of this test is the same server.
+            # kombu and celery have SQLAlchemy transports, so this PostgreSQL is the broker too.
             "CELERY_BROKER_URL": f"sqla+{reached}",
             "CELERY_RESULT_BACKEND": f"db+{reached}",
             "PYTHONPATH": f"{PROJECT}",
@@ -175,4 +175,4 @@ def test_runs_are_led_through_by_workers_and_are_one_history(postgres: Postgres,
         logs = {f"{name}.log" for name in ("worker", "daemon")}
         assert {path.name for path in home.iterdir()} <= {"dagster.yaml", "data", *logs}, "the image is read-only"
     for name in ("worker1", "worker2"):
-        assert not list((homes[name]).glob("history/**/*.db")), "the history is in PostgreSQL alone"
+        assert not list((homes[name]).glob("history/**/*.db")), "the history must be in PostgreSQL only"

@@ -1,4 +1,4 @@
-"""What `deploy/` starts has no more rights, secrets and open doors than it needs."""
+"""The services in `deploy/` have no more privileges, secrets and open ports than they need."""
 
 import fnmatch
 import importlib.metadata
@@ -19,7 +19,7 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_can_become_nothing_more(name: str) -> None:
+def test_a_service_cannot_gain_privileges(name: str) -> None:
     service = SERVICES[name]
     assert service["cap_drop"] == ["ALL"]
     assert "cap_add" not in service
@@ -55,7 +55,7 @@ IS_SECRET = re.compile("PASSWORD|TOKEN|WEBHOOK|ACCESS_KEY")
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_gets_the_secrets_that_it_needs(name: str) -> None:
+def test_a_service_gets_only_the_secrets_it_needs(name: str) -> None:
     service = SERVICES[name]
     taken = set(re.findall(r"\$\{(\w+)", yaml.safe_dump(service)))
     assert {variable for variable in taken if IS_SECRET.search(variable)} == ALLOWED[name]
@@ -63,10 +63,10 @@ def test_a_service_gets_the_secrets_that_it_needs(name: str) -> None:
     in_command = [
         part for part in service.get("command", []) if re.search(r"(?<!\$)\$\{?\w*(PASSWORD|TOKEN|KEY)", part)
     ]
-    assert in_command == [], "arguments can be read by everybody on the machine"
+    assert in_command == [], "every user of the machine can read arguments"
 
 
-def test_every_image_is_given_by_its_digest() -> None:
+def test_every_image_is_pinned_by_digest() -> None:
     script = (DEPLOY / "pin-images.sh").read_text()
     pinned = set(re.findall(r"^([A-Z]+_IMAGE) \S+:\S+$", script, re.MULTILINE))
     assert 'echo "$variable=$image@$digest"' in script
@@ -81,7 +81,7 @@ def test_every_image_is_given_by_its_digest() -> None:
     assert "@sha256:" in deployment["image"]["tag"]
 
 
-def test_postgres_is_reached_over_tls_by_roles_that_are_no_superusers() -> None:
+def test_services_connect_to_postgres_over_tls_as_unprivileged_roles() -> None:
     text = (DEPLOY / "compose.yaml").read_text()
     for address in re.findall(r'"((?:ducklake:postgres:|postgresql\+psycopg2:)[^"]+)"', text):
         assert "sslmode=verify-full" in address
@@ -96,7 +96,7 @@ def test_postgres_is_reached_over_tls_by_roles_that_are_no_superusers() -> None:
     assert VALUES["postgresql"]["postgresqlParams"]["sslmode"] == "verify-full"
 
 
-def test_pods_can_become_nothing_more_and_only_runs_have_the_token() -> None:
+def test_pods_cannot_gain_privileges_and_only_runs_get_the_token() -> None:
     [deployment] = VALUES["dagster-user-deployments"]["deployments"]
     launcher = VALUES["runLauncher"]["config"]["k8sRunLauncher"]
     contexts = [deployment["securityContext"], launcher["runK8sConfig"]["containerConfig"]["securityContext"]]
@@ -114,7 +114,7 @@ def test_pods_can_become_nothing_more_and_only_runs_have_the_token() -> None:
     assert VALUES["ingress"]["annotations"]["nginx.ingress.kubernetes.io/auth-url"].startswith("https://")
 
 
-def test_the_build_sees_no_secret_and_no_data() -> None:
+def test_the_build_context_has_no_secrets_and_no_data() -> None:
     lines = [line for line in (PROJECT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     assert lines[0] == "*"
     allowed = [line[1:] for line in lines if line.startswith("!")]
@@ -132,8 +132,8 @@ def test_the_build_sees_no_secret_and_no_data() -> None:
     assert len(ignored.stdout.splitlines()) == 4, "secrets of a deployment must not be committed"
 
 
-def closure(name: str, extras: set[str], found: dict[str, set[str]]) -> None:
-    """Every distribution that a distribution needs, with its extras."""
+def collect_dependencies(name: str, extras: set[str], found: dict[str, set[str]]) -> None:
+    """Add to `found` every distribution that a distribution needs, with its extras."""
     key = re.sub(r"[-_.]+", "-", name).lower()
     if found.get(key, set()) >= extras | {""}:
         return
@@ -145,13 +145,13 @@ def closure(name: str, extras: set[str], found: dict[str, set[str]]) -> None:
     for line in requires:
         needed = Requirement(line)
         if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in found[key]):
-            closure(needed.name, needed.extras, found)
+            collect_dependencies(needed.name, needed.extras, found)
 
 
-def test_every_binary_under_another_kind_of_licence_has_a_notice() -> None:
+def test_every_copyleft_binary_has_a_notice() -> None:
     pytest.importorskip("dagster_k8s", reason="the extra `deploy` is not installed")
     found: dict[str, set[str]] = {}
-    closure("livehouse", {"lakehouse", "deploy"}, found)
+    collect_dependencies("livehouse", {"lakehouse", "deploy"}, found)
     assert len(found) > 80
     notice = (DEPLOY / "NOTICE").read_text()
     for name in found:

@@ -1,4 +1,4 @@
-"""The doors of a deployment, tried: PostgreSQL with the files of `deploy/`, and nginx with its configuration."""
+"""PostgreSQL and nginx, started with the files of `deploy/`: connections and requests that must be refused are."""
 
 import os
 import re
@@ -33,15 +33,15 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What make-certificates.sh makes."""
+    """Return the directory of certificates that make-certificates.sh writes."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
-    place = tmp_path_factory.mktemp("certificates")
-    place.chmod(0o755)
-    shutil.copy(DEPLOY / "make-certificates.sh", place)
-    subprocess.run([place / "make-certificates.sh", "10.0.0.5", "ui.test"], check=True, capture_output=True)
-    assert (place / "tls" / "server.key").stat().st_mode & 0o777 == 0o600
-    return place / "tls"
+    directory = tmp_path_factory.mktemp("certificates")
+    directory.chmod(0o755)
+    shutil.copy(DEPLOY / "make-certificates.sh", directory)
+    subprocess.run([directory / "make-certificates.sh", "10.0.0.5", "ui.test"], check=True, capture_output=True)
+    assert (directory / "tls" / "server.key").stat().st_mode & 0o777 == 0o600
+    return directory / "tls"
 
 
 def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
@@ -56,15 +56,15 @@ def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
 
 
 @contextmanager
-def postgres_of_compose(certificates: Path, directory: Path, port: int) -> Iterator[Path]:
-    """A server as compose.yaml starts it, and where its socket is; by Debian's programs, since a wheel's have no TLS."""
+def compose_postgres(certificates: Path, directory: Path, port: int) -> Iterator[Path]:
+    """Start PostgreSQL as compose.yaml does; yield its socket directory. Uses Debian's binaries: those of wheels lack TLS."""
     programs = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
     if programs is None or shutil.which("psql") is None or os.geteuid() != 0:
-        pytest.skip("Debian's PostgreSQL is not installed, or we may not become another user")
+        pytest.skip("Debian's PostgreSQL is not installed, or this user may not switch to another one")
     for name in ("server.crt", "server.key"):
         shutil.copy(certificates / name, directory)
     shutil.copy(DEPLOY / "postgres" / "pg_hba.conf", directory)
-    # peer is by the operating system's user, which is the image's postgres
+    # peer authentication uses the operating system's user, which is postgres in the image
     for path in (directory, *directory.iterdir()):
         shutil.chown(path, "postgres")
     as_postgres: dict[str, Any] = {"user": "postgres", "cwd": directory}
@@ -103,7 +103,7 @@ def postgres_of_compose(certificates: Path, directory: Path, port: int) -> Itera
         process.wait(60)
 
 
-def test_postgres_is_reached_over_tls_only_and_by_each_role_only_as_far_as_it_may(
+def test_postgres_accepts_tls_only_and_limits_each_role_to_its_database(
     certificates: Path, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     psycopg = pytest.importorskip("psycopg", reason="the extra `lakehouse` is not installed")
@@ -111,7 +111,7 @@ def test_postgres_is_reached_over_tls_only_and_by_each_role_only_as_far_as_it_ma
     directory = tmp_path_factory.mktemp("postgres")
     for parent in (directory, *directory.parents[:2]):
         parent.chmod(0o755)
-    with postgres_of_compose(certificates, directory, port):
+    with compose_postgres(certificates, directory, port):
         verified = f"host=localhost port={port} sslmode=verify-full sslrootcert={certificates / 'ca.crt'}"
         runs = f"{verified} dbname=livehouse user=livehouse"
         readers = f"{verified} dbname=livehouse user=livehouse_reader password=hush-2"
@@ -142,8 +142,8 @@ def test_postgres_is_reached_over_tls_only_and_by_each_role_only_as_far_as_it_ma
 
 
 @contextmanager
-def nginx_of_compose(certificates: Path, directory: Path, port: int, behind: int) -> Iterator[None]:
-    """nginx with the template of the proxy, filled in as its image does."""
+def compose_nginx(certificates: Path, directory: Path, port: int, behind: int) -> Iterator[None]:
+    """Start nginx with the template of the proxy, filled in as its image does."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
         pytest.skip("nginx is not installed: Debian's package nginx-light")
@@ -173,7 +173,7 @@ def nginx_of_compose(certificates: Path, directory: Path, port: int, behind: int
         process.wait(30)
 
 
-def test_the_proxy_asks_who_is_there_and_passes_on_what_its_own_pages_send(certificates: Path, tmp_path: Path) -> None:
+def test_the_proxy_requires_a_login_and_forwards_same_origin_requests_only(certificates: Path, tmp_path: Path) -> None:
     reached: list[str] = []
 
     async def page(request: Request) -> PlainTextResponse:
@@ -183,7 +183,7 @@ def test_the_proxy_asks_who_is_there_and_passes_on_what_its_own_pages_send(certi
     port, behind = free_port(), free_port()
     host = f"ui.test:{port}"
     app = Starlette(routes=[Route("/{path:path}", page, methods=["GET", "POST", "PUT"])])
-    with served(app, behind), nginx_of_compose(certificates, tmp_path, port, behind):
+    with served(app, behind), compose_nginx(certificates, tmp_path, port, behind):
         trusted = ssl.create_default_context(cafile=certificates / "ca.crt")
         json = {"content-type": "application/json"}
         tried: list[tuple[int, str, str, dict[str, str]]] = [
@@ -216,14 +216,14 @@ def test_the_proxy_asks_who_is_there_and_passes_on_what_its_own_pages_send(certi
                 assert (answer.status_code, len(reached)) == (status, int(status == 200)), (method, path, headers)
                 assert answer.headers["x-frame-options"] == "DENY"
                 assert "access-control-allow-origin" not in answer.headers
-                assert not [line for line in reached if "Basic" in line], "the password is the proxy's"
+                assert not [line for line in reached if "Basic" in line], "the proxy must not forward its password"
             reached.clear()
             for wrong in (None, ("ada", "wrong"), ("bob", "hush")):
                 assert client.get("/", headers={"host": host}, auth=wrong).status_code == 401
             assert reached == []
 
 
-def test_images_are_pinned_by_what_the_registry_says(tmp_path: Path) -> None:
+def test_images_are_pinned_by_the_digests_of_the_registry(tmp_path: Path) -> None:
     shutil.copy(DEPLOY / "pin-images.sh", tmp_path)
     digest = f"sha256:{'0123456789abcdef' * 4}"
     (tmp_path / "docker").write_text(f"#!/bin/sh\necho {digest}\n")
