@@ -1,4 +1,4 @@
-"""Everything the documents name exists: commands, options, settings, tables, tests, files. What they show runs."""
+"""Everything the documents name exists (commands, options, settings, tables, tests, files), and their examples run."""
 
 import re
 import subprocess
@@ -95,8 +95,8 @@ def test_the_first_query_and_the_notebook_run(loaded: LoadedWarehouse) -> None:
     settings = loaded.settings
     shown = re.search(r'^livehouse sql "(.+)"$', README, re.MULTILINE)
     assert shown
-    status, out, said = run_cli({"LIVEHOUSE_HOME": str(settings.home)}, "sql", shown[1])
-    assert status == 0, said
+    status, out, message = run_cli({"LIVEHOUSE_HOME": str(settings.home)}, "sql", shown[1])
+    assert status == 0, message
     with duckdb.connect(settings.warehouse, read_only=True) as connection:
         days = connection.execute("SELECT count(DISTINCT day) FROM core.livestream_sessions").fetchall()[0][0]
     assert len(out.splitlines()) == days + 1
