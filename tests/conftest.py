@@ -17,14 +17,14 @@ from pipelines.simulator.incoming import OBSERVERS
 from pipelines.simulator.server import Simulator
 from pipelines.steps.process_memory import collect_garbage_rarely
 from tests import pipeline_runner
-from tests.described import LEDGER
 from tests.fixed_clock import BEGIN, NOW, clock_set_to, set_clock
+from tests.openapi_requests import REQUEST_LOG
 from tests.pipeline_runner import LoadedWarehouse, run_pipeline, settings_for, small_world
 from tests.postgres import Postgres, find_programs, running_postgres
 
 collect_garbage_rarely()  # as the command line does
 set_clock(NOW)
-OBSERVERS.append(LEDGER.note)
+OBSERVERS.append(REQUEST_LOG.record)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,8 +53,8 @@ def described_requests(request: pytest.FixtureRequest) -> Iterator[None]:
     """Every request that a test makes livehouse send to a simulator is valid by the vendor's document."""
     yield
     if request.node.get_closest_marker("undescribed_requests"):
-        LEDGER.purge()
-    assert not list(LEDGER.complaints())
+        REQUEST_LOG.purge()
+    assert not list(REQUEST_LOG.violations())
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Services of other dialects: found out once, remembered in `ops.api_dialect`, loaded exactly."""
+"""Services of other dialects are detected once, noted in `ops.api_dialect`, and loaded exactly."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -44,7 +44,7 @@ WEEK = (LAST - timedelta(days=6), LAST)
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
-    takes_both = replace(TODAY, times="both")  # what is in front of it takes less
+    takes_both = replace(TODAY, times="both")  # the proxy in front of it accepts less
     with Simulator(small_world(apps=("aula",), livestreams=12, sessions=60), dialect=takes_both) as served:
         yield served
 
@@ -63,7 +63,7 @@ def dialect_of(settings: Settings) -> dict[tuple[str, str], str]:
 @pytest.mark.parametrize(
     ("rule", "form", "refused_at_first"), [(only_iso, "iso_8601", 2), (only_seconds, "unix_seconds", 0)]
 )
-def test_either_form_of_time_is_found_out_once_and_remembered(
+def test_the_form_of_times_is_detected_once_and_stored(
     rule: Rule, form: str, refused_at_first: int, simulator: Simulator, tmp_path: Path
 ) -> None:
     with intercept(simulator, rule) as served:
@@ -77,7 +77,7 @@ def test_either_form_of_time_is_found_out_once_and_remembered(
         assert served.refused == [], "the second night sends no refused request"
 
 
-def test_a_service_that_is_upgraded_is_followed(simulator: Simulator, tmp_path: Path) -> None:
+def test_an_upgraded_service_is_detected(simulator: Simulator, tmp_path: Path) -> None:
     with intercept(simulator, only_iso) as served:
         settings = settings_at(served, tmp_path / "home")
         run_pipeline(settings, DAY)
@@ -93,10 +93,10 @@ def test_a_refusal_for_another_reason_changes_nothing(simulator: Simulator, tmp_
     # As GraphQL of the vendor says of old ranges; whatever the form, the answer is the same.
     too_old = LAST - timedelta(days=3)
 
-    def retention(path: str, asked: Query) -> tuple[int, object] | None:
+    def retention(path: str, params: Query) -> tuple[int, object] | None:
         if not path.endswith("/livestreams/overall"):
             return None
-        start = asked["start_time"]
+        start = params["start_time"]
         midnight = f"{too_old}T00:00:00.000Z"
         is_old = int(start) < _unix(too_old) if start.isdecimal() else start < midnight
         return refusal(400, "cannot request data older than 259200s") if is_old else None
@@ -113,7 +113,9 @@ def test_a_refusal_for_another_reason_changes_nothing(simulator: Simulator, tmp_
         served.rules = [only_iso, retention]
         served.refused.clear()
         _load_in_spite_of_errors(settings, (LAST - timedelta(days=6), LAST))
-        assert len([target for target in served.refused if "T00" not in target]) <= 2, "the newest day is asked first"
+        assert len([target for target in served.refused if "T00" not in target]) <= 2, (
+            "the newest day is requested first"
+        )
 
 
 def _unix(day: date) -> int:
@@ -121,7 +123,7 @@ def _unix(day: date) -> int:
 
 
 def _load_in_spite_of_errors(settings: Settings, days: tuple[date, date]) -> None:
-    """What becomes of an app of which some days are refused is told elsewhere."""
+    """Run the pipeline, whether or not the refused days fail the app."""
     try:
         run_pipeline(settings, days, full=True)
     except ApiError as error:
@@ -129,7 +131,7 @@ def _load_in_spite_of_errors(settings: Settings, days: tuple[date, date]) -> Non
 
 
 @pytest.mark.parametrize(("noted", "requests"), [(True, 2 + 1 + 1), (False, 2 + 2 + 2)])
-def test_a_form_that_worked_before_is_doubted_once(requests: int, *, noted: bool) -> None:
+def test_a_noted_form_is_replaced_at_most_once(requests: int, *, noted: bool) -> None:
     # An operation that is refused altogether cost two requests for each day, every night.
     dialect, sent = ApiDialect(), []
     key = DialectKey("aula", "get-overall-analytics", TIME_FORM)
@@ -150,7 +152,7 @@ def test_a_form_that_worked_before_is_doubted_once(requests: int, *, noted: bool
 @pytest.mark.parametrize(
     "message", ["per_page must be between 1 and {most}", "Invalid request parameters", "page size too large"]
 )
-def test_a_page_size_that_is_refused_is_lowered_once_and_remembered(
+def test_a_refused_page_size_is_lowered_once_and_stored(
     most: int, message: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     with intercept(simulator, pages_of_at_most(most, message)) as served:
@@ -172,7 +174,7 @@ def test_a_page_size_that_is_refused_is_lowered_once_and_remembered(
 @pytest.mark.parametrize(
     "message", ["Invalid format for Authorization header", "Internal error", "account 50 is closed"]
 )
-def test_a_refusal_that_is_not_about_pages_costs_no_request_more(
+def test_a_refusal_about_something_else_costs_no_extra_request(
     message: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     with intercept(simulator, lambda *_: refusal(400, message)) as served:
@@ -204,7 +206,7 @@ def test_a_refusal_that_is_not_about_pages_costs_no_request_more(
         ("Your account has no valid subscription", 0, []),
     ],
 )
-def test_smaller_pages_are_tried_by_what_the_refusal_says(reason: str, most: int, sizes: list[int]) -> None:
+def test_smaller_pages_are_tried_by_the_reason_of_the_refusal(reason: str, most: int, sizes: list[int]) -> None:
     # Nearly every refusal in words cost eight requests more, each night.
     dialect, sent = ApiDialect(), []
 
@@ -221,18 +223,18 @@ def test_smaller_pages_are_tried_by_what_the_refusal_says(reason: str, most: int
     assert dialect.noted_value(key) == (f"{sizes[-1]}" if most else None)
 
 
-def test_old_days_that_are_refused_do_not_change_the_form(simulator: Simulator, tmp_path: Path) -> None:
+def test_refused_old_days_do_not_change_the_form(simulator: Simulator, tmp_path: Path) -> None:
     # The service takes Unix seconds only, and answers what it cannot read with a range of its own: believed as ISO 8601,
     # each old day had the figures of yesterday.
     first = LAST - timedelta(days=9)
 
-    def rule(path: str, asked: Query) -> tuple[int, object] | None:
+    def rule(path: str, params: Query) -> tuple[int, object] | None:
         if "/analytics/livestreams/" not in path:
             return None
-        if not asked["start_time"].isdecimal():
+        if not params["start_time"].isdecimal():
             data = {"count": 7, "total_ingest_seconds": 777, "total_viewer_seconds": 7777}
             return 200, {"success": True, "data": [data] if path.endswith("daywise") else data}
-        is_old = int(asked["start_time"]) < _unix(LAST - timedelta(days=3))
+        is_old = int(params["start_time"]) < _unix(LAST - timedelta(days=3))
         return refusal(400, "cannot request data older than 259200s") if is_old else None
 
     with intercept(simulator, rule) as served:
@@ -249,7 +251,7 @@ def test_old_days_that_are_refused_do_not_change_the_form(simulator: Simulator, 
         assert dialect_of(settings)["get-overall-analytics", "time_form"] == "unix_seconds"
 
 
-def test_a_service_that_takes_iso_only_is_understood_for_old_days(simulator: Simulator, tmp_path: Path) -> None:
+def test_an_iso_only_service_is_detected_by_old_days_too(simulator: Simulator, tmp_path: Path) -> None:
     days = (LAST - timedelta(days=5), LAST - timedelta(days=4))
     with intercept(simulator, only_iso) as served:
         settings = settings_at(served, tmp_path / "home")
@@ -258,7 +260,7 @@ def test_a_service_that_takes_iso_only_is_understood_for_old_days(simulator: Sim
         assert len(served.refused) == 3, "the newest day, a recent one, and the range of the other operation"
 
 
-def test_what_is_known_of_one_service_is_not_believed_of_another(simulator: Simulator, tmp_path: Path) -> None:
+def test_notes_about_one_service_do_not_apply_to_another(simulator: Simulator, tmp_path: Path) -> None:
     with intercept(simulator, only_iso, without_counts) as older, intercept(simulator, only_seconds) as newer:
         run_pipeline(settings_at(older, tmp_path / "home"), DAY)
         settings = settings_at(newer, tmp_path / "home")
@@ -268,16 +270,16 @@ def test_what_is_known_of_one_service_is_not_believed_of_another(simulator: Simu
         assert {address for (address,) in kept} == {older.base_url, newer.base_url}
 
 
-def test_totals_of_the_page_or_up_to_a_cap_lose_no_livestream(tmp_path: Path) -> None:
+def test_counts_of_the_page_or_up_to_a_cap_lose_no_livestream(tmp_path: Path) -> None:
     # 100 of 250 livestreams were loaded, and 200 of 250, exit 0.
     for total in ("page", 200):
         with Simulator(small_world(apps=("aula",), livestreams=250, sessions=0)) as simulated:
 
-            def rule(path: str, asked: Query, total: Any = total, simulated: Simulator = simulated) -> Any:
+            def rule(path: str, params: Query, total: Any = total, simulated: Simulator = simulated) -> Any:
                 if not path.endswith("/livestreams"):
                     return None
                 rows = simulated.world.apps["aula"].livestreams
-                page, size = int(asked["page_no"]), int(asked["per_page"])
+                page, size = int(params["page_no"]), int(params["per_page"])
                 records = [{"id": row.id} for row in rows[(page - 1) * size : page * size]]
                 count = len(records) if total == "page" else total
                 return 200, {"success": True, "data": records, "paging": {"total_count": count}}
@@ -306,14 +308,12 @@ def test_sessions_are_counted_where_the_api_counts_them(simulator: Simulator, tm
         run_pipeline(settings, WEEK)
         truth = simulator.world.expected_rows("aula", *WEEK).session_counts
         assert counts_of(settings) == {day: sessions for (_, day), sessions in truth.items()}
-        asked = [target for target in served.targets if "livestreams/daywise" in target]
-        assert len(asked) == 1, "one request for a range"
+        sent = [target for target in served.targets if "livestreams/daywise" in target]
+        assert len(sent) == 1, "one request for a range"
 
 
 @pytest.mark.parametrize("status", [404, 405, 410, 501])
-def test_an_api_that_lacks_the_operation_is_asked_again_after_a_week(
-    status: int, simulator: Simulator, tmp_path: Path
-) -> None:
+def test_a_missing_operation_is_requested_again_after_a_week(status: int, simulator: Simulator, tmp_path: Path) -> None:
     with intercept(simulator, refusing("/analytics/livestreams/daywise", status, "Route not found")) as served:
         settings = settings_at(served, tmp_path / "home")
         run = run_pipeline(settings, (LAST - timedelta(days=89), LAST))
@@ -344,7 +344,7 @@ def test_an_api_that_lacks_the_operation_is_asked_again_after_a_week(
         ([{"count": "x", "date": f"{LAST}", "total_ingest_seconds": 5, "total_viewer_seconds": 1}], None),
     ],
 )
-def test_what_a_count_of_one_day_may_look_like(
+def test_forms_of_a_session_count(
     entries: list[dict[str, Any]], counted: int | None, simulator: Simulator, tmp_path: Path
 ) -> None:
     with intercept(simulator, with_data(entries)) as served:
@@ -358,7 +358,7 @@ def test_what_a_count_of_one_day_may_look_like(
 
 
 @pytest.mark.parametrize(
-    ("rule", "said"),
+    ("rule", "message"),
     [
         (with_data([{"count": n, "date": f"{LAST}", "total_ingest_seconds": n} for n in (1, 2)]), "different figures"),
         (with_data([{"count": 1, "date": "2020-01-01", "total_ingest_seconds": 1}]), "with other days only"),
@@ -367,19 +367,19 @@ def test_what_a_count_of_one_day_may_look_like(
         (lambda path, _: refusal(403, "not for you") if path.endswith("livestreams/daywise") else None, "not for you"),
     ],
 )
-def test_counts_that_cannot_be_had_are_unknown_and_take_nothing_with_them(
-    rule: Rule, said: str, simulator: Simulator, tmp_path: Path
+def test_session_counts_that_fail_are_unknown_and_affect_nothing_else(
+    rule: Rule, message: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     with intercept(simulator, rule) as served:
         settings = settings_at(served, tmp_path / "home")
         assert run_pipeline(settings, DAY).failures == []
         assert counts_of(settings) == {LAST: None}
         [(note,)] = query(settings, "SELECT note FROM ops.loads WHERE table_name = 'raw.livestream_analytics_daywise'")
-        assert said in note
+        assert message in note
         assert_matches_world(settings, simulator.world, DAY)
 
 
-def test_an_entry_of_no_day_leaves_the_other_days_unknown(simulator: Simulator, tmp_path: Path) -> None:
+def test_an_entry_without_a_day_leaves_the_other_days_unknown(simulator: Simulator, tmp_path: Path) -> None:
     entries: list[dict[str, Any]] = [
         {"count": 4, "date": f"{LAST}", "total_ingest_seconds": 5, "total_viewer_seconds": 1},
         {"count": 2, "date": None, "total_ingest_seconds": 5, "total_viewer_seconds": 1},
@@ -390,8 +390,8 @@ def test_an_entry_of_no_day_leaves_the_other_days_unknown(simulator: Simulator, 
         assert counts_of(settings) == {LAST - timedelta(days=1): None, LAST: 4}
 
 
-def test_a_session_without_figures_on_a_livestream_whose_clock_stands_still_is_found_by_count(tmp_path: Path) -> None:
-    # The one hole that the README admitted.
+def test_a_session_without_figures_is_found_by_count_though_updated_at_did_not_move(tmp_path: Path) -> None:
+    # Once a documented limitation.
     world = small_world(apps=("aula",), livestreams=8, sessions=40)
     with Simulator(world) as simulated, intercept(simulated) as served:
         settings = settings_at(served, tmp_path / "home", LIVEHOUSE_AUDIT_LIVESTREAMS="0")

@@ -23,7 +23,7 @@ Observation = tuple[float, float | None, float | None]
 """Seconds since noon, seconds fed in, seconds watched."""
 
 
-class RunContext:
+class MergedWarehouse:
     """A working file in memory, with a clock that moves on."""
 
     def __init__(self, path: str | Path = ":memory:") -> None:
@@ -40,7 +40,7 @@ class RunContext:
 
     def merge(
         self,
-        *seen: Observation,
+        *observed: Observation,
         session: str = "s1",
         stream: str = "l1",
         by_hour: bool = False,
@@ -57,9 +57,9 @@ class RunContext:
                 "ingest_seconds": ingest,
                 "viewer_seconds": viewed,
                 "started_at": None if began is None else NOON + timedelta(seconds=began),
-                "last_on_air_at": NOON if is_over and number == len(seen) else None,
+                "last_on_air_at": NOON if is_over and number == len(observed) else None,
             }
-            for number, (at, ingest, viewed) in enumerate(seen, start=1)
+            for number, (at, ingest, viewed) in enumerate(observed, start=1)
         ]
         types = LIVE_OBSERVATIONS.polars_schema | {"last_on_air_at": pl.Datetime("us")}
         frame = pl.DataFrame(rows, schema_overrides=types, infer_schema_length=None)
@@ -76,7 +76,7 @@ class RunContext:
         observations.merge_day(self.connection, app_id, day, rows=empty, by_hour=True, run_id="run", now=self.tick())
 
     def audience(self) -> list[tuple[Any, ...]]:
-        """Bring the mart up to date: seconds since noon of each minute, its span, seconds observed, average."""
+        """Refresh the mart, and return seconds since noon of each minute, its span, seconds observed, average."""
         build_mart(self.connection, MART, self.tick())
         rows = self.connection.execute(
             "SELECT minute, span_minutes, observed_seconds, average_concurrent_viewers FROM marts.live_audience ORDER BY ALL"
@@ -84,13 +84,13 @@ class RunContext:
         return [((row[0] - NOON).total_seconds(), row[1], *(round(cell, 6) for cell in row[2:])) for row in rows]
 
     def peaks(self) -> list[tuple[Any, ...]]:
-        """Bring the marts up to date: most viewers of each day, and when."""
+        """Refresh the marts, and return the peak of each day with its time."""
         self.audience()
         build_mart(self.connection, PEAKS, self.tick())
         return self.query("SELECT peak_concurrent_viewers, viewers_peak_at FROM marts.stream_concurrency ORDER BY day")
 
     def hold_sessions(self, day: date) -> None:
-        """Say that a night has loaded the sessions of a day: none."""
+        """Record that the sessions of a day are loaded, and that there are none."""
         self.connection.execute(
             """INSERT INTO ops.days BY NAME SELECT 'core.livestream_sessions' AS table_name, 'a' AS app_id,
             $day AS day, 0 AS row_count, true AS is_known, $now AS loaded_at""",
@@ -106,58 +106,58 @@ class RunContext:
 
 
 @pytest.fixture
-def run() -> Iterator[RunContext]:
-    made = RunContext()
+def run() -> Iterator[MergedWarehouse]:
+    made = MergedWarehouse()
     yield made
     made.connection.close()
 
 
 def steady(first: int, last: int, viewers: float, *, every: int = 60, began: int = 0) -> list[Observation]:
-    """A stream that so many watch all the time, seen every so many seconds."""
+    """Return observations of a stream with a constant number of viewers, one every `every` seconds."""
     return [(at, at - began, viewers * (at - began)) for at in range(first, last + 1, every)]
 
 
 # --- the mart ---------------------------------------------------------------------------------------------
 
 
-def test_a_minute_is_what_was_watched_between_two_looks(run: RunContext) -> None:
+def test_a_minute_is_the_viewing_between_two_polls(run: MergedWarehouse) -> None:
     run.merge((0, 3600, 1000), (60, 3660, 1600), (120, 3720, 3400))
     assert run.audience() == [(0, 1, 60, 10), (60, 1, 60, 30)]
 
 
-def test_a_span_is_cut_at_full_minutes(run: RunContext) -> None:
+def test_a_span_is_cut_at_full_minutes(run: MergedWarehouse) -> None:
     run.merge((30, 3600, 0), (90, 3660, 600), (210, 3780, 3000))
     assert run.audience() == [(0, 1, 30, 10), (60, 1, 60, 15), (120, 1, 60, 20), (180, 1, 30, 20)]
 
 
-def test_a_session_counts_from_its_start(run: RunContext) -> None:
+def test_a_session_counts_from_its_start(run: MergedWarehouse) -> None:
     run.merge((50, 40, 400), (110, 100, 1000))
     assert run.audience() == [(0, 1, 50, 10), (60, 1, 50, 10)]
     run.merge((0, 3600, 10**6), session="s2", stream="l2")
-    assert len(run.audience()) == 2, "of a stream first seen after an hour, nothing is known of that hour"
+    assert len(run.audience()) == 2, "of a stream first observed after an hour, nothing is known of that hour"
 
 
-def test_five_minutes_without_a_look_are_known_and_six_are_not(run: RunContext) -> None:
+def test_five_minutes_without_a_poll_are_known_and_six_are_not(run: MergedWarehouse) -> None:
     run.merge((0, 3600, 0), (300, 3900, 3000), (660, 4260, 9000), (720, 4320, 9600))
     assert run.audience() == [*((60 * n, 1, 60, 10) for n in range(5)), (660, 1, 60, 10)]
 
 
-def test_a_new_session_starts_from_zero(run: RunContext) -> None:
+def test_a_new_session_starts_from_zero(run: MergedWarehouse) -> None:
     run.merge((0, 3600, 9000), (60, 3660, 9600), (80, 3680, 9800))
     run.merge((120, 30, 150), (180, 90, 450), session="s2")
     assert run.audience() == [(0, 1, 60, 10), (60, 1, 50, pytest.approx(7)), (120, 1, 60, 5)]
 
 
-def test_seconds_that_go_back_are_never_negative(run: RunContext) -> None:
+def test_falling_seconds_give_no_negative_audience(run: MergedWarehouse) -> None:
     # an older answer comes late: the next one is measured from the one before
     run.merge((0, 3600, 1000), (60, 3660, 1600), (120, 3600, 1000), (180, 3780, 2800))
     assert run.audience() == [(0, 1, 60, 10), (60, 1, 60, 10), (120, 1, 60, 10)]
-    # the feed of the same session starts anew, 30 s before it is seen
+    # the feed of the same session is restarted 30 s before it is observed
     run.merge((0, 3600, 5000), (60, 30, 150), (120, 90, 450), session="s2", stream="l2")
     assert sorted(set(run.audience()) - {(60 * n, 1, 60, 10) for n in range(3)}) == [(0, 1, 30, 5), (60, 1, 60, 5)]
 
 
-def test_a_look_without_a_figure_tells_nothing(run: RunContext) -> None:
+def test_an_observation_without_figures_is_skipped(run: MergedWarehouse) -> None:
     run.merge((0, 3600, 0), (60, 3660, None), (120, 3720, 1200), (180, None, 1800))
     assert run.audience() == [(0, 1, 60, 10), (60, 1, 60, 10), (120, 1, 60, 10)]
 
@@ -165,43 +165,43 @@ def test_a_look_without_a_figure_tells_nothing(run: RunContext) -> None:
 @pytest.mark.parametrize("knows_start", [True, False])
 @pytest.mark.parametrize("every", [10, 15, 20, 30])
 @pytest.mark.parametrize("viewers", [0.0, 0.2, 1.0, 7.5, 10_000.0])
-def test_placeholders_of_the_first_minute_are_not_taken_for_figures(
-    run: RunContext, viewers: float, every: int, *, knows_start: bool
+def test_placeholders_of_the_first_minute_are_not_figures(
+    run: MergedWarehouse, viewers: float, every: int, *, knows_start: bool
 ) -> None:
     # 60 and 60 until the real figures come, 45 s after the start: they start below, and may stay below for long
-    seen = [(at, *((60.0, 60.0) if at < 45 else (at, viewers * at))) for at in range(1, 301, every)]
-    run.merge(*(row for row in seen if row[0] < 45), began=0 if knows_start else None)
+    observed = [(at, *((60.0, 60.0) if at < 45 else (at, viewers * at))) for at in range(1, 301, every)]
+    run.merge(*(row for row in observed if row[0] < 45), began=0 if knows_start else None)
     assert run.audience() == [], "not known yet"
-    run.merge(*(row for row in seen if row[0] >= 45), began=0 if knows_start else None)
+    run.merge(*(row for row in observed if row[0] >= 45), began=0 if knows_start else None)
     rows = run.audience()
     assert [row[3] for row in rows] == pytest.approx([viewers] * len(rows))
-    last = seen[-1][0]
+    last = observed[-1][0]
     assert sum(row[2] for row in rows) == pytest.approx(last), "counted from the start"
     assert run.total() == pytest.approx(viewers * last)
 
 
-def test_figures_of_the_first_minute_are_known_once_the_session_is_over(run: RunContext) -> None:
+def test_figures_of_the_first_minute_are_known_once_the_session_is_over(run: MergedWarehouse) -> None:
     run.merge((10, 60, 60), (40, 40, 200), is_over=True, began=0)
     assert run.audience() == [(0, 1, 40, 5)]
     run.merge((10, 60, 60), (30, 60, 60), is_over=True, began=0, session="s2", stream="l2")
     assert len(run.audience()) == 1, "of a session that ended before its figures came, nothing is known"
 
 
-def test_placeholders_outlast_thinning(run: RunContext) -> None:
-    seen = [(at, *((60.0, 60.0) if at < 45 else (at, 3.0 * at))) for at in range(5, 3601, 15)]
-    run.merge(*seen, began=0)
+def test_placeholders_survive_thinning(run: MergedWarehouse) -> None:
+    observed = [(at, *((60.0, 60.0) if at < 45 else (at, 3.0 * at))) for at in range(5, 3601, 15)]
+    run.merge(*observed, began=0)
     before = run.total()
-    assert before == pytest.approx(3.0 * seen[-1][0])
+    assert before == pytest.approx(3.0 * observed[-1][0])
     run.age(DAY)
     assert run.total() == pytest.approx(before)
 
 
-def test_a_viewer_for_a_minute_long_after_the_start_is_no_placeholder(run: RunContext) -> None:
+def test_60_seconds_long_after_the_start_are_not_a_placeholder(run: MergedWarehouse) -> None:
     run.merge((3000, 60, 60), (3060, 120, 660), began=0)  # the feed began 49 minutes after the session
     assert run.audience() == [(2940, 1, 60, 1), (3000, 1, 60, 10)]
 
 
-def test_the_peak_is_of_the_part_of_a_minute_that_was_observed(run: RunContext) -> None:
+def test_the_peak_is_of_the_part_of_a_minute_that_was_observed(run: MergedWarehouse) -> None:
     run.hold_sessions(DAY)
     run.merge((0, 3600, 0), (15, 3615, 1500))
     assert run.peaks() == [(100.0, NOON)]
@@ -210,13 +210,13 @@ def test_the_peak_is_of_the_part_of_a_minute_that_was_observed(run: RunContext) 
 
 
 @pytest.mark.parametrize("viewers", [(10, 200), (200, 10)])
-def test_thinning_to_hours_leaves_every_hour_what_was_watched_in_it(run: RunContext, viewers: tuple[int, int]) -> None:
-    seen: list[Observation] = []
+def test_thinning_to_hours_keeps_the_viewing_of_each_hour(run: MergedWarehouse, viewers: tuple[int, int]) -> None:
+    observed: list[Observation] = []
     watched = 0.0
     for at in range(17, 3 * 3600, 60):  # looks that never fall on a full hour; the audience changes with it
         watched += viewers[at // 3600 % 2] * 60
-        seen.append((at, 3600 + at, watched))
-    run.merge(*seen)
+        observed.append((at, 3600 + at, watched))
+    run.merge(*observed)
 
     def hours() -> list[tuple[Any, ...]]:
         run.audience()
@@ -229,7 +229,7 @@ def test_thinning_to_hours_leaves_every_hour_what_was_watched_in_it(run: RunCont
     assert hours() == before
 
 
-def test_audience_at_midnight_belongs_to_both_days(run: RunContext) -> None:
+def test_audience_at_midnight_belongs_to_both_days(run: MergedWarehouse) -> None:
     midnight = 12 * 3600
     run.merge((midnight - 90, 100, 1000), (midnight - 30, 160, 1600))
     assert run.audience()[-1] == (midnight - 60, 1, 30, 10)
@@ -238,7 +238,7 @@ def test_audience_at_midnight_belongs_to_both_days(run: RunContext) -> None:
     assert run.total() == pytest.approx(2800)
 
 
-def test_the_peak_of_a_day_is_of_all_streams_together_and_says_when(run: RunContext) -> None:
+def test_the_peak_of_a_day_is_of_all_streams_together_with_its_time(run: MergedWarehouse) -> None:
     run.hold_sessions(DAY)
     run.hold_sessions(DAY + timedelta(days=1))
     assert run.peaks() == [(None, None), (None, None)], "nobody looked"
@@ -249,7 +249,7 @@ def test_the_peak_of_a_day_is_of_all_streams_together_and_says_when(run: RunCont
     assert run.peaks()[0] == (60.0, NOON + timedelta(minutes=3))
 
 
-def test_the_peak_of_a_day_known_by_the_hour_is_the_average_of_an_hour(run: RunContext) -> None:
+def test_the_peak_of_a_day_known_by_the_hour_is_the_average_of_an_hour(run: MergedWarehouse) -> None:
     run.hold_sessions(DAY)
     run.merge(*steady(60, 3600, 10), (3660, 3660, 36600))
     run.merge(*steady(600, 720, 30, began=570), session="s2", stream="l2")  # two minutes and a half of 30
@@ -260,7 +260,7 @@ def test_the_peak_of_a_day_known_by_the_hour_is_the_average_of_an_hour(run: RunC
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
-def test_a_refresh_leaves_what_a_whole_build_makes(run: RunContext, seed: int) -> None:
+def test_an_incremental_refresh_equals_a_full_build(run: MergedWarehouse, seed: int) -> None:
     dice = random.Random(seed)
     at = {f"l{n}": 0 for n in range(3)}
     fed = dict.fromkeys(at, 0.0)
@@ -268,7 +268,7 @@ def test_a_refresh_leaves_what_a_whole_build_makes(run: RunContext, seed: int) -
     number = 0
     for _ in range(8):
         for stream in ("l0", "l1", "l2"):
-            seen: list[Observation] = []
+            observed: list[Observation] = []
             for _ in range(dice.randint(0, 40)):
                 passed = dice.choice([15, 60, 60, 60, 299, 301, 7200, 30000])
                 at[stream] += passed
@@ -278,9 +278,9 @@ def test_a_refresh_leaves_what_a_whole_build_makes(run: RunContext, seed: int) -
                     fed[stream] += passed
                 watched[stream] += dice.uniform(0, 100) * passed
                 stale = watched[stream] / 2 if dice.random() < 0.05 else watched[stream]
-                seen.append((at[stream], fed[stream], stale))
-            if seen:
-                run.merge(*seen, session=f"{stream}/{number}", stream=stream)
+                observed.append((at[stream], fed[stream], stale))
+            if observed:
+                run.merge(*observed, session=f"{stream}/{number}", stream=stream)
         if dice.random() < 0.5:
             run.audience()
         if dice.random() < 0.4:
@@ -295,23 +295,23 @@ def test_a_refresh_leaves_what_a_whole_build_makes(run: RunContext, seed: int) -
 # --- merging and thinning ---------------------------------------------------------------------------------
 
 
-def test_a_row_merged_twice_is_there_once(run: RunContext) -> None:
-    seen = steady(0, 600, 10, every=20)
-    assert run.merge(*seen) == 31
+def test_a_row_merged_twice_is_stored_once(run: MergedWarehouse) -> None:
+    observed = steady(0, 600, 10, every=20)
+    assert run.merge(*observed) == 31
     kept = run.query("FROM core.live_observations ORDER BY ALL")
-    run.merge(*seen)
+    run.merge(*observed)
     assert run.query("FROM core.live_observations ORDER BY ALL") == kept
     assert len(kept) == 12, "the first, and the last of each minute"
 
 
-def test_the_ledger_counts_what_is_there(run: RunContext) -> None:
+def test_ops_days_counts_the_stored_rows(run: MergedWarehouse) -> None:
     run.merge(*steady(0, 600, 10, every=20))
     run.age(DAY)
     counted = run.query("SELECT day, count(*) FROM core.live_observations GROUP BY day")
     assert run.query("SELECT day, row_count FROM ops.days") == counted
 
 
-def test_hours_have_the_totals_that_their_minutes_had(run: RunContext) -> None:
+def test_thinning_keeps_the_totals_of_hours(run: MergedWarehouse) -> None:
     run.merge(*steady(60, 3 * 3600 + 600, 10))  # from its start on
     run.merge(*steady(1800, 5400, 7, began=1790), session="s2", stream="l2")
     before, rows = run.total(), run.query("SELECT count(*) FROM core.live_observations")[0][0]
@@ -324,9 +324,11 @@ def test_hours_have_the_totals_that_their_minutes_had(run: RunContext) -> None:
     assert run.query("FROM core.live_observations ORDER BY ALL") == kept, "thinned twice is thinned once"
 
 
-def test_a_gap_a_restart_and_a_reset_outlast_thinning(run: RunContext) -> None:
+def test_gaps_restarts_and_resets_survive_thinning(run: MergedWarehouse) -> None:
     run.merge(*steady(60, 1200, 10), *steady(2400, 4200, 10))  # nobody looked for twenty minutes
-    run.merge(*steady(60, 1200, 10), *steady(1260, 3000, 10, began=1230), session="s2", stream="l2")  # the feed anew
+    run.merge(
+        *steady(60, 1200, 10), *steady(1260, 3000, 10, began=1230), session="s2", stream="l2"
+    )  # the feed restarted
     known = 1200 * 10 + 1800 * 10 + 1200 * 10 + 1770 * 10
     assert run.total() == pytest.approx(known)
     run.age(DAY)
@@ -334,7 +336,7 @@ def test_a_gap_a_restart_and_a_reset_outlast_thinning(run: RunContext) -> None:
     assert len(run.query("FROM core.live_observations")) < 20
 
 
-def test_only_days_that_are_old_enough_and_not_thinned_yet_are_thinned(run: RunContext) -> None:
+def test_only_old_days_that_are_not_thinned_yet_are_thinned(run: MergedWarehouse) -> None:
     days = [DAY + timedelta(days=n) for n in range(4)]
     for n in range(4):
         run.merge((86400 * n, 100, 100))

@@ -101,9 +101,9 @@ def test_ctrl_c_ends_watch_cleanly(shown: tuple[World, dict[str, str]], stuck: b
     if stuck:  # nothing listens there: the poll keeps trying for minutes
         environment |= {"CLOUDFLARE_BASE_URL": "http://127.0.0.1:9/v4", "LIVEHOUSE_RETRY_PAUSE_SECONDS": "30"}
     command: list[str | Path] = [LIVEHOUSE, "on-air", "--watch", "--json", "--every", "5"]
-    with (tmp_path / "said").open("w") as said:
+    with (tmp_path / "messages").open("w") as messages:
         process = subprocess.Popen(
-            command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=said, text=True
+            command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=messages, text=True
         )
         assert process.stdout
         if stuck:
@@ -115,7 +115,7 @@ def test_ctrl_c_ends_watch_cleanly(shown: tuple[World, dict[str, str]], stuck: b
         assert process.wait(timeout=30) == 0
         assert time.monotonic() - begun < 5
         process.stdout.close()
-    assert (tmp_path / "said").read_text() == ""
+    assert (tmp_path / "messages").read_text() == ""
 
 
 def test_averages_are_never_negative() -> None:

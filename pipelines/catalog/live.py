@@ -1,6 +1,6 @@
-"""The tables of `pipeline_live.duckdb`: what was seen on air and no run has merged yet. See `live/staging.py`.
+"""The tables of `pipeline_live.duckdb`: observations that no run has merged yet. See `live/staging.py`.
 
-They are no part of the warehouse; nobody but livehouse reads them.
+They are not part of the warehouse; only livehouse reads them.
 """
 
 from pipelines.catalog.core import LIVE_OBSERVATIONS, OBSERVED
@@ -10,26 +10,26 @@ from pipelines.catalog.types import Column, Table
 RAW_LIVE_OBSERVATIONS = Table(
     "raw",
     "live_observations",
-    "What was on air, look by look, until a run has merged it into core.live_observations.",
+    "Streams on air, one row per stream and poll, until a run has merged it into core.live_observations.",
     LIVE_OBSERVATIONS.key,
     (
         *OBSERVED,
-        Column("looked_at", "timestamp", "start of the look this row is of, UTC"),
-        Column("name", "text", "name of the livestream; NULL where it has none"),
+        Column("looked_at", "timestamp", "start of the poll of this row, UTC"),
+        Column("name", "text", "name of the livestream; NULL if it has none"),
         Column("started_at", "timestamp", "when the session went live, UTC; NULL if it has not yet"),
-        Column("is_merged", "flag", "whether a run has merged it; it stays two hours, as the last look and the trend"),
+        Column("is_merged", "flag", "whether a run has merged it; kept for two hours, for the last poll and the trend"),
     ),
 )
 POLLS = Table(
     "ops",
     "looks",
-    "When each app was last looked at, and what went wrong since.",
+    "The last poll of each app, and its warnings.",
     ("app_id",),
     (
         APP,
-        Column("looked_at", "timestamp", "start of the last look that was answered, UTC"),
-        Column("tried_at", "timestamp", "start of the last look, UTC"),
-        Column("said", "text", "what was out of the ordinary in the last look; NULL if nothing was"),
+        Column("looked_at", "timestamp", "start of the last successful poll, UTC"),
+        Column("tried_at", "timestamp", "start of the last poll, UTC"),
+        Column("said", "text", "warnings or error of the last poll; NULL if there were none"),  # public name
     ),
     unique=True,
 )

@@ -90,7 +90,7 @@ def days_to_fetch(
 ) -> list[date]:
     """Return the days of a range whose *overall* must be fetched: all that are not settled, or all if `full`.
 
-    `versions`: one row per day, with day, changed_at, last_fetched_at (last received), arrival. A day is settled once a reply equals
+    `versions`: one row per day, with day, changed_at, last_fetched_at, arrival. A day is settled once a reply equals
     one of a week before. A reply with a time in the future comes from a clock that was ahead, and settles nothing.
     """
     settled = (
@@ -104,7 +104,7 @@ def days_to_fetch(
     return [day for day in days if day not in skipped]
 
 
-def chunks(days: Collection[date], size: int = DAYWISE_CHUNK_DAYS) -> list[tuple[date, date]]:
+def split_days(days: Collection[date], size: int = DAYWISE_CHUNK_DAYS) -> list[tuple[date, date]]:
     """Return ranges of at most `size` days that cover all of these days; each starts and ends with one of them."""
     ranges: list[tuple[date, date]] = []
     for day in sorted(days):

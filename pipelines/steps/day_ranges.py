@@ -38,7 +38,7 @@ def extract_day_ranges(run: RunContext, stream: Stream, days: Range) -> dict[str
 
     def fetch(app_id: str, counts: Counts) -> None:
         parts: list[_Part] = []
-        chunks = sync.chunks(run.days_to_load(app_id, days))
+        chunks = sync.split_days(run.days_to_load(app_id, days))
         for result in fetch_concurrently(
             lambda chunk: _fetch_chunk(run, stream, app_id, chunk), chunks, run.client.concurrency
         ):

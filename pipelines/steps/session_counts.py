@@ -42,7 +42,7 @@ def extract_session_counts_of(
         if not run.client.dialect.is_offered(app_id, GET_LIVESTREAM_DAYWISE):
             return
         # The newest alone: a service that lacks the operation refuses one request, not one for each month.
-        newest, *older = sync.chunks(wanted[app_id])[::-1]
+        newest, *older = sync.split_days(wanted[app_id])[::-1]
         errors: dict[Range, ApiError] = {}
         try:
             is_offered = _fetch(run, app_id, [newest], counts, errors)

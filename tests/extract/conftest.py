@@ -1,4 +1,4 @@
-"""A server that answers exactly what a test tells it to, a client for it, and a clock that tests move."""
+"""A server with canned replies, a client for it, and a clock that moves only while a thread sleeps."""
 
 import json
 import threading
@@ -18,7 +18,7 @@ TOKEN = "token-0123456789-abcdefghij"
 
 @dataclass(frozen=True)
 class Canned:
-    """One reply. `promised` is its Content-Length where that is not the body's; `dropped`: no reply at all."""
+    """One reply. `promised`: its Content-Length if it differs from the body's. `dropped`: close without a reply."""
 
     status: int = 200
     body: bytes = b'{"success": true, "data": []}'
@@ -39,7 +39,7 @@ def ok(data: object) -> Canned:
 
 
 class CannedServer:
-    """Gives the replies of `script` one after another, then `otherwise` for ever."""
+    """Sends the replies of `script` one after another, then always `otherwise`."""
 
     def __init__(self) -> None:
         self.script: list[Canned] = []
@@ -62,7 +62,7 @@ class CannedServer:
                 for name, value in {"Content-Length": str(promised), **reply.headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                with suppress(OSError):  # the client has heard enough
+                with suppress(OSError):  # the client may have closed the connection
                     self.wfile.write(reply.body)
 
             do_GET = do_POST = _answer  # noqa: N815 - names of the standard library
@@ -104,7 +104,7 @@ Connect = Callable[..., ApiClient]
 
 @pytest.fixture
 def connect() -> Iterator[Connect]:
-    """A client of a server, with pauses too short to notice."""
+    """Create clients with very short retry pauses."""
     with ExitStack() as opened:
 
         def make(url: str, **options: object) -> ApiClient:
@@ -124,7 +124,7 @@ def connect() -> Iterator[Connect]:
 
 
 class Clock:
-    """Time that passes only while somebody sleeps."""
+    """A clock that moves only while a thread sleeps."""
 
     def __init__(self) -> None:
         self.now = 1_000.0

@@ -1,4 +1,4 @@
-"""The request budget, on a clock that moves only while somebody sleeps."""
+"""The request budget, on a clock that moves only while a thread sleeps."""
 
 import itertools
 import math
@@ -36,7 +36,7 @@ def test_never_above_the_rate_in_any_second(clock: Clock, rate: float) -> None:
 
 
 @pytest.mark.parametrize("late", [0.0, 0.001, 0.02])
-def test_97_percent_are_used_and_a_server_that_counts_any_second_refuses_none(clock: Clock, late: float) -> None:
+def test_97_percent_of_the_rate_is_used_and_no_second_exceeds_it(clock: Clock, late: float) -> None:
     wakes_late = random.Random(1)
     sleep = clock.sleep
     clock.sleep = lambda seconds: sleep(seconds + wakes_late.uniform(0, late))  # type: ignore[method-assign]
@@ -45,7 +45,7 @@ def test_97_percent_are_used_and_a_server_that_counts_any_second_refuses_none(cl
     assert (len(times) - 1) / times[-1] >= 0.97 * 4
 
 
-def test_bursts_stay_within_the_policy_and_use_all_of_it(clock: Clock) -> None:
+def test_bursts_use_the_whole_quota_and_no_more(clock: Clock) -> None:
     budget, used, ends, began = Budget(0), 0, 0.0, clock.now
     for _ in range(100):
         with budget.slot():
@@ -53,14 +53,14 @@ def test_bursts_stay_within_the_policy_and_use_all_of_it(clock: Clock) -> None:
                 used, ends = 0, clock.now + 5
             used += 1
             assert used <= 10, "the server would answer 429"
-            left = {"ratelimit": f'"default";r={10 - used};t={ends - clock.now:.0f}', "ratelimit-policy": "q=10;w=5"}
-            budget.update_from_headers(left)
+            headers = {"ratelimit": f'"default";r={10 - used};t={ends - clock.now:.0f}', "ratelimit-policy": "q=10;w=5"}
+            budget.update_from_headers(headers)
     assert clock.now - began == 45
 
 
 @pytest.mark.parametrize(("quota", "window"), [(4, 1), (40, 10), (1_200, 300)])
-def test_97_percent_are_used_of_a_limit_that_the_headers_tell(clock: Clock, quota: int, window: int) -> None:
-    """Seen: of four a second half was used, since `t=1` of a full second was waited for in whole."""
+def test_97_percent_of_a_limit_in_headers_are_used(clock: Clock, quota: int, window: int) -> None:
+    """Seen: half of a limit of four per second was unused, because each `t=1` was waited for."""
     budget, used, ends, began = Budget(quota / window), 0, 0.0, clock.now
     for _ in range(3_000):
         with budget.slot():
@@ -72,14 +72,14 @@ def test_97_percent_are_used_of_a_limit_that_the_headers_tell(clock: Clock, quot
     assert 2_999 / (clock.now - began) >= 0.97 * quota / window
 
 
-def test_a_pause_gives_no_credit_for_a_burst(clock: Clock) -> None:
+def test_idle_time_gives_no_credit_for_a_burst(clock: Clock) -> None:
     budget = Budget(4)
     starts(budget, clock, 3)
     clock.now += 3600
     assert starts(budget, clock, 3)[-1] >= 0.5
 
 
-def test_hold_holds_everybody(clock: Clock) -> None:
+def test_pause_delays_all_requests(clock: Clock) -> None:
     budget = Budget(0)
     budget.pause(30)
     budget.pause(10)
@@ -90,17 +90,17 @@ def test_hold_holds_everybody(clock: Clock) -> None:
     "header",
     ['"default";r=0;t=30', "limit=100, remaining=0, reset=30", "limit=100,remaining=0,reset=30", '"a"; r=0; t=30.0'],
 )
-def test_a_used_up_quota_holds_until_its_reset(clock: Clock, header: str) -> None:
+def test_an_exhausted_quota_delays_requests_until_its_reset(clock: Clock, header: str) -> None:
     assert starts(Budget(0), clock, 2, {"ratelimit": header}) == [0.0, 30.0]
 
 
-def test_what_is_left_is_spent_and_no_more(clock: Clock) -> None:
+def test_the_remaining_quota_is_used_and_no_more(clock: Clock) -> None:
     budget = Budget(0)
     assert starts(budget, clock, 1, {"ratelimit": '"default";r=3;t=60'}) == [0.0]
     assert starts(budget, clock, 5) == [0.0, 0.0, 0.0, 60.0, 60.0]
 
 
-def test_requests_under_way_count_against_what_is_left(clock: Clock) -> None:
+def test_requests_in_flight_count_against_the_remaining_quota(clock: Clock) -> None:
     budget = Budget(0)
     with budget.slot(), budget.slot():
         budget.update_from_headers({"ratelimit": '"default";r=2;t=60'})
@@ -110,19 +110,19 @@ def test_requests_under_way_count_against_what_is_left(clock: Clock) -> None:
 @pytest.mark.parametrize(
     "header", ["", "garbage", '"default";r=;t=', '"default";r=0', '"default";t=30', '"default";r=-1;t=-1', "r=0;t=x"]
 )
-def test_a_header_that_says_nothing(clock: Clock, header: str) -> None:
+def test_a_malformed_ratelimit_header_is_ignored(clock: Clock, header: str) -> None:
     assert starts(Budget(0), clock, 2, {"ratelimit": header}) == [0.0, 0.0]
 
 
-def test_a_header_cannot_stop_us_for_a_year(clock: Clock) -> None:
+def test_a_header_cannot_delay_requests_for_a_year(clock: Clock) -> None:
     assert starts(Budget(0), clock, 2, {"ratelimit": '"default";r=0;t=31536000'})[1] <= 900
 
 
-def test_the_policy_header_is_no_quota(clock: Clock) -> None:
+def test_the_policy_header_is_not_a_quota(clock: Clock) -> None:
     assert starts(Budget(0), clock, 2, {"ratelimit-policy": '"default";q=0;w=60'}) == [0.0, 0.0]
 
 
-def test_a_request_that_fails_gives_its_place_back(clock: Clock) -> None:
+def test_a_failed_request_is_no_longer_in_flight(clock: Clock) -> None:
     budget = Budget(0)
     for _ in range(3):
         with pytest.raises(RuntimeError), budget.slot():
@@ -136,12 +136,12 @@ def test_threads_share_one_budget(clock: Clock) -> None:
     budget = Budget(10)
     times: list[float] = []
 
-    def ask() -> None:
+    def send() -> None:
         for _ in range(10):
             with budget.slot():
                 times.append(clock.now)
 
-    threads = [threading.Thread(target=ask) for _ in range(8)]
+    threads = [threading.Thread(target=send) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -150,7 +150,7 @@ def test_threads_share_one_budget(clock: Clock) -> None:
     assert max(times) - min(times) >= 79 / 10
 
 
-def test_long_waits_are_announced_once_with_their_reason(clock: Clock) -> None:
+def test_long_waits_are_reported_once_with_their_reason(clock: Clock) -> None:
     shown: list[str] = []
     budget = Budget(4, shown.append)
     starts(budget, clock, 3)
@@ -167,7 +167,7 @@ def test_long_waits_are_announced_once_with_their_reason(clock: Clock) -> None:
     ]
 
 
-def test_all_threads_announce_a_wait_once(clock: Clock) -> None:
+def test_a_wait_of_all_threads_is_reported_once(clock: Clock) -> None:
     shown: list[str] = []
     budget = Budget(100, shown.append)
     budget.pause(60)

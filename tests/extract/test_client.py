@@ -1,4 +1,4 @@
-"""One request over real HTTP: what is retried how often, what is waited for, what is never said."""
+"""One request over real HTTP: retries, waits, redaction, limits of bodies."""
 
 import gzip
 import json
@@ -23,11 +23,11 @@ TRANSIENT = [
     pytest.param(Canned(408, b""), id="408"),
     pytest.param(Canned(200, HTML), id="200 with HTML"),
     pytest.param(Canned(200, b'{"success":false}'), id="200 without success"),
-    pytest.param(Canned(200, b'{"success":true,"data":['), id="JSON cut short"),
-    pytest.param(Canned(200, b'{"success":true', promised=500), id="body cut short"),
+    pytest.param(Canned(200, b'{"success":true,"data":['), id="truncated JSON"),
+    pytest.param(Canned(200, b'{"success":true', promised=500), id="truncated body"),
     pytest.param(Canned(200, b"", promised=500), id="connection lost before the body"),
     pytest.param(Canned(200, b'{"name":"\xff\xfe"}'), id="invalid UTF-8"),
-    pytest.param(Canned(200, b"not gzip", {"Content-Encoding": "gzip"}), id="not the encoding it says"),
+    pytest.param(Canned(200, b"not gzip", {"Content-Encoding": "gzip"}), id="not the declared encoding"),
     pytest.param(Canned(200, b"[" * 100_000), id="nested too deeply"),
 ]
 
@@ -56,7 +56,7 @@ def test_a_failure_that_lasts_is_retried_six_times(reply: Canned, server: Canned
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 407, 409, 410, 421, 422, 426, 451, 511])
 @pytest.mark.parametrize("body", [b'{"errors":[{"message":"because"}]}', b'{"error":{"message":"because"}}'])
-def test_a_refusal_is_never_asked_again(status: int, body: bytes, server: CannedServer, connect: Connect) -> None:
+def test_a_refusal_is_never_retried(status: int, body: bytes, server: CannedServer, connect: Connect) -> None:
     server.otherwise = Canned(status, body)
     with pytest.raises(NotFoundError if status == 404 else ApiRefusedError, match=rf"^GET /x/y: {status}: because"):
         connect(server.url).get("/x/y", {"page_no": 1})
@@ -64,7 +64,7 @@ def test_a_refusal_is_never_asked_again(status: int, body: bytes, server: Canned
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 307, 308])
-def test_a_redirect_is_refused_at_once(status: int, server: CannedServer, connect: Connect) -> None:
+def test_a_redirect_is_not_retried(status: int, server: CannedServer, connect: Connect) -> None:
     """Seen: sent again seven times."""
     server.otherwise = Canned(status, b"", {"Location": "https://xn--0000000000/"})
     with pytest.raises(ApiRefusedError, match=rf"GET /x: {status}: a redirect to xn--0000000000 is not followed"):
@@ -94,18 +94,18 @@ def test_post_is_sent_once(reply: Canned, server: CannedServer, connect: Connect
 # --- 429 ---------------------------------------------------------------------------------------------------
 
 
-def told(seconds: int) -> dict[str, str]:
+def retry_after(seconds: int) -> dict[str, str]:
     return {"Retry-After": str(seconds)}
 
 
-def test_retry_after_in_seconds_is_waited_for(server: CannedServer, connect: Connect, clock: Clock) -> None:
-    server.script = [Canned(429, b"", told(7)), Canned(429, b"{}", told(300))]
+def test_retry_after_in_seconds(server: CannedServer, connect: Connect, clock: Clock) -> None:
+    server.script = [Canned(429, b"", retry_after(7)), Canned(429, b"{}", retry_after(300))]
     connect(server.url).get("/x", {})
     assert sum(clock.slept) == pytest.approx(307)
     assert len(server.received) == 3
 
 
-def test_retry_after_as_a_date_is_waited_for(server: CannedServer, connect: Connect, clock: Clock) -> None:
+def test_retry_after_as_a_date(server: CannedServer, connect: Connect, clock: Clock) -> None:
     until = format_datetime(datetime.now(UTC) + timedelta(seconds=120), usegmt=True)
     server.script = [Canned(429, b"", {"Retry-After": until})]
     connect(server.url).get("/x", {})
@@ -121,7 +121,7 @@ def test_retry_after_as_a_date_is_waited_for(server: CannedServer, connect: Conn
         {"Retry-After": "1445412480"},
     ],
 )
-def test_without_a_sensible_retry_after_the_pauses_grow(
+def test_pauses_grow_without_a_plausible_retry_after(
     headers: dict[str, str], server: CannedServer, connect: Connect, clock: Clock
 ) -> None:
     server.script = [Canned(429, b"", headers)] * 4
@@ -129,49 +129,47 @@ def test_without_a_sensible_retry_after_the_pauses_grow(
     assert clock.slept == pytest.approx([1, 2, 4, 8])
 
 
-def test_ratelimit_is_waited_for_where_there_is_no_retry_after(
-    server: CannedServer, connect: Connect, clock: Clock
-) -> None:
+def test_ratelimit_reset_without_retry_after(server: CannedServer, connect: Connect, clock: Clock) -> None:
     server.script = [Canned(429, b"", {"Ratelimit": '"default";r=0;t=33'})]
     connect(server.url).get("/x", {})
     assert sum(clock.slept) == pytest.approx(33)
 
 
-def test_every_thread_waits(server: CannedServer, connect: Connect, clock: Clock) -> None:
-    server.script = [Canned(429, b"", told(60))]
+def test_all_threads_wait_for_a_rate_limit(server: CannedServer, connect: Connect, clock: Clock) -> None:
+    server.script = [Canned(429, b"", retry_after(60))]
     client = connect(server.url)
     client.get("/x", {})
     before = clock.now
     client.get("/y", {})
-    assert clock.now == before  # the one wait was everybody's
+    assert clock.now == before  # the first request waited for all
 
 
-def test_a_limit_that_stays_is_an_error_after_bounded_requests(
+def test_a_lasting_rate_limit_is_an_error_after_nine_retries(
     server: CannedServer, connect: Connect, clock: Clock
 ) -> None:
-    # 70 requests before: each of seven retries waited ten times.
-    server.otherwise = Canned(429, b'{"errors":[{"message":"slow down"}]}', told(300))
+    # Seen: 70 requests, because each of seven retries waited ten times.
+    server.otherwise = Canned(429, b'{"errors":[{"message":"slow down"}]}', retry_after(300))
     with pytest.raises(TransientApiError, match="429: slow down"):
         connect(server.url).get("/x", {})
     assert len(server.received) == 10
 
 
-def test_a_wait_too_long_is_an_error_and_not_asked_again_at_once(
+def test_a_wait_that_is_too_long_is_an_error_without_retry(
     server: CannedServer, connect: Connect, clock: Clock
 ) -> None:
-    # Told to wait an hour, six requests followed within a few seconds.
-    server.otherwise = Canned(429, b"", told(3600))
+    # Seen: asked to wait an hour, the client sent six requests within a few seconds.
+    server.otherwise = Canned(429, b"", retry_after(3600))
     with pytest.raises(TransientApiError, match="429"):
         connect(server.url).get("/x", {})
     assert len(server.received) == 1
 
 
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 520, 530])
-def test_retry_after_of_any_passing_failure_is_waited_for(
+def test_retry_after_of_any_transient_failure(
     status: int, server: CannedServer, connect: Connect, clock: Clock
 ) -> None:
     """Seen: 45 seconds of maintenance failed a night."""
-    server.script = [Canned(status, b"Service Unavailable", told(45)), Canned(status, b"{}", told(20))]
+    server.script = [Canned(status, b"Service Unavailable", retry_after(45)), Canned(status, b"{}", retry_after(20))]
     shown: list[str] = []
     client = connect(server.url, notify=shown.append)
     client.get("/x", {})
@@ -180,18 +178,18 @@ def test_retry_after_of_any_passing_failure_is_waited_for(
     assert f"GET /x: {status}: Service Unavailable; retry 1 of 6" in shown[0]
 
 
-def test_a_long_maintenance_is_an_error_at_once(server: CannedServer, connect: Connect, clock: Clock) -> None:
-    server.otherwise = Canned(503, b"", told(7200))
+def test_a_long_maintenance_is_an_error_without_retry(server: CannedServer, connect: Connect, clock: Clock) -> None:
+    server.otherwise = Canned(503, b"", retry_after(7200))
     with pytest.raises(TransientApiError, match="503: no message; it asks to wait 7,200 s, and the limit is 900 s"):
         connect(server.url).get("/x", {})
     assert len(server.received) == 1
 
 
-def test_8_seconds_of_429_with_retry_after_0_are_outlasted(
+def test_retries_outlast_8_seconds_of_429_with_retry_after_0(
     server: CannedServer, connect: Connect, clock: Clock
 ) -> None:
     """Seen: ten tries in 2.3 seconds, and a failed night."""
-    server.otherwise = Canned(429, b"", told(0))
+    server.otherwise = Canned(429, b"", retry_after(0))
     began, sleep = clock.now, clock.sleep
 
     def sleep_then_recover(seconds: float) -> None:
@@ -203,9 +201,7 @@ def test_8_seconds_of_429_with_retry_after_0_are_outlasted(
     assert connect(server.url, retry_pause_seconds=0.5).get("/x", {})["data"] == [1]
 
 
-def test_a_reset_in_unix_time_is_a_moment_and_the_wait_is_shown(
-    server: CannedServer, connect: Connect, clock: Clock
-) -> None:
+def test_a_reset_in_unix_time_is_waited_for_and_reported(server: CannedServer, connect: Connect, clock: Clock) -> None:
     reset = int(datetime.now(UTC).timestamp()) + 45
     server.script = [Canned(headers={"Ratelimit": f"limit=100, remaining=0, reset={reset}"})]
     shown: list[str] = []
@@ -217,7 +213,7 @@ def test_a_reset_in_unix_time_is_a_moment_and_the_wait_is_shown(
     assert "the API's rate limit is used up" in shown[0]
 
 
-def test_a_reset_in_the_far_future_is_waited_for_no_longer_than_a_window(
+def test_a_reset_in_the_far_future_is_waited_for_one_window(
     server: CannedServer, connect: Connect, clock: Clock
 ) -> None:
     server.script = [Canned(headers={"Ratelimit": "limit=100, remaining=0, reset=4000000000"})]
@@ -227,7 +223,7 @@ def test_a_reset_in_the_far_future_is_waited_for_no_longer_than_a_window(
     assert sum(clock.slept) == pytest.approx(300)
 
 
-def test_retries_of_one_request_are_shown_from_the_second_on(server: CannedServer, connect: Connect) -> None:
+def test_retries_are_reported_from_the_second_on(server: CannedServer, connect: Connect) -> None:
     server.script = [Canned(502, HTML)] * 4
     shown: list[str] = []
     connect(server.url, notify=shown.append).get("/x", {})
@@ -249,7 +245,7 @@ def test_retries_of_one_request_are_shown_from_the_second_on(server: CannedServe
     ],
 )
 @pytest.mark.parametrize("status", [200, 302, 429])
-def test_no_header_ends_more_than_its_request(
+def test_no_header_fails_other_requests(
     status: int, headers: dict[str, str], server: CannedServer, connect: Connect, clock: Clock
 ) -> None:
     """Seen: a header with 5,000 digits ended the run of every app."""
@@ -263,8 +259,14 @@ def test_no_header_ends_more_than_its_request(
     assert client.get("/x", {})["data"] == []
 
 
-def test_a_limit_between_other_failures(server: CannedServer, connect: Connect, clock: Clock) -> None:
-    server.script = [Canned(500), Canned(429, b"", told(5)), Canned(502), Canned(429, b"", told(5)), ok([2])]
+def test_rate_limits_between_other_failures(server: CannedServer, connect: Connect, clock: Clock) -> None:
+    server.script = [
+        Canned(500),
+        Canned(429, b"", retry_after(5)),
+        Canned(502),
+        Canned(429, b"", retry_after(5)),
+        ok([2]),
+    ]
     client = connect(server.url)
     assert client.get("/x", {})["data"] == [2]
     assert (client.sent, client.retried) == (5, 4)
@@ -273,9 +275,7 @@ def test_a_limit_between_other_failures(server: CannedServer, connect: Connect, 
 # --- secrets -------------------------------------------------------------------------------------------------
 
 
-def test_the_token_goes_to_the_api_and_nowhere_else(
-    server: CannedServer, elsewhere: CannedServer, connect: Connect
-) -> None:
+def test_the_token_is_sent_to_the_api_only(server: CannedServer, elsewhere: CannedServer, connect: Connect) -> None:
     for status in (301, 302, 303, 307, 308):
         server.script += [Canned(status, b"", {"Location": f"{elsewhere.url}/collect"})]
     client = connect(server.url)
@@ -292,9 +292,9 @@ def test_the_token_goes_to_the_api_and_nowhere_else(
 def test_no_error_quotes_a_secret_or_a_part_of_it(
     status: int, cut: int, server: CannedServer, connect: Connect, clock: Clock
 ) -> None:
-    said = "x" * cut + TOKEN + KEY
+    message = "x" * cut + TOKEN + KEY
     replies = [
-        json.dumps({"success": False, "errors": [{"message": said}], "data": {"stream_key": KEY}}),
+        json.dumps({"success": False, "errors": [{"message": message}], "data": {"stream_key": KEY}}),
         json.dumps({"success": False, "data": {"stream_key": KEY}, "error": {"message": "y" * cut + KEY}}),
         f"<html><title>{'x' * cut}{TOKEN}</title></html>",
         "x" * (cut % 100) + TOKEN,
@@ -320,12 +320,12 @@ def test_stream_keys_are_removed_masked_or_shown(server: CannedServer, connect: 
 
 
 @pytest.mark.parametrize("how", ["remove", "mask", "show"])
-def test_a_token_that_is_echoed_is_not_handed_on(how: str, server: CannedServer, connect: Connect) -> None:
+def test_an_echoed_token_is_removed(how: str, server: CannedServer, connect: Connect) -> None:
     server.otherwise = ok([{"id": "a", "name": f"Bearer {TOKEN}", TOKEN: 1}])
     assert TOKEN not in json.dumps(connect(server.url, stream_keys=how).get("/x", {}))
 
 
-def test_nothing_about_the_client_shows_the_token(server: CannedServer, connect: Connect) -> None:
+def test_the_repr_of_a_client_hides_the_token(server: CannedServer, connect: Connect) -> None:
     assert TOKEN not in repr(connect(server.url))
 
 
@@ -338,43 +338,43 @@ def small_limit(monkeypatch: pytest.MonkeyPatch) -> int:
     return 1 << 20
 
 
-def test_the_largest_body_is_8_mib() -> None:
+def test_the_body_limit_is_8_mib() -> None:
     assert client_module._MAX_BODY_BYTES == 8 * 1024 * 1024  # noqa: SLF001 - the bound is a promise
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_body_without_end_is_not_read(
-    packed: bool,  # noqa: FBT001 - a parameter of the test
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_a_body_above_the_limit_is_not_read(
+    is_compressed: bool,  # noqa: FBT001 - a parameter of the test
     small_limit: int,
     server: CannedServer,
     connect: Connect,
 ) -> None:
     body = b'{"success":true,"data":[],"padding":"' + b"x" * small_limit + b'"}'
-    headers = {"Content-Encoding": "gzip"} if packed else {}
-    server.otherwise = Canned(200, gzip.compress(body) if packed else body, headers)
+    headers = {"Content-Encoding": "gzip"} if is_compressed else {}
+    server.otherwise = Canned(200, gzip.compress(body) if is_compressed else body, headers)
     with pytest.raises(TransientApiError, match="a body above 1 MiB is not read"):
         connect(server.url).get("/x", {})
 
 
-@pytest.mark.parametrize("packing", ["gzip, gzip", "br", "zstd", "deflate, gzip", "x-unknown"])
-def test_a_packing_that_nobody_asked_for_is_not_unpacked(packing: str, server: CannedServer, connect: Connect) -> None:
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "br", "zstd", "deflate, gzip", "x-unknown"])
+def test_an_unrequested_content_encoding_is_refused(encoding: str, server: CannedServer, connect: Connect) -> None:
     bomb = gzip.compress(gzip.compress(b"x" * 10_000_000))
-    server.otherwise = Canned(200, bomb, {"Content-Encoding": packing})
+    server.otherwise = Canned(200, bomb, {"Content-Encoding": encoding})
     with pytest.raises(TransientApiError, match=r"Content-Encoding .* is not supported"):
         connect(server.url).get("/x", {})
     assert server.received[0].headers["Accept-Encoding"] == "gzip, deflate"
 
 
-def test_a_packed_body_is_read(server: CannedServer, connect: Connect) -> None:
-    packed = gzip.compress(ok([1]).body)
-    server.otherwise = Canned(200, packed, {"Content-Encoding": "gzip"})
+def test_a_compressed_body_is_read(server: CannedServer, connect: Connect) -> None:
+    compressed = gzip.compress(ok([1]).body)
+    server.otherwise = Canned(200, compressed, {"Content-Encoding": "gzip"})
     assert connect(server.url).get("/x", {})["data"] == [1]
 
 
 @pytest.mark.parametrize(
     "headers", [{"Content-Type": "application/octet-stream"}, {"Content-Type": "text/html; charset=latin-1"}, {}]
 )
-def test_the_content_type_does_not_matter(headers: dict[str, str], server: CannedServer, connect: Connect) -> None:
+def test_the_content_type_is_ignored(headers: dict[str, str], server: CannedServer, connect: Connect) -> None:
     server.otherwise = Canned(200, '{"success":true,"data":"ü😀"}'.encode(), headers)
     assert connect(server.url).get("/x", {})["data"] == "ü😀"
 
@@ -387,7 +387,7 @@ def test_parameters_are_sent_and_encoded(server: CannedServer, connect: Connect)
     }
 
 
-def test_a_broken_record_does_not_spoil_the_page(server: CannedServer, connect: Connect) -> None:
+def test_a_malformed_record_does_not_affect_its_page(server: CannedServer, connect: Connect) -> None:
     server.otherwise = Canned(200, b'{"data":[{"n":NaN},{"n":1e999},{"n":' + b"9" * 5000 + b'},{"s":"\\ud83d"}]}')
     data: list[dict[str, Any]] = connect(server.url).get("/x", {})["data"]
     assert data == [{"n": "NaN"}, {"n": "1e999"}, {"n": "9" * 5000}, {"s": "\ufffd"}]

@@ -1,4 +1,4 @@
-"""The eleven operations: which request each of them sends. What they mean, the SDK test of the simulator knows."""
+"""The eleven operations: the request that each of them sends."""
 
 from collections.abc import Callable
 from datetime import date
@@ -50,11 +50,11 @@ OPERATIONS: list[tuple[Callable[[ApiClient], object], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("ask", "method", "target"), OPERATIONS)
+@pytest.mark.parametrize(("send", "method", "target"), OPERATIONS)
 def test_requests(
-    ask: Callable[[ApiClient], object], method: str, target: str, server: CannedServer, connect: Connect
+    send: Callable[[ApiClient], object], method: str, target: str, server: CannedServer, connect: Connect
 ) -> None:
-    ask(connect(server.url))
+    send(connect(server.url))
     (received,) = server.received
     assert (received.method, unquote(received.target)) == (method, ROOT + target)
 
@@ -68,16 +68,14 @@ def test_stop_has_no_body(server: CannedServer, connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 201])
-def test_create_and_start_take_201_and_what_older_services_answer(
-    status: int, server: CannedServer, connect: Connect
-) -> None:
+def test_create_and_start_accept_201_and_200(status: int, server: CannedServer, connect: Connect) -> None:
     server.otherwise = Canned(status=status, body=b'{"success": true, "data": {"id": "l"}}')
     client = connect(server.url)
     assert operations.create_livestream(client, "app", None)["data"] == {"id": "l"}
     assert operations.start_livestream(client, "app", "m", "n")["data"] == {"id": "l"}
 
 
-def test_a_page_size_given_by_hand_is_sent_as_it_is(server: CannedServer, connect: Connect) -> None:
+def test_an_explicit_page_size_is_sent_unchanged(server: CannedServer, connect: Connect) -> None:
     server.otherwise = Canned(status=400, body=b'{"errors": [{"message": "per_page must be at most 50"}]}')
     with pytest.raises(ApiRefusedError):
         operations.list_livestreams(connect(server.url), "app", per_page=500)
@@ -118,7 +116,7 @@ def test_an_identifier_is_one_segment(identifier: str, segment: str, server: Can
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20))
-def test_any_identifier_arrives_as_it_was(server: CannedServer, connect: Connect, identifier: str) -> None:
+def test_any_identifier_arrives_unchanged(server: CannedServer, connect: Connect, identifier: str) -> None:
     server.received.clear()
     operations.get_session(connect(server.url), "app", identifier)
     path = server.received[-1].target
@@ -126,7 +124,7 @@ def test_any_identifier_arrives_as_it_was(server: CannedServer, connect: Connect
     assert unquote(path.rpartition("/")[2]) == identifier
 
 
-def test_no_reply_about_the_present_is_not_found(simulator: Simulator, connect: Connect) -> None:
+def test_unknown_meetings_and_apps_are_not_found(simulator: Simulator, connect: Connect) -> None:
     client = connect(simulator.base_url, account_id=simulator.account_id, token=simulator.token)
     app_id = next(iter(simulator.world.apps))
     with pytest.raises(NotFoundError):
@@ -136,7 +134,7 @@ def test_no_reply_about_the_present_is_not_found(simulator: Simulator, connect: 
     assert client.retried == 0
 
 
-def test_an_account_is_a_segment_too(server: CannedServer, connect: Connect) -> None:
+def test_the_account_id_is_one_segment(server: CannedServer, connect: Connect) -> None:
     server.otherwise = Canned()
     operations.get_session(connect(server.url, account_id="../x"), "app", "s")
     assert server.received[0].target.startswith("/client/v4/accounts/..%2Fx/realtime/")

@@ -17,13 +17,13 @@ class Source:
 
     def __init__(self, rows: Sequence[object], *, size: int = 2, total: int | str | None = "true") -> None:
         self.rows, self.size, self.total = list(rows), size, total
-        self.asked: list[int] = []
+        self.requested: list[int] = []
         self.before_page: dict[int, Callable[[], object]] = {}
-        """By how many pages were asked for before."""
+        """Called before a page is sent, by the number of pages requested so far."""
 
     def page(self, page_no: int) -> Page:
-        self.before_page.get(len(self.asked), lambda: None)()
-        self.asked.append(page_no)
+        self.before_page.get(len(self.requested), lambda: None)()
+        self.requested.append(page_no)
         total = len(self.rows) if self.total == "true" else self.total
         assert total is None or isinstance(total, int)
         return Page([{"id": row} for row in self.rows[(page_no - 1) * self.size : page_no * self.size]], total)
@@ -35,12 +35,12 @@ class Source:
 
 @pytest.mark.parametrize("total", ["true", None])
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7])
-def test_a_list_at_rest(count: int, total: str | None) -> None:
+def test_a_list_that_does_not_change(count: int, total: str | None) -> None:
     source = Source(range(count), total=total)
     assert source.read() == list(range(count))
     pages = -(-count // 2)
     is_last_full = count > 2 and count % 2 == 0  # whether page 1 is full, a list of one page does not tell
-    assert len(source.asked) == (max(pages + is_last_full, 1) if total else pages + 1)
+    assert len(source.requested) == (max(pages + is_last_full, 1) if total else pages + 1)
 
 
 @pytest.mark.parametrize("total", ["true", None])
@@ -55,8 +55,8 @@ def test_a_short_page_is_not_the_end(total: str | None) -> None:
     assert read == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_an_id_now_a_number_now_text_is_one_row() -> None:
-    # Counted as two, it stood for the last row, which was then never asked for.
+def test_an_id_as_number_and_as_text_is_one_row() -> None:
+    # Seen: counted twice, it replaced the last row, which was then never requested.
     pages: list[list[int | str]] = [[5, "a"], ["5", "b"], ["c"]]
 
     def fetch(page_no: int) -> Page:
@@ -66,8 +66,8 @@ def test_an_id_now_a_number_now_text_is_one_row() -> None:
     assert read == [5, "a", "5", "b", "c"]
 
 
-def test_records_whose_id_is_none_are_told_apart() -> None:
-    # Of two records with the id "" one was taken for the other: the list never reached its count, and nothing was landed.
+def test_records_without_a_valid_id_are_distinguished() -> None:
+    # Seen: two records with the id "" counted as one, so the list never reached its count and nothing was landed.
     broken: list[object] = ["", True, [], 1.5]
     records = [{"id": found, "row": row} for found in broken for row in (1, 2)]
     pages = [[{"id": "a"}, *records], []]
@@ -123,38 +123,38 @@ def test_page_no_ignored_without_a_total_is_an_error(rows: list[int]) -> None:
     source = Source(rows)
     with pytest.raises(IncompleteListError, match=r"the list: not complete .* page 2 repeats"):
         list(read_all("the list", lambda _: Page(source.page(1).records, None), identity))
-    assert len(source.asked) == 2 * MAX_PASSES
+    assert len(source.requested) == 2 * MAX_PASSES
 
 
 def test_page_no_ignored_with_a_total_above_the_page_is_an_error() -> None:
     source = Source([1, 2, 3])
     with pytest.raises(IncompleteListError):
         list(read_all("the list", lambda _: source.page(1), identity))
-    assert len(source.asked) == 2 * MAX_PASSES
+    assert len(source.requested) == 2 * MAX_PASSES
 
 
-def test_page_no_ignored_but_everything_in_hand() -> None:
+def test_page_no_ignored_but_the_list_is_complete() -> None:
     source = Source([1, 2])
     assert list(read_all("x", lambda _: source.page(1), identity)) == [[{"id": 1}, {"id": 2}]]
 
 
 def test_pages_that_repeat_in_a_longer_circle_are_an_error() -> None:
-    asked = []
+    requested = []
 
     def fetch(page_no: int) -> Page:
-        asked.append(page_no)
+        requested.append(page_no)
         return Page([{"id": page_no % 3}], None)
 
     with pytest.raises(IncompleteListError, match="page 4 repeats"):
         list(read_all("x", fetch, identity))
-    assert len(asked) == 4 * MAX_PASSES
+    assert len(requested) == 4 * MAX_PASSES
 
 
-def test_a_page_that_repeats_once_is_forgiven() -> None:
+def test_a_page_that_repeats_once_is_tolerated() -> None:
     source = Source(range(6))
 
     def fetch(page_no: int) -> Page:
-        return source.page(1 if len(source.asked) == 1 else page_no)
+        return source.page(1 if len(source.requested) == 1 else page_no)
 
     assert {record["id"] for page in read_all("x", fetch, identity) for record in page} == set(range(6))
 
@@ -163,7 +163,7 @@ def test_total_too_high_is_an_error() -> None:
     source = Source([1, 2, 3], total=9)
     with pytest.raises(IncompleteListError, match="3 distinct rows of 9 the API counts"):
         source.read()
-    assert len(source.asked) == 3 * MAX_PASSES
+    assert len(source.requested) == 3 * MAX_PASSES
 
 
 @pytest.mark.parametrize("total", [0, 1, 3])
@@ -178,23 +178,23 @@ def test_a_total_that_comes_and_goes() -> None:
 
 
 def test_an_endless_list_ends() -> None:
-    asked = []
+    requested = []
 
     def fetch(page_no: int) -> Page:
-        asked.append(page_no)
+        requested.append(page_no)
         return Page([{"id": page_no}], 10**9)
 
     with pytest.raises(IncompleteListError, match="no end after 50 pages, 50 distinct rows"):
         list(read_all("x", fetch, identity, max_pages=50))
-    assert len(asked) == 50
+    assert len(requested) == 50
 
 
-def test_rows_without_an_id_are_told_apart_by_what_they_say() -> None:
+def test_rows_without_an_id_are_distinguished_by_content() -> None:
     pages = {1: Page([{"name": "a"}, None], None), 2: Page([{"name": "b"}, 5], None), 3: Page([], None)}
     assert sum(len(page) for page in read_all("x", lambda page_no: pages[page_no], identity)) == 4
 
 
-def test_a_row_on_two_pages_is_handed_on_twice_for_normalize_to_count() -> None:
+def test_a_row_on_two_pages_is_yielded_twice() -> None:
     pages = {1: Page([{"id": 1}, {"id": 2}], 3), 2: Page([{"id": 2}, {"id": 3}], 3), 3: Page([], 3)}
     assert [len(page) for page in read_all("x", lambda page_no: pages[page_no], identity)] == [2, 2, 0]
 
@@ -216,7 +216,7 @@ ENDS = ("empty", "404", "416", "the last page again")
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("rows", [1, 9, 10, 11, 20, 25, 30, 35])
-def test_whatever_is_counted_the_list_is_whole_or_an_error(rows: int, count: str, end: str) -> None:
+def test_with_any_count_a_list_is_complete_or_an_error(rows: int, count: str, end: str) -> None:
     # 100 of 250 livestreams were loaded, exit 0, where total_count was the rows of the page.
     source = Source(range(rows), size=10)
     last_page = max(-(-rows // 10), 1)
@@ -239,11 +239,11 @@ def test_whatever_is_counted_the_list_is_whole_or_an_error(rows: int, count: str
         assert count in {"none", "zero"}
     else:
         assert read == set(range(rows))
-    assert len(source.asked) <= MAX_PASSES * 2 * (last_page + 2)
+    assert len(source.requested) <= MAX_PASSES * 2 * (last_page + 2)
 
 
 @pytest.mark.parametrize(("rows", "requests"), [(5, 1), (10, 2), (15, 2), (20, 3)])
-def test_only_a_full_page_that_reaches_the_count_costs_a_request_more(rows: int, requests: int) -> None:
+def test_only_a_full_page_that_reaches_the_count_costs_an_extra_request(rows: int, requests: int) -> None:
     source = Source(range(rows), size=10)
 
     def fetch(page_no: int) -> Page:
@@ -251,10 +251,10 @@ def test_only_a_full_page_that_reaches_the_count_costs_a_request_more(rows: int,
         return Page(page.records, page.total_count, full_rows=10)
 
     list(read_all("x", fetch, identity))
-    assert len(source.asked) == requests
+    assert len(source.requested) == requests
 
 
-def test_a_page_that_is_not_found_in_the_midst_of_a_list_is_no_end() -> None:
+def test_a_404_within_a_list_is_not_its_end() -> None:
     pages = {1: Page([{"id": 1}, {"id": 2}], 5), 2: Page([{"id": 3}], 5)}
 
     def fetch(page_no: int) -> Page:
@@ -266,7 +266,7 @@ def test_a_page_that_is_not_found_in_the_midst_of_a_list_is_no_end() -> None:
         list(read_all("x", fetch, identity))
 
 
-def test_a_short_page_before_one_that_is_not_found_is_the_error_of_the_api() -> None:
+def test_a_404_after_a_short_page_is_raised() -> None:
     # Without a count nothing tells whether more rows follow, unless every page but the last was full.
     pages = {1: Page([{"id": 1}], None), 2: Page([{"id": 2}, {"id": 3}], None)}
 
@@ -284,9 +284,7 @@ def test_a_short_page_before_one_that_is_not_found_is_the_error_of_the_api() -> 
     ("rows", "size", "is_whole"),
     [(500, 100, False), (10_000, 100, False), (1_000, 50, False), (499, 100, True), (200, 100, True), (501, 100, True)],
 )
-def test_a_deep_page_that_is_not_found_is_the_end_only_where_no_cap_ends_lists(
-    rows: int, size: int, status: int, *, is_whole: bool
-) -> None:
+def test_a_404_at_a_usual_cap_is_not_the_end(rows: int, size: int, status: int, *, is_whole: bool) -> None:
     # A service that lists no further than 10,000 rows, counts none of them and answers 404 behind them: the list ended
     # there without a word.
     source = Source(range(rows), size=size)
@@ -304,7 +302,7 @@ def test_a_deep_page_that_is_not_found_is_the_end_only_where_no_cap_ends_lists(
         IncompleteListError, match=rf"^x: not known to be complete: page \d+ is not found after {rows:,}"
     ):
         list(read_all("x", fetch, identity))
-    assert len(source.asked) == rows / size + 1, "another reading would find the same"
+    assert len(source.requested) == rows / size + 1, "another pass would find the same"
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 422])
@@ -333,7 +331,7 @@ def test_another_refusal_is_never_the_end(status: int) -> None:
         ("no", False),
     ],
 )
-def test_a_count_reached_with_a_full_page_is_confirmed_by_a_page_called_malformed(
+def test_a_malformed_page_refusal_confirms_a_count_reached_with_a_full_page(
     status: int, reason: str, *, is_end: bool
 ) -> None:
     # Exactly 100 of 100 livestreams, and a service that answers 400 past the end: the app failed every night.
@@ -351,32 +349,32 @@ def test_a_count_reached_with_a_full_page_is_confirmed_by_a_page_called_malforme
             list(read_all("x", fetch, identity))
 
 
-def test_a_full_page_that_is_repeated_once_by_mistake_is_no_end() -> None:
+def test_a_full_page_repeated_once_is_not_the_end() -> None:
     source = Source(range(8))
 
     def fetch(page_no: int) -> Page:
-        return Page(source.page(2 if len(source.asked) == 2 else page_no).records, None)
+        return Page(source.page(2 if len(source.requested) == 2 else page_no).records, None)
 
     assert {record["id"] for page in read_all("x", fetch, identity) for record in page} == set(range(8))
 
 
 @pytest.mark.parametrize("first_page", [1, 100])
 @pytest.mark.parametrize("grows", [1, 2, 50])
-def test_pages_of_one_new_row_end_where_the_first_count_makes_no_more_plausible(first_page: int, grows: int) -> None:
+def test_pages_with_one_new_row_end_by_the_first_count(first_page: int, grows: int) -> None:
     # 10,000 requests were sent, 42 minutes of the budget.
-    asked = []
+    requested = []
 
     def fetch(page_no: int) -> Page:
-        asked.append(page_no)
+        requested.append(page_no)
         rows = [{"id": f"{page_no}-{n}"} for n in range(first_page if page_no == 1 else 1)]
         return Page(rows, 150 + grows * page_no, full_rows=100)
 
     with pytest.raises(IncompleteListError, match="no end after"):
         list(read_all("x", fetch, identity))
-    assert len(asked) <= 2 * -(-(150 + grows) // first_page) + 12
+    assert len(requested) <= 2 * -(-(150 + grows) // first_page) + 12
 
 
-def test_a_long_list_in_pages_that_the_server_cuts_is_read() -> None:
+def test_a_long_list_in_capped_pages_is_read() -> None:
     source = Source(range(3000), size=20)
     read = [record for page in read_all("x", lambda n: Page(source.page(n).records, 40), identity) for record in page]
     assert len(read) == 3000
@@ -387,9 +385,7 @@ def test_a_long_list_in_pages_that_the_server_cuts_is_read() -> None:
     size=st.integers(1, 5),
     moves=st.dictionaries(st.integers(1, 6), st.tuples(st.integers(0, 11), st.integers(0, 12)), max_size=3),
 )
-def test_rows_that_move_are_neither_lost_nor_an_error_for_ever(
-    count: int, size: int, moves: dict[int, tuple[int, int]]
-) -> None:
+def test_moving_rows_are_neither_lost_nor_an_error(count: int, size: int, moves: dict[int, tuple[int, int]]) -> None:
     source = Source(range(count), size=size)
 
     def mover(origin: int, target: int) -> Callable[[], None]:

@@ -1,4 +1,4 @@
-"""Every shape of facts.md, and shapes that must not pass for an empty answer."""
+"""Every known form of a reply, and forms that must not pass for an empty one."""
 
 from datetime import date
 from typing import Any
@@ -42,7 +42,7 @@ DAY = date(2025, 3, 14)
         ({"data": [{**A, "paging": PAGING}, {**B, "paging": PAGING}]}, Page([A, B], 2)),
         # the vendor's other APIs
         ({"result": [A], "result_info": {"total_count": 5}}, Page([A], 5)),
-        # records of any type are the business of normalize
+        # normalize handles records of any type
         ({"data": [None, 5, "x", [A]]}, Page([None, 5, "x", [A]], None)),
     ],
 )
@@ -71,7 +71,7 @@ def test_a_page_of_sessions(reply: dict[str, Any], page: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "total"),
+    ("value", "total"),
     [
         (3, 3),
         ("3", 3),
@@ -88,25 +88,25 @@ def test_a_page_of_sessions(reply: dict[str, Any], page: Page) -> None:
         ("²", None),
     ],
 )
-def test_total_count(told: object, total: int | None) -> None:
-    assert parse_livestream_page({"data": [A], "paging": {"total_count": told}}).total_count == total
+def test_total_count(value: object, total: int | None) -> None:
+    assert parse_livestream_page({"data": [A], "paging": {"total_count": value}}).total_count == total
 
 
 @pytest.mark.parametrize("paging", [None, [], "2", 2, {"total_count": None}, {}])
-def test_paging_of_a_shape_never_seen(paging: object) -> None:
+def test_unknown_forms_of_paging_are_ignored(paging: object) -> None:
     assert parse_livestream_page({"data": [A], "paging": paging}) == Page([A], None)
 
 
 @pytest.mark.parametrize("reply", [{}, {"success": True}, {"success": True, "messages": []}])
-def test_a_reply_that_holds_nothing_is_no_empty_list(reply: dict[str, Any]) -> None:
-    # As a complete list without sessions it marked the livestream as known: its sessions were not asked for again.
-    for read in (parse_livestream_page, parse_session_page, lambda reply: parse_overall(reply, DAY)):
+def test_a_reply_without_data_is_not_an_empty_list(reply: dict[str, Any]) -> None:
+    # Seen: as a complete list without sessions it marked the livestream as known, so its sessions were never fetched.
+    for parse in (parse_livestream_page, parse_session_page, lambda reply: parse_overall(reply, DAY)):
         with pytest.raises(UnexpectedReplyError):
-            read(reply)
+            parse(reply)
 
 
 @pytest.mark.parametrize("data", ["text", 5, True, {"code": 1}])
-def test_livestreams_in_no_known_place(data: object) -> None:
+def test_livestreams_in_an_unknown_place_are_an_error(data: object) -> None:
     with pytest.raises(UnexpectedReplyError):
         parse_livestream_page({"data": data})
 
@@ -116,13 +116,13 @@ WRAPPED = {"data": {"livestream": {"id": "l"}, "sessions": [A]}}
 
 
 @pytest.mark.parametrize("data", ["text", 5, True, WRAPPED, {"items": [A]}, {"id": "l", "name": "n"}])
-def test_sessions_in_no_known_place(data: object) -> None:
+def test_sessions_in_an_unknown_place_are_an_error(data: object) -> None:
     with pytest.raises(UnexpectedReplyError):
         parse_session_page({"data": data})
 
 
 @pytest.mark.parametrize("data", [None, {}, {"paging": {"total_count": 0}}, {"livestream": None, "session": None}])
-def test_no_sessions_at_all(data: object) -> None:
+def test_a_livestream_without_sessions(data: object) -> None:
     assert parse_session_page({"data": data}).records == []
 
 
@@ -148,8 +148,8 @@ TOTALS = {"count": 3, "total_ingest_seconds": 5}
         (None, None),
         ({"count": None, "total_ingest_seconds": None}, None),
         ({"count": 0}, {"count": 0}),
-        ("odd", "odd"),
-        (["odd"], "odd"),
+        ("text", "text"),
+        (["text"], "text"),
     ],
 )
 def test_overall(data: object, record: object) -> None:
@@ -174,14 +174,14 @@ def test_overall(data: object, record: object) -> None:
         [{"date": "2025-03-14", "livestreams": 3}],
     ],
 )
-def test_an_answer_about_something_else_is_no_zero(data: object) -> None:
+def test_a_reply_about_other_days_is_not_a_zero(data: object) -> None:
     with pytest.raises(UnexpectedReplyError, match="2025-03-14"):
         parse_overall({"data": data}, DAY)
 
 
 @pytest.mark.parametrize("again", ["2025-03-14", "2025-03-14T00:00:00Z", 1741910400, "2025-03-14T05:30:00+05:30"])
 @pytest.mark.parametrize("stats", STATS)
-def test_a_day_that_daywise_names_twice_is_never_silently_the_last_one(again: object, stats: str) -> None:
+def test_daywise_with_two_different_entries_for_a_day_is_an_error(again: object, stats: str) -> None:
     last: dict[str, object] = {"day": again, "total_sessions": 3}
     entries = [{"day": "2025-03-14", "total_sessions": 2}, {"day": "2025-03-15"}, last]
     for part in ({"day_stats": entries}, entries):
@@ -225,12 +225,12 @@ def test_daywise(part: object, entries: list[object], left_out_is_zero: bool) ->
     assert parse_daywise(reply, "session_stats") == (entries, left_out_is_zero)
 
 
-def test_daywise_without_one_of_its_parts_says_nothing_about_it() -> None:
+def test_days_of_a_missing_part_of_daywise_are_unknown() -> None:
     assert parse_daywise({"data": {"session_stats": {"day_stats": []}}}, "recording_stats") == ([], False)
 
 
 @pytest.mark.parametrize("data", [[ENTRY], "text", 5, {"data": {"session_stats": {"day_stats": [ENTRY]}}}])
-def test_daywise_in_no_known_place(data: object) -> None:
+def test_daywise_in_an_unknown_place_is_an_error(data: object) -> None:
     with pytest.raises(UnexpectedReplyError):
         parse_daywise({"data": data}, "session_stats")
 
@@ -245,5 +245,5 @@ def test_daywise_in_no_known_place(data: object) -> None:
         (None, []),
     ],
 )
-def test_what_is_on_air(data: object, found: list[object]) -> None:
+def test_live_replies(data: object, found: list[object]) -> None:
     assert list(parse_live_reply({"data": data})) == found

@@ -1,4 +1,4 @@
-"""What headers say about waiting: spans, moments, variants, and what says nothing."""
+"""Headers that limit requests: spans, times, variants, and malformed ones."""
 
 import pytest
 from hypothesis import given
@@ -21,7 +21,7 @@ NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
         ("Tue, 14 Nov 2023 22:13:30 GMT", 10.0),
         ("Tue, 14 Nov 2023 22:13:30 -0000", 10.0),
         ("Tue, 14 Nov 2023 22:13:10 GMT", 0.0),
-        ("1700000045", 45.0),  # a moment, as in `reset`
+        ("1700000045", 45.0),  # a Unix time, as in `reset`
         ("1700000045000", 45.0),
         ("1699999999", 0.0),
         ("3600", 3600.0),
@@ -40,7 +40,7 @@ def test_retry_after(header: str, seconds: float | None) -> None:
     assert parse_retry_after({"retry-after": header}, NOW) == seconds
 
 
-def test_a_moment_is_compared_with_the_clock_of_the_reply() -> None:
+def test_times_are_relative_to_the_date_of_the_reply() -> None:
     date = "Tue, 14 Nov 2023 22:13:20 GMT"
     for headers in ({"retry-after": "Tue, 14 Nov 2023 22:13:50 GMT"}, {"retry-after": "1700000030"}):
         assert parse_retry_after(headers | {"date": date}, NOW + 5_000) == 30.0
@@ -48,7 +48,7 @@ def test_a_moment_is_compared_with_the_clock_of_the_reply() -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "left"),
+    ("headers", "limit"),
     [
         ({"ratelimit": '"default";r=50;t=30'}, (50, 30.0)),
         ({"ratelimit": '"default"; r=0; t=30.5'}, (0, 30.5)),
@@ -59,7 +59,7 @@ def test_a_moment_is_compared_with_the_clock_of_the_reply() -> None:
         (
             {"ratelimit": "limit=100, remaining=0, reset=1795708800"},
             (0, MAX_WINDOW_SECONDS),
-        ),  # seen: 15 minutes of silence
+        ),  # seen: no request for 15 minutes
         ({"ratelimit": "limit=100, remaining=0, reset=1795708800", "ratelimit-policy": "100;w=60"}, (0, 60.0)),
         ({"ratelimit": "r=0;t=1600000000"}, (0, 0.0)),
         ({"ratelimit": "r=0;t=31536000"}, (0, MAX_WINDOW_SECONDS)),
@@ -89,8 +89,8 @@ def test_a_moment_is_compared_with_the_clock_of_the_reply() -> None:
         ({"x-ratelimit-remaining": "none", "x-ratelimit-reset": "soon"}, None),
     ],
 )
-def test_ratelimit(headers: dict[str, str], left: tuple[int, float] | None) -> None:
-    assert parse_ratelimit(headers, NOW) == left
+def test_ratelimit(headers: dict[str, str], limit: tuple[int, float] | None) -> None:
+    assert parse_ratelimit(headers, NOW) == limit
 
 
 names = st.sampled_from(
@@ -101,7 +101,7 @@ texts = st.text('rtesminag=;, 0123456789"GMT:\x80', max_size=60) | st.builds("r=
 
 
 @given(st.dictionaries(names, texts))
-def test_no_header_raises_or_stops_us_for_long(headers: dict[str, str]) -> None:
-    left = parse_ratelimit(headers, NOW)
-    assert left is None or (left[0] >= 0 and 0 <= left[1] <= MAX_WINDOW_SECONDS)
+def test_no_header_raises_or_delays_for_long(headers: dict[str, str]) -> None:
+    limit = parse_ratelimit(headers, NOW)
+    assert limit is None or (limit[0] >= 0 and 0 <= limit[1] <= MAX_WINDOW_SECONDS)
     assert (parse_retry_after(headers, NOW) or 0.0) >= 0

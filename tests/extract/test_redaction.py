@@ -1,4 +1,4 @@
-"""Stream keys and the token: removed by name and by form, and cut out wherever any reply quotes them."""
+"""Stream keys and the token are removed by name, by form, and wherever a reply quotes them."""
 
 import json
 import time
@@ -20,7 +20,7 @@ def redactor() -> Redactor:
     return Redactor(TOKEN, KnownSecrets())
 
 
-def cleaned(value: Any, treatment: Any = "remove") -> Any:
+def redacted(value: Any, treatment: Any = "remove") -> Any:
     redacts = redactor()
     redacts.remember_secrets(value)
     return redacts.redact(value, treatment)
@@ -74,8 +74,8 @@ def cleaned(value: Any, treatment: Any = "remove") -> Any:
     ],
 )
 @pytest.mark.parametrize("treatment", ["remove", "mask"])
-def test_no_key_is_left(value: Any, treatment: str) -> None:
-    kept = json.dumps(cleaned(value, treatment))
+def test_no_stream_key_remains(value: Any, treatment: str) -> None:
+    kept = json.dumps(redacted(value, treatment))
     assert KEY not in kept
     assert "p" * 20 not in kept
 
@@ -99,13 +99,13 @@ def test_a_key_of_one_reply_is_removed_from_all_later_ones(source: Any, text: st
 
 
 HOSTS = ("http://x/", "http%3A%2F%2Fx%2F", "http:\\/\\/x\\/")
-"""What stays of an address that is a key, as addresses and JSON write it."""
+"""The rest of an address that is a key, in its URL and JSON encodings."""
 
 
 @pytest.mark.parametrize(
     "quoted", ["a/b+c=d:e#f0123456789", "http://x/secret/0123456789abcdef", "with spaces in it 123"]
 )
-def test_a_key_is_found_as_addresses_and_json_write_it(quoted: str) -> None:
+def test_a_key_is_removed_in_its_url_and_json_encodings(quoted: str) -> None:
     from urllib.parse import quote
 
     redacts = redactor()
@@ -116,20 +116,20 @@ def test_a_key_is_found_as_addresses_and_json_write_it(quoted: str) -> None:
         assert found.removesuffix(MASK) in {"see ", *(f"see {host}" for host in HOSTS)}
 
 
-@pytest.mark.parametrize("odd", [None, 5, True, "", ["x"], {"y": 1}])
-def test_a_key_of_any_type_is_removed(odd: object) -> None:
-    assert cleaned({"stream_key": odd, "id": "a"}) == {"id": "a"}
+@pytest.mark.parametrize("key", [None, 5, True, "", ["x"], {"y": 1}])
+def test_a_key_of_any_type_is_removed(key: object) -> None:
+    assert redacted({"stream_key": key, "id": "a"}) == {"id": "a"}
 
 
 def test_the_longest_of_several_keys_is_removed() -> None:
     value = [{"stream_key": KEY}, {"stream_key": KEY + "-backup"}, {"url": KEY + "-backup"}]
-    assert cleaned(value) == [{}, {}, {"url": MASK}]
+    assert redacted(value) == [{}, {}, {"url": MASK}]
 
 
 @pytest.mark.parametrize("short", ["live", "ut", "a", "", "now"])
 def test_a_short_key_is_not_removed_from_innocent_text(short: str) -> None:
-    assert cleaned({"stream_key": short, "status": "live now but"}) == {"status": "live now but"}
-    assert cleaned({"stream_key": short, "a": f"rtmps://x/live/{short}"}) == {
+    assert redacted({"stream_key": short, "status": "live now but"}) == {"status": "live now but"}
+    assert redacted({"stream_key": short, "a": f"rtmps://x/live/{short}"}) == {
         "a": f"rtmps://x/live/{MASK}" if short else "rtmps://x/live/"
     }
 
@@ -151,11 +151,11 @@ def test_a_short_key_is_not_removed_from_innocent_text(short: str) -> None:
         {"paging": {"next_page_token": "abcdefghijklmnop"}},
     ],
 )
-def test_everything_else_stays(value: Any) -> None:
-    assert cleaned(value) == value
+def test_other_values_are_unchanged(value: Any) -> None:
+    assert redacted(value) == value
 
 
-def test_an_error_loses_what_looks_like_a_key_too() -> None:
+def test_error_messages_lose_words_with_the_form_of_a_key() -> None:
     """A refusal may quote a key before any reply has named it as one."""
     kept = "livestream 0f3c1a2b-0000-4000-8000-123456789abc of 0123456789abcdef0123456789abcdef: internal_server_error_of_it"
     assert redactor().redact_message(f"{kept}: {KEY}") == f"{kept}: {MASK}"
@@ -171,11 +171,11 @@ def test_an_error_loses_what_looks_like_a_key_too() -> None:
         ("rtmp://x/qjzkxwvbnmasdfghjklpoiu/", f"rtmp://x/{MASK}"),
     ],
 )
-def test_an_application_is_kept_where_it_is_no_key(address: str, kept: str) -> None:
-    assert cleaned({"ingest_server": address.replace("KEY", KEY)}) == {"ingest_server": kept}
+def test_the_application_of_an_address_is_kept_unless_it_is_the_key(address: str, kept: str) -> None:
+    assert redacted({"ingest_server": address.replace("KEY", KEY)}) == {"ingest_server": kept}
 
 
-def test_an_error_keeps_ids_that_begin_with_their_time() -> None:
+def test_error_messages_keep_ulids() -> None:
     ulid = "01HF7YAT00ABCDEFGHJKMNPQRS"
     assert redactor().redact_message(f"livestream {ulid}: {KEY}") == f"livestream {ulid}: {MASK}"
     assert redactor().redact_message("key 7ZHF7YAT00ABCDEFGHJKMNPQRS") == f"key {MASK}"
@@ -185,12 +185,12 @@ def test_an_error_keeps_ids_that_begin_with_their_time() -> None:
 
 
 @pytest.mark.parametrize("state", ["unavailable", "Provisioning", "not-configured", "redacted"])
-def test_a_word_in_the_place_of_a_key_is_not_removed_elsewhere(state: str) -> None:
-    said = f"the service is {state}"
-    assert cleaned({"stream_key": state, "err_message": said}) == {"err_message": said}
+def test_a_state_word_as_key_is_not_removed_elsewhere(state: str) -> None:
+    message = f"the service is {state}"
+    assert redacted({"stream_key": state, "err_message": message}) == {"err_message": message}
 
 
-def test_keys_that_begin_alike_are_told_apart() -> None:
+def test_keys_with_the_same_prefix_are_distinguished() -> None:
     # Of five lengths and more the longest was cut out of whatever began like them.
     redacts = redactor()
     keys = ["live_123" + "x7" * length for length in range(4, 16)]
@@ -200,10 +200,10 @@ def test_keys_that_begin_alike_are_told_apart() -> None:
     assert [redacts.redact_text(f"{key}!") for key in keys] == [f"{MASK}!"] * len(keys)
 
 
-def test_a_key_that_is_the_id_of_its_record_is_none() -> None:
+def test_the_id_of_a_record_is_not_a_key() -> None:
     """Cut out, every record's id would be the same: one livestream where there are many."""
     value = [{"id": KEY, "stream_key": KEY, "name": "x"}, {"livestream_id": KEY}]
-    assert cleaned(value) == [{"id": KEY, "name": "x"}, {"livestream_id": KEY}]
+    assert redacted(value) == [{"id": KEY, "name": "x"}, {"livestream_id": KEY}]
     uuid = "0f3c1a2b-0000-4000-8000-123456789abc"
     redacts = redactor()
     redacts.remember_secrets({"err_message": f"stream key: {uuid}", "ingest_server": f"rtmps://x/live/{uuid}"})
@@ -213,13 +213,13 @@ def test_a_key_that_is_the_id_of_its_record_is_none() -> None:
 @pytest.mark.parametrize("treatment", ["remove", "mask", "show"])
 def test_the_token_is_removed_even_where_keys_are_shown(treatment: Any) -> None:
     value = {"stream_key": KEY, "name": f"Bearer {TOKEN}", TOKEN: [TOKEN]}
-    kept = json.dumps(cleaned(value, treatment))
+    kept = json.dumps(redacted(value, treatment))
     assert TOKEN not in kept
     assert (KEY in kept) == (treatment == "show")
 
 
-def test_addresses_in_the_place_of_keys_leave_other_addresses_alone() -> None:
-    # Remembered whole, of more lengths than are told apart, they took their length of every address in any text.
+def test_an_address_as_key_does_not_remove_other_addresses() -> None:
+    # Seen: remembered whole, with many lengths, they removed as many characters from every address in any text.
     redactor = Redactor("token-of-nobody", KnownSecrets())
     keys = ["k3y" * length for length in range(5, 12)]
     redactor.remember_secrets([{"whip_url": f"https://a.example/{key}"} for key in keys])
@@ -228,22 +228,22 @@ def test_addresses_in_the_place_of_keys_leave_other_addresses_alone() -> None:
     assert not any(key in redactor.redact_text(f"at https://a.example/{key}, or {key}") for key in keys)
 
 
-def test_the_key_of_an_address_in_the_place_of_a_key_is_found_alone() -> None:
+def test_the_key_within_an_address_as_key_is_removed_everywhere() -> None:
     assert KEY in find_secrets({"rtmp_stream_key": f"rtmps://a.example/live/{KEY}"})
 
 
-def test_the_name_of_a_known_field_is_no_key() -> None:
+def test_the_name_of_a_known_field_is_not_a_key() -> None:
     reply = {"id": "a", "stream_keys": "disabled", "disabled": "disabled"}
-    assert cleaned(reply) == {"id": "a", "disabled": "disabled"}
+    assert redacted(reply) == {"id": "a", "disabled": "disabled"}
 
 
-def test_masked_and_shown() -> None:
+def test_keys_are_masked_or_shown() -> None:
     value = {"id": "a", "stream_key": KEY, "url": f"rtmps://x/{KEY}"}
-    assert cleaned(value, "mask") == {"id": "a", "stream_key": MASK, "url": f"rtmps://x/{MASK}"}
-    assert cleaned(value, "show") == value
+    assert redacted(value, "mask") == {"id": "a", "stream_key": MASK, "url": f"rtmps://x/{MASK}"}
+    assert redacted(value, "show") == value
 
 
-def test_the_memory_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_known_secrets_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.extract.known_secrets._MAX_SECRETS", 100)
     keys = KnownSecrets()
     for number in range(1_000):
@@ -264,20 +264,20 @@ SIZE = 8_000
     ],
     ids=["many", "same beginning", "nearly", "nested"],
 )
-def test_redaction_takes_time_in_proportion_to_the_text(keys: list[str], text: str) -> None:
+def test_redaction_is_linear_in_the_text(keys: list[str], text: str) -> None:
     """Seen: 8,000 keys in a reply of 60 kB took five seconds of CPU."""
     value = {"data": [{"stream_key": key} for key in keys], "texts": [text[:60_000], *keys[:100]]}
     began = time.process_time()
-    cleaned(value)
+    redacted(value)
     assert time.process_time() - began < 2.0
 
 
 @pytest.mark.parametrize(
     "part", ["stream_key", "rtmp://", "rtmps:\\/\\/", "srt://x?", "stream_key=", "password ", "\\", "{[", "key"]
 )
-def test_no_pattern_takes_long(part: str) -> None:
+def test_no_pattern_backtracks(part: str) -> None:
     began = time.process_time()
-    cleaned([part * (200_000 // len(part)), {part * 1_000: part * 1_000}])
+    redacted([part * (200_000 // len(part)), {part * 1_000: part * 1_000}])
     assert time.process_time() - began < 2.0
 
 
@@ -291,10 +291,10 @@ documents = st.recursive(
 
 
 @given(documents)
-def test_whatever_the_reply_looks_like(document: Any) -> None:
+def test_keys_are_removed_from_any_document(document: Any) -> None:
     document = {"stream_key": KEY, "rest": document}
     assert KEY in find_secrets(document)
-    assert KEY not in json.dumps(cleaned(document))
+    assert KEY not in json.dumps(redacted(document))
 
 
 # --- known fields -------------------------------------------------------------------------------------------
@@ -308,7 +308,7 @@ def test_of_unknown_fields_only_numbers_booleans_and_times_keep_their_value() ->
     assert keep_known_fields(record | unknown | texts) == record | unknown | kept
 
 
-def test_what_is_nested_in_a_known_field_keeps_its_shape_only() -> None:
+def test_values_nested_in_a_known_field_keep_their_type_only() -> None:
     assert keep_known_fields({"name": {"x": KEY, "y": 1, "z": [KEY]}, "status": [KEY, 2]}) == {
         "name": {"x": MASK, "y": 1, "z": []},
         "status": [MASK, 2],
@@ -316,5 +316,5 @@ def test_what_is_nested_in_a_known_field_keeps_its_shape_only() -> None:
 
 
 @pytest.mark.parametrize("record", [None, 1, "text", [1], True])
-def test_what_is_no_record_stays(record: Any) -> None:
+def test_values_that_are_not_records_are_unchanged(record: Any) -> None:
     assert keep_known_fields(record) == record

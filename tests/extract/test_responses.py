@@ -1,4 +1,4 @@
-"""One reply: a JSON object that succeeded, or the error that it is."""
+"""One reply: the JSON object of a success, or the error it is."""
 
 import json
 
@@ -17,9 +17,9 @@ HTML_502 = b"<!DOCTYPE html><html><head><title>api.cloudflare.com | 502: Bad gat
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "error", "says"),
+    ("status", "body", "error", "message"),
     [
-        # the three shapes of facts.md
+        # the three documented forms
         (400, b'{"success":false,"errors":[{"code":7003,"message":"no"}],"result":null}', ApiRefusedError, "400: no"),
         (422, b'{"success":false,"error":{"code":1,"message":"bad date"}}', ApiRefusedError, "422: bad date"),
         (502, HTML_502, TransientApiError, "502: api.cloudflare.com | 502: Bad gateway"),
@@ -56,7 +56,7 @@ HTML_502 = b"<!DOCTYPE html><html><head><title>api.cloudflare.com | 502: Bad gat
         (200, b'{"success":true,"data":[{"id":"a"', TransientApiError, "truncated or malformed JSON"),
         (200, b'{"name":"\xff\xfe"}', TransientApiError, "200, but not JSON"),
         (200, b"\x00\x01\x02", TransientApiError, "200, but not JSON: no message"),
-        # a cause that explains the message (facts.md)
+        # a cause that explains the message
         (400, CHAINED, ApiRefusedError, "400: check CLOUDFLARE_API_TOKEN: Invalid request headers: Invalid format for"),
         (
             400,
@@ -97,7 +97,7 @@ HTML_502 = b"<!DOCTYPE html><html><head><title>api.cloudflare.com | 502: Bad gat
         (421, b"", ApiRefusedError, "CLOUDFLARE_BASE_URL"),
         (426, b"", ApiRefusedError, "CLOUDFLARE_BASE_URL"),
         (511, b"<html>log in</html>", ApiRefusedError, "this network requires a login"),
-        # what stands in front of the API
+        # sent by something in front of the API
         (403, CHALLENGE, ApiRefusedError, "Just a moment... (a bot check answered in place of the API"),
         (503, CHALLENGE, ApiRefusedError, "a bot check answered in place of the API"),
         (
@@ -116,12 +116,12 @@ HTML_502 = b"<!DOCTYPE html><html><head><title>api.cloudflare.com | 502: Bad gat
         ),
     ],
 )
-def test_every_kind_of_error(status: int, body: bytes, error: type[ApiError], says: str) -> None:
+def test_every_kind_of_error(status: int, body: bytes, error: type[ApiError], message: str) -> None:
     with pytest.raises(ApiError) as raised:
         parse_response("GET /x", status, body)
     assert type(raised.value) is error
     assert str(raised.value).startswith(f"GET /x: {status}")
-    assert says in str(raised.value)
+    assert message in str(raised.value)
     assert str(raised.value).isprintable()
 
 
@@ -152,7 +152,7 @@ def test_what_counts_as_success(body: bytes) -> None:
         ("[" * 60 + "]" * 60, None),
     ],
 )
-def test_values_that_json_or_python_would_spoil(text: str, value: object) -> None:
+def test_values_that_json_or_python_would_change(text: str, value: object) -> None:
     assert value is None or parse_json(text.encode()) == value
 
 
@@ -176,18 +176,18 @@ def message_of(body: bytes) -> str:
     return str(raised.value).removeprefix("GET /x: 500: ")
 
 
-def test_a_message_is_short_and_of_one_line() -> None:
+def test_a_message_is_one_short_line() -> None:
     assert len(message_of(json.dumps({"error": {"message": "x\r\n" * 5000}}).encode())) <= 300
     assert len(message_of(b"y" * 100_000)) <= 300
 
 
-def test_no_stream_key_in_the_message_of_a_reply_that_was_cut() -> None:
+def test_the_message_of_a_truncated_reply_has_no_stream_key() -> None:
     body = b'{"success":true,"data":[{"stream_key":"sk-0123456789abcdef","id":'
     assert "sk-0123" not in message_of(body)
     assert "sk-0123" not in message_of(b')]}\',\n"stream_key":"sk-0123456789abcdef"')
 
 
-def test_no_part_of_a_stream_key_where_a_message_is_cut() -> None:
+def test_a_shortened_message_has_no_part_of_a_stream_key() -> None:
     key = "sk-0123456789abcdef"
     message = "x" * 290 + key
     body = json.dumps({"error": {"message": message}, "data": {"stream_key": key}}).encode()
@@ -196,8 +196,8 @@ def test_no_part_of_a_stream_key_where_a_message_is_cut() -> None:
 
 @pytest.mark.parametrize("status", [200, 403, 429, 503])
 @pytest.mark.parametrize("body", [CHALLENGE, b"", b"{}", b'{"success":true,"data":[]}'])
-def test_a_challenge_is_told_by_its_header_whatever_the_status(status: int, body: bytes) -> None:
-    """Seen as 403; the token was blamed, and somebody would have made a new one."""
+def test_a_bot_check_is_recognized_by_its_header(status: int, body: bytes) -> None:
+    """Seen as 403: the message blamed the token, and an operator would have replaced it."""
     if (status == 200 and b"data" in body) or (body == b"{}" and status == 200):
         return
     with pytest.raises(ApiRefusedError) as raised:
@@ -207,7 +207,7 @@ def test_a_challenge_is_told_by_its_header_whatever_the_status(status: int, body
     assert "TOKEN" not in str(raised.value)
 
 
-def test_a_redirect_names_the_other_host_and_nothing_else_of_the_address() -> None:
+def test_a_redirect_names_only_the_host_of_its_target() -> None:
     for location, named in (
         ("https://login.example:8443/x?token=abc", " to login.example:8443 "),
         ("https://xn--0000000000/", " to xn--0000000000 "),
@@ -226,14 +226,14 @@ def test_a_short_stream_key_leaves_the_message_readable() -> None:
         parse_response("GET /x", 200, body)
 
 
-def test_our_own_words_are_not_taken_for_a_key() -> None:
+def test_our_own_words_are_not_removed_as_a_key() -> None:
     body = b'{"success":false,"data":{"id":"x","stream_key":"not a success"},"errors":[{"message":"not a success"}]}'
     with pytest.raises(TransientApiError, match=r"^GET /x: 200, but not a success: \[removed\]$"):
         parse_response("GET /x", 200, body)
 
 
 @pytest.mark.parametrize("value", [b"{}", b"[]", b'"",', b'{"":[0]}', b'{"a":0}', b"1e5"])
-def test_many_values_are_refused_before_they_are_made(value: bytes) -> None:
+def test_too_many_values_are_refused_before_parsing(value: bytes) -> None:
     """64 MiB of `{}` became 3.3 GB."""
     body = b'{"data":[' + b",".join([value] * (8 * 2**20 // (len(value) + 1))) + b"]}"
     with pytest.raises(ValueError, match="more values"):

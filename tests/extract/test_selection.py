@@ -1,4 +1,4 @@
-"""Which livestreams and days are asked about: one row a case."""
+"""The livestreams and days to fetch, one row per case."""
 
 from datetime import date, datetime, timedelta
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipelines.catalog.core import LIVESTREAMS
 from pipelines.catalog.ops import LIVESTREAM_SYNC
 from pipelines.clock import days_from
-from pipelines.extract.selection import chunks, days_to_fetch, livestreams_to_fetch
+from pipelines.extract.selection import days_to_fetch, livestreams_to_fetch, split_days
 
 FIRST, LAST = date(2025, 3, 10), date(2025, 3, 12)
 BEFORE, WITHIN, AFTER = datetime(2025, 3, 1), datetime(2025, 3, 11), datetime(2025, 3, 20)
@@ -25,7 +25,7 @@ def known(
     return [(updated, synced, complete)]
 
 
-def asked(
+def needs_fetch(
     created: datetime | None,
     updated: datetime | None,
     status: str | None,
@@ -47,7 +47,7 @@ def asked(
         for row in sync
     ]
     synced = pl.DataFrame(rows, schema=dict(LIVESTREAM_SYNC.polars_schema))
-    wanted = livestreams_to_fetch(
+    needed = livestreams_to_fetch(
         listed,
         synced,
         ["l"] if unfinished else [],
@@ -57,23 +57,23 @@ def asked(
         resume_from=resume_from,
         now=NOW,
     )
-    return wanted == ["l"]
+    return needed == ["l"]
 
 
 @pytest.mark.parametrize(
     ("expected", "created", "updated", "status", "sync"),
     [
-        # never asked: whatever changed since the range began
+        # never fetched: anything that changed since the start of the range
         (True, BEFORE, WITHIN, "IDLE", UNKNOWN),
         (True, BEFORE, AFTER, "IDLE", UNKNOWN),
         (False, BEFORE, BEFORE, "IDLE", UNKNOWN),
         # an hour's margin: updated_at was seen 16 ms before the session that moved it
         (True, BEFORE, datetime(2025, 3, 9, 23, 1), "IDLE", UNKNOWN),
         (False, BEFORE, datetime(2025, 3, 9, 22, 59), "IDLE", UNKNOWN),
-        # made after the range
+        # created after the range
         (False, AFTER, AFTER, "IDLE", UNKNOWN),
         (True, datetime(2025, 3, 13, 0, 59), AFTER, "IDLE", UNKNOWN),
-        # nothing is told
+        # no times are known
         (True, None, None, None, UNKNOWN),
         (True, None, BEFORE, None, UNKNOWN),
         (True, BEFORE, None, "IDLE", known(None, NOW)),
@@ -85,15 +85,15 @@ def asked(
         (True, BEFORE, WITHIN + MINUTE, "IDLE", known(WITHIN, NOW)),
         # a clock that went back is a change too
         (True, BEFORE, WITHIN - MINUTE, "IDLE", known(WITHIN, NOW)),
-        # the change was not told when it was asked
+        # the change was unknown when it was fetched
         (True, BEFORE, WITHIN, "IDLE", known(None, NOW)),
-        # asked so soon after the change that it may not have been whole
+        # fetched so soon after the change that it may have been incomplete
         (True, BEFORE, WITHIN, "IDLE", known(WITHIN, WITHIN + 4 * MINUTE)),
         (False, BEFORE, WITHIN, "IDLE", known(WITHIN, WITHIN + 5 * MINUTE)),
-        # asked, and the answer was not complete
+        # fetched, and the reply was incomplete
         (True, BEFORE, WITHIN, "IDLE", known(WITHIN, NOW, complete=False)),
         (False, BEFORE, BEFORE, "IDLE", known(BEFORE, NOW, complete=False)),
-        # on the air: figures grow without a change
+        # on air: figures grow without a change
         (True, BEFORE, BEFORE, "LIVE", known(BEFORE, NOW)),
         (True, BEFORE, BEFORE, "live", known(BEFORE, NOW)),
         (True, BEFORE, BEFORE, "INVOKED", known(BEFORE, NOW)),
@@ -106,54 +106,56 @@ def test_livestreams(
     status: str | None,
     sync: list[tuple[datetime | None, datetime, bool]],
 ) -> None:
-    assert asked(created, updated, status, sync) is expected
+    assert needs_fetch(created, updated, status, sync) is expected
 
 
-def test_a_livestream_with_an_unfinished_session_is_asked() -> None:
-    assert asked(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW), unfinished=True)
-    assert not asked(AFTER, AFTER, "IDLE", UNKNOWN, unfinished=True)
+def test_a_livestream_with_an_unfinished_session_is_fetched() -> None:
+    assert needs_fetch(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW), unfinished=True)
+    assert not needs_fetch(AFTER, AFTER, "IDLE", UNKNOWN, unfinished=True)
 
 
-def test_a_livestream_that_could_not_be_read_is_asked_whatever_the_days() -> None:
-    assert asked(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW), failed_at=NOW)
-    assert asked(AFTER, AFTER, "IDLE", known(None, NOW, complete=False), failed_at=NOW)
-    assert asked(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW), failed_at=NOW, resume_from=4)
+def test_a_livestream_that_failed_is_fetched_for_any_days() -> None:
+    assert needs_fetch(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW), failed_at=NOW)
+    assert needs_fetch(AFTER, AFTER, "IDLE", known(None, NOW, complete=False), failed_at=NOW)
+    assert needs_fetch(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW), failed_at=NOW, resume_from=4)
 
 
-def test_full_asks_whatever_could_hold_a_session_of_the_range() -> None:
-    assert asked(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW), full=True)
-    assert asked(BEFORE, BEFORE, "IDLE", UNKNOWN, full=True)
-    assert not asked(AFTER, AFTER, "LIVE", UNKNOWN, full=True)
+def test_full_fetches_livestreams_that_may_have_a_session_in_the_range() -> None:
+    assert needs_fetch(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW), full=True)
+    assert needs_fetch(BEFORE, BEFORE, "IDLE", UNKNOWN, full=True)
+    assert not needs_fetch(AFTER, AFTER, "LIVE", UNKNOWN, full=True)
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_a_backfill_goes_on_where_it_was_cut_off(full: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    assert not asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW), full=full, resume_from=4)
-    assert not asked(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW - 9 * DAY), full=full, resume_from=4), "unchanged since"
+def test_a_backfill_resumes_where_it_was_interrupted(full: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    assert not needs_fetch(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW), full=full, resume_from=4)
+    assert not needs_fetch(BEFORE, BEFORE, "IDLE", known(BEFORE, NOW - 9 * DAY), full=full, resume_from=4), (
+        "unchanged since"
+    )
     in_range = datetime(2025, 3, 12, 12)
-    assert asked(BEFORE, WITHIN, "LIVE", known(WITHIN, in_range), full=full, resume_from=4), "the range goes on"
-    assert asked(BEFORE, AFTER, "IDLE", known(WITHIN, in_range), full=full, resume_from=4), "changed since"
-    assert asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW), full=full, resume_from=5)
-    assert asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW), full=full, resume_from=5, arrival=None)
-    assert asked(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW, complete=False), full=full, resume_from=4)
-    assert asked(BEFORE, WITHIN, "LIVE", UNKNOWN, full=full, resume_from=4)
+    assert needs_fetch(BEFORE, WITHIN, "LIVE", known(WITHIN, in_range), full=full, resume_from=4), "the range goes on"
+    assert needs_fetch(BEFORE, AFTER, "IDLE", known(WITHIN, in_range), full=full, resume_from=4), "changed since"
+    assert needs_fetch(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW), full=full, resume_from=5)
+    assert needs_fetch(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW), full=full, resume_from=5, arrival=None)
+    assert needs_fetch(BEFORE, WITHIN, "LIVE", known(WITHIN, NOW, complete=False), full=full, resume_from=4)
+    assert needs_fetch(BEFORE, WITHIN, "LIVE", UNKNOWN, full=full, resume_from=4)
 
 
-def test_an_answer_from_the_future_is_asked_for_again() -> None:
-    assert asked(BEFORE, WITHIN, "IDLE", known(WITHIN, NOW + 3 * DAY))
+def test_a_reply_from_the_future_is_fetched_again() -> None:
+    assert needs_fetch(BEFORE, WITHIN, "IDLE", known(WITHIN, NOW + 3 * DAY))
 
 
-def test_livestreams_keep_their_order_and_none_is_asked_twice() -> None:
+def test_livestreams_keep_their_order_and_are_fetched_once() -> None:
     ids = [f"l{n}" for n in range(500)]
     listed = pl.DataFrame(
         {"livestream_id": ids, "created_at": [BEFORE] * 500, "updated_at": [WITHIN] * 500, "status": ["IDLE"] * 500},
         schema_overrides={"created_at": pl.Datetime("us"), "updated_at": pl.Datetime("us")},
     )
     synced = pl.DataFrame(schema=dict(LIVESTREAM_SYNC.polars_schema))
-    wanted = livestreams_to_fetch(
+    needed = livestreams_to_fetch(
         listed, synced, [], first_day=FIRST, last_day=LAST, full=False, resume_from=None, now=NOW
     )
-    assert wanted == ids
+    assert needed == ids
 
 
 def versions(*rows: tuple[date, datetime, datetime, int]) -> pl.DataFrame:
@@ -177,17 +179,17 @@ def versions(*rows: tuple[date, datetime, datetime, int]) -> pl.DataFrame:
     ],
 )
 def test_days(expected: bool, changed: datetime, last_fetched_at: datetime) -> None:  # noqa: FBT001 - a parameter of the test
-    held = versions((FIRST, changed, last_fetched_at, 5))
-    assert days_to_fetch([FIRST], held, full=False, resume_from=None, now=NOW) == ([FIRST] if expected else [])
-    assert days_to_fetch([FIRST], held, full=True, resume_from=None, now=NOW) == [FIRST]
+    stored = versions((FIRST, changed, last_fetched_at, 5))
+    assert days_to_fetch([FIRST], stored, full=False, resume_from=None, now=NOW) == ([FIRST] if expected else [])
+    assert days_to_fetch([FIRST], stored, full=True, resume_from=None, now=NOW) == [FIRST]
 
 
-def test_days_never_asked_are_asked() -> None:
+def test_days_never_fetched_are_fetched() -> None:
     days = days_from(FIRST, LAST)
     assert days_to_fetch(days, versions(), full=False, resume_from=None, now=NOW) == days
 
 
-def test_a_day_answered_before_it_was_over_is_asked_again() -> None:
+def test_a_day_fetched_before_its_end_is_fetched_again() -> None:
     noon, night = datetime(2025, 3, 12, 12), datetime(2025, 3, 13, 0, 0, 1)
     early, late = versions((LAST, noon, noon, 5)), versions((LAST, night, night, 5))
     assert days_to_fetch([LAST], early, full=False, resume_from=4, now=NOW) == [LAST]
@@ -196,13 +198,13 @@ def test_a_day_answered_before_it_was_over_is_asked_again() -> None:
 
 
 @given(st.integers(1, 400), st.integers(1, 40))
-def test_chunks_cover_every_day_once(count: int, size: int) -> None:
+def test_ranges_cover_every_day_once(count: int, size: int) -> None:
     days = days_from(FIRST, FIRST + timedelta(days=count - 1))
-    covered = [day for first, last in chunks(days, size) for day in days_from(first, last)]
+    covered = [day for first, last in split_days(days, size) for day in days_from(first, last)]
     assert covered == days
-    assert all((last - first).days < size for first, last in chunks(days, size))
-    assert len(chunks(days, size)) == -(-count // size)
+    assert all((last - first).days < size for first, last in split_days(days, size))
+    assert len(split_days(days, size)) == -(-count // size)
 
 
-def test_no_days_no_chunks() -> None:
-    assert chunks([]) == []
+def test_no_days_give_no_ranges() -> None:
+    assert split_days([]) == []

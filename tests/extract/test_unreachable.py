@@ -1,4 +1,4 @@
-"""A host that does not answer: found out once, within seconds; and one that stops answering."""
+"""A host that does not answer is detected once, within seconds; and one that stops answering."""
 
 import socket
 import threading
@@ -22,14 +22,14 @@ _WHOLE_REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """A host that takes connections and says nothing."""
+    """A host that accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/client/v4"
 
 
 @pytest.mark.parametrize("url", [NOWHERE, "http://nowhere.invalid/client/v4"])
-def test_a_host_that_is_not_there_is_found_out_once(url: str, connect: Connect) -> None:
-    """Seen: 3 min 21 s, silent for 25 s, then one cause in twelve lines."""
+def test_an_unreachable_host_is_detected_once(url: str, connect: Connect) -> None:
+    """Seen: 3 min 21 s, silent for 25 s, then twelve lines about one cause."""
     client = connect(url, retry_pause_seconds=0.1)
     began = time.monotonic()
     with pytest.raises(ApiUnreachableError, match=rf"^no API at {url.removesuffix('/client/v4')}: .*check CLOUDFLARE"):
@@ -66,7 +66,7 @@ def _answer(listener: socket.socket) -> None:
         connection.sendall(_WHOLE_REPLY)
 
 
-def test_a_host_that_says_nothing(silent: str, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_host(silent: str, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "_FIRST_ANSWER_SECONDS", 0.2)
     monkeypatch.setattr(client_module, "SILENCE_SECONDS", 0.3)
     client = connect(silent)
@@ -78,8 +78,8 @@ def test_a_host_that_says_nothing(silent: str, connect: Connect, monkeypatch: py
     assert client.sent == 2
 
 
-def test_a_service_that_is_slow_to_begin_is_waited_for(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A first reply that took longer than 15 seconds ended the run as if nothing answered.
+def test_a_slow_first_reply_is_waited_for(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Seen: a first reply after 15 seconds ended the run as if the host were unreachable.
     monkeypatch.setattr(client_module, "_FIRST_ANSWER_SECONDS", 0.2)
     monkeypatch.setattr(client_module, "_NOTIFY_FROM_SECONDS", 0.1)
     shown: list[str] = []
@@ -96,10 +96,10 @@ def test_a_service_that_is_slow_to_begin_is_waited_for(connect: Connect, monkeyp
 
 
 @pytest.mark.parametrize("has_read", [True, False])
-def test_a_host_that_closes_connections_unanswered_is_found_out_once(
+def test_a_host_that_closes_connections_is_detected_once(
     connect: Connect, *, has_read: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # 30 seconds for each app and step.
+    # Seen: 30 seconds for each app and step.
     monkeypatch.setattr(reachability, "_FIRST_TRIES_SECONDS", 0.2)
 
     def close(connection: socket.socket) -> None:
@@ -128,7 +128,9 @@ def test_a_host_that_closes_some_connections_at_first_is_retried(server: CannedS
     assert connect(server.url).get("/x", {})["data"] == [1]
 
 
-def test_a_host_that_begins_to_close_connections_is_tried_once_each(server: CannedServer, connect: Connect) -> None:
+def test_requests_to_a_host_that_starts_closing_connections_are_tried_once(
+    server: CannedServer, connect: Connect
+) -> None:
     server.script = [ok([1])]
     server.otherwise = Canned(dropped=True)
     client = connect(server.url)
@@ -141,7 +143,7 @@ def test_a_host_that_begins_to_close_connections_is_tried_once_each(server: Cann
     assert client.get("/z", {})["data"] == [2]
 
 
-def test_a_reply_that_breaks_off_is_a_passing_failure(connect: Connect) -> None:
+def test_a_truncated_reply_is_a_transient_failure(connect: Connect) -> None:
     with raw_server(lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\n")) as port:
         client = connect(f"http://127.0.0.1:{port}/client/v4")
         with pytest.raises(TransientApiError, match="GET /x: no complete reply"):
@@ -149,25 +151,25 @@ def test_a_reply_that_breaks_off_is_a_passing_failure(connect: Connect) -> None:
     assert client.sent == 7
 
 
-def test_threads_that_begin_together_agree(connect: Connect) -> None:
+def test_concurrent_first_requests_fail_alike(connect: Connect) -> None:
     client = connect(NOWHERE, retry_pause_seconds=0.05)
-    said: list[str] = []
+    errors: list[str] = []
 
-    def ask() -> None:
+    def send() -> None:
         with pytest.raises(ApiUnreachableError) as raised:
             client.get("/x", {})
-        said.append(str(raised.value))
+        errors.append(str(raised.value))
 
-    threads = [threading.Thread(target=ask) for _ in range(8)]
+    threads = [threading.Thread(target=send) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(said) == 8
-    assert len(set(said)) == 1
+    assert len(errors) == 8
+    assert len(set(errors)) == 1
 
 
-def test_a_host_that_stops_answering_is_retried_for_one_request_and_then_tried_once_each(connect: Connect) -> None:
+def test_a_host_that_stops_answering_is_retried_for_one_request_only(connect: Connect) -> None:
     with CannedServer() as server:
         client = connect(server.url, retry_pause_seconds=0.001)
         client.get("/x", {})
@@ -179,7 +181,7 @@ def test_a_host_that_stops_answering_is_retried_for_one_request_and_then_tried_o
     assert client.sent == 1 + 7 + 1
 
 
-def test_post_to_a_host_that_is_not_there(connect: Connect) -> None:
+def test_post_to_an_unreachable_host(connect: Connect) -> None:
     client = connect(NOWHERE)
     with pytest.raises(ApiUnreachableError):
         client.post("/x", {})

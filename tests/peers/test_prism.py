@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from pipelines.settings.settings import Settings
-from tests.described import DOCUMENT
+from tests.openapi_requests import DOCUMENT
 from tests.peers.conftest import installed
 from tests.pipeline_runner import DAYS, query
 from tests.promises.fault_runner import run_cli

@@ -16,8 +16,8 @@ from schemathesis.core.failures import Failure
 from pipelines.simulator.dialects import TODAY
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
-from tests.described import DOCUMENT
 from tests.fixed_clock import NOW
+from tests.openapi_requests import DOCUMENT
 
 APP, MEETING = "aula", "bbb87945-df1c-49d9-8159-262a7ae6cfde"
 LARGEST_REPLY = 1_000_000

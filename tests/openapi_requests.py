@@ -1,4 +1,4 @@
-"""Whether the requests that livehouse sends are described by the vendor's OpenAPI document (tests/payloads)."""
+"""Validates the requests that livehouse sends by the vendor's OpenAPI document (tests/payloads)."""
 
 import json
 import re
@@ -13,13 +13,13 @@ from pipelines.simulator.operations import ROUTES
 
 DOCUMENT = Path(__file__).parent / "payloads" / "openapi-livestreams.json"
 ROOT = "https://api.cloudflare.com"
-IN_ISO = re.compile(r"\d{4}-\d\d-\d\dT")
+ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT")
 AN_ID = "b60ef3da-fbbb-441b-9168-8235b0035248"
-"""Stands for each id of a path: those are the API's own words."""
+"""Replaces each id of a path: ids come from the API."""
 
 
-class Sent(NamedTuple):
-    """What of a request the document speaks of; numbers and days are all alike."""
+class SentRequest(NamedTuple):
+    """The parts of a request that the document specifies, with numbers and days replaced, so that equal ones count once."""
 
     method: str
     path: str
@@ -29,12 +29,16 @@ class Sent(NamedTuple):
     has_token: bool
 
     @classmethod
-    def of(cls, received: IncomingRequest) -> "Sent":
+    def of(cls, received: IncomingRequest) -> "SentRequest":
         query = parse_qsl(received.query_string, keep_blank_values=True)
         return cls(
             received.method,
             _path(received),
-            tuple(sorted((name, _like(value)) for name, value in query if not _is_older(name, value, received))),
+            tuple(
+                sorted(
+                    (name, _generalize(value)) for name, value in query if not _is_older_dialect(name, value, received)
+                )
+            ),
             received.body,
             received.headers.get("content-type", ""),
             received.headers.get("authorization", "").startswith("Bearer "),
@@ -47,17 +51,17 @@ def _path(received: IncomingRequest) -> str:
     return "/client/v4/accounts/x/realtime/kit/x" + re.sub(r"\{\w+\}", AN_ID, ROUTES[received.operation][1])
 
 
-def _like(value: str) -> str:
+def _generalize(value: str) -> str:
     return "1" if value.isdecimal() else re.sub(r"\d", "1", value) if re.fullmatch(r"[\d-]+", value) else value
 
 
 TOTALS = {"get-overall-analytics", "get-livestream-daywise-analytics"}
 
 
-def _is_older(name: str, value: str, received: IncomingRequest) -> bool:
-    """Whether it is a time in ISO form, to a service that takes those: the older dialect is described nowhere."""
+def _is_older_dialect(name: str, value: str, received: IncomingRequest) -> bool:
+    """Whether it is an ISO time sent to a service that takes those: no document describes the older dialect."""
     takes_iso = received.dialect.times != "unix" and received.operation in TOTALS
-    return takes_iso and name in {"start_time", "end_time"} and bool(IN_ISO.match(value))
+    return takes_iso and name in {"start_time", "end_time"} and bool(ISO_TIME.match(value))
 
 
 @cache
@@ -73,8 +77,8 @@ def _validator() -> Any:
 
 
 @cache
-def complaint(sent: Sent) -> str | None:
-    """What the document says against a request, if anything."""
+def find_violation(sent: SentRequest) -> str | None:
+    """Return how a request violates the document; None if it is valid."""
     from openapi_core.exceptions import OpenAPIError
     from openapi_core.testing import MockRequest
 
@@ -96,47 +100,47 @@ def complaint(sent: Sent) -> str | None:
     operation = _operation(sent)
     declared = {each["name"] for each in operation.get("parameters", []) if each["in"] == "query"}
     if undeclared := [name for name in names if name not in declared]:
-        return f"{sent.method} {sent.path}: {undeclared} are no parameters of it"
+        return f"{sent.method} {sent.path}: {undeclared} are not parameters of the operation"
     if len(names) != len(set(names)):
         return f"{sent.method} {sent.path}: a parameter is given twice, {names}"
     if sent.body and "requestBody" not in operation:
-        return f"{sent.method} {sent.path}: it takes no body, and got {sent.body[:60]!r}"
+        return f"{sent.method} {sent.path}: the operation takes no body, but got {sent.body[:60]!r}"
     return None
 
 
-def _operation(sent: Sent) -> Any:
+def _operation(sent: SentRequest) -> Any:
     for template, item in _document()["paths"].items():
         if re.fullmatch("/client/v4" + re.sub(r"\{[^}]+\}", "[^/]+", template), sent.path):
             return item[sent.method.lower()]
     raise AssertionError(f"no path of the document: {sent.path}")
 
 
-class Ledger:
-    """Requests since the last look, each once; noted in the threads that serve, looked at by the tests."""
+class RequestLog:
+    """Distinct requests since the last check; recorded by the server threads, checked by the tests."""
 
     def __init__(self) -> None:
-        self._sent: dict[Sent, None] = {}
+        self._sent: dict[SentRequest, None] = {}
         self._in_unix_seconds: set[str] = set()
         self.operations: set[str] = set()
 
-    def note(self, received: IncomingRequest) -> None:
+    def record(self, received: IncomingRequest) -> None:
         self.operations.add(received.operation)
         if received.operation in TOTALS:
             if "start_time=2" not in received.query_string:  # a year: Unix seconds begin with 1
                 self._in_unix_seconds.add(received.operation)
             elif received.operation in self._in_unix_seconds:
-                return  # contract: where Unix seconds were refused, ISO is tried once
-        self._sent[Sent.of(received)] = None
+                return  # where Unix seconds were refused, ISO is tried once
+        self._sent[SentRequest.of(received)] = None
 
     def purge(self) -> None:
         self._sent.clear()
         self._in_unix_seconds.clear()
 
-    def complaints(self) -> Iterator[str]:
-        """Everything that the document says against them."""
+    def violations(self) -> Iterator[str]:
+        """Yield the violations of the requests since the last check."""
         sent, self._sent = list(self._sent), {}
         self._in_unix_seconds.clear()
-        yield from filter(None, map(complaint, sent))
+        yield from filter(None, map(find_violation, sent))
 
 
-LEDGER = Ledger()
+REQUEST_LOG = RequestLog()

@@ -1,4 +1,4 @@
-"""Every request that livehouse sends is valid by the vendor's document, and the check of it sees what is not."""
+"""Every request that livehouse sends is valid by the vendor's OpenAPI document, and the check finds invalid ones."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ import pytest
 from pipelines.simulator.dialects import OPERATIONS
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
-from tests.described import LEDGER
 from tests.fixed_clock import NOW
+from tests.openapi_requests import REQUEST_LOG
 from tests.pipeline_runner import DAYS, environment_for
 from tests.promises.fault_runner import run_cli
 
@@ -31,7 +31,7 @@ def served() -> Any:
 
 @pytest.mark.undescribed_requests
 @pytest.mark.parametrize(
-    ("method", "path", "sent", "said"),
+    ("method", "path", "sent", "message"),
     [
         ("GET", "/livestreams?page_no=one", {}, "page_no"),
         ("GET", "/livestreams?sort_order=DESC", {}, "sort_order"),
@@ -46,22 +46,22 @@ def served() -> Any:
         ("POST", f"/meetings/{MEETING}/active-livestream/stop", {"json": {}}, "takes no body"),
     ],
 )
-def test_what_is_not_described_is_found(
-    served: Simulator, method: str, path: str, sent: dict[str, Any], said: str
+def test_undocumented_requests_are_found(
+    served: Simulator, method: str, path: str, sent: dict[str, Any], message: str
 ) -> None:
     root = f"{served.base_url}/accounts/{served.account_id}/realtime/kit/{APP}"
     headers = {"authorization": f"Bearer {served.token}"} | sent.pop("headers", {})
-    LEDGER.purge()
+    REQUEST_LOG.purge()
     httpx.request(method, root + path, headers=headers, **sent)
-    [complaint] = LEDGER.complaints()
-    assert said in complaint
+    [violation] = REQUEST_LOG.violations()
+    assert message in violation
 
 
-def test_every_operation_is_sent_as_described(served: Simulator, tmp_path: Path) -> None:
-    """`described_requests` in conftest.py looks at what each test sent, this one included."""
+def test_every_operation_is_sent_as_documented(served: Simulator, tmp_path: Path) -> None:
+    """`described_requests` in conftest.py checks the requests of each test, this one included."""
     environment = environment_for(served, tmp_path / "home")
     [livestream] = served.world.apps[APP].livestreams
-    LEDGER.operations.clear()
+    REQUEST_LOG.operations.clear()
     first, last = (f"{day}" for day in DAYS)
     for arguments in (
         ("doctor",),
@@ -79,6 +79,6 @@ def test_every_operation_is_sent_as_described(served: Simulator, tmp_path: Path)
         ("api", "stop-livestream", OTHER_MEETING),
         ("api", "create-livestream", "--name", "mine"),
     ):
-        status, _, said = run_cli(environment, *arguments)
-        assert (status, "Traceback" in said) == (0, False), (arguments, said)
-    assert LEDGER.operations >= set(OPERATIONS)
+        status, _, stderr = run_cli(environment, *arguments)
+        assert (status, "Traceback" in stderr) == (0, False), (arguments, stderr)
+    assert REQUEST_LOG.operations >= set(OPERATIONS)
