@@ -69,7 +69,7 @@ def assert_matches(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(("dialect", "rounding"), SERVICES)
-def test_two_nights_leave_the_truth_and_the_second_is_refused_nothing(
+def test_two_nights_leave_exact_rows_and_the_second_is_never_refused(
     dialect: Dialect, rounding: Any, tmp_path: Path
 ) -> None:
     world = world_of(rounding)
@@ -99,7 +99,7 @@ def test_two_nights_leave_the_truth_and_the_second_is_refused_nothing(
 
 
 @pytest.mark.long
-def test_a_year_costs_its_former_requests_and_the_chunks_of_the_new_operation(tmp_path: Path) -> None:
+def test_daywise_counts_add_one_request_per_month(tmp_path: Path) -> None:
     world = tiny_world(apps=(APP,), broken=False, on_air=0, days=365, sessions=300)
     year = (LAST - timedelta(days=364), LAST)
     asked: dict[str, Counter[str]] = {}
@@ -115,7 +115,7 @@ def test_a_year_costs_its_former_requests_and_the_chunks_of_the_new_operation(tm
 
 
 @pytest.mark.long
-def test_parts_that_are_refused_are_named_and_the_rest_is_loaded(tmp_path: Path) -> None:
+def test_refused_parts_are_named_and_the_rest_is_loaded(tmp_path: Path) -> None:
     world = world_of("nearest")
     failing = world.apps[APP].livestreams[1].id  # has sessions on two of the days
     day = DAYS[0]

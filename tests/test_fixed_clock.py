@@ -40,26 +40,26 @@ MOMENTS = [
 """Month ends, a leap day, the end of a year, either side of midnight. `make test-dates` runs the suite at them."""
 
 
-def test_only_the_clock_reads_the_time_of_the_machine() -> None:
+def test_only_the_clock_module_reads_the_system_time() -> None:
     files = [*(ROOT / "pipelines").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
     found = {f"{file.relative_to(ROOT)}" for file in files if READS_THE_MACHINE.search(file.read_text("utf-8"))}
     assert found - {"tests/test_fixed_clock.py"} == MAY_READ_IT.keys()
 
 
-def test_programs_that_tests_start_see_the_same_moment() -> None:
+def test_child_processes_see_the_same_time() -> None:
     code = "from pipelines.clock import utc_now; print(utc_now())"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert BEGIN <= datetime.fromisoformat(shown.stdout.strip()) < BEGIN + timedelta(minutes=2)
     assert BEGIN <= utc_now() < BEGIN + timedelta(minutes=2)
 
 
-def test_make_test_dates_runs_at_these_moments() -> None:
+def test_make_test_dates_lists_these_moments() -> None:
     assert re.findall(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", (ROOT / "Makefile").read_text("utf-8")) == MOMENTS
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_run_and_the_next_leave_the_truth_at_any_moment(moment: str, tmp_path: Path) -> None:
+def test_two_runs_leave_exact_rows_at_any_moment(moment: str, tmp_path: Path) -> None:
     now = datetime.fromisoformat(moment)
     world = tiny_world(now=now)
     last = now.date() - timedelta(days=1)

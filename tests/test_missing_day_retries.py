@@ -46,7 +46,7 @@ def note_failures(run: RunContext, days: list[date], attempts: int, tried_at: da
             )
 
 
-def test_seven_stubborn_days_a_night_each_in_its_turn(run: RunContext) -> None:
+def test_seven_repeatedly_missing_days_are_retried_per_night_in_turn(run: RunContext) -> None:
     missing = [FIRST + number * DAY for number in range(1, 18)]
     stubborn, others = missing[:15], missing[15:]
     for number, day in enumerate(reversed(stubborn)):
@@ -66,7 +66,7 @@ def test_seven_stubborn_days_a_night_each_in_its_turn(run: RunContext) -> None:
     assert tried[:7] == sorted(stubborn)[-7:], "first those tried longest ago"
 
 
-def test_seven_stubborn_days_or_fewer_are_all_tried(run: RunContext) -> None:
+def test_up_to_seven_repeatedly_missing_days_are_all_retried(run: RunContext) -> None:
     missing = [FIRST + number * DAY for number in range(1, 18)]
     note_failures(run, missing[:7], 5, NOW - DAY)
     add_missing_days(run, (LAST - 2 * DAY, LAST))
@@ -89,7 +89,7 @@ RAW, CORE = dg.AssetKey(["raw", "livestreams"]), dg.AssetKey(["core", "livestrea
         ("nightly", {CORE}, False),
     ],
 )
-def test_a_run_from_the_ui_loads_unfetched_days_only_if_raw_is_among_its_assets(
+def test_run_fetches_missing_days_only_if_raw_assets_are_selected(
     job: str, selection: set[dg.AssetKey] | None, *, is_fetched: bool
 ) -> None:
     """In Dagster's UI any range of days can be chosen for `rebuild`, or for assets without those that fetch."""

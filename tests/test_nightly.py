@@ -48,7 +48,7 @@ def listed_days(settings: Settings, app_id: str = "aula") -> list[Any]:
     return [day for (day,) in query(settings, sql, app_id)]
 
 
-def test_a_nightly_run_loads_the_nights_that_were_missed(tmp_path: Path) -> None:
+def test_nightly_run_catches_up_missed_days(tmp_path: Path) -> None:
     """Seen: a machine that was off for nine days loaded three of them, and nobody was told of the other six."""
     with Simulator(small_world()) as simulator:
         settings = settings_for(simulator, tmp_path)
@@ -89,9 +89,7 @@ def start_nightly(
         return result
 
 
-def test_the_schedule_closes_gaps_of_any_table_and_app_and_shows_the_days(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_schedule_fills_gaps_of_any_table_and_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Simulator(small_world(livestreams=6, sessions=40)) as simulator:
         settings = settings_for(simulator, tmp_path)
         run_pipeline(settings, (LOADED[0], LAST))
@@ -115,7 +113,7 @@ def test_the_schedule_closes_gaps_of_any_table_and_app_and_shows_the_days(
         assert_matches_world(settings, simulator.world, (LOADED[0], LAST))
 
 
-def test_the_first_night_of_an_empty_home_loads_the_lookback(tmp_path: Path) -> None:
+def test_first_nightly_run_loads_the_lookback(tmp_path: Path) -> None:
     with Simulator(small_world(livestreams=2, sessions=8)) as simulator:
         status, out, err = run_cli(environment_for(simulator, tmp_path), "nightly", "--json")
         assert status == 0, err
@@ -124,7 +122,7 @@ def test_the_first_night_of_an_empty_home_loads_the_lookback(tmp_path: Path) -> 
         assert simulator.request_count("get-overall-analytics") == 2 * 3
 
 
-def test_what_was_never_landed_cannot_be_rebuilt(tmp_path: Path) -> None:
+def test_days_without_raw_data_cannot_be_rebuilt(tmp_path: Path) -> None:
     """Seen: the days became loaded-but-unknown, with exit status 0, and 1,332 rows broke `day_gaps` on every later run."""
     with Simulator(small_world(apps=("aula",), livestreams=6, sessions=40)) as simulator:
         settings = settings_for(simulator, tmp_path)
@@ -148,7 +146,7 @@ def test_what_was_never_landed_cannot_be_rebuilt(tmp_path: Path) -> None:
         assert simulator.request_count() == requests
 
 
-def test_days_that_an_earlier_version_rebuilt_without_raw_are_removed_by_the_next_run(tmp_path: Path) -> None:
+def test_next_run_removes_days_that_were_rebuilt_without_raw_data(tmp_path: Path) -> None:
     with Simulator(small_world(apps=("aula",), livestreams=6, sessions=40)) as simulator:
         settings = settings_for(simulator, tmp_path)
         run_pipeline(settings, (LOADED[0], LAST))
@@ -183,7 +181,7 @@ def test_days_that_an_earlier_version_rebuilt_without_raw_are_removed_by_the_nex
             assert query(settings, f"SELECT count(*) FROM {name}") == count
 
 
-def test_the_first_night_after_the_start_date_is_its_own(tmp_path: Path) -> None:
+def test_nightly_run_before_the_first_day_ends_is_a_usage_error(tmp_path: Path) -> None:
     with Simulator(small_world(apps=("aula",), livestreams=1, sessions=2)) as simulator:
         today = environment_for(simulator, tmp_path, LIVEHOUSE_START_DATE=f"{LAST + timedelta(days=1)}")
         status, _, err = run_cli(today, "nightly")
@@ -195,7 +193,7 @@ def test_the_first_night_after_the_start_date_is_its_own(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("ahead", [timedelta(hours=15), timedelta(days=1), timedelta(days=3), timedelta(days=-2)])
-def test_a_day_to_come_is_never_loaded(ahead: timedelta, tmp_path: Path) -> None:
+def test_future_days_are_never_loaded(ahead: timedelta, tmp_path: Path) -> None:
     """Seen: with the clock ahead a night loaded days that had not happened yet, as zeros."""
     world = small_world(apps=("aula",), livestreams=3, sessions=20)
     with Simulator(world) as simulator, clock_set_to(utc_now() + ahead):
@@ -207,7 +205,7 @@ def test_a_day_to_come_is_never_loaded(ahead: timedelta, tmp_path: Path) -> None
             assert_matches_world(settings, world, (LAST - timedelta(days=3), LAST))
 
 
-def test_a_night_of_a_clock_that_is_ahead_says_so_and_loads_what_is_over(tmp_path: Path) -> None:
+def test_nightly_run_reports_a_fast_clock_and_loads_finished_days(tmp_path: Path) -> None:
     world = small_world(apps=("aula",), livestreams=3, sessions=20)
     with Simulator(world) as simulator, clock_set_to(utc_now() + timedelta(days=3)):
         settings = settings_for(simulator, tmp_path)

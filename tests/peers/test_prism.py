@@ -81,7 +81,7 @@ def ended_well(url: str, home: Path, *arguments: str) -> tuple[int, str, str]:
     return status, out, said
 
 
-def test_the_static_mock_is_understood(tmp_path: Path) -> None:
+def test_static_mock_is_understood(tmp_path: Path) -> None:
     """It answers each request with the document's example, whatever was asked for."""
     with prism() as url:
         home = tmp_path / "home"
@@ -92,7 +92,7 @@ def test_the_static_mock_is_understood(tmp_path: Path) -> None:
             assert status == 0 or is_about_other_days, (arguments, said)
 
 
-def test_a_backfill_of_the_days_of_the_example_loads(tmp_path: Path) -> None:
+def test_backfill_of_the_example_days_loads(tmp_path: Path) -> None:
     with prism() as url:
         given = environment(url, tmp_path / "home") | {"LIVEHOUSE_START_DATE": "2023-07-01"}
         status, _, said = run_cli(given, "backfill", "2023-10-16", "2023-10-18", "--quiet")
@@ -105,7 +105,7 @@ def test_a_backfill_of_the_days_of_the_example_loads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", ["1", "7"])
-def test_the_dynamic_mock_ends_right_or_in_lines(seed: str, tmp_path: Path) -> None:
+def test_dynamic_mock_succeeds_or_prints_errors(seed: str, tmp_path: Path) -> None:
     """It makes values up by the schemas, `"success": false` among them."""
     with prism("--dynamic", "--seed", seed) as url:
         for arguments in COMMANDS:

@@ -107,7 +107,7 @@ def existing(simulator: Simulator) -> dict[str, str]:
 @pytest.mark.parametrize(
     "label", labels(), ids=lambda label: re.sub(r".*realtime/kit/{app_id}", label.split()[0], label)
 )
-def test_no_5xx_and_no_deviation_but_those_declared(label: str, mode: GenerationMode, served: Simulator) -> None:
+def test_no_5xx_and_no_undeclared_deviation(label: str, mode: GenerationMode, served: Simulator) -> None:
     undeclared: set[str] = set()
     cases = operations()[label].as_strategy(generation_mode=mode)
 

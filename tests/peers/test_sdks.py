@@ -30,7 +30,7 @@ OPERATIONS = {
 
 
 @pytest.mark.parametrize("package", ["cloudflare-6", "cloudflare-7"])
-def test_the_typescript_sdk_performs_every_operation(package: str) -> None:
+def test_typescript_sdk_performs_every_operation(package: str) -> None:
     place = installed(package)
     world = World.seeded(7, apps=[APP], livestreams=12, days=60, now=NOW, values="numbers", rounding="nearest")
     world.apps[APP].meetings.add(MEETING)

@@ -36,7 +36,7 @@ def shown(settings: Settings) -> bytes:
 
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS)
-def test_what_would_be_wrong_is_not_published(corruption: str, serve: Serve, tmp_path: Path) -> None:
+def test_failed_blocking_check_prevents_publication(corruption: str, serve: Serve, tmp_path: Path) -> None:
     sql, rule = CORRUPTIONS[corruption]
     simulator: Simulator = serve(Simulator(tiny_world(apps=("aula",), broken=False)))
     settings = settings_for(simulator, tmp_path / "home")

@@ -34,7 +34,8 @@ def weight(simulator: Simulator, home: Path) -> int:
     return found
 
 
-def test_promise_6_a_nights_requests_do_not_grow_with_the_days_landed(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.promise(6)
+def test_nightly_requests_do_not_grow_with_the_days_loaded(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(livestreams=12, sessions=150, broken=False)
     simulator = serve(Simulator(world))
     asked = []
@@ -48,8 +49,9 @@ def test_promise_6_a_nights_requests_do_not_grow_with_the_days_landed(serve: Ser
     assert asked[0] == asked[1]
 
 
+@pytest.mark.promise(6)
 @pytest.mark.parametrize("kind", ["huge_body", "gzip_bomb"])
-def test_promise_6_a_huge_body_is_refused_and_not_held(kind: str, serve: Serve, tmp_path: Path) -> None:
+def test_huge_body_is_refused_without_being_buffered(kind: str, serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",))
     simulator = serve(Simulator(world))
     light = weight(simulator, tmp_path / "light")
@@ -61,7 +63,8 @@ def test_promise_6_a_huge_body_is_refused_and_not_held(kind: str, serve: Serve, 
     assert_matches_world(settings_for(simulator, tmp_path / "heavy"), world)
 
 
-def test_promise_6_a_body_that_is_always_huge_is_an_error(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.promise(6)
+def test_endpoint_that_always_sends_huge_bodies_is_an_error(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world(apps=("aula",))))
     simulator.faults.schedule(
         "gzip_bomb", operation="list-livestreams", times=10**9, options=FaultOptions(huge_bytes=80 * MIB)
@@ -70,8 +73,9 @@ def test_promise_6_a_body_that_is_always_huge_is_an_error(serve: Serve, tmp_path
         run_pipeline(settings_for(simulator, tmp_path / "home"))
 
 
+@pytest.mark.promise(6)
 @pytest.mark.long
-def test_promise_6_memory_does_not_grow_with_the_livestreams(serve: Serve, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_number_of_livestreams(serve: Serve, tmp_path: Path) -> None:
     weights = []
     for livestreams in (1_000, 8_000):
         world = World.seeded(1, apps=("aula",), livestreams=livestreams, days=30, now=tiny_world().now)

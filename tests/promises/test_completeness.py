@@ -46,8 +46,9 @@ def assert_incomplete(run: RunContext, said: str) -> None:
     assert all(re.search(said, line) for line in run.failure_lines())
 
 
+@pytest.mark.promise(3)
 @pytest.mark.parametrize("kind", sorted(set(GROUPS["drift"]) - {"endless_pages"}))
-def test_promise_3_complete_or_not_done(kind: str, serve: Serve, tmp_path: Path) -> None:
+def test_list_is_complete_or_an_error(kind: str, serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",), broken=False, stale_clocks=False)
     order = "updated_at" if kind == "row_moved" else "created_at"
     faults = FaultInjector(seed=5, rate=0.25, kinds=(kind,), max_consecutive=1)
@@ -62,8 +63,9 @@ def test_promise_3_complete_or_not_done(kind: str, serve: Serve, tmp_path: Path)
     assert_matches_world(settings, world)
 
 
+@pytest.mark.promise(3)
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_promise_3_under_every_drift_at_once(seed: int, serve: Serve, tmp_path: Path) -> None:
+def test_all_paging_faults_at_once_leave_a_complete_list_or_an_error(seed: int, serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(seed=seed, broken=False)
     kinds = tuple(sorted(set(GROUPS["drift"]) - {"endless_pages", "row_moved"}))
     faults = FaultInjector(seed=seed, rate=0.1, kinds=kinds, max_consecutive=2)
@@ -76,11 +78,10 @@ def test_promise_3_under_every_drift_at_once(seed: int, serve: Serve, tmp_path: 
     assert_matches_world(settings, world)
 
 
+@pytest.mark.promise(3)
 @pytest.mark.parametrize("kind", ["page_no_ignored", "repeat_page", "total_high"])
 @pytest.mark.parametrize("operation", [LIST, SESSIONS])
-def test_promise_3_a_list_that_never_comes_whole_is_an_error_that_says_so(
-    kind: str, operation: str, serve: Serve, tmp_path: Path
-) -> None:
+def test_list_that_stays_incomplete_is_an_error(kind: str, operation: str, serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",), livestreams=7, broken=False)
     simulator = serve(Simulator(world, per_page_cap=PAGE))
     settings = settings_for(simulator, tmp_path / "home")
@@ -94,16 +95,18 @@ def test_promise_3_a_list_that_never_comes_whole_is_an_error_that_says_so(
     assert changed_days(before, published_days(settings)) == set()
 
 
+@pytest.mark.promise(3)
 @pytest.mark.parametrize("operation", [LIST, SESSIONS])
-def test_promise_3_endless_pages_end_in_an_error(
+def test_endless_pages_are_an_error(
     operation: str, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(paging.read_all, "__kwdefaults__", {"max_pages": 50})
     endless(operation, 50, serve, tmp_path)
 
 
+@pytest.mark.promise(3)
 @pytest.mark.long
-def test_promise_3_endless_pages_end_in_an_error_in_earnest(serve: Serve, tmp_path: Path) -> None:
+def test_endless_pages_are_an_error_at_the_real_limit(serve: Serve, tmp_path: Path) -> None:
     endless(SESSIONS, paging.MAX_PAGES, serve, tmp_path)
 
 
@@ -124,7 +127,8 @@ def endless(operation: str, most: int, serve: Serve, tmp_path: Path) -> None:
     assert changed_days(before, published_days(settings)) == set()
 
 
-def test_promise_2_nothing_is_counted_twice_while_rows_repeat(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.promise(2)
+def test_repeated_records_are_counted_once(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(broken=False)
     faults = FaultInjector(rate=1.0, kinds=("same_record_twice",), max_consecutive=ALWAYS)
     simulator = serve(Simulator(world, per_page_cap=PAGE, faults=faults))
@@ -140,7 +144,8 @@ def test_promise_2_nothing_is_counted_twice_while_rows_repeat(serve: Serve, tmp_
     assert query(settings, "SELECT sum(rows_duplicate) > 0 FROM ops.loads WHERE run_id = 'first'") == [(True,)]
 
 
-def test_promise_2_overlapping_ranges_leave_the_rows_of_one(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.promise(2)
+def test_overlapping_ranges_leave_each_row_once(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world()))
     settings = settings_for(simulator, tmp_path / "home")
     first, last = DAYS

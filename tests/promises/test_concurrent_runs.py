@@ -34,7 +34,7 @@ def hold(told: Connection, lock: str) -> None:
         told.recv()
 
 
-def test_two_programs_at_once_do_both_their_works(serve: Serve, tmp_path: Path) -> None:
+def test_concurrent_commands_wait_for_the_lock_and_both_finish(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(broken=False)
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, tmp_path / "home")
@@ -64,7 +64,7 @@ def test_two_programs_at_once_do_both_their_works(serve: Serve, tmp_path: Path) 
     assert unexpected_files(settings.home) == set()
 
 
-def test_who_may_not_wait_is_told_in_one_line(serve: Serve, tmp_path: Path) -> None:
+def test_busy_home_is_a_one_line_error_without_lock_wait(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world()))
     home = tmp_path / "home"
     home.mkdir()
@@ -80,7 +80,7 @@ def test_who_may_not_wait_is_told_in_one_line(serve: Serve, tmp_path: Path) -> N
     assert simulator.request_count() == 0
 
 
-def test_a_killed_holder_leaves_no_lock(serve: Serve, tmp_path: Path) -> None:
+def test_killed_process_releases_its_lock(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world()))
     settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_LOCK_WAIT_SECONDS="0")
     settings.home.mkdir()
@@ -96,7 +96,7 @@ def test_a_killed_holder_leaves_no_lock(serve: Serve, tmp_path: Path) -> None:
     assert_matches_world(settings, simulator.world)
 
 
-def test_two_runs_side_by_side_leave_the_rows_of_one(serve: Serve, tmp_path: Path) -> None:
+def test_concurrent_runs_leave_each_row_once(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(broken=False)
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, tmp_path / "home")
@@ -117,7 +117,7 @@ def test_two_runs_side_by_side_leave_the_rows_of_one(serve: Serve, tmp_path: Pat
     assert stored_days(settings.warehouse) == before
 
 
-def test_a_run_beside_a_dagster_run_waits_for_it(serve: Serve, tmp_path: Path) -> None:
+def test_run_waits_for_a_dagster_run(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(broken=False)
     simulator = serve(Simulator(world, latency=0.02))
     settings = settings_for(simulator, tmp_path / "home")

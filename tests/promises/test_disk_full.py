@@ -51,7 +51,9 @@ def assert_one_line_and_intact(said: str, settings: Settings, before: object) ->
 
 
 @pytest.mark.parametrize("left", [0, 1 * MIB, 6 * MIB])
-def test_a_full_disk_is_one_line_and_the_copy_stays(left: int, small_disk: Path, serve: Serve, tmp_path: Path) -> None:
+def test_full_disk_is_a_one_line_error_and_keeps_the_published_file(
+    left: int, small_disk: Path, serve: Serve, tmp_path: Path
+) -> None:
     world = tiny_world(apps=("aula",), broken=False)
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, small_disk / "home")
@@ -69,7 +71,7 @@ def test_a_full_disk_is_one_line_and_the_copy_stays(left: int, small_disk: Path,
 
 
 @pytest.mark.parametrize("left", [0, 4 * MIB])
-def test_the_program_on_a_full_disk_says_so_in_one_line(left: int, small_disk: Path, serve: Serve) -> None:
+def test_command_on_a_full_disk_prints_a_one_line_error(left: int, small_disk: Path, serve: Serve) -> None:
     world = tiny_world(apps=("aula",), broken=False)
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, small_disk / "home")
@@ -86,7 +88,7 @@ def test_the_program_on_a_full_disk_says_so_in_one_line(left: int, small_disk: P
 
 
 @pytest.mark.parametrize("command", [["nightly"], ["report"], ["doctor"]])
-def test_a_file_in_place_of_the_home_is_one_line(command: list[str], serve: Serve, tmp_path: Path) -> None:
+def test_file_in_place_of_the_home_is_a_one_line_error(command: list[str], serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world(apps=("aula",))))
     (tmp_path / "home").write_text("not a directory")
     ran = run_cli_process(simulator, tmp_path / "home", *command)
@@ -106,7 +108,7 @@ def sealed(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], capture_output=True, check=False)
 
 
-def test_a_home_that_cannot_be_written_is_one_line_and_stays(sealed: Path, serve: Serve) -> None:
+def test_read_only_home_is_a_one_line_error_and_stays_unchanged(sealed: Path, serve: Serve) -> None:
     world = tiny_world(apps=("aula",), broken=False)
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, sealed / "home")

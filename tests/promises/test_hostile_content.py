@@ -47,7 +47,7 @@ NAMES = [
 IDS = ["..", "../../etc/passwd", "a'b", 'a"b', "a b?c#d&e=f", "%2e%2e%2f", "ä/ö", "; DROP TABLE x", "$(id)", "-rf"]
 
 
-def test_promise_names_and_messages_stay_data(serve: Serve, tmp_path: Path) -> None:
+def test_names_and_messages_are_never_interpreted(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",), broken=False)
     for name in NAMES:
         stream = world.add_livestream("aula", name=name, created_at=world.now - timedelta(days=30))
@@ -74,7 +74,7 @@ def test_promise_names_and_messages_stay_data(serve: Serve, tmp_path: Path) -> N
         assert name not in page
 
 
-def test_promise_ids_are_one_segment_and_stay_data(serve: Serve, tmp_path: Path) -> None:
+def test_ids_are_escaped_as_one_path_segment(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",), livestreams=len(IDS), sessions=30, broken=False)
     app = world.apps["aula"]
     for stream, hostile in zip(list(app.livestreams), IDS, strict=True):
@@ -94,9 +94,7 @@ def test_promise_ids_are_one_segment_and_stay_data(serve: Serve, tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", GROUPS["strange"])
-def test_promise_records_such_as_were_never_seen_are_taken_or_set_aside(
-    kind: str, serve: Serve, tmp_path: Path
-) -> None:
+def test_unknown_fields_and_types_are_loaded_or_quarantined(kind: str, serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(broken=False)
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, tmp_path / "home")
@@ -121,7 +119,7 @@ def test_promise_records_such_as_were_never_seen_are_taken_or_set_aside(
     assert_matches_world(settings, world)
 
 
-def test_promise_the_summary_and_doctor_print_no_escapes(serve: Serve, tmp_path: Path) -> None:
+def test_summary_and_report_contain_no_escape_sequences(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",))
     for name in NAMES[:8]:
         stream = world.add_livestream("aula", name=name, created_at=world.now - timedelta(days=20))

@@ -24,8 +24,9 @@ def history_of(settings: Settings) -> list[str]:
         return [run.status.value for run in reversed(instance.get_runs())]
 
 
+@pytest.mark.promise(1)
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_promise_1_stopped_by_hand_is_one_line_and_goes_on(stop: signal.Signals, tmp_path: Path) -> None:
+def test_interrupted_backfill_prints_one_line_and_resumes(stop: signal.Signals, tmp_path: Path) -> None:
     world = tiny_world(broken=False)
     command = "backfill", f"{DAYS[0]}", f"{DAYS[1]}"
     with Simulator(world, latency=0.1) as simulator:
@@ -49,7 +50,7 @@ def test_promise_1_stopped_by_hand_is_one_line_and_goes_on(stop: signal.Signals,
 
 
 @pytest.mark.parametrize("kind", ["killed", "of an earlier version", "of a daemon that is gone"])
-def test_a_run_whose_process_is_dead_is_marked_failed_by_the_next(kind: str, tmp_path: Path) -> None:
+def test_next_run_marks_a_dead_run_as_failed(kind: str, tmp_path: Path) -> None:
     """Seen: killed or rebooted, it stayed "Started" in the history for ever."""
     world = tiny_world(apps=("aula",), broken=False)
     command = "backfill", f"{DAYS[0]}", f"{DAYS[1]}"
@@ -84,8 +85,9 @@ def test_a_run_whose_process_is_dead_is_marked_failed_by_the_next(kind: str, tmp
         assert not list((settings.dagster_home / RUN_LOCKS).iterdir())
 
 
+@pytest.mark.promise(1)
 @pytest.mark.parametrize("waits_for", ["many pages", "replies that do not come"])
-def test_promise_1_who_stops_a_run_waits_for_no_reply(waits_for: str, tmp_path: Path) -> None:
+def test_ctrl_c_does_not_wait_for_in_flight_requests(waits_for: str, tmp_path: Path) -> None:
     """Seen: ctrl-C ended a run when all pages of the livestream that was being read had come, or six tries had failed."""
     world = tiny_world(apps=("aula",), livestreams=1, sessions=2_000, broken=False)
     with Simulator(world, latency=0.2) as simulator:

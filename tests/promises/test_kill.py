@@ -50,7 +50,7 @@ def assert_survived(settings: Settings, change: Change, *, backfill: bool) -> No
     assert unexpected_files(settings.home) == set()
 
 
-def test_a_run_that_is_not_killed_changes_every_day(change: Change) -> None:
+def test_uninterrupted_run_changes_every_day(change: Change) -> None:
     changed = changed_days(change.before, change.after)
     assert {day for _, _, day in changed} > {DAYS[0], DAYS[1]}
     assert any(day < DAYS[0] for _, _, day in changed), "news of a day before the range arrive too"
@@ -68,16 +68,18 @@ def kill_at_write(change: Change, home: Path, share: float, *, backfill: bool) -
     return settings
 
 
+@pytest.mark.promise(1)
 @pytest.mark.parametrize("share", [0.12, 0.3, 0.42, 0.55, 0.68, 0.8, 0.97, 1.0])
-def test_promise_1_killed_at_a_write_each_day_is_old_or_new(share: float, change: Change, tmp_path: Path) -> None:
+def test_kill_at_a_write_leaves_each_day_old_or_new(share: float, change: Change, tmp_path: Path) -> None:
     backfill = share in {0.3, 0.68}
     settings = kill_at_write(change, tmp_path / "home", share, backfill=backfill)
     assert_survived(settings, change, backfill=backfill)
 
 
+@pytest.mark.promise(1)
 @pytest.mark.long
 @pytest.mark.parametrize(("first", "backfill"), [(0, False), (1, True), (2, False)])
-def test_promise_1_killed_from_write_to_write_each_day_is_old_or_new(
+def test_kill_at_every_write_leaves_each_day_old_or_new(
     first: int, change: Change, tmp_path: Path, *, backfill: bool
 ) -> None:
     for at in range(first, len(change.writes), 4):
@@ -99,22 +101,25 @@ def kill_at_any_moment(change: Change, home: Path, rng: random.Random) -> Settin
     return settings
 
 
+@pytest.mark.promise(1)
 @pytest.mark.parametrize("seed", [1, 2])
-def test_promise_1_killed_at_any_moment_each_day_is_old_or_new(seed: int, change: Change, tmp_path: Path) -> None:
+def test_kill_at_a_random_moment_leaves_each_day_old_or_new(seed: int, change: Change, tmp_path: Path) -> None:
     settings = kill_at_any_moment(change, tmp_path / "home", random.Random(seed))
     assert_survived(settings, change, backfill=False)
 
 
+@pytest.mark.promise(1)
 @pytest.mark.long
-def test_promise_1_killed_at_many_moments_each_day_is_old_or_new(change: Change, tmp_path: Path) -> None:
+def test_kill_at_many_moments_leaves_each_day_old_or_new(change: Change, tmp_path: Path) -> None:
     rng = random.Random(3)
     for number in range(25):
         settings = kill_at_any_moment(change, tmp_path / f"home{number}", rng)
         assert_survived(settings, change, backfill=False)
 
 
+@pytest.mark.promise(1)
 @pytest.mark.long
-def test_promise_1_killed_again_and_again_it_gets_there(change: Change, tmp_path: Path) -> None:
+def test_run_completes_after_repeated_kills(change: Change, tmp_path: Path) -> None:
     settings = change.copy(tmp_path / "home")
     for share in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6):
         at = round(share * len(change.writes))
@@ -129,7 +134,8 @@ def test_promise_1_killed_again_and_again_it_gets_there(change: Change, tmp_path
     assert_survived(settings, change, backfill=False)
 
 
-def test_promise_1_what_duckdb_spilled_in_a_killed_run_goes_with_the_next(change: Change, tmp_path: Path) -> None:
+@pytest.mark.promise(1)
+def test_next_run_deletes_spill_files_of_a_killed_run(change: Change, tmp_path: Path) -> None:
     settings = change.copy(tmp_path / "home")
     for name in ("pipeline.duckdb.tmp", "pipeline_raw.duckdb.tmp"):
         (settings.home / name).mkdir()
@@ -138,10 +144,11 @@ def test_promise_1_what_duckdb_spilled_in_a_killed_run_goes_with_the_next(change
     assert_survived(settings, change, backfill=False)
 
 
+@pytest.mark.promise(1)
 @pytest.mark.long
 @pytest.mark.parametrize("moment", [0.0, 0.5, 1.0, 3.0, 6.0])
 @pytest.mark.parametrize("command", ["nightly", "backfill"])
-def test_promise_1_the_program_itself_killed_and_started_again(command: str, moment: float, tmp_path: Path) -> None:
+def test_killed_command_completes_when_run_again(command: str, moment: float, tmp_path: Path) -> None:
     world = tiny_world(broken=False)
     arguments = [command] if command == "nightly" else [command, f"{DAYS[0]}", f"{DAYS[1]}"]
     with Simulator(world) as simulator:
@@ -186,7 +193,8 @@ def backfill_killed_when_known(told: Connection, environment: dict[str, str], li
         run_once(told, environment, WHOLE, {"run_id": "killed", "backfill": True})
 
 
-def test_promise_1_a_backfill_killed_at_nine_tenths_asks_the_last_tenth(tmp_path: Path) -> None:
+@pytest.mark.promise(1)
+def test_resumed_backfill_fetches_only_the_remaining_tenth(tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",), livestreams=40, sessions=120, on_air=0, broken=False)
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_CONCURRENCY="2")

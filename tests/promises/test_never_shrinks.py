@@ -53,12 +53,13 @@ EXPECTED = {
 }
 
 
-def test_every_way_of_forgetting_is_tried() -> None:
+def test_every_forgetting_fault_is_tested() -> None:
     assert EXPECTED.keys() == set(GROUPS["forgetting"])
 
 
+@pytest.mark.promise(1)
 @pytest.mark.parametrize("kind", GROUPS["forgetting"])
-def test_promise_1_never_shrinks(kind: str, serve: Serve, tmp_path: Path) -> None:
+def test_smaller_responses_never_erase_rows(kind: str, serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",), broken=False)
     for session in (session for app in world.apps.values() for session in app.timeline):
         session.ingest_seconds = session.ingest_seconds or 1.0  # from unknown to zero is news, and no loss
@@ -85,7 +86,8 @@ def test_promise_1_never_shrinks(kind: str, serve: Serve, tmp_path: Path) -> Non
     assert_matches_world(settings, world)
 
 
-def test_promise_1_sessions_that_the_api_no_longer_returns_stay(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.promise(1)
+def test_sessions_missing_upstream_are_kept(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(broken=False)
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, tmp_path / "home")
@@ -103,7 +105,8 @@ def test_promise_1_sessions_that_the_api_no_longer_returns_stay(serve: Serve, tm
     assert query(settings, "SELECT count(*) FROM core.livestreams") == [(16,)]
 
 
-def test_promise_1_what_came_back_is_no_shrink(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.promise(1)
+def test_restored_measures_clear_the_shrink_warning(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world(broken=False)))
     settings = settings_for(simulator, tmp_path / "home")
     run_pipeline(settings, run_id="first")
@@ -120,7 +123,8 @@ def days_held(settings: Settings, table: str) -> set[object]:
     return {day for (day,) in query(settings, f"SELECT DISTINCT day FROM {table}")}
 
 
-def test_promise_1_zero_and_unknown_are_different_things(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.promise(1)
+def test_zero_and_unknown_days_are_distinct(serve: Serve, tmp_path: Path) -> None:
     world = World(now=tiny_world().now)
     for app_id in APPS:
         world.add_app(app_id)
@@ -149,7 +153,7 @@ def test_promise_1_zero_and_unknown_are_different_things(serve: Serve, tmp_path:
     assert query(mindful, "SELECT count(*) FROM ops.days WHERE NOT is_known") == [(0,)]
 
 
-def test_allow_shrink_goes_with_full_only(serve: Serve, tmp_path: Path) -> None:
+def test_allow_shrink_requires_full(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world()))
     settings = simulator.settings() | {"LIVEHOUSE_HOME": str(tmp_path / "home")}
     status, _, said = run_cli(settings, "backfill", f"{DAYS[0]}", f"{DAYS[1]}", "--allow-shrink")

@@ -68,7 +68,7 @@ def loaded(serve: Serve, home: Path) -> tuple[Settings, World]:
 
 
 @pytest.mark.parametrize("read_only", [True, False], ids=["reading", "writing"])
-def test_who_keeps_it_open_is_not_in_the_way(serve: Serve, tmp_path: Path, *, read_only: bool) -> None:
+def test_reader_with_an_open_connection_does_not_block_runs(serve: Serve, tmp_path: Path, *, read_only: bool) -> None:
     settings, world = loaded(serve, tmp_path / "home")
     with child_process(_reads_on, f"{settings.warehouse}", read_only) as (_, told):
         first = told.recv()
@@ -87,7 +87,7 @@ def test_who_keeps_it_open_is_not_in_the_way(serve: Serve, tmp_path: Path, *, re
 
 
 @pytest.mark.parametrize("read_only", [True, False], ids=["reading", "writing"])
-def test_who_opens_it_over_and_over_sees_whole_copies(serve: Serve, tmp_path: Path, *, read_only: bool) -> None:
+def test_reader_that_reopens_sees_only_complete_files(serve: Serve, tmp_path: Path, *, read_only: bool) -> None:
     settings, world = loaded(serve, tmp_path / "home")
     with child_process(_reads_anew, f"{settings.warehouse}", read_only) as (_, told):
         assert told.recv() == "reading"
@@ -112,7 +112,7 @@ def writes_and_dies(told: Connection, path: str) -> None:
     time.sleep(1_000)
 
 
-def test_what_a_reader_writes_into_an_old_copy_is_not_seen_in_the_new_one(
+def test_writes_to_an_old_file_do_not_reach_the_new_one(
     serve: Serve, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings, world = loaded(serve, tmp_path / "home")

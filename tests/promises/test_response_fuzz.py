@@ -203,9 +203,10 @@ def peak_memory() -> int:
     return int(found[1])
 
 
+@pytest.mark.promise(6)
 @pytest.mark.long
 @pytest.mark.usefixtures("short_deadlines")
-def test_promise_6_any_reply_ends_in_time_within_memory_as_one_error() -> None:
+def test_any_response_ends_within_time_and_memory_as_one_error() -> None:
     prepare_for_runs()
     forget_peak()
     before = peak_memory()
@@ -265,13 +266,14 @@ def good_reply(path: str) -> bytes:
     return json.dumps({"success": True, "data": data, "paging": {"total_count": 1}}).encode()
 
 
+@pytest.mark.promise(4)
 @pytest.mark.long
 @pytest.mark.usefixtures("short_deadlines")
 @settings(
     max_examples=8, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )  # an example takes seconds: none is made simpler
 @given(reply=replies)
-def test_promise_4_any_reply_about_one_app_leaves_the_others_loaded(
+def test_any_response_for_one_app_leaves_the_others_loaded(
     tmp_path_factory: pytest.TempPathFactory, reply: Sent
 ) -> None:
     def behave(connection: socket.socket, request: bytes) -> None:

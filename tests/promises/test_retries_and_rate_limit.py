@@ -70,7 +70,8 @@ def asked_by(simulator: Simulator) -> Counter[str]:
     return Counter(asked.operation for asked in simulator.requests)
 
 
-def test_promise_4_a_night_with_nothing_new_asks_exactly_what_may_change(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.promise(4)
+def test_unchanged_night_requests_only_what_may_change(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(livestreams=105, sessions=40, on_air=3, broken=False)
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, tmp_path / "home")
@@ -98,10 +99,11 @@ def test_promise_4_a_night_with_nothing_new_asks_exactly_what_may_change(serve: 
     }
 
 
+@pytest.mark.promise(4)
 @pytest.mark.parametrize(
     ("livestreams", "days"), [(20, 40), pytest.param(2_000, 365, marks=pytest.mark.long, id="a year of 2,000")]
 )
-def test_promise_4_a_backfill_asks_two_percent_more_than_it_must_at_most(
+def test_backfill_sends_at_most_two_percent_extra_requests(
     livestreams: int, days: int, serve: Serve, tmp_path: Path
 ) -> None:
     world = tiny_world(apps=("aula",), livestreams=livestreams, sessions=6 * livestreams, days=days - 5, broken=False)
@@ -119,8 +121,11 @@ def test_promise_4_a_backfill_asks_two_percent_more_than_it_must_at_most(
 # --- asking again where that can help -----------------------------------------------------------------------
 
 
+@pytest.mark.promise(4)
 @pytest.mark.parametrize("seed", [1, 2])
-def test_promise_4_eight_percent_of_passing_faults_leave_the_truth(seed: int, serve: Serve, tmp_path: Path) -> None:
+def test_transient_faults_on_eight_percent_of_requests_leave_exact_rows(
+    seed: int, serve: Serve, tmp_path: Path
+) -> None:
     faults = FaultInjector(seed=seed, rate=0.08, kinds=GROUPS["transient"], options=QUICK)
     simulator = serve(Simulator(tiny_world(livestreams=20), per_page_cap=7, faults=faults))
     settings = settings_for(simulator, tmp_path / "home")
@@ -132,8 +137,9 @@ def test_promise_4_eight_percent_of_passing_faults_leave_the_truth(seed: int, se
     assert query(settings, "SELECT sum(api_requests) FROM ops.loads") == [(simulator.request_count(),)]
 
 
+@pytest.mark.promise(4)
 @pytest.mark.parametrize("kind", GROUPS["transient"])
-def test_promise_4_each_passing_fault_alone_leaves_the_truth(kind: str, serve: Serve, tmp_path: Path) -> None:
+def test_each_transient_fault_leaves_exact_rows(kind: str, serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",), livestreams=6, sessions=30)
     options = FaultOptions(retry_after=1 if kind == "quota_out" else 0, trickle_seconds=0.02)
     limit = 2 if kind in {"quota_out", "rate_limited_date"} else None  # these wait for whole seconds
@@ -145,9 +151,10 @@ def test_promise_4_each_passing_fault_alone_leaves_the_truth(kind: str, serve: S
     assert_matches_world(settings, world)
 
 
+@pytest.mark.promise(4)
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(20))
-def test_promise_4_passing_faults_of_every_kind_leave_the_truth(seed: int, serve: Serve, tmp_path: Path) -> None:
+def test_transient_faults_of_many_seeds_leave_exact_rows(seed: int, serve: Serve, tmp_path: Path) -> None:
     faults = FaultInjector(seed=seed, rate=0.08, kinds=GROUPS["transient"], options=QUICK)
     simulator = serve(Simulator(tiny_world(seed=seed, livestreams=60, sessions=300), per_page_cap=7, faults=faults))
     settings = settings_for(simulator, tmp_path / "home")
@@ -155,7 +162,8 @@ def test_promise_4_passing_faults_of_every_kind_leave_the_truth(seed: int, serve
     assert_matches_world(settings, simulator.world)
 
 
-def test_promise_4_a_request_is_sent_seven_times_at_most(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.promise(4)
+def test_request_is_sent_at_most_seven_times(serve: Serve, tmp_path: Path) -> None:
     faults = FaultInjector(
         rate=1.0, kinds=("server_error",), operations=("get-overall-analytics",), max_consecutive=ALWAYS
     )
@@ -170,8 +178,9 @@ def test_promise_4_a_request_is_sent_seven_times_at_most(serve: Serve, tmp_path:
     assert len(overall) <= given_up * TRIES
 
 
+@pytest.mark.promise(4)
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 422, 451])
-def test_promise_4_a_refusal_is_not_asked_again(status: int, serve: Serve, tmp_path: Path) -> None:
+def test_permanent_error_is_not_retried(status: int, serve: Serve, tmp_path: Path) -> None:
     faults = FaultInjector(
         rate=1.0, kinds=("server_error",), max_consecutive=ALWAYS, options=FaultOptions(status=status)
     )
@@ -181,8 +190,9 @@ def test_promise_4_a_refusal_is_not_asked_again(status: int, serve: Serve, tmp_p
     assert max_repeats(simulator.requests) == 1
 
 
+@pytest.mark.promise(4)
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 520, 530])
-def test_promise_4_what_passes_is_asked_again(status: int, serve: Serve, tmp_path: Path) -> None:
+def test_transient_error_is_retried(status: int, serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world(apps=("aula",), livestreams=2, sessions=4)))
     simulator.faults.schedule("server_error", times=MAX_RETRIES, options=FaultOptions(status=status))
     settings = settings_for(simulator, tmp_path / "home")
@@ -193,7 +203,8 @@ def test_promise_4_what_passes_is_asked_again(status: int, serve: Serve, tmp_pat
 # --- within the budget, waiting as told ---------------------------------------------------------------------
 
 
-def test_promise_4_a_429_holds_every_thread(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.promise(4)
+def test_429_pauses_every_thread(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(livestreams=30, sessions=30, apps=("aula",))
     simulator = serve(Simulator(world, latency=0.02))
     log = simulator.service.log = TimedLog()
@@ -208,7 +219,8 @@ def test_promise_4_a_429_holds_every_thread(serve: Serve, tmp_path: Path) -> Non
     assert_matches_world(settings, world)
 
 
-def test_promise_4_a_server_that_counts_exactly_has_nothing_to_refuse(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.promise(4)
+def test_budget_is_never_exceeded(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(livestreams=6, sessions=20)
     simulator = serve(Simulator(world, rate_limit=(25, 1.0)))
     settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_REQUESTS_PER_SECOND="25")
@@ -218,7 +230,8 @@ def test_promise_4_a_server_that_counts_exactly_has_nothing_to_refuse(serve: Ser
     assert_matches_world(settings, world)
 
 
-def test_promise_4_a_quota_that_runs_out_is_waited_for(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.promise(4)
+def test_exhausted_quota_is_waited_for(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(livestreams=6, sessions=20)
     simulator = serve(Simulator(world, rate_limit=(25, 1.0)))
     settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_REQUESTS_PER_SECOND="0")
@@ -228,15 +241,15 @@ def test_promise_4_a_quota_that_runs_out_is_waited_for(serve: Serve, tmp_path: P
     assert_matches_world(settings, world)
 
 
-def test_promise_4_no_more_in_flight_than_set(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.promise(4)
+def test_concurrency_limit_is_respected(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world(livestreams=30), latency=0.01))
     run_pipeline(settings_for(simulator, tmp_path / "home", LIVEHOUSE_CONCURRENCY="3"))
     assert simulator.max_concurrent == 3
 
 
-def test_promise_4_pages_of_one_livestream_are_asked_together_and_within_what_is_set(
-    serve: Serve, tmp_path: Path
-) -> None:
+@pytest.mark.promise(4)
+def test_pages_of_one_livestream_are_fetched_concurrently_within_the_limit(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",), livestreams=1, sessions=900)
     simulator = serve(Simulator(world, latency=0.05))
     settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_CONCURRENCY="4")
@@ -285,8 +298,9 @@ EXPLAINED = {
 }
 
 
+@pytest.mark.promise(4)
 @pytest.mark.parametrize("case", EXPLAINED)
-def test_promise_4_a_refusal_is_explained_by_doctor_too(case: str, tmp_path: Path) -> None:
+def test_doctor_and_api_explain_a_refusal(case: str, tmp_path: Path) -> None:
     reply, said, not_said = EXPLAINED[case]
     with CannedServer() as server:
         server.otherwise = reply
@@ -310,7 +324,8 @@ def test_promise_4_a_refusal_is_explained_by_doctor_too(case: str, tmp_path: Pat
         assert [part for part in not_said if part in text] == []
 
 
-def test_promise_4_retries_of_a_flaky_host_show_as_progress(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.promise(4)
+def test_retries_are_reported_as_progress(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world(apps=("aula",), livestreams=2, sessions=4)))
     simulator.faults.schedule("server_error", times=4)
     given = environment_for(simulator, tmp_path / "home") | {"LIVEHOUSE_RETRY_PAUSE_SECONDS": "0.05"}
@@ -331,8 +346,9 @@ FAILURES = {
 }
 
 
+@pytest.mark.promise(4)
 @pytest.mark.parametrize("case", FAILURES)
-def test_promise_4_one_app_fails_and_the_others_go_on(case: str, serve: Serve, tmp_path: Path) -> None:
+def test_failing_app_does_not_stop_the_others(case: str, serve: Serve, tmp_path: Path) -> None:
     operation, status, kind = FAILURES[case]
     world = tiny_world()
     simulator = serve(Simulator(world))
@@ -362,7 +378,7 @@ def test_promise_4_one_app_fails_and_the_others_go_on(case: str, serve: Serve, t
     assert_matches_world(settings, world)
 
 
-def test_when_every_app_fails_every_one_is_named(serve: Serve, tmp_path: Path) -> None:
+def test_error_names_every_failed_app(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world()))
     for app_id, status in zip(APPS, (403, 451), strict=True):
         simulator.faults.schedule("server_error", app_id=app_id, times=ALWAYS, options=FaultOptions(status=status))
@@ -370,7 +386,8 @@ def test_when_every_app_fails_every_one_is_named(serve: Serve, tmp_path: Path) -
         run_pipeline(settings_for(simulator, tmp_path / "home"))
 
 
-def test_promise_4_the_program_says_which_app_failed_and_why(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.promise(4)
+def test_command_reports_the_failed_app_and_its_cause(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world()
     simulator = serve(Simulator(world))
     simulator.faults.schedule("server_error", app_id=APPS[1], times=ALWAYS, options=FaultOptions(status=403))
@@ -386,6 +403,6 @@ def test_promise_4_the_program_says_which_app_failed_and_why(serve: Serve, tmp_p
     assert "403" in page, "the page is of this run, and says that a night failed"
 
 
-def test_truth_is_not_empty() -> None:
+def test_expected_rows_are_not_empty() -> None:
     truth: ExpectedRows = tiny_world().expected_rows(APPS[0], *DAYS)
     assert all(truth.tables().values())

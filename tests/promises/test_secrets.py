@@ -37,7 +37,8 @@ def found(home: Path, secrets: set[str], *printed: str) -> list[tuple[str, str]]
 # --- everything the simulator can do wrong ------------------------------------------------------------------
 
 
-def test_promise_5_no_secret_anywhere_after_every_failure(
+@pytest.mark.promise(5)
+def test_no_secret_is_left_after_any_failure(
     serve: Serve, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -68,9 +69,10 @@ def test_promise_5_no_secret_anywhere_after_every_failure(
     assert found(settings.home, {simulator.token, *keys}, out, err, caplog.text) == []
 
 
+@pytest.mark.promise(5)
 @pytest.mark.long
 @pytest.mark.parametrize("kind", sorted({kind for kinds in GROUPS.values() for kind in kinds}))
-def test_promise_5_no_secret_anywhere_after_each_failure(
+def test_no_secret_is_left_after_each_fault(
     kind: str, serve: Serve, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     world = tiny_world(apps=("aula",), livestreams=5, sessions=20)
@@ -85,7 +87,8 @@ def test_promise_5_no_secret_anywhere_after_each_failure(
     assert found(settings.home, {simulator.token, *keys}, *capfd.readouterr()) == []
 
 
-def test_promise_5_no_secret_in_dagsters_storage_or_on_a_stream(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.promise(5)
+def test_no_secret_in_dagster_storage_or_output(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world()
     keys = world.stream_keys()
     simulator = serve(Simulator(world))
@@ -177,10 +180,9 @@ def environment(base_url: str, home: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.promise(5)
 @pytest.mark.parametrize("case", QUOTES)
-def test_promise_5_a_reply_that_quotes_secrets_leaves_none(
-    case: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_response_that_echoes_secrets_leaves_none(case: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with telltale(QUOTES[case]) as base_url:
         given = environment(base_url, tmp_path / "home")
         said = ""
@@ -258,7 +260,8 @@ class _ManyKeys(BaseHTTPRequestHandler):
         """Nobody listens."""
 
 
-def test_promise_5_every_key_ever_served_is_nowhere(
+@pytest.mark.promise(5)
+def test_stream_keys_under_any_name_are_redacted_everywhere(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -302,7 +305,8 @@ def test_promise_5_every_key_ever_served_is_nowhere(
     assert ("rtmps", "object") in fields
 
 
-def test_promise_5_a_redirect_is_not_followed(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.promise(5)
+def test_redirect_is_not_followed(serve: Serve, tmp_path: Path) -> None:
     heard: list[str] = []
 
     class Elsewhere(_TellTale):
@@ -327,7 +331,8 @@ def test_promise_5_a_redirect_is_not_followed(serve: Serve, tmp_path: Path) -> N
     assert heard == []
 
 
-def test_promise_5_settings_never_show_the_token(tmp_path: Path) -> None:
+@pytest.mark.promise(5)
+def test_settings_errors_never_show_the_token(tmp_path: Path) -> None:
     given = environment("http://127.0.0.1:9", tmp_path) | {"LIVEHOUSE_LOOKBACK_DAYS": "many"}
     for name in ("CLOUDFLARE_API_TOKEN", "REALTIMEKIT_APP_ID", "CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_BASE_URL"):
         wrong = given | {name: f"{TOKEN}\x1b[31m\n{TOKEN}"}
@@ -339,7 +344,8 @@ def test_promise_5_settings_never_show_the_token(tmp_path: Path) -> None:
     assert TOKEN not in repr(settings) + str(settings) + settings.model_dump_json()
 
 
-def test_promise_5_keys_are_shown_by_hand_only(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.promise(5)
+def test_stream_keys_are_shown_only_on_request(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",), livestreams=3, sessions=6)
     simulator = serve(Simulator(world))
     given = environment_for(simulator, tmp_path / "home")

@@ -24,13 +24,15 @@ STRICT = TODAY
 @pytest.mark.parametrize(
     ("times", "unix", "iso"), [("unix", 200, 400), ("iso", 400, 200), ("both", 200, 200)], ids=["unix", "iso", "both"]
 )
-def test_each_form_of_a_time_is_taken_or_refused(serve: Serve, path: str, times: Any, unix: int, iso: int) -> None:
+def test_time_formats_are_accepted_or_refused_by_dialect(
+    serve: Serve, path: str, times: Any, unix: int, iso: int
+) -> None:
     client = serve(dialect=replace(TODAY, times=times))
     assert [client.get(path, **query).status_code for query in (UNIX, ISO)] == [unix, iso]
     assert serve(dialect=replace(TODAY, times="iso", invalid_status=422)).get(path, **UNIX).status_code == 422
 
 
-def test_both_forms_mean_the_same(serve: Serve) -> None:
+def test_unix_and_iso_times_select_the_same_rows(serve: Serve) -> None:
     client = serve(dialect=replace(TODAY, times="both"))
     client.world.add_session(
         APP, any_livestream(client), created_at=NOW.replace(hour=23, minute=59, second=59, microsecond=999_000)
@@ -43,7 +45,7 @@ def any_livestream(client: Client) -> str:
     return client.world.apps[APP].livestreams[0].id
 
 
-def test_by_day_counts_sessions_where_overall_counts_livestreams(serve: Serve) -> None:
+def test_daywise_counts_sessions_and_overall_counts_livestreams(serve: Serve) -> None:
     world = World(now=NOW, values="numbers")
     world.add_app(APP)
     livestream = world.add_livestream(APP)
@@ -68,12 +70,12 @@ def test_by_day_counts_sessions_where_overall_counts_livestreams(serve: Serve) -
     assert list(counts.values()) == [1, 2]
 
 
-def test_the_older_dialect_is_without_sessions_by_day(serve: Serve) -> None:
+def test_dialect_2025_has_no_livestream_daywise(serve: Serve) -> None:
     assert serve(dialect=YEAR_2025).get(BY_DAY, **ISO).status_code == 404
 
 
 @pytest.mark.parametrize(("dialect", "status"), [(TODAY, 201), (YEAR_2025, 200)])
-def test_create_and_start(serve: Serve, dialect: Any, status: int) -> None:
+def test_create_and_start_return_the_status_of_the_dialect(serve: Serve, dialect: Any, status: int) -> None:
     client = serve(dialect=dialect)
     assert client.post("/livestreams", {"name": "mine"}).status_code == status
     meeting = next(
@@ -101,7 +103,7 @@ def test_create_and_start(serve: Serve, dialect: Any, status: int) -> None:
         ("/livestreams", {"content": b"x" * 2_000_000, "headers": {"content-type": "application/json"}}, 413),
     ],
 )
-def test_a_strict_service_checks_bodies(serve: Serve, path: str, sent: dict[str, Any], status: int) -> None:
+def test_strict_dialect_validates_bodies(serve: Serve, path: str, sent: dict[str, Any], status: int) -> None:
     world = World(now=NOW)
     world.add_app(APP, meetings=["m"])
     assert serve(world).http.post(path, **sent).status_code == status
@@ -125,7 +127,7 @@ def test_totals_are_rounded(serve: Serve, rounding: Rounding, ingest: float) -> 
     assert (row["ingest_seconds"], row["viewer_seconds"]) == (ingest, data["total_viewer_seconds"])
 
 
-def test_a_session_has_placeholders_at_first(serve: Serve) -> None:
+def test_new_session_has_placeholder_measures(serve: Serve) -> None:
     world = World(now=NOW, values="numbers", placeholders=True)
     world.add_app(APP)
     livestream = world.add_livestream(APP)
@@ -148,7 +150,7 @@ def test_a_session_has_placeholders_at_first(serve: Serve) -> None:
     assert client.json(f"/livestreams/sessions/{again.id}")["data"]["ingest_seconds"] == 1
 
 
-def test_a_page_larger_than_the_maximum_is_refused_with_its_cause(serve: Serve) -> None:
+def test_oversized_page_is_refused_with_its_cause(serve: Serve) -> None:
     client = serve(dialect=replace(TODAY, per_page_maximum=50))
     assert client.get("/livestreams", per_page=50).status_code == 200
     refused = client.get("/livestreams", per_page=51)
@@ -157,7 +159,7 @@ def test_a_page_larger_than_the_maximum_is_refused_with_its_cause(serve: Serve) 
     assert error["error_chain"] == [{"code": 11000, "message": "per_page must be between 1 and 50"}]
 
 
-def test_error_shapes_of_today(serve: Serve) -> None:
+def test_problem_and_chained_error_shapes(serve: Serve) -> None:
     problem = serve(shapes=ResponseShapes(errors="problem")).get("/livestreams", per_page="many")
     assert problem.headers["content-type"] == "application/problem+json"
     assert problem.json()["detail"] == "per_page must be a whole number from 1 on, not 'many'"
@@ -188,14 +190,14 @@ def test_error_shapes_of_today(serve: Serve) -> None:
         ("list-livestreams=503", "/livestreams", {}, 503),
     ],
 )
-def test_parts_are_refused_when_told_so(
+def test_refusals_match_operation_and_day(
     serve: Serve, refusal: str, path: str, query: dict[str, str], status: int
 ) -> None:
     client = serve(dialect=replace(TODAY, times="both"), refusals=[Refusal.parse(refusal)])
     assert client.get(path, **query).status_code == status
 
 
-def test_one_livestream_can_always_fail(serve: Serve) -> None:
+def test_refusal_of_one_livestream_is_permanent(serve: Serve) -> None:
     client = serve()
     failing, other = (row.id for row in client.world.apps[APP].livestreams[:2])
     client.simulator.service.refusals.append(Refusal.parse(f"get-livestream@{failing}=500"))
@@ -205,14 +207,14 @@ def test_one_livestream_can_always_fail(serve: Serve) -> None:
 @pytest.mark.parametrize(
     "text", ["", "a@b@c", "get-overall-analytics=200", "get-overall-analytics@2025-13-01", "no-such"]
 )
-def test_a_refusal_that_is_none(text: str) -> None:
+def test_malformed_refusal_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Refusal.parse(text)
 
 
 @pytest.mark.parametrize(("idle", "status"), [("left_out", 200), ("zeros", 400)])
 @pytest.mark.parametrize("path", [BY_DAY, "/analytics/daywise"])
-def test_no_range_is_answered_with_a_hundred_megabytes(serve: Serve, idle: Any, status: int, path: str) -> None:
+def test_long_range_never_returns_a_huge_response(serve: Serve, idle: Any, status: int, path: str) -> None:
     client = serve(shapes=ResponseShapes(idle_days=idle))
     query = {"start_time": "0", "end_time": "99999999999"}
     if path == "/analytics/daywise":
@@ -242,7 +244,7 @@ ODD = [
 
 @pytest.mark.parametrize("value", ODD)
 @pytest.mark.parametrize("times", ["unix", "iso", "both"])
-def test_no_value_of_a_parameter_is_answered_with_a_5xx(serve: Serve, value: str, times: Any) -> None:
+def test_invalid_parameter_is_never_a_5xx(serve: Serve, value: str, times: Any) -> None:
     client = serve(shapes=ResponseShapes(overall="array"), dialect=replace(TODAY, times=times))
     paged = ("/livestreams", f"/livestreams/{any_livestream(client)}")
     names = {
@@ -270,7 +272,7 @@ def test_no_value_of_a_parameter_is_answered_with_a_5xx(serve: Serve, value: str
         "/%e2%28",
     ],
 )
-def test_no_target_is_answered_with_a_5xx(client: Client, target: str) -> None:
+def test_malformed_target_is_never_a_5xx(client: Client, target: str) -> None:
     simulator = client.simulator
     head = f"GET /client/v4/accounts/{simulator.account_id}/realtime/kit/{APP}{target} HTTP/1.1\r\nHost: x\r\n"
     head += f"Authorization: Bearer {simulator.token}\r\nConnection: close\r\n\r\n"
@@ -280,12 +282,12 @@ def test_no_target_is_answered_with_a_5xx(client: Client, target: str) -> None:
     assert status in {200, 400, 404}
 
 
-def test_a_method_that_a_path_has_not_is_405(client: Client) -> None:
+def test_unsupported_method_is_405(client: Client) -> None:
     answer = client.http.delete("/livestreams")
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
 
 
-def test_a_body_is_not_read_before_the_token_is_checked(client: Client) -> None:
+def test_token_is_checked_before_the_body_is_read(client: Client) -> None:
     """Three hundred megabytes were read for everybody who could connect."""
     head = b"POST /client/v4/accounts/a/realtime/kit/b/livestreams HTTP/1.1\r\nHost: x\r\nContent-Length: 300000000\r\n\r\n"
     with socket.create_connection(("127.0.0.1", client.simulator.port), timeout=10) as connection:
@@ -294,7 +296,7 @@ def test_a_body_is_not_read_before_the_token_is_checked(client: Client) -> None:
     assert client.get("/livestreams").status_code == 200
 
 
-def test_days_of_the_truth_have_their_sessions(serve: Serve) -> None:
+def test_expected_rows_count_sessions_by_day(serve: Serve) -> None:
     world = small_world(values="numbers")
     first, last = NOW.date() - timedelta(days=20), NOW.date()
     client = serve(world, dialect=STRICT)

@@ -38,7 +38,7 @@ def ids(reply: Any) -> list[str]:
     return [row["id"] for row in reply["data"]]
 
 
-def test_every_kind_is_tested_here() -> None:
+def test_every_fault_kind_has_a_test() -> None:
     source = "".join(name.removeprefix("test_") for name in globals())
     assert not [kind for kind in KINDS if kind not in source and kind not in SAID_BY_STATUS]
 
@@ -51,7 +51,7 @@ SAID_BY_STATUS = {
 }
 
 
-def test_429_with_seconds_a_date_nothing_or_an_empty_body(client: Client) -> None:
+def test_429_with_seconds_a_date_no_header_or_an_empty_body(client: Client) -> None:
     for kind in SAID_BY_STATUS:
         client.faults.schedule(kind, options=FaultOptions(retry_after=7))
     seconds, date, bare, empty = (client.get(LIST) for _ in range(4))
@@ -88,7 +88,7 @@ def test_html_200(client: Client) -> None:
     assert (answer.status_code, answer.text[:9]) == (200, "<!DOCTYPE")
 
 
-def test_not_success_in_both_shapes_of_an_error(client: Client) -> None:
+def test_not_success_uses_both_error_shapes(client: Client) -> None:
     client.faults.schedule("not_success", times=20)
     answers = [client.get(LIST) for _ in range(20)]
     assert {answer.status_code for answer in answers} == {200}
@@ -166,7 +166,7 @@ def test_huge_body_and_gzip_bomb(client: Client, kind: str) -> None:
     assert json.loads(document)["data"] == []
 
 
-def test_a_huge_body_is_stopped_by_closing(client: Client) -> None:
+def test_huge_body_stops_when_the_client_closes(client: Client) -> None:
     client.faults.schedule("huge_body")
     with client.http.stream("GET", LIST) as answer:
         next(answer.iter_raw())
@@ -293,7 +293,7 @@ def test_empty_list_shorter_list_zeros_and_not_found(client: Client) -> None:
 
 
 @pytest.mark.parametrize("shapes", list(ResponseShapes.all_variants()), ids=str)
-def test_faults_of_content_leave_every_shape_readable(shapes: ResponseShapes) -> None:
+def test_content_faults_keep_every_shape_parseable(shapes: ResponseShapes) -> None:
     faults = FaultInjector(
         kinds=(*GROUPS["drift"], *GROUPS["strange"], *GROUPS["forgetting"]), rate=1, max_consecutive=40
     )
@@ -324,7 +324,7 @@ def struck(faults: FaultInjector, pages: list[int]) -> Counter[tuple[int, str]]:
     return found
 
 
-def test_the_same_seed_strikes_the_same_requests_in_whatever_order_they_come() -> None:
+def test_same_seed_injects_the_same_faults_in_any_request_order() -> None:
     def faults(seed: int) -> FaultInjector:
         return FaultInjector(seed=seed, rate=0.3, kinds=GROUPS["transient"])
 
@@ -334,12 +334,12 @@ def test_the_same_seed_strikes_the_same_requests_in_whatever_order_they_come() -
     assert 60 < sum(struck(faults(1), pages).values()) < 120
 
 
-def test_retries_win_after_so_many_faults_in_a_row() -> None:
+def test_max_consecutive_lets_retries_succeed() -> None:
     faults = FaultInjector(rate=1, kinds=("server_error",), max_consecutive=2)
     assert [faults.next_fault(asked()) is None for _ in range(7)] == [False, False, True, False, False, True, False]
 
 
-def test_a_limit_an_operation_and_a_rate_hold() -> None:
+def test_max_faults_operations_and_rate_are_respected() -> None:
     assert sum(struck(FaultInjector(rate=1, kinds=("html_200",), max_faults=5), list(range(50))).values()) == 5
     assert not struck(FaultInjector(rate=1, kinds=("html_200",), operations=("get-session",)), list(range(50)))
     assert not struck(FaultInjector(rate=0, kinds=("html_200",)), list(range(50)))
@@ -347,7 +347,7 @@ def test_a_limit_an_operation_and_a_rate_hold() -> None:
     assert never.next_fault(asked(operation="get-overall-analytics")) is None
 
 
-def test_an_order_is_for_its_operation_and_app_and_so_many_calls() -> None:
+def test_scheduled_fault_matches_operation_app_and_number_of_requests() -> None:
     faults = FaultInjector()
     faults.schedule("drop_before", operation="list-livestreams", app_id=APP, times=2)
     assert faults.next_fault(asked(operation="get-session")) is None
@@ -361,7 +361,7 @@ def test_an_order_is_for_its_operation_and_app_and_so_many_calls() -> None:
     assert faults.next_fault(asked()) is None
 
 
-def test_faults_from_text() -> None:
+def test_faults_are_parsed_from_text() -> None:
     faults = FaultInjector.parse("server_error, cut_body:0.25", seed=3)
     assert (tuple(faults.kinds), faults.rate, faults.seed) == (("server_error", "cut_body"), 0.25, 3)
     assert FaultInjector.parse("transient").rate == 0.08
@@ -369,7 +369,7 @@ def test_faults_from_text() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "earthquake", "server_error:2", "server_error:often", "server_error:nan"])
-def test_faults_that_are_none_are_refused(text: str) -> None:
+def test_unknown_faults_are_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"groups of kinds: all, transient, hostile"):
         FaultInjector.parse(text)
 

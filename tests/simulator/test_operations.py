@@ -25,12 +25,12 @@ def all_ids(client: Client, **query: str | int) -> list[str]:
     raise AssertionError("endless")
 
 
-def test_there_are_eleven_operations() -> None:
+def test_eleven_operations_are_served() -> None:
     assert set(ROUTES) == set(OPERATIONS)
     assert len(OPERATIONS) == 11
 
 
-def test_pages_hold_every_livestream_once(client: Client) -> None:
+def test_pages_contain_every_livestream_once(client: Client) -> None:
     ids = all_ids(client, per_page=7)
     assert len(ids) == len(set(ids)) == 45
     paging = client.json("/livestreams", per_page=7, page_no=7)["paging"]
@@ -39,14 +39,14 @@ def test_pages_hold_every_livestream_once(client: Client) -> None:
     assert paging == {"total_count": 45, "start_offset": 0, "end_offset": 0}
 
 
-def test_a_page_is_never_larger_than_the_cap(serve: Serve) -> None:
+def test_page_size_never_exceeds_the_cap(serve: Serve) -> None:
     client = serve(per_page_cap=20)
     assert len(client.json("/livestreams", per_page=100)["data"]) == 20
     assert len(client.json("/livestreams")["data"]) == 20
     assert len(all_ids(client, per_page=100)) == 45
 
 
-def test_newest_first_or_oldest_first(client: Client) -> None:
+def test_sort_order(client: Client) -> None:
     created = [row["created_at"] for row in client.json("/livestreams", per_page=100)["data"]]
     assert created == sorted(created, reverse=True)
     assert all_ids(client, sort_order="ASC") == all_ids(client, sort_order="DSC")[::-1]
@@ -74,13 +74,13 @@ def test_filters(client: Client) -> None:
         {"start_time": "soon"},
     ],
 )
-def test_what_makes_no_sense_is_refused(client: Client, query: dict[str, str]) -> None:
+def test_invalid_parameters_are_refused(client: Client, query: dict[str, str]) -> None:
     answer = client.get("/livestreams", **query)
     assert answer.status_code == 400
     assert next(iter(query)) in answer.json()["errors"][0]["message"]
 
 
-def test_a_livestream_lists_all_its_sessions_newest_first(client: Client) -> None:
+def test_livestream_lists_all_its_sessions_newest_first(client: Client) -> None:
     livestream = max(client.world.apps[APP].livestreams, key=lambda row: len(row.sessions))
     ids = []
     for page in range(1, len(livestream.sessions) + 1):
@@ -93,7 +93,7 @@ def test_a_livestream_lists_all_its_sessions_newest_first(client: Client) -> Non
     assert one["livestream_id"] == livestream.id
 
 
-def test_overall_is_the_sum_of_the_sessions_of_the_day(serve: Serve) -> None:
+def test_overall_sums_the_sessions_of_the_day(serve: Serve) -> None:
     client = serve(small_world(values="numbers"))
     truth = client.world.expected_rows(APP, NOW.date() - timedelta(days=20), NOW.date())
     for (_, day), row in truth.livestream_analytics_daily.items():
@@ -106,7 +106,7 @@ def test_overall_is_the_sum_of_the_sessions_of_the_day(serve: Serve) -> None:
         }
 
 
-def test_daywise_has_the_days_and_their_sums(serve: Serve) -> None:
+def test_daywise_returns_days_and_totals(serve: Serve) -> None:
     client = serve(small_world(values="numbers"))
     truth = client.world.expected_rows(APP, NOW.date() - timedelta(days=30), NOW.date())
     data = client.json("/analytics/daywise")["data"]
@@ -121,7 +121,7 @@ def test_daywise_has_the_days_and_their_sums(serve: Serve) -> None:
     assert client.get("/analytics/daywise", start_date="yesterday").status_code == 400
 
 
-def test_an_independent_livestream_once_created_is_in_the_list(serve: Serve) -> None:
+def test_created_livestream_is_listed(serve: Serve) -> None:
     client = serve(dialect=YEAR_2025)
     made = client.post("/livestreams", {"name": "Bühne 🎤"}).raise_for_status().json()["data"]
     assert made["status"] == "INVOKED"
@@ -137,7 +137,7 @@ def test_an_independent_livestream_once_created_is_in_the_list(serve: Serve) -> 
     assert client.post("/livestreams").raise_for_status().json()["data"]["name"] is None
 
 
-def test_a_meeting_started_and_stopped_is_seen_everywhere(serve: Serve) -> None:
+def test_started_and_stopped_meeting_appears_in_every_operation(serve: Serve) -> None:
     world = World(now=NOW, values="numbers")
     world.add_app(APP, meetings=["m-1"])
     client = serve(world)
@@ -179,13 +179,13 @@ def test_a_meeting_started_and_stopped_is_seen_everywhere(serve: Serve) -> None:
         "/x",
     ],
 )
-def test_what_is_unknown_is_404_in_an_error_shape(client: Client, path: str) -> None:
+def test_unknown_resource_is_404_with_an_error_body(client: Client, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404
     assert answer.json()["success"] is False
 
 
-def test_a_body_that_is_no_object_is_refused(client: Client) -> None:
+def test_body_must_be_a_json_object(client: Client) -> None:
     assert client.post("/livestreams", [1]).status_code == 400
     assert client.post("/livestreams", {"name": 5}).status_code == 400
     for broken in (b"{", b"[" * 100_000, b'{"name": "\\ud800"}'):
@@ -207,7 +207,7 @@ def test_token_account_and_app_are_checked(client: Client, serve: Serve) -> None
     ("errors", "key"),
     [("result", "errors"), ("error", "error"), ("html", ""), ("problem", "detail"), ("chain", "errors")],
 )
-def test_errors_in_each_of_their_shapes(serve: Serve, errors: str, key: str) -> None:
+def test_every_error_shape(serve: Serve, errors: str, key: str) -> None:
     answer = serve(shapes=ResponseShapes(errors=errors)).get("/livestreams/nobody")  # type: ignore[arg-type]
     assert answer.status_code == 404
     if key:
@@ -217,7 +217,7 @@ def test_errors_in_each_of_their_shapes(serve: Serve, errors: str, key: str) -> 
         assert answer.text.startswith("<!DOCTYPE html>")
 
 
-def test_the_limit_is_told_and_enforced(serve: Serve) -> None:
+def test_rate_limit_is_announced_and_enforced(serve: Serve) -> None:
     client = serve(rate_limit=(2, 30.0))
     assert client.get("/livestreams").headers["Ratelimit"] == '"default";r=1;t=30'
     last = client.get("/livestreams")
@@ -229,14 +229,14 @@ def test_the_limit_is_told_and_enforced(serve: Serve) -> None:
     assert "Ratelimit" not in serve(rate_limit=None).get("/livestreams").headers
 
 
-def test_the_limit_ends_with_its_window(serve: Serve) -> None:
+def test_rate_limit_resets_with_its_window(serve: Serve) -> None:
     client = serve(rate_limit=(1, 0.2))
     answers = [client.get("/livestreams").status_code for _ in range(2)]
     asyncio.run(asyncio.sleep(0.2))
     assert [*answers, client.get("/livestreams").status_code] == [200, 429, 200]
 
 
-def test_requests_are_counted_also_those_at_once(serve: Serve) -> None:
+def test_concurrent_requests_are_counted(serve: Serve) -> None:
     client = serve(latency=0.1)
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda _: client.get("/livestreams", per_page=1), range(6)))
@@ -249,7 +249,7 @@ def test_requests_are_counted_also_those_at_once(serve: Serve) -> None:
     assert (simulator.requests[0].status, simulator.requests[0].query) == (200, {"per_page": "1"})
 
 
-def test_each_broken_record_is_rendered_as_broken(client: Client) -> None:
+def test_broken_records_are_rendered_with_their_invalid_field(client: Client) -> None:
     app = client.world.apps[APP]
     for record_id, broken in client.world.broken.items():
         if record_id in app.by_id:
@@ -258,7 +258,7 @@ def test_each_broken_record_is_rendered_as_broken(client: Client) -> None:
             assert client.json(f"/livestreams/sessions/{record_id}")["data"][broken.field] == broken.raw
 
 
-def test_a_mistake_of_the_simulator_is_loud(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exception_in_the_simulator_is_raised_at_exit(monkeypatch: pytest.MonkeyPatch) -> None:
     def mistaken(_call: object) -> None:
         raise ZeroDivisionError
 

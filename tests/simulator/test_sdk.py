@@ -25,7 +25,7 @@ def sdk(served: Client) -> Iterator[Cloudflare]:
         yield client
 
 
-def test_all_operations(served: Client, sdk: Cloudflare) -> None:
+def test_python_sdk_performs_every_operation(served: Client, sdk: Cloudflare) -> None:
     account, world = served.simulator.account_id, served.world
     livestreams = sdk.realtime_kit.livestreams
 
@@ -110,7 +110,7 @@ def test_all_operations(served: Client, sdk: Cloudflare) -> None:
     assert {asked.status for asked in served.simulator.requests} == {200, 201}
 
 
-def test_the_sdk_understands_the_refusals(served: Client, sdk: Cloudflare) -> None:
+def test_python_sdk_parses_errors(served: Client, sdk: Cloudflare) -> None:
     account = served.simulator.account_id
     with pytest.raises(NotFoundError, match="Livestream not found"):
         sdk.realtime_kit.livestreams.get_livestream_session_for_livestream_id("x", account_id=account, app_id=APP)

@@ -24,7 +24,7 @@ print("stopped", flush=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_program_serves_until_it_is_told_to_stop(number: signal.Signals) -> None:
+def test_serve_runs_until_a_signal(number: signal.Signals) -> None:
     root = Path(__file__).parents[2]
     program = subprocess.Popen(
         [sys.executable, "-W", "error", "-c", PROGRAM],
@@ -48,7 +48,7 @@ def test_a_program_serves_until_it_is_told_to_stop(number: signal.Signals) -> No
     assert (out, err, program.returncode) == ("stopped\n", "", 0)
 
 
-def test_a_stopped_simulator_leaves_port_and_threads_free() -> None:
+def test_stopped_simulator_frees_its_port_and_thread() -> None:
     before = threading.active_count()
     with Simulator(small_world()) as simulator:
         port = simulator.port
@@ -57,7 +57,7 @@ def test_a_stopped_simulator_leaves_port_and_threads_free() -> None:
         assert simulator.port == port
 
 
-def test_it_stops_though_a_client_does_not_read() -> None:
+def test_shutdown_does_not_wait_for_a_client_that_does_not_read() -> None:
     with Simulator(small_world()) as simulator:
         simulator.faults.schedule("huge_body")
         url = f"{simulator.base_url}/accounts/{simulator.account_id}/realtime/kit/{APP}/livestreams"
@@ -71,7 +71,7 @@ def test_it_stops_though_a_client_does_not_read() -> None:
             assert time.monotonic() - began < 3
 
 
-def test_the_worlds_need_no_server() -> None:
+def test_world_imports_no_server_library() -> None:
     code = "import sys, pipelines.simulator.world; print({'uvicorn', 'starlette', 'httpx'} & set(sys.modules))"
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)

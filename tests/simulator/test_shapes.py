@@ -31,7 +31,7 @@ def on_air(client: Client) -> str:
     return next(row.id for row in client.world.apps[APP].livestreams if row.status == "LIVE")
 
 
-def test_variants_differ_from_the_captured_shapes_in_one_thing_each() -> None:
+def test_variants_differ_from_the_default_in_one_field() -> None:
     assert len(set(VARIANTS)) == len(VARIANTS) == 1 + 3 + 2 + 1 + 1 + 1 + 1 + 1 + 1 + 4 + 1 + 4
     assert str(VARIANTS[0]) == "captured"
     assert str(VARIANTS[1]) == "livestreams=document"
@@ -52,7 +52,7 @@ def rows_and_total(reply: dict[str, Any], shape: str) -> tuple[list[dict[str, An
 
 
 @pytest.mark.parametrize("shapes", VARIANTS, ids=str)
-def test_the_list_is_whole_in_every_shape(serve: Serve, shapes: ResponseShapes) -> None:
+def test_list_is_complete_in_every_shape(serve: Serve, shapes: ResponseShapes) -> None:
     client = serve(shapes=shapes)
     ids: list[str] = []
     total = None
@@ -67,7 +67,7 @@ def test_the_list_is_whole_in_every_shape(serve: Serve, shapes: ResponseShapes) 
 
 
 @pytest.mark.parametrize("shape", ["captured", "document", "paging_inside"])
-def test_the_sessions_are_whole_in_every_shape(serve: Serve, shape: Any) -> None:
+def test_sessions_are_complete_in_every_shape(serve: Serve, shape: Any) -> None:
     client = serve(shapes=ResponseShapes(detail=shape))
     livestream = client.world.apps[APP].by_id[busiest(client)]
 
@@ -86,7 +86,7 @@ def test_the_sessions_are_whole_in_every_shape(serve: Serve, shape: Any) -> None
     assert [each for page in pages() for each in page] == [session.id for session in livestream.sessions[::-1]]
 
 
-def test_captured_bodies(client: Client) -> None:
+def test_default_shapes_match_captured_bodies(client: Client) -> None:
     reply = client.json("/livestreams", per_page=2)
     assert set(reply) == {"success", "data", "paging"}
     assert set(reply["data"][0]) == {
@@ -112,7 +112,7 @@ def test_captured_bodies(client: Client) -> None:
     assert "invoked_time" in client.json(f"/livestreams/sessions/{live['id']}")["data"]
 
 
-def test_shapes_of_single_fields(serve: Serve) -> None:
+def test_shapes_change_single_fields(serve: Serve) -> None:
     world = small_world(values="numbers")
     shapes = ResponseShapes(
         overall="array",
@@ -148,7 +148,7 @@ def test_shapes_of_single_fields(serve: Serve) -> None:
         ("milliseconds", 1689421714753),
     ],
 )
-def test_forms_of_a_timestamp(form: TimestampForm, expected: object) -> None:
+def test_timestamp_formats(form: TimestampForm, expected: object) -> None:
     moment = datetime(2023, 7, 15, 11, 48, 34, 753_000, tzinfo=UTC)
     assert timestamp(to_ms(moment), form) == expected
 
@@ -161,7 +161,7 @@ def test_unix_seconds_are_exact_to_the_millisecond() -> None:
 
 @pytest.mark.parametrize("style", ["mixed", "numbers", "text"])
 @pytest.mark.parametrize("value", [0.0, 531.0, 1000.0, 116.11599994199997, 365.66666666666697, 1e-7, 12345678901.5])
-def test_every_form_of_a_figure_is_exact(style: ValueStyle, value: float) -> None:
+def test_every_number_format_is_exact(style: ValueStyle, value: float) -> None:
     forms = [render_measure(value, f"key-{number}", style) for number in range(200)]
     assert {float(form) for form in forms if isinstance(form, str | int | float)} == {value}
     kinds = {type(form) for form in forms}
@@ -169,7 +169,7 @@ def test_every_form_of_a_figure_is_exact(style: ValueStyle, value: float) -> Non
     assert bool(kinds - {str}) is (style != "text")
 
 
-def test_all_forms_occur_and_are_stable() -> None:
+def test_all_value_formats_occur_and_are_stable() -> None:
     forms = [render_measure(1000.0, f"key-{number}", "mixed") for number in range(200)]
     assert {1000, "1000", " 1000.0 ", "1e3"} == set(forms)
     assert forms == [render_measure(1000.0, f"key-{number}", "mixed") for number in range(200)]
@@ -195,7 +195,7 @@ def moment(value: Any) -> datetime | None:
 
 
 @pytest.mark.parametrize("form", ["z", "offset", "none", "seconds", "milliseconds"])
-def test_what_is_sent_reads_back_as_the_truth(serve: Serve, form: TimestampForm) -> None:
+def test_rendered_records_parse_back_to_the_expected_rows(serve: Serve, form: TimestampForm) -> None:
     client = serve(shapes=ResponseShapes(timestamps=form))
     truth = client.world.expected_rows(APP, NOW.date() - timedelta(days=90), NOW.date())
     columns = {"created_at": "created_at", "invoked_time": "invoked_at", "started_time": "started_at"}

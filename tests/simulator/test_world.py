@@ -27,20 +27,20 @@ def empty() -> tuple[World, str]:
     return world, world.add_livestream("a", created_at=NOW - timedelta(days=9)).id
 
 
-def test_same_arguments_same_world() -> None:
+def test_same_seed_builds_the_same_world() -> None:
     one, other = seeded(), seeded()
     assert one.expected_rows("a", FIRST, LAST) == other.expected_rows("a", FIRST, LAST)
     assert one.stream_keys() == other.stream_keys()
     assert one.expected_rows("a", FIRST, LAST) != seeded(8).expected_rows("a", FIRST, LAST)
 
 
-def test_a_large_world_is_made_quickly() -> None:
+def test_large_world_is_built_quickly() -> None:
     began = time.process_time()
     World.seeded(1, apps=["a"], livestreams=2_000, sessions=12_000, days=365, now=NOW)
     assert time.process_time() - began < 2
 
 
-def test_a_world_has_what_happens_in_life() -> None:
+def test_seeded_world_is_realistic() -> None:
     app = seeded().apps["a"]
     assert len(app.timeline) == 6 * 200 + 5
     assert set(Counter(livestream.status for livestream in app.livestreams)) == {
@@ -66,14 +66,14 @@ def to_ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
-def test_weekends_are_quieter() -> None:
+def test_weekends_have_fewer_sessions() -> None:
     per_weekday = Counter(
         datetime.fromtimestamp(session.reference_ms / 1000, UTC).weekday() for session in seeded().apps["a"].timeline
     )
     assert max(per_weekday[5], per_weekday[6]) < min(per_weekday[day] for day in range(5))
 
 
-def test_livestreams_are_updated_just_before_the_session_that_caused_it() -> None:
+def test_livestream_updated_at_precedes_the_session_by_16_ms() -> None:
     live = [row for row in seeded().apps["a"].livestreams if row.status == "LIVE"]
     assert live
     for row in live:
@@ -89,7 +89,7 @@ def test_sessions_of_a_livestream_do_not_overlap() -> None:
             assert (before.stopped_ms or before.reference_ms) <= after.reference_ms
 
 
-def test_stale_clocks_do_not_move() -> None:
+def test_stale_clock_keeps_updated_at() -> None:
     world = seeded(stale_clocks=True)
     stale = next(row for row in world.apps["a"].livestreams if row.stale_clock and row.sessions)
     assert stale.updated_ms == stale.created_ms
@@ -98,7 +98,7 @@ def test_stale_clocks_do_not_move() -> None:
     assert not any(row.stale_clock for row in seeded().apps["a"].livestreams)
 
 
-def test_truth_of_each_app_adds_up() -> None:
+def test_expected_rows_of_each_app_are_consistent() -> None:
     world = seeded()
     for app_id, app in world.apps.items():
         truth = world.expected_rows(app_id, date(2024, 1, 1), LAST)
@@ -117,7 +117,7 @@ def test_truth_of_each_app_adds_up() -> None:
             assert math.isclose(landed, float(str(row["ingest_seconds"])), abs_tol=1e-6) or quarantined
 
 
-def test_truth_is_typed_as_the_contract_says() -> None:
+def test_expected_rows_have_the_types_of_the_contract() -> None:
     world = seeded()
     truth = world.expected_rows("a", FIRST, LAST)
     session = next(row for row in truth.livestream_sessions.values() if row["invoked_at"])
@@ -138,7 +138,7 @@ def test_truth_is_typed_as_the_contract_says() -> None:
     }
 
 
-def test_truth_of_a_day_is_that_day_only() -> None:
+def test_expected_rows_of_a_day_exclude_other_days() -> None:
     world, livestream = empty()
     moments = (datetime(2025, 11, 3, tzinfo=UTC), datetime(2025, 11, 3, 23, 59, 59, 999_000, tzinfo=UTC))
     ids = {world.add_session("a", livestream, created_at=at, ingest_seconds=1.5).id for at in moments}
@@ -154,7 +154,7 @@ def test_truth_of_a_day_is_that_day_only() -> None:
     }
 
 
-def test_idle_days_are_zero_while_remembered_and_nothing_after() -> None:
+def test_idle_days_are_zero_within_the_retention_and_absent_before() -> None:
     world, _ = empty()
     truth = world.expected_rows("a", date(2025, 1, 1), LAST, retention_days=10)
     assert min(day for _, day in truth.recordings_daily) == date(2025, 11, 10)
@@ -165,7 +165,7 @@ def test_idle_days_are_zero_while_remembered_and_nothing_after() -> None:
     assert ("a", date(2025, 2, 2)) not in truth.meeting_sessions_daily
 
 
-def test_the_clock_moves_streams_that_are_on_the_air() -> None:
+def test_clock_advances_live_sessions() -> None:
     world, livestream = empty()
     session = world.invoke("a", livestream, audience=4.0)
     assert world.apps["a"].by_id[livestream].status == "INVOKED"
@@ -185,7 +185,7 @@ def test_the_clock_moves_streams_that_are_on_the_air() -> None:
     assert world.end_session("a", livestream) is None
 
 
-def test_the_clock_can_run_by_itself() -> None:
+def test_clock_can_run_in_real_time() -> None:
     world, _ = empty()
     assert world.now == world.now == NOW
     world.start_clock(3_600)
@@ -195,7 +195,7 @@ def test_the_clock_can_run_by_itself() -> None:
     assert world.now == world.now
 
 
-def test_failures_and_corrections_show_in_the_truth() -> None:
+def test_expected_rows_reflect_failures_and_corrections() -> None:
     world, livestream = empty()
     session = world.go_live("a", livestream)
     world.advance(timedelta(seconds=90))
@@ -210,7 +210,7 @@ def test_failures_and_corrections_show_in_the_truth() -> None:
         world.change_session("a", "nobody", ingest_seconds=0, viewer_seconds=0)
 
 
-def test_forgetting() -> None:
+def test_deleted_and_expired_records_are_absent() -> None:
     world = seeded()
     app = world.apps["a"]
     livestream = next(row for row in app.livestreams if len(row.sessions) > 2)
@@ -233,7 +233,7 @@ def test_broken_records_can_be_repaired() -> None:
     assert not world.expected_rows("a", LAST, LAST).quarantined
 
 
-def test_the_demo_world_has_two_apps_with_something_beyond_repair_in_the_last_30_days() -> None:
+def test_demo_world_has_two_apps_with_recent_broken_records() -> None:
     world = demo_world(NOW)
     assert len(world.apps) == 2
     for app_id in world.apps:
