@@ -8,7 +8,7 @@ import termios
 from collections.abc import Mapping, Sequence
 from fcntl import ioctl
 
-from tests.promises.fault_runner import call_main
+from tests.promises.fault_runner import run_cli_with_streams
 
 
 def run_on_terminal(command: Sequence[str], *, stdout: int | None = None, **environment: str) -> tuple[int, str, str]:
@@ -35,7 +35,7 @@ def run_cli_on_terminal(environment: Mapping[str, str], *arguments: str) -> tupl
     """
     ours, theirs = _terminal()
     with os.fdopen(theirs, "w") as terminal:
-        status = call_main({"TERM": "xterm-256color", **environment}, arguments, terminal, terminal)
+        status = run_cli_with_streams({"TERM": "xterm-256color", **environment}, arguments, terminal, terminal)
     return status, _seen(ours)
 
 

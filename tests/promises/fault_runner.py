@@ -1,6 +1,6 @@
-"""What the attacks share: runs in processes of their own that can be killed, and what a home holds afterwards.
+"""Runs in child processes that can be killed, commands, and readers of the rows and files of a home.
 
-Processes are forked from a server that has imported everything: a run of its own costs what the run costs.
+Child processes are forked from a server that has imported everything, so they do not pay for imports.
 """
 
 import io
@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import date, timedelta
@@ -30,10 +31,10 @@ from pipelines.simulator.access import LoggedRequest
 from pipelines.simulator.server import Simulator
 from tests.pipeline_runner import environment_for, open_published, run_pipeline
 
-PATIENCE = 300.0
-"""Seconds after which a process that should have ended is a failure; nothing is measured by it."""
+TIMEOUT_SECONDS = 300.0
+"""A process that runs longer is a failure. Nothing is measured by it."""
 OWN_FILES = {"pipeline.duckdb", "pipeline_raw.duckdb", "pipeline.lock", "warehouse.duckdb"}
-OTHERS = {"pipeline_live.duckdb", "pipeline_live.lock", "dagster", "report.html", "cache", "lake"}
+OPTIONAL_FILES = {"pipeline_live.duckdb", "pipeline_live.lock", "dagster", "report.html", "cache", "lake"}
 TABLES = (
     "core.livestream_sessions",
     "core.livestream_analytics_daily",
@@ -45,7 +46,7 @@ TABLES = (
 _WRITES = ("INSERT", "DELETE", "UPDATE", "CREATE", "ALTER", "COMMIT", "CHECKPOINT", "DROP", "MERGE")
 
 DayRows = dict[tuple[str, str, date], frozenset[tuple[Any, ...]]]
-"""The rows of each table of days, by table, app and day."""
+"""Rows by table, app and day."""
 
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["tests.pipeline_runner", "tests.promises.fault_runner"])
@@ -54,17 +55,17 @@ processes.set_forkserver_preload(["tests.pipeline_runner", "tests.promises.fault
 # --- processes ----------------------------------------------------------------------------------------------
 
 
-def _work(body: Callable[..., Any], ahead: timedelta, told: Connection, *arguments: Any) -> None:
-    clock.moved_by = ahead
-    body(told, *arguments)
-    told.close()
+def _run_body(body: Callable[..., Any], clock_offset: timedelta, channel: Connection, *arguments: Any) -> None:
+    clock.moved_by = clock_offset
+    body(channel, *arguments)
+    channel.close()
 
 
 @contextmanager
 def child_process(body: Callable[..., Any], *arguments: Any) -> Iterator[tuple[ForkServerProcess, Connection]]:
-    """Run `body(connection, *arguments)` beside this one; `connection` speaks with it. Killed at the end."""
+    """Run `body(channel, *arguments)` in a child process; yield it and our end of the channel. Kill it at the end."""
     mine, theirs = processes.Pipe()
-    process = processes.Process(target=_work, args=(body, clock.moved_by, theirs, *arguments), daemon=True)
+    process = processes.Process(target=_run_body, args=(body, clock.moved_by, theirs, *arguments), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -77,17 +78,17 @@ def child_process(body: Callable[..., Any], *arguments: Any) -> Iterator[tuple[F
 
 
 def wait_for_exit(process: ForkServerProcess) -> int | None:
-    """Wait for its end; its exit status, negative if it was killed."""
-    process.join(PATIENCE)
+    """Return the exit status of a process once it has ended: the negative signal number if it was killed."""
+    process.join(TIMEOUT_SECONDS)
     return process.exitcode
 
 
 def run_cli_process(
     simulator: Simulator, home: Path, *arguments: str, **others: str
 ) -> "subprocess.CompletedProcess[str]":
-    """The program itself, as cron starts it."""
+    """Run a command of the installed program, as cron does."""
     with start_cli_process(simulator, home, *arguments, **others) as process:
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate(timeout=TIMEOUT_SECONDS)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
@@ -95,9 +96,9 @@ def run_cli_process(
 def start_cli_process(
     simulator: Simulator, home: Path, *arguments: str, **others: str
 ) -> Iterator["subprocess.Popen[str]"]:
-    """The program itself, still running. Killed at the end."""
+    """Start a command of the installed program; yield the process. Kill it at the end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LIVEHOUSE_")}
-    read_chart_bundle(home / "cache")  # made once by this process, not by each program
+    read_chart_bundle(home / "cache")  # made once by this process, not by each command
     with subprocess.Popen(
         [sys.executable, "-c", "from pipelines.cli import main; main()", *arguments],
         env=environment
@@ -114,13 +115,13 @@ def start_cli_process(
 
 
 def run_cli(environment: Mapping[str, str], *arguments: str) -> tuple[int, str, str]:
-    """The command line inside this process, which spares the imports: exit status, stdout, stderr."""
+    """Run a command inside this process, without the cost of imports; return exit status, stdout and stderr."""
     out, err = io.StringIO(), io.StringIO()
-    return call_main(environment, arguments, out, err), out.getvalue(), err.getvalue()
+    return run_cli_with_streams(environment, arguments, out, err), out.getvalue(), err.getvalue()
 
 
-def call_main(environment: Mapping[str, str], arguments: Sequence[str], out: TextIO, err: TextIO) -> int:
-    """The same, with streams of one's own: the exit status."""
+def run_cli_with_streams(environment: Mapping[str, str], arguments: Sequence[str], out: TextIO, err: TextIO) -> int:
+    """Run a command inside this process with these streams; return the exit status."""
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         for name, value in environment.items():
             patch.setenv(name, value)
@@ -131,46 +132,46 @@ def call_main(environment: Mapping[str, str], arguments: Sequence[str], out: Tex
     raise AssertionError("main() always exits")  # pragma: no cover
 
 
-# --- killed at the n-th write -------------------------------------------------------------------------------
+# --- a kill at the n-th write -------------------------------------------------------------------------------
 
 
-class _Death:
-    """Counts writes, and kills this process in front of the n-th."""
+class _KillSwitch:
+    """Counts writes, and kills this process before the n-th."""
 
     def __init__(self, at: int | None) -> None:
         self.writes: list[str] = []
         self.at = at
 
-    def write(self, what: str) -> None:
-        self.writes.append(what)
+    def note(self, write: str) -> None:
+        self.writes.append(write)
         if len(self.writes) == self.at:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-class _Watched:
-    """A DuckDB connection whose writing statements, and whose closing, are counted."""
+class _CountingConnection:
+    """A DuckDB connection that counts writing statements and closing."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, death: _Death) -> None:
-        self._connection, self._death = connection, death
+    def __init__(self, connection: duckdb.DuckDBPyConnection, switch: _KillSwitch) -> None:
+        self._connection, self._switch = connection, switch
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 
-    def execute(self, sql: str, *arguments: Any, **named: Any) -> "_Watched":
+    def execute(self, sql: str, *arguments: Any, **named: Any) -> "_CountingConnection":
         if sql.lstrip().upper().startswith(_WRITES):
-            self._death.write(" ".join(sql.split())[:60])
+            self._switch.note(" ".join(sql.split())[:60])
         self._connection.execute(sql, *arguments, **named)
         return self
 
-    def cursor(self) -> "_Watched":
-        return _Watched(self._connection.cursor(), self._death)
+    def cursor(self) -> "_CountingConnection":
+        return _CountingConnection(self._connection.cursor(), self._switch)
 
     def commit(self) -> None:
-        self._death.write("commit()")
+        self._switch.note("commit()")
         self._connection.commit()
 
     def close(self) -> None:
-        self._death.write("close()")
+        self._switch.note("close()")
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -181,50 +182,50 @@ class _Watched:
 
 
 def run_killed_at_write(
-    told: Connection,
+    channel: Connection,
     environment: dict[str, str],
     days: tuple[date, date],
     flags: dict[str, Any],
     at: int | None,
 ) -> None:
-    """A run that dies in front of its n-th write, or tells what it would have written (`at` None)."""
-    death = _Death(at)
+    """Run the pipeline and die before the n-th write; `at=None`: send the list of writes instead."""
+    switch = _KillSwitch(at)
     connect, copyfile, fsync = duckdb.connect, shutil.copyfile, os.fsync
 
-    def half_then_all(source: Any, target: Any, **named: Any) -> Any:
+    def copy_half_first(source: Any, target: Any, **named: Any) -> Any:
         with Path(source).open("rb") as whole, Path(target).open("wb") as part:
             part.write(whole.read(Path(source).stat().st_size // 2))
-        death.write("half of the copy is written")
+        switch.note("half of the copy is written")
         return copyfile(source, target, **named)
 
-    def before_sync(descriptor: int) -> None:
-        death.write("fsync")
+    def sync(descriptor: int) -> None:
+        switch.note("fsync")
         fsync(descriptor)
 
     def audit(event: str, arguments: tuple[Any, ...]) -> None:
         if event in ("os.rename", "os.remove", "shutil.copyfile"):
-            death.write(f"{event} {arguments[0]}")
+            switch.note(f"{event} {arguments[0]}")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(duckdb, "connect", lambda *given, **named: _Watched(connect(*given, **named), death))
-        patch.setattr(shutil, "copyfile", half_then_all)
-        patch.setattr(os, "fsync", before_sync)
+        patch.setattr(duckdb, "connect", lambda *given, **named: _CountingConnection(connect(*given, **named), switch))
+        patch.setattr(shutil, "copyfile", copy_half_first)
+        patch.setattr(os, "fsync", sync)
         sys.addaudithook(audit)
         run_pipeline(Settings(**environment), days, **flags)  # type: ignore[arg-type]  # read by alias
-    told.send(death.writes)
+    channel.send(switch.writes)
 
 
-def run_once(told: Connection, environment: dict[str, str], days: tuple[date, date], flags: dict[str, Any]) -> None:
-    """A run, told when it is done."""
+def run_once(channel: Connection, environment: dict[str, str], days: tuple[date, date], flags: dict[str, Any]) -> None:
+    """Run the pipeline, then send "done"."""
     run_pipeline(Settings(**environment), days, **flags)  # type: ignore[arg-type]  # read by alias
-    told.send("done")
+    channel.send("done")
 
 
-# --- what a home holds --------------------------------------------------------------------------------------
+# --- the contents of a home --------------------------------------------------------------------------------------
 
 
 def stored_days(path: Path) -> DayRows:
-    """What a DuckDB file (and the log beside it) holds, read from a copy: looking must not repair it."""
+    """Return the rows of a DuckDB file with its .wal, read from a copy: opening the original would repair it."""
     with tempfile.TemporaryDirectory() as directory:
         for file in path.parent.glob(f"{path.name}*"):
             if file.is_file():
@@ -234,7 +235,7 @@ def stored_days(path: Path) -> DayRows:
 
 
 def published_days(settings: Settings) -> DayRows:
-    """What readers see, of a file or of a lakehouse."""
+    """Return the published rows of a file or a lakehouse."""
     if settings.lakehouse is None:
         return stored_days(settings.warehouse)
     with open_published(settings) as connection:
@@ -253,17 +254,17 @@ def _days_of(connection: duckdb.DuckDBPyConnection) -> DayRows:
 
 
 def changed_days(before: DayRows, after: DayRows) -> set[tuple[str, str, date]]:
-    """Where the two differ."""
+    """Return the keys whose rows differ."""
     return {at for at in before.keys() | after.keys() if before.get(at) != after.get(at)}
 
 
 def unexpected_files(home: Path) -> set[str]:
-    """Files and directories beside the pipeline's own."""
-    return {path.name for path in home.iterdir()} - OWN_FILES - OTHERS
+    """Return the names of files and directories that the pipeline should not leave."""
+    return {path.name for path in home.iterdir()} - OWN_FILES - OPTIONAL_FILES
 
 
 def file_contents(home: Path) -> Iterator[tuple[str, bytes]]:
-    """Every byte of every file under the home, and every text in every DuckDB file, which packs its texts."""
+    """Yield the bytes of every file under the home, and the rows of every DuckDB file, which compresses its texts."""
     for path in sorted(home.rglob("*")):
         if path.is_file():
             yield path.name, path.read_bytes()
@@ -276,9 +277,6 @@ def file_contents(home: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def max_repeats(requests: list[LoggedRequest]) -> int:
-    """How often the same request was sent, at most."""
-    counted: dict[tuple[str, str], int] = {}
-    for asked in requests:
-        at = asked.path, repr(sorted(asked.query.items()))
-        counted[at] = counted.get(at, 0) + 1
+    """Return how often the most repeated request was sent."""
+    counted = Counter((request.path, repr(sorted(request.query.items()))) for request in requests)
     return max(counted.values(), default=0)

@@ -1,4 +1,4 @@
-"""A full disk, and a home that cannot be written: one clear line, status 1, and the published copy intact."""
+"""A full disk and a read-only home: a one-line error, status 1, and an intact published file."""
 
 import os
 import subprocess
@@ -10,13 +10,13 @@ import pytest
 from pipelines.errors import LivehouseError, WarehouseError
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
-from tests.pipeline_runner import DAYS, assert_matches_world, environment_for, run_pipeline, settings_for
-from tests.promises.conftest import Serve
+from tests.pipeline_runner import DAYS, assert_matches_world, environment_for, run_pipeline
+from tests.promises.conftest import LoadHome, Serve, long_except, template_world
 from tests.promises.fault_runner import run_cli, run_cli_process, stored_days, unexpected_files
 from tests.promises.world_factory import change_everything, tiny_world
 
 pytestmark = pytest.mark.file_only
-"""The files of a lakehouse lie elsewhere: tests/lake/test_s3.py for a place that does not answer."""
+"""The files of a lakehouse are elsewhere: tests/lake/test_s3.py covers a store that does not answer."""
 
 MIB = 2**20
 DISK = 96 * MIB
@@ -30,13 +30,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(place)], capture_output=True, check=False
     )
     if mounted.returncode:
-        pytest.skip("a small disk can be mounted by root only")
+        pytest.skip("only root can mount a small disk")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def fill(disk: Path, *, left: int) -> Path:
-    """Leave so many bytes of the disk free."""
+    """Fill the disk up to so many free bytes; return the file that fills it."""
     free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
     ballast = disk / "ballast"
     with ballast.open("wb") as file:
@@ -44,20 +44,19 @@ def fill(disk: Path, *, left: int) -> Path:
     return ballast
 
 
-def assert_one_line_and_intact(said: str, settings: Settings, before: object) -> None:
-    assert "\n" not in said
-    assert "disk" in said or "space" in said
+def assert_one_line_and_intact(message: str, settings: Settings, before: object) -> None:
+    assert "\n" not in message
+    assert "disk" in message or "space" in message
     assert stored_days(settings.warehouse) == before
 
 
-@pytest.mark.parametrize("left", [0, 1 * MIB, 6 * MIB])
+@pytest.mark.parametrize("left", long_except([0, 1 * MIB, 6 * MIB], 0))
 def test_full_disk_is_a_one_line_error_and_keeps_the_published_file(
-    left: int, small_disk: Path, serve: Serve, tmp_path: Path
+    left: int, small_disk: Path, serve: Serve, load_home: LoadHome, tmp_path: Path
 ) -> None:
-    world = tiny_world(apps=("aula",), broken=False)
+    world = template_world()
     simulator = serve(Simulator(world))
-    settings = settings_for(simulator, small_disk / "home")
-    run_pipeline(settings, run_id="before")
+    settings = load_home(simulator, small_disk / "home")
     before = stored_days(settings.warehouse)
     change_everything(world)
     ballast = fill(small_disk, left=left)
@@ -70,12 +69,14 @@ def test_full_disk_is_a_one_line_error_and_keeps_the_published_file(
     assert_matches_world(settings, world)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("left", [0, 4 * MIB])
-def test_command_on_a_full_disk_prints_a_one_line_error(left: int, small_disk: Path, serve: Serve) -> None:
-    world = tiny_world(apps=("aula",), broken=False)
+def test_command_on_a_full_disk_prints_a_one_line_error(
+    left: int, small_disk: Path, serve: Serve, load_home: LoadHome
+) -> None:
+    world = template_world()
     simulator = serve(Simulator(world))
-    settings = settings_for(simulator, small_disk / "home")
-    run_pipeline(settings, run_id="before")
+    settings = load_home(simulator, small_disk / "home")
     before = stored_days(settings.warehouse)
     change_everything(world)
     fill(small_disk, left=left)
@@ -87,6 +88,7 @@ def test_command_on_a_full_disk_prints_a_one_line_error(left: int, small_disk: P
     assert_one_line_and_intact(lines[0], settings, before)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", [["nightly"], ["report"], ["doctor"]])
 def test_file_in_place_of_the_home_is_a_one_line_error(command: list[str], serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world(apps=("aula",))))
@@ -100,30 +102,30 @@ def test_file_in_place_of_the_home_is_a_one_line_error(command: list[str], serve
 
 
 @pytest.fixture
-def sealed(tmp_path: Path) -> Iterator[Path]:
-    """A home that holds a warehouse and cannot be written."""
-    place = tmp_path / "sealed"
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A directory that a test makes read-only."""
+    place = tmp_path / "read_only"
     place.mkdir()
     yield place
     subprocess.run(["umount", "-l", str(place)], capture_output=True, check=False)
 
 
-def test_read_only_home_is_a_one_line_error_and_stays_unchanged(sealed: Path, serve: Serve) -> None:
-    world = tiny_world(apps=("aula",), broken=False)
-    simulator = serve(Simulator(world))
-    settings = settings_for(simulator, sealed / "home")
-    mounts = (["mount", "--bind", f"{sealed}", f"{sealed}"], ["mount", "-o", "remount,bind,ro", f"{sealed}"])
-    run_pipeline(settings, run_id="before")
+def test_read_only_home_is_a_one_line_error_and_stays_unchanged(
+    read_only: Path, serve: Serve, load_home: LoadHome
+) -> None:
+    simulator = serve(Simulator(template_world()))
+    settings = load_home(simulator, read_only / "home")
+    mounts = (["mount", "--bind", f"{read_only}", f"{read_only}"], ["mount", "-o", "remount,bind,ro", f"{read_only}"])
     before = stored_days(settings.warehouse)
     for command in mounts:
         if subprocess.run(command, capture_output=True, check=False).returncode:
-            pytest.skip("a home can be sealed against root by root only")
+            pytest.skip("only root can make a home read-only for root")
     with pytest.raises(LivehouseError) as raised:
-        run_pipeline(settings, run_id="sealed")
+        run_pipeline(settings, run_id="read_only")
     assert "\n" not in str(raised.value)
     assert str(settings.home) in str(raised.value)
-    status, _, said = run_cli(environment_for(simulator, settings.home), "nightly")
+    status, _, err = run_cli(environment_for(simulator, settings.home), "nightly")
     assert status == 1
-    assert len(said.splitlines()) == 1, said
-    assert str(settings.home) in said
+    assert len(err.splitlines()) == 1, err
+    assert str(settings.home) in err
     assert stored_days(settings.warehouse) == before

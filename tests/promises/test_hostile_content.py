@@ -1,4 +1,4 @@
-"""What names, ids and unknown fields may hold: data, and nothing else, whoever wrote them."""
+"""Names, ids, messages and unknown fields are data: nothing interprets them, whatever they contain."""
 
 import json
 import re
@@ -58,14 +58,14 @@ def test_names_and_messages_are_never_interpreted(serve: Serve, tmp_path: Path) 
     settings = settings_for(simulator, tmp_path / "home")
     run_pipeline(settings)
     assert_matches_world(settings, world)
-    told = {name for (name,) in query(settings, "SELECT DISTINCT name FROM core.livestreams")}
-    assert told >= set(NAMES)
+    names = {name for (name,) in query(settings, "SELECT DISTINCT name FROM core.livestreams")}
+    assert names >= set(NAMES)
     given = environment_for(simulator, settings.home)
     for style in ("table", "json"):
         status, out, err = run_cli(given, "sql", "--format", style, "SELECT name FROM core.livestreams")
         assert status == 0
         if style == "json":
-            assert {row["name"] for row in json.loads(out)} >= set(NAMES), "written out, and nothing lost"
+            assert {row["name"] for row in json.loads(out)} >= set(NAMES), "escaped, and complete"
         assert re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", out + err) is None, style
         assert "\u202e" not in out
     with open_published(settings) as connection:
@@ -74,6 +74,7 @@ def test_names_and_messages_are_never_interpreted(serve: Serve, tmp_path: Path) 
         assert name not in page
 
 
+@pytest.mark.long
 def test_ids_are_escaped_as_one_path_segment(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",), livestreams=len(IDS), sessions=30, broken=False)
     app = world.apps["aula"]
@@ -85,14 +86,15 @@ def test_ids_are_escaped_as_one_path_segment(serve: Serve, tmp_path: Path) -> No
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, tmp_path / "home")
     run_pipeline(settings)
-    paths = {asked.path for asked in simulator.requests}
+    paths = {request.path for request in simulator.requests}
     root = f"/client/v4/accounts/{simulator.account_id}/realtime/kit/aula/"
-    assert all(path.startswith(root) for path in paths), "nothing else is ever asked for"
-    held = query(settings, "SELECT livestream_id FROM core.livestreams ORDER BY livestream_id")
-    assert [livestream_id for (livestream_id,) in held] == sorted(IDS)
+    assert all(path.startswith(root) for path in paths), "no other path is ever requested"
+    rows = query(settings, "SELECT livestream_id FROM core.livestreams ORDER BY livestream_id")
+    assert [livestream_id for (livestream_id,) in rows] == sorted(IDS)
     assert not (tmp_path / "etc").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", GROUPS["strange"])
 def test_unknown_fields_and_types_are_loaded_or_quarantined(kind: str, serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(broken=False)
@@ -100,7 +102,7 @@ def test_unknown_fields_and_types_are_loaded_or_quarantined(kind: str, serve: Se
     settings = settings_for(simulator, tmp_path / "home")
     run_pipeline(settings, run_id="before")
     simulator.service.faults = FaultInjector(rate=1.0, kinds=(kind,), max_consecutive=10**9)
-    run_pipeline(settings, run_id="strange", full=True)
+    run_pipeline(settings, run_id="faulty", full=True)
     if kind == "unknown_fields":
         assert_matches_world(settings, world)
         seen = {field for (field,) in query(settings, "SELECT DISTINCT field FROM ops.field_types")}
@@ -108,10 +110,10 @@ def test_unknown_fields_and_types_are_loaded_or_quarantined(kind: str, serve: Se
     if kind == "unknown_status":
         assert query(settings, "SELECT count(*) > 0 FROM core.livestreams WHERE status = 'HIBERNATING'") == [(True,)]
     if kind == "new_type":
-        aside = query(settings, "SELECT DISTINCT field, reason FROM ops.quarantine")
-        assert {field for field, _ in aside} <= {"name", "err_message"}
-        assert aside
-        assert query(settings, "SELECT count(*) FROM core.livestreams") == [(16,)], "the older record stands"
+        quarantined = query(settings, "SELECT DISTINCT field, reason FROM ops.quarantine")
+        assert {field for field, _ in quarantined} <= {"name", "err_message"}
+        assert quarantined
+        assert query(settings, "SELECT count(*) FROM core.livestreams") == [(16,)], "the older record is kept"
     unbalanced = "SELECT * FROM ops.loads WHERE rows_received <> rows_landed + rows_quarantined + rows_duplicate"
     assert query(settings, unbalanced) == []
     simulator.service.faults = FaultInjector()
@@ -119,6 +121,7 @@ def test_unknown_fields_and_types_are_loaded_or_quarantined(kind: str, serve: Se
     assert_matches_world(settings, world)
 
 
+@pytest.mark.long
 def test_summary_and_report_contain_no_escape_sequences(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",))
     for name in NAMES[:8]:

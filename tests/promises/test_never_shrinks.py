@@ -1,4 +1,4 @@
-"""Promise 1, forgetting: what the source no longer says stands, is told, and goes only when asked to."""
+"""Promise 1 when the API forgets: rows it no longer returns are kept and reported, and deleted only on request."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -22,23 +22,23 @@ from tests.pipeline_runner import (
     run_pipeline,
     settings_for,
 )
-from tests.promises.conftest import Serve
+from tests.promises.conftest import LoadHome, Serve, long_except, template_world
 from tests.promises.fault_runner import published_days, run_cli
 from tests.promises.world_factory import tiny_world
 
 ALWAYS = 10**9
 
 
-def purge(simulator: Simulator, kind: str) -> None:
-    """From now on every reply is like this."""
+def forget(simulator: Simulator, kind: str) -> None:
+    """From now on every response has this fault."""
     simulator.service.faults = FaultInjector(rate=1.0, kinds=(kind,), max_consecutive=ALWAYS)
 
 
-def warned(settings: Settings) -> set[str]:
-    """The tables of which the check `never_shrinks` says that they would have shrunk."""
+def tables_with_shrink_warning(settings: Settings) -> set[str]:
+    """Return the tables whose check `never_shrinks` fails."""
     checks = [check for check in find_checks() if check.rule == "never_shrinks"]
     assert checks
-    assert not any(check.blocks for check in checks), "older figures are not wrong figures"
+    assert not any(check.blocks for check in checks), "older rows are not wrong rows"
     with open_published(settings) as connection:
         return {check.table for check in checks if not run_check(connection, check).passed}
 
@@ -46,7 +46,7 @@ def warned(settings: Settings) -> set[str]:
 SESSIONS, OVERALL = "core.livestream_sessions", "core.livestream_analytics_daily"
 DAYWISE = {"core.meeting_sessions_daily", "core.recordings_daily"}
 EXPECTED = {
-    "empty_list": {SESSIONS},  # its *daywise* contradicts itself: no days, and a total above zero; so it says nothing
+    "empty_list": {SESSIONS},  # its *daywise* contradicts itself (no days, a total above zero) and is ignored
     "shorter_list": {SESSIONS},
     "zeros": {SESSIONS, OVERALL} | DAYWISE,
     "not_found": {SESSIONS},
@@ -58,34 +58,32 @@ def test_every_forgetting_fault_is_tested() -> None:
 
 
 @pytest.mark.promise(1)
-@pytest.mark.parametrize("kind", GROUPS["forgetting"])
-def test_smaller_responses_never_erase_rows(kind: str, serve: Serve, tmp_path: Path) -> None:
-    world = tiny_world(apps=("aula",), broken=False)
-    for session in (session for app in world.apps.values() for session in app.timeline):
-        session.ingest_seconds = session.ingest_seconds or 1.0  # from unknown to zero is news, and no loss
+@pytest.mark.parametrize("kind", long_except(GROUPS["forgetting"], "empty_list"))
+def test_smaller_responses_never_erase_rows(kind: str, serve: Serve, load_home: LoadHome, tmp_path: Path) -> None:
+    world = template_world()
     simulator = serve(Simulator(world))
-    settings = settings_for(simulator, tmp_path / "home")
-    run_pipeline(settings, run_id="first")
-    assert warned(settings) == set()
+    settings = load_home(simulator, tmp_path / "home")
+    assert tables_with_shrink_warning(settings) == set()
     before = published_days(settings)
-    purge(simulator, kind)
+    forget(simulator, kind)
     run_pipeline(settings, run_id="second", full=True)
     assert published_days(settings) == before
     assert_matches_world(settings, world)
-    assert warned(settings) >= EXPECTED[kind] - ({SESSIONS} if kind == "not_found" else set())
-    told = dict(query(settings, "SELECT table_name, count(*) FROM ops.shrinks GROUP BY table_name"))
-    assert told.keys() >= EXPECTED[kind] - ({SESSIONS} if kind == "not_found" else set())
+    assert tables_with_shrink_warning(settings) >= EXPECTED[kind] - ({SESSIONS} if kind == "not_found" else set())
+    reported = dict(query(settings, "SELECT table_name, count(*) FROM ops.shrinks GROUP BY table_name"))
+    assert reported.keys() >= EXPECTED[kind] - ({SESSIONS} if kind == "not_found" else set())
     run_pipeline(settings, run_id="third", full=True, allow_shrink=True)
     after = published_days(settings)
     for table in EXPECTED[kind]:
         held = {at for at in before if at[0] == table}
-        assert any(after.get(at) != before[at] for at in held), f"{table} follows the source when it is told to"
-    assert warned(settings) == set()
+        assert any(after.get(at) != before[at] for at in held), f"{table} follows the API with --allow-shrink"
+    assert tables_with_shrink_warning(settings) == set()
     simulator.service.faults = FaultInjector()
     run_pipeline(settings, run_id="fourth", full=True)
     assert_matches_world(settings, world)
 
 
+@pytest.mark.long
 @pytest.mark.promise(1)
 def test_sessions_missing_upstream_are_kept(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(broken=False)
@@ -99,23 +97,24 @@ def test_sessions_missing_upstream_are_kept(serve: Serve, tmp_path: Path) -> Non
     run_pipeline(settings, run_id="night")
     run_pipeline(settings, run_id="second", full=True)
     assert published_days(settings) == before
-    assert warned(settings) == {SESSIONS, OVERALL} | DAYWISE
-    gone = query(settings, "SELECT DISTINCT day FROM ops.shrinks WHERE table_name = ? ORDER BY day", SESSIONS)
-    assert gone[0] == (min(day for table, _, day in before if table == SESSIONS),)
+    assert tables_with_shrink_warning(settings) == {SESSIONS, OVERALL} | DAYWISE
+    shrunk = query(settings, "SELECT DISTINCT day FROM ops.shrinks WHERE table_name = ? ORDER BY day", SESSIONS)
+    assert shrunk[0] == (min(day for table, _, day in before if table == SESSIONS),)
     assert query(settings, "SELECT count(*) FROM core.livestreams") == [(16,)]
 
 
+@pytest.mark.long
 @pytest.mark.promise(1)
 def test_restored_measures_clear_the_shrink_warning(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world(broken=False)))
     settings = settings_for(simulator, tmp_path / "home")
     run_pipeline(settings, run_id="first")
-    purge(simulator, "zeros")
+    forget(simulator, "zeros")
     run_pipeline(settings, run_id="second", full=True)
-    assert warned(settings)
+    assert tables_with_shrink_warning(settings)
     simulator.service.faults = FaultInjector()
     run_pipeline(settings, run_id="third", full=True)
-    assert warned(settings) == set()
+    assert tables_with_shrink_warning(settings) == set()
     assert_matches_world(settings, simulator.world)
 
 
@@ -123,6 +122,7 @@ def days_held(settings: Settings, table: str) -> set[object]:
     return {day for (day,) in query(settings, f"SELECT DISTINCT day FROM {table}")}
 
 
+@pytest.mark.long
 @pytest.mark.promise(1)
 def test_zero_and_unknown_days_are_distinct(serve: Serve, tmp_path: Path) -> None:
     world = World(now=tiny_world().now)
@@ -136,26 +136,26 @@ def test_zero_and_unknown_days_are_distinct(serve: Serve, tmp_path: Path) -> Non
     forgetful = settings_for(simulator, tmp_path / "forgetful", **short)
     run_pipeline(forgetful)
     for table in daily:
-        assert days_held(forgetful, table) == young, "an older day of which nothing is known is no row"
+        assert days_held(forgetful, table) == young, "an older day without data has no row"
     unknown = query(forgetful, "SELECT DISTINCT day FROM ops.days WHERE NOT is_known")
     assert {day for (day,) in unknown} == days - young
     mindful = settings_for(simulator, tmp_path / "mindful")
     run_pipeline(mindful)
     for table in daily:
-        assert days_held(mindful, table) == days, "a day within the retention is a row of zeros"
+        assert days_held(mindful, table) == days, "a day within the retention has a row of zeros"
     with open_warehouse(mindful).open_raw() as connection:
         for raw in ("livestream_analytics", "app_analytics"):
             earlier = "fetched_at = fetched_at - INTERVAL 9 DAY, first_fetched_at = first_fetched_at - INTERVAL 9 DAY"
             connection.execute(f"UPDATE raw.{raw} SET {earlier}")
     run_pipeline(settings_for(simulator, tmp_path / "mindful", **short), run_id="aged", full=True)
     for table in daily:
-        assert days_held(mindful, table) == days, "what was known to be zero does not become unknown"
+        assert days_held(mindful, table) == days, "a known zero does not become unknown"
     assert query(mindful, "SELECT count(*) FROM ops.days WHERE NOT is_known") == [(0,)]
 
 
 def test_allow_shrink_requires_full(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world()))
     settings = simulator.settings() | {"LIVEHOUSE_HOME": str(tmp_path / "home")}
-    status, _, said = run_cli(settings, "backfill", f"{DAYS[0]}", f"{DAYS[1]}", "--allow-shrink")
+    status, _, err = run_cli(settings, "backfill", f"{DAYS[0]}", f"{DAYS[1]}", "--allow-shrink")
     assert (status, simulator.request_count()) == (2, 0)
-    assert "--full" in said
+    assert "--full" in err

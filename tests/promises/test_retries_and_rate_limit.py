@@ -70,6 +70,7 @@ def asked_by(simulator: Simulator) -> Counter[str]:
     return Counter(asked.operation for asked in simulator.requests)
 
 
+@pytest.mark.long
 @pytest.mark.promise(4)
 def test_unchanged_night_requests_only_what_may_change(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(livestreams=105, sessions=40, on_air=3, broken=False)
@@ -121,6 +122,7 @@ def test_backfill_sends_at_most_two_percent_extra_requests(
 # --- asking again where that can help -----------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.promise(4)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_transient_faults_on_eight_percent_of_requests_leave_exact_rows(
@@ -137,6 +139,7 @@ def test_transient_faults_on_eight_percent_of_requests_leave_exact_rows(
     assert query(settings, "SELECT sum(api_requests) FROM ops.loads") == [(simulator.request_count(),)]
 
 
+@pytest.mark.long
 @pytest.mark.promise(4)
 @pytest.mark.parametrize("kind", GROUPS["transient"])
 def test_each_transient_fault_leaves_exact_rows(kind: str, serve: Serve, tmp_path: Path) -> None:
@@ -162,6 +165,7 @@ def test_transient_faults_of_many_seeds_leave_exact_rows(seed: int, serve: Serve
     assert_matches_world(settings, simulator.world)
 
 
+@pytest.mark.long
 @pytest.mark.promise(4)
 def test_request_is_sent_at_most_seven_times(serve: Serve, tmp_path: Path) -> None:
     faults = FaultInjector(
@@ -178,6 +182,7 @@ def test_request_is_sent_at_most_seven_times(serve: Serve, tmp_path: Path) -> No
     assert len(overall) <= given_up * TRIES
 
 
+@pytest.mark.long
 @pytest.mark.promise(4)
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 422, 451])
 def test_permanent_error_is_not_retried(status: int, serve: Serve, tmp_path: Path) -> None:
@@ -190,6 +195,7 @@ def test_permanent_error_is_not_retried(status: int, serve: Serve, tmp_path: Pat
     assert max_repeats(simulator.requests) == 1
 
 
+@pytest.mark.long
 @pytest.mark.promise(4)
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 520, 530])
 def test_transient_error_is_retried(status: int, serve: Serve, tmp_path: Path) -> None:
@@ -230,6 +236,7 @@ def test_budget_is_never_exceeded(serve: Serve, tmp_path: Path) -> None:
     assert_matches_world(settings, world)
 
 
+@pytest.mark.long
 @pytest.mark.promise(4)
 def test_exhausted_quota_is_waited_for(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(livestreams=6, sessions=20)
@@ -241,6 +248,7 @@ def test_exhausted_quota_is_waited_for(serve: Serve, tmp_path: Path) -> None:
     assert_matches_world(settings, world)
 
 
+@pytest.mark.long
 @pytest.mark.promise(4)
 def test_concurrency_limit_is_respected(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world(livestreams=30), latency=0.01))
@@ -248,6 +256,7 @@ def test_concurrency_limit_is_respected(serve: Serve, tmp_path: Path) -> None:
     assert simulator.max_concurrent == 3
 
 
+@pytest.mark.long
 @pytest.mark.promise(4)
 def test_pages_of_one_livestream_are_fetched_concurrently_within_the_limit(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",), livestreams=1, sessions=900)
@@ -298,6 +307,7 @@ EXPLAINED = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.promise(4)
 @pytest.mark.parametrize("case", EXPLAINED)
 def test_doctor_and_api_explain_a_refusal(case: str, tmp_path: Path) -> None:
@@ -324,6 +334,7 @@ def test_doctor_and_api_explain_a_refusal(case: str, tmp_path: Path) -> None:
         assert [part for part in not_said if part in text] == []
 
 
+@pytest.mark.long
 @pytest.mark.promise(4)
 def test_retries_are_reported_as_progress(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world(apps=("aula",), livestreams=2, sessions=4)))
@@ -378,6 +389,7 @@ def test_failing_app_does_not_stop_the_others(case: str, serve: Serve, tmp_path:
     assert_matches_world(settings, world)
 
 
+@pytest.mark.long
 def test_error_names_every_failed_app(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world()))
     for app_id, status in zip(APPS, (403, 451), strict=True):
@@ -386,6 +398,7 @@ def test_error_names_every_failed_app(serve: Serve, tmp_path: Path) -> None:
         run_pipeline(settings_for(simulator, tmp_path / "home"))
 
 
+@pytest.mark.long
 @pytest.mark.promise(4)
 def test_command_reports_the_failed_app_and_its_cause(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world()

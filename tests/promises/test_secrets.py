@@ -1,4 +1,4 @@
-"""Promise 5: neither the token nor a stream key, in any file, on any stream, however a run fails."""
+"""Promise 5: neither the token nor a stream key reaches a file or an output stream, however a run fails."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ from pipelines.simulator.faults import GROUPS, FaultInjector
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.transport_faults import FaultOptions
 from tests.pipeline_runner import DAYS, environment_for, run_pipeline, settings_for
-from tests.promises.conftest import Serve
+from tests.promises.conftest import LoadHome, Serve, template_world
 from tests.promises.fault_runner import file_contents, run_cli, run_cli_process
 from tests.promises.world_factory import tiny_world
 
@@ -27,46 +27,46 @@ TOKEN = "tell-tale-token-0123456789-abcdefghijklmnop"
 KEY = "5trE4m/kEy+with=signs:0123456789abcdef"
 
 
-def found(home: Path, secrets: set[str], *printed: str) -> list[tuple[str, str]]:
-    """Where a secret, or half of one, came to rest."""
+def leaks(home: Path, secrets: set[str], *printed: str) -> list[tuple[str, str]]:
+    """Return the place and text of every secret, or half of one, in the files of a home and in the output."""
     parts = {part.encode() for secret in secrets for part in (secret, secret[: len(secret) // 2], secret[-16:])}
     places = [*file_contents(home), ("printed", "".join(printed).encode())]
-    return [(place, part.decode()) for place, words in places for part in parts if part in words]
+    return [(place, part.decode()) for place, content in places for part in parts if part in content]
 
 
-# --- everything the simulator can do wrong ------------------------------------------------------------------
+# --- every fault of the simulator ------------------------------------------------------------------
 
 
 @pytest.mark.promise(5)
 def test_no_secret_is_left_after_any_failure(
-    serve: Serve, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    serve: Serve,
+    load_home: LoadHome,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    world = tiny_world(apps=("aula",), livestreams=5, sessions=20)
+    world = template_world()
     keys = world.stream_keys()
     simulator = serve(Simulator(world))
-    settings = settings_for(simulator, tmp_path / "home")
-    run_pipeline(settings, run_id="before")
-    kinds = [
-        "cut_json",
-        "html_200",
-        "not_success",
-        "invalid_utf8",
-        "redirect",
-        "repeat_page",
-        "unknown_fields",
-        "new_type",
-    ]
-    for kind in kinds:
-        simulator.service.faults = FaultInjector(
-            rate=1.0, kinds=(kind,), operations=("list-livestreams", "get-livestream"), max_consecutive=ALWAYS
-        )
+    settings = load_home(simulator, tmp_path / "home")
+    transport = ("cut_json", "html_200", "not_success", "invalid_utf8", "redirect")
+    cases = {
+        "list-livestreams": transport,  # the run fails
+        "get-livestream": (*transport, "repeat_page"),  # livestreams fail
+        "all": ("unknown_fields", "new_type"),
+    }
+    for operation, kinds in cases.items():
+        operations = None if operation == "all" else (operation,)
+        faults = FaultInjector(seed=1, rate=1.0, kinds=kinds, operations=operations, max_consecutive=ALWAYS)
+        simulator.service.faults = faults
         with suppress(LivehouseError):
-            run_pipeline(settings, run_id=kind, full=True)
+            run_pipeline(settings, run_id=operation, full=True)
+        assert {kind for _, kind in faults.injected} == set(kinds)
     out, err = capfd.readouterr()
-    assert err.count("\n") >= 4, "it said what went wrong"
+    assert err.count("\n") >= 4, "the errors are reported"
     assert keys
-    assert found(settings.home, {simulator.token, *keys}, out, err, caplog.text) == []
+    assert leaks(settings.home, {simulator.token, *keys}, out, err, caplog.text) == []
 
 
 @pytest.mark.promise(5)
@@ -84,9 +84,10 @@ def test_no_secret_is_left_after_each_fault(
     settings = settings_for(simulator, tmp_path / "home")
     with suppress(LivehouseError):
         run_pipeline(settings)
-    assert found(settings.home, {simulator.token, *keys}, *capfd.readouterr()) == []
+    assert leaks(settings.home, {simulator.token, *keys}, *capfd.readouterr()) == []
 
 
+@pytest.mark.long
 @pytest.mark.promise(5)
 def test_no_secret_in_dagster_storage_or_output(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world()
@@ -96,10 +97,10 @@ def test_no_secret_in_dagster_storage_or_output(serve: Serve, tmp_path: Path) ->
     ran = run_cli_process(simulator, tmp_path / "home", "backfill", f"{DAYS[0]}", f"{DAYS[1]}")
     assert ran.returncode == 1, ran.stderr
     assert (tmp_path / "home" / "dagster" / "history").is_dir()
-    assert found(tmp_path / "home", {simulator.token, *keys}, ran.stdout, ran.stderr) == []
+    assert leaks(tmp_path / "home", {simulator.token, *keys}, ran.stdout, ran.stderr) == []
 
 
-# --- a service that repeats what it was told ----------------------------------------------------------------
+# --- an API that echoes the token ----------------------------------------------------------------
 
 QUOTES: dict[str, tuple[int, str, str]] = {
     "errors": (400, "application/json", '{"success":false,"errors":[{"code":1,"message":"bad header: Bearer @T"}]}'),
@@ -112,7 +113,7 @@ QUOTES: dict[str, tuple[int, str, str]] = {
     "long": (400, "text/plain", "x" * 80 + "@T"),
     "long JSON": (400, "application/json", '{"errors":[{"message":"' + "x" * 285 + '@T"}]}'),
     "list": (500, "application/json", '{"errors":["@T"]}'),
-    "200 that is none": (200, "application/json", '{"success":false,"errors":[{"message":"@T"}]}'),
+    "200 without success": (200, "application/json", '{"success":false,"errors":[{"message":"@T"}]}'),
     "cut record": (200, "application/json", '{"success":true,"data":[{"stream_key":"@K","name":"@K'),
     "name": (
         200,
@@ -133,12 +134,12 @@ QUOTES: dict[str, tuple[int, str, str]] = {
 }
 
 
-class _TellTale(BaseHTTPRequestHandler):
-    answer: ClassVar[tuple[int, str, str]]
+class _EchoHandler(BaseHTTPRequestHandler):
+    response: ClassVar[tuple[int, str, str]]
 
     def do_GET(self) -> None:
         token = self.headers["Authorization"].removeprefix("Bearer ")
-        status, kind, text = type(self).answer
+        status, kind, text = type(self).response
         escaped = "".join(f"\\u{ord(letter):04x}" for letter in token)
         body = text.replace("@T", token).replace("@K", KEY).replace("@E", escaped).encode()
         self.send_response(status)
@@ -149,11 +150,11 @@ class _TellTale(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Nobody listens."""
+        """Log nothing."""
 
 
-def telltale(answer: tuple[int, str, str]) -> AbstractContextManager[str]:
-    return serving(type("Handler", (_TellTale,), {"answer": answer}))
+def serve_echo(response: tuple[int, str, str]) -> AbstractContextManager[str]:
+    return serving(type("Handler", (_EchoHandler,), {"response": response}))
 
 
 @contextmanager
@@ -180,31 +181,32 @@ def environment(base_url: str, home: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.long
 @pytest.mark.promise(5)
 @pytest.mark.parametrize("case", QUOTES)
 def test_response_that_echoes_secrets_leaves_none(case: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with telltale(QUOTES[case]) as base_url:
+    with serve_echo(QUOTES[case]) as base_url:
         given = environment(base_url, tmp_path / "home")
-        said = ""
+        message = ""
         try:
             run_pipeline(Settings(**given), (DAYS[1], DAYS[1]))  # type: ignore[arg-type]  # read by alias
         except LivehouseError as error:
-            said = repr(error) + str(error.__cause__) + str(error.__context__ or "")
+            message = repr(error) + str(error.__cause__) + str(error.__context__ or "")
         examined = run_cli(given, "doctor")
         listed = run_cli(given, "api", "list-livestreams", "--app", "app")
     out, err = capfd.readouterr()
-    assert said or "name" in case or "keys" in case
-    everything = (said, out, err, *map(str, examined), *map(str, listed))
-    assert found(tmp_path / "home", {TOKEN, KEY}, *everything) == []
+    assert message or "name" in case or "keys" in case
+    everything = (message, out, err, *map(str, examined), *map(str, listed))
+    assert leaks(tmp_path / "home", {TOKEN, KEY}, *everything) == []
 
 
-# --- keys under any name, quoted anywhere -------------------------------------------------------------------
+# --- stream keys under any name, quoted anywhere -------------------------------------------------------------------
 
 KEYS = {name: f"{name}-K3y0123456789abcdef/{name}=" for name in "abcdefghijklm"}
-"""Of each way in which a key comes. None is a part of another."""
+"""One key per place where a key can occur. No key is a part of another."""
 
 LIVESTREAMS = [
-    # what is quoted comes before the reply, or the record, that tells that it is a key
+    # A quoted key arrives before the response, or the record, that identifies it as a key.
     {
         "id": "one",
         "name": f"backup of {KEYS['l']}",
@@ -257,9 +259,10 @@ class _ManyKeys(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: Any) -> None:
-        """Nobody listens."""
+        """Log nothing."""
 
 
+@pytest.mark.long
 @pytest.mark.promise(5)
 def test_stream_keys_under_any_name_are_redacted_everywhere(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
@@ -274,12 +277,12 @@ def test_stream_keys_under_any_name_are_redacted_everywhere(
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Nobody listens."""
+            """Log nothing."""
 
     with serving(_ManyKeys) as base_url, serving(Receiver) as webhook:
         given = environment(base_url, tmp_path / "home") | {"LIVEHOUSE_ALERT_WEBHOOK": webhook}
         night = run_cli(given, "backfill", f"{DAYS[1]}", f"{DAYS[1]}", "--json")
-        said = [
+        outputs = [
             run_cli(given, *arguments)
             for arguments in (
                 ("report",),
@@ -293,10 +296,10 @@ def test_stream_keys_under_any_name_are_redacted_everywhere(
         ]
     assert night[0] == 1, night
     assert posted
-    out = [*posted, *map(str, night), *map(str, said), *capfd.readouterr(), caplog.text]
-    assert found(tmp_path / "home", set(KEYS.values()), *out) == []
-    assert "rtmps://live.example:443/live/[removed]" in str(said)
-    assert "https://live.example/one/manifest/video.m3u8" in str(said), "what is no secret stays"
+    out = [*posted, *map(str, night), *map(str, outputs), *capfd.readouterr(), caplog.text]
+    assert leaks(tmp_path / "home", set(KEYS.values()), *out) == []
+    assert "rtmps://live.example:443/live/[removed]" in str(outputs)
+    assert "https://live.example/one/manifest/video.m3u8" in str(outputs), "a URL without a secret stays"
     with duckdb.connect(tmp_path / "home" / "pipeline_raw.duckdb", read_only=True) as connection:
         fields = connection.execute("SELECT field, json_type FROM ops.field_types").fetchall()
         landed = connection.execute("SELECT count(*) FROM raw.livestream_sessions").fetchall()
@@ -305,15 +308,16 @@ def test_stream_keys_under_any_name_are_redacted_everywhere(
     assert ("rtmps", "object") in fields
 
 
+@pytest.mark.long
 @pytest.mark.promise(5)
 def test_redirect_is_not_followed(serve: Serve, tmp_path: Path) -> None:
-    heard: list[str] = []
+    received: list[str] = []
 
-    class Elsewhere(_TellTale):
-        answer = (200, "application/json", '{"success":true,"data":[]}')
+    class Elsewhere(_EchoHandler):
+        response = (200, "application/json", '{"success":true,"data":[]}')
 
         def do_GET(self) -> None:
-            heard.append(self.path)
+            received.append(self.path)
             super().do_GET()
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
@@ -328,7 +332,7 @@ def test_redirect_is_not_followed(serve: Serve, tmp_path: Path) -> None:
         finally:
             server.shutdown()
             thread.join()
-    assert heard == []
+    assert received == []
 
 
 @pytest.mark.promise(5)
@@ -344,6 +348,7 @@ def test_settings_errors_never_show_the_token(tmp_path: Path) -> None:
     assert TOKEN not in repr(settings) + str(settings) + settings.model_dump_json()
 
 
+@pytest.mark.long
 @pytest.mark.promise(5)
 def test_stream_keys_are_shown_only_on_request(serve: Serve, tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",), livestreams=3, sessions=6)
