@@ -29,15 +29,15 @@ from pipelines.simulator.dialects import DIALECTS
     "--refuse",
     multiple=True,
     metavar="OPERATION[@DAY|@<DAY|@ID][=STATUS]",
-    help="Refuse an operation, or what it is asked about a day, the time before a day, or a record. Repeatable.",
+    help="Refuse an operation, or its requests about a day, the time before a day, or a record. Repeatable.",
 )
 @click.option(
     "--faults",
-    help="Faults to commit, as KIND,KIND:SHARE, e.g. server_error,cut_body:0.08. Kinds are in the README; groups of them: "
+    help="Faults to inject, as KIND,KIND:SHARE, e.g. server_error,cut_body:0.08. Kinds are in the README; groups of them: "
     "all, transient, hostile, drift, strange, forgetting.",
 )
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="Of the faults: the same requests meet the same ones."
+    "--seed", type=int, default=0, show_default=True, help="Seed of the faults: the same requests meet the same faults."
 )
 def simulate_command(
     port: int,
@@ -72,11 +72,11 @@ def simulate_command(
     world = demo_world(utc_now())
     world.rounding = rounding or ("none" if dialect == "2025" else "nearest")  # type: ignore[assignment]  # as --rounding lists them
     world.placeholders = dialect != "2025"
-    world.start_clock()  # what is on air goes on, as long as it is served
+    world.start_clock()  # live sessions go on while they are served
     spoken = replace(DIALECTS[dialect], per_page_maximum=largest_page)
     if times:
         spoken = replace(spoken, times=times)  # type: ignore[arg-type]  # as --times lists them
     try:
         serve(Simulator(world, port=port, dialect=spoken, faults=chosen, refusals=refusals), on_ready=on_ready)
     except OSError as error:
-        raise UsageError(f"port {port} cannot be served on: {error.strerror}; try --port 0") from None
+        raise UsageError(f"cannot serve on port {port}: {error.strerror}; try --port 0") from None

@@ -1,7 +1,8 @@
-"""A RealtimeKit that runs here: a seeded world, eleven operations over HTTP, faults, and the truth about it.
+"""A fake RealtimeKit API: a seeded world, eleven operations over HTTP, fault injection, and the expected rows.
 
-world (what exists) -> truth (what a warehouse of it must hold)
-world -> render (JSON, in any known shape), dialect (what is accepted, and with which status) -> app (the operations, and faults) -> server (HTTP)
+world (apps, livestreams, sessions) -> expected_rows (the rows that a warehouse of this world must hold)
+world -> render (JSON in any known response shape), dialects (accepted requests and statuses) -> app (operations
+and faults) -> server (HTTP)
 
 It imports nothing else of the pipeline: a mirror of our own client would prove nothing.
 """

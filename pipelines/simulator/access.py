@@ -1,4 +1,4 @@
-"""What every request passes before an operation sees it: the log, the token, the limit of the rate."""
+"""Request log, rate limit and token check: the steps before a request reaches its operation."""
 
 import hmac
 import math
@@ -11,7 +11,7 @@ from pipelines.simulator.refusals import RefusedError
 
 @dataclass(slots=True)
 class LoggedRequest:
-    """One request as it came in."""
+    """One request as it arrived."""
 
     method: str
     operation: str
@@ -19,36 +19,36 @@ class LoggedRequest:
     path: str
     query: dict[str, str]
     status: int = 0
-    """Of the reply; 0 while there is none, and where the connection was dropped before one."""
+    """Of the response; 0 before it is sent, or if the connection was dropped before."""
     fault: str | None = None
 
 
 @dataclass(slots=True)
 class RequestLog:
-    """Every request since the start, and how many were under way at once at most."""
+    """Every request since the start, and the highest number in flight at once."""
 
     requests: list[LoggedRequest] = field(default_factory=list)
     in_flight: int = 0
     max_in_flight: int = 0
 
     def start(self, request: LoggedRequest) -> None:
-        """Note that a request came in."""
+        """Record a request that arrived."""
         self.requests.append(request)
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
 
     def finish(self) -> None:
-        """Note that its reply is on the way."""
+        """Record that a response was sent."""
         self.in_flight -= 1
 
     def counts_by_operation(self) -> Counter[str]:
-        """How often each operation was request for."""
+        """Return the number of requests per operation."""
         return Counter(request.operation for request in list(self.requests))
 
 
 @dataclass(slots=True)
 class Quota:
-    """So many requests in a window of seconds; a window begins with the first request after the last one."""
+    """A number of requests per window of seconds; a window begins with the first request after the last window."""
 
     requests: int
     seconds: float
@@ -56,7 +56,7 @@ class Quota:
     _ends: float = 0.0
 
     def consume(self) -> bool:
-        """Use one up; False if none was left."""
+        """Count one request; return whether it was within the quota."""
         now = time.monotonic()
         if now >= self._ends:
             self._used, self._ends = 0, now + self.seconds
@@ -69,7 +69,7 @@ class Quota:
         return max(1, math.ceil(self._ends - time.monotonic()))
 
     def headers(self) -> dict[str, str]:
-        """Ratelimit and Ratelimit-Policy, as the service words them."""
+        """Return Ratelimit and Ratelimit-Policy in the format of the service."""
         left = max(0, self.requests - self._used)
         return {
             "Ratelimit": f'"default";r={left};t={self.resets_in_seconds}',
@@ -79,20 +79,20 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may ask: the account, its token, and whether the token has the Realtime permission."""
+    """The account, its token, and whether the token has the Realtime permission."""
 
     account_id: str
     token: str
     permitted: bool = True
 
     def check_token(self, authorization: str) -> None:
-        """Refuse a wrong token, and one without the permission."""
+        """Raise `RefusedError` for a wrong token or a token without the permission."""
         if not hmac.compare_digest(authorization.encode(), f"Bearer {self.token}".encode()):
             raise RefusedError(401, 10_000, "Authentication error")
         if not self.permitted:
             raise RefusedError(403, 10_000, "Token lacks the permission Realtime (read)")
 
     def check_account(self, account_id: str) -> None:
-        """Refuse another account."""
+        """Raise `RefusedError` for another account."""
         if account_id != self.account_id:
             raise RefusedError(404, 7_003, "Could not route to account: no such account")

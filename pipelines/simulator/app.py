@@ -25,7 +25,7 @@ ROOT = "/client/v4/accounts/{account_id}/realtime/kit/{app_id}"
 
 @dataclass(slots=True)
 class Service:
-    """A world behind its gate."""
+    """A world, and everything that decides how its API responds."""
 
     world: World
     access: Access
@@ -35,14 +35,14 @@ class Service:
     per_page_cap: int = 100
     quota: Quota | None = None
     latency: float = 0.0
-    """Seconds that every reply takes at least."""
+    """Minimum seconds per response."""
     order_by: str = "created_at"
     faults: FaultInjector = field(default_factory=FaultInjector)
     log: RequestLog = field(default_factory=RequestLog)
     routes: list[Route] = field(default_factory=list)
-    """One an operation, made with the application."""
+    """One per operation, built with the application."""
     crashes: list[Exception] = field(default_factory=list)
-    """Mistakes of the simulator itself."""
+    """Exceptions in the simulator itself."""
 
     def application(self) -> Starlette:
         """Return the ASGI application."""
@@ -62,14 +62,14 @@ class Endpoint:
     name: str
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Log the request, handler it, and send the handler."""
+        """Log the request, build the response, and send it."""
         request = Request(scope, receive)
         app_id = request.path_params.get("app_id", "")
         logged = LoggedRequest(request.method, self.name, app_id, request.url.path, dict(request.query_params))
         self.service.log.start(logged)
         try:
             response = await self._response(request, logged)
-            await asyncio.sleep(self.service.latency)  # on its way back: a request counts when it comes
+            await asyncio.sleep(self.service.latency)  # after the request is counted
             logged.status = response.status_code
             await response(scope, receive, send)
         except ClientDisconnect:
@@ -91,17 +91,19 @@ class Endpoint:
                 return replacement
             with world.lock:
                 world.apply_due_events()
-                call, handler = self._build_request(request, logged, sent), ROUTES[self.name][2]
+                api_request, handler = self._build_request(request, logged, sent), ROUTES[self.name][2]
                 for refusal in service.refusals:
-                    if refusal.matches(self.name, call.path, call.query):
+                    if refusal.matches(self.name, api_request.path, api_request.query):
                         raise refusal.to_error()
-                response = to_http_response(fault.handle(call, handler) if fault else handler(call), headers)
+                response = to_http_response(
+                    fault.handle(api_request, handler) if fault else handler(api_request), headers
+                )
             return fault.corrupt(response) if fault else response
         except RefusedError as refused:
             return to_http_response(error_response(service.shapes, refused), headers)
 
     async def _receive(self, request: Request, headers: dict[str, str]) -> dict[str, object]:
-        """Return the object that was sent. The gate comes first: a stranger's body may be of any size, and is not read."""
+        """Return the JSON body. Access is checked first: the body of an unauthorized request may have any size and is not read."""
         body, dialect = b"", self.service.dialect
         try:
             self._check_access(request, headers)
@@ -111,7 +113,7 @@ class Endpoint:
         return parse_body(self.name, body, request.headers.get("content-type", ""), dialect)
 
     def _check_access(self, request: Request, headers: dict[str, str]) -> None:
-        """Token, then rate, then whether there is such a path and app."""
+        """Check the token, then the rate limit, then the path, the account and the app."""
         service = self.service
         service.access.check_token(request.headers.get("authorization", ""))
         if service.quota is not None:
@@ -130,7 +132,7 @@ class Endpoint:
             raise RefusedError(404, 404, "App not found")
 
     def _allowed_methods(self, path: str) -> list[str]:
-        """Return the methods that a path has, of the operations of this dialect."""
+        """Return the methods that this dialect allows on a path."""
         routes = [route for route in self.service.routes if route.path_regex.match(path)]
         return sorted({method for route in routes for method in route.methods or ()})
 
@@ -150,7 +152,7 @@ class Endpoint:
 
 
 def to_http_response(reply: ApiResponse, headers: dict[str, str]) -> Response:
-    """Return the reply as it goes on the wire."""
+    """Return the HTTP response of an API response."""
     headers = {**headers, **reply.headers}
     if reply.html is not None:
         return Response(reply.html, reply.status, headers, "text/html")

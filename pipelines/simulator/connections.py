@@ -1,4 +1,4 @@
-"""Connections that can be cut: what no well-behaved server lets an application do."""
+"""Connections that the application can close early, which no well-behaved server allows."""
 
 import asyncio
 import socket
@@ -11,29 +11,29 @@ _open: dict[tuple[Address | None, Address | None], asyncio.Transport] = {}
 
 
 class Connection(H11Protocol):
-    """uvicorn's HTTP/1.1, which remembers the transport of each open connection by its two addresses."""
+    """uvicorn's HTTP/1.1 protocol; keeps the transport of each open connection by its two addresses."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Remember it."""
+        """Keep the transport, and turn Nagle's delay off."""
         super().connection_made(transport)
         # asyncio turns Nagle's delay off only on sockets made with a protocol number: replies took 40 ms.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         _open[self.client, _server(self)] = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
+        """Drop the transport."""
         _open.pop((self.client, _server(self)), None)
         super().connection_lost(exc)
 
 
 def _server(connection: H11Protocol) -> Address | None:
-    """Return the server's own address, as the scope will have it."""
+    """Return the server's address as it appears in the ASGI scope."""
     server = connection.server
     return None if server is None or server[1] is None else (server[0], server[1])
 
 
 async def close_connection(scope: Scope, receive: Receive) -> None:
-    """Close the connection of this request now, whatever is still owed, and wait until it is gone."""
+    """Close the connection of this request before the response is complete, and wait for the disconnect."""
     _open[scope["client"], scope["server"]].close()
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,4 @@
-"""What a warehouse of this world must hold, from the world's own typed values: nothing rendered."""
+"""The rows that a warehouse of this world must hold, computed from typed values and not from rendered JSON."""
 
 import math
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ Row = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class MeasureRules:
-    """How the rules computes figures at a moment: whether it has placeholders, and how it rounds totals."""
+    """How the service computes measures at a time: whether it has placeholders, and how it rounds totals."""
 
     now_ms: int
     placeholders: bool
@@ -37,7 +37,7 @@ class MeasureRules:
 
 
 class Totals(NamedTuple):
-    """Sums over sessions."""
+    """Totals of sessions."""
 
     livestreams: int
     sessions: int
@@ -50,16 +50,16 @@ class ExpectedRows:
     """The rows of each core table, by (app_id, livestream_id), (app_id, session_id) or (app_id, day)."""
 
     livestreams: dict[tuple[str, str], Row] = field(default_factory=dict)
-    """Every livestream of the app, whatever the range, except the broken."""
+    """Every livestream of the app except broken ones, independent of the range."""
     livestream_sessions: dict[tuple[str, str], Row] = field(default_factory=dict)
-    """Sessions whose day lies in the range, except the broken."""
+    """Sessions whose day is in the range, except broken ones."""
     livestream_analytics_daily: dict[tuple[str, date], Row] = field(default_factory=dict)
-    """Sums over the sessions *created* that day, the broken ones too: the rules knows what it sent badly.
+    """Totals of the sessions *created* that day, including broken ones: the service counts what it renders badly.
     Reconciliation therefore shows a difference on the day of a broken session."""
     meeting_sessions_daily: dict[tuple[str, date], Row] = field(default_factory=dict)
     recordings_daily: dict[tuple[str, date], Row] = field(default_factory=dict)
     session_counts: dict[tuple[str, date], int] = field(default_factory=dict)
-    """Sessions created that day, as *livestreams/daywise* counts them; zero on a day without."""
+    """Number of sessions created that day, as in *livestreams/daywise*; zero on a day without sessions."""
     quarantined: set[tuple[str, str]] = field(default_factory=set)
     """(table, record id): every broken livestream, and the broken sessions whose real day is in the range."""
 
@@ -77,7 +77,7 @@ class ExpectedRows:
 def expected_rows_for(
     app: App, broken: set[str], days: tuple[date, date], *, rules: MeasureRules, retention_days: int
 ) -> ExpectedRows:
-    """Return the expected about one app from first to last day, both included."""
+    """Return the expected rows of one app from first to last day, inclusive."""
     (first, last), expected = days, ExpectedRows()
     for livestream in app.livestreams:
         if livestream.id in broken:
@@ -89,12 +89,12 @@ def expected_rows_for(
             expected.quarantined.add(("core.livestream_sessions", session.id))
         else:
             expected.livestream_sessions[app.id, session.id] = session_row(app.id, session, rules)
-    remembered = to_day(rules.now_ms) - timedelta(days=retention_days)
+    retention_start = to_day(rules.now_ms) - timedelta(days=retention_days)
     for day in days_between(first, last):
         key = (app.id, day)
         totals = sum_sessions(app, day_start(day), day_start(day) + DAY_MS - 1, rules)
         expected.session_counts[key] = totals.sessions
-        if day >= remembered or any(totals):
+        if day >= retention_start or any(totals):
             expected.livestream_analytics_daily[key] = {
                 "app_id": app.id,
                 "day": day,
@@ -102,13 +102,17 @@ def expected_rows_for(
                 "ingest_seconds": totals.ingest_seconds,
                 "viewer_seconds": totals.viewer_seconds,
             }
-        _add_usage(expected.meeting_sessions_daily, "session", key, app.meeting_days.get(day), known=day >= remembered)
-        _add_usage(expected.recordings_daily, "recording", key, app.recording_days.get(day), known=day >= remembered)
+        _add_usage(
+            expected.meeting_sessions_daily, "session", key, app.meeting_days.get(day), known=day >= retention_start
+        )
+        _add_usage(
+            expected.recordings_daily, "recording", key, app.recording_days.get(day), known=day >= retention_start
+        )
     return expected
 
 
 def sum_sessions(app: App, first_ms: int, last_ms: int, rules: MeasureRules) -> Totals:
-    """Count livestreams with a session created in [first_ms, last_ms], and sum ingest and viewer seconds."""
+    """Return the totals of sessions created in [first_ms, last_ms], and the number of their livestreams."""
     created = [session for session in app.sessions_between(first_ms, last_ms) if session.created_ms is not None]
     figures = [rules.measures_of(session) for session in created]
     ingest = math.fsum(seconds for seconds, _ in figures if seconds is not None)
@@ -122,7 +126,7 @@ def sum_sessions(app: App, first_ms: int, last_ms: int, rules: MeasureRules) -> 
 
 
 def days_between(first: date, last: date) -> Iterator[date]:
-    """Every day from first to last, both included."""
+    """Yield every day from first to last, inclusive."""
     for number in range((last - first).days + 1):
         yield first + timedelta(days=number)
 
@@ -170,7 +174,7 @@ def _naive(ms: int | None) -> datetime | None:
 def _add_usage(
     table: dict[tuple[str, date], Row], what: str, key: tuple[str, date], usage: Usage | None, *, known: bool
 ) -> None:
-    """Add a day: without activity it is zeros as long as the rules remembers it, then no row at all."""
+    """Add the row of a day: without activity, zeros within the retention period and no row before."""
     if usage is None and not known:
         return
     count, minutes = (usage.count, usage.minutes) if usage else (0, 0.0)

@@ -1,7 +1,7 @@
-"""What goes wrong, when: seeded faults on any operation, and faults that a test orders one by one.
+"""Fault injection: seeded faults on any operation, and faults that a test schedules one by one.
 
-Whether a request is injected depends on the seed, the request and how often it was made, not on the order in
-which threads come: the same run meets the same faults. What a fault does: wire.py, drift.py and strange.py.
+Whether a request gets a fault depends on the seed, the request and its number of repetitions, never on the order of
+threads, so a run with the same seed meets the same faults. The faults: transport_faults, paging_faults, record_faults.
 """
 
 import random
@@ -16,25 +16,25 @@ from pipelines.simulator.access import LoggedRequest
 from pipelines.simulator.api_request import ApiRequest, ApiResponse
 from pipelines.simulator.dialects import OPERATIONS
 from pipelines.simulator.paging_faults import DRIFT
-from pipelines.simulator.record_faults import FORGETTING, STRANGE
+from pipelines.simulator.record_faults import FORGETTING, UNKNOWN_RECORDS
 from pipelines.simulator.transport_faults import CORRUPTION_FAULTS, HOSTILE, REPLACEMENT_FAULTS, FaultOptions
 
-CONTENT_FAULTS = DRIFT | STRANGE | FORGETTING
+CONTENT_FAULTS = DRIFT | UNKNOWN_RECORDS | FORGETTING
 GROUPS: dict[str, tuple[str, ...]] = {
     "transient": tuple(kind for kind in (*REPLACEMENT_FAULTS, *CORRUPTION_FAULTS) if kind not in HOSTILE),
     "hostile": HOSTILE,
     "drift": tuple(DRIFT),
-    "strange": tuple(STRANGE),
+    "strange": tuple(UNKNOWN_RECORDS),
     "forgetting": tuple(FORGETTING),
 }
-"""transient: asking again helps · hostile: to be refused · drift: lists that move, repeat or miscount ·
-strange: records such as were never seen · forgetting: the source no longer knows what it knew."""
+"""transient: a retry succeeds · hostile: the client must refuse the response · drift: lists that move, repeat or miscount ·
+strange: records with unknown fields or types · forgetting: the API no longer returns earlier data."""
 KINDS: tuple[str, ...] = tuple(kind for kinds in GROUPS.values() for kind in kinds)
 
 
 @dataclass(slots=True)
 class ScheduledFault:
-    """The next so many calls get this fault."""
+    """A fault for a number of upcoming requests."""
 
     kind: str
     operation: str | None
@@ -43,7 +43,7 @@ class ScheduledFault:
     options: FaultOptions
 
     def matches(self, request: LoggedRequest) -> bool:
-        """Whether it is meant for this request."""
+        """Return whether the fault applies to this request."""
         return (
             self.remaining > 0 and self.operation in {None, request.operation} and self.app_id in {None, request.app_id}
         )
@@ -51,33 +51,35 @@ class ScheduledFault:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault about to strike one request."""
+    """One fault for one request."""
 
     kind: str
     rng: random.Random
     options: FaultOptions
 
     def replacement(self) -> Response | None:
-        """Return a response that takes the place of the operation, which is then not performed."""
+        """Return a response that replaces the operation, or None if the fault lets the operation run."""
         return REPLACEMENT_FAULTS[self.kind](self.options, self.rng) if self.kind in REPLACEMENT_FAULTS else None
 
-    def handle(self, call: ApiRequest, handler: Callable[[ApiRequest], ApiResponse]) -> ApiResponse:
-        """Return the operation's reply, with other content if the fault is one of content."""
+    def handle(self, api_request: ApiRequest, handler: Callable[[ApiRequest], ApiResponse]) -> ApiResponse:
+        """Return the response of the operation, changed if this is a content fault."""
         return (
-            CONTENT_FAULTS[self.kind].apply(call, handler, self.rng) if self.kind in CONTENT_FAULTS else handler(call)
+            CONTENT_FAULTS[self.kind].apply(api_request, handler, self.rng)
+            if self.kind in CONTENT_FAULTS
+            else handler(api_request)
         )
 
     def corrupt(self, response: Response) -> Response:
-        """Return the response, badly sent if the fault is one of sending."""
+        """Return the response, corrupted if this is a corruption fault."""
         return CORRUPTION_FAULTS[self.kind](response, self.options) if self.kind in CORRUPTION_FAULTS else response
 
 
 @dataclass(slots=True)
 class FaultInjector:
-    """Strikes `rate` of the requests to `operations` (None: all) with one of `kinds` that suits it.
+    """Injects a fault into a share (`rate`) of the requests to `operations` (None: all), out of the `kinds` that apply.
 
-    limit: at most so many faults in all. consecutive: never more in a row on the same request, so that
-    retries win. blow: how hard they strike. `order` comes first and knows no limit.
+    max_faults: the total. max_consecutive: in a row on the same request, so that retries succeed.
+    options: parameters of the faults. Scheduled faults come first and count towards no limit.
     """
 
     seed: int = 0
@@ -94,15 +96,15 @@ class FaultInjector:
     _consecutive: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        """Refuse unknown kinds and operations, and a rate that is none."""
+        """Raise `ValueError` for unknown kinds or operations, or a rate outside 0 to 1."""
         check_names("fault", self.kinds, KINDS)
         check_names("operation", self.operations or (), OPERATIONS)
         if not 0 <= self.rate <= 1:
-            raise ValueError(f"the rate of faults lies between 0 and 1, not at {self.rate}")
+            raise ValueError(f"the rate of faults must be between 0 and 1, not {self.rate}")
 
     @classmethod
     def parse(cls, text: str, *, seed: int = 0) -> Self:
-        """`KIND,GROUP,…[:RATE]` as on the command line, for example `server_error,cut_body:0.08` or `all`."""
+        """Parse `KIND,GROUP,…[:RATE]`, for example `server_error,cut_body:0.08` or `all`. Raises `ValueError`."""
         names, _, rate = text.partition(":")
         kinds: list[str] = []
         for name in (name.strip() for name in names.split(",")):
@@ -122,32 +124,32 @@ class FaultInjector:
         times: int = 1,
         options: FaultOptions | None = None,
     ) -> None:
-        """Give the next `times` calls of this operation and app exactly this fault."""
+        """Inject this fault into the next `times` requests of the operation and app."""
         check_names("fault", (kind,), KINDS)
         check_names("operation", () if operation is None else (operation,), OPERATIONS)
         self._scheduled.append(ScheduledFault(kind, operation, app_id, times, options or self.options))
 
     @property
     def reorders_rows(self) -> bool:
-        """Whether lists must be in the order of updated_at for rows to move."""
-        return "row_moved" in (*self.kinds, *(order.kind for order in self._scheduled))
+        """Whether lists must be sorted by updated_at for rows to move."""
+        return "row_moved" in (*self.kinds, *(scheduled.kind for scheduled in self._scheduled))
 
     def next_fault(self, request: LoggedRequest) -> Fault | None:
-        """Return the fault that strikes this request, if one does."""
+        """Return the fault for this request, or None."""
         key = f"{request.method} {request.path} {sorted(request.query.items())}"
         self._occurrences[key] += 1
         rng = random.Random(f"{self.seed}/{key}/{self._occurrences[key]}")
-        order = next((order for order in self._scheduled if order.matches(request)), None)
-        if order is not None:
-            order.remaining -= 1
-            return self._record(request, Fault(order.kind, rng, order.options))
-        suited = [
+        scheduled = next((fault for fault in self._scheduled if fault.matches(request)), None)
+        if scheduled is not None:
+            scheduled.remaining -= 1
+            return self._record(request, Fault(scheduled.kind, rng, scheduled.options))
+        applicable = [
             kind
             for kind in self.kinds
             if kind not in CONTENT_FAULTS or request.operation in CONTENT_FAULTS[kind].operations
         ]
         if (
-            not suited
+            not applicable
             or request.operation not in (self.operations or OPERATIONS)
             or (self.max_faults is not None and len(self.injected) >= self.max_faults)
             or self._consecutive[key] >= self.max_consecutive
@@ -156,7 +158,7 @@ class FaultInjector:
             self._consecutive[key] = 0
             return None
         self._consecutive[key] += 1
-        return self._record(request, Fault(rng.choice(suited), rng, self.options))
+        return self._record(request, Fault(rng.choice(applicable), rng, self.options))
 
     def _record(self, request: LoggedRequest, fault: Fault) -> Fault:
         self.injected.append((request.operation, fault.kind))
@@ -165,7 +167,7 @@ class FaultInjector:
 
 
 def check_names(what: str, given: Sequence[str], known: Sequence[str]) -> None:
-    """Refuse a word that is not one of the known."""
+    """Raise `ValueError` for a name that is not one of the known."""
     for word in given:
         if word not in known:
             raise ValueError(f"unknown {what} {word!r}; known are {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""Requests as they came in: bodies within bounds, and observers that see every request."""
+"""Incoming requests: bodies of limited size, and observers that see every request."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from pipelines.simulator.dialects import Dialect
 from pipelines.simulator.refusals import RefusedError
 
 MAX_BODY_BYTES = 1_000_000
-"""Bytes; what any operation takes fits into a hundredth of it."""
+"""A hundredth of it is enough for any operation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class IncomingRequest:
     query_string: str
     headers: dict[str, str]
     body: bytes
-    """Empty where the gate refused the request: it was not read."""
+    """Empty if access was refused: it was not read."""
     dialect: Dialect
 
 
@@ -35,7 +35,7 @@ OBSERVERS: list[Observer] = []
 
 
 def notify_observers(request: Request, operation: str, body: bytes, dialect: Dialect) -> None:
-    """Tell the observers of a request."""
+    """Pass a request to the observers."""
     if not OBSERVERS:
         return
     url = request.url
@@ -54,7 +54,7 @@ def notify_observers(request: Request, operation: str, body: bytes, dialect: Dia
 
 
 async def read_body(request: Request) -> bytes:
-    """Return the body of a POST. Raises `RefusedError` where it is larger than any operation takes."""
+    """Return the body of a POST. Raises `RefusedError` if it is larger than `MAX_BODY_BYTES`."""
     if request.method != "POST":
         return b""
     chunks, size = list[bytes](), 0
@@ -67,7 +67,7 @@ async def read_body(request: Request) -> bytes:
 
 
 def parse_body(operation: str, body: bytes, content_type: str, dialect: Dialect) -> dict[str, object]:
-    """Return the JSON object that was sent; none is an empty one."""
+    """Return the JSON object in a body; an empty body is an empty object."""
     if dialect.is_strict:
         _check_body_presence(operation, body, content_type, dialect)
     if not body:
@@ -82,7 +82,7 @@ def parse_body(operation: str, body: bytes, content_type: str, dialect: Dialect)
 
 
 def _check_body_presence(operation: str, body: bytes, content_type: str, dialect: Dialect) -> None:
-    """Refuse a body where the specification has none, none where it needs one, and one that is not JSON."""
+    """Raise `RefusedError` for an unexpected, a missing or a non-JSON body, by the specification."""
     if operation == "stop-livestream" and body:
         raise RefusedError(415, 10_015, "this operation takes no body")
     if operation == "create-livestream" and not body:

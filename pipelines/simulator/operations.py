@@ -1,4 +1,4 @@
-"""The eleven operations of the specification: what each answers about the world, and what it changes in it."""
+"""The eleven operations of the specification: their routes, responses and effects on the world."""
 
 import re
 from collections.abc import Callable
@@ -26,14 +26,17 @@ CREATED_FIELDS = (
 STARTED_FIELDS = ("id", "status", "ingest_server", "stream_key", "playback_url")
 
 
-def list_livestreams(call: ApiRequest) -> ApiResponse:
-    """All livestreams of the app, newest first unless `sort_order=ASC`; the filters apply to created_at."""
-    rows = call.world.apps[call.app_id].livestreams
-    order, status = call.enum_param("sort_order", ("ASC", "DSC")), call.enum_param("status", STATUSES)
-    times: TimeFormat = "iso" if call.dialect.is_strict else "both"
-    without_meetings = call.enum_param("exclude_meetings", ("true", "false")) == "true"
-    first, last = call.time_param("start_time", MIN_TIME_MS, times), call.time_param("end_time", MAX_TIME_MS, times)
-    if status or without_meetings or "start_time" in call.query or "end_time" in call.query:
+def list_livestreams(request: ApiRequest) -> ApiResponse:
+    """Return a page of the app's livestreams, newest first unless `sort_order=ASC`; time filters apply to created_at."""
+    rows = request.world.apps[request.app_id].livestreams
+    order, status = request.enum_param("sort_order", ("ASC", "DSC")), request.enum_param("status", STATUSES)
+    times: TimeFormat = "iso" if request.dialect.is_strict else "both"
+    without_meetings = request.enum_param("exclude_meetings", ("true", "false")) == "true"
+    first, last = (
+        request.time_param("start_time", MIN_TIME_MS, times),
+        request.time_param("end_time", MAX_TIME_MS, times),
+    )
+    if status or without_meetings or "start_time" in request.query or "end_time" in request.query:
         rows = [
             row
             for row in rows
@@ -41,145 +44,149 @@ def list_livestreams(call: ApiRequest) -> ApiResponse:
             and (row.meeting_id is None or not without_meetings)
             and first <= row.created_ms <= last
         ]
-    if call.order_by == "updated_at":
+    if request.order_by == "updated_at":
         rows = sorted(rows, key=lambda row: (row.updated_ms, row.id))
     rows = rows if order == "ASC" else rows[::-1]
-    return ApiResponse(call.renderer.livestream_list(call.paginate(rows, single=call.shapes.livestreams == "document")))
+    return ApiResponse(
+        request.renderer.livestream_list(request.paginate(rows, single=request.shapes.livestreams == "document"))
+    )
 
 
-def get_livestream(call: ApiRequest) -> ApiResponse:
-    """One livestream and its sessions, newest first."""
-    livestream = _livestream(call)
-    page = call.paginate(livestream.sessions[::-1], single=call.shapes.detail == "document")
-    return ApiResponse(call.renderer.livestream_detail(livestream, page))
+def get_livestream(request: ApiRequest) -> ApiResponse:
+    """Return one livestream and a page of its sessions, newest first."""
+    livestream = _livestream(request)
+    page = request.paginate(livestream.sessions[::-1], single=request.shapes.detail == "document")
+    return ApiResponse(request.renderer.livestream_detail(livestream, page))
 
 
-def get_session(call: ApiRequest) -> ApiResponse:
-    """One session by its id."""
-    session = call.world.apps[call.app_id].session(call.path["session_id"])
+def get_session(request: ApiRequest) -> ApiResponse:
+    """Return one session by its id."""
+    session = request.world.apps[request.app_id].session(request.path["session_id"])
     if session is None:
         raise RefusedError(404, 404, "Livestream session not found")
-    return ApiResponse(call.renderer.single_session(session))
+    return ApiResponse(request.renderer.single_session(session))
 
 
-def get_active_session(call: ApiRequest) -> ApiResponse:
-    """Return the session of a livestream that is invoked or live; 404 when none is."""
-    livestream = _livestream(call)
+def get_active_session(request: ApiRequest) -> ApiResponse:
+    """Return the session of a livestream that is invoked or live; 404 without one."""
+    livestream = _livestream(request)
     session = livestream.open_session
     if session is None:
         raise RefusedError(404, 404, "No active livestream session found")
-    return ApiResponse(call.renderer.active_session(livestream, session))
+    return ApiResponse(request.renderer.active_session(livestream, session))
 
 
-def get_meeting_livestream(call: ApiRequest) -> ApiResponse:
-    """Return the livestream of a meeting that is invoked or live; 404 when none is."""
-    livestream = _active_livestream_of_meeting(call)
+def get_meeting_livestream(request: ApiRequest) -> ApiResponse:
+    """Return the livestream of a meeting that is invoked or live; 404 without one."""
+    livestream = _active_livestream_of_meeting(request)
     if livestream is None:
         raise RefusedError(404, 404, "No active livestream found for this meeting")
-    return ApiResponse({"success": True, "data": call.renderer.meeting_livestream(livestream)})
+    return ApiResponse({"success": True, "data": request.renderer.meeting_livestream(livestream)})
 
 
-def get_overall_analytics(call: ApiRequest) -> ApiResponse:
-    """Return sums over the sessions created from start_time to end_time, both included."""
-    first, last = _time_range(call)
-    if call.shapes.overall == "array":
-        call.check_range_length(to_day(first), to_day(last))
-    return ApiResponse(call.renderer.overall_analytics(call.app_id, first, last))
+def get_overall_analytics(request: ApiRequest) -> ApiResponse:
+    """Return totals of the sessions created from start_time to end_time, both inclusive."""
+    first, last = _time_range(request)
+    if request.shapes.overall == "array":
+        request.check_range_length(to_day(first), to_day(last))
+    return ApiResponse(request.renderer.overall_analytics(request.app_id, first, last))
 
 
-def get_livestream_daywise_analytics(call: ApiRequest) -> ApiResponse:
-    """Return sums over the sessions of the range day by day, and how many sessions there were."""
-    first, last = _time_range(call)
-    if call.shapes.idle_days == "zeros":
-        call.check_range_length(to_day(first), to_day(last))
-    return ApiResponse({"success": True, "data": call.renderer.livestreams_by_day(call.app_id, first, last)})
+def get_livestream_daywise_analytics(request: ApiRequest) -> ApiResponse:
+    """Return totals and the number of sessions for each day of the range."""
+    first, last = _time_range(request)
+    if request.shapes.idle_days == "zeros":
+        request.check_range_length(to_day(first), to_day(last))
+    return ApiResponse({"success": True, "data": request.renderer.livestreams_by_day(request.app_id, first, last)})
 
 
-def get_daywise_analytics(call: ApiRequest) -> ApiResponse:
-    """Meetings and recordings day by day; the last 30 days unless told."""
-    now = call.world.now
-    first, last = call.day_param("start_date", days_before(now, 30)), call.day_param("end_date", now.date())
-    if call.shapes.idle_days == "zeros":
-        call.check_range_length(first, last)
-    return ApiResponse(call.renderer.daywise_analytics(call.app_id, first, last))
+def get_daywise_analytics(request: ApiRequest) -> ApiResponse:
+    """Return meetings and recordings for each day; the last 30 days by default."""
+    now = request.world.now
+    first, last = request.day_param("start_date", days_before(now, 30)), request.day_param("end_date", now.date())
+    if request.shapes.idle_days == "zeros":
+        request.check_range_length(first, last)
+    return ApiResponse(request.renderer.daywise_analytics(request.app_id, first, last))
 
 
-def create_livestream(call: ApiRequest) -> ApiResponse:
-    """Make an independent livestream, ready to be fed."""
-    name = _name(call)
-    if call.dialect.is_strict and name is not None and not NAME.fullmatch(name):
-        raise RefusedError(call.dialect.invalid_status, 10_006, f"name must match {NAME.pattern}")
-    livestream = call.world.add_livestream(call.app_id, name=name, status="INVOKED")
+def create_livestream(request: ApiRequest) -> ApiResponse:
+    """Create a livestream without a meeting."""
+    name = _name(request)
+    if request.dialect.is_strict and name is not None and not NAME.fullmatch(name):
+        raise RefusedError(request.dialect.invalid_status, 10_006, f"name must match {NAME.pattern}")
+    livestream = request.world.add_livestream(request.app_id, name=name, status="INVOKED")
     return ApiResponse(
-        {"success": True, "data": _select_fields(call, livestream, CREATED_FIELDS)}, call.dialect.created_status
+        {"success": True, "data": _select_fields(request, livestream, CREATED_FIELDS)}, request.dialect.created_status
     )
 
 
-def start_livestream(call: ApiRequest) -> ApiResponse:
-    """Start streaming a meeting: a livestream of its own, INVOKED, live a little later."""
-    _check_video_config(call)
-    if _active_livestream_of_meeting(call) is not None:
+def start_livestream(request: ApiRequest) -> ApiResponse:
+    """Start streaming a meeting: create its livestream, INVOKED now and LIVE a few seconds later."""
+    _check_video_config(request)
+    if _active_livestream_of_meeting(request) is not None:
         raise RefusedError(409, 409, "Meeting is already being livestreamed")
-    world = call.world
-    livestream = world.add_livestream(call.app_id, name=_name(call), meeting_id=call.path["meeting_id"])
-    world.invoke(call.app_id, livestream.id)
+    world = request.world
+    livestream = world.add_livestream(request.app_id, name=_name(request), meeting_id=request.path["meeting_id"])
+    world.invoke(request.app_id, livestream.id)
     return ApiResponse(
-        {"success": True, "data": _select_fields(call, livestream, STARTED_FIELDS)}, call.dialect.created_status
+        {"success": True, "data": _select_fields(request, livestream, STARTED_FIELDS)}, request.dialect.created_status
     )
 
 
-def stop_livestream(call: ApiRequest) -> ApiResponse:
+def stop_livestream(request: ApiRequest) -> ApiResponse:
     """Stop streaming a meeting."""
-    livestream = _active_livestream_of_meeting(call)
+    livestream = _active_livestream_of_meeting(request)
     if livestream is None:
         raise RefusedError(404, 404, "No active livestream found for this meeting")
-    call.world.end_session(call.app_id, livestream.id)
+    request.world.end_session(request.app_id, livestream.id)
     return ApiResponse({"success": True, "data": {"message": "Stopped live stream successfully"}})
 
 
-def _time_range(call: ApiRequest) -> tuple[int, int]:
-    """Return the first and last millisecond that *overall* and *livestreams/daywise* are asked for."""
-    times = call.dialect.times
-    return call.time_param("start_time", MIN_TIME_MS, times), call.time_param("end_time", call.world.now_ms, times)
+def _time_range(request: ApiRequest) -> tuple[int, int]:
+    """Return the first and last millisecond of the requested range."""
+    times = request.dialect.times
+    return request.time_param("start_time", MIN_TIME_MS, times), request.time_param(
+        "end_time", request.world.now_ms, times
+    )
 
 
-def _livestream(call: ApiRequest) -> Livestream:
-    livestream = call.world.apps[call.app_id].by_id.get(call.path["livestream_id"])
+def _livestream(request: ApiRequest) -> Livestream:
+    livestream = request.world.apps[request.app_id].by_id.get(request.path["livestream_id"])
     if livestream is None:
         raise RefusedError(404, 404, "Livestream not found")
     return livestream
 
 
-def _active_livestream_of_meeting(call: ApiRequest) -> Livestream | None:
-    """Return the livestream of the call's meeting that is on, or starting."""
-    app, meeting_id = call.world.apps[call.app_id], call.path["meeting_id"]
+def _active_livestream_of_meeting(request: ApiRequest) -> Livestream | None:
+    """Return the live or starting livestream of the meeting in the path."""
+    app, meeting_id = request.world.apps[request.app_id], request.path["meeting_id"]
     if meeting_id not in app.meetings:
         raise RefusedError(404, 404, "Meeting not found")
     return next((row for row in reversed(app.livestreams) if row.meeting_id == meeting_id and row.open_session), None)
 
 
-def _name(call: ApiRequest) -> str | None:
-    name = call.body.get("name")
+def _name(request: ApiRequest) -> str | None:
+    name = request.body.get("name")
     if name is not None and not isinstance(name, str):
-        raise RefusedError(call.dialect.invalid_status, 10_006, "name must be a string")
+        raise RefusedError(request.dialect.invalid_status, 10_006, "name must be a string")
     if name is not None and _UNPAIRED.search(name):
-        raise RefusedError(call.dialect.invalid_status, 10_006, "name must be Unicode")
+        raise RefusedError(request.dialect.invalid_status, 10_006, "name must be Unicode")
     return name
 
 
-def _check_video_config(call: ApiRequest) -> None:
-    """Refuse a `video_config` that is not of whole numbers."""
-    video = call.body.get("video_config", {})
+def _check_video_config(request: ApiRequest) -> None:
+    """Raise `RefusedError` for a `video_config` without whole numbers."""
+    video = request.body.get("video_config", {})
     sizes = [video.get(side, 0) for side in ("height", "width")] if isinstance(video, dict) else [None]
-    if call.dialect.is_strict and not all(type(size) is int for size in sizes):
+    if request.dialect.is_strict and not all(type(size) is int for size in sizes):
         raise RefusedError(
-            call.dialect.invalid_status, 10_006, "video_config must have whole numbers as height and width"
+            request.dialect.invalid_status, 10_006, "video_config must have whole numbers as height and width"
         )
 
 
-def _select_fields(call: ApiRequest, livestream: Livestream, fields: tuple[str, ...]) -> JsonObject:
-    """Return the fields that a reply to a creation has; its `disabled` is a boolean in the document too."""
-    record: JsonObject = {**call.renderer.livestream(livestream), "disabled": livestream.disabled}
+def _select_fields(request: ApiRequest, livestream: Livestream, fields: tuple[str, ...]) -> JsonObject:
+    """Return the fields of a response to a creation; its `disabled` is always a boolean."""
+    record: JsonObject = {**request.renderer.livestream(livestream), "disabled": livestream.disabled}
     return {field: record[field] for field in fields}
 
 
@@ -204,4 +211,4 @@ ROUTES: dict[str, tuple[str, str, Callable[[ApiRequest], ApiResponse]]] = {
         get_livestream_daywise_analytics,
     ),
 }
-"""Method, path below the app, and what answers; in the order in which paths are tried."""
+"""Method, path below the app, and handler of each operation, in the order in which paths are matched."""

@@ -1,4 +1,4 @@
-"""Faults of paging: pages that repeat or never end, wrong totals, rows that come, go and move meanwhile."""
+"""Paging faults: pages that repeat or never end, wrong totals, and rows added, deleted or moved between pages."""
 
 import random
 from dataclasses import replace
@@ -11,95 +11,97 @@ PAGED = ("list-livestreams", "get-livestream")
 LIST = ("list-livestreams",)
 
 
-def _page(call: ApiRequest, number: int) -> ApiRequest:
-    return replace(call, query={**call.query, "page_no": str(number)})
+def _page(request: ApiRequest, number: int) -> ApiRequest:
+    return replace(request, query={**request.query, "page_no": str(number)})
 
 
-def page_no_ignored(call: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
-    """Page 1, whatever was asked for; total_count is right."""
-    return handler(_page(call, 1))
+def page_no_ignored(request: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
+    """Return page 1 for every page; total_count is right."""
+    return handler(_page(request, 1))
 
 
-def repeat_page(call: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
-    """Page 1 for ever, and a total_count that promises a thousand more."""
-    reply = handler(_page(call, 1))
-    change_total_count(reply.document, lambda total: total + 1_000)
-    return reply
+def repeat_page(request: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
+    """Return page 1 for every page, with a total_count that is 1,000 too high."""
+    response = handler(_page(request, 1))
+    change_total_count(response.document, lambda total: total + 1_000)
+    return response
 
 
-def endless_pages(call: ApiRequest, handler: Handler, rng: random.Random) -> ApiResponse:
-    """Every page full of records with new ids, and always one more page."""
-    reply = handler(_page(call, 1))
-    rows = page_rows(reply.document)
+def endless_pages(request: ApiRequest, handler: Handler, rng: random.Random) -> ApiResponse:
+    """Return a full page of new ids for every page, and always announce one more."""
+    response = handler(_page(request, 1))
+    rows = page_rows(response.document)
     for row in rows:
         row["id"] = new_id(rng)
-    ahead = (call.int_param("page_no", 1) + 1) * max(len(rows), DEFAULT_PAGE_SIZE)
-    change_total_count(reply.document, lambda total: total + ahead)
-    return reply
+    ahead = (request.int_param("page_no", 1) + 1) * max(len(rows), DEFAULT_PAGE_SIZE)
+    change_total_count(response.document, lambda total: total + ahead)
+    return response
 
 
-def total_high(call: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
-    """total_count is 7 too high."""
-    reply = handler(call)
-    change_total_count(reply.document, lambda total: total + 7)
-    return reply
+def total_high(request: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
+    """Return a total_count that is 7 too high."""
+    response = handler(request)
+    change_total_count(response.document, lambda total: total + 7)
+    return response
 
 
-def total_low(call: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
-    """total_count is half of what there is."""
-    reply = handler(call)
-    change_total_count(reply.document, lambda total: total // 2)
-    return reply
+def total_low(request: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
+    """Return half of the real total_count."""
+    response = handler(request)
+    change_total_count(response.document, lambda total: total // 2)
+    return response
 
 
-def total_absent(call: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
-    """No total_count."""
-    reply = handler(call)
-    change_total_count(reply.document, lambda _total: None)
-    return reply
+def total_absent(request: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
+    """Return no total_count."""
+    response = handler(request)
+    change_total_count(response.document, lambda _total: None)
+    return response
 
 
-def same_record_twice(call: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
-    """Repeat the last record of the page before (on page 1: its own first record)."""
-    number = call.int_param("page_no", 1)
-    reply, before = handler(call), handler(_page(call, max(1, number - 1)))
-    rows, repeated = page_row_list(reply.document), page_rows(before.document)
+def same_record_twice(request: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
+    """Repeat the last record of the previous page (on page 1: its own first record)."""
+    number = request.int_param("page_no", 1)
+    response, before = handler(request), handler(_page(request, max(1, number - 1)))
+    rows, repeated = page_row_list(response.document), page_rows(before.document)
     if rows is None:
         return before
     if repeated:
         rows.insert(0, repeated[-1] if number > 1 else repeated[0])
-    return reply
+    return response
 
 
-def row_inserted(call: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
-    """Add a livestream (or session) before page 2 and on; it is real, the truth has it."""
-    if call.int_param("page_no", 1) > 1 and call.operation == "list-livestreams":
-        call.world.add_livestream(call.app_id, name="came while paging")
-    elif call.int_param("page_no", 1) > 1:
-        livestream_id, now = call.path["livestream_id"], call.world.now
-        if livestream_id in call.world.apps[call.app_id].by_id:
-            call.world.add_session(call.app_id, livestream_id, created_at=now, ingest_seconds=60, viewer_seconds=90)
-    return handler(call)
+def row_inserted(request: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
+    """Add a livestream (or session) before each page from 2 on; the expected rows include it."""
+    if request.int_param("page_no", 1) > 1 and request.operation == "list-livestreams":
+        request.world.add_livestream(request.app_id, name="added while paging")
+    elif request.int_param("page_no", 1) > 1:
+        livestream_id, now = request.path["livestream_id"], request.world.now
+        if livestream_id in request.world.apps[request.app_id].by_id:
+            request.world.add_session(
+                request.app_id, livestream_id, created_at=now, ingest_seconds=60, viewer_seconds=90
+            )
+    return handler(request)
 
 
-def row_removed(call: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
-    """Remove the newest livestream that never ran before page 2 and on; the truth no longer has it."""
-    if call.int_param("page_no", 1) > 1:
-        rows = reversed(call.world.apps[call.app_id].livestreams)
+def row_removed(request: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
+    """Delete the newest livestream without sessions before each page from 2 on; the expected rows no longer have it."""
+    if request.int_param("page_no", 1) > 1:
+        rows = reversed(request.world.apps[request.app_id].livestreams)
         never_ran = next((row for row in rows if not row.sessions), None)
         if never_ran is not None:
-            call.world.delete_livestream(call.app_id, never_ran.id)
-    return handler(call)
+            request.world.delete_livestream(request.app_id, never_ran.id)
+    return handler(request)
 
 
-def row_moved(call: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
-    """Touch the livestream untouched for longest before page 2 and on: by updated_at, it moves."""
-    if call.int_param("page_no", 1) > 1:
-        livestreams = call.world.apps[call.app_id].livestreams
+def row_moved(request: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
+    """Update the least recently updated livestream before each page from 2 on, so that it moves in that order."""
+    if request.int_param("page_no", 1) > 1:
+        livestreams = request.world.apps[request.app_id].livestreams
         oldest = min(livestreams, key=lambda row: (row.updated_ms, row.id), default=None)
         if oldest is not None:
-            oldest.updated_ms = call.world.now_ms
-    return handler(call)
+            oldest.updated_ms = request.world.now_ms
+    return handler(request)
 
 
 DRIFT = {

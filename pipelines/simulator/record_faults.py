@@ -1,4 +1,4 @@
-"""Faults of content: records such as were never seen, and a source that no longer knows what it knew."""
+"""Record faults: unknown fields, statuses and types, and an API that no longer returns earlier data."""
 
 import random
 from dataclasses import replace
@@ -11,7 +11,7 @@ from pipelines.simulator.response_json import ContentFault, Handler, all_records
 
 PAGED = ("list-livestreams", "get-livestream")
 WITH_LIVESTREAM = (*PAGED, "get-active-session", "get-meeting-livestream")
-WITH_FIGURES = (
+WITH_MEASURES = (
     "get-livestream",
     "get-session",
     "get-active-session",
@@ -19,77 +19,77 @@ WITH_FIGURES = (
     "get-livestream-daywise-analytics",
     "get-daywise-analytics",
 )
-OF_ONE_THING = ("get-livestream", "get-session", "get-active-session", "get-meeting-livestream")
-FIGURES = ("seconds", "minutes", "count", "minutes_consumed", "sessions", "recordings")
+SINGLE_RESOURCE = ("get-livestream", "get-session", "get-active-session", "get-meeting-livestream")
+MEASURES = ("seconds", "minutes", "count", "minutes_consumed", "sessions", "recordings")
 
 
-def unknown_fields(call: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
-    """Fields of which nobody knows, among them the stream key at a place where it never was."""
-    reply = handler(call)
-    for record in all_records(reply.document):
+def unknown_fields(request: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
+    """Add undocumented fields, among them the stream key in an unusual place."""
+    response = handler(request)
+    for record in all_records(response.document):
         record["codec"] = "av1"
         record["tags"] = ["a", "b"]
         record["encoder"] = {"bitrate": 4_500, "stream_key": record.get("stream_key")}
-    return reply
+    return response
 
 
-def unknown_status(call: ApiRequest, handler: Handler, rng: random.Random) -> ApiResponse:
-    """One livestream in a status that is not documented."""
-    reply = handler(call)
-    livestreams = [record for record in all_records(reply.document) if "status" in record]
+def unknown_status(request: ApiRequest, handler: Handler, rng: random.Random) -> ApiResponse:
+    """Set an undocumented status on one livestream."""
+    response = handler(request)
+    livestreams = [record for record in all_records(response.document) if "status" in record]
     if livestreams:
         rng.choice(livestreams)["status"] = "HIBERNATING"
-    return reply
+    return response
 
 
-def new_type(call: ApiRequest, handler: Handler, rng: random.Random) -> ApiResponse:
-    """One record whose name (or err_message) is an object: beyond any rule, so it belongs in quarantine."""
-    reply = handler(call)
-    rows = page_rows(reply.document)
+def new_type(request: ApiRequest, handler: Handler, rng: random.Random) -> ApiResponse:
+    """Set the name (or err_message) of one record to an object: no rule accepts it, so it belongs in quarantine."""
+    response = handler(request)
+    rows = page_rows(response.document)
     if rows:
         row = rng.choice(rows)
         row["name" if "name" in row else "err_message"] = {"en": "text no more"}
-    return reply
+    return response
 
 
-def empty_list(call: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
-    """Nothing there, and nothing ever was."""
-    reply = handler(replace(call, visible_fraction=0.0))
+def empty_list(request: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
+    """Return an empty list with a total of zero."""
+    response = handler(replace(request, visible_fraction=0.0))
 
     def empty(holder: JsonObject) -> None:
         if "day_stats" in holder:
             holder["day_stats"] = []
 
-    visit_objects(reply.document, empty)
-    if call.operation == "get-livestream-daywise-analytics":
-        reply.document["data"] = []
-    return reply
+    visit_objects(response.document, empty)
+    if request.operation == "get-livestream-daywise-analytics":
+        response.document["data"] = []
+    return response
 
 
-def shorter_list(call: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
-    """Only the first half of the list, which says that it is whole."""
-    return handler(replace(call, visible_fraction=0.5))
+def shorter_list(request: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
+    """Return the first half of the list with a matching total."""
+    return handler(replace(request, visible_fraction=0.5))
 
 
-def zeros(call: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
-    """Every figure is 0."""
-    reply = handler(call)
+def zeros(request: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResponse:
+    """Set every measure to 0."""
+    response = handler(request)
 
     def clear(holder: JsonObject) -> None:
         for name, value in holder.items():
-            if name.endswith(FIGURES) and not isinstance(value, dict | list) and name != "total_count":
+            if name.endswith(MEASURES) and not isinstance(value, dict | list) and name != "total_count":
                 holder[name] = 0
 
-    visit_objects(reply.document, clear)
-    return reply
+    visit_objects(response.document, clear)
+    return response
 
 
-def not_found(_call: ApiRequest, _answer: Handler, _rng: random.Random) -> ApiResponse:
-    """404 for something that was there a moment ago."""
+def not_found(_request: ApiRequest, _answer: Handler, _rng: random.Random) -> ApiResponse:
+    """Raise a 404 for an existing resource."""
     raise RefusedError(404, 404, "Not found")
 
 
-STRANGE = {
+UNKNOWN_RECORDS = {
     "unknown_fields": ContentFault(OPERATIONS, unknown_fields),
     "unknown_status": ContentFault(WITH_LIVESTREAM, unknown_status),
     "new_type": ContentFault(PAGED, new_type),
@@ -97,6 +97,6 @@ STRANGE = {
 FORGETTING = {
     "empty_list": ContentFault((*PAGED, "get-daywise-analytics", "get-livestream-daywise-analytics"), empty_list),
     "shorter_list": ContentFault(PAGED, shorter_list),
-    "zeros": ContentFault(WITH_FIGURES, zeros),
-    "not_found": ContentFault(OF_ONE_THING, not_found),
+    "zeros": ContentFault(WITH_MEASURES, zeros),
+    "not_found": ContentFault(SINGLE_RESOURCE, not_found),
 }

@@ -1,4 +1,4 @@
-"""The service says no, of itself or because a part of it was told to."""
+"""Error responses: those of the operations, and configured refusals of a part of the API."""
 
 import re
 from collections.abc import Mapping
@@ -14,17 +14,17 @@ _DAY = re.compile(r"<?\d{4}-\d\d-\d\d")
 
 
 class RefusedError(Exception):
-    """HTTP status, the service's own code, its words; `outer`: code and words of the error that this one caused."""
+    """An error response: HTTP status, the service's code and message; `outer`: code and message of the enclosing error."""
 
     def __init__(self, status: int, code: int, message: str, *, outer: tuple[int, str] | None = None) -> None:
-        """Keep them for the reply."""
+        """Keep the parts of the response."""
         super().__init__(message)
         self.status, self.code, self.message, self.outer = status, code, message, outer
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A part that is always refused: an operation, or what it says of one app, record or day."""
+    """A part of the API that is always refused: an operation, or its requests for one app, record or day."""
 
     operation: str
     status: int = 400
@@ -34,12 +34,12 @@ class Refusal:
     day: date | None = None
     """Requests whose range covers this day."""
     before: date | None = None
-    """Requests whose range begins before this day, as a source does that no longer knows it."""
-    message: str = "refused by the simulator, as it was told to"
+    """Requests whose range begins before this day, as if the API no longer had it."""
+    message: str = "refused by the simulator, as configured"
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """`OPERATION[@DAY|@<DAY|@ID][=STATUS]`; 400 unless told, 404 where a whole operation is refused."""
+        """Parse `OPERATION[@DAY|@<DAY|@ID][=STATUS]`. The default status is 400, and 404 for a whole operation."""
         named = NAMED.fullmatch(text)
         if named is None:
             raise ValueError(
@@ -54,11 +54,11 @@ class Refusal:
         try:
             day = date.fromisoformat(what.removeprefix("<"))
         except ValueError as error:
-            raise ValueError(f"{what!r} of the refusal {text!r} is no day: {error}") from None
+            raise ValueError(f"{what!r} in the refusal {text!r} is not a day: {error}") from None
         return cls(named["operation"], status, **{"before" if what.startswith("<") else "day": day})  # type: ignore[arg-type]  # both are days
 
     def matches(self, operation: str, path: Mapping[str, str], query: Mapping[str, str]) -> bool:
-        """Whether it is meant for this request."""
+        """Return whether the refusal applies to this request."""
         if operation != self.operation or self.app_id not in {None, path.get("app_id")}:
             return False
         if self.record_id is not None and self.record_id not in path.values():
@@ -71,12 +71,12 @@ class Refusal:
         return self.day is None or bool(first and last and first <= self.day <= last)
 
     def to_error(self) -> RefusedError:
-        """Return the refusal as the service words it."""
+        """Return the error response."""
         return RefusedError(self.status, self.status, self.message)
 
 
 def _day(query: Mapping[str, str], which: str) -> date | None:
-    """Return the UTC day of `start_…` or `end_…`, in whatever form; a time that ends a range at midnight ends the day before."""
+    """Return the UTC day of `start_…` or `end_…` in any format; a range that ends at midnight ends on the day before."""
     try:
         if f"{which}_date" in query:
             return date.fromisoformat(query[f"{which}_date"])

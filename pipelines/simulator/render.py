@@ -1,4 +1,4 @@
-"""Records as the service would send them, in the shapes asked for. Made anew for each request."""
+"""Records as JSON in the configured response shapes, rendered for each request."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Row]):
-    """Rows of one page and where it lies: offsets count from 1 and include both ends, 0 for an empty page."""
+    """Rows of one page and its position: offsets count from 1 and are inclusive, 0 for an empty page."""
 
     rows: Sequence[Row]
     skipped: int
@@ -26,7 +26,7 @@ class Page(Generic[Row]):
 
 @dataclass(frozen=True, slots=True)
 class Renderer:
-    """One world in one set of shapes."""
+    """Renders one world in one set of response shapes."""
 
     world: World
     shapes: ResponseShapes
@@ -34,7 +34,7 @@ class Renderer:
     """Whether the livestream of a meeting has its key and ingest server."""
 
     def livestream(self, livestream: Livestream) -> JsonObject:
-        """Return a livestream with its secret, as list and detail show it."""
+        """Return a livestream with its stream key, as in list and detail."""
         style, key = self.world.values, livestream.id
         words = {"boolean": render_flag(livestream.disabled, f"{key}/disabled", style)}
         words["text"] = "disabled" if livestream.disabled else "enabled"
@@ -62,7 +62,7 @@ class Renderer:
         return record
 
     def session(self, session: Session) -> JsonObject:
-        """Return a session with its figures as of the world's clock."""
+        """Return a session with its measures at the world's time."""
         style, key = self.world.values, session.id
         ingest_seconds, viewer_seconds = self.world.measure_rules.measures_of(session)
         return self._apply_broken_field(
@@ -82,7 +82,7 @@ class Renderer:
         )
 
     def livestream_list(self, page: Page[Livestream]) -> JsonObject:
-        """Return the whole reply of the list, in one of its four shapes."""
+        """Return the response of the list in one of its four shapes."""
         rows: list[Json] = []
         for number, livestream in enumerate(page.rows, start=page.skipped + 1):
             row = self.livestream(livestream)
@@ -100,7 +100,7 @@ class Renderer:
         return {"success": True, "data": {**(only if isinstance(only, dict) else {}), "paging": paging}}
 
     def livestream_detail(self, livestream: Livestream, page: Page[Session]) -> JsonObject:
-        """Return the whole reply about one livestream and a page of its sessions."""
+        """Return the response with one livestream and a page of its sessions."""
         sessions: list[Json] = [self.session(session) for session in page.rows]
         data: JsonObject = {"livestream": self.livestream(livestream)}
         paging = self._page_paging(page)
@@ -114,7 +114,7 @@ class Renderer:
         }
 
     def active_session(self, livestream: Livestream, session: Session) -> JsonObject:
-        """Return the livestream and the session that is running."""
+        """Return a livestream and its running session."""
         running = self.session(session)
         if self.shapes.active_seconds == "text":
             for name, value in zip(
@@ -124,19 +124,19 @@ class Renderer:
         return {"success": True, "data": {"livestream": self.livestream(livestream), "session": running}}
 
     def single_session(self, session: Session) -> JsonObject:
-        """Return a session asked for by its id."""
+        """Return the response with one session."""
         record = self.session(session)
         if self.shapes.session_invoked == "absent":
             del record["invoked_time"]
         return {"success": True, "data": record}
 
     def overall_analytics(self, app_id: str, first_ms: int, last_ms: int) -> JsonObject:
-        """Return sums over sessions created in [first_ms, last_ms]; as an array, one object a day."""
+        """Return totals of sessions created in [first_ms, last_ms]; in the array shape, one object per day."""
         if self.shapes.overall == "object":
             return {"success": True, "data": self._sums(app_id, first_ms, last_ms)}
         days = days_between(
             to_day(first_ms), to_day(max(first_ms, last_ms - 1))
-        )  # not the day that an end at midnight begins
+        )  # without the day that begins at an end at midnight
         rows: list[Json] = []
         for day in days:
             sums = self._sums(app_id, *_clip_to_range(day, first_ms, last_ms))
@@ -144,7 +144,7 @@ class Renderer:
         return {"success": True, "data": rows}
 
     def livestreams_by_day(self, app_id: str, first_ms: int, last_ms: int) -> list[Json]:
-        """Return sums by day, with the number of sessions as count."""
+        """Return totals per day, with the number of sessions as count."""
         created = [session.created_ms for session in self.world.apps[app_id].sessions_between(first_ms, last_ms)]
         days: Iterable[date] = sorted({to_day(ms) for ms in created if ms is not None})
         if self.shapes.idle_days == "zeros":
@@ -156,7 +156,7 @@ class Renderer:
         return rows
 
     def daywise_analytics(self, app_id: str, first: date, last: date) -> JsonObject:
-        """Meetings and recordings of each day from first to last, both included."""
+        """Return meetings and recordings of each day from first to last, inclusive."""
         app = self.world.apps[app_id]
         meetings, meeting_count, meeting_minutes = self._usage("session", app_id, app.meeting_days, first, last)
         recordings, recording_count, recording_minutes = self._usage(
@@ -212,7 +212,7 @@ class Renderer:
         return {name: str(number) if self.shapes.paging == "text" else number for name, number in numbers.items()}
 
     def _apply_broken_field(self, record_id: str, record: JsonObject) -> JsonObject:
-        """Return the record, with the field that is beyond repair, if it has one."""
+        """Return the record with its broken field, if it has one."""
         broken = self.world.broken.get(record_id)
         if broken is not None:
             record[broken.field] = broken.raw
@@ -220,5 +220,5 @@ class Renderer:
 
 
 def _clip_to_range(day: date, first_ms: int, last_ms: int) -> tuple[int, int]:
-    """Return the first and last millisecond of the part of a day that lies in a range."""
+    """Return the first and last millisecond of the part of a day within a range."""
     return max(first_ms, day_start(day)), min(last_ms, day_start(day) + DAY_MS - 1)

@@ -1,4 +1,4 @@
-"""Finds rows and paging in a reply, whatever its shape, so that faults can alter them."""
+"""Finds rows and paging objects in a response of any shape, so that faults can change them."""
 
 import random
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Handler = Callable[[ApiRequest], ApiResponse]
 
 @dataclass(frozen=True, slots=True)
 class ContentFault:
-    """A fault of content: for which operations it makes sense, and what it makes of the reply."""
+    """A fault that changes the content of a response: the operations it applies to, and the change."""
 
     operations: tuple[str, ...]
     apply: Callable[[ApiRequest, Handler, random.Random], ApiResponse]
@@ -36,14 +36,14 @@ def page_rows(document: JsonObject) -> list[JsonObject]:
 
 
 def all_records(document: JsonObject) -> list[JsonObject]:
-    """Return the records of a page, and the livestream beside the sessions."""
+    """Return the records of a page, and the livestream next to its sessions."""
     data = document.get("data")
     livestream = data.get("livestream") if isinstance(data, dict) else None
     return [*page_rows(document), *([livestream] if isinstance(livestream, dict) else [])]
 
 
 def paging_objects(document: JsonObject) -> list[JsonObject]:
-    """Every paging object: beside, inside or per row."""
+    """Return every paging object: next to the data, inside it, or per row."""
     holders = [document, document.get("data"), *page_rows(document)]
     pagings = [holder.get("paging") for holder in holders if isinstance(holder, dict)]
     unique = {id(paging): paging for paging in pagings if isinstance(paging, dict)}
@@ -51,7 +51,7 @@ def paging_objects(document: JsonObject) -> list[JsonObject]:
 
 
 def change_total_count(document: JsonObject, change: Callable[[int], int | None]) -> None:
-    """Give every paging another total_count (None: take it away), as number or text as it was."""
+    """Change total_count in every paging object, keeping its type; None removes it."""
     for paging in paging_objects(document):
         was = paging["total_count"]
         if not isinstance(was, int | str):
@@ -64,7 +64,7 @@ def change_total_count(document: JsonObject, change: Callable[[int], int | None]
 
 
 def visit_objects(value: Json, visit: Callable[[JsonObject], None]) -> None:
-    """Visit every object of a document, outermost first."""
+    """Call `visit` for every object of a document, outermost first."""
     if isinstance(value, dict):
         visit(value)
         for inner in value.values():

@@ -1,6 +1,6 @@
-"""A realistic app from a seed: weekday rhythm, favourites and duds, failures, streams on air, ugly names."""
+"""Builds a realistic app from a seed: weekday pattern, popular and unused livestreams, failures, live sessions, hostile names."""
 
-# ruff: noqa: PLR2004  (each number is a share or size of the invented world, named by the line it is on)
+# ruff: noqa: PLR2004  (each number is a share or size of the invented world, explained by its line)
 
 import math
 import random
@@ -26,14 +26,14 @@ WEEKDAYS = (1.0, 1.05, 1.1, 1.1, 0.95, 0.45, 0.35)
 
 PLAIN_NAMES = (
     "Town hall",
-    "Weekly stand-up",
+    "Weekly meeting",
     "Product launch",
     "Chess open",
     "Morning yoga",
     "Lecture 7",
     "prdmmp-xhycsl",
 )
-UGLY_NAMES = (
+HOSTILE_NAMES = (
     "Bühne 🎤 live — 100 %",
     "بث مباشر من القاهرة",
     "<img src=x onerror=alert(1)>",
@@ -53,12 +53,12 @@ ERRORS_BEFORE_START = (
     "RTMP handshake failed: no data",
     "Stream-Key ungültig 🔑",
 )
-ERRORS_ON_AIR = ("encoder disconnected", "bitrate fell below 100 kbit/s", 'upstream said "gone"; <b>410</b>')
+ERRORS_ON_AIR = ("encoder disconnected", "bitrate fell below 100 kbit/s", 'upstream sent "gone"; <b>410</b>')
 
 
 @dataclass(frozen=True, slots=True)
 class AppPlan:
-    """What a seeded app is to contain."""
+    """The contents of a seeded app."""
 
     livestreams: int
     sessions: int
@@ -69,7 +69,7 @@ class AppPlan:
 
 
 def new_id(rng: random.Random) -> str:
-    """Return an identifier like the service's: a version 4 UUID."""
+    """Return a version 4 UUID, like the identifiers of the service."""
     digits = f"{rng.getrandbits(128):032x}"
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
@@ -77,7 +77,7 @@ def new_id(rng: random.Random) -> str:
 def new_livestream(
     rng: random.Random, app_id: str, name: str | None, meeting_id: str | None, created_ms: int
 ) -> Livestream:
-    """Return an idle livestream with a key and addresses of its own."""
+    """Return an idle livestream with its own key and URLs."""
     return Livestream(
         id=new_id(rng),
         app_id=app_id,
@@ -94,7 +94,7 @@ def new_livestream(
 
 
 def seeded_app(app_id: str, rng: random.Random, plan: AppPlan) -> App:
-    """Return an app as the plan says, the same for the same random numbers."""
+    """Return an app that follows the plan, the same for the same random numbers."""
     livestreams = [_livestream(rng, app_id, number, plan) for number in range(plan.livestreams)]
     appeal = [0.0 if rng.random() < 0.06 else rng.paretovariate(1.4) for _ in livestreams]
     if livestreams and not any(appeal):
@@ -110,23 +110,23 @@ def seeded_app(app_id: str, rng: random.Random, plan: AppPlan) -> App:
         moment = midnight - day * DAY_MS + hour * HOUR_MS + rng.randrange(HOUR_MS)
         livestream.sessions.append(_session(rng, livestream, moment, plan.now_ms))
     for livestream in livestreams:
-        _settle(rng, livestream)
+        _finish_livestream(rng, livestream)
     for livestream in rng.sample(livestreams, min(plan.on_air, len(livestreams))):
         _put_on_air(rng, livestream, plan.now_ms)
     app = App(id=app_id)
     app.add_all(livestreams)
     app.meetings.update(new_id(rng) for _ in range(5))
-    _fill_days(rng, app, plan, midnight)
+    _set_daily_usage(rng, app, plan, midnight)
     return app
 
 
 def _livestream(rng: random.Random, app_id: str, number: int, plan: AppPlan) -> Livestream:
-    """One livestream that has not run yet."""
+    """Return a livestream without sessions."""
     created = plan.now_ms - HOUR_MS - rng.randrange(plan.days * DAY_MS)
     name: str | None = None
     if rng.random() < 0.7:
         plain = f"{rng.choice(PLAIN_NAMES)} {rng.randrange(1, 400)}"
-        name = UGLY_NAMES[number // 7 % len(UGLY_NAMES)] if number % 7 == 0 else plain
+        name = HOSTILE_NAMES[number // 7 % len(HOSTILE_NAMES)] if number % 7 == 0 else plain
     livestream = new_livestream(rng, app_id, name, new_id(rng) if rng.random() < 0.55 else None, created)
     livestream.disabled = rng.random() < 0.04
     livestream.stale_clock = plan.stale_clocks and rng.random() < 0.4
@@ -136,7 +136,7 @@ def _livestream(rng: random.Random, app_id: str, number: int, plan: AppPlan) -> 
 
 
 def _session(rng: random.Random, livestream: Livestream, moment: int, now_ms: int) -> Session:
-    """Return a session that is over: most went well, some failed before or after going live."""
+    """Return a finished session: most succeeded, some failed before or after going live."""
     length = min(int(rng.lognormvariate(7.6, 0.9) * 1000), 10 * HOUR_MS)
     if moment + length + HOUR_MS > now_ms:
         moment -= DAY_MS
@@ -165,8 +165,8 @@ def _session(rng: random.Random, livestream: Livestream, moment: int, now_ms: in
     return session
 
 
-def _settle(rng: random.Random, livestream: Livestream) -> None:
-    """Order the sessions of a livestream, let none overlap the next, and derive its own times and status."""
+def _finish_livestream(rng: random.Random, livestream: Livestream) -> None:
+    """Sort the sessions of a livestream, cut overlaps, and derive its own times and status."""
     livestream.sessions.sort(key=lambda session: session.reference_ms)
     for session, following in pairwise(livestream.sessions):
         latest = following.reference_ms - 5_000
@@ -186,7 +186,7 @@ def _settle(rng: random.Random, livestream: Livestream) -> None:
 
 
 def _put_on_air(rng: random.Random, livestream: Livestream, now_ms: int) -> None:
-    """Give it a session that is running now, or (one in four) one that is invoked and not yet started."""
+    """Add a session that is live now, or (one in four) invoked and not yet started."""
     over = max((session.updated_ms or session.reference_ms for session in livestream.sessions), default=0)
     begun = max(now_ms - rng.randrange(60_000, 3 * HOUR_MS), over + 60_000)
     waiting = rng.random() < 0.25
@@ -201,8 +201,8 @@ def _put_on_air(rng: random.Random, livestream: Livestream, now_ms: int) -> None
     livestream.touch(begun - UPDATED_BEFORE_CREATED_MS)
 
 
-def _fill_days(rng: random.Random, app: App, plan: AppPlan, midnight: int) -> None:
-    """Meetings and recordings of each day; some days had none."""
+def _set_daily_usage(rng: random.Random, app: App, plan: AppPlan, midnight: int) -> None:
+    """Set meetings and recordings of each day; some days have none."""
     for number in range(plan.days):
         day = to_datetime(midnight - number * DAY_MS).date()
         busy = WEEKDAYS[day.weekday()]
@@ -215,7 +215,7 @@ def _fill_days(rng: random.Random, app: App, plan: AppPlan, midnight: int) -> No
 
 
 def broken_records(app: App) -> dict[str, BrokenField]:
-    """Choose three sessions and one livestream of an app, and a field of each that no rule takes."""
+    """Choose three sessions and one livestream of an app, and an invalid value for a field of each."""
     rng = random.Random(app.id)
     ended = [
         session
@@ -226,13 +226,13 @@ def broken_records(app: App) -> dict[str, BrokenField]:
         and not session.err_message
     ]
     recent = ended[-max(len(ended) // 4, 3) :]
-    beyond_repair: tuple[tuple[str, Json], ...] = (
+    invalid_values: tuple[tuple[str, Json], ...] = (
         ("viewer_seconds", "n/a"),
         ("ingest_seconds", -5.25),
         ("created_at", "yesterday"),
     )
-    chosen = zip(rng.sample(recent, min(3, len(recent))), beyond_repair, strict=False)
+    chosen = zip(rng.sample(recent, min(3, len(recent))), invalid_values, strict=False)
     broken = {session.id: BrokenField(field, raw) for session, (field, raw) in chosen}
-    if len(app.livestreams) > len(beyond_repair):
+    if len(app.livestreams) > len(invalid_values):
         broken[rng.choice(app.livestreams).id] = BrokenField("disabled", "maybe")
     return broken

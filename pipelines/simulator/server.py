@@ -1,4 +1,4 @@
-"""Serves a world on this machine: beside a test in a thread, or as a program until it is told to stop."""
+"""Serves a world over HTTP: in a thread of a test, or as a program until a signal."""
 
 import asyncio
 import signal
@@ -35,18 +35,18 @@ def demo_world(now: datetime) -> World:
 
 
 class FastShutdownServer(uvicorn.Server):
-    """uvicorn that ends at once where nothing is under way, and soon in any case: tests start hundreds.
+    """uvicorn that stops at once when idle, and within `SHUTDOWN_SECONDS` in any case: tests start hundreds.
 
-    Its Date header is that of the simulated world, not the machine's.
+    Its Date header shows the time of the world, not the system time.
     """
 
     def __init__(self, config: uvicorn.Config, world: World) -> None:
-        """Take the world that is served."""
+        """Keep the world, whose clock the Date header shows."""
         super().__init__(config)
         self._world = world
 
     async def main_loop(self) -> None:
-        """Keep the Date header current until told to stop."""
+        """Update the Date header until the server stops."""
         set_thread_clock(lambda: self._world.now)
         ticks = 0
         while not self.should_exit:
@@ -57,11 +57,11 @@ class FastShutdownServer(uvicorn.Server):
             ticks += 1
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let replies under way end, for a moment; then cut the rest, such as a huge body nobody reads."""
+        """Wait briefly for responses in flight, then abort the rest, such as a huge body that no client reads."""
         for server in self.servers:
             server.close()
-        for taken in sockets or []:
-            taken.close()
+        for listener in sockets or []:
+            listener.close()
         state = self.server_state
         for connection in list(state.connections):
             connection.shutdown()
@@ -76,12 +76,12 @@ class FastShutdownServer(uvicorn.Server):
 
 
 class Simulator:
-    """A world served over HTTP in a thread, from `with` to its end.
+    """Serves a world over HTTP in a thread for the duration of a `with` block.
 
-    token, account_id: what it wants to see; `permitted=False`: the token lacks the Realtime permission (403).
-    rate_limit: requests and seconds of a window; over it the answer is 429. None: no limit, no headers.
-    dialect: what it accepts. refusals: parts that it always refuses.
-    latency: seconds each reply takes at least. order_by: "updated_at" makes rows move while paging.
+    token, account_id: the accepted credentials; `permitted=False`: the token lacks the Realtime permission (403).
+    rate_limit: requests and seconds of a window; above it the response is 429. None: no limit and no headers.
+    dialect: the accepted requests. refusals: parts that are always refused.
+    latency: minimum seconds per response. order_by: "updated_at" makes rows move between pages.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Simulator:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        """Take a port (a free one unless told); nothing is served before `with`."""
+        """Bind a port (a free one by default); requests are served inside `with`."""
         self.world, self.token, self.account_id, self.faults = world, token, account_id, faults or FaultInjector()
         self.service = Service(
             world=world,
@@ -135,23 +135,23 @@ class Simulator:
 
     @property
     def requests(self) -> list[LoggedRequest]:
-        """Every request so far, in the order in which they came."""
+        """Every request so far, in order of arrival."""
         return self.service.log.requests
 
     @property
     def max_concurrent(self) -> int:
-        """How many requests were under way at once, at most."""
+        """The highest number of requests in flight at once."""
         return self.service.log.max_in_flight
 
     def request_count(self, operation: str | None = None, app_id: str | None = None) -> int:
-        """How many requests there were, of this operation and app."""
+        """Return the number of requests so far for this operation and app."""
         return sum(
             operation in {None, request.operation} and app_id in {None, request.app_id}
             for request in list(self.requests)
         )
 
     def settings(self) -> dict[str, str]:
-        """Return the environment variables that point livehouse here."""
+        """Return the environment variables that point livehouse to this server."""
         return {
             "CLOUDFLARE_API_TOKEN": self.token,
             "CLOUDFLARE_ACCOUNT_ID": self.account_id,
@@ -160,14 +160,14 @@ class Simulator:
         }
 
     def __enter__(self) -> Self:
-        """Serve. The port is open since it was taken: a request made now waits, and is answered."""
+        """Start serving. The port is already open: a request sent now waits for the server."""
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop. A mistake of the simulator itself is raised here, not hidden behind a 500."""
+        """Stop. Raise an exception of the simulator itself here rather than hide it behind a 500."""
         self._server.should_exit = True
         self._thread.join()
         if error is None and self.service.crashes:
@@ -175,7 +175,7 @@ class Simulator:
 
 
 def serve(simulator: Simulator, *, on_ready: Callable[[Simulator], None] | None = None) -> None:
-    """Serve until SIGINT or SIGTERM; `on_ready` gets the simulator once it answers. Main thread only."""
+    """Serve until SIGINT or SIGTERM; call `on_ready` once the server responds. Main thread only."""
     stopped = threading.Event()
     before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

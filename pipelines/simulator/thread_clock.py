@@ -1,4 +1,4 @@
-"""What time it is for the simulator that this thread serves: the Date of its replies, and dates in them, must agree."""
+"""The time of the world that this thread serves: the Date header and the dates in responses must agree."""
 
 import threading
 from collections.abc import Callable
@@ -8,11 +8,11 @@ _of_thread = threading.local()
 
 
 def set_thread_clock(now: Callable[[], datetime]) -> None:
-    """Let this thread serve the time of a world (UTC)."""
+    """Set the clock of this thread (UTC)."""
     _of_thread.now = now
 
 
 def thread_now() -> datetime:
-    """Return the time of the world that this thread serves, else the machine's."""
+    """Return the time of the world that this thread serves, or the system time outside of one."""
     now: datetime = getattr(_of_thread, "now", lambda: datetime.now(UTC))()
     return now.replace(tzinfo=UTC)

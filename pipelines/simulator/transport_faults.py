@@ -1,4 +1,4 @@
-"""Faults of the wire: refusals, garbage and broken connections in place of, or done to, a proper response."""
+"""Transport faults: responses that replace the operation (errors, garbage), and corruptions of its response."""
 
 import asyncio
 import json
@@ -23,18 +23,18 @@ HTML = "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>Error {0}<
 
 @dataclass(frozen=True, slots=True)
 class FaultOptions:
-    """How hard faults strike."""
+    """Parameters of faults."""
 
     status: int | None = None
-    """Of server errors; None: any of 500, 502, 504, 520 to 524."""
+    """Status of server errors; None: any of 500, 502, 504, 520 to 524."""
     retry_after: int = 1
-    """Seconds asked for with a 429, and until a used-up quota is full again."""
+    """Seconds in Retry-After of a 429, and until an exhausted quota resets."""
     trickle_seconds: float = 1.0
-    """How long a trickling reply takes."""
+    """Duration of a trickling response."""
     huge_bytes: int = 200_000_000
-    """Size of a huge body, or of what a small compressed one unfolds to."""
+    """Size of a huge body, or of a compressed one after decompression."""
     redirect_to: str = "https://elsewhere.example/collect"
-    """Where a redirect leads: another host."""
+    """Target of a redirect: another host."""
 
 
 def _json(document: JsonObject, status: int, **headers: str) -> Response:
@@ -42,75 +42,75 @@ def _json(document: JsonObject, status: int, **headers: str) -> Response:
     return Response(json.dumps(document), status, named, "application/json")
 
 
-def _failure(code: int, message: str, rng: random.Random) -> JsonObject:
+def _error_body(code: int, message: str, rng: random.Random) -> JsonObject:
     """Return an error in one of its two JSON shapes."""
-    told: JsonObject = {"code": code, "message": message}
+    error: JsonObject = {"code": code, "message": message}
     if rng.getrandbits(1):
-        return {"success": False, "error": told}
-    return {"success": False, "errors": [told], "messages": [], "result": None}
+        return {"success": False, "error": error}
+    return {"success": False, "errors": [error], "messages": [], "result": None}
 
 
 def rate_limited(options: FaultOptions, rng: random.Random) -> Response:
-    """429 that names the seconds to wait."""
-    return _json(_failure(10_100, "Rate limit exceeded", rng), 429, Retry_After=str(options.retry_after))
+    """Return a 429 with the seconds to wait."""
+    return _json(_error_body(10_100, "Rate limit exceeded", rng), 429, Retry_After=str(options.retry_after))
 
 
 def rate_limited_date(options: FaultOptions, rng: random.Random) -> Response:
-    """429 that names the moment to wait for, as an HTTP date (whole seconds, so up to one more)."""
+    """Return a 429 with an HTTP date to wait for (whole seconds, so up to one more)."""
     until = thread_now() + timedelta(seconds=options.retry_after + 1)
-    document = _failure(10_100, "Rate limit exceeded", rng)
+    document = _error_body(10_100, "Rate limit exceeded", rng)
     return _json(document, 429, Retry_After=format_datetime(until, usegmt=True))
 
 
 def rate_limited_bare(_blow: FaultOptions, rng: random.Random) -> Response:
-    """429 that does not say how long."""
-    return _json(_failure(10_100, "Rate limit exceeded", rng), 429)
+    """Return a 429 without Retry-After."""
+    return _json(_error_body(10_100, "Rate limit exceeded", rng), 429)
 
 
 def rate_limited_empty(_blow: FaultOptions, _rng: random.Random) -> Response:
-    """429 without a word."""
+    """Return a 429 with an empty body."""
     return Response(b"", 429)
 
 
 def server_error(options: FaultOptions, rng: random.Random) -> Response:
-    """5xx as JSON."""
+    """Return a 5xx with a JSON body."""
     status = options.status or rng.choice(SERVER_ERRORS)
-    return _json(_failure(status, "Internal error", rng), status)
+    return _json(_error_body(status, "Internal error", rng), status)
 
 
 def server_error_html(options: FaultOptions, rng: random.Random) -> Response:
-    """5xx as a page of HTML."""
+    """Return a 5xx with an HTML page."""
     status = options.status or rng.choice(SERVER_ERRORS)
     return Response(HTML.format(status), status, media_type="text/html")
 
 
 def html_200(_blow: FaultOptions, _rng: random.Random) -> Response:
-    """Send a page of HTML, as a success."""
+    """Return an HTML page with status 200."""
     return Response(HTML.format("200 — checking your browser"), 200, media_type="text/html")
 
 
 def not_success(_blow: FaultOptions, rng: random.Random) -> Response:
-    """200 whose document says `success: false`."""
-    return _json(_failure(10_001, "Upstream is having a moment", rng), 200)
+    """Return a 200 with `success: false`."""
+    return _json(_error_body(10_001, "Upstream is having a moment", rng), 200)
 
 
 def redirect(options: FaultOptions, _rng: random.Random) -> Response:
-    """302 to another host, which must not be told the token."""
+    """Return a 302 to another host, which must not receive the token."""
     return RedirectResponse(options.redirect_to, 302)
 
 
 def huge_body(options: FaultOptions, _rng: random.Random) -> Response:
-    """Send a valid document without end in sight."""
-    return StreamingResponse(_huge(options.huge_bytes), media_type="application/json")
+    """Return a valid but huge document."""
+    return StreamingResponse(_stream_padding(options.huge_bytes), media_type="application/json")
 
 
 def gzip_bomb(options: FaultOptions, _rng: random.Random) -> Response:
-    """Send the same, small on the wire and huge when unfolded."""
-    bomb = _packed(_huge(options.huge_bytes))
+    """Return a huge document that is small while compressed."""
+    bomb = _compress(_stream_padding(options.huge_bytes))
     return StreamingResponse(bomb, headers={"Content-Encoding": "gzip"}, media_type="application/json")
 
 
-async def _huge(size: int) -> AsyncIterator[bytes]:
+async def _stream_padding(size: int) -> AsyncIterator[bytes]:
     yield b'{"success":true,"data":[],"padding":"'
     for begin in range(0, size, CHUNK):
         yield b"x" * min(CHUNK, size - begin)
@@ -118,81 +118,81 @@ async def _huge(size: int) -> AsyncIterator[bytes]:
     yield b'"}'
 
 
-async def _packed(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+async def _compress(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    compressor = zlib.compressobj(1, zlib.DEFLATED, 31)
     async for chunk in chunks:
-        if packed := packer.compress(chunk):
+        if packed := compressor.compress(chunk):
             yield packed
-    yield packer.flush()
+    yield compressor.flush()
 
 
 class TruncatedResponse(Response):
-    """A response of which only a part arrives before the connection is closed."""
+    """A response whose connection closes before it is complete."""
 
-    def __init__(self, whole: Response, *, part: float, promised: bool) -> None:
-        """part: of the body that is sent, 0 = not even the status. promised: with the whole's length."""
-        super().__init__(whole.body, whole.status_code, media_type=whole.media_type)
-        self.part, self.promised = part, promised
+    def __init__(self, complete: Response, *, fraction: float, keeps_length: bool) -> None:
+        """fraction: of the body that is sent, 0 = not even the status. keeps_length: send the full Content-Length."""
+        super().__init__(complete.body, complete.status_code, media_type=complete.media_type)
+        self.fraction, self.keeps_length = fraction, keeps_length
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the part, then cut the connection."""
-        if self.part:
-            headers = [header for header in self.raw_headers if self.promised or header[0] != b"content-length"]
+        """Send a part of the body, then close the connection."""
+        if self.fraction:
+            headers = [header for header in self.raw_headers if self.keeps_length or header[0] != b"content-length"]
             await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
-            some = bytes(self.body)[: max(1, int(len(self.body) * self.part))]
+            some = bytes(self.body)[: max(1, int(len(self.body) * self.fraction))]
             await send({"type": "http.response.body", "body": some, "more_body": True})
         await close_connection(scope, receive)
 
 
 def drop_before(_blow: FaultOptions, _rng: random.Random) -> Response:
-    """No reply: the connection is closed."""
-    return TruncatedResponse(Response(), part=0, promised=False)
+    """Close the connection without a response."""
+    return TruncatedResponse(Response(), fraction=0, keeps_length=False)
 
 
 def cut_body(response: Response, _blow: FaultOptions) -> Response:
-    """Half of the promised Content-Length, then the connection is closed."""
-    return TruncatedResponse(response, part=0.5, promised=True)
+    """Send half of the Content-Length, then close the connection."""
+    return TruncatedResponse(response, fraction=0.5, keeps_length=True)
 
 
 def drop_within(response: Response, _blow: FaultOptions) -> Response:
-    """Part of a chunked body, then the connection is closed without the last chunk."""
-    return TruncatedResponse(response, part=0.3, promised=False)
+    """Send part of a chunked body, then close the connection without the last chunk."""
+    return TruncatedResponse(response, fraction=0.3, keeps_length=False)
 
 
 def cut_json(response: Response, _blow: FaultOptions) -> Response:
-    """Half of the body, properly sent: only the JSON tells."""
+    """Send half of the body as a complete response: only parsing the JSON reveals it."""
     return Response(bytes(response.body)[: len(response.body) // 2], response.status_code, None, response.media_type)
 
 
 def trickle(response: Response, options: FaultOptions) -> Response:
-    """Send the whole reply, a few bytes at a time."""
+    """Send the complete response, a few bytes at a time."""
     body, pieces = bytes(response.body), 20
     step = len(body) // pieces + 1
 
-    async def drops() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncIterator[bytes]:
         for begin in range(0, len(body), step):
             await asyncio.sleep(options.trickle_seconds / pieces)
             yield body[begin : begin + step]
 
-    return StreamingResponse(drops(), response.status_code, dict(response.headers), response.media_type)
+    return StreamingResponse(chunks(), response.status_code, dict(response.headers), response.media_type)
 
 
 def wrong_type(response: Response, _blow: FaultOptions) -> Response:
-    """Send the right body, called an octet stream."""
+    """Send the correct body as an octet stream."""
     return Response(response.body, response.status_code, media_type="application/octet-stream")
 
 
 def invalid_utf8(response: Response, _blow: FaultOptions) -> Response:
-    """Bytes that are no UTF-8, in a name where there is one."""
+    """Put invalid UTF-8 into a name, if there is one."""
     body = bytes(response.body)
-    spoilt = body.replace(b'"name":"', b'"name":"\xff\xfe', 1)
-    if spoilt == body:
-        spoilt = body.replace(b'{"success"', b'{"note":"\xff\xfe","success"', 1)
-    return Response(spoilt, response.status_code, media_type=response.media_type)
+    corrupted = body.replace(b'"name":"', b'"name":"\xff\xfe', 1)
+    if corrupted == body:
+        corrupted = body.replace(b'{"success"', b'{"note":"\xff\xfe","success"', 1)
+    return Response(corrupted, response.status_code, media_type=response.media_type)
 
 
 def quota_out(response: Response, options: FaultOptions) -> Response:
-    """Send the proper reply, and word that it was the last for a while."""
+    """Send the correct response, and announce that the quota is used up."""
     response.headers["Ratelimit"] = f'"default";r=0;t={options.retry_after}'
     return response
 

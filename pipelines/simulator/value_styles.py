@@ -1,6 +1,6 @@
-"""How a typed value looks on the wire: a field now a number, now text. Stable for a record and field."""
+"""Formats of a typed value in JSON: numbers or text. The format is stable per record and field."""
 
-# ruff: noqa: PLR2004  (each number is a share of ten (or so) of the forms)
+# ruff: noqa: PLR2004  (each number is a share of the formats)
 
 import zlib
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Literal
 
 ValueStyle = Literal["mixed", "numbers", "text"]
-"""mixed: numbers, text of them (`"531"`, `" 531.0 "`, `"5.31e2"`), three forms of null. All are exact."""
+"""mixed: numbers, numbers as text (`"531"`, `" 531.0 "`, `"5.31e2"`), three formats of null. All are exact."""
 
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -16,14 +16,14 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 @dataclass(frozen=True, slots=True)
 class BrokenField:
-    """A field of a record that is rendered as something no rule takes."""
+    """A field of a record that is rendered as an invalid value."""
 
     field: str
     raw: Json
 
 
 def render_measure(value: float | None, key: str, style: ValueStyle) -> Json:
-    """Seconds or minutes; `key` (record and field) picks the form."""
+    """Return seconds or minutes; `key` (record and field) selects the format."""
     pick = zlib.crc32(key.encode()) % 10
     if value is None:
         return render_null(key, style)
@@ -44,7 +44,7 @@ def render_count(value: int, key: str, style: ValueStyle) -> Json:
 
 
 def render_null(key: str, style: ValueStyle) -> Json:
-    """Nothing: null, or in the other styles sometimes `""` or `"null"`."""
+    """Return null, or in the other styles sometimes `""` or `"null"`."""
     pick = zlib.crc32(f"{key}/null".encode()) % 8
     if style == "numbers" or (style == "mixed" and pick > 1):
         return None
@@ -52,7 +52,7 @@ def render_null(key: str, style: ValueStyle) -> Json:
 
 
 def render_flag(value: bool, key: str, style: ValueStyle) -> Json:  # noqa: FBT001  (the value itself)
-    """Return a JSON boolean, or in the mixed style now and then another word for it."""
+    """Return a JSON boolean, or in the mixed style sometimes a word or number for it."""
     pick = zlib.crc32(key.encode()) % 24
     if style == "numbers" or pick > 4:
         return value
@@ -68,7 +68,7 @@ def render_flag(value: bool, key: str, style: ValueStyle) -> Json:  # noqa: FBT0
 
 
 def render_text(value: str | None, key: str, style: ValueStyle) -> Json:
-    """Text as it is; a name of digits is sometimes sent as the number it looks like."""
+    """Return text unchanged; in the mixed style, a name of digits sometimes becomes a number."""
     if style == "mixed" and value is not None and value.isdecimal() and zlib.crc32(key.encode()) % 2:
         number = int(value)
         return number if str(number) == value else value
@@ -76,6 +76,6 @@ def render_text(value: str | None, key: str, style: ValueStyle) -> Json:
 
 
 def _scientific(value: float) -> str:
-    """`1e3` for 1000: the shortest text that is exactly this number."""
+    """Return the shortest exact scientific notation: `1e3` for 1000."""
     digits = Decimal(repr(value)).normalize()
     return f"{digits:e}".replace("e+", "e")

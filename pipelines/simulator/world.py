@@ -1,4 +1,4 @@
-"""What exists, and how it changes: apps, livestreams, sessions, days, and a clock of its own."""
+"""The state behind the API: apps, livestreams, sessions, daily usage, and a clock."""
 
 import random
 import time
@@ -23,11 +23,11 @@ from pipelines.simulator.seed import AppPlan, broken_records, new_id, new_livest
 from pipelines.simulator.value_styles import BrokenField, Json, ValueStyle
 
 START_DELAY_MS = 3_000
-"""A meeting's stream goes live this long after it was started, by the world's clock."""
+"""A livestream goes live this long after its start, by the world's clock."""
 
 
 class World:
-    """Several apps and a clock that stands still until moved (or `run`). Hold `lock` to see it at rest."""
+    """Several apps and a clock that moves on `advance` or after `start_clock`. Hold `lock` for a consistent view."""
 
     def __init__(
         self,
@@ -38,10 +38,10 @@ class World:
         rounding: Rounding = "none",
         placeholders: bool = False,
     ) -> None:
-        """Begin with nothing.
+        """Start without apps.
 
-        values: how figures are rendered, see messy.py. rounding: of totals, to whole seconds. placeholders: sessions
-        have 60 and 60 in their first seconds on the air.
+        values: format of measures, see value_styles.py. rounding: of totals, to whole seconds. placeholders: sessions
+        have 60 and 60 seconds at first.
         """
         self.rounding, self.placeholders = rounding, placeholders
         self.apps: dict[str, App] = {}
@@ -72,12 +72,12 @@ class World:
         rounding: Rounding = "none",
         placeholders: bool = False,
     ) -> Self:
-        """Make a realistic world, the same for the same arguments.
+        """Return a realistic world, the same for the same arguments.
 
-        Each app has `livestreams`, and `sessions` that are over (6 a livestream unless told) within the last
-        `days`; `on_air` more run now (one livestream in 40, at least two, unless told).
-        `stale_clocks`: the updated_at of some livestreams does not move with their sessions.
-        `broken`: three sessions and one livestream of each app are beyond repair.
+        Each app has `livestreams`, finished `sessions` within the last `days` (6 per livestream by default), and
+        `on_air` live sessions (by default one livestream in 40, at least two).
+        `stale_clocks`: the updated_at of some livestreams does not change with their sessions.
+        `broken`: three sessions and one livestream of each app have an invalid field.
         """
         world = cls(now=now, seed=seed, values=values, rounding=rounding, placeholders=placeholders)
         plan = AppPlan(
@@ -96,19 +96,19 @@ class World:
 
     @property
     def now_ms(self) -> int:
-        """The world's clock in milliseconds since 1970."""
+        """The world's time in milliseconds since 1970."""
         if not self._speed:
             return self._now_ms
         return self._now_ms + int((time.monotonic() - self._since) * 1000 * self._speed)
 
     @property
     def measure_rules(self) -> MeasureRules:
-        """How figures are computed now."""
+        """The rules for measures at the current time."""
         return MeasureRules(self.now_ms, self.placeholders, self.rounding)
 
     @property
     def now(self) -> datetime:
-        """The world's clock (aware, UTC). Set it to move it."""
+        """The world's time (aware, UTC). Assign to change it."""
         return to_datetime(self.now_ms)
 
     @now.setter
@@ -119,16 +119,16 @@ class World:
             self.apply_due_events()
 
     def advance(self, delta: timedelta) -> None:
-        """Move the clock: streams on the air grow, those just started go live."""
+        """Advance the clock: live sessions grow, invoked ones go live."""
         self.now += delta
 
     def start_clock(self, speed: float = 1.0) -> None:
-        """Let the clock run by itself, `speed` times as fast as real time; 0 stops it."""
+        """Run the clock at `speed` times real time; 0 stops it."""
         with self.lock:
             self._now_ms, self._since, self._speed = self.now_ms, time.monotonic(), speed
 
     def apply_due_events(self) -> None:
-        """Let everything happen that is due by now."""
+        """Apply the events that are due: invoked sessions go live."""
         with self.lock:
             now = self.now_ms
             due = [item for item in self._starting if item[0] <= now]
@@ -140,7 +140,7 @@ class World:
                     livestream.touch(at)
 
     def add_app(self, app_id: str, meetings: Iterable[str] = ()) -> App:
-        """Add an app in which nothing has happened yet, with these meetings."""
+        """Add an empty app with these meetings."""
         with self.lock:
             return self.apps.setdefault(app_id, App(id=app_id, meetings=set(meetings)))
 
@@ -153,7 +153,7 @@ class World:
         created_at: datetime | None = None,
         status: str = "IDLE",
     ) -> Livestream:
-        """Add a livestream, made now unless told when; of a meeting or independent."""
+        """Add a livestream, created now by default, with or without a meeting."""
         with self.lock:
             created_ms = self.now_ms if created_at is None else to_ms(created_at)
             livestream = new_livestream(self._rng, app_id, name, meeting_id, created_ms)
@@ -171,7 +171,7 @@ class World:
         viewer_seconds: float | None = 0.0,
         err_message: str | None = None,
     ) -> Session:
-        """Add a session that is over, with these figures; its livestream's updated_at moves with it."""
+        """Add a finished session with these measures; this advances its livestream's updated_at."""
         with self.lock:
             created = to_ms(created_at)
             stopped = created + int((ingest_seconds or 0.0) * 1000)
@@ -184,7 +184,7 @@ class World:
             return session
 
     def invoke(self, app_id: str, livestream_id: str, *, audience: float = 10.0) -> Session:
-        """Ask a livestream to run: INVOKED now, LIVE three seconds later, `audience` viewers on average."""
+        """Invoke a livestream: INVOKED now, LIVE three seconds later, with `audience` viewers on average."""
         with self.lock:
             app, now = self.apps[app_id], self.now_ms
             livestream = app.by_id[livestream_id]
@@ -197,7 +197,7 @@ class World:
             return session
 
     def go_live(self, app_id: str, livestream_id: str, *, audience: float = 10.0) -> Session:
-        """Put a livestream on the air at once."""
+        """Make a livestream live at once."""
         with self.lock:
             livestream = self.apps[app_id].by_id[livestream_id]
             session = livestream.open_session or self.invoke(app_id, livestream_id, audience=audience)
@@ -206,7 +206,7 @@ class World:
             return session
 
     def end_session(self, app_id: str, livestream_id: str, *, err_message: str | None = None) -> Session | None:
-        """Take a livestream off the air, by failure if there is a message. None: it was not on."""
+        """End the open session of a livestream, as a failure if there is a message. Return None if there is no session."""
         with self.lock:
             livestream = self.apps[app_id].by_id[livestream_id]
             session = livestream.open_session
@@ -219,7 +219,7 @@ class World:
     def set_day(
         self, app_id: str, day: date, *, meetings: Usage | None = None, recordings: Usage | None = None
     ) -> None:
-        """Figures of a day's meetings and recordings; what is None is without activity."""
+        """Set the usage of a day; None means no activity."""
         with self.lock:
             app = self.apps[app_id]
             for days, usage in ((app.meeting_days, meetings), (app.recording_days, recordings)):
@@ -230,7 +230,7 @@ class World:
     def change_session(
         self, app_id: str, session_id: str, *, ingest_seconds: float | None, viewer_seconds: float | None
     ) -> Session:
-        """Correct a session's figures afterwards: it and its livestream move their updated_at."""
+        """Change the measures of a session; this advances its updated_at and that of its livestream."""
         with self.lock:
             app = self.apps[app_id]
             session = app.session(session_id)
@@ -243,21 +243,21 @@ class World:
             return session
 
     def delete_livestream(self, app_id: str, livestream_id: str) -> None:
-        """Drop a livestream and its sessions: 404 from now on."""
+        """Delete a livestream and its sessions: 404 from now on."""
         with self.lock:
             livestream = self.apps[app_id].by_id[livestream_id]
             self.deleted_ids.update((livestream_id, *(session.id for session in livestream.sessions)))
             self.apps[app_id].remove(livestream)
 
     def delete_sessions(self, app_id: str, session_ids: Iterable[str]) -> None:
-        """Drop sessions; their livestreams stay."""
+        """Delete sessions; their livestreams stay."""
         with self.lock:
-            gone = set(session_ids)
-            self.deleted_ids |= gone
-            self.apps[app_id].remove_sessions(gone)
+            deleted = set(session_ids)
+            self.deleted_ids |= deleted
+            self.apps[app_id].remove_sessions(deleted)
 
     def expire_before(self, app_id: str, day: date) -> None:
-        """Drop sessions, meetings and recordings of the days before this one, as retention does."""
+        """Delete sessions and usage of the days before this one, as retention does."""
         with self.lock:
             app = self.apps[app_id]
             self.delete_sessions(app_id, [session.id for session in app.sessions_between(0, day_start(day) - 1)])
@@ -265,20 +265,20 @@ class World:
             app.recording_days = {at: usage for at, usage in app.recording_days.items() if at >= day}
 
     def break_record(self, record_id: str, field: str, raw: Json) -> None:
-        """Render this field of a livestream or session as `raw`, beyond what any rule takes."""
+        """Render this field of a livestream or session as the invalid value `raw`."""
         self.broken[record_id] = BrokenField(field, raw)
 
     def repair_record(self, record_id: str) -> None:
-        """Render it whole again."""
+        """Render the record correctly again."""
         self.broken.pop(record_id, None)
 
     def stream_keys(self) -> set[str]:
-        """Every secret of this world: none may be found outside it."""
+        """Return every stream key: none of them may leave the process."""
         with self.lock:
             return {livestream.stream_key for app in self.apps.values() for livestream in app.livestreams}
 
     def expected_rows(self, app_id: str, first_day: date, last_day: date, *, retention_days: int = 180) -> ExpectedRows:
-        """Return what the warehouse must hold of this app and days (both included), by the world's clock."""
+        """Return the rows that a warehouse must hold for this app and days (inclusive), at the world's time."""
         with self.lock:
             self.apply_due_events()
             return expected_rows_for(
