@@ -102,7 +102,11 @@ def test_unchanged_night_requests_only_what_may_change(serve: Serve, tmp_path: P
 
 @pytest.mark.promise(4)
 @pytest.mark.parametrize(
-    ("livestreams", "days"), [(20, 40), pytest.param(2_000, 365, marks=pytest.mark.long, id="a year of 2,000")]
+    ("livestreams", "days"),
+    [
+        pytest.param(20, 40, marks=pytest.mark.long),
+        pytest.param(2_000, 365, marks=pytest.mark.long, id="a year of 2,000"),
+    ],
 )
 def test_backfill_sends_at_most_two_percent_extra_requests(
     livestreams: int, days: int, serve: Serve, tmp_path: Path
