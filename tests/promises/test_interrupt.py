@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.cli.history import open_history
-from pipelines.orchestration.run_liveness import RUN_LOCKS, ALERTED_BY, mark_dead_runs
+from pipelines.orchestration.run_liveness import ALERTED_BY, RUN_LOCKS, mark_dead_runs
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from tests.pipeline_runner import DAYS, assert_matches_world, environment_for, settings_for
@@ -73,7 +73,9 @@ def test_next_run_marks_a_dead_run_as_failed(kind: str, tmp_path: Path) -> None:
             with closing(sqlite3.connect(settings.dagster_home / "history" / "runs.db")) as connection, connection:
                 grpc = (".dagster/grpc_info", json.dumps({"host": "localhost", "socket": f"{tmp_path / 'gone'}"}))
                 connection.execute("UPDATE run_tags SET key = ?, value = ? WHERE key = ?", [*grpc, ALERTED_BY])
-                connection.execute("UPDATE runs SET run_body = replace(run_body, ?, ?)", [ALERTED_BY, ".dagster/grpc_info"])
+                connection.execute(
+                    "UPDATE runs SET run_body = replace(run_body, ?, ?)", [ALERTED_BY, ".dagster/grpc_info"]
+                )
                 connection.execute(
                     "UPDATE runs SET run_body = replace(run_body, ?, ?)", ['"the command line"', json.dumps(grpc[1])]
                 )
