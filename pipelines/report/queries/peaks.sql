@@ -1,5 +1,5 @@
 -- Most streams on air at one moment of each day, by app, and for all apps together (app -1): the peaks of apps do not add up
--- to it. known: of how many apps the day's sessions are known; 0 for all apps together unless those of each app are.
+-- to it. known: number of apps whose sessions of the day are known; a peak of only some of the apps is a lower bound.
 WITH peaks AS (
     SELECT apps.app, mart.day, mart.peak_concurrent_streams AS peak, mart.peak_at, 1 AS known
     FROM marts.stream_concurrency AS mart
@@ -10,7 +10,7 @@ WITH peaks AS (
         day,
         account_peak_concurrent_streams AS peak,
         account_peak_at AS peak_at,
-        CASE WHEN account_apps = (SELECT count(*) FROM apps) THEN account_apps ELSE 0 END AS known
+        account_apps AS known
     FROM marts.stream_concurrency
 )
 SELECT

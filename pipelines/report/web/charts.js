@@ -9,12 +9,13 @@ function formatDayWithWeekday(day) {
 }
 
 /**
- * Whether a day is known, known for some apps only, or unknown; and the sign to write on it.
+ * Whether a day is known, only partly known, or unknown; and the sign to write on it.
  * @param {Result} result
  * @param {Period} period
  */
 function describeState(result, period) {
-  const state = !result.known ? "unknown" : result.known < result.wanted ? "partial" : "known";
+  const hasSome = result.known > 0 || result.value !== null;
+  const state = result.known === result.wanted ? "known" : hasSome ? "partial" : "unknown";
   const fits = period.days.length <= 62;
   return {state, sign: fits ? {unknown: "?", partial: "~", known: ""}[state] : ""};
 }
@@ -30,16 +31,17 @@ function createDaysRows(metric, period, before) {
     const now = aggregate(metric, one);
     const dayBefore = before.days[n];
     const then = aggregate(metric, {...before, days: [dayBefore]});
-    const part = now.known && formatCoverage(now, one);
+    const state = describeState(now, period);
+    const part = formatCoverage(now, one);
     const isThenKnown = then.known === then.wanted;
     return {
       t: toTimestamp(day),
       value: now.value,
       before: isThenKnown ? then.value : null,
       kind: isWeekend(day) ? "weekend" : "weekday",
-      ...describeState(now, period),
+      ...state,
       day: formatDayWithWeekday(day),
-      shown: now.known ? formatValue(now.value, metric) + (part ? ` (${part})` : "") : "unknown",
+      shown: state.state === "unknown" ? "unknown" : formatValue(now.value, metric) + (part && ` (${part})`),
       shown_before: isThenKnown ? `${formatValue(then.value, metric)} (${formatDay(dayBefore)})` : "unknown",
     };
   });

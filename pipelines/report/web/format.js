@@ -125,10 +125,19 @@ function formatCount(n, one, many) {
  * @param {Result} result
  * @param {Period} period
  */
-function formatCoverage(result, period) {
+function formatKnownDays(result, period) {
   if (result.known === result.wanted) return "";
   const unit = period.apps.length > 1 ? "app-days" : result.wanted === 1 ? "day" : "days";
-  return `${formatNumber(result.known, 0)} of ${formatNumber(result.wanted, 0)} ${unit} known`;
+  return `${formatNumber(result.known, 0)} of ${formatNumber(result.wanted, 0)} ${unit}`;
+}
+
+/**
+ * @param {Result} result
+ * @param {Period} period
+ */
+function formatCoverage(result, period) {
+  const days = formatKnownDays(result, period);
+  return days && `${days} known`;
 }
 
 /**

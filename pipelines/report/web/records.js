@@ -181,7 +181,7 @@ function showLoads() {
       cells: [
         formatTime(loads.finished_at[n]),
         isolateText(data.apps[app]),
-        loads.first_day[n] ? `${loads.first_day[n]} – ${loads.last_day[n]}` : DASH,
+        loads.first_day[n] ? formatRange(parseIsoDay(loads.first_day[n]), parseIsoDay(loads.last_day[n])) : DASH,
         formatNumber(loads.requests[n], 0),
         formatNumber(loads.retries[n], 0),
         formatNumber(loads.received[n], 0),

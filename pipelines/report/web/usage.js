@@ -84,9 +84,7 @@ function createAppRow(name, apps, period, before, kind) {
     const metric = METRICS[id];
     const result = aggregate(metric, now);
     const {text, reason} = formatChange(metric, result, aggregate(metric, then), then);
-    const isPartial = result.known < result.wanted;
-    const missing =
-      result.value === null && !result.known ? "unknown" : isPartial ? `${result.known} of ${result.wanted} days` : "";
+    const missing = result.value === null && !result.known ? "unknown" : formatKnownDays(result, now);
     const unit = metric.unit === "$" || metric.unit === "%" ? metric.unit : "";
     return [
       createElement("span", reason ? {title: reason} : {}, formatValue(result.value, {...metric, unit})),
