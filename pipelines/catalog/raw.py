@@ -47,20 +47,21 @@ RAW_LIVESTREAM_SESSIONS = Table(
         Column("days_differ", "flag", "whether versions of this session name different days; NULL if not noted"),
     ),
 )
-RAW_LIVESTREAM_ANALYTICS = Table(
-    "raw",
-    "livestream_analytics",
-    "Answers of `overall` about one day, every distinct version; payload `null` where it had none.",
-    ("app_id", "day"),
-    (APP, DAY, *_RAW_COLUMNS),
-)
-RAW_LIVESTREAM_DAYWISE = Table(
-    "raw",
-    "livestream_analytics_daywise",
-    "Day entries of `livestreams/daywise`, every distinct version; payload `null` where a reply left the day out.",
-    ("app_id", "day"),
-    (APP, DAY, *_RAW_COLUMNS),
-)
+
+
+def days_table(name: str, description: str) -> Table:
+    """Declare the raw table of a stream whose records are about one day each."""
+    return Table(
+        "raw",
+        name,
+        f"{description}, every distinct version; payload `null` where the reply left a day out.",
+        ("app_id", "day"),
+        (APP, DAY, *_RAW_COLUMNS),
+    )
+
+
+RAW_LIVESTREAM_ANALYTICS = days_table("livestream_analytics", "Replies of `overall` about one day")
+RAW_LIVESTREAM_DAYWISE = days_table("livestream_analytics_daywise", "Day entries of `livestreams/daywise`")
 SESSION_COUNTS = Table(
     LIVESTREAM_ANALYTICS_DAILY.schema,
     LIVESTREAM_ANALYTICS_DAILY.name,

@@ -21,6 +21,8 @@ class Part:
     """A core table, and the part of a stream's records that it is built from."""
 
     table: Table
+    title: str
+    """Name of its rows on the report."""
     stats: str | None = None
     """Value of `stats` in the raw table, where one reply has several parts."""
     also_reads: tuple[Table, ...] = ()
@@ -62,7 +64,7 @@ STREAMS = (
     Stream(
         operation="list-livestreams",
         raw=raw.RAW_LIVESTREAMS,
-        parts=(Part(core.LIVESTREAMS),),
+        parts=(Part(core.LIVESTREAMS, "Livestreams"),),
         fetched_by="page",
     ),
     Stream(
@@ -71,6 +73,7 @@ STREAMS = (
         parts=(
             Part(
                 core.LIVESTREAM_ANALYTICS_DAILY,
+                "API’s daily totals",  # noqa: RUF001 - typographic, like the rest of the page
                 also_reads=(raw.RAW_LIVESTREAM_DAYWISE, raw.RAW_LIVESTREAM_SESSIONS),
                 explained_by=core.LIVESTREAM_SESSIONS,
             ),
@@ -88,8 +91,8 @@ STREAMS = (
         operation="get-daywise-analytics",
         raw=raw.RAW_APP_ANALYTICS,
         parts=(
-            Part(core.MEETING_SESSIONS_DAILY, stats="session_stats"),
-            Part(core.RECORDINGS_DAILY, stats="recording_stats"),
+            Part(core.MEETING_SESSIONS_DAILY, "Meetings", stats="session_stats"),
+            Part(core.RECORDINGS_DAILY, "Recordings", stats="recording_stats"),
         ),
         fetched_by="range",
         path=("analytics", "daywise"),
@@ -97,7 +100,7 @@ STREAMS = (
     Stream(
         operation="get-livestream",
         raw=raw.RAW_LIVESTREAM_SESSIONS,
-        parts=(Part(core.LIVESTREAM_SESSIONS),),
+        parts=(Part(core.LIVESTREAM_SESSIONS, "Sessions"),),
         fetched_by="livestream",
         # Where *overall* counts more than the known sessions, more livestreams are fetched.
         after=(raw.RAW_LIVESTREAMS, raw.RAW_LIVESTREAM_ANALYTICS),

@@ -1,7 +1,7 @@
 """Checks: each file in `sql/checks/` selects the rows that offend, and passes when there are none.
 
-A file is named TABLE__RULE.sql, or RULE.sql where the same holds for several tables: its head then lists them
-(`-- tables: A, B`), and its text says `{table}` for each. The head comment says what is checked, and whether an offence
+A file is named TABLE__RULE.sql, or RULE.sql where the same holds for several tables: its head then names a group of them
+(`-- tables: GROUP`, one of `GROUPS`), and `{table}` in its text stands for each. The head comment says what is checked, and whether an offence
 blocks publishing (`-- severity: block`: the figures are wrong) or warns (`-- severity: warn`: look at it). Each mart has one check more, made
 from the grain that its file declares.
 """
@@ -12,10 +12,19 @@ from typing import Any
 
 import duckdb
 
+from pipelines.catalog.streams import CORE_TABLES, FACTS, LOADED_STREAMS
 from pipelines.errors import LivehouseError
 from pipelines.marts.build import Mart, find_marts, sql_directory
 
 ROWS_SHOWN = 20
+
+GROUPS = {
+    "core": CORE_TABLES,
+    "facts": FACTS,
+    "daily": tuple(table for table in FACTS if table.is_daily),
+    "raw": tuple(stream.raw for stream in LOADED_STREAMS),
+}
+"""Groups of tables that a check can name. A stream added to `catalog/streams.py` is in them."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +78,14 @@ def find_checks() -> tuple[Check, ...]:
         listed = re.search(r"^-- tables: (.+)$", text, re.MULTILINE)
         named, _, rule = path.stem.rpartition("__")
         severity = re.search(r"^-- severity: (block|warn)$", text, re.MULTILINE)
-        if not severity or bool(named) == bool(listed):
+        if not severity or bool(named) == bool(listed) or (listed and listed[1] not in GROUPS):
             raise LivehouseError(
-                f"{path}: name it TABLE__RULE.sql, or RULE.sql with `-- tables: …` in its head; either has"
-                " `-- severity: block` or `warn` there"
+                f"{path}: name it TABLE__RULE.sql, or RULE.sql with `-- tables: GROUP` in its head, where GROUP is one of"
+                f" {', '.join(GROUPS)}; either needs `-- severity: block` or `-- severity: warn` there"
             )
         head = text[: (listed or severity).start()]
         meaning = " ".join(line.removeprefix("--").strip() for line in head.splitlines()).strip()
-        for table in listed[1].split(", ") if listed else [named]:
+        for table in [each.full_name for each in GROUPS[listed[1]]] if listed else [named]:
             blocks = severity[1] == "block"
             found.append(Check(table, rule, meaning.replace("{table}", table), blocks, text.replace("{table}", table)))
     return tuple(sorted(found, key=lambda check: (check.table, check.rule)))

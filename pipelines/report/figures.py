@@ -15,6 +15,7 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from pipelines.catalog.core import LIVE_OBSERVATIONS
+from pipelines.catalog.streams import FACTS, part_of
 from pipelines.errors import WarehouseError
 from pipelines.report.metrics import DEFAULT_RATES, Rates, describe_metrics
 
@@ -27,6 +28,9 @@ LIMITS = {
     "groups": 400,  # groups of quarantined or shrunk records
 }
 """Bounds that keep the page small for any account; the queries use them as parameters of the same name."""
+
+_TABLE_TITLES = {table.full_name: part_of(table).title for table in sorted(FACTS, key=lambda table: table.is_daily)}
+"""Fact tables and their titles, sessions first."""
 
 Columns = dict[str, list[Any]]
 
@@ -64,7 +68,14 @@ def read_figures(connection: DuckDBPyConnection, rates: Rates = DEFAULT_RATES) -
             {"first": first},
         ).fetchall()
         parameters = (
-            LIMITS | asdict(rates) | {"first": first, "last": last, "is_exact": times_to_live <= LIMITS["exact"]}
+            LIMITS
+            | asdict(rates)
+            | {
+                "first": first,
+                "last": last,
+                "is_exact": times_to_live <= LIMITS["exact"],
+                "tables": list(_TABLE_TITLES),
+            }
         )
         names = ("days", "coverage", "peaks", "audience", "waits", "reconciliation", "audits")
         tables = {name: read_query(connection, name, parameters) for name in names}
@@ -81,6 +92,7 @@ def read_figures(connection: DuckDBPyConnection, rates: Rates = DEFAULT_RATES) -
         "apps": apps,
         "first": first.isoformat(),
         "last": last.isoformat(),
+        "tables": _TABLE_TITLES,
         **tables,
         "waits_are_exact": parameters["is_exact"],
         "streams": _split_repeated(streams, ("app", "livestream_id", "name"), "stream"),

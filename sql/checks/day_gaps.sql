@@ -1,5 +1,5 @@
 -- No day between the first and the last that {table} holds of an app was left out: `livehouse backfill` loads it.
--- tables: core.livestream_analytics_daily, core.livestream_sessions, core.meeting_sessions_daily, core.recordings_daily
+-- tables: facts
 -- severity: warn
 SELECT spans.app_id, CAST(spans.day AS DATE) AS missing_day
 FROM (

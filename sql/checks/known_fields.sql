@@ -5,7 +5,7 @@
 -- A field may have no value: null is never news, nor is a text, number or flag where there was only null before. The four
 -- documented statuses come and go: of others each new one is told, and those of less than a tenth of the records are not
 -- missed.
--- tables: raw.app_analytics, raw.livestream_analytics, raw.livestream_sessions, raw.livestreams
+-- tables: raw
 -- severity: warn
 WITH runs AS (
     SELECT

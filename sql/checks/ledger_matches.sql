@@ -1,6 +1,6 @@
 -- ops.days and {table} agree, for every day of every app, on how many rows the day has. Where they do not,
 -- something other than a load wrote here, or a load was torn.
--- tables: core.livestream_analytics_daily, core.livestream_sessions, core.meeting_sessions_daily, core.recordings_daily
+-- tables: facts
 -- severity: block
 SELECT
     coalesce(ledger.app_id, held.app_id) AS app_id,

@@ -1,6 +1,6 @@
 -- Of the days that the latest run loaded of {table}, the source said no less than before. Where it did, the
 -- older figures stand; `livehouse backfill DAY DAY --full --allow-shrink` takes the new ones.
--- tables: core.livestream_analytics_daily, core.livestream_sessions, core.meeting_sessions_daily, core.recordings_daily
+-- tables: facts
 -- severity: warn
 WITH latest AS (
     SELECT

@@ -1,6 +1,6 @@
 -- No record of {table} is set aside. Each one listed is missing from the figures until it arrives whole:
 -- field and reason say what the API sent.
--- tables: core.livestream_analytics_daily, core.livestream_sessions, core.livestreams, core.meeting_sessions_daily, core.recordings_daily
+-- tables: core
 -- severity: warn
 SELECT app_id, day, record_id, field, reason, fetched_at, run_id
 FROM ops.quarantine

@@ -5,15 +5,7 @@
 --   gap          not loaded, although the app has earlier and later days in this or another table, or nightly runs have tried
 --                in vain to load it (ops.missing_days: attempts, tried_at)
 -- A day outside all ranges is before the app's first day or after its last.
-WITH tables AS (
-    SELECT
-        unnest([
-            'core.livestream_sessions',
-            'core.livestream_analytics_daily',
-            'core.meeting_sessions_daily',
-            'core.recordings_daily'
-        ]) AS table_name
-),
+WITH tables AS (SELECT unnest($tables::VARCHAR[]) AS table_name),
 loaded AS (
     SELECT
         days.app_id,

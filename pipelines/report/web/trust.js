@@ -1,14 +1,8 @@
 // How far the figures can be trusted: reconciliation, and which days are loaded, unknown or missing.
 
 /** @type {Record<string, string>} */
-const TABLE_LABELS = {
-  "core.livestreams": "Livestreams",
-  "core.livestream_sessions": "Sessions",
-  "core.livestream_analytics_daily": "API’s daily totals",
-  "core.meeting_sessions_daily": "Meetings",
-  "core.recordings_daily": "Recordings",
-};
-const DAILY_TABLES = Object.keys(TABLE_LABELS).slice(1);
+const TABLE_LABELS = {"core.livestreams": "Livestreams", ...data.tables};
+const DAILY_TABLES = Object.keys(data.tables);
 
 /** @type {Record<VerdictName, [Kind, string]>} */
 const VERDICTS = {
