@@ -1,12 +1,8 @@
 """The whole graph: every asset, the assets that it is built from, its checks, jobs, schedules, sensors and resources.
 
-raw.livestreams ──────────┬─> core.livestreams ───────────────┐
-raw.livestream_analytics ─┤─> core.livestream_analytics_daily ┤
-                          └─> raw.livestream_sessions         │
-                                └─> core.livestream_sessions ─┼─> marts.* ─> publish.*
-raw.app_analytics ────────┬─> core.meeting_sessions_daily ────┤
-                          └─> core.recordings_daily ──────────┤
-raw.live_observations ──────> core.live_observations ─────────┘
+raw.*  ──>  core.*  ──>  marts.*  ──>  publish.warehouse  ──>  publish.report
+
+`catalog/streams.py` draws which raw table fills which core table. The files in `sql/marts/` say what a mart reads.
 """
 
 from functools import partial

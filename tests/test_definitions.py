@@ -10,7 +10,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from pipelines.catalog import streams
 from pipelines.definitions import build_definitions
+from pipelines.extract.day_parsers import DAY_PARSERS
 from pipelines.marts.build import find_marts
 from pipelines.orchestration.partitions import DAYS
 from pipelines.orchestration.resources import FULL, NIGHTLY, NIGHTLY_FRESHNESS, RANGE_END, RANGE_START
@@ -44,6 +46,31 @@ def test_the_days_are_dagsters_own(hours: float) -> None:
         assert DAYS.get_partition_keys(moment) == days.get_partition_keys(moment)
     with dg.partition_loading_context(first + timedelta(hours=hours)):
         assert DAYS.get_partition_keys() == days.get_partition_keys()
+
+
+def test_the_drawing_shows_the_streams() -> None:
+    drawn = [" ".join(line.split()) for line in (streams.__doc__ or "").splitlines() if "->" in line]
+    expected = []
+    for stream in streams.LOADED_STREAMS:
+        tables = ", ".join(part.table.full_name for part in stream.parts)
+        after = f" after {', '.join(table.full_name for table in stream.after)}" if stream.after else ""
+        expected.append(f"{stream.raw.full_name} -> {tables}{after}")
+    assert drawn == expected
+
+
+def test_every_core_table_is_built_after_its_raw_tables() -> None:
+    upstream = {
+        spec.key.to_user_string(): {dep.asset_key.to_user_string() for dep in spec.deps}
+        for a in assets()
+        for spec in a.specs
+    }
+    assert upstream["core/livestream_analytics_daily"] == {"raw/livestream_analytics", "raw/livestream_sessions"}
+    assert upstream["core/recordings_daily"] == {"raw/app_analytics"}
+    assert upstream["raw/livestream_sessions"] == {"raw/livestreams", "raw/livestream_analytics"}
+
+
+def test_every_stream_fetched_by_ranges_has_a_parser() -> None:
+    assert {stream.operation for stream in streams.LOADED_STREAMS if stream.fetched_by == "range"} == set(DAY_PARSERS)
 
 
 def test_every_asset_is_described_and_makes_a_range_one_run() -> None:
