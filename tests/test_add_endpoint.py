@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from pipelines.clock import days_from
-from pipelines.report.chart_bundle import read_drawing
+from pipelines.report.chart_bundle import read_chart_bundle
 from pipelines.simulator import operations
 from pipelines.simulator.api_request import ApiRequest, ApiResponse
 from pipelines.simulator.server import Simulator
@@ -65,7 +65,7 @@ def apply_step(tree: Path, step: Step) -> None:
     ]
     assert end is not None
     lines = source.splitlines()
-    lines.insert(end - 1, textwrap.indent(step.code, "    "))
+    lines.insert(end - 1, textwrap.indent(step.code.rstrip(), "    ") + ",")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -108,7 +108,7 @@ def test_the_recipe_loads_a_new_endpoint(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setitem(operations.ROUTES, "get-polls-analytics", ("GET", "/analytics/polls", get_polls))
     with Simulator(world_of(1)) as simulator:
         environment = environment_for(simulator, tmp_path / "home")
-        read_drawing(tmp_path / "home" / "cache")
+        read_chart_bundle(tmp_path / "home" / "cache")
         checks = run_copy(tree, PROGRAM.format(last=LAST), environment).splitlines()[0].split()
         settings = settings_for(simulator, tmp_path / "home")
 
@@ -128,5 +128,5 @@ def test_the_recipe_loads_a_new_endpoint(tmp_path: Path, monkeypatch: pytest.Mon
     assert query(settings, days) == [(first,), (second,), (last,)]
     described = "SELECT comment FROM duckdb_columns() WHERE column_name = 'poll_minutes'"
     assert query(settings, described) == [("Minutes polls were open",)]
-    assert '["core.polls_daily","Polls"]' in (tmp_path / "home" / "report.html").read_text(encoding="utf-8")
+    assert '"core.polls_daily":"Polls"' in (tmp_path / "home" / "report.html").read_text(encoding="utf-8")
     assert {"unique_key", "ledger_matches", "never_shrinks", "day_gaps", "quarantine_empty"} <= set(checks)

@@ -72,6 +72,8 @@ interface Figures {
   metrics: Record<string, Metric>;
   cost_lines: CostLine[];
   verdicts: Record<VerdictName, string>;
+  /** Fact tables and their titles. */
+  tables: Record<string, string>;
   days: DayTable;
   coverage: {
     app: number[];
