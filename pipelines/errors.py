@@ -1,6 +1,6 @@
-"""What can go wrong, as classes that say whether trying again can help.
+"""The errors that a user, the API or the machine can cause, and whether a retry can help.
 
-Every message is one line: what is wrong, where, and the remedy. Secrets never enter a message.
+Every message is one line: what is wrong, where, and what to do. Secrets never enter a message.
 """
 
 import re
@@ -10,56 +10,53 @@ from pipelines.text import printable
 
 
 class LivehouseError(Exception):
-    """A fault that a user, the API or the machine can cause. Shown as its one line, never as a traceback."""
+    """An error that a user, the API or the machine can cause. Shown as its one-line message, never as a traceback."""
 
     can_retry: ClassVar[bool] = False
 
     def __init__(self, message: str) -> None:
-        """Take the line. What it quotes may come from outside, and is made safe for whatever shows it."""
+        """Escape control characters: a message may quote text from outside, and a terminal would obey them."""
         super().__init__(printable(message))
 
 
-_SURROUNDINGS = (
+_MACHINE_CAUSES = (
     (
         r"can't start new thread|Resource temporarily unavailable|std::system_error",
-        "this user may start no more threads: raise the limit (`ulimit -u`)",
+        "cannot start another thread for this user: raise the limit (`ulimit -u`)",
     ),
-    (r"Too many open files", "no more files can be opened: raise the limit (`ulimit -n`)"),
-    (r"No usable temporary directory", "no directory for temporary files can be written: set TMPDIR to one that can"),
-    (
-        r"Read-only file system",
-        "a file system is read-only: set LIVEHOUSE_HOME and TMPDIR to directories that can be written",
-    ),
+    (r"Too many open files", "cannot open more files: raise the limit (`ulimit -n`)"),
+    (r"No usable temporary directory", "cannot write temporary files: set TMPDIR to a writable directory"),
+    (r"Read-only file system", "a file system is read-only: set LIVEHOUSE_HOME and TMPDIR to writable directories"),
     (
         r"[Uu]nable to open database file",
-        "the history of runs cannot be opened: fix the permissions of $LIVEHOUSE_HOME/dagster",
+        "cannot open the history of runs: fix the permissions of $LIVEHOUSE_HOME/dagster",
     ),
 )
-"""What errors of libraries say where the machine is the cause, and the line for it."""
+"""Patterns of the messages of libraries that fail because of the machine, and the message to show instead."""
 
 
 def find_machine_cause(error: BaseException | str) -> str | None:
-    """Return one line about what is wrong with the machine, if an error, or its text, comes from that."""
-    said = str(error)
-    return next((line for pattern, line in _SURROUNDINGS if re.search(pattern, said)), None)
+    """Return a one-line message if a problem of the machine caused an error, given as exception or text; else None."""
+    message = str(error)
+    return next((line for pattern, line in _MACHINE_CAUSES if re.search(pattern, message)), None)
 
 
 class SettingsError(LivehouseError):
-    """A setting is missing or malformed. The message names the variable and what it takes."""
+    """A setting is missing or malformed. The message names the variable and the accepted form."""
 
 
 class UsageError(LivehouseError):
-    """A command was called with arguments it cannot take."""
+    """The arguments of a command are not valid."""
 
 
 class ApiError(LivehouseError):
-    """The API's doing, about one app: the other apps go on."""
+    """The API failed for one app. Other apps continue."""
 
 
 class TransientApiError(ApiError):
-    """The API, or the way to it, failed in a manner that passes: 408, 429, 5xx, a broken or cut reply.
+    """The API or the network failed temporarily: 408, 429, 5xx, a malformed or truncated reply.
 
-    `wait_seconds` is how long the API asked every caller to wait, where it said so.
+    `wait_seconds` is the wait that the API requested of every caller, None if it requested none.
     """
 
     can_retry = True
@@ -71,9 +68,9 @@ class TransientApiError(ApiError):
 
 
 class ApiRefusedError(ApiError):
-    """The API, or what stands in front of it, refused: 4xx other than 408 and 429, a redirect, a bot challenge, a proxy.
+    """The API, or a proxy in front of it, refused: 4xx other than 408 and 429, a redirect, a bot challenge.
 
-    `remedy` says what to do where the reply tells more than the status does.
+    `remedy` is the advice for a reply that is more specific than its status.
     """
 
     def __init__(self, message: str, *, status: int = 0, remedy: str = "") -> None:  # copied by its message alone
@@ -83,33 +80,33 @@ class ApiRefusedError(ApiError):
 
 
 class NotFoundError(ApiRefusedError):
-    """The API knows no such thing (404): of a stream "now live", an answer; of an app, a fault."""
+    """404. For the live session of a livestream this means "not on air"; for an app it is an error."""
 
 
 class UnexpectedReplyError(ApiError):
-    """A reply is well-formed, yet has none of the shapes known of its operation."""
+    """A reply is well-formed JSON, but has no known shape of its operation."""
 
 
 class IncompleteListError(ApiError):
-    """A list could not be read to its end: pages repeat, or the count the API gives is not reached."""
+    """A list could not be read to its end: pages repeat, or `total_count` is not reached."""
 
     can_retry = True
 
 
 class ApiUnreachableError(LivehouseError):
-    """Nothing answers at the API's address. No `ApiError`, since it is not about one app: it ends the whole run, at once."""
+    """No server answers at the API's address. Not an `ApiError`: it concerns all apps and ends the run at once."""
 
     can_retry = True
 
 
 class ClockError(LivehouseError):
-    """By the API's clock, none of the days to load has happened yet."""
+    """By the API's clock, none of the days to load has begun yet."""
 
     can_retry = True
 
 
 class AlreadyRunningError(LivehouseError):
-    """Another livehouse process is writing to the same home, and did not finish in the time allowed."""
+    """Another livehouse process still writes to the same home after the time that this one may wait."""
 
     can_retry = True
 
@@ -119,4 +116,4 @@ class WarehouseError(LivehouseError):
 
 
 class QueryError(LivehouseError):
-    """DuckDB refused a query given by hand."""
+    """DuckDB refused a user's query."""

@@ -1,4 +1,4 @@
-"""Files that others read while they are replaced: written whole, swapped in, through symbolic links."""
+"""Replace files atomically while others read them, also through symbolic links."""
 
 import os
 import re
@@ -10,17 +10,17 @@ from pathlib import Path
 
 from pipelines.errors import WarehouseError
 
-PASSING = ".livehouse-"
-"""How directories begin that exist for a moment only. `tempfile` adds eight characters."""
+TEMPORARY_PREFIX = ".livehouse-"
+"""The prefix of temporary directories. `tempfile` adds eight characters."""
 
 _FORMER_MODE = 0o644
-"""Which mode `report.html` was given until 2026-11, whatever the umask: it is nobody's decision."""
+"""The mode of every `report.html` until 2026-11, whatever the umask: no user has chosen it."""
 
 
 def find_target(path: Path) -> Path:
-    """Return the file that replaces what a path leads to: the path itself, or where its symbolic links end.
+    """Return the file to replace: the path itself, or the target of its symbolic links.
 
-    Raises `WarehouseError` where they end nowhere: a disk that is not mounted would be taken for one that is empty.
+    Raises `WarehouseError` if the target does not exist: a disk that is not mounted would be mistaken for an empty one.
     """
     if not path.is_symlink():
         return path
@@ -28,17 +28,19 @@ def find_target(path: Path) -> Path:
     if target.is_file():
         return target
     if target.exists() and not target.is_symlink():
-        raise WarehouseError(f"{path} is a link to {target}, which is no file: let it lead to a file, or remove it")
+        raise WarehouseError(
+            f"{path} is a link to {target}, which is not a file: link it to a file, or remove the link"
+        )
     raise WarehouseError(
-        f"{path} is a link to {target}, which does not exist: mount its disk, make an empty file there, or remove the link"
+        f"{path} is a link to {target}, which does not exist: mount its disk, create an empty file there, or remove the link"
     )
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give the name of a new file, as the umask makes files, to write; then swap it in, whole or not at all.
+def replace_file(path: Path) -> Iterator[Path]:
+    """Yield the path of a temporary file to write; then replace the file by it, completely or not at all.
 
-    A mode that somebody gave the file before stays.
+    A new file gets the mode that the umask gives; the mode that a user gave an existing file is kept.
     """
     target = find_target(path)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
@@ -53,19 +55,19 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def leftovers_of(path: Path) -> Iterator[Path]:
-    """Return what `replacing` was writing when it was killed, or is writing in another process."""
+def find_temporary_files(path: Path) -> Iterator[Path]:
+    """Return the temporary files of `replace_file`, of killed processes or of ones that still write."""
     with suppress(WarehouseError):
         target = find_target(path)
         name = re.compile(rf"{re.escape(f'.{target.name}.')}[0-9a-f]{{8}}\.tmp")
         yield from (entry for entry in target.parent.iterdir() if name.fullmatch(entry.name) and entry.is_file())
 
 
-def remove_passing(directory: Path, names: Collection[str]) -> None:
-    """Remove the directories of killed processes that exist for a moment only, and hold nothing but files of those names."""
-    for entry in directory.glob(f"{PASSING}*"):
+def remove_temporary_directories(directory: Path, names: Collection[str]) -> None:
+    """Remove the temporary directories of killed processes, if they contain only files of these names."""
+    for entry in directory.glob(f"{TEMPORARY_PREFIX}*"):
         if (
-            re.fullmatch(rf"{re.escape(PASSING)}[a-z0-9_]{{8}}", entry.name)
+            re.fullmatch(rf"{re.escape(TEMPORARY_PREFIX)}[a-z0-9_]{{8}}", entry.name)
             and entry.is_dir()
             and not entry.is_symlink()
         ):

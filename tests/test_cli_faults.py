@@ -62,7 +62,7 @@ def test_printable_leaves_nothing_to_obey() -> None:
         (["sql", ";"], "query is empty"),
         (["sql", "-f", "nowhere.sql"], "nowhere.sql: No such file"),
         (["sql", "-f", "."], "Is a directory"),
-        (["sql", "-f", "x.sql"], "no text in UTF-8"),
+        (["sql", "-f", "x.sql"], "is not UTF-8 text"),
         (["api", "get-session", ""], "SESSION_ID"),
         (["api", "get-livestream", 300 * "a"], "LIVESTREAM_ID"),
         (["api", "list-livestreams", "--app", "x\x1b"], "--app"),
@@ -99,7 +99,7 @@ def test_a_reader_that_has_seen_enough_is_no_fault(style: str, home: Path) -> No
     ("file", "content", "said"),
     [
         ("history/runs.db", b"no database" * 1000, "file is not a database; .*move it away"),
-        pytest.param("dagster.yaml", b"x: [", "is no YAML; .*move it away", marks=pytest.mark.long),
+        pytest.param("dagster.yaml", b"x: [", "is not valid YAML; .*move it away", marks=pytest.mark.long),
         pytest.param("setup.lock/x", b"", "Is a directory", marks=pytest.mark.long),
     ],
 )

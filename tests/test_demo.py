@@ -13,7 +13,7 @@ from filelock import FileLock
 from pipelines.cli.demo_directory import MARKER, prepare_demo_directory
 from pipelines.errors import AlreadyRunningError
 from pipelines.report.chart_bundle import read_chart_bundle
-from pipelines.settings.settings import Settings, environment_of_demo, load_demo_settings
+from pipelines.settings.settings import Settings, build_demo_environment, load_demo_settings
 from pipelines.simulator.server import DEMO_APPS
 from tests.promises.fault_runner import run_cli
 
@@ -120,7 +120,7 @@ def test_processes_of_the_demo_get_no_setting_but_its_home(monkeypatch: pytest.M
     variables = {str(field.validation_alias) for field in Settings.model_fields.values()}
     for name in variables:
         monkeypatch.setenv(name, "production")
-    assert {name: text for name, text in environment_of_demo(tmp_path).items() if name in variables} == {
+    assert {name: text for name, text in build_demo_environment(tmp_path).items() if name in variables} == {
         "LIVEHOUSE_HOME": str(tmp_path)
     }
 
@@ -212,7 +212,7 @@ def test_what_lies_in_its_place_is_left_as_it_is(kind: str, tmp_path: Path) -> N
 def assert_refused(demo: Path) -> None:
     status, out, said = run_cli({"LIVEHOUSE_HOME": str(demo.parent)}, "demo", "--days", "1", "--quiet")
     assert (status, out, len(said.splitlines())) == (2, "", 1), said
-    assert "is left as it is" in said
+    assert "nothing was changed" in said
 
 
 def test_a_demo_under_way_is_waited_for(demo: Path) -> None:

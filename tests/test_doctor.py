@@ -117,7 +117,7 @@ def test_each_operation_of_a_night_is_asked_once_with_its_page_size(
     assert asked >= {"get-livestream-daywise-analytics", "get-active-session", "get-session"}
     pages = [asked.query["per_page"] for asked in simulator.requests if "per_page" in asked.query]
     assert pages == ["100", "100"]
-    assert "dialect: times in Unix seconds; 100 rows a page; livestreams/daywise offered" in told
+    assert "dialect: times in Unix seconds; 100 rows per page; livestreams/daywise offered" in told
     assert "clock: " in told
 
 
@@ -128,7 +128,7 @@ def test_each_operation_of_a_night_is_asked_once_with_its_page_size(
         (only_iso, 0, "times in ISO 8601"),
         (without_counts, 0, "livestreams/daywise not offered"),
         (refusing("/livestreams/daywise", 501, "no such thing"), 0, "livestreams/daywise not offered"),
-        (pages_of_at_most(50), 0, "50 rows a page"),
+        (pages_of_at_most(50), 0, "50 rows per page"),
         (refusing("/analytics/livestreams/overall", 400, "no such range"), 1, "get-overall-analytics: GET"),
         (refusing("/analytics/daywise", 403, "no access"), 1, "get-daywise-analytics: GET"),
         (refusing("/analytics/livestreams/daywise", 403, "no access"), 0, "warn  app aula, get-livestream-daywise"),
@@ -169,7 +169,7 @@ def answering(reply: bytes) -> Iterator[str]:
             0,
             "3 requests left by the API's own count\n      → another program",
         ),
-        ("429 Too Many\r\nRetry-After: 300", 1, "used up: the API says to wait 300 s"),
+        ("429 Too Many\r\nRetry-After: 300", 1, "used up: the API requests a wait of 300 s"),
         ("302 Found\r\nLocation: https://elsewhere.example", 1, "302"),
     ],
 )
@@ -227,7 +227,7 @@ def test_schemas_of_other_versions(at: dict[str, str]) -> None:
     with duckdb.connect(home_of(at) / "pipeline.duckdb") as connection:
         connection.execute("ALTER TABLE ops.loads DROP COLUMN note")
     told = examined(at, 0)
-    assert "pipeline.duckdb: of an older version: lacks ops.loads.note\n      → the next run adds it" in told
+    assert "pipeline.duckdb: from an older version: lacks ops.loads.note\n      → the next run adds it" in told
     with duckdb.connect(home_of(at) / "pipeline.duckdb") as connection:
         connection.execute("ALTER TABLE ops.loads ADD COLUMN note VARCHAR")
         connection.execute("ALTER TABLE core.livestream_sessions ADD COLUMN codec VARCHAR")

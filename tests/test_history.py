@@ -11,7 +11,7 @@ from threading import Thread
 import dagster as dg
 import pytest
 
-from pipelines.cli.diagnostics_history import examine_history
+from pipelines.cli.diagnostics_history import check_history
 from pipelines.cli.history import DAGSTER_YAML, history_files, open_history
 from pipelines.errors import AlreadyRunningError, WarehouseError
 from pipelines.orchestration import sqlite_files
@@ -181,10 +181,10 @@ def test_a_history_that_is_locked_while_a_run_goes_on_is_waited_for(
     ("damage", "state", "said"),
     [
         ("none", "ok", "can be written"),
-        ("nothing there", "ok", "made by the first run"),
+        ("nothing there", "ok", "created by the first run"),
         ("a file in its place", "fault", "cannot be written"),
         ("configuration", "fault", "dagster.yaml is not accepted by Dagster"),
-        ("no YAML", "fault", "dagster.yaml is no YAML"),
+        ("no YAML", "fault", "dagster.yaml is not valid YAML"),
         ("runs", "fault", "not a database"),
         ("index", "fault", "malformed"),
         ("locked", "warning", "is locked by"),
@@ -211,8 +211,8 @@ def test_the_doctor_examines_the_history(damage: str, state: str, said: str, tmp
                     file.write(b"\xff" * (index.stat().st_size - 4096))
             case "locked":
                 held.enter_context(locked(runs))
-        found = [*examine_history(settings_of(tmp_path))]
+        found = [*check_history(settings_of(tmp_path))]
     assert [finding.state for finding in found] == [state]
-    assert said in found[0].said
-    assert "\n" not in found[0].said + found[0].remedy
+    assert said in found[0].message
+    assert "\n" not in found[0].message + found[0].remedy
     assert bool(found[0].remedy) is (state != "ok")

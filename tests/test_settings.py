@@ -451,7 +451,7 @@ def test_a_fault_in_the_file_names_the_variable() -> None:
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"CLOUDFLARE_API_TOKEN=\xe4\n"])
 def test_a_file_that_is_no_text_is_one_line(content: bytes) -> None:
     Path(".env").write_bytes(content)
-    with pytest.raises(SettingsError, match=r"\.env is no text in UTF-8"):
+    with pytest.raises(SettingsError, match=r"\.env is not UTF-8 text"):
         load_settings()
 
 

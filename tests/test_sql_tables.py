@@ -35,8 +35,8 @@ def test_a_number_is_never_cut_and_a_column_left_out_is_named(
         ["app", "viewers", "message", "sessions"],
     ]
     assert lines[3].split() == ["aula", "147292.443", "x" * 29 + "…", "123456789"]
-    assert "texts that end in … are cut" in lines[4]
-    assert " ".join(lines[5:]).startswith("-- left out for want of width: left_out; --format lines")
+    assert "text that ends in … is cut" in lines[4]
+    assert " ".join(lines[5:]).startswith("-- columns that do not fit: left_out; --format lines")
 
 
 def test_what_fits_is_shown_whole(terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

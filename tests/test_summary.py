@@ -49,7 +49,15 @@ def test_a_summary_of_many_apps_fits_a_screen_and_tells_of_everything(
         monkeypatch.setenv(name, value)
     lines = printed(summary_of(50), capsys)
     assert len(lines) < 30
-    for told in ("42 more apps", "47 more like this", "Odd: marts.x", "Set aside", "--json", "Doubtful:", "Query it:"):
+    for told in (
+        "42 more apps",
+        "47 more like this",
+        "Warning: marts.x",
+        "Quarantined",
+        "--json",
+        "Verify it:",
+        "Query it:",
+    ):
         assert any(told in line for line in lines), told
     assert not any("quarantine_empty" in line for line in lines), "the records themselves are told"
 
@@ -60,15 +68,15 @@ def test_a_summary_of_two_apps_is_whole_and_no_line_is_broken_in_a_pipe(capsys: 
     assert long.strip() in [line.strip() for line in lines]
     assert cell_len(long) > 80
     assert not any("… and" in line for line in lines)
-    assert not any("Doubtful" in line for line in lines)
+    assert not any("Verify it" in line for line in lines)
 
 
 def test_a_rule_that_many_tables_break_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     gaps = [f"core.table_{n}: 52 rows break `day_gaps`: No day of core.table_{n} was left out" for n in range(4)]
     lines = printed(summary_of(1, warnings=[*gaps, "marts.x: 1 row breaks `reconciles`: they agree"]), capsys)
-    assert [line.rstrip() for line in lines if line.startswith("Odd")] == [
-        f"Odd: {gaps[0]} (3 more like this)",
-        "Odd: marts.x: 1 row breaks `reconciles`: they agree",
+    assert [line.rstrip() for line in lines if line.startswith("Warning")] == [
+        f"Warning: {gaps[0]} (3 more like this)",
+        "Warning: marts.x: 1 row breaks `reconciles`: they agree",
     ]
 
 

@@ -1,4 +1,4 @@
-"""`livehouse`: the command line. Commands import what they need when they run: `--help` answers at once."""
+"""`livehouse`: the command line. Each command imports its libraries when it runs, so that `--help` is fast."""
 
 import errno
 import importlib
@@ -14,24 +14,24 @@ from pipelines.cli.streams import end_output, prepare_streams
 from pipelines.steps.process_memory import collect_garbage_rarely
 
 COMMANDS = {
-    "demo": ("pipelines.cli.demo", "Load a simulated account, no real one needed, and say what to look at."),
-    "nightly": ("pipelines.cli.runs", "Load the last days again, in one run. For cron."),
-    "backfill": ("pipelines.cli.runs", "Load every day from START to END; started again, it goes on where it stopped."),
-    "rebuild": ("pipelines.cli.runs", "Make tables and marts again from what was landed; sends no request."),
+    "demo": ("pipelines.cli.demo", "Load a simulated account; needs no real one. Start here."),
+    "nightly": ("pipelines.cli.runs", "Reload the last days in one run. For cron."),
+    "backfill": ("pipelines.cli.runs", "Load every day from START to END; resumes after an interruption."),
+    "rebuild": ("pipelines.cli.runs", "Rebuild core tables and marts from the raw tables; sends no request."),
     "sql": ("pipelines.cli.query", "Run a query on the warehouse, read-only."),
     "report": ("pipelines.cli.query", "Write report.html."),
-    "on-air": ("pipelines.cli.on_air", "Show who is live now, and how many watch."),
+    "on-air": ("pipelines.cli.on_air", "Show which livestreams are live now, and their viewers."),
     "doctor": ("pipelines.cli.doctor", "Check settings, token, reachability, disk, lock and schema."),
     "simulate": ("pipelines.cli.simulate", "Serve a simulated API until stopped."),
-    "api": ("pipelines.cli.api", "Perform one operation of the API by hand."),
-    "move": ("pipelines.cli.move", "Carry a warehouse from a file to a lakehouse, or back."),
-    "upkeep": ("pipelines.cli.upkeep", "Do what a lakehouse needs once a week, and show sizes."),
-    "ui": ("pipelines.cli.ui", "Start Dagster's UI on this project."),
+    "api": ("pipelines.cli.api", "Run one operation of the API, and print its reply as JSON."),
+    "move": ("pipelines.cli.move", "Copy a warehouse from a file to a lakehouse, or back."),
+    "upkeep": ("pipelines.cli.upkeep", "Weekly maintenance of a lakehouse; prints sizes."),
+    "ui": ("pipelines.cli.ui", "Start Dagster's UI for this project."),
 }
 
 
-_LEAST_OPEN_FILES = 256
-"""Connections of 64 requests, the warehouse, the history of runs, and what Dagster and DuckDB open besides."""
+_MIN_OPEN_FILES = 256
+"""Enough for 64 connections, the warehouse, the history of runs, and the files of Dagster and DuckDB."""
 
 
 class _LazyGroup(click.Group):
@@ -55,49 +55,49 @@ class _LazyGroup(click.Group):
 def cli() -> None:
     """Cloudflare RealtimeKit livestreams, their sessions and analytics, in DuckDB.
 
-    Settings are environment variables or a `.env` file; see .env.example. Exit status: 0 done, 1 a run
-    failed (what was landed stays landed), 2 wrong usage or settings.
+    Settings are environment variables or a `.env` file; see .env.example. Exit status: 0 success, 1 a run
+    failed (landed data is kept), 2 wrong usage or settings, 130 interrupted.
     """
 
 
-def _with_remedy(error: click.ClickException) -> str:
-    said = " ".join(error.format_message().split()).rstrip(".")
-    if not isinstance(error, click.UsageError) or error.ctx is None or said.endswith("?"):  # Did you mean …?
-        return said
-    return f"{said}; see `{error.ctx.command_path} --help`"
+def _describe_usage_error(error: click.ClickException) -> str:
+    message = " ".join(error.format_message().split()).rstrip(".")
+    if not isinstance(error, click.UsageError) or error.ctx is None or message.endswith("?"):  # Did you mean …?
+        return message
+    return f"{message}; see `{error.ctx.command_path} --help`"
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command; every fault ends as one line on stderr and an exit status."""
+    """Run a command. Every error ends as one line on stderr and an exit status."""
     collect_garbage_rarely()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold the token and passwords
     prepare_streams()
     output = sys.stdout
     try:
-        _check_surroundings()
+        _check_machine()
         status: Any = cli.main(arguments, prog_name="livehouse", standalone_mode=False)
-        sys.stdout.flush()  # here, where what goes wrong is still told
+        sys.stdout.flush()  # here, where a failure can still be reported
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
     except (SystemExit, BrokenPipeError) as ended:
-        # Whoever read has seen enough (`| head`): no fault. Click makes one of it, with a stdout of its own.
+        # The reader closed its end (`| head`), which is no error. Click replaces stdout and exits with 1.
         if isinstance(ended, SystemExit) and sys.stdout is output:
             raise
         end_output()
         sys.exit(0)
     except (Exception, KeyboardInterrupt) as error:
-        line, status = _told(error)
+        line, status = _describe_error(error)
         if line is None:
             raise
         click.echo(f"livehouse: {line}", err=True)
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _check_surroundings() -> None:
+def _check_machine() -> None:
     if sys.flags.optimize > 1:
         raise click.ClickException(
-            "PYTHONOPTIMIZE=2 removes texts that the program's libraries need: unset it, or set 1"
+            "PYTHONOPTIMIZE=2 removes docstrings that the program's libraries need: unset it, or set 1"
         )
     _allow_open_files()
     try:
@@ -107,23 +107,23 @@ def _check_surroundings() -> None:
 
 
 def _allow_open_files() -> None:
-    """Raise the soft limit to the hard one. Without enough files DuckDB ends the process."""
+    """Raise the soft limit to the hard limit. DuckDB aborts the process when it cannot open a file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < _LEAST_OPEN_FILES:
+    if soft < _MIN_OPEN_FILES:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < _LEAST_OPEN_FILES:
+        if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < _MIN_OPEN_FILES:
             raise click.ClickException(
-                f"only {soft} files may be open: raise the limit (`ulimit -n {_LEAST_OPEN_FILES}`)"
+                f"only {soft} files may be open: raise the limit (`ulimit -n {_MIN_OPEN_FILES}`)"
             )
 
 
-def _told(error: BaseException) -> tuple[str | None, int]:
-    """The line that tells of a fault, and the exit status; no line for one to be seen whole."""
+def _describe_error(error: BaseException) -> tuple[str | None, int]:
+    """Return the message and the exit status of an error; no message if the traceback is wanted (LIVEHOUSE_DEBUG)."""
     if isinstance(error, click.ClickException):
-        return _with_remedy(error), 2
+        return _describe_usage_error(error), 2
     if isinstance(error, click.Abort | KeyboardInterrupt):
-        return "stopped; what was landed stays, and the same command goes on from there", 130
+        return "stopped; landed data is kept: run the same command again to resume", 130
     from pipelines.errors import LivehouseError, SettingsError, UsageError, find_machine_cause
     from pipelines.text import printable
 
@@ -136,5 +136,5 @@ def _told(error: BaseException) -> tuple[str | None, int]:
         end_output()
     if cause := "cannot write output: no space left on device" if is_full else find_machine_cause(error):
         return cause, 1
-    said = printable(" ".join(str(error).split()))[:300]
-    return f"a fault of livehouse itself: {type(error).__name__}: {said} (LIVEHOUSE_DEBUG=1 shows where)", 1
+    message = printable(" ".join(str(error).split()))[:300]
+    return f"a fault of livehouse itself: {type(error).__name__}: {message} (LIVEHOUSE_DEBUG=1 shows where)", 1

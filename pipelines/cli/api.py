@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from pipelines.cli.days import day
-from pipelines.cli.texts import identifier, livestream_name, text
+from pipelines.cli.param_types import day, identifier, livestream_name, text
 
 _app = click.option(
     "--app", "app_id", type=identifier, help="App to ask about; the one of the settings if there is only one."

@@ -1,4 +1,4 @@
-"""A console for results. Import it only where something is drawn: rich takes a while."""
+"""A rich console for results. Import it only where a table is drawn: rich takes a while to import."""
 
 import sys
 
@@ -6,7 +6,7 @@ from rich.console import Console
 
 
 class OutputConsole(Console):
-    """Writes to stdout. A reader that has seen enough (`| head`) is a `BrokenPipeError`, and no exit status of rich's."""
+    """Writes to stdout, and raises `BrokenPipeError` when the reader has closed it (`| head`); rich would exit with 1."""
 
     def __init__(self, *, width: int | None = None, soft_wrap: bool = False) -> None:
         super().__init__(file=sys.stdout, highlight=False, width=width, soft_wrap=soft_wrap)

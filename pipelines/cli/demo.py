@@ -1,29 +1,33 @@
-"""`demo`: the real pipeline on a simulated account."""
+"""`demo`: run the real pipeline on a simulated account."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.runs import finish, output_options
+from pipelines.cli.runs import output_options, run_and_report
+from pipelines.text import printable
 
 if TYPE_CHECKING:
     from pipelines.settings.settings import Settings
 
 
 def demo_home(settings: "Settings") -> Path:
-    """Where the demo loads."""
+    """Return the home of the demo."""
     return settings.home / "demo"
 
 
-def demo_instead(settings: "Settings") -> Path | None:
-    """The demo's home, said so, where no account is connected and nothing else was ever loaded: what a newcomer means."""
+def find_demo_to_show(settings: "Settings") -> Path | None:
+    """Return the demo's home if a demo was loaded and nothing else: no account is set, and there is no warehouse.
+
+    Prints a message that the figures are simulated.
+    """
     home = demo_home(settings)
-    is_chosen = settings.lakehouse or settings.reader_lakehouse or settings.warehouse_path or settings.account_id
-    is_meant = not (is_chosen or settings.warehouse.exists())
-    if not is_meant or not (home / "warehouse.duckdb").exists():
+    is_configured = settings.lakehouse or settings.reader_lakehouse or settings.warehouse_path or settings.account_id
+    if is_configured or settings.warehouse.exists() or not (home / "warehouse.duckdb").exists():
         return None
-    click.echo(f"livehouse: nothing is loaded yet; these are the simulated figures of the demo ({home})", err=True)
+    line = f"livehouse: nothing is loaded yet; these are the simulated figures of the demo ({home})"
+    click.echo(printable(line), err=True)
     return home
 
 
@@ -31,7 +35,7 @@ def demo_instead(settings: "Settings") -> Path | None:
 @output_options
 @click.option("--days", type=click.IntRange(1, 90), default=30, show_default=True, help="Days to load.")
 def demo_command(*, quiet: bool, as_json: bool, days: int) -> int:
-    """Load 30 simulated days through the real pipeline into $LIVEHOUSE_HOME/demo. No account needed."""
+    """Load 30 simulated days with the real pipeline into $LIVEHOUSE_HOME/demo. Needs no account."""
     from datetime import timedelta
 
     from pipelines.cli.demo_directory import prepare_demo_directory
@@ -43,7 +47,7 @@ def demo_command(*, quiet: bool, as_json: bool, days: int) -> int:
     prepare_demo_directory(home, DEMO_APPS)
     if not quiet:
         click.echo(
-            "livehouse: loading a simulated account: no figure in it is real, and a few records are broken on purpose",
+            "livehouse: loading a simulated account: all figures are made up, and a few records are malformed on purpose",
             err=True,
         )
     with Simulator(demo_world(utc_now())) as simulator:
@@ -56,4 +60,4 @@ def demo_command(*, quiet: bool, as_json: bool, days: int) -> int:
             LIVEHOUSE_REQUESTS_PER_SECOND="0",
         )
         loaded = (yesterday() - timedelta(days=days - 1), yesterday())
-        return finish(loaded, "backfill", quiet=quiet, as_json=as_json, settings=settings)
+        return run_and_report(loaded, "backfill", quiet=quiet, as_json=as_json, settings=settings)

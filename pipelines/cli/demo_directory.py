@@ -1,4 +1,4 @@
-"""The directory of the demo: made, recognized, and emptied of what an earlier demo made. Nothing else is ever removed."""
+"""Create the directory of the demo, and empty it of the files of an earlier demo. No other file is ever removed."""
 
 import re
 import shutil
@@ -31,14 +31,14 @@ _FILE = re.compile(
         )
     )
 )
-"""What a demo and what follows it write, by their paths in the directory; a directory among them is removed whole."""
-_PARTS = ("cache", "dagster")
+"""The files of a demo and of later commands on it, by their paths in the directory; a directory is removed completely."""
+_SUBDIRECTORIES = ("cache", "dagster")
 
 
 def prepare_demo_directory(home: Path, apps: tuple[str, ...]) -> None:
-    """Make the directory, or empty it of an earlier demo of `apps`.
+    """Create the directory, or remove the files of an earlier demo of `apps`.
 
-    Raises `UsageError`, and removes nothing, where somebody else made it or has loaded another account into it.
+    Raises `UsageError`, and removes nothing, if it is not a demo's directory or contains figures of another account.
     """
     _check_is_directory(home)
     try:
@@ -52,7 +52,7 @@ def prepare_demo_directory(home: Path, apps: tuple[str, ...]) -> None:
         (home / MARKER).write_text(_MARKED, encoding="utf-8")
     except Timeout:
         raise AlreadyRunningError(
-            f"{lock_holder(home / _LOCK)} is writing to {home}: wait until that demo is done, or end it"
+            f"{lock_holder(home / _LOCK)} is writing to {home}: wait until that demo has finished, or end it"
         ) from None
     except OSError as error:
         raise WarehouseError(
@@ -68,7 +68,7 @@ def _check_is_directory(home: Path) -> None:
 def _check_is_demo(home: Path, entries: set[str]) -> None:
     marker = home / MARKER
     is_marked = marker.is_file() and not marker.is_symlink() and marker.read_text("utf-8", "replace") == _MARKED
-    # Until 2026-11 demos left no marker: such a directory holds nothing but what a demo writes.
+    # Until 2026-11 demos left no marker: such a directory contains only files that a demo writes.
     if not is_marked and not ("pipeline.duckdb" in entries and all(_is_of_demo(home, name) for name in entries)):
         raise _foreign(home, "was not made by `livehouse demo`")
 
@@ -76,18 +76,18 @@ def _check_is_demo(home: Path, entries: set[str]) -> None:
 def _check_is_of_demo_apps(home: Path, apps: tuple[str, ...]) -> None:
     for database in _DATABASES:
         if (home / database).is_file() and (others := _apps_in(home / database) - set(apps)):
-            raise _foreign(home, f"holds figures of another account ({database}: app {min(others)})")
+            raise _foreign(home, f"contains figures of another account ({database}: app {min(others)})")
 
 
 def _is_of_demo(home: Path, name: str) -> bool:
-    if name not in _PARTS:
+    if name not in _SUBDIRECTORIES:
         return bool(_FILE.fullmatch(name))
     part = home / name
     return part.is_dir() and not part.is_symlink() and all(_FILE.fullmatch(f"{name}/{e.name}") for e in part.iterdir())
 
 
 def _apps_in(database: Path) -> set[str]:
-    """Return the apps of which a file of the warehouse has rows."""
+    """Return the apps that have rows in a file of the warehouse."""
     with translate_errors(database), duckdb.connect(database, read_only=True) as connection:
         columns = connection.execute(LIST_COLUMNS).fetchall()
         tables = [f'"{schema}"."{table}"' for schema, table, column in columns if column == "app_id"]
@@ -95,13 +95,13 @@ def _apps_in(database: Path) -> set[str]:
         return {str(app_id) for rows in found for (app_id,) in rows if app_id is not None}
 
 
-def _foreign(home: Path, what: str) -> UsageError:
-    return UsageError(f"{home} {what}, and is left as it is: move it away, or set LIVEHOUSE_HOME elsewhere")
+def _foreign(home: Path, reason: str) -> UsageError:
+    return UsageError(f"{home} {reason}; nothing was changed: move it away, or set LIVEHOUSE_HOME elsewhere")
 
 
 def _remove_demo(home: Path) -> None:
-    """Remove what a demo made, the marker last: a removal that was cut off is completed by the next one."""
-    for part in ("", *_PARTS):
+    """Remove the files of a demo, the marker last, so that the next demo completes an interrupted removal."""
+    for part in ("", *_SUBDIRECTORIES):
         directory = home / part
         if directory.is_symlink() or not directory.is_dir():
             continue
@@ -112,5 +112,5 @@ def _remove_demo(home: Path) -> None:
                 else:
                     entry.unlink()
         if part:
-            with suppress(OSError):  # somebody put a file of their own into it
+            with suppress(OSError):  # a user has put a file into it
                 directory.rmdir()

@@ -1,4 +1,4 @@
-"""What `livehouse doctor` finds out about Dagster's history: every run writes to it, and none begins without it."""
+"""The checks of `livehouse doctor` on Dagster's history, without which no run starts."""
 
 import sqlite3
 import tempfile
@@ -12,24 +12,23 @@ from pipelines.errors import LivehouseError
 from pipelines.settings.settings import Settings
 
 
-def examine_history(settings: Settings) -> Iterator[Finding]:
-    """Say whether it can be written to, whether Dagster accepts its configuration, and whether its files are sound."""
+def check_history(settings: Settings) -> Iterator[Finding]:
+    """Check that the directory is writable, that Dagster accepts its configuration, and that its files are intact."""
     home = settings.dagster_home
-    there = next(place for place in (home, *home.parents) if place.exists())
+    existing = next(directory for directory in (home, *home.parents) if directory.exists())
     try:
-        with tempfile.TemporaryFile(dir=there):
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        remedy = "fix its permissions, or set LIVEHOUSE_HOME elsewhere: no run begins without it"
-        yield Finding("fault", "history", f"{there} cannot be written: {error.strerror}", remedy)
+        remedy = "fix its permissions, or set LIVEHOUSE_HOME elsewhere: no run starts without it"
+        yield Finding("fault", "history", f"{existing} cannot be written: {error.strerror}", remedy)
         return
-    faults = [*_config_faults(home), *(fault for file in history_files(home) for fault in _file_faults(file))]
-    yield from faults or [
-        Finding("ok", "history", f"{home} can be written" if there == home else "made by the first run")
-    ]
+    faults = [*_check_config_file(home), *(fault for file in history_files(home) for fault in _check_database(file))]
+    message = f"{home} can be written" if existing == home else "created by the first run"
+    yield from faults or [Finding("ok", "history", message)]
 
 
-def _config_faults(home: Path) -> Iterator[Finding]:
+def _check_config_file(home: Path) -> Iterator[Finding]:
     config = home / "dagster.yaml"
     try:
         content = config.read_bytes() if config.exists() else DAGSTER_YAML.encode()
@@ -38,11 +37,11 @@ def _config_faults(home: Path) -> Iterator[Finding]:
     except OSError as error:
         yield Finding("fault", "history", f"{config}: {error.strerror}", "fix its permissions")
     except LivehouseError as error:
-        said, _, remedy = str(error).rpartition("; ")
-        yield Finding("fault", "history", said, remedy)
+        message, _, remedy = str(error).rpartition("; ")
+        yield Finding("fault", "history", message, remedy)
 
 
-def _file_faults(file: Path) -> Iterator[Finding]:
+def _check_database(file: Path) -> Iterator[Finding]:
     from pipelines.orchestration.sqlite_files import describe_holders
 
     if not file.exists():
@@ -53,13 +52,13 @@ def _file_faults(file: Path) -> Iterator[Finding]:
         ) as connection:
             connection.execute("BEGIN IMMEDIATE")  # nothing is written
             connection.execute("ROLLBACK")
-            [(said,), *_] = connection.execute("PRAGMA quick_check(1)").fetchall()
+            [(result,), *_] = connection.execute("PRAGMA quick_check(1)").fetchall()
     except sqlite3.Error as error:
         if error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            who = describe_holders(file)
-            yield Finding("warning", "history", f"{file} is locked by {who}", "a run waits for it: wait too, or end it")
+            message = f"{file} is locked by {describe_holders(file)}"
+            yield Finding("warning", "history", message, "runs wait for that program: wait too, or end it")
             return
-        said = str(error)
-    if said != "ok":
-        remedy = "move it away: it holds the history of runs and no figures"
-        yield Finding("fault", "history", f"{file}: {' '.join(said.split())}", remedy)
+        result = str(error)
+    if result != "ok":
+        remedy = "move it away: it contains the history of runs and no figures"
+        yield Finding("fault", "history", f"{file}: {' '.join(result.split())}", remedy)

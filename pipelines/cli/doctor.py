@@ -1,4 +1,4 @@
-"""`doctor`: looks at everything a night depends on, and says what to do about each fault."""
+"""`doctor`: check everything that a nightly run depends on, with a remedy for each fault."""
 
 import click
 
@@ -6,15 +6,15 @@ import click
 @click.command("doctor")
 def doctor_command() -> int:
     """Check settings, token, permission, reachability, clock, budget, disk, lock, files and schema."""
-    from pipelines.cli.diagnostics import checkup
+    from pipelines.cli.diagnostics import diagnose
     from pipelines.text import printable
 
-    found = []
-    for finding in checkup():  # told one by one: some take a while
-        found.append(finding)
+    findings = []
+    for finding in diagnose():  # printed one by one: some checks take a while
+        findings.append(finding)
         mark = {"ok": "ok  ", "warning": "warn", "fault": "FAIL"}[finding.state]
-        remedy = f"\n      → {finding.remedy}" if finding.remedy else ""
-        click.echo(f"{mark}  {printable(f'{finding.what}: {finding.said}')}{remedy}")
-    if any(finding.state == "fault" and finding.what == "settings" for finding in found):
+        remedy = f"\n      → {printable(finding.remedy)}" if finding.remedy else ""
+        click.echo(f"{mark}  {printable(f'{finding.subject}: {finding.message}')}{remedy}")
+    if any(finding.state == "fault" and finding.subject == "settings" for finding in findings):
         return 2
-    return 1 if any(finding.state == "fault" for finding in found) else 0
+    return 1 if any(finding.state == "fault" for finding in findings) else 0

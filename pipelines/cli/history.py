@@ -1,4 +1,4 @@
-"""Opens Dagster's history below `$LIVEHOUSE_HOME/dagster`, and says in one line why it cannot be used."""
+"""Open Dagster's history below `$LIVEHOUSE_HOME/dagster`, with one-line errors if it cannot be used."""
 
 import os
 import time
@@ -26,8 +26,8 @@ nux:
 """
 
 
-def _in_yaml(*names: str) -> str:
-    """Return the part of dagster.yaml that names some of the storages."""
+def _storages_yaml(*names: str) -> str:
+    """Return the part of dagster.yaml that configures these storages."""
     return "".join(
         f"{name}:\n  module: {_STORAGES[name][0]}\n  class: {_STORAGES[name][1]}\n"
         "  config:\n    base_dir:\n      env: DAGSTER_HOME\n"
@@ -35,38 +35,38 @@ def _in_yaml(*names: str) -> str:
     )
 
 
-DAGSTER_YAML = _HEAD + _in_yaml(*_STORAGES)
-_OF_EARLIER_VERSIONS = (_HEAD + _in_yaml("event_log_storage"),)
-_IN_THIS_TERMINAL = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
-"""Else Dagster turns stderr into a file while a step runs: no progress would be seen, and messages come late."""
+DAGSTER_YAML = _HEAD + _storages_yaml(*_STORAGES)
+_EARLIER_YAMLS = (_HEAD + _storages_yaml("event_log_storage"),)
+_NO_COMPUTE_LOGS = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+"""Dagster's default redirects stderr into a file while a step runs: progress is invisible, and messages come late."""
 _EVENT_BATCH_SIZE = 1000  # see pipelines/orchestration/event_log.py
-_LOOK_AGAIN_SECONDS = 0.2
+_LOCK_CHECK_SECONDS = 0.2
 
 
 def prepare_dagster_home(settings: Settings) -> Path:
-    """Make the directory of Dagster's history."""
+    """Create the directory of Dagster's history, and its dagster.yaml."""
     home = settings.dagster_home
     try:
         home.mkdir(parents=True, exist_ok=True)
         config = home / "dagster.yaml"
-        # An empty file switches Dagster's telemetry on, and so would half of one: it is there whole or not at all.
+        # An empty or truncated file would enable Dagster's telemetry: the file is replaced atomically.
         if not config.exists() or is_replaceable(config.read_bytes()):
-            begun = config.with_name(f".dagster.yaml.{os.getpid()}")
-            begun.write_text(DAGSTER_YAML)
-            begun.replace(config)
+            temporary = config.with_name(f".dagster.yaml.{os.getpid()}")
+            temporary.write_text(DAGSTER_YAML)
+            temporary.replace(config)
     except OSError as error:
         raise WarehouseError(f"{home} cannot be written: {error.strerror}; set LIVEHOUSE_HOME elsewhere") from None
     return home
 
 
 def is_replaceable(content: bytes) -> bool:
-    """Whether a dagster.yaml says nothing, or what an earlier version wrote."""
+    """Return whether a dagster.yaml is empty, or unchanged since an earlier version of livehouse wrote it."""
     lines = [line.partition(b"#")[0].strip() for line in content.splitlines()]
-    return not any(lines) or content in [text.encode() for text in _OF_EARLIER_VERSIONS]
+    return not any(lines) or content in [text.encode() for text in _EARLIER_YAMLS]
 
 
-def dagster_variables(settings: Settings) -> dict[str, str]:
-    """Return the environment variables that point a process of Dagster's at the history, and keep telemetry off."""
+def build_dagster_environment(settings: Settings) -> dict[str, str]:
+    """Return the environment variables that tell a Dagster process where the history is, and disable telemetry."""
     batch_size = os.environ.get("DAGSTER_EVENT_BATCH_SIZE", f"{_EVENT_BATCH_SIZE}")
     return {
         "DAGSTER_HOME": str(settings.dagster_home),
@@ -76,20 +76,23 @@ def dagster_variables(settings: Settings) -> dict[str, str]:
 
 
 def open_history(settings: Settings) -> "DagsterInstance":
-    """Open Dagster's history, made where it is missing. Raises `WarehouseError` where it cannot be used."""
+    """Open Dagster's history, and create it if it is missing.
+
+    Raises `WarehouseError` if it cannot be used, `AlreadyRunningError` if another program keeps it locked.
+    """
     from dagster import DagsterInstance
     from dagster._core.instance.ref import InstanceRef
     from filelock import FileLock
 
     home = prepare_dagster_home(settings)
     _wait_until_unlocked(home, settings.lock_wait_seconds)
-    with history_explained(home), FileLock(home / "setup.lock"):  # two first runs would both create its database
-        overrides: dict[str, Any] = {"compute_logs": _IN_THIS_TERMINAL, "telemetry": {"enabled": False}}
-        # `env: DAGSTER_HOME` is for Dagster's own processes: this one knows the directory.
+    with translate_history_errors(home), FileLock(home / "setup.lock"):  # two first runs would both create the database
+        overrides: dict[str, Any] = {"compute_logs": _NO_COMPUTE_LOGS, "telemetry": {"enabled": False}}
+        # `env: DAGSTER_HOME` is for Dagster's own processes: this process knows the directory.
         if (home / "dagster.yaml").read_text(encoding="utf-8", errors="replace") == DAGSTER_YAML:
             for name, (module, class_name) in _STORAGES.items():
                 overrides[name] = {"module": module, "class": class_name, "config": {"base_dir": str(home)}}
-        with _config_explained(home):
+        with _translate_config_errors(home):
             reference = InstanceRef.from_dir(str(home), overrides=overrides)
         instance = DagsterInstance.from_ref(reference)
         # Dagster reads this from the environment only (DAGSTER_EVENT_BATCH_SIZE).
@@ -105,13 +108,13 @@ def history_files(home: Path) -> list[Path]:
 
 
 def _wait_until_unlocked(home: Path, wait_seconds: float) -> None:
-    """Wait for a program that has the history locked, and say once which one it is."""
+    """Wait for a program that has the history locked, and log once which one it is."""
     import sqlite3
 
     from pipelines.orchestration.sqlite_files import describe_holders
     from pipelines.steps.progress import log
 
-    deadline, is_told = time.monotonic() + wait_seconds, False
+    deadline, is_reported = time.monotonic() + wait_seconds, False
     for file in history_files(home):
         while file.is_file():
             try:
@@ -121,46 +124,46 @@ def _wait_until_unlocked(home: Path, wait_seconds: float) -> None:
                 break
             except sqlite3.Error as error:
                 if error.sqlite_errorname not in {"SQLITE_BUSY", "SQLITE_LOCKED"}:
-                    break  # damaged, or not ours to read: told when it is opened
-            if not is_told:
-                is_told = True
+                    break  # damaged, or not readable: reported when it is opened
+            if not is_reported:
+                is_reported = True
                 log(f"waiting for {describe_holders(file)}, which has {file} locked")
             if time.monotonic() > deadline:
                 raise AlreadyRunningError(
                     f"{describe_holders(file)} still has {file} locked after {wait_seconds:.0f} s:"
                     " wait for it or end it, then run again"
                 )
-            time.sleep(_LOOK_AGAIN_SECONDS)
+            time.sleep(_LOCK_CHECK_SECONDS)
 
 
 def check_config(home: Path) -> None:
-    """Raise `WarehouseError` where Dagster does not accept the dagster.yaml in its home."""
+    """Raise `WarehouseError` if Dagster does not accept the dagster.yaml in its home."""
     from dagster._core.instance.ref import InstanceRef
 
-    with _config_explained(home):
+    with _translate_config_errors(home):
         InstanceRef.from_dir(str(home))
 
 
 @contextmanager
-def _config_explained(home: Path) -> Iterator[None]:
-    """Turn what Dagster says of a dagster.yaml that it does not accept into one line."""
+def _translate_config_errors(home: Path) -> Iterator[None]:
+    """Turn Dagster's error about a dagster.yaml into a one-line `WarehouseError`."""
     from yaml import YAMLError
 
-    config, remedy = home / "dagster.yaml", "correct it, or move it away: it is then written again"
+    config, remedy = home / "dagster.yaml", "correct it, or move it away: the next run writes a new one"
     try:
         yield
     except OSError:
         raise
     except YAMLError:
-        raise WarehouseError(f"{config} is no YAML; {remedy}") from None
-    except Exception as error:  # noqa: BLE001 - of many classes: the file may hold anything
-        said = " ".join(str(error).split())[:200]
-        raise WarehouseError(f"{config} is not accepted by Dagster: {said}; {remedy}") from None
+        raise WarehouseError(f"{config} is not valid YAML; {remedy}") from None
+    except Exception as error:  # noqa: BLE001 - the file may contain anything, and Dagster raises many classes
+        message = " ".join(str(error).split())[:200]
+        raise WarehouseError(f"{config} is not accepted by Dagster: {message}; {remedy}") from None
 
 
 @contextmanager
-def history_explained(home: Path) -> Iterator[None]:
-    """Turn what Dagster's database says of a full disk, or of a file it cannot use, into one line."""
+def translate_history_errors(home: Path) -> Iterator[None]:
+    """Turn database errors about a full disk, a locked or an unusable file into one-line errors."""
     from alembic.util import CommandError
     from sqlalchemy.exc import DatabaseError
 
@@ -169,22 +172,22 @@ def history_explained(home: Path) -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
-        said = str(error.orig).partition("\n")[0]
-        if "locked" in said:
+        message = str(error.orig).partition("\n")[0]
+        if "locked" in message:
             holders = {describe_holders(file) for file in history_files(home)} - {"another program"}
             who = " and ".join(sorted(holders)) or "another program"
             raise AlreadyRunningError(
                 f"{home}: {who} has the history of runs locked: wait for it or end it, then run again"
             ) from None
         remedy = (
-            "free some disk space and run again; what was landed stays"
-            if "full" in said or "I/O" in said
-            else "fix its permissions, or move it away: it holds the history of runs and no figures"
+            "free some disk space and run again; landed data is kept"
+            if "full" in message or "I/O" in message
+            else "fix its permissions, or move it away: it contains the history of runs and no figures"
         )
-        raise WarehouseError(f"{home}: {said}; {remedy}") from None
+        raise WarehouseError(f"{home}: {message}; {remedy}") from None
     except CommandError:
         raise WarehouseError(
-            f"{home / 'history'} was written by a newer Dagster: install that one, or move it away: it holds no figures"
+            f"{home / 'history'} was written by a newer Dagster: install that version, or move it away: it contains no figures"
         ) from None
     except OSError as error:
         raise WarehouseError(f"{error.filename or home}: {error.strerror}; fix its permissions") from None

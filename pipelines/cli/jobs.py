@@ -1,23 +1,23 @@
-"""Runs a Dagster job in this process, in the same history that the UI shows, and says how it went."""
+"""Run a Dagster job in this process, recorded in the history that the UI shows."""
 
 from dataclasses import dataclass
 from datetime import date
 
-from pipelines.cli.history import history_explained, open_history
+from pipelines.cli.history import open_history, translate_history_errors
 from pipelines.errors import LivehouseError, UsageError
 from pipelines.settings.settings import Settings
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run went. `errors` is empty when it succeeded."""
+    """The result of a run. `errors` is empty if it succeeded."""
 
     run_id: str
     errors: list[LivehouseError]
     warnings: list[str]
-    """What checks found odd, a line each."""
+    """The checks that failed, one line each."""
     caught_up: str | None = None
-    """Which earlier days it loaded too, since they were missing."""
+    """The missing earlier days that it loaded too."""
 
 
 def run_job(
@@ -29,7 +29,7 @@ def run_job(
     allow_shrink: bool = False,
     catch_up: bool = True,
 ) -> Outcome:
-    """Run a job over a range of days. Raises only for what keeps it from starting."""
+    """Run a job over a range of days. Raises `LivehouseError` only if the run cannot start."""
     if days[0] < settings.start_date:
         raise UsageError(
             f"{days[0]} is before LIVEHOUSE_START_DATE ({settings.start_date}): set that to an earlier day"
@@ -55,7 +55,7 @@ def run_job(
         tags |= {tag.ALLOW_SHRINK: "true"} if allow_shrink else {}
         tags |= {} if catch_up else {tag.CATCH_UP: "false"}
         run_id = make_new_run_id()
-        with history_explained(settings.dagster_home), hold_run_lock(settings.dagster_home / RUN_LOCKS, run_id):
+        with translate_history_errors(settings.dagster_home), hold_run_lock(settings.dagster_home / RUN_LOCKS, run_id):
             result = (
                 build_definitions(settings)
                 .resolve_job_def(job)
@@ -70,7 +70,7 @@ def run_job(
             errors = [] if result.success else collect_errors(result.all_events)
             run = instance.get_run_by_id(run_id)
             if run and any(isinstance(error, RunStoppedError) for error in errors):
-                # Dagster takes a signal that its own UI did not send for a failure.
+                # Dagster records a signal that its own UI did not send as a failure.
                 instance.report_run_canceled(run, message=str(errors[0]))
     warnings = [
         f"{evaluation.asset_key.to_user_string().replace('/', '.')}: "
@@ -79,5 +79,5 @@ def run_job(
         if not evaluation.passed
     ]
     caught_up = run.tags.get(tag.CAUGHT_UP) if run else None
-    untold = post_failure(settings, job, run_id, days, errors) if errors else None
-    return Outcome(run_id, errors + ([RunFailedError(untold)] if untold else []), warnings, caught_up)
+    alert_fault = post_failure(settings, job, run_id, days, errors) if errors else None
+    return Outcome(run_id, errors + ([RunFailedError(alert_fault)] if alert_fault else []), warnings, caught_up)

@@ -1,8 +1,10 @@
-"""`move`: from a file to a lakehouse, or back."""
+"""`move`: copy a warehouse from a file to a lakehouse, or back."""
 
 from typing import TYPE_CHECKING
 
 import click
+
+from pipelines.text import printable
 
 if TYPE_CHECKING:
     from pipelines.settings.settings import Settings
@@ -12,23 +14,23 @@ if TYPE_CHECKING:
 @click.argument("source")
 @click.argument("target")
 def move_command(source: str, target: str) -> None:
-    """Carry a whole warehouse from SOURCE to TARGET, each as LIVEHOUSE_WAREHOUSE names it.
+    """Copy a whole warehouse from SOURCE to TARGET, each written as in LIVEHOUSE_WAREHOUSE.
 
-    Every day of every table is compared by count and by a sum over its rows. Cut off and started again, it goes on
-    where it stopped. SOURCE stays as it is. Passwords are taken from LIVEHOUSE_WAREHOUSE where it names the same place, from
-    ~/.pgpass or from PGPASSWORD: other users of this machine can read arguments.
+    Every day of every table is verified by row count and checksum. An interrupted move resumes when run again. SOURCE is
+    not changed. Do not put a password into an argument, which other users of this machine can read: it is taken
+    from LIVEHOUSE_WAREHOUSE if that names the same database, from ~/.pgpass or from PGPASSWORD.
     """
     from pipelines.steps.move import move
     from pipelines.storage.warehouse import open_warehouse
 
-    there, here = _settings_of("TARGET", target), _settings_of("SOURCE", source)
-    for table, rows in move(here, there).items():
-        click.echo(f"{table}\t{rows}")
-    address = open_warehouse(there).address
-    click.echo(f"livehouse: all of it is in {address}; set LIVEHOUSE_WAREHOUSE to it on every machine", err=True)
+    to_settings, from_settings = _parse_warehouse("TARGET", target), _parse_warehouse("SOURCE", source)
+    for table, rows in move(from_settings, to_settings).items():
+        click.echo(f"{printable(table)}\t{rows}")
+    address = printable(open_warehouse(to_settings).address)
+    click.echo(f"livehouse: all tables are in {address}; set LIVEHOUSE_WAREHOUSE to it on every machine", err=True)
 
 
-def _settings_of(name: str, argument: str) -> "Settings":
+def _parse_warehouse(name: str, argument: str) -> "Settings":
     from pipelines.errors import UsageError
     from pipelines.settings.settings import load_settings
     from pipelines.storage.postgres import Catalog
@@ -39,8 +41,8 @@ def _settings_of(name: str, argument: str) -> "Settings":
     catalog = Catalog(settings.lakehouse)
     if catalog.names_password:
         raise UsageError(
-            f"{name} holds a password, which other users of this machine can read (ps): leave it out, and put it into"
-            " LIVEHOUSE_WAREHOUSE in .env, ~/.pgpass or PGPASSWORD; change it if it was in use"
+            f"{name} contains a password, which other users of this machine can read (ps): remove it, and put it into"
+            " LIVEHOUSE_WAREHOUSE in .env, ~/.pgpass or PGPASSWORD; change the password if it is in use"
         )
     own = load_settings()
     is_same = own.lakehouse is not None and Catalog(own.lakehouse).address == catalog.address

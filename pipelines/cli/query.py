@@ -1,4 +1,4 @@
-"""`sql` and `report`: what was published, for people."""
+"""`sql` and `report`: read the published warehouse."""
 
 import sys
 from pathlib import Path
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from pipelines.storage.warehouse import Warehouse
 
 
-def _published(settings: "Settings") -> tuple["Warehouse", Path]:
-    """The warehouse of the settings and the home, or those of the demo where that is meant."""
-    from pipelines.cli.demo import demo_instead
+def _find_published(settings: "Settings") -> tuple["Warehouse", Path]:
+    """Return the warehouse and the home to read: those of the settings, or of the demo if nothing else is loaded."""
+    from pipelines.cli.demo import find_demo_to_show
     from pipelines.storage.file_warehouse import FileWarehouse
     from pipelines.storage.warehouse import open_readers_warehouse
 
-    demo = demo_instead(settings)
+    demo = find_demo_to_show(settings)
     return (
         (FileWarehouse(demo / "warehouse.duckdb"), demo) if demo else (open_readers_warehouse(settings), settings.home)
     )
@@ -37,12 +37,12 @@ def _complete_example(_context: click.Context, _parameter: click.Parameter, type
 @click.option(
     "--spreadsheet",
     is_flag=True,
-    help="With --format csv: put ' in front of texts that a spreadsheet would compute (= + - @).",
+    help="With --format csv: put ' in front of text that a spreadsheet would evaluate (= + - @).",
 )
 @click.option("--example", metavar="NAME", shell_complete=_complete_example, help="Run an example, by name or number.")
-@click.option("--examples", is_flag=True, help="List the examples: twelve questions to start from.")
-@click.option("--tables", is_flag=True, help="List all tables, and what each is.")
-@click.option("--columns", metavar="TABLE", help="List the columns of a table, with units and meanings.")
+@click.option("--examples", is_flag=True, help="List the examples: queries to start from.")
+@click.option("--tables", is_flag=True, help="List all tables with their descriptions.")
+@click.option("--columns", metavar="TABLE", help="List the columns of a table with types and descriptions.")
 def sql_command(
     query: str | None,
     file: str | None,
@@ -56,12 +56,12 @@ def sql_command(
 ) -> None:
     """Run QUERY on the warehouse, read-only.
 
-    A table is made to fit the terminal; `--format lines` shows each value on a line of its own, csv and json are for
-    programs: every value exactly as DuckDB writes it, in CSV NULL as an empty cell and an empty text as "".
+    `--format table` fits the terminal, `--format lines` prints one value per line. csv and json are for programs:
+    every value exactly as DuckDB writes it; in CSV, NULL is an empty cell and an empty text is "".
     """
     if spreadsheet and style != "csv":
         raise click.UsageError("--spreadsheet goes with --format csv")
-    if sum(asked is not None for asked in (query, file, example, columns)) + examples + tables != 1:
+    if sum(source is not None for source in (query, file, example, columns)) + examples + tables != 1:
         raise click.UsageError(
             'give one query, or -f FILE, --example NAME, --examples, --tables or --columns TABLE: livehouse sql "from marts.daily_usage"'
         )
@@ -73,7 +73,7 @@ def sql_command(
     elif columns is not None:
         text = _COLUMNS
     elif example is not None:
-        text = _example(example)
+        text = _find_example(example)
     else:
         text = query if query is not None else _read_query(file or "-")
     _run(text, style, about=columns, for_spreadsheet=spreadsheet)
@@ -97,8 +97,8 @@ def _run(text: str, style: str, *, about: str | None, for_spreadsheet: bool) -> 
     from pipelines.settings.reader_settings import load_reader_settings
     from pipelines.storage.sandbox import check_query
 
-    store, _ = _published(load_reader_settings())
-    with store.open_published() as connection:
+    warehouse, _ = _find_published(load_reader_settings())
+    with warehouse.open_published() as connection:
         try:
             query = check_query(connection, text)
             result = read_result(connection, query, [] if about is None else [about], style)
@@ -116,19 +116,19 @@ def _run(text: str, style: str, *, about: str | None, for_spreadsheet: bool) -> 
 
                 (show_table if style == "table" else show_lines)(result.names, result.rows)
         except duckdb.Error as error:
-            raise QueryError(_said(error, text)) from None
-        except RuntimeError as error:  # DuckDB's for ctrl-C
+            raise QueryError(_describe_error(error, text)) from None
+        except RuntimeError as error:  # DuckDB raises it on ctrl-C
             if "interrupted" not in str(error):
                 raise
             raise KeyboardInterrupt from None
 
 
-def _said(error: Exception, query: str) -> str:
-    """What DuckDB says about a query, without the line it repeats: where that is, if there are several."""
-    said, _, at = str(error).partition("\n\nLINE ")
+def _describe_error(error: Exception, query: str) -> str:
+    """Return DuckDB's message without the quoted line of the query; with its number if the query has several lines."""
+    message, _, at = str(error).partition("\n\nLINE ")
     line = f" (line {at.partition(':')[0]})" if at and "\n" in query.strip() else ""
-    remedy = "; `livehouse sql --tables` lists all" if said.startswith("Catalog Error: Table") else ""
-    return " ".join(said.split()) + line + remedy
+    remedy = "; `livehouse sql --tables` lists all" if message.startswith("Catalog Error: Table") else ""
+    return " ".join(message.split()) + line + remedy
 
 
 def _read_query(file: str) -> str:
@@ -137,7 +137,7 @@ def _read_query(file: str) -> str:
             return sys.stdin.read() if sys.stdin else ""
         return Path(file).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise click.UsageError(f"-f {file}: is no text in UTF-8") from None
+        raise click.UsageError(f"-f {file}: is not UTF-8 text") from None
     except OSError as error:
         raise click.UsageError(f"-f {file}: {error.strerror}") from None
 
@@ -153,8 +153,8 @@ def _list_examples() -> None:
     click.echo(f"livehouse: run one with `livehouse sql --example NAME`; their SQL is in {directory}", err=True)
 
 
-def _example(named: str) -> str:
-    """The SQL of an example that is named in full, without its number, or by that alone."""
+def _find_example(named: str) -> str:
+    """Return the SQL of an example, by its full name, by its name without the number, or by its number."""
     from pipelines.marts.examples import find_examples
 
     for example in find_examples():
@@ -167,13 +167,13 @@ def _example(named: str) -> str:
 @click.command("report")
 @click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
 def report_command(*, open_it: bool) -> None:
-    """Write report.html beside the warehouse's home, from what was published."""
+    """Write $LIVEHOUSE_HOME/report.html from the published warehouse, and print its path."""
     from pipelines.report.metrics import Rates
     from pipelines.report.page import write_report
     from pipelines.settings.reader_settings import load_reader_settings
 
     settings = load_reader_settings()
-    published, home = _published(settings)
+    published, home = _find_published(settings)
     rates = Rates(settings.export_rate, settings.participant_rate)
     with published.open_published() as connection:
         path = write_report(connection, home / "report.html", rates)

@@ -1,4 +1,4 @@
-"""The result of a query as CSV, JSON or text: each value is written by DuckDB, which knows its type; rows are streamed."""
+"""Write the result of a query as CSV or JSON. DuckDB formats each value, because it knows the type; rows are streamed."""
 
 import json
 import re
@@ -13,17 +13,17 @@ from pipelines.text import printable, printable_json
 
 _ROWS_AT_ONCE = 10_000
 
-_PLAIN = frozenset(
+_PYTHON_TYPES = frozenset(
     {
         *("tinyint", "smallint", "integer", "bigint", "hugeint"),
         *("utinyint", "usmallint", "uinteger", "ubigint", "uhugeint"),
         *("float", "double", "decimal", "bignum", "boolean", "date", "time", "timestamp", "varchar"),
     }
 )
-"""Types whose values Python shows as DuckDB does."""
+"""Types whose values Python prints as DuckDB does."""
 
-_TEXTS = _PLAIN - {"varchar"}
-"""Types of which no value is a formula, though it may begin with a minus."""
+_NEVER_FORMULAS = _PYTHON_TYPES - {"varchar"}
+"""Types whose values are never a formula, though they may begin with a minus."""
 
 
 class Result(NamedTuple):
@@ -35,13 +35,14 @@ class Result(NamedTuple):
 
 
 def read_result(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[object], style: str) -> Result:
-    """Run a query that `check_query` let pass, for a style of output.
+    """Run a query that `check_query` has accepted, for a style of output.
 
-    For csv every value is text, for json JSON, and NULL is None; for people, what Python has no form of is text.
+    For csv every value is text, for json it is JSON, and NULL is None. For table and lines only values of types that
+    Python prints differently from DuckDB are text.
     """
     relation: Any = connection.sql(query, params=parameters)
     types = [str(kind.id) for kind in relation.types]
-    columns = ", ".join(_column(number, kind, style) for number, kind in enumerate(types, 1))
+    columns = ", ".join(_build_column(number, kind, style) for number, kind in enumerate(types, 1))
     body = query.strip().removesuffix(";")
     try:
         is_one_query = [found.type for found in connection.extract_statements(body)] == [duckdb.StatementType.SELECT]
@@ -51,16 +52,16 @@ def read_result(connection: duckdb.DuckDBPyConnection, query: str, parameters: l
         result: Any = connection.execute(f"SELECT {columns} FROM ({body}\n)", parameters)
     else:
         result = relation.project(columns)
-    return Result(list(relation.columns), types, _rows(result))
+    return Result(list(relation.columns), types, _fetch_rows(result))
 
 
-def _column(number: int, kind: str, style: str) -> str:
-    if style == "json":  # `to_json` alone would not even evaluate what has no type, such as `error(…)`
+def _build_column(number: int, kind: str, style: str) -> str:
+    if style == "json":  # `to_json` alone would not even evaluate an untyped expression, such as `error(…)`
         return f"CASE WHEN #{number} IS NOT NULL THEN to_json(#{number})::VARCHAR END"
-    return f"#{number}" if style != "csv" and kind in _PLAIN else f"#{number}::VARCHAR"
+    return f"#{number}" if style != "csv" and kind in _PYTHON_TYPES else f"#{number}::VARCHAR"
 
 
-def _rows(result: Any) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - a DuckDB result
+def _fetch_rows(result: Any) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - a DuckDB result
     while rows := result.fetchmany(_ROWS_AT_ONCE):
         yield from rows
 
@@ -69,16 +70,16 @@ def _rows(result: Any) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - a DuckDB 
 
 _QUOTED = re.compile(r'[",\r\n]')
 _FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-"""How a cell begins that a spreadsheet computes instead of showing it."""
+"""The first character of a cell that a spreadsheet evaluates instead of showing it."""
 
 
 def write_csv(result: Result, *, for_spreadsheet: bool) -> None:
     """Write CSV as DuckDB's COPY does: NULL is an empty cell, an empty text is `""`.
 
-    `for_spreadsheet` puts a `'` in front of texts that a spreadsheet would take for a formula.
+    `for_spreadsheet` puts a `'` in front of text that a spreadsheet would evaluate as a formula.
     """
-    is_terminal = sys.stdout.isatty()  # a file gets every text as it is, a terminal must not obey it
-    as_text = [kind not in _TEXTS for kind in result.types]
+    is_terminal = sys.stdout.isatty()  # a file gets the exact text, but a terminal would obey its escapes
+    as_text = [kind not in _NEVER_FORMULAS for kind in result.types]
 
     def cell(text: str | None, *, is_text: bool) -> str:
         if text is None:
@@ -97,16 +98,16 @@ def write_csv(result: Result, *, for_spreadsheet: bool) -> None:
 
 # --- JSON ---------------------------------------------------------------------------------------------------
 
-_NO_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b')
-_NO_NUMBERS = {"NaN": '"nan"', "Infinity": '"inf"', "-Infinity": '"-inf"'}
+_STRING_OR_NON_FINITE = re.compile(r'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b')
+_NON_FINITE = {"NaN": '"nan"', "Infinity": '"inf"', "-Infinity": '"-inf"'}
 
 
 def write_json(result: Result) -> None:
-    """Write an array of objects. NaN and Infinity are text: JSON has no number for them."""
-    keys = [json.dumps(name, ensure_ascii=False) for name in _distinct(result.names)]
+    """Write an array of objects. NaN and Infinity become text, because JSON has no number for them."""
+    keys = [json.dumps(name, ensure_ascii=False) for name in _number_duplicates(result.names)]
 
     def record(row: tuple[str | None, ...]) -> str:
-        members = (f"{key}: {_json(value)}" for key, value in zip(keys, row, strict=True))
+        members = (f"{key}: {_quote_non_finite(value)}" for key, value in zip(keys, row, strict=True))
         return printable_json("{" + ", ".join(members) + "}")
 
     first = next(result.rows, None)
@@ -116,16 +117,16 @@ def write_json(result: Result) -> None:
     _write(chain([f"[{record(first)}"], (f",\n {record(row)}" for row in result.rows), ["]\n"]))
 
 
-def _json(value: str | None) -> str:
+def _quote_non_finite(value: str | None) -> str:
     if value is None:
         return "null"
     if "NaN" not in value and "Infinity" not in value:
         return value
-    return _NO_NUMBER.sub(lambda found: _NO_NUMBERS.get(found[0], found[0]), value)
+    return _STRING_OR_NON_FINITE.sub(lambda found: _NON_FINITE.get(found[0], found[0]), value)
 
 
-def _distinct(names: list[str]) -> list[str]:
-    """Number names that come again, as DuckDB does in a subquery: a key of an object is there once."""
+def _number_duplicates(names: list[str]) -> list[str]:
+    """Append a number to repeated names, as DuckDB does in a subquery: the keys of an object must be distinct."""
     taken: dict[str, None] = {}
     for name in names:
         numbered = (f"{name}_{n}" for n in count(1))

@@ -1,4 +1,4 @@
-"""`simulate`: serve the simulated API until stopped."""
+"""`simulate`: serve the simulated API."""
 
 import click
 
@@ -6,13 +6,13 @@ from pipelines.simulator.dialects import DIALECTS
 
 
 @click.command("simulate")
-@click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0: any free port.")
 @click.option(
     "--dialect",
     type=click.Choice(list(DIALECTS)),
     default="today",
     show_default=True,
-    help="The vendor's specification of today, or the document of 2025.",
+    help="The vendor's current specification, or the document of 2025.",
 )
 @click.option(
     "--times",
@@ -49,7 +49,7 @@ def simulate_command(
     faults: str | None,
     seed: int,
 ) -> None:
-    """Serve a simulated API on this machine until stopped; prints the settings that point at it."""
+    """Serve a simulated API on this machine until stopped, and print the settings that point to it."""
     from dataclasses import replace
 
     from pipelines.clock import utc_now

@@ -1,4 +1,4 @@
-"""What a run did, on one screen."""
+"""Print the summary of a run on one screen."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from pipelines.cli.jobs import Outcome
-from pipelines.cli.program_name import command_name
+from pipelines.cli.program_name import build_program_name
 from pipelines.errors import WarehouseError
 from pipelines.settings.settings import Settings
 from pipelines.steps.summary import set_aside, summarize
@@ -17,13 +17,13 @@ from pipelines.storage.warehouse import open_warehouse
 from pipelines.text import printable, printable_json
 
 _APPS_SHOWN, _LINES_SHOWN = 8, 3
-"""Apps, and lines of each kind, so that it fits a screen, however many apps there are and whatever happened."""
+"""The number of apps, and of lines of each section, that fit on one screen."""
 
 
 def show_summary(settings: Settings, outcome: Outcome, job: str, days: tuple[date, date], *, as_json: bool) -> None:
-    """Print the summary of a run of a job to stdout, of as much as was published.
+    """Print the summary of a run to stdout, with figures from the published warehouse.
 
-    A copy that a reader has locked is no fault of the run: the figures are then left out, and a warning says so.
+    If a reader has that file locked, the summary has a warning instead of figures: the run itself has not failed.
     """
     warehouse = open_warehouse(settings)
     exists = warehouse.exists()
@@ -33,8 +33,8 @@ def show_summary(settings: Settings, outcome: Outcome, job: str, days: tuple[dat
         try:
             with warehouse.open_published() as connection:
                 figures = summarize(connection, outcome.run_id)
-        except WarehouseError as locked:
-            warnings.append(f"no figures can be shown: {locked}")
+        except WarehouseError as error:
+            warnings.append(f"cannot read the figures of this run: {error}")
     summary = {
         "run_id": outcome.run_id,
         "job": job,
@@ -50,13 +50,13 @@ def show_summary(settings: Settings, outcome: Outcome, job: str, days: tuple[dat
     if as_json:
         click.echo(printable_json(json.dumps(summary, ensure_ascii=False, indent=2)))
     elif exists:
-        print_summary(summary, command_name(settings))
+        print_summary(summary, build_program_name(settings))
 
 
-def print_summary(summary: dict[str, Any], command: str = "livehouse") -> None:
-    """Print what `show_summary` gathered, for a person: at most a screen, however much it is.
+def print_summary(summary: dict[str, Any], program_name: str = "livehouse") -> None:
+    """Print the summary that `show_summary` has collected, as text of at most one screen.
 
-    `command` is how the reader calls livehouse on this warehouse.
+    `program_name` is the command with which the user calls livehouse on this warehouse.
     """
     from pipelines.cli.console import OutputConsole
 
@@ -66,47 +66,48 @@ def print_summary(summary: dict[str, Any], command: str = "livehouse") -> None:
         console.print(printable(text), markup=False, soft_wrap=not console.is_terminal)
 
     done = "rebuilt" if summary["job"] == "rebuild" else "loaded"
-    state = done if summary["succeeded"] else f"{done} with faults" if summary["apps"] else f"not {done}"
+    state = done if summary["succeeded"] else f"{done} with errors" if summary["apps"] else f"not {done}"
     seconds = f" in {summary['seconds']:.1f} s" if summary["seconds"] is not None else ""
     line(f"{summary['first_day']} to {summary['last_day']} {state}{seconds}")
     if summary["caught_up"]:
         line(f"{summary['caught_up']}.")
     if summary["apps"]:
         console.print(_apps_table(summary["apps"]))
-    odd = _odd(summary["warnings"])
-    aside = [f"  {set_aside(entry)}" for entry in summary["quarantined"]]
-    if aside:
-        aside = ["Set aside, since no rule could read them (all of it: ops.quarantine):", *aside]
+    warnings = _group_warnings(summary["warnings"])
+    quarantined = [f"  {set_aside(entry)}" for entry in summary["quarantined"]]
+    if quarantined:
+        quarantined = ["Quarantined, because no rule accepts a value (all records: ops.quarantine):", *quarantined]
     is_cut = False
-    for lines, shown in ((summary["notes"], _LINES_SHOWN), (odd, _LINES_SHOWN), (aside, 2 * _LINES_SHOWN)):
-        for told in lines[:shown]:
-            line(told)
+    for lines, shown in ((summary["notes"], _LINES_SHOWN), (warnings, _LINES_SHOWN), (quarantined, 2 * _LINES_SHOWN)):
+        for text in lines[:shown]:
+            line(text)
         if len(lines) > shown:
             line(f"… and {len(lines) - shown} more like this")
             is_cut = True
-    if summary["succeeded"] or summary["apps"]:  # else there is nothing new to look at, and the fault is told next
-        line(f"Warehouse: {summary['warehouse']}{' (--json tells all of the above)' if is_cut else ''}")
-        for what in _to_look_at(command, doubtful=bool(odd)):
-            console.print(what, markup=False, soft_wrap=True)  # whole, to be copied
+    if summary["succeeded"] or summary["apps"]:  # else nothing new was loaded, and the error is printed next
+        line(f"Warehouse: {summary['warehouse']}{' (--json lists all of the above)' if is_cut else ''}")
+        for text in _list_next_steps(program_name, has_warnings=bool(warnings)):
+            console.print(printable(text), markup=False, soft_wrap=True)  # unbroken, so that it can be copied
 
 
-def _to_look_at(command: str, *, doubtful: bool) -> Iterator[str]:
+def _list_next_steps(program_name: str, *, has_warnings: bool) -> Iterator[str]:
     query = "select day, sum(ingest_seconds) from core.livestream_sessions group by day order by day"
-    yield f'Query it:  {command} sql "{query}"'
-    if doubtful:
-        yield f"Doubtful:  {command} sql --example can_it_be_trusted"
-    yield f"Look:      {command} report --open    {command} ui"
+    yield f'Query it:  {program_name} sql "{query}"'
+    if has_warnings:
+        yield f"Verify it: {program_name} sql --example can_it_be_trusted"
+    yield f"View it:   {program_name} report --open    {program_name} ui"
 
 
-def _odd(warnings: list[str]) -> list[str]:
-    """A line for each rule that something breaks, however many tables break it."""
+def _group_warnings(warnings: list[str]) -> list[str]:
+    """Return one line per check that failed, for however many tables it failed."""
     by_rule: dict[str, list[str]] = {}
-    for told in warnings:
-        rule = re.search(r"`(\w+)`", told)
-        by_rule.setdefault(rule[1] if rule else told, []).append(told)
-    by_rule.pop("quarantine_empty", None)  # what is set aside is told by itself
+    for warning in warnings:
+        rule = re.search(r"`(\w+)`", warning)
+        by_rule.setdefault(rule[1] if rule else warning, []).append(warning)
+    by_rule.pop("quarantine_empty", None)  # quarantined records have their own section
     return [
-        f"Odd: {told[0]}{f' ({len(told) - 1} more like this)' if len(told) > 1 else ''}" for told in by_rule.values()
+        f"Warning: {group[0]}{f' ({len(group) - 1} more like this)' if len(group) > 1 else ''}"
+        for group in by_rule.values()
     ]
 
 

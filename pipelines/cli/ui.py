@@ -1,4 +1,4 @@
-"""`ui`: Dagster's UI on this project, until it is stopped."""
+"""`ui`: serve Dagster's UI for this project."""
 
 import click
 
@@ -7,9 +7,10 @@ import click
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
 @click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
 def ui_command(port: int, *, open_it: bool) -> None:
-    """Start Dagster's UI, with its daemon, on this project; history is kept under $LIVEHOUSE_HOME/dagster.
+    """Serve Dagster's UI, with its daemon, until stopped. Its history is under $LIVEHOUSE_HOME/dagster.
 
-    Prints the address to open. It holds a token: other users of this machine, and pages of other sites, are refused.
+    Prints the address to open. The address contains a token: other users of this machine, and pages of other sites,
+    are refused.
     """
     import os
     import socket
@@ -17,28 +18,28 @@ def ui_command(port: int, *, open_it: bool) -> None:
     from pathlib import Path
 
     import pipelines
-    from pipelines.cli.demo import demo_instead
-    from pipelines.cli.history import dagster_variables, open_history
+    from pipelines.cli.demo import find_demo_to_show
+    from pipelines.cli.history import build_dagster_environment, open_history
     from pipelines.errors import UsageError
-    from pipelines.settings.settings import environment_of_demo, load_settings
+    from pipelines.settings.settings import build_demo_environment, load_settings
 
     settings = load_settings()
-    try:  # Dagster says it after half a minute, in fifty lines
+    try:  # Dagster would report it after half a minute, in fifty lines
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
-        raise UsageError(f"port {port} cannot be served on: {error.strerror}; try another with --port") from None
+        raise UsageError(f"cannot serve on port {port}: {error.strerror}; try another one with --port") from None
     environment = dict(os.environ)
-    if demo := demo_instead(settings):
+    if demo := find_demo_to_show(settings):
         settings = settings.model_copy(update={"home": demo.absolute()})
-        environment = environment_of_demo(settings.home)
-    open_history(settings).dispose()  # what is wrong with it is told here, in a line
-    # Not what lies in the directory this is started from: a `pipelines` or `dagster` there is somebody else's.
+        environment = build_demo_environment(settings.home)
+    open_history(settings).dispose()  # reports an unusable history in one line
+    # Import nothing from the working directory: a `pipelines` or `dagster` there is another project's.
     ours = str(Path(pipelines.__file__).parents[1])
     found = os.pathsep.join(filter(None, (ours, environment.get("PYTHONPATH"))))
-    environment |= dagster_variables(settings) | {"PYTHONSAFEPATH": "1", "PYTHONPATH": found}
+    environment |= build_dagster_environment(settings) | {"PYTHONSAFEPATH": "1", "PYTHONPATH": found}
     environment["DAGSTER_IS_DEV_CLI"] = "1"  # errors of the code are shown as `dagster dev` shows them
     command = [sys.executable, "-W", "ignore", "-m", "pipelines.ui.server", "--port", f"{port}"]
     if demo:
-        os.chdir(demo)  # a `.env` in this directory is another account's, and Dagster loads it by itself too
-    # In place of this process: what ends it ends Dagster's servers with it.
+        os.chdir(demo)  # Dagster also loads `.env`, and the one in the working directory is of another account
+    # Replace this process, so that a signal to it ends Dagster's servers too.
     os.execve(sys.executable, [*command, *(["--open"] if open_it else [])], environment)  # noqa: S606 - our own interpreter and arguments

@@ -1,17 +1,19 @@
-"""`upkeep`: what the weekly job does."""
+"""`upkeep`: maintain a lakehouse, as the weekly job does."""
 
 import click
 
+from pipelines.text import printable
+
 
 @click.command("upkeep")
-@click.option("--keep-days", type=click.FloatRange(0, 3650), help="Days for which nothing is removed; 7 if not given.")
+@click.option("--keep-days", type=click.FloatRange(0, 3650), help="Keep everything of the last N days; 7 by default.")
 def upkeep_command(keep_days: float | None) -> None:
-    """Merge a lakehouse's small files, forget old snapshots, remove what nobody refers to; show all sizes.
+    """Merge a lakehouse's small files, expire old snapshots, remove unreferenced files; print the size of every table.
 
-    Runs and readers may go on. Of a file there is nothing to do but to show sizes.
+    Runs and readers can continue meanwhile. A warehouse in a file needs no maintenance: only sizes are printed.
     """
     from pipelines.settings.settings import load_settings
     from pipelines.steps.maintenance import KEEP_DAYS, keep_up
 
     for size in keep_up(load_settings(), keep_days=KEEP_DAYS if keep_days is None else keep_days):
-        click.echo(f"{size.name}\t{size.files}\t{size.bytes}")
+        click.echo(f"{printable(size.name)}\t{size.files}\t{size.bytes}")

@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipelines.errors import WarehouseError
-from pipelines.files import replacing
+from pipelines.files import replace_file
 from pipelines.marts.verdicts import VERDICTS
 from pipelines.report.chart_bundle import CACHE, read_chart_bundle
 from pipelines.report.figures import read_figures
@@ -47,7 +47,7 @@ def write_report(connection: duckdb.DuckDBPyConnection, target: Path, rates: Rat
     page = render_page(read_figures(connection, rates), target.parent / CACHE)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as temporary:
+        with replace_file(target) as temporary:
             temporary.write_text(page, encoding="utf-8", newline="\n")
     except OSError as error:
         raise WarehouseError(

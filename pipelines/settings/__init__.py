@@ -1,1 +1,1 @@
-"""What the environment and `.env` may say, and how each value is checked."""
+"""Settings: environment variables and `.env`, and the validation of each value."""

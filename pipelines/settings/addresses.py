@@ -1,4 +1,4 @@
-"""What is an address, and whether secrets may be sent to it."""
+"""Recognize addresses, and decide whether secrets may be sent to them."""
 
 import ipaddress
 import re
@@ -7,26 +7,27 @@ from urllib.parse import urlsplit
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
 
 _SCHEME_OR_HOST = re.compile(r"[^/]*:")
-"""A colon in front of the first slash: `md:x`, `:memory:`, `user:password@host`. No file of ours is named so."""
+"""A colon before the first slash: `md:x`, `:memory:`, `user:password@host`. No file of ours has such a name."""
 
 _CONNINFO = re.compile(
     r"(^|\s)(host|hostaddr|port|dbname|user|(ssl)?password|passfile|service|sslmode)\s*=", re.IGNORECASE
 )
-"""How a PostgreSQL is described: `host=db password=…`, with any other keyword in front of these."""
+"""A keyword of a PostgreSQL connection string, `host=db password=…`, possibly after other keywords."""
 
 
 def is_address(text: str) -> bool:
-    """Whether a text looks like an address and not like a path: whatever opens it could go elsewhere."""
+    """Return whether a text looks like an address rather than a path: DuckDB would open it as one."""
     return bool(_SCHEME_OR_HOST.match(text) or "://" in text or _CONNINFO.search(text))
 
 
 def is_safe(address: str) -> bool:
-    """Whether it is https to some host, or http to this machine. Raises `ValueError` for a port that is none.
+    """Return whether an address is https to a valid host name, or http to this machine.
 
-    What is no host's name fails deep inside, in as many ways as there are libraries below: better told before.
+    Raises `ValueError` for an invalid port. An invalid host name is rejected here, because each library below fails
+    differently with it.
     """
     parts = urlsplit(address)
-    _ = parts.port  # urlsplit checks a port only when it is asked for
+    _ = parts.port  # urlsplit checks a port only when it is read
     host = parts.hostname or ""
     try:
         is_here = ipaddress.ip_address(host.partition("%")[0]).is_loopback

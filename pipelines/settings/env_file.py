@@ -1,4 +1,4 @@
-"""Whether `.env` can be read and trusted. What is in it is read in `settings.py`."""
+"""Check that `.env` can be read and trusted. Its values are read in `settings.py`."""
 
 import os
 import stat
@@ -10,15 +10,15 @@ from pipelines.errors import SettingsError
 
 
 def check_env_file(path: Path) -> None:
-    """Raise `SettingsError` for a file that would be passed over in part or whole, or that somebody else can write.
+    """Raise `SettingsError` for a file that could not be read completely, or that another user can write.
 
-    It says where the token is sent: whoever plants one in a directory that others start the program from has theirs.
+    The file decides where the token is sent: another user who places one in the working directory would receive it.
     """
-    if path.is_dir() or not os.path.lexists(path):  # a directory of that name is somebody's virtual environment
+    if path.is_dir() or not os.path.lexists(path):  # a directory of that name is a virtual environment
         return
     try:
         held = path.stat()
-        trusted = {0, os.geteuid()}  # root as well: it may start the program in a directory of somebody else's
+        trusted = {0, os.geteuid()}
         if path.is_symlink() and path.lstat().st_uid not in trusted:
             raise SettingsError(f"{path} is a link that another user made: remove it, or `chown -h $(id -un) {path}`")
         if held.st_uid not in trusted:
@@ -34,8 +34,8 @@ def check_env_file(path: Path) -> None:
         with path.open(encoding="utf-8") as file:
             wrong = [binding.original.line for binding in parse_stream(file) if binding.error]
     except UnicodeDecodeError:
-        raise SettingsError(f"{path} is no text in UTF-8: save it as such") from None
+        raise SettingsError(f"{path} is not UTF-8 text: save it as UTF-8") from None
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
     if wrong:
-        raise SettingsError(f"{path}, line {wrong[0]}, is not NAME=value: correct it or put # before it")
+        raise SettingsError(f"{path}, line {wrong[0]}, is not NAME=value: correct it, or put # in front of it")

@@ -1,4 +1,4 @@
-"""The settings of commands that only read figures: without the token and the webhook, which they do not need."""
+"""Settings for commands that only read: they do not load the token and the webhook, which they do not need."""
 
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 
@@ -6,11 +6,11 @@ from pipelines.settings.env_file import check_env_file
 from pipelines.settings.settings import ENV_FILE, Settings, validate_settings
 
 SECRETS_OF_RUNS = frozenset({"CLOUDFLARE_API_TOKEN", "LIVEHOUSE_ALERT_WEBHOOK"})
-"""Variables that no reader loads, whether they are in the environment or in `.env`."""
+"""Variables that these commands do not load, from the environment or from `.env`."""
 
 
 class ReaderSettings(Settings):
-    """The settings of the contract without the secrets of runs."""
+    """All settings except the secrets that only runs need."""
 
     @classmethod
     def settings_customise_sources(
@@ -21,7 +21,7 @@ class ReaderSettings(Settings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - same
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Drop the secrets of runs from the environment and from `.env`."""
+        """Remove those secrets from the environment and from `.env`."""
         for source in (env_settings, dotenv_settings):
             assert isinstance(source, EnvSettingsSource)  # noqa: S101 - as pydantic-settings documents
             source.env_vars = {

@@ -1,4 +1,4 @@
-"""Every variable a user can set, once. Nothing here performs a request or writes a file."""
+"""Every setting, declared once. Nothing here sends a request or writes a file."""
 
 import os
 from datetime import date
@@ -33,11 +33,11 @@ from pipelines.settings.values import (
 
 ENV_FILE = Path(".env")
 
-_WAREHOUSE = "the path of a DuckDB file, or ducklake:postgres: and how to reach a PostgreSQL; no other address"
+_WAREHOUSE = "the path of a DuckDB file, or ducklake:postgres: and a PostgreSQL connection string; no other address"
 
 
 class Settings(BaseSettings):
-    """The settings of the contract, from the environment or from `.env` in the working directory."""
+    """All settings, from the environment or from `.env` in the working directory."""
 
     model_config = SettingsConfigDict(
         env_file=ENV_FILE,
@@ -70,12 +70,12 @@ class Settings(BaseSettings):
     reader_lakehouse: SecretStr | None = Field(
         default=None,
         validation_alias="LIVEHOUSE_READER_WAREHOUSE",
-        description="ducklake:postgres: and how readers reach the PostgreSQL, by a role that may only SELECT",
+        description="ducklake:postgres: and a PostgreSQL connection string with a role that may only SELECT",
     )
     reader_access_key_id: str | None = Field(
         default=None,
         validation_alias="LIVEHOUSE_READER_ACCESS_KEY_ID",
-        description="the id of a key that may only read the files of a lakehouse",
+        description="the id of a key with read-only access to the files of a lakehouse",
     )
     reader_secret_access_key: SecretStr | None = Field(
         default=None, validation_alias="LIVEHOUSE_READER_SECRET_ACCESS_KEY", description="the secret of that key"
@@ -146,7 +146,7 @@ class Settings(BaseSettings):
         le=60,
         allow_inf_nan=False,
         validation_alias="LIVEHOUSE_RETRY_PAUSE_SECONDS",
-        description="seconds before a failed request is sent again, above 0; the pauses grow from there",
+        description="seconds before the first retry of a request, above 0; later pauses grow",
     )
     lock_wait_seconds: float = Field(
         default=3600,
@@ -158,7 +158,7 @@ class Settings(BaseSettings):
     alert_webhook: SecretStr | None = Field(
         default=None,
         validation_alias="LIVEHOUSE_ALERT_WEBHOOK",
-        description="an https address (http only for this machine) that takes Slack's JSON",
+        description="an https address (http only for this machine) that accepts Slack's JSON",
     )
     export_rate: float = Field(
         default=0.010,
@@ -209,16 +209,16 @@ class Settings(BaseSettings):
 
     @property
     def warehouse(self) -> Path:
-        """The published DuckDB file, opened by anybody; of no meaning where there is a lakehouse."""
+        """The published DuckDB file for readers; meaningless with a lakehouse."""
         return self.warehouse_path or self.home / "warehouse.duckdb"
 
     @property
     def dagster_home(self) -> Path:
-        """Where Dagster keeps its history."""
+        """The directory of Dagster's history."""
         return self.home.absolute() / "dagster"
 
     def require_account(self) -> None:
-        """Raise `SettingsError` naming each of the three variables without which nothing can be asked."""
+        """Raise `SettingsError` that names each missing variable of the three that every request needs."""
         given = {"api_token": self.api_token, "account_id": self.account_id, "app_ids": self.app_ids}
         missing = [name for name, value in given.items() if not value]
         if missing:
@@ -226,7 +226,7 @@ class Settings(BaseSettings):
 
 
 class ExplicitSettings(Settings):
-    """Settings that are given: nothing comes from the environment or from `.env`."""
+    """Settings from the caller only, none from the environment or from `.env`."""
 
     @classmethod
     def settings_customise_sources(
@@ -237,7 +237,7 @@ class ExplicitSettings(Settings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - same
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - same
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read what was given alone."""
+        """Use the caller's values only."""
         return (init_settings,)
 
 
@@ -250,40 +250,43 @@ def _takes(field: str) -> str:
 
 
 def load_settings(**given: str) -> Settings:
-    """Read the settings. What is `given`, by variable, comes before the environment."""
+    """Read the settings. Values in `given`, by variable, override the environment.
+
+    Raises `SettingsError` with one line that names each missing or malformed variable.
+    """
     check_env_file(ENV_FILE)
     return validate_settings(Settings, given)
 
 
 def load_demo_settings(**given: str) -> Settings:
-    """Return settings of which only LIVEHOUSE_HOME comes from the environment or `.env`, and only where it is not given.
+    """Return the settings of the demo: `given`, and LIVEHOUSE_HOME from the environment or `.env` if it is not given.
 
-    A fault of any other variable there is none of the demo's.
+    All other variables are ignored, also malformed ones.
     """
     check_env_file(ENV_FILE)
     return validate_settings(
-        ExplicitSettings, {name: text for name, text in _given().items() if name == _variable("home")} | given
+        ExplicitSettings, {name: text for name, text in _read_sources().items() if name == _variable("home")} | given
     )
 
 
-def environment_of_demo(home: Path) -> dict[str, str]:
-    """Return the environment for processes that work on the demo at `home`: without any setting of ours but that."""
+def build_demo_environment(home: Path) -> dict[str, str]:
+    """Return the environment for processes that use the demo at `home`: LIVEHOUSE_HOME is the only setting in it."""
     ours = {_variable(name) for name in Settings.model_fields}
     return {name: text for name, text in os.environ.items() if name not in ours} | {_variable("home"): str(home)}
 
 
 def has_own_warehouse() -> bool:
-    """Whether the environment or `.env` sets LIVEHOUSE_WAREHOUSE."""
-    return _variable("warehouse_path") in _given()
+    """Return whether the environment or `.env` sets LIVEHOUSE_WAREHOUSE."""
+    return _variable("warehouse_path") in _read_sources()
 
 
-def _given() -> dict[str, str]:
-    """Return what is set in the environment or `.env`, by variable, as it is written there."""
+def _read_sources() -> dict[str, str]:
+    """Return the unparsed values in the environment and in `.env`, by variable."""
     return {**DotEnvSettingsSource(Settings)(), **EnvSettingsSource(Settings)()}
 
 
 def validate_settings(kind: type[Settings], given: dict[str, str]) -> Settings:
-    """Return settings; a malformed one is a `SettingsError` of one line that never shows the value."""
+    """Return settings of a class. Raises `SettingsError` with one line that never quotes a value."""
     try:
         return kind(**given)  # type: ignore[arg-type]  # read by alias, as from the environment
     except ValidationError as error:

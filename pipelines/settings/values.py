@@ -1,6 +1,6 @@
-"""What the text of a setting must look like. Nothing here performs a request or writes a file.
+"""Parse the text of a setting. Nothing here sends a request or writes a file.
 
-A `ValueError` says that it does not; its text is never shown, since it may quote a secret.
+A parser raises `ValueError` for malformed text. Its message is never shown, because it may quote a secret.
 """
 
 import re
@@ -11,24 +11,23 @@ from pydantic import SecretStr
 from pipelines.settings.addresses import is_address, is_safe
 
 ID_PATTERN = re.compile("[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,256}")
-"""What the API uses as identifiers: text of at most 256 characters without control characters."""
+"""An identifier of the API: at most 256 characters, no control characters."""
 
 LAKEHOUSE = "ducklake:postgres:"
 
-_IN_NO_PATH = {*map(chr, range(0x20)), "\x7f", "?", *map(chr, range(0xD800, 0xE000))}
-"""NUL, which ends a path; control characters, of which a terminal or a log makes something else; `?`, in front of which
-DuckDB puts the suffix of its log; and halves of characters, which DuckDB cannot open: a byte of the environment that is
-no UTF-8 arrives as one."""
+_FORBIDDEN_IN_PATHS = {*map(chr, range(0x20)), "\x7f", "?", *map(chr, range(0xD800, 0xE000))}
+"""NUL ends a path; terminals and logs interpret control characters; DuckDB inserts the suffix of its log before a `?`;
+DuckDB cannot open lone surrogates, as which Python reads bytes of the environment that are not UTF-8."""
 
 _LONGEST_NAME_BYTES = 200
-"""Of a file or directory, which may have 255: what is made beside the warehouse has longer names."""
+"""Of a file or directory. Linux allows 255, but temporary files beside the warehouse have longer names."""
 
 _LONGEST_PATH_BYTES = 3_500
-"""Linux takes 4,095, the files within the home included."""
+"""Linux allows 4,095, including the files within the home."""
 
 
 def parse_token(token: SecretStr | None) -> SecretStr | None:
-    """Return a token that fits into a header."""
+    """Return a token that a header can carry."""
     if token is None:
         return None
     text = token.get_secret_value().strip()
@@ -56,7 +55,7 @@ def parse_app_ids(given: object) -> object:
 
 def parse_base_url(url: str) -> str:
     """Return an address to which the token may be sent."""
-    # urlsplit passes over a tab in the middle, an empty query and an empty user: what it read was not this text.
+    # urlsplit ignores a tab in the middle, an empty query and an empty user: it would check another address.
     if not url.strip().isascii() or not url.strip().isprintable() or set(url.strip()) & set(" ?#@\\"):
         raise ValueError("not a plain address")
     if not is_safe(url.strip()):
@@ -65,7 +64,7 @@ def parse_base_url(url: str) -> str:
 
 
 def parse_webhook(address: SecretStr | None) -> SecretStr | None:
-    """Return an address to which figures may be sent."""
+    """Return an address to which alerts may be sent."""
     if address is None:
         return None
     text = address.get_secret_value().strip()
@@ -75,24 +74,24 @@ def parse_webhook(address: SecretStr | None) -> SecretStr | None:
 
 
 def parse_file_path(given: object) -> object:
-    """Return the path of the warehouse; None where it is a lakehouse."""
+    """Return the path of the warehouse; None if it is a lakehouse."""
     return None if isinstance(given, str) and _is_lakehouse(given) else given
 
 
 def parse_lakehouse(given: object) -> object:
-    """Return how to reach PostgreSQL, which may hold a password; None where the warehouse is a file."""
+    """Return the connection string of PostgreSQL, which may contain a password; None if the warehouse is a file."""
     if not isinstance(given, str) or not _is_lakehouse(given):
         return None
-    reached_by = given.strip().removeprefix(LAKEHOUSE).strip()
-    if not reached_by or "\0" in given:
+    connection_string = given.strip().removeprefix(LAKEHOUSE).strip()
+    if not connection_string or "\0" in given:
         raise ValueError("no catalog")
-    return reached_by
+    return connection_string
 
 
 def parse_readers_lakehouse(given: object) -> object:
-    """Return how readers reach PostgreSQL. Raises `ValueError` where it is no lakehouse."""
+    """Return the connection string for readers. Raises `ValueError` if the setting does not name a lakehouse."""
     if isinstance(given, str) and not (given := parse_lakehouse(given)):
-        raise ValueError("no lakehouse")
+        raise ValueError("not a lakehouse")
     return given
 
 
@@ -104,23 +103,23 @@ def parse_data_path(given: str | None) -> str | None:
     """Return a directory, or an address of S3."""
     if given is None:
         return None
-    if set(given) & _IN_NO_PATH:
-        raise ValueError("not a place of files")
+    if set(given) & _FORBIDDEN_IN_PATHS:
+        raise ValueError("not a directory")
     if not re.match(r"s3://[^/]+", given):
         parse_path(Path(given))
     return given
 
 
 def parse_path(path: Path | None) -> Path | None:
-    """Return a path that files can have, with its `~` expanded, as no shell does in `.env`.
+    """Return a valid path with its `~` expanded, which no shell does in `.env`.
 
-    Raises `ValueError` for what looks like an address: DuckDB would open it as one, or a file of that name is made,
-    and a password that it holds is shown wherever the path is.
+    Raises `ValueError` for text that looks like an address: DuckDB would open it as one, or create a file of that name,
+    and a password in it would be shown wherever the path is.
     """
     if path is None:
         return None
     text = str(path)
-    if not text.strip() or set(text) & _IN_NO_PATH or is_address(text):
+    if not text.strip() or set(text) & _FORBIDDEN_IN_PATHS or is_address(text):
         raise ValueError("not a path")
     try:
         path = path.expanduser()

@@ -11,7 +11,7 @@ import duckdb
 
 from pipelines.catalog.types import Table
 from pipelines.clock import utc_now
-from pipelines.files import leftovers_of
+from pipelines.files import find_temporary_files
 from pipelines.load.raw_tables import end_backfill
 from pipelines.marts.build import Mart, MartBuild, build_mart
 from pipelines.marts.checks import Check, Verdict, run_check
@@ -62,7 +62,7 @@ def write_page(run: RunContext) -> Path:
     rates = Rates(settings.export_rate, settings.participant_rate)
     target = settings.home / "report.html"
     started = run.started_at.replace(tzinfo=UTC).timestamp()
-    for temporary in leftovers_of(target):
+    for temporary in find_temporary_files(target):
         with suppress(FileNotFoundError):  # another process has just moved it into place
             if temporary.stat().st_mtime < started:  # written by a killed run
                 temporary.unlink()

@@ -12,7 +12,7 @@ from pipelines.catalog.ops import SCHEMA_VERSIONS
 from pipelines.catalog.types import SQL_TYPES, Table
 from pipelines.clock import utc_now
 from pipelines.errors import WarehouseError
-from pipelines.files import PASSING
+from pipelines.files import TEMPORARY_PREFIX
 from pipelines.text import quoted
 
 SCHEMA_VERSION = 2
@@ -41,7 +41,7 @@ def create_database_file(path: Path) -> None:
     """
     if path.exists():
         return
-    with tempfile.TemporaryDirectory(prefix=PASSING, dir=path.parent) as directory:
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=path.parent) as directory:
         made = Path(directory) / path.name
         duckdb.connect(made, config=STORAGE_FORMAT).close()
         try:

@@ -18,7 +18,7 @@ from pathlib import Path
 import duckdb
 
 from pipelines.errors import WarehouseError
-from pipelines.files import PASSING, find_target, remove_passing
+from pipelines.files import TEMPORARY_PREFIX, find_target, remove_temporary_directories
 from pipelines.storage.duckdb_errors import translate_duckdb_errors, translate_errors
 from pipelines.storage.extensions import FILE_READER
 
@@ -35,7 +35,7 @@ def remove_unfinished(published: Path, written: Sequence[Path]) -> None:
     for file in written:
         shutil.rmtree(file.with_name(f"{file.name}.tmp"), ignore_errors=True)
     for directory in {published.parent, target.parent}:
-        remove_passing(directory, {published.name, target.name, *(file.name for file in written)})
+        remove_temporary_directories(directory, {published.name, target.name, *(file.name for file in written)})
 
 
 def publish(working: Path, published: Path) -> int:
@@ -112,7 +112,7 @@ def _alias_without_wal(path: Path) -> Iterator[Path]:
         return
     with ExitStack() as cleanup:
         try:
-            directory = tempfile.TemporaryDirectory(prefix=PASSING, dir=path.parent)
+            directory = tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=path.parent)
             alias = Path(cleanup.enter_context(directory)) / path.name
             alias.hardlink_to(path)
         except OSError:  # no permission to write to the directory

@@ -84,7 +84,7 @@ def test_the_doctor_and_the_report_know_a_lakehouse(lake: str, tmp_path: Path) -
     with Simulator(tiny_world()) as simulator:
         at = {"LIVEHOUSE_WAREHOUSE": lake}
         settings = settings_for(simulator, tmp_path, **at)
-        assert "the first run makes its tables" in run_cli_process(simulator, tmp_path, "doctor", **at).stdout
+        assert "the first run creates its tables" in run_cli_process(simulator, tmp_path, "doctor", **at).stdout
         run_pipeline(settings, (LAST, LAST))
         examined = run_cli_process(simulator, tmp_path, "doctor", **at)
         assert examined.returncode == 0, examined.stdout
@@ -101,6 +101,6 @@ def test_the_doctor_tells_once_what_ails_a_lakehouse(simulator: Simulator, tmp_p
     status, said, _ = run_cli(environment, "doctor")
     assert status == 1
     assert said.count("start PostgreSQL") == 1
-    assert "not asked: the request budget is kept with the lakehouse" in said
+    assert "no request sent: the request budget is kept in the lakehouse" in said
     assert "CLOUDFLARE_BASE_URL" not in said
     assert simulator.request_count() == 0

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from pydantic import SecretStr
 
-from pipelines.cli.diagnostics import checkup
+from pipelines.cli.diagnostics import diagnose
 from pipelines.errors import QueryError, WarehouseError
 from pipelines.storage.attach import S3Key, restrict_access
 from pipelines.storage.ducklake_warehouse import DuckLakeWarehouse
@@ -268,7 +268,7 @@ def test_the_doctor_says_what_a_role_may_do_that_it_must_not(
         with monkeypatch.context() as patch:
             for name, value in {"LIVEHOUSE_HOME": f"{tmp_path}", **settings}.items():
                 patch.setenv(name, value)
-            return "\n".join(f"{one.state} {one.what}: {one.said}; {one.remedy}" for one in checkup())
+            return "\n".join(f"{one.state} {one.subject}: {one.message}; {one.remedy}" for one in diagnose())
 
     said = found(LIVEHOUSE_WAREHOUSE=guarded.runs, LIVEHOUSE_READER_WAREHOUSE=guarded.readers)
     assert "ok roles: livehouse for runs, livehouse_reader for readers" in said

@@ -12,7 +12,7 @@ import pytest
 from pipelines.catalog.ops import FIELD_TYPES, LIVESTREAM_SYNC
 from pipelines.clock import utc_now
 from pipelines.errors import SettingsError, WarehouseError
-from pipelines.files import leftovers_of, replacing
+from pipelines.files import find_temporary_files, replace_file
 from pipelines.live.staging import lock_polling, open_staging
 from pipelines.report.metrics import DEFAULT_RATES
 from pipelines.report.page import write_report
@@ -291,12 +291,12 @@ def test_the_page_replaces_the_target_of_a_link(tmp_path: Path, disk: Path) -> N
     page = tmp_path / "report.html"
     (disk / "page.html").write_text("before")
     page.symlink_to("disk/page.html")
-    with pytest.raises(ZeroDivisionError), replacing(page) as file:
+    with pytest.raises(ZeroDivisionError), replace_file(page) as file:
         file.write_text("half")
         raise ZeroDivisionError
     assert page.read_text() == "before"
-    with replacing(page) as file:
-        assert list(leftovers_of(page)) == [file]
+    with replace_file(page) as file:
+        assert list(find_temporary_files(page)) == [file]
         file.write_text("after")
     assert (disk / "page.html").read_text() == "after"
     assert page.is_symlink()
@@ -372,7 +372,7 @@ def test_every_file_is_made_as_the_umask_says(tmp_path: Path) -> None:
             with warehouse.open_published() as connection:
                 write_report(connection, warehouse.directory / "report.html", DEFAULT_RATES)
             (warehouse.directory / "report.html").chmod(0o644)  # as it was made until 2026-11
-            with replacing(warehouse.directory / "report.html") as page:
+            with replace_file(warehouse.directory / "report.html") as page:
                 page.touch()
     finally:
         os.umask(before)
