@@ -150,7 +150,7 @@ def test_a_locked_history_is_waited_for(number: int, tmp_path: Path, capsys: pyt
 def test_a_history_that_is_locked_while_a_run_goes_on_is_waited_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_files, "_TELL_AFTER_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite_files, "_REPORT_AFTER_SECONDS", 0.1)
     with open_history(settings_of(tmp_path)) as instance:
 
         @dg.op

@@ -1,4 +1,4 @@
-"""Dagster's daemon as a child of the UI: it ends with its parent, however that ends."""
+"""Run Dagster's daemon as a child process of the UI that ends with its parent, however the parent ends."""
 
 import os
 import signal
@@ -9,8 +9,8 @@ from dagster._daemon.cli import run_command
 
 
 def main(arguments: list[str]) -> None:
-    """Run the daemon until its standard input ends, which the operating system sees to when the parent is gone."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job is told to ignore
+    """Run the daemon until its standard input is closed; the operating system closes it when the parent ends."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     run_command(arguments)
 

@@ -98,7 +98,7 @@ def main(*, port: int, open_it: bool) -> None:
             server.run()
             _end(daemon)
         if daemon.poll():
-            raise click.ClickException("Dagster's daemon ended by itself; what it said is above")
+            raise click.ClickException("Dagster's daemon ended unexpectedly; its messages are above")
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
