@@ -51,7 +51,7 @@ def sessions_in(home: Path) -> int:
 
 
 def table(title: str, by_name: dict[str, list[Figures]]) -> None:
-    """Medians, as a table for the README."""
+    """Print the medians as a table for docs/benchmarks.md."""
     print(f"\n| {title} | wall s | CPU s | peak MB | requests | wall ÷ livehouse |\n|---|---|---|---|---|---|")
     walls = {name: statistics.median(it.wall for it in found) for name, found in by_name.items()}
     for name, found in by_name.items():
