@@ -186,3 +186,12 @@ def busy(made_busy: tuple[Path, datetime], tmp_path: Path) -> Iterator[FileWareh
     run = FileWarehouse(tmp_path / "busy.duckdb", now)
     yield run
     run.connection.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium for all tests of a module."""
+    from tests.report.open_page import launched
+
+    with launched() as chromium:
+        yield chromium
