@@ -1,4 +1,4 @@
-"""Imports point one way: command line and graph, their parts, steps, stages, what everybody knows."""
+"""Imports point one way: a room imports only rooms in lower layers. CONTRIBUTING.md has the map."""
 
 import ast
 import re
@@ -27,12 +27,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 """From the bottom up. A package may import itself and the packages of the layers below it."""
 ROOT_MODULES = {"definitions", "errors", "clock", "text", "files"}
-KNOW_DAGSTER = ("definitions", "ui", "cli", "orchestration")
+MAY_IMPORT_DAGSTER = ("definitions", "ui", "cli", "orchestration")
 MOST_LINES = 300
 
 
 def part_of(module: str) -> str:
-    """`extract` of `pipelines.extract.client`; the empty text of `pipelines` itself."""
+    """Return `extract` for `pipelines.extract.client`, and an empty text for `pipelines` itself."""
     return [*module.split("."), ""][1]
 
 
@@ -41,17 +41,17 @@ def name_of(path: Path) -> str:
 
 
 def imports_of(source: str) -> Iterator[str]:
-    """The modules that a source imports, at its head, in functions and by name."""
+    """Yield the modules that a source imports: at its head, inside functions, and by name."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "a relative import slips past this test"
+            assert node.level == 0, "this test cannot see relative imports"
             assert node.module is not None
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            # a name given to importlib, and every other way to say it
+            # a module name in a string, as importlib takes it
             yield from re.findall(r"^pipelines(?:\.\w+)+(?=$|:)", node.value)
 
 
@@ -68,7 +68,7 @@ def may_import(importer: str, imported: str) -> bool:
     return above > below
 
 
-def ours(source: str) -> set[str]:
+def rooms_imported_by(source: str) -> set[str]:
     return {part_of(module) for module in imports_of(source) if module.split(".")[0] == "pipelines"}
 
 
@@ -81,20 +81,22 @@ def test_imports_point_one_way() -> None:
     wrong = {
         f"{name_of(path)} imports {part}"
         for path in MODULES
-        for part in ours(path.read_text())
+        for part in rooms_imported_by(path.read_text())
         if not may_import(part_of(name_of(path)), part)
     }
-    assert wrong == set(), "what must not be imported there"
+    assert wrong == set(), "imports that point upwards"
 
 
-def of_others(path: Path) -> set[str]:
-    """The packages that a module imports."""
+def packages_imported_by(path: Path) -> set[str]:
+    """Return the top-level packages that a module imports."""
     return {module.split(".")[0] for module in imports_of(path.read_text())}
 
 
-def test_only_the_graph_and_the_command_line_know_dagster() -> None:
-    know = {name_of(path) for path in MODULES if any(name.startswith("dagster") for name in of_others(path))}
-    assert {name for name in know if part_of(name) not in KNOW_DAGSTER} == set()
+def test_only_orchestration_and_the_command_line_import_dagster() -> None:
+    importers = {
+        name_of(path) for path in MODULES if any(name.startswith("dagster") for name in packages_imported_by(path))
+    }
+    assert {name for name in importers if part_of(name) not in MAY_IMPORT_DAGSTER} == set()
 
 
 def test_files_are_small() -> None:
@@ -103,7 +105,7 @@ def test_files_are_small() -> None:
 
 
 def test_the_program_does_not_import_tests() -> None:
-    assert [name_of(path) for path in MODULES if "tests" in of_others(path)] == []
+    assert [name_of(path) for path in MODULES if "tests" in packages_imported_by(path)] == []
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ def test_the_program_does_not_import_tests() -> None:
         ("simulator", "simulator", True),
     ],
 )
-def test_the_rule(importer: str, imported: str, allowed: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_which_rooms_may_import_which(importer: str, imported: str, allowed: bool) -> None:  # noqa: FBT001 - a parameter of the test
     assert may_import(importer, imported) is allowed
 
 
@@ -152,8 +154,8 @@ def test_the_rule(importer: str, imported: str, allowed: bool) -> None:  # noqa:
         "LAZY = {'x': 'pipelines.load.raw_tables:land'}",
     ],
 )
-def test_every_way_to_import_is_seen(source: str) -> None:
-    assert "load" in ours(source)
+def test_every_form_of_import_is_detected(source: str) -> None:
+    assert "load" in rooms_imported_by(source)
 
 
 def test_a_relative_import_is_refused() -> None:

@@ -59,6 +59,9 @@ IN_NAMES = {
 }
 """Parts of the names in code that the field has a better word for, which are plain English in a sentence."""
 
+PUBLIC_NAMES = r"\b(?:looked_at|stands_still)\b|\bsaid\b(?=.*# public name)"
+"""Columns and JSON keys keep their names; `said` is one only in lines that are marked."""
+
 SENTENCE = re.compile(
     r'(?:"""|/\*\* |(?:^|[ \t])(?:#|--|//|\|) |[a-z`)][.;:] )(Who|Whoever|What|Whatever|Which)\s[^.?!|]*', re.MULTILINE
 )
@@ -113,14 +116,8 @@ def names_of(text: str, suffix: str) -> Iterator[tuple[int, str]]:
                 yield token.start[0], token.string
 
 
-def without_public_names(text: str) -> str:
-    """The text without the names of public columns and JSON keys that keep an old word; `said` only where marked so."""
-    text = re.sub(r"\b(?:looked_at|stands_still)\b", "public_name", text)
-    return re.sub(r"\bsaid\b(?=.*# public name)", "public_name", text)
-
-
 def hits(path: str, text: str) -> Iterator[Hit]:
-    text = without_public_names(text)
+    text = re.sub(PUBLIC_NAMES, "public_name", text)
 
     def line(searched: str, at: int) -> int:
         return searched.count("\n", 0, at) + 1
