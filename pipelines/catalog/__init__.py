@@ -1,1 +1,1 @@
-"""What exists, once: tables with their columns, and the streams of the API that fill them."""
+"""Declarations: tables with their columns, and the streams of the API that fill them."""

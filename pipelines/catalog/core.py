@@ -1,7 +1,6 @@
-"""The tables of the warehouse, once: columns, kinds, keys, where a value comes from, what it means.
+"""The core tables: columns, logical types, keys, source fields and descriptions.
 
-Everything that creates, fills, checks or documents a table reads it here, or in the other `tables_….py`.
-Marts have `sql/marts/` for it.
+The descriptions are published as comments in DuckDB and shown in Dagster. Marts are declared in `sql/marts/`.
 """
 
 from pipelines.catalog.shared_columns import APP, DAY, FETCHED
@@ -10,21 +9,21 @@ from pipelines.catalog.types import Column, Table
 LIVESTREAMS = Table(
     "core",
     "livestreams",
-    "Livestreams of an app, one row each, as last listed. A livestream no longer listed stays.",
+    "Livestreams of an app, one row each, as last listed. A livestream that is no longer listed keeps its row.",
     ("app_id", "livestream_id"),
     (
         APP,
-        Column("livestream_id", "id", "livestream", "id"),
-        Column("name", "text", "name given to it; NULL where none was", "name"),
-        Column("status", "text", "LIVE, IDLE, ERRORED, INVOKED, or another the API uses", "status"),
-        Column("is_disabled", "flag", "whether it was disabled", "disabled"),
-        Column("meeting_id", "text", "meeting it streams; NULL for an independent one", "meeting_id"),
-        Column("ingest_server", "text", "where encoders send video to", "ingest_server"),
-        Column("playback_url", "text", "where viewers watch", "playback_url"),
-        Column("created_at", "timestamp", "when it was created, UTC", "created_at"),
-        Column("updated_at", "timestamp", "when it last changed, UTC", "updated_at"),
-        Column("first_seen_at", "timestamp", "when livehouse first saw it, UTC"),
-        Column("last_seen_at", "timestamp", "when livehouse last saw it listed, UTC"),
+        Column("livestream_id", "id", "Livestream id", "id"),
+        Column("name", "text", "Name; NULL if it has none", "name"),
+        Column("status", "text", "Status by the API: LIVE, IDLE, ERRORED, INVOKED or another value", "status"),
+        Column("is_disabled", "flag", "Whether the livestream is disabled", "disabled"),
+        Column("meeting_id", "text", "Meeting that is streamed; NULL for an independent livestream", "meeting_id"),
+        Column("ingest_server", "text", "Server that encoders send video to", "ingest_server"),
+        Column("playback_url", "text", "URL for viewers", "playback_url"),
+        Column("created_at", "timestamp", "Time of creation, UTC", "created_at"),
+        Column("updated_at", "timestamp", "Time of the last change, UTC", "updated_at"),
+        Column("first_seen_at", "timestamp", "When livehouse first received it, UTC"),
+        Column("last_seen_at", "timestamp", "When livehouse last found it in the list, UTC"),
     ),
     is_listed=True,
 )
@@ -32,38 +31,46 @@ LIVESTREAMS = Table(
 LIVESTREAM_SESSIONS = Table(
     "core",
     "livestream_sessions",
-    "Sessions: each time a livestream was invoked. Partitioned by app_id and day.",
+    "Sessions: one row for each time a livestream was invoked. Partitioned by app_id and day.",
     ("app_id", "session_id"),
     (
         APP,
-        Column("session_id", "id", "session", "id"),
+        Column("session_id", "id", "Session id", "id"),
         Column("day", "day", "UTC day of created_at, else of invoked_at, else of started_at"),
-        Column("livestream_id", "id", "livestream it belongs to", "livestream_id"),
-        Column("created_at", "timestamp", "when the session was created, UTC", "created_at"),
-        Column("invoked_at", "timestamp", "when the stream was asked to start, UTC", "invoked_time"),
-        Column("started_at", "timestamp", "when it went live, UTC; NULL if it never did", "started_time"),
-        Column("stopped_at", "timestamp", "when it stopped, UTC; NULL while it runs", "stopped_time"),
-        Column("updated_at", "timestamp", "when the record last changed, UTC", "updated_at"),
-        Column("ingest_seconds", "seconds", "time the stream was fed in, seconds", "ingest_seconds", is_measure=True),
-        Column("viewer_seconds", "seconds", "seconds watched, of all viewers", "viewer_seconds", is_measure=True),
-        Column("err_message", "text", "why it failed; NULL or empty if it did not", "err_message"),
-        Column("is_live", "flag", "started, not stopped, no error"),
+        Column("livestream_id", "id", "Livestream of the session", "livestream_id"),
+        Column("created_at", "timestamp", "Time of creation, UTC", "created_at"),
+        Column("invoked_at", "timestamp", "When the stream was requested to start, UTC", "invoked_time"),
+        Column("started_at", "timestamp", "When the session went live, UTC; NULL if it never did", "started_time"),
+        Column("stopped_at", "timestamp", "When the session stopped, UTC; NULL while it runs", "stopped_time"),
+        Column("updated_at", "timestamp", "Time of the last change of the record, UTC", "updated_at"),
+        Column(
+            "ingest_seconds", "seconds", "Time that video was received, in seconds", "ingest_seconds", is_measure=True
+        ),
+        Column(
+            "viewer_seconds",
+            "seconds",
+            "Time watched, summed over all viewers, in seconds",
+            "viewer_seconds",
+            is_measure=True,
+        ),
+        Column("err_message", "text", "Error message; NULL or empty if the session did not fail", "err_message"),
+        Column("is_live", "flag", "Whether the session has started, has not stopped and has no error"),
         Column(
             "ended_at",
             "timestamp",
-            "when it ended, UTC: its stop; of one that failed after its start without a stop, when its record last changed;"
-            " NULL while it runs, and where the end is unknown",
+            "When the session ended, UTC: stopped_at, or updated_at if it failed after its start without a stop;"
+            " NULL while it runs and if the end is unknown",
         ),
-        Column("is_failed", "flag", "whether it carries an error message"),
+        Column("is_failed", "flag", "Whether the session has an error message"),
         Column(
             "time_to_live_seconds",
             "seconds",
-            "started - invoked, seconds; 0 where the start was noted before the invocation; NULL where either is unknown",
+            "started_at - invoked_at in seconds; 0 if the start is before the invocation; NULL if either is unknown",
         ),
         Column(
             "is_provisional",
             "flag",
-            "neither stopped nor failed: its figures are provisional, and those after its end replace them",
+            "Whether the session has neither stopped nor failed: its measures can still change in either direction",
         ),
         FETCHED,
     ),
@@ -75,18 +82,32 @@ LIVESTREAM_SESSIONS = Table(
 LIVESTREAM_ANALYTICS_DAILY = Table(
     "core",
     "livestream_analytics_daily",
-    "The API's own totals over all livestreams of a day (`overall`). Partitioned by app_id and day.",
+    "The API's own daily totals over all livestreams (`overall`). Partitioned by app_id and day.",
     ("app_id", "day"),
     (
         APP,
         DAY,
-        Column("livestream_count", "count", "livestreams the API counted", "count", is_measure=True),
+        Column("livestream_count", "count", "Number of livestreams, as counted by the API", "count", is_measure=True),
         Column(
-            "ingest_seconds", "seconds", "time streams were fed in, seconds", "total_ingest_seconds", is_measure=True
+            "ingest_seconds",
+            "seconds",
+            "Time that video was received, in seconds",
+            "total_ingest_seconds",
+            is_measure=True,
         ),
-        Column("viewer_seconds", "seconds", "seconds watched, of all viewers", "total_viewer_seconds", is_measure=True),
+        Column(
+            "viewer_seconds",
+            "seconds",
+            "Time watched, summed over all viewers, in seconds",
+            "total_viewer_seconds",
+            is_measure=True,
+        ),
         FETCHED,
-        Column("session_count", "count", "sessions the API counted (`livestreams/daywise`); NULL where unknown"),
+        Column(
+            "session_count",
+            "count",
+            "Number of sessions, as counted by the API (`livestreams/daywise`); NULL if unknown",
+        ),
     ),
     joined_columns=("session_count",),
 )
@@ -94,13 +115,19 @@ LIVESTREAM_ANALYTICS_DAILY = Table(
 MEETING_SESSIONS_DAILY = Table(
     "core",
     "meeting_sessions_daily",
-    "Meeting sessions of a day (`daywise` session_stats). Partitioned by app_id and day.",
+    "Daily totals of meeting sessions (`daywise` session_stats). Partitioned by app_id and day.",
     ("app_id", "day"),
     (
         APP,
         DAY,
-        Column("session_count", "count", "meeting sessions", "total_sessions", is_measure=True),
-        Column("session_minutes", "minutes", "minutes of meeting sessions", "total_session_minutes", is_measure=True),
+        Column("session_count", "count", "Number of meeting sessions", "total_sessions", is_measure=True),
+        Column(
+            "session_minutes",
+            "minutes",
+            "Duration of meeting sessions, in minutes",
+            "total_session_minutes",
+            is_measure=True,
+        ),
         FETCHED,
     ),
 )
@@ -108,36 +135,50 @@ MEETING_SESSIONS_DAILY = Table(
 RECORDINGS_DAILY = Table(
     "core",
     "recordings_daily",
-    "Recordings of a day (`daywise` recording_stats). Partitioned by app_id and day.",
+    "Daily totals of recordings (`daywise` recording_stats). Partitioned by app_id and day.",
     ("app_id", "day"),
     (
         APP,
         DAY,
-        Column("recording_count", "count", "recordings", "total_recordings", is_measure=True),
-        Column("recording_minutes", "minutes", "minutes recorded", "total_recording_minutes", is_measure=True),
+        Column("recording_count", "count", "Number of recordings", "total_recordings", is_measure=True),
+        Column(
+            "recording_minutes",
+            "minutes",
+            "Duration of recordings, in minutes",
+            "total_recording_minutes",
+            is_measure=True,
+        ),
         FETCHED,
     ),
 )
 
 OBSERVED = (
     APP,
-    Column("livestream_id", "id", "livestream"),
-    Column("observed_at", "timestamp", "when the API answered, or when the session had ended, UTC"),
-    Column("session_id", "id", "session on air"),
-    Column("meeting_id", "text", "meeting it streams; NULL for an independent one"),
-    Column("status", "text", "status of the livestream; ENDED or FAILED where the row has a session's last figures"),
-    Column("ingest_seconds", "seconds", "time fed in so far, seconds; NULL where unknown, as in the first minute"),
-    Column("viewer_seconds", "seconds", "time watched so far, summed over viewers, seconds; NULL likewise"),
+    Column("livestream_id", "id", "Livestream id"),
+    Column("observed_at", "timestamp", "Time of the API's response, or of the end of the session, UTC"),
+    Column("session_id", "id", "Session that is on air"),
+    Column("meeting_id", "text", "Meeting that is streamed; NULL for an independent livestream"),
+    Column("status", "text", "Status of the livestream; ENDED or FAILED if the row has a session's final measures"),
+    Column(
+        "ingest_seconds",
+        "seconds",
+        "Time that video was received so far, in seconds; NULL if unknown, as in the first minute",
+    ),
+    Column("viewer_seconds", "seconds", "Time watched so far, summed over all viewers, in seconds; NULL if unknown"),
 )
 LIVE_OBSERVATIONS = Table(
     "core",
     "live_observations",
-    "What was on air at a moment somebody looked, one row a stream and moment; a row more when its session ended.",
+    "Streams on air, one row per livestream and poll, and one more when its session ended.",
     ("app_id", "livestream_id", "observed_at"),
     (
         *OBSERVED,
-        Column("started_at", "timestamp", "when the session went live, UTC; NULL of observations by earlier versions"),
+        Column("started_at", "timestamp", "When the session went live, UTC; NULL for observations by earlier versions"),
         Column("day", "day", "UTC day of observed_at"),
-        Column("is_thinned", "flag", "rows between the one before and this one were dropped; no gap was among them"),
+        Column(
+            "is_thinned",
+            "flag",
+            "Whether rows between the previous one and this one were dropped; they had no gap among them",
+        ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Which tables each database file holds."""
+"""The tables of each database file."""
 
 from pipelines.catalog.core import LIVE_OBSERVATIONS
 from pipelines.catalog.live import POLLS, RAW_LIVE_OBSERVATIONS
@@ -51,7 +51,7 @@ RAW_FILE = (
     LIVESTREAM_LISTS,
     SCHEMA_VERSIONS,
 )
-"""Tables of `pipeline_raw.duckdb`. What extraction knows is committed with the records it knows it from."""
+"""Tables of `pipeline_raw.duckdb`. The state of extraction is committed with the records it comes from."""
 
 LIVE_FILE = (RAW_LIVE_OBSERVATIONS, POLLS, QUARANTINE, API_DIALECT)
 """Tables of `pipeline_live.duckdb`. Its quarantine holds the rejected records of the last poll only."""

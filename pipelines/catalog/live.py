@@ -14,10 +14,12 @@ RAW_LIVE_OBSERVATIONS = Table(
     LIVE_OBSERVATIONS.key,
     (
         *OBSERVED,
-        Column("looked_at", "timestamp", "start of the poll of this row, UTC"),
-        Column("name", "text", "name of the livestream; NULL if it has none"),
-        Column("started_at", "timestamp", "when the session went live, UTC; NULL if it has not yet"),
-        Column("is_merged", "flag", "whether a run has merged it; kept for two hours, for the last poll and the trend"),
+        Column("looked_at", "timestamp", "Start of the poll, UTC"),
+        Column("name", "text", "Name of the livestream; NULL if it has none"),
+        Column("started_at", "timestamp", "When the session went live, UTC; NULL if it has not yet"),
+        Column(
+            "is_merged", "flag", "Whether a run has merged the row; kept for two hours, for the last poll and the trend"
+        ),
     ),
 )
 POLLS = Table(
@@ -27,9 +29,9 @@ POLLS = Table(
     ("app_id",),
     (
         APP,
-        Column("looked_at", "timestamp", "start of the last successful poll, UTC"),
-        Column("tried_at", "timestamp", "start of the last poll, UTC"),
-        Column("said", "text", "warnings or error of the last poll; NULL if there were none"),  # public name
+        Column("looked_at", "timestamp", "Start of the last successful poll, UTC"),
+        Column("tried_at", "timestamp", "Start of the last poll, UTC"),
+        Column("said", "text", "Warnings or error of the last poll; NULL if there were none"),  # public name
     ),
     unique=True,
 )

@@ -1,4 +1,4 @@
-"""The tables of `pipeline_raw.duckdb`: records as received. They are not published."""
+"""The raw tables: records as received, without secrets. They are in `pipeline_raw.duckdb` and are not published."""
 
 from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY
 from pipelines.catalog.shared_columns import APP, DAY, FETCHED, RUN
@@ -8,30 +8,40 @@ _RAW_COLUMNS = (
     Column(
         "payload",
         "text",
-        "the documented fields of the record as received, as JSON with sorted keys, without secrets; of an unknown field the value only if it is a number, a boolean or a time",
+        "Documented fields of the record as received, as JSON with sorted keys, without secrets; unknown fields keep their value only if it is a number, a boolean or a time",
     ),
-    Column("digest", "count", "64 bits of BLAKE2 of the payload, by which versions are told apart"),
+    Column("digest", "count", "64 bits of BLAKE2 of the payload, to compare versions"),
     Column(
         "key_digest",
         "count",
-        "63 bits of MD5 of the key, by which the versions of a record are found; NULL if not noted",
+        "63 bits of MD5 of the key, to find the versions of a record; NULL if not recorded",
     ),
-    Column("first_fetched_at", "timestamp", "when this very answer was first received, UTC"),
+    Column("first_fetched_at", "timestamp", "When this version was first received, UTC"),
     FETCHED,
     RUN,
     Column(
-        "changed_at", "timestamp", "when it was last news: new, or back after another answer; NULL if not noted, UTC"
+        "changed_at",
+        "timestamp",
+        "When this version last was a change: new, or back after another version, UTC; NULL if not recorded",
     ),
-    Column("changed_run_id", "text", "Dagster run to which it was news"),
-    Column("arrival", "count", "number of the landing that last received it; NULL if landings were not numbered yet"),
-    Column("changed_arrival", "count", "number of the landing to which it was last news; NULL likewise"),
+    Column("changed_run_id", "text", "Dagster run that received that change"),
+    Column(
+        "arrival",
+        "count",
+        "Number of the landing that last received this version; NULL if landings were not numbered yet",
+    ),
+    Column(
+        "changed_arrival",
+        "count",
+        "Number of the landing that received that change; NULL if landings were not numbered yet",
+    ),
 )
 RAW_LIVESTREAMS = Table(
     "raw",
     "livestreams",
-    "Records of the list of livestreams: of each the first version, the one that stands, and the newest.",
+    "Records of the list of livestreams: the first, the current and the newest version of each.",
     ("app_id", "livestream_id"),
-    (APP, Column("livestream_id", "id", "livestream"), *_RAW_COLUMNS),
+    (APP, Column("livestream_id", "id", "Livestream id"), *_RAW_COLUMNS),
 )
 RAW_LIVESTREAM_SESSIONS = Table(
     "raw",
@@ -40,11 +50,11 @@ RAW_LIVESTREAM_SESSIONS = Table(
     ("app_id", "session_id"),
     (
         APP,
-        Column("session_id", "id", "session; NULL where the record names none"),
-        Column("livestream_id", "id", "livestream whose sessions were asked for"),
-        Column("day", "day", "UTC day of the session; NULL where the record names none"),
+        Column("session_id", "id", "Session id; NULL if the record has none"),
+        Column("livestream_id", "id", "Livestream whose sessions were requested"),
+        Column("day", "day", "UTC day of the Session id; NULL if the record has none"),
         *_RAW_COLUMNS,
-        Column("days_differ", "flag", "whether versions of this session name different days; NULL if not noted"),
+        Column("days_differ", "flag", "Whether versions of this session have different days; NULL if not recorded"),
     ),
 )
 
@@ -54,7 +64,7 @@ def days_table(name: str, description: str) -> Table:
     return Table(
         "raw",
         name,
-        f"{description}, every distinct version; payload `null` where the reply left a day out.",
+        f"{description}, every distinct version; payload `null` if a reply left the day out.",
         ("app_id", "day"),
         (APP, DAY, *_RAW_COLUMNS),
     )
@@ -65,23 +75,33 @@ RAW_LIVESTREAM_DAYWISE = days_table("livestream_analytics_daywise", "Day entries
 SESSION_COUNTS = Table(
     LIVESTREAM_ANALYTICS_DAILY.schema,
     LIVESTREAM_ANALYTICS_DAILY.name,
-    "How entries of `livestreams/daywise` are read. No table of its own: the count joins the row that `overall` makes.",
+    "Rules for entries of `livestreams/daywise`. Not a table of its own: the count is joined to the row of `overall`.",
     ("app_id", "day"),
     (
         APP,
         DAY,
-        Column("session_count", "count", "sessions", "count", is_measure=True),
+        Column("session_count", "count", "Number of sessions", "count", is_measure=True),
         Column(
-            "ingest_seconds", "seconds", "time streams were fed in, seconds", "total_ingest_seconds", is_measure=True
+            "ingest_seconds",
+            "seconds",
+            "Time that video was received, in seconds",
+            "total_ingest_seconds",
+            is_measure=True,
         ),
-        Column("viewer_seconds", "seconds", "seconds watched, of all viewers", "total_viewer_seconds", is_measure=True),
+        Column(
+            "viewer_seconds",
+            "seconds",
+            "Time watched, summed over all viewers, in seconds",
+            "total_viewer_seconds",
+            is_measure=True,
+        ),
         FETCHED,
     ),
 )
 RAW_APP_ANALYTICS = Table(
     "raw",
     "app_analytics",
-    "Day entries of `daywise`, every distinct version; payload `null` where a reply left the day out.",
+    "Day entries of `daywise`, every distinct version; payload `null` if a reply left the day out.",
     ("app_id", "day", "stats"),
-    (APP, DAY, Column("stats", "text", "session_stats or recording_stats"), *_RAW_COLUMNS),
+    (APP, DAY, Column("stats", "text", "Part of the reply: session_stats or recording_stats"), *_RAW_COLUMNS),
 )

@@ -41,7 +41,7 @@ class Stream:
     parts: tuple[Part, ...]
     """Core tables built from it. A stream without any fills columns of another stream's table (`Table.joined_columns`)."""
     fetched_by: Literal["page", "day", "range", "livestream"]
-    """What one request is about: a page of a list, one day, a range of days, or one livestream."""
+    """Scope of one request: a page of a list, one day, a range of days, or one livestream."""
     path: tuple[str, ...] = ()
     """Of a stream fetched by `range`: segments of its URL after the app's. It takes `start_date` and `end_date`."""
     day_field: str = "day"

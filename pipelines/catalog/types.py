@@ -1,4 +1,4 @@
-"""What a table is made of: columns of a kind, and the types each kind has in DuckDB and polars."""
+"""Tables and columns, and the types that each logical type has in DuckDB and polars."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import polars as pl
 
 LogicalType = Literal["seconds", "minutes", "count", "flag", "timestamp", "day", "id", "text"]
-"""The kinds of value of the contract (section 4). Each has one rule, in `normalize/coerce.py`."""
+"""Logical types of the contract (section 4). Each has one rule, in `normalize/coerce.py`."""
 
 SQL_TYPES: dict[LogicalType, str] = {
     "seconds": "DOUBLE",
@@ -33,14 +33,14 @@ assert set(SQL_TYPES) == set(POLARS_TYPES) == set(get_args(LogicalType))  # noqa
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `source` is the field of the API's record it is read from, if it is read from one."""
+    """One column. `source_field` is the field of the API's record that it is read from; None if it is not read from one."""
 
     name: str
     logical_type: LogicalType
     description: str
     source_field: str | None = None
     is_measure: bool = False
-    """A measured figure: an answer in which every figure is null or zero may be the source forgetting."""
+    """Whether it is a measure: if all measures of a record become null or zero, the source may have lost them."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Table:
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     unique: bool = False
-    """Whether DuckDB holds the key as a PRIMARY KEY: small tables that are upserted."""
+    """Whether the key is a PRIMARY KEY in DuckDB: small tables that are upserted."""
     day_sources: tuple[str, ...] = ()
     """Columns of which the first with a value gives the UTC day of a row. Without any, the request gives the day."""
     request_columns: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class Table:
 
     @property
     def full_name(self) -> str:
-        """`schema.name`, as SQL and `ops.loads.table_name` call it."""
+        """Name with its schema, as in SQL and `ops.loads.table_name`."""
         return f"{self.schema}.{self.name}"
 
     @property
@@ -93,9 +93,9 @@ class Table:
 
     @property
     def partition(self) -> tuple[str, ...]:
-        """By what a lakehouse keeps its rows in files of their own; raw, landed by the batch, by app.
+        """Partition keys in a lakehouse. Raw tables, which are landed in batches, are partitioned by app only.
 
-        Where a day is one row, a file would be one row too: a year of six apps took 2,190 files a table.
+        Daily tables are partitioned by year: with a file per day, a year of six apps took 2,190 files of one row each.
         """
         if self.schema == "core" and "day" in self.column_names:
             return ("app_id", "year(day)" if self.is_daily else "day")
@@ -108,23 +108,26 @@ class Table:
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """Names of the measured columns."""
+        """Names of the measures."""
         return tuple(column.name for column in self.columns if column.is_measure)
 
     @property
     def create_sql(self) -> str:
-        """The statement that creates the table where it is missing."""
+        """Statement that creates the table if it does not exist."""
         parts = [f"{column.name} {SQL_TYPES[column.logical_type]}" for column in self.columns]
         if self.unique:
             parts.append(f"PRIMARY KEY ({', '.join(self.key)})")
         return f"CREATE TABLE IF NOT EXISTS {self.full_name} ({', '.join(parts)})"
 
-    def merge_sql(self, source: str, **otherwise: str) -> str:
-        """The statement that puts rows in by key: `held` rows take what `given` says, or what is said otherwise."""
+    def merge_sql(self, source: str, **expressions: str) -> str:
+        """Return the statement that upserts the rows of `source` by key.
+
+        An existing row, `held`, takes the values of the new row, `given`, or those of `expressions` by column.
+        """
         same = " AND ".join(f"held.{name} = given.{name}" for name in self.key)
         names = [name for name in self.column_names if name not in self.key]
-        taken = ", ".join(f"{name} = {otherwise.get(name, f'given.{name}')}" for name in names)
+        assignments = ", ".join(f"{name} = {expressions.get(name, f'given.{name}')}" for name in names)
         return (
             f"MERGE INTO {self.full_name} AS held USING {source} AS given ON ({same})"
-            f" WHEN MATCHED THEN UPDATE SET {taken} WHEN NOT MATCHED THEN INSERT BY NAME"
+            f" WHEN MATCHED THEN UPDATE SET {assignments} WHEN NOT MATCHED THEN INSERT BY NAME"
         )
