@@ -1,4 +1,4 @@
-"""What Dagster's own bookkeeping of a year in one run costs: its SQLite log as it comes, and written by the batch.
+"""The cost of Dagster's bookkeeping for a year in one run: its SQLite event log as it is, and written in batches.
 
 The steps do nothing; assets and partitions are those of the real graph. `python bench/bookkeeping.py`
 """

@@ -1,9 +1,9 @@
-"""What is made of the API's four requests a second: by livehouse, and by what a user would pick instead.
+"""The use of the API's four requests per second: by livehouse, and by the alternatives.
 
-The server answers 429 to whatever is over its limit: to the fifth request of a second, or to the 1,201st of five minutes, as
-the vendor's own policy has it. Its replies take 0.3 s, so that who asks one by one leaves budget unused. Counted by the
-server: requests, refusals, and the share of the limit that was used between the first request and the last, work between
-them included. `python bench/budget.py`, with `pip install -e '.[bench]'`, takes half an hour.
+The server answers 429 to requests above its limit: to the fifth request of a second, or to the 1,201st of five minutes, as
+in the vendor's own policy. Responses take 0.3 s, so a sequential client leaves budget unused. The server counts requests,
+refusals, and the share of the limit used between the first and the last request, including the work in between.
+`python bench/budget.py`, with `pip install -e '.[bench]'`, takes half an hour.
 """
 
 import sys
@@ -23,7 +23,7 @@ LIMITS = {
 def main() -> None:
     """A cold load of a fresh world for each."""
     print(f"{datetime.now(UTC).date()}")
-    print("| limit | loaded by | came to its end | seconds | requests | refused (429) | share of the limit used |")
+    print("| limit | loaded by | finished | seconds | requests | refused (429) | share of the limit used |")
     print("|---|---|---|---|---|---|---|")
     for limit, world in LIMITS.items():
         assert world.limit
@@ -31,19 +31,19 @@ def main() -> None:
         for name in (LIVEHOUSE, DLT, SDK):
             with served(world) as run:
                 found = run.run(commands(name, run.home, *world.range)[0], **VARIABLES[name])
-            heard = found.heard
-            share = (heard.requests - heard.refused - 1) / (heard.last - heard.first) / rate
-            ended = "yes" if found.succeeded else "no: " + " ".join(found.said.splitlines()[-1:])[:120]
-            told = (
+            received = found.received
+            share = (received.requests - received.refused - 1) / (received.last - received.first) / rate
+            ended = "yes" if found.succeeded else "no: " + " ".join(found.output.splitlines()[-1:])[:120]
+            cells = (
                 limit,
                 name,
                 ended,
                 f"{found.wall:.0f}",
-                f"{heard.requests:,}",
-                f"{heard.refused:,}",
+                f"{received.requests:,}",
+                f"{received.refused:,}",
                 f"{share:.1%}",
             )
-            print(f"| {' | '.join(told)} |", flush=True)
+            print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What the days already landed cost a night: the same night on a small warehouse, and on one with years behind it.
+"""The cost of already loaded days for a night: the same night on a small warehouse and on one with years of data.
 
-A simulated account is loaded; then sessions of earlier years are put beside it, in raw and core alike, as if nights had
-landed them. What is measured is the night after that, with 1 % of the livestreams changed: wall time without publishing,
-which is proportional to size, and peak memory; and then the slowest query that sums every figure of a mart by app and
-month. `python bench/history.py [SESSIONS …]`
+A simulated account is loaded; then sessions of earlier years are added to raw and core, as if nightly runs had loaded them.
+The next night, with 1 % of the livestreams changed, is measured: wall time without publishing, which is proportional to
+size, and peak memory. Then the slowest query that sums every measure of a mart by app and month.
+`python bench/history.py [SESSIONS …]`
 """
 
 import os
@@ -124,9 +124,9 @@ def measure(sessions: int, home: Path) -> None:
         query, of_mart = slowest_query(home)
         rest, whole, peak, steps = sorted(nights, key=lambda night: night[0])[NIGHTS // 2]
     slowest = sorted(steps.items(), key=lambda step: -step[1])[:6]
-    told = ", ".join(f"{name} {seconds:.1f}" for name, seconds in slowest)
+    described = ", ".join(f"{name} {seconds:.1f}" for name, seconds in slowest)
     print(
-        f"| {sessions:,} | {rest:.1f} | {whole - rest:.1f} | {peak:.0f} | {query:.2f} ({of_mart}) | {told} |",
+        f"| {sessions:,} | {rest:.1f} | {whole - rest:.1f} | {peak:.0f} | {query:.2f} ({of_mart}) | {described} |",
         flush=True,
     )
 

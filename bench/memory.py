@@ -1,7 +1,7 @@
-"""How much memory a backfill takes at its peak, whatever the number of sessions.
+"""The peak memory of a backfill, by number of sessions.
 
-The simulator serves a world of so many sessions of a year from a process of its own; `livehouse backfill` loads all of it,
-report included. `python bench/memory.py [SESSIONS …]` takes a quarter of an hour.
+The simulator serves a world with a year of sessions from its own process; `livehouse backfill` loads all of it, including
+the report. `python bench/memory.py [SESSIONS …]` takes a quarter of an hour.
 """
 
 import multiprocessing
@@ -22,14 +22,14 @@ from tests.pipeline_runner import environment_for
 APP, LIVESTREAMS, DAYS = "aula", 2_000, 365
 
 
-def serve(told: Connection, sessions: int, home: Path) -> None:
-    """Serve the world until told to stop."""
+def serve(channel: Connection, sessions: int, home: Path) -> None:
+    """Serve the world until a message arrives."""
     world = World.seeded(
         7, apps=[APP], livestreams=LIVESTREAMS, sessions=sessions, days=DAYS, now=utc_now(), broken=False
     )
     with Simulator(world, rate_limit=None) as simulator:
-        told.send(environment_for(simulator, home))
-        told.recv()
+        channel.send(environment_for(simulator, home))
+        channel.recv()
 
 
 def peak_megabytes(sessions: int) -> tuple[float, float]:

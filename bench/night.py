@@ -1,7 +1,7 @@
-"""Where the time of a night with nothing new goes: medians of five nights after a cold load, in seconds.
+"""The time of a night without changes by step: medians of five nights after a cold load, in seconds.
 
 2,000 livestreams and 12,000 sessions behind 20 ms of latency, no limit on requests. The steps are those that Dagster
-notes; what lies between them is Dagster's own. `python bench/night.py`
+records; the time between them is Dagster's. `python bench/night.py`
 """
 
 import os
@@ -64,11 +64,11 @@ def main() -> None:
         for _ in range(NIGHTS):
             began = time.time()
             figures = run.run(night, **UNLIMITED)
-            assert figures.succeeded, figures.said
+            assert figures.succeeded, figures.output
             for part, seconds in parts(run.home, began, began + figures.wall):
                 found.setdefault(part, []).append(seconds)
             found.setdefault("of these, imports", []).append(imports())
-            found.setdefault("requests", []).append(figures.heard.requests)
+            found.setdefault("requests", []).append(figures.received.requests)
     print(f"{datetime.now(UTC).date()}")
     for part, values in found.items():
         print(f"| {part} | {statistics.median(values):.2f} |")

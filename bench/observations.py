@@ -1,7 +1,7 @@
-"""How large a year of observations grows: 50 streams on air without a break, looked at every minute.
+"""The size of a year of observations: 50 live streams without a break, polled every minute.
 
-Each simulated day is merged, what has grown old is thinned, and the mart is brought up to date, as a night does it;
-every 30 days, and at the end, the warehouse is published. `python bench/observations.py [DAYS]` takes half an hour.
+Each simulated day is merged, old rows are thinned, and the mart is refreshed, as in a nightly run; every 30 days, and at
+the end, the warehouse is published. `python bench/observations.py [DAYS]` takes half an hour.
 """
 
 import sys

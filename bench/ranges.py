@@ -1,7 +1,7 @@
-"""What a year in one run costs beside one day with as many sessions: typed tables, marts and publishing.
+"""The cost of a year in one run compared to one day with as many sessions: typed tables, marts and publishing.
 
-Two accounts with the same livestreams and sessions, of one within a day and of the other spread over 365, are loaded;
-then `livehouse rebuild` makes every table of what was landed again. `python bench/ranges.py [SESSIONS]`
+Two accounts with the same livestreams and sessions, one within a day and one over 365 days, are loaded; then
+`livehouse rebuild` rebuilds every table from raw. `python bench/ranges.py [SESSIONS]`
 """
 
 import statistics

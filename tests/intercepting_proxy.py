@@ -1,4 +1,4 @@
-"""A server in front of the simulator that answers some requests itself: services of other dialects, by rules of a test."""
+"""A proxy in front of the simulator that answers some requests itself, by the rules of a test: services of other dialects."""
 
 import json
 import threading
@@ -14,22 +14,22 @@ from pipelines.simulator.server import Simulator
 
 Query = dict[str, str]
 Rule = Callable[[str, Query], "tuple[int, object] | None"]
-"""From path and query, status and body of a reply; None: ask the simulator."""
+"""Maps path and query to status and body of a response; None forwards the request to the simulator."""
 
 
 def refusal(status: int, message: str) -> tuple[int, object]:
-    """Return a refusal in the vendor's usual shape."""
+    """Return an error in the vendor's usual shape."""
     return status, {"success": False, "errors": [{"code": 1000, "message": message}], "messages": [], "result": None}
 
 
-def only_iso(path: str, query: Query) -> tuple[int, object] | None:
+def refuse_unix_times(path: str, query: Query) -> tuple[int, object] | None:
     """Refuse Unix seconds, as the older service does."""
     if "/analytics/livestreams/" in path and query["start_time"].isdecimal():
         return refusal(400, "start_time must be a valid ISO 8601 date")
     return None
 
 
-def only_seconds(path: str, query: Query) -> tuple[int, object] | None:
+def refuse_iso_times(path: str, query: Query) -> tuple[int, object] | None:
     """Refuse ISO 8601, as today's specification has it, in the shape of RFC 9457."""
     if "/analytics/livestreams/" in path and not query["start_time"].isdecimal():
         return 422, {
@@ -41,18 +41,18 @@ def only_seconds(path: str, query: Query) -> tuple[int, object] | None:
     return None
 
 
-def without_counts(path: str, _: Query) -> tuple[int, object] | None:
-    """Lack *livestreams/daywise*, as the older service does."""
+def refuse_livestream_daywise(path: str, _: Query) -> tuple[int, object] | None:
+    """Refuse *livestreams/daywise*, as the older service does."""
     return refusal(404, "Route not found") if path.endswith("/analytics/livestreams/daywise") else None
 
 
-def refusing(end: str, status: int, message: str) -> Rule:
-    """Refuse requests whose path ends so."""
+def refuse_path(end: str, status: int, message: str) -> Rule:
+    """Return a rule that refuses requests whose path ends with this text."""
     return lambda path, _: refusal(status, message) if path.endswith(end) else None
 
 
-def pages_of_at_most(most: int, message: str = "per_page must be between 1 and {most}") -> Rule:
-    """Refuse larger pages."""
+def refuse_large_pages(most: int, message: str = "per_page must be between 1 and {most}") -> Rule:
+    """Return a rule that refuses pages larger than this."""
 
     def rule(_: str, query: Query) -> tuple[int, object] | None:
         is_larger = int(query.get("per_page", 1)) > most
@@ -63,17 +63,17 @@ def pages_of_at_most(most: int, message: str = "per_page must be between 1 and {
 
 @dataclass
 class InterceptingProxy:
-    """What was asked of it, and by which rules it answers. Tests may change the rules while it serves."""
+    """The received requests and the rules. Tests may change the rules while it serves."""
 
     simulator: Simulator
     rules: list[Rule]
     base_url: str = ""
     refused: list[str] = field(default_factory=list)
-    """Targets of the requests that the rules answered with an error."""
+    """Targets of the requests that a rule refused."""
     targets: list[str] = field(default_factory=list)
 
     def answer(self, target: str) -> tuple[int, object] | None:
-        """Return what the first rule that minds answers."""
+        """Return the response of the first rule that has one."""
         parts = urlsplit(target)
         self.targets.append(target)
         for rule in self.rules:
@@ -86,7 +86,7 @@ class InterceptingProxy:
 
 @contextmanager
 def intercept(simulator: Simulator, *rules: Rule) -> Iterator[InterceptingProxy]:
-    """Serve in front of a simulator until the end of the block."""
+    """Serve in front of a simulator for the duration of the block."""
     state = InterceptingProxy(simulator, list(rules))
     origin = simulator.base_url.removesuffix("/client/v4")
 

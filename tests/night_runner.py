@@ -1,4 +1,4 @@
-"""Small worlds of known figures, night after night, and an API that refuses chosen requests."""
+"""Small worlds with known measures, runs night after night, and an API that refuses chosen requests."""
 
 import random
 from collections.abc import Callable
@@ -28,31 +28,31 @@ NIGHT = (LAST - timedelta(days=2), LAST)
 
 @dataclass(slots=True)
 class Refusals(FaultInjector):
-    """Every request for which `refused` holds fails with this status."""
+    """Fails every request for which `refused` is true with this status."""
 
     refused: Callable[[LoggedRequest], bool] = bool
     status: int = 500
 
-    def next_fault(self, asked: LoggedRequest) -> Fault | None:
-        """Return the failure for the requests that it is meant for."""
-        if not self.refused(asked):
+    def next_fault(self, request: LoggedRequest) -> Fault | None:
+        """Return the failure of a refused request."""
+        if not self.refused(request):
             return None
-        asked.fault = "refused"
+        request.fault = "refused"
         return Fault("server_error", random.Random(0), FaultOptions(status=self.status))
 
 
 def names_livestream(*livestream_ids: str) -> Callable[[LoggedRequest], bool]:
-    """Requests for the sessions of these livestreams."""
-    return lambda asked: asked.operation == "get-livestream" and asked.path.rpartition("/")[2] in livestream_ids
+    """Return a condition for requests of the sessions of these livestreams."""
+    return lambda request: request.operation == "get-livestream" and request.path.rpartition("/")[2] in livestream_ids
 
 
 def at_hour(day: date, hour: float) -> datetime:
-    """Return a moment of a day."""
+    """Return a time of a day."""
     return datetime.combine(day, time()) + timedelta(hours=hour)
 
 
 def world_of(livestreams: int, days: tuple[date, date] = WEEK) -> World:
-    """One app; each livestream has a session of 600 and 6,000 seconds on each day."""
+    """Return one app whose livestreams each have a session with 600 ingest and 6,000 viewer seconds per day."""
     world = World(now=NOW, values="numbers")
     world.add_app(APP)
     for number in range(livestreams):
@@ -63,7 +63,7 @@ def world_of(livestreams: int, days: tuple[date, date] = WEEK) -> World:
 
 
 def add_day(world: World, day: date, hour: float = 10) -> None:
-    """One day more, like the others."""
+    """Add another day like the others."""
     world.set_day(APP, day, meetings=Usage(1, 10.0), recordings=Usage(2, 20.0))
     for livestream in world.apps[APP].livestreams:
         world.add_session(
@@ -72,12 +72,12 @@ def add_day(world: World, day: date, hour: float = 10) -> None:
 
 
 def ids(world: World) -> list[str]:
-    """Its livestreams, oldest first."""
+    """Return the ids of the livestreams, oldest first."""
     return [livestream.id for livestream in world.apps[APP].livestreams]
 
 
 class NightRunner:
-    """A home that is loaded night after night; each night ends at its own moment."""
+    """Loads a home night after night, each night at its own time."""
 
     def __init__(self, simulator: Simulator, home: Path, **variables: str) -> None:
         self.simulator, self.world = simulator, simulator.world
@@ -93,7 +93,7 @@ class NightRunner:
         backfill: bool = False,
         **flags: bool,
     ) -> RunContext:
-        """Load days; the API's clock shows `at`, this machine's is ahead by `clock`. Requests count from here on."""
+        """Load days with the API's clock at `at` and this machine's ahead by `clock`. Clears the request log first."""
         self.number += 1
         self.world.now = at
         self.simulator.requests.clear()
@@ -101,7 +101,7 @@ class NightRunner:
             return run_pipeline(self.settings, days, run_id=f"night {self.number}", backfill=backfill, **flags)
 
     def land_only(self, days: tuple[date, date], *, backfill: bool = False) -> None:
-        """Land days and die before anything of them is loaded."""
+        """Land days without loading them, like a run that is killed in between."""
         self.number += 1
         opened = days if backfill else None
         with open_run(
@@ -111,9 +111,9 @@ class NightRunner:
                 extract_stream(run, stream, days)
 
     def refuse(self, refused: Callable[[LoggedRequest], bool], status: int = 500) -> None:
-        """From now on, these requests fail."""
+        """Fail these requests from now on."""
         self.simulator.service.faults = Refusals(refused=refused, status=status)
 
     def heal(self) -> None:
-        """From now on, none do."""
+        """Fail no more requests."""
         self.simulator.service.faults = FaultInjector()

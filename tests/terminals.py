@@ -1,4 +1,4 @@
-"""A program, or a call of the command line, as it runs on a terminal."""
+"""Runs programs and commands on a pseudo-terminal."""
 
 import os
 import pty
@@ -12,7 +12,7 @@ from tests.promises.fault_runner import run_cli_with_streams
 
 
 def run_on_terminal(command: Sequence[str], *, stdout: int | None = None, **environment: str) -> tuple[int, str, str]:
-    """Run on a terminal of 80 by 24: exit status, what it wrote to `stdout` where that is a pipe, and what was seen."""
+    """Run on a terminal of 80 by 24; return exit status, piped stdout, and the terminal output."""
     ours, theirs = _terminal()
     process = subprocess.Popen(
         command,
@@ -23,36 +23,36 @@ def run_on_terminal(command: Sequence[str], *, stdout: int | None = None, **envi
         env=os.environ | {"TERM": "xterm-256color"} | environment,
     )
     os.close(theirs)
-    seen = _seen(ours)
+    output = _read_all(ours)
     written, _ = process.communicate(timeout=60)
-    return process.returncode, written or "", seen
+    return process.returncode, written or "", output
 
 
 def run_cli_on_terminal(environment: Mapping[str, str], *arguments: str) -> tuple[int, str]:
-    """The command line inside this process, its stdout and stderr a terminal: exit status, and what was seen.
+    """Run a command inside this process on a terminal; return exit status and terminal output.
 
-    Nobody reads before the end: for what says no more than a screen or two.
+    The output is read at the end: only for commands that print no more than a screen or two.
     """
     ours, theirs = _terminal()
     with os.fdopen(theirs, "w") as terminal:
         status = run_cli_with_streams({"TERM": "xterm-256color", **environment}, arguments, terminal, terminal)
-    return status, _seen(ours)
+    return status, _read_all(ours)
 
 
 def _terminal() -> tuple[int, int]:
-    """Both ends of a terminal: the one that is looked at, and the one for a program."""
+    """Return both ends of a terminal: the one to read, and the one for a program."""
     ours, theirs = pty.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     return ours, theirs
 
 
-def _seen(ours: int) -> str:
-    """All that is shown until nobody writes any more."""
+def _read_all(ours: int) -> str:
+    """Return the output until the other end closes."""
     seen = b""
     try:
         while piece := os.read(ours, 4096):
             seen += piece
-    except OSError:  # what Linux says at the end of a terminal
+    except OSError:  # Linux reports the end of a terminal so
         pass
     os.close(ours)
     return seen.decode()

@@ -1,4 +1,4 @@
-"""Whatever form of a time a service takes, however it rounds, and whether it counts sessions: the run leaves the truth."""
+"""Runs leave exact rows with every time format, rounding and set of operations of the API."""
 
 from collections import Counter
 from dataclasses import replace
@@ -46,7 +46,7 @@ SERVICES = [
 
 
 def world_of(rounding: Any) -> World:
-    """Sessions on each day, with fractions of a second, up to the last moment of a day."""
+    """Return sessions on each day, with fractions of a second, up to the last second of a day."""
     world = tiny_world(apps=(APP,), broken=False, on_air=0, rounding=rounding)
     for number, day in enumerate(days_from(*DAYS)):
         livestream = world.apps[APP].livestreams[number % 3]
@@ -58,8 +58,8 @@ def world_of(rounding: Any) -> World:
     return world
 
 
-def refused(simulator: Simulator, since: int = 0) -> list[tuple[str, int]]:
-    return [(asked.operation, asked.status) for asked in simulator.requests[since:] if asked.status >= 400]
+def refused_requests(simulator: Simulator, since: int = 0) -> list[tuple[str, int]]:
+    return [(request.operation, request.status) for request in simulator.requests[since:] if request.status >= 400]
 
 
 def assert_matches(settings: Settings) -> None:
@@ -81,7 +81,7 @@ def test_two_nights_leave_exact_rows_and_the_second_is_never_refused(
         counts = dict(query(settings, "SELECT day, session_count FROM core.livestream_analytics_daily"))
         truth = {day: number for (_, day), number in world.expected_rows(APP, *DAYS).session_counts.items()}
         assert counts == (truth if dialect.has_livestream_daywise else dict.fromkeys(truth)), (
-            "NULL where none are counted"
+            "NULL without the operation"
         )
         before = len(simulator.requests)
         world.add_session(
@@ -93,7 +93,7 @@ def test_two_nights_leave_exact_rows_and_the_second_is_never_refused(
         )
         with clock_set_to(NOW + timedelta(hours=8)):
             run_pipeline(settings, DAYS, run_id="second")
-        assert refused(simulator, before) == []
+        assert refused_requests(simulator, before) == []
         assert_matches_world(settings, world, DAYS)
         assert_matches(settings)
 
@@ -102,15 +102,15 @@ def test_two_nights_leave_exact_rows_and_the_second_is_never_refused(
 def test_daywise_counts_add_one_request_per_month(tmp_path: Path) -> None:
     world = tiny_world(apps=(APP,), broken=False, on_air=0, days=365, sessions=300)
     year = (LAST - timedelta(days=364), LAST)
-    asked: dict[str, Counter[str]] = {}
+    counts: dict[str, Counter[str]] = {}
     for name, dialect in (("with", UNIX), ("without", replace(NO_COUNTS))):
         with Simulator(world, dialect=dialect) as simulator:
             settings = settings_for(simulator, tmp_path / name, LIVEHOUSE_START_DATE=f"{year[0]}")
             run_pipeline(settings, year, run_id="year", backfill=True)
-            asked[name] = simulator.service.log.counts_by_operation()
-    chunks = asked["with"].pop("get-livestream-daywise-analytics")
-    asked["without"].pop("get-livestream-daywise-analytics", None)
-    assert asked["with"] == asked["without"]
+            counts[name] = simulator.service.log.counts_by_operation()
+    chunks = counts["with"].pop("get-livestream-daywise-analytics")
+    counts["without"].pop("get-livestream-daywise-analytics", None)
+    assert counts["with"] == counts["without"]
     assert chunks <= 13, "one request per range of at most a month"
 
 
@@ -127,10 +127,10 @@ def test_refused_parts_are_named_and_the_rest_is_loaded(tmp_path: Path) -> None:
             "LIVEHOUSE_REQUESTS_PER_SECOND": "0",
             "LIVEHOUSE_RETRY_PAUSE_SECONDS": "0.002",
         }
-        status, _, said = run_cli(environment, "backfill", f"{DAYS[0]}", f"{DAYS[1]}", "--quiet")
-        assert (status, "Traceback" in said) == (1, False)
-        assert f"{day}" in said
-        assert failing in said
+        status, _, err = run_cli(environment, "backfill", f"{DAYS[0]}", f"{DAYS[1]}", "--quiet")
+        assert (status, "Traceback" in err) == (1, False)
+        assert f"{day}" in err
+        assert failing in err
         held = {session for (session,) in query(settings, "SELECT session_id FROM core.livestream_sessions")}
         truth = world.expected_rows(APP, *DAYS).livestream_sessions
         assert held == {at[1] for at, row in truth.items() if row["livestream_id"] != failing}

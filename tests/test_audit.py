@@ -11,7 +11,7 @@ from pipelines.report.figures import read_figures
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from pipelines.steps.audit import choose_sample
-from tests.intercepting_proxy import intercept, without_counts
+from tests.intercepting_proxy import intercept, refuse_livestream_daywise
 from tests.pipeline_runner import (
     DAYS,
     LAST,
@@ -53,7 +53,7 @@ def test_a_night_without_news_costs_its_requests_and_the_sample(tmp_path: Path) 
 
 def test_an_audit_finds_what_nothing_said_had_changed(tmp_path: Path) -> None:
     world = quiet_world()
-    with Simulator(world) as simulator, intercept(simulator, without_counts) as served:
+    with Simulator(world) as simulator, intercept(simulator, refuse_livestream_daywise) as served:
         # A session of ten days ago gets other figures: no clock moves, and that day's totals are not fetched again.
         settings = settings_for(
             simulator, tmp_path, LIVEHOUSE_AUDIT_LIVESTREAMS="30", CLOUDFLARE_BASE_URL=served.base_url
@@ -82,7 +82,7 @@ def _day(reference_ms: int) -> date:
 
 def test_a_finding_has_the_rest_fetched(tmp_path: Path) -> None:
     world = quiet_world()
-    with Simulator(world) as simulator, intercept(simulator, without_counts) as served:
+    with Simulator(world) as simulator, intercept(simulator, refuse_livestream_daywise) as served:
         settings = settings_for(
             simulator, tmp_path, LIVEHOUSE_AUDIT_LIVESTREAMS="3", CLOUDFLARE_BASE_URL=served.base_url
         )

@@ -29,12 +29,12 @@ from tests.intercepting_proxy import (
     Query,
     Rule,
     intercept,
-    only_iso,
-    only_seconds,
-    pages_of_at_most,
     refusal,
-    refusing,
-    without_counts,
+    refuse_iso_times,
+    refuse_large_pages,
+    refuse_livestream_daywise,
+    refuse_path,
+    refuse_unix_times,
 )
 from tests.pipeline_runner import LAST, assert_matches_world, query, run_pipeline, settings_for, small_world
 
@@ -61,7 +61,7 @@ def dialect_of(settings: Settings) -> dict[tuple[str, str], str]:
 
 
 @pytest.mark.parametrize(
-    ("rule", "form", "refused_at_first"), [(only_iso, "iso_8601", 2), (only_seconds, "unix_seconds", 0)]
+    ("rule", "form", "refused_at_first"), [(refuse_unix_times, "iso_8601", 2), (refuse_iso_times, "unix_seconds", 0)]
 )
 def test_the_form_of_times_is_detected_once_and_stored(
     rule: Rule, form: str, refused_at_first: int, simulator: Simulator, tmp_path: Path
@@ -78,10 +78,10 @@ def test_the_form_of_times_is_detected_once_and_stored(
 
 
 def test_an_upgraded_service_is_detected(simulator: Simulator, tmp_path: Path) -> None:
-    with intercept(simulator, only_iso) as served:
+    with intercept(simulator, refuse_unix_times) as served:
         settings = settings_at(served, tmp_path / "home")
         run_pipeline(settings, DAY)
-        served.rules = [only_seconds]
+        served.rules = [refuse_iso_times]
         run_pipeline(settings, DAY)
         assert dialect_of(settings)["get-overall-analytics", "time_form"] == "unix_seconds"
         served.refused.clear()
@@ -110,7 +110,7 @@ def test_a_refusal_for_another_reason_changes_nothing(simulator: Simulator, tmp_
         assert {target.count("T00") for target in served.refused} <= {0, 1}
         run_pipeline(settings, DAY)
         assert dialect_of(settings) == before
-        served.rules = [only_iso, retention]
+        served.rules = [refuse_unix_times, retention]
         served.refused.clear()
         _load_in_spite_of_errors(settings, (LAST - timedelta(days=6), LAST))
         assert len([target for target in served.refused if "T00" not in target]) <= 2, (
@@ -155,7 +155,7 @@ def test_a_noted_form_is_replaced_at_most_once(requests: int, *, noted: bool) ->
 def test_a_refused_page_size_is_lowered_once_and_stored(
     most: int, message: str, simulator: Simulator, tmp_path: Path
 ) -> None:
-    with intercept(simulator, pages_of_at_most(most, message)) as served:
+    with intercept(simulator, refuse_large_pages(most, message)) as served:
         settings = settings_at(served, tmp_path / "home")
         run_pipeline(settings, DAY)
         assert_matches_world(settings, simulator.world, DAY)
@@ -253,7 +253,7 @@ def test_refused_old_days_do_not_change_the_form(simulator: Simulator, tmp_path:
 
 def test_an_iso_only_service_is_detected_by_old_days_too(simulator: Simulator, tmp_path: Path) -> None:
     days = (LAST - timedelta(days=5), LAST - timedelta(days=4))
-    with intercept(simulator, only_iso) as served:
+    with intercept(simulator, refuse_unix_times) as served:
         settings = settings_at(served, tmp_path / "home")
         run_pipeline(settings, days)
         assert_matches_world(settings, simulator.world, days)
@@ -261,7 +261,10 @@ def test_an_iso_only_service_is_detected_by_old_days_too(simulator: Simulator, t
 
 
 def test_notes_about_one_service_do_not_apply_to_another(simulator: Simulator, tmp_path: Path) -> None:
-    with intercept(simulator, only_iso, without_counts) as older, intercept(simulator, only_seconds) as newer:
+    with (
+        intercept(simulator, refuse_unix_times, refuse_livestream_daywise) as older,
+        intercept(simulator, refuse_iso_times) as newer,
+    ):
         run_pipeline(settings_at(older, tmp_path / "home"), DAY)
         settings = settings_at(newer, tmp_path / "home")
         run_pipeline(settings, DAY)
@@ -314,7 +317,7 @@ def test_sessions_are_counted_where_the_api_counts_them(simulator: Simulator, tm
 
 @pytest.mark.parametrize("status", [404, 405, 410, 501])
 def test_a_missing_operation_is_requested_again_after_a_week(status: int, simulator: Simulator, tmp_path: Path) -> None:
-    with intercept(simulator, refusing("/analytics/livestreams/daywise", status, "Route not found")) as served:
+    with intercept(simulator, refuse_path("/analytics/livestreams/daywise", status, "Route not found")) as served:
         settings = settings_at(served, tmp_path / "home")
         run = run_pipeline(settings, (LAST - timedelta(days=89), LAST))
         assert run.failures == []

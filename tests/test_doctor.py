@@ -17,7 +17,7 @@ from pipelines.simulator.dialects import TODAY
 from pipelines.simulator.server import Simulator
 from pipelines.storage.file_warehouse import FileWarehouse
 from tests.fixed_clock import NOW, clock_set_to
-from tests.intercepting_proxy import Rule, intercept, only_iso, pages_of_at_most, refusing, without_counts
+from tests.intercepting_proxy import Rule, intercept, refuse_unix_times, refuse_large_pages, refuse_path, refuse_livestream_daywise
 from tests.pipeline_runner import environment_for, run_pipeline, settings_for, small_world
 from tests.promises.fault_runner import run_cli
 from tests.storage.conftest import Program
@@ -125,14 +125,14 @@ def test_each_operation_of_a_night_is_asked_once_with_its_page_size(
 @pytest.mark.parametrize(
     ("rule", "status", "told"),
     [
-        (only_iso, 0, "times in ISO 8601"),
-        (without_counts, 0, "livestreams/daywise not offered"),
-        (refusing("/livestreams/daywise", 501, "no such thing"), 0, "livestreams/daywise not offered"),
-        (pages_of_at_most(50), 0, "50 rows per page"),
-        (refusing("/analytics/livestreams/overall", 400, "no such range"), 1, "get-overall-analytics: GET"),
-        (refusing("/analytics/daywise", 403, "no access"), 1, "get-daywise-analytics: GET"),
-        (refusing("/analytics/livestreams/daywise", 403, "no access"), 0, "warn  app aula, get-livestream-daywise"),
-        (refusing("/active-livestream-session", 500, "internal"), 0, "warn  app aula, get-active-session"),
+        (refuse_unix_times, 0, "times in ISO 8601"),
+        (refuse_livestream_daywise, 0, "livestreams/daywise not offered"),
+        (refuse_path("/livestreams/daywise", 501, "no such thing"), 0, "livestreams/daywise not offered"),
+        (refuse_large_pages(50), 0, "50 rows per page"),
+        (refuse_path("/analytics/livestreams/overall", 400, "no such range"), 1, "get-overall-analytics: GET"),
+        (refuse_path("/analytics/daywise", 403, "no access"), 1, "get-daywise-analytics: GET"),
+        (refuse_path("/analytics/livestreams/daywise", 403, "no access"), 0, "warn  app aula, get-livestream-daywise"),
+        (refuse_path("/active-livestream-session", 500, "internal"), 0, "warn  app aula, get-active-session"),
     ],
 )
 def test_dialect_and_refused_operations_are_told(

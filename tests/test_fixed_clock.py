@@ -1,4 +1,4 @@
-"""No test depends on the day it runs: the program and its tests read one clock, which tests set."""
+"""No test depends on the day it runs: the program and its tests read one clock, which the tests set."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.clock import days_from, today, utc_now
 from pipelines.simulator.server import Simulator
-from tests.fixed_clock import BEGIN, clock_set_to
+from tests.fixed_clock import TEST_START, clock_set_to
 from tests.pipeline_runner import APPS, assert_matches_world, run_pipeline, settings_for
 from tests.promises.world_factory import tiny_world
 
@@ -22,7 +22,7 @@ MAY_READ_IT = {
     "pipelines/clock.py": "it is the clock",
     "pipelines/extract/client.py": "Retry-After names a moment of the other machine's clock",
     "pipelines/extract/shared_budget.py": "Ratelimit may name a moment of the other machine's clock",
-    "pipelines/simulator/thread_clock.py": "is asked where no world is served",
+    "pipelines/simulator/thread_clock.py": "is the clock outside of a served world",
     "tests/extract/test_client.py": "names a moment in Retry-After",
 }
 MOMENTS = [
@@ -49,8 +49,8 @@ def test_only_the_clock_module_reads_the_system_time() -> None:
 def test_child_processes_see_the_same_time() -> None:
     code = "from pipelines.clock import utc_now; print(utc_now())"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert BEGIN <= datetime.fromisoformat(shown.stdout.strip()) < BEGIN + timedelta(minutes=2)
-    assert BEGIN <= utc_now() < BEGIN + timedelta(minutes=2)
+    assert TEST_START <= datetime.fromisoformat(shown.stdout.strip()) < TEST_START + timedelta(minutes=2)
+    assert TEST_START <= utc_now() < TEST_START + timedelta(minutes=2)
 
 
 def test_make_test_dates_lists_these_moments() -> None:

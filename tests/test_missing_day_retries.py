@@ -1,4 +1,4 @@
-"""Days that stay missing whatever is tried: seven of them are tried again a night, each in its turn."""
+"""Days that are still missing after several attempts: seven of them are retried per night, in turn."""
 
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ APP = "aula"
 DAY = timedelta(days=1)
 LAST = NOW.date() - DAY
 FIRST = LAST - 20 * DAY
-"""The one day that is loaded, so that every later one is missing."""
+"""The only loaded day: every later one is missing."""
 
 
 @pytest.fixture
@@ -48,22 +48,22 @@ def note_failures(run: RunContext, days: list[date], attempts: int, tried_at: da
 
 def test_seven_repeatedly_missing_days_are_retried_per_night_in_turn(run: RunContext) -> None:
     missing = [FIRST + number * DAY for number in range(1, 18)]
-    stubborn, others = missing[:15], missing[15:]
-    for number, day in enumerate(reversed(stubborn)):
+    repeatedly_missing, others = missing[:15], missing[15:]
+    for number, day in enumerate(reversed(repeatedly_missing)):
         note_failures(run, [day], 3, NOW - 30 * DAY + number * DAY)
     note_failures(run, others[:1], 2, NOW - DAY)
     tried: list[date] = []
     for night in range(3):
         run.warnings.clear()
         add_missing_days(run, (LAST - 2 * DAY, LAST))
-        chosen = [day for day in run.catch_up_days[APP] if day in stubborn]
+        chosen = [day for day in run.catch_up_days[APP] if day in repeatedly_missing]
         assert len(chosen) == 7
-        assert set(run.catch_up_days[APP]) == {*chosen, *others}, "days of fewer attempts are tried every night"
+        assert set(run.catch_up_days[APP]) == {*chosen, *others}, "days with fewer attempts are retried every night"
         assert any("15 days are still missing after 3 attempts or more, and 7 of them" in line for line in run.warnings)
         note_failures(run, chosen, 4, NOW + night * DAY)
         tried += chosen
-    assert set(tried) == set(stubborn), "after three nights each was tried"
-    assert tried[:7] == sorted(stubborn)[-7:], "first those tried longest ago"
+    assert set(tried) == set(repeatedly_missing), "each was retried within three nights"
+    assert tried[:7] == sorted(repeatedly_missing)[-7:], "the least recently tried come first"
 
 
 def test_up_to_seven_repeatedly_missing_days_are_all_retried(run: RunContext) -> None:
@@ -92,6 +92,6 @@ RAW, CORE = dg.AssetKey(["raw", "livestreams"]), dg.AssetKey(["core", "livestrea
 def test_run_fetches_missing_days_only_if_raw_assets_are_selected(
     job: str, selection: set[dg.AssetKey] | None, *, is_fetched: bool
 ) -> None:
-    """In Dagster's UI any range of days can be chosen for `rebuild`, or for assets without those that fetch."""
+    """In Dagster's UI, a user can select any range of days for `rebuild`, or assets without those that fetch."""
     run = dg.DagsterRun(job_name=job, asset_selection=frozenset(selection) if selection else None)
     assert sends_requests(run) is is_fetched

@@ -1,4 +1,4 @@
-"""Nights that were missed are loaded by the next nightly run, and days that were never landed cannot be rebuilt."""
+"""Nightly runs catch up on missed days, and days without raw data cannot be rebuilt."""
 
 import json
 from datetime import timedelta
@@ -43,14 +43,14 @@ LOOKBACK = (LAST - timedelta(days=2), LAST)
 
 
 def listed_days(settings: Settings, app_id: str = "aula") -> list[Any]:
-    """The days that every fact table lists for an app."""
+    """Return the days that every fact table lists for an app."""
     sql = "SELECT day FROM ops.days WHERE app_id = ? GROUP BY day HAVING count(*) = 4 ORDER BY day"
     return [day for (day,) in query(settings, sql, app_id)]
 
 
 def test_nightly_run_catches_up_missed_days(tmp_path: Path) -> None:
-    """Seen: a machine that was off for nine days loaded three of them, and nobody was told of the other six."""
-    with Simulator(small_world()) as simulator:
+    """Seen: after nine days off, a machine loaded three of them and did not report the other six."""
+    with Simulator(small_world(livestreams=4, sessions=30)) as simulator:
         settings = settings_for(simulator, tmp_path)
         run_pipeline(settings, LOADED)
         before = simulator.request_count("get-overall-analytics")
@@ -59,7 +59,7 @@ def test_nightly_run_catches_up_missed_days(tmp_path: Path) -> None:
         assert_matches_world(settings, simulator.world, (LOADED[0], LAST))
         assert listed_days(settings) == [LOADED[0] + timedelta(days=n) for n in range(15)]
         assert simulator.request_count("get-overall-analytics") - before == 2 * (len(MISSED) + 3), (
-            "no day that was loaded"
+            "no loaded day is requested"
         )
         assert f"6 earlier days were missing and are loaded too: {MISSED[0]} to {MISSED[-1]}" in err
         assert "6 earlier days" in json.loads(out)["caught_up"]
@@ -73,7 +73,7 @@ def test_nightly_run_catches_up_missed_days(tmp_path: Path) -> None:
 def start_nightly(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, **tags: str
 ) -> dg.ExecuteInProcessResult:
-    """The job as the schedule starts it, in a history of its own, which is checked for the days it shows."""
+    """Run the job as the schedule starts it, and check the days in its history."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with dg.DagsterInstance.ephemeral() as instance:
@@ -89,11 +89,14 @@ def start_nightly(
         return result
 
 
-def test_schedule_fills_gaps_of_any_table_and_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Simulator(small_world(livestreams=6, sessions=40)) as simulator:
+@pytest.mark.parametrize("catches_up", [True, pytest.param(False, marks=pytest.mark.long)])
+def test_schedule_fills_gaps_of_any_table_and_app(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, catches_up: bool
+) -> None:
+    with Simulator(small_world(livestreams=4, sessions=30)) as simulator:
         settings = settings_for(simulator, tmp_path)
         run_pipeline(settings, (LOADED[0], LAST))
-        with open_warehouse(settings).open_working() as connection:  # one table of one app lacks the days
+        with open_warehouse(settings).open_working() as connection:  # a gap in a single table of a single app
             connection.execute(
                 "DELETE FROM ops.days WHERE app_id = 'stage' AND table_name = 'core.recordings_daily'"
                 " AND day BETWEEN ? AND ?",
@@ -104,15 +107,18 @@ def test_schedule_fills_gaps_of_any_table_and_app(tmp_path: Path, monkeypatch: p
                 [MISSED[0], MISSED[-1]],
             )
         environment = environment_for(simulator, tmp_path)
-        start_nightly(environment, monkeypatch, **{CATCH_UP: "false"})
-        assert len(listed_days(settings, "stage")) == 9
+        if not catches_up:
+            start_nightly(environment, monkeypatch, **{CATCH_UP: "false"})
+            assert len(listed_days(settings, "stage")) == 9
+            return
         before = simulator.request_count("get-overall-analytics", "aula")
         start_nightly(environment, monkeypatch)
         assert len(listed_days(settings, "stage")) == 15
-        assert simulator.request_count("get-overall-analytics", "aula") - before == 3, "the other app lacks nothing"
+        assert simulator.request_count("get-overall-analytics", "aula") - before == 3, "the other app has no gap"
         assert_matches_world(settings, simulator.world, (LOADED[0], LAST))
 
 
+@pytest.mark.long
 def test_first_nightly_run_loads_the_lookback(tmp_path: Path) -> None:
     with Simulator(small_world(livestreams=2, sessions=8)) as simulator:
         status, out, err = run_cli(environment_for(simulator, tmp_path), "nightly", "--json")
@@ -123,7 +129,7 @@ def test_first_nightly_run_loads_the_lookback(tmp_path: Path) -> None:
 
 
 def test_days_without_raw_data_cannot_be_rebuilt(tmp_path: Path) -> None:
-    """Seen: the days became loaded-but-unknown, with exit status 0, and 1,332 rows broke `day_gaps` on every later run."""
+    """Seen: the days were marked as loaded but unknown, with exit status 0; 1,332 rows then failed `day_gaps` on every run."""
     with Simulator(small_world(apps=("aula",), livestreams=6, sessions=40)) as simulator:
         settings = settings_for(simulator, tmp_path)
         run_pipeline(settings, LOADED)
@@ -146,7 +152,9 @@ def test_days_without_raw_data_cannot_be_rebuilt(tmp_path: Path) -> None:
         assert simulator.request_count() == requests
 
 
-def test_next_run_removes_days_that_were_rebuilt_without_raw_data(tmp_path: Path) -> None:
+def test_next_run_removes_days_that_were_rebuilt_without_raw_data(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with Simulator(small_world(apps=("aula",), livestreams=6, sessions=40)) as simulator:
         settings = settings_for(simulator, tmp_path)
         run_pipeline(settings, (LOADED[0], LAST))
@@ -174,8 +182,9 @@ def test_next_run_removes_days_that_were_rebuilt_without_raw_data(tmp_path: Path
                 )
             for mart in find_marts():
                 refresh_mart(run, mart)
-        status, _, err = run_cli(environment_for(simulator, tmp_path), "nightly")
-        assert status == 0, err
+        capfd.readouterr()
+        run_pipeline(settings, LOOKBACK, run_id="next")
+        err = capfd.readouterr().err
         assert "300 days that a rebuild listed without raw data were removed" in err
         for name, count in before.items():
             assert query(settings, f"SELECT count(*) FROM {name}") == count
@@ -192,16 +201,19 @@ def test_nightly_run_before_the_first_day_ends_is_a_usage_error(tmp_path: Path) 
         assert listed_days(settings_for(simulator, tmp_path)) == [LAST]
 
 
-@pytest.mark.parametrize("ahead", [timedelta(hours=15), timedelta(days=1), timedelta(days=3), timedelta(days=-2)])
+@pytest.mark.parametrize(
+    "ahead",
+    [timedelta(days=3), *(pytest.param(timedelta(days=days), marks=pytest.mark.long) for days in (0.625, 1, -2))],
+)
 def test_future_days_are_never_loaded(ahead: timedelta, tmp_path: Path) -> None:
-    """Seen: with the clock ahead a night loaded days that had not happened yet, as zeros."""
+    """Seen: with a fast clock, a nightly run loaded future days as zeros."""
     world = small_world(apps=("aula",), livestreams=3, sessions=20)
     with Simulator(world) as simulator, clock_set_to(utc_now() + ahead):
         settings = settings_for(simulator, tmp_path)
         last = yesterday()
         run_pipeline(settings, (LAST - timedelta(days=3), last))
         assert listed_days(settings) == days_from(LAST - timedelta(days=3), min(LAST, last))
-        if ahead > timedelta(0):  # what is "after tomorrow" by this machine is quarantined
+        if ahead > timedelta(0):  # a time "after tomorrow" by this machine's clock is quarantined
             assert_matches_world(settings, world, (LAST - timedelta(days=3), LAST))
 
 

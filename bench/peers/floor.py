@@ -1,4 +1,4 @@
-"""The floor: bare httpx with as many connections as livehouse, one insert a table. Checks and keeps nothing else."""
+"""The floor: plain httpx with as many connections as livehouse, and one insert per table, without any checks."""
 
 import json
 import os
@@ -19,14 +19,16 @@ def main(database: str, first_day: str, last_day: str) -> None:
     headers = {"Authorization": f"Bearer {os.environ['CLOUDFLARE_API_TOKEN']}"}
     with httpx.Client(base_url=base, headers=headers, timeout=60) as client, ThreadPoolExecutor(8) as pool:
 
-        def ask(path: str, **params: Any) -> Any:
+        def get_json(path: str, **params: Any) -> Any:
             return client.get(path, params=params).raise_for_status().json()
 
         def pages(path: str) -> list[Any]:
-            replies = [ask(path, page_no=1, per_page=PER_PAGE)]
-            total = int(replies[0]["paging"]["total_count"])
-            replies += [ask(path, page_no=number, per_page=PER_PAGE) for number in range(2, -(-total // PER_PAGE) + 1)]
-            return [reply["data"] for reply in replies]
+            responses = [get_json(path, page_no=1, per_page=PER_PAGE)]
+            total = int(responses[0]["paging"]["total_count"])
+            responses += [
+                get_json(path, page_no=number, per_page=PER_PAGE) for number in range(2, -(-total // PER_PAGE) + 1)
+            ]
+            return [response["data"] for response in responses]
 
         livestreams = [row for page in pages("/livestreams") for row in page]
         details = pool.map(lambda row: pages(f"/livestreams/{row['id']}"), livestreams)
@@ -35,7 +37,7 @@ def main(database: str, first_day: str, last_day: str) -> None:
         days = [start + timedelta(days=number) for number in range((end - start).days + 1)]
         overall = list(
             pool.map(
-                lambda day: ask(
+                lambda day: get_json(
                     "/analytics/livestreams/overall",
                     start_time=f"{day}T00:00:00.000Z",
                     end_time=f"{day}T23:59:59.999Z",
@@ -43,7 +45,7 @@ def main(database: str, first_day: str, last_day: str) -> None:
                 days,
             )
         )
-        daywise = ask("/analytics/daywise", start_date=first_day, end_date=last_day)["data"]
+        daywise = get_json("/analytics/daywise", start_date=first_day, end_date=last_day)["data"]
     with duckdb.connect(database) as connection:
         tables = {"livestreams": livestreams, "sessions": sessions, "overall": overall, "daywise": [daywise]}
         for table, rows in tables.items():

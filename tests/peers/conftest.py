@@ -1,4 +1,4 @@
-"""Programs that nobody here wrote. They take minutes and have to be installed: tests/peers/install.sh."""
+"""Tests with third-party programs. They take minutes and need tests/peers/install.sh."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ INSTALLED = Path(__file__).parents[2] / ".peers" / "node_modules"
 
 
 def installed(name: str) -> Path:
-    """The place of a package of npm, or skip and say what is missing."""
+    """Return the directory of an npm package; skip the test if it is missing."""
     if shutil.which("node") is None:
         pytest.skip("node is not installed: apt-get install nodejs npm")
     if not (INSTALLED / name).exists():

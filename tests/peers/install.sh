@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what tests/peers runs, into .peers beside pyproject.toml; npm asks the registry that it is set up for.
+# Installs the programs of tests/peers into .peers next to pyproject.toml, from the registry that npm is configured for.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 mkdir -p .peers

@@ -1,4 +1,4 @@
-// Performs every livestream operation of an official TypeScript SDK, and prints what came of it as JSON.
+// Performs every livestream operation of an official TypeScript SDK and prints the responses as JSON.
 // node sdk.mjs PATH_OF_THE_PACKAGE BASE_URL TOKEN ACCOUNT APP MEETING START END
 const [, , place, baseURL, apiToken, account_id, app_id, meeting, start, end] = process.argv;
 const { default: Cloudflare } = await import(`${place}/index.mjs`);
@@ -9,7 +9,7 @@ for (let kind = Object.getPrototypeOf(kit); kind !== Object.prototype; kind = Ob
 }
 const done = {};
 
-// Of version 6 the app comes first, from version 7 on it is a parameter beside the account; `Id` became `ID`.
+// In version 6 the app is the first argument, since version 7 a parameter next to the account; `Id` became `ID`.
 async function about(name, id, others = {}) {
   const own = operations.find((each) => each.toLowerCase() === name.toLowerCase());
   const isOlder = kit[own].length === 4;

@@ -1,4 +1,4 @@
-"""prism serves the vendor's document, and livehouse meets a server that nobody here wrote."""
+"""prism serves the vendor's document: livehouse against a third-party server."""
 
 import socket
 import subprocess
@@ -39,7 +39,7 @@ COMMANDS = (
 
 @contextmanager
 def prism(*options: str) -> Iterator[str]:
-    """The document, served by prism; its address."""
+    """Serve the document with prism; yield its URL."""
     program = installed("@stoplight/prism-cli").parents[1] / ".bin" / "prism"
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -70,33 +70,33 @@ def environment(url: str, home: Path) -> dict[str, str]:
     }
 
 
-def ended_well(url: str, home: Path, *arguments: str) -> tuple[int, str, str]:
-    """What came of a command, which ended right or said in lines of its own what is wrong."""
-    status, out, said = run_cli(environment(url, home), *arguments)
-    assert status in {0, 1}, (arguments, said)
-    assert "Traceback" not in out + said, (arguments, said)
-    assert "fault of livehouse itself" not in out + said, (arguments, said)
-    assert (status == 0) or said or "FAIL" in out, (arguments, "an error without a word")
-    assert environment(url, home)["CLOUDFLARE_API_TOKEN"] not in out + said
-    return status, out, said
+def run_successfully_or_explain(url: str, home: Path, *arguments: str) -> tuple[int, str, str]:
+    """Run a command; it succeeds or prints an error line. Return exit status, stdout and stderr."""
+    status, out, err = run_cli(environment(url, home), *arguments)
+    assert status in {0, 1}, (arguments, err)
+    assert "Traceback" not in out + err, (arguments, err)
+    assert "fault of livehouse itself" not in out + err, (arguments, err)
+    assert (status == 0) or err or "FAIL" in out, (arguments, "an error without a message")
+    assert environment(url, home)["CLOUDFLARE_API_TOKEN"] not in out + err
+    return status, out, err
 
 
 def test_static_mock_is_understood(tmp_path: Path) -> None:
-    """It answers each request with the document's example, whatever was asked for."""
+    """The mock returns the document's example for every request."""
     with prism() as url:
         home = tmp_path / "home"
         for arguments in COMMANDS:
-            status, _, said = ended_well(url, home, *arguments)
-            # The example of *daywise* is of 2023, whatever days are asked for: that is no answer, and is said.
-            is_about_other_days = arguments[0] in {"backfill", "nightly"} and "answered with other days only" in said
-            assert status == 0 or is_about_other_days, (arguments, said)
+            status, _, err = run_successfully_or_explain(url, home, *arguments)
+            # The example of *daywise* is about 2023, whichever days are requested: livehouse reports that as no answer.
+            is_about_other_days = arguments[0] in {"backfill", "nightly"} and "answered with other days only" in err
+            assert status == 0 or is_about_other_days, (arguments, err)
 
 
 def test_backfill_of_the_example_days_loads(tmp_path: Path) -> None:
     with prism() as url:
         given = environment(url, tmp_path / "home") | {"LIVEHOUSE_START_DATE": "2023-07-01"}
-        status, _, said = run_cli(given, "backfill", "2023-10-16", "2023-10-18", "--quiet")
-        assert status == 0, said  # prism's clock is the machine's, which is said
+        status, _, err = run_cli(given, "backfill", "2023-10-16", "2023-10-18", "--quiet")
+        assert status == 0, err  # prism uses the system clock, which is reported
         rows = "SELECT day::VARCHAR, session_count, session_minutes FROM core.meeting_sessions_daily ORDER BY day"
         settings = Settings(**given)  # type: ignore[arg-type]  # read by alias, as from the environment
         assert query(settings, rows)[-2:] == [("2023-10-17", 2, 221.0), ("2023-10-18", 2, 22.5)]
@@ -106,7 +106,7 @@ def test_backfill_of_the_example_days_loads(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", ["1", "7"])
 def test_dynamic_mock_succeeds_or_prints_errors(seed: str, tmp_path: Path) -> None:
-    """It makes values up by the schemas, `"success": false` among them."""
+    """The mock generates values from the schemas, including `"success": false`."""
     with prism("--dynamic", "--seed", seed) as url:
         for arguments in COMMANDS:
-            ended_well(url, tmp_path / "home", *arguments)
+            run_successfully_or_explain(url, tmp_path / "home", *arguments)

@@ -1,4 +1,4 @@
-"""schemathesis sends the simulator what it makes of the vendor's document: no 5xx, and no deviation but those below."""
+"""schemathesis generates requests from the vendor's document: the simulator returns no 5xx and no undeclared deviation."""
 
 import json
 import re
@@ -24,12 +24,12 @@ LARGEST_REPLY = 1_000_000
 
 
 class Deviation(NamedTuple):
-    """What schemathesis may complain of, and why it is so."""
+    """A failure that schemathesis may report, and its reason."""
 
     failure: str
     status: str
-    said: str
-    """Found in what schemathesis says, or in the reply."""
+    message: str
+    """Matches the report of schemathesis or the response."""
     why: str
 
 
@@ -91,7 +91,7 @@ def labels() -> list[str]:
 
 
 def existing(simulator: Simulator) -> dict[str, str]:
-    """Ids of what is there, by the name of the path's parameter."""
+    """Return existing ids by path parameter."""
     livestream = next(row for row in simulator.world.apps[APP].livestreams if row.sessions)
     return {
         "account_id": simulator.account_id,
@@ -130,15 +130,15 @@ def test_no_5xx_and_no_undeclared_deviation(label: str, mode: GenerationMode, se
             case.validate_response(response)
         except (Failure, BaseExceptionGroup) as failed:
             for failure in failed.exceptions if isinstance(failed, BaseExceptionGroup) else [failed]:
-                said = f"{failure} {response.text[:500]}"
+                message = f"{failure} {response.text[:500]}"
                 name = type(failure).__name__
                 if not any(
                     name == known.failure
                     and re.fullmatch(known.status, f"{response.status_code}")
-                    and re.search(known.said, said)
+                    and re.search(known.message, message)
                     for known in DECLARED
                 ):
-                    undeclared.add(f"{name} {response.status_code}: {said[:600]}")
+                    undeclared.add(f"{name} {response.status_code}: {message[:600]}")
 
     send()
     assert not undeclared

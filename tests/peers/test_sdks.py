@@ -26,7 +26,7 @@ OPERATIONS = {
     "get-livestream-daywise-analytics",
     "get-daywise-analytics",
 }
-"""All but the creation of an independent livestream, which the SDKs have until September 2026."""
+"""All except the creation of a livestream without a meeting, which the SDKs have until September 2026."""
 
 
 @pytest.mark.parametrize("package", ["cloudflare-6", "cloudflare-7"])
@@ -45,12 +45,12 @@ def test_typescript_sdk_performs_every_operation(package: str) -> None:
         ]
         run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert run.returncode == 0, run.stderr
-    told: dict[str, Any] = json.loads(run.stdout)
-    assert set(told["operations"]) == told["done"].keys(), "sdk.mjs performs every operation that the SDK has"
-    created = {"create-livestream"} if "createIndependentLivestream" in told["operations"] else set()
-    assert {asked.operation for asked in simulator.requests} == OPERATIONS | created
-    assert {asked.status for asked in simulator.requests} == {200, 201}
-    done = {name.replace("Id", "ID"): reply["data"] for name, reply in told["done"].items()}
+    report: dict[str, Any] = json.loads(run.stdout)
+    assert set(report["operations"]) == report["done"].keys(), "sdk.mjs performs every operation that the SDK has"
+    created = {"create-livestream"} if "createIndependentLivestream" in report["operations"] else set()
+    assert {request.operation for request in simulator.requests} == OPERATIONS | created
+    assert {request.status for request in simulator.requests} == {200, 201}
+    done = {name.replace("Id", "ID"): reply["data"] for name, reply in report["done"].items()}
     day = date(2025, 11, 20)
     row = world.expected_rows(APP, day, day).livestream_analytics_daily[APP, day]
     complete, [by_day] = done["getLivestreamAnalyticsComplete"], done["getLivestreamAnalyticsDaywise"]

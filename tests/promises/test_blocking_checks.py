@@ -39,7 +39,7 @@ def test_failed_blocking_check_prevents_publication(
     corruption: str, serve: Serve, load_home: LoadHome, tmp_path: Path
 ) -> None:
     sql, rule = CORRUPTIONS[corruption]
-    simulator: Simulator = serve(Simulator(template_world()))
+    simulator = serve(Simulator(template_world()))
     settings = load_home(simulator, tmp_path / "home")
     environment = environment_for(simulator, settings.home, LIVEHOUSE_LOOKBACK_DAYS="1")
     with open_warehouse(settings).open_working() as connection:
@@ -53,6 +53,18 @@ def test_failed_blocking_check_prevents_publication(
     assert rule in line
     assert "`livehouse rebuild DAY DAY`" in line
     assert published_bytes(settings) == before
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_repaired_days_are_published(corruption: str, serve: Serve, load_home: LoadHome, tmp_path: Path) -> None:
+    sql, rule = CORRUPTIONS[corruption]
+    simulator = serve(Simulator(template_world()))
+    settings = load_home(simulator, tmp_path / "home")
+    environment = environment_for(simulator, settings.home)
+    with open_warehouse(settings).open_working() as connection:
+        connection.execute(sql)
+    before = published_bytes(settings)
     days, requests = (f"{LAST}", f"{LAST}"), len(simulator.requests)
     repaired = run_cli_on_terminal(environment, "rebuild", *days, "--quiet")
     assert len(simulator.requests) == requests, "a rebuild sends no request"

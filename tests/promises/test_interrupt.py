@@ -7,6 +7,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from pipelines.cli.history import open_history
@@ -14,7 +15,6 @@ from pipelines.orchestration.run_liveness import ALERTED_BY, RUN_LOCKS, mark_dea
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from tests.pipeline_runner import DAYS, assert_matches_world, environment_for, settings_for
-from tests.promises.conftest import long_except
 from tests.promises.fault_runner import run_cli, start_cli_process, unexpected_files
 from tests.promises.world_factory import tiny_world
 
@@ -51,22 +51,42 @@ def test_interrupted_backfill_prints_one_line_and_resumes(stop: signal.Signals, 
         assert unexpected_files(settings.home) == set()
 
 
-@pytest.mark.parametrize("kind", long_except(["killed", "of an earlier version", "of a dead daemon"], "killed"))
-def test_next_run_marks_a_dead_run_as_failed(kind: str, tmp_path: Path) -> None:
+def kill_backfill(simulator: Simulator, settings: Settings) -> dg.DagsterRun:
+    """Kill a backfill after its first requests; return its run, which the history shows as started."""
+    with start_cli_process(simulator, settings.home, "backfill", f"{DAYS[0]}", f"{DAYS[1]}") as process:
+        while simulator.request_count() < 3 and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGSTOP)  # alive, and without further work
+        with open_history(settings) as instance:
+            [run] = instance.get_runs()
+            mark_dead_runs(instance, settings.dagster_home / RUN_LOCKS, "another", pytest.fail)
+            assert run_statuses(settings) == ["STARTED"], "its process is alive"
+        process.kill()
+    assert run_statuses(settings) == ["STARTED"]
+    return run
+
+
+def test_killed_run_is_marked_as_failed(tmp_path: Path) -> None:
     """Seen: after a kill or a reboot, a run stayed "Started" in the history for ever."""
+    with Simulator(tiny_world(apps=("aula",), livestreams=3, sessions=6), latency=0.1) as simulator:
+        settings = settings_for(simulator, tmp_path / "home")
+        run = kill_backfill(simulator, settings)
+    lines: list[str] = []
+    with open_history(settings) as instance:
+        mark_dead_runs(instance, settings.dagster_home / RUN_LOCKS, "another", lines.append)
+    [line] = lines
+    assert f"backfill {run.run_id[:8]}: its process was killed, or the machine restarted" in line
+    assert run_statuses(settings) == ["FAILURE"]
+    assert not list((settings.dagster_home / RUN_LOCKS).iterdir())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["killed", "of an earlier version", "of a dead daemon"])
+def test_next_run_marks_a_dead_run_as_failed(kind: str, tmp_path: Path) -> None:
     world = tiny_world(apps=("aula",), livestreams=3, sessions=6, broken=False)
-    command = "backfill", f"{DAYS[0]}", f"{DAYS[1]}"
     with Simulator(world, latency=0.1) as simulator:
         settings = settings_for(simulator, tmp_path / "home")
-        with start_cli_process(simulator, settings.home, *command) as process:
-            while simulator.request_count() < 3 and process.poll() is None:
-                time.sleep(0.001)
-            with open_history(settings) as instance:
-                [run] = instance.get_runs()
-                mark_dead_runs(instance, settings.dagster_home / RUN_LOCKS, "another", pytest.fail)
-                assert run_statuses(settings) == ["STARTED"], "its process is alive"
-            process.kill()
-        assert run_statuses(settings) == ["STARTED"]
+        run = kill_backfill(simulator, settings)
         if kind != "killed":
             (settings.dagster_home / RUN_LOCKS / f"{run.run_id}.lock").unlink()
         if kind == "of a dead daemon":

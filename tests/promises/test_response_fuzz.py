@@ -1,4 +1,4 @@
-"""Any reply at all: it ends within its deadline, within bounded memory, as one request's error at most."""
+"""Arbitrary responses: each ends within its deadline and bounded memory, at most as the error of one request."""
 
 import gzip
 import json
@@ -27,8 +27,8 @@ from tests.pipeline_runner import DAYS, query, run_pipeline
 from tests.raw_server import raw_server
 
 SECONDS = 1.0
-PATIENCE = 4.0
-"""Seconds that a busy machine may take on top."""
+EXTRA_SECONDS = 4.0
+"""Added for a busy machine."""
 MOST_MEMORY = 300 * 2**10
 """KiB more than before."""
 
@@ -188,16 +188,16 @@ def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "time", Clock())  # nobody sleeps for as long as a header says
 
 
-def forget_peak() -> None:
-    """Let the most memory that this process has held begin anew; what came before may have taken more."""
+def reset_peak_memory() -> None:
+    """Reset the peak memory of this process: earlier tests may have used more."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
-        pytest.skip("only Linux tells the peak of a part")
+        pytest.skip("only Linux can reset the peak")
 
 
 def peak_memory() -> int:
-    """Return the most memory held since, in KiB."""
+    """Return the peak memory since the reset, in KiB."""
     found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
     assert found
     return int(found[1])
@@ -208,7 +208,7 @@ def peak_memory() -> int:
 @pytest.mark.usefixtures("short_deadlines")
 def test_any_response_ends_within_time_and_memory_as_one_error() -> None:
     prepare_for_runs()
-    forget_peak()
+    reset_peak_memory()
     before = peak_memory()
     slowest = 0.0
 
@@ -235,15 +235,15 @@ def test_any_response_ends_within_time_and_memory_as_one_error() -> None:
             try:
                 value = client.get("/x", {})
                 assert "token-0123456789" not in repr(value)
-                said = ""
+                message = ""
             except (ApiError, ApiUnreachableError) as error:
-                said = str(error)
-            assert "\n" not in said
-            assert len(said) < 1_000
+                message = str(error)
+            assert "\n" not in message
+            assert len(message) < 1_000
             seconds = (time.monotonic() - began) / client.sent
             client.close()
         slowest = max(slowest, seconds)
-        assert seconds < SECONDS + PATIENCE, f"{seconds:.1f} s"
+        assert seconds < SECONDS + EXTRA_SECONDS, f"{seconds:.1f} s"
         assert peak_memory() - before < MOST_MEMORY, f"{(peak_memory() - before) >> 10} MB"
 
     exchange()
@@ -251,7 +251,7 @@ def test_any_response_ends_within_time_and_memory_as_one_error() -> None:
 
 
 def good_reply(path: str) -> bytes:
-    """What a service with one livestream and nothing else says."""
+    """Return the response of a service with a single livestream."""
     data: object = {"count": 0, "total_ingest_seconds": 0, "total_viewer_seconds": 0}
     if re.search(r"/livestreams(\?|$)", path):
         data = [{"id": "one", "name": "x", "status": "IDLE", "updated_at": f"{DAYS[1]}T10:00:00Z"}]

@@ -22,7 +22,7 @@ APP = "aula"
 
 @dataclass(frozen=True)
 class Client:
-    """Speaks to one app of a simulator, and to nothing of ours but HTTP."""
+    """An HTTP client for one app of a simulator."""
 
     simulator: Simulator
     http: httpx.Client
@@ -54,7 +54,7 @@ def small_world(seed: int = 7, **options: Any) -> World:
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Serves a world (a small one unless told) with any option of the simulator."""
+    """Return a function that serves a world (a small one by default) with any option of the simulator."""
     with ExitStack() as open_ones:
 
         def start(world: World | None = None, shapes: ResponseShapes | None = None, **options: Any) -> Client:
@@ -74,7 +74,7 @@ def client(serve: Serve) -> Client:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What these tests send is their own, and often wrong on purpose; livehouse sends nothing here."""
+    """Exempt these tests from request validation: they send invalid requests on purpose, and livehouse sends none."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.undescribed_requests)

@@ -1,8 +1,9 @@
-"""Today's dialect and the older one: what each accepts, and how it answers."""
+"""Today's dialect and the older one: accepted requests and responses."""
 
 import socket
 from dataclasses import replace
 from datetime import date, timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -223,7 +224,7 @@ def test_long_range_never_returns_a_huge_response(serve: Serve, idle: Any, statu
     assert (answer.status_code, len(answer.content) < 100_000) == (status, True)
 
 
-ODD = [
+INVALID_VALUES = [
     "-1",
     "0",
     f"{10**30}",
@@ -242,9 +243,8 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("value", ODD)
 @pytest.mark.parametrize("times", ["unix", "iso", "both"])
-def test_invalid_parameter_is_never_a_5xx(serve: Serve, value: str, times: Any) -> None:
+def test_invalid_parameter_is_never_a_5xx(serve: Serve, times: Any) -> None:
     client = serve(shapes=ResponseShapes(overall="array"), dialect=replace(TODAY, times=times))
     paged = ("/livestreams", f"/livestreams/{any_livestream(client)}")
     names = {
@@ -255,10 +255,10 @@ def test_invalid_parameter_is_never_a_5xx(serve: Serve, value: str, times: Any) 
         "/analytics/daywise": ("start_date", "end_date"),
     }
     for path, parameters in names.items():
-        for name in parameters:
+        for name, value in product(parameters, INVALID_VALUES):
             answer = client.get(path.partition("?")[0], **{name: value})
-            assert answer.status_code in {200, 400}, (path, name)
-            assert len(answer.content) < 1_000_000
+            assert answer.status_code in {200, 400}, (path, name, value)
+            assert len(answer.content) < 1_000_000, (path, name, value)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Every fault does over the wire what it says."""
+"""Every fault has its documented effect over HTTP."""
 
 import email.utils
 import gzip
@@ -40,10 +40,10 @@ def ids(reply: Any) -> list[str]:
 
 def test_every_fault_kind_has_a_test() -> None:
     source = "".join(name.removeprefix("test_") for name in globals())
-    assert not [kind for kind in KINDS if kind not in source and kind not in SAID_BY_STATUS]
+    assert not [kind for kind in KINDS if kind not in source and kind not in STATUSES]
 
 
-SAID_BY_STATUS = {
+STATUSES = {
     "rate_limited": 429,
     "rate_limited_date": 429,
     "rate_limited_bare": 429,
@@ -52,7 +52,7 @@ SAID_BY_STATUS = {
 
 
 def test_429_with_seconds_a_date_no_header_or_an_empty_body(client: Client) -> None:
-    for kind in SAID_BY_STATUS:
+    for kind in STATUSES:
         client.faults.schedule(kind, options=FaultOptions(retry_after=7))
     seconds, date, bare, empty = (client.get(LIST) for _ in range(4))
     assert {answer.status_code for answer in (seconds, date, bare, empty)} == {429}
@@ -311,14 +311,14 @@ def test_content_faults_keep_every_shape_parseable(shapes: ResponseShapes) -> No
         assert len(simulator.faults.injected) == 40
 
 
-def asked(page: int = 1, operation: str = "list-livestreams") -> LoggedRequest:
+def make_request(page: int = 1, operation: str = "list-livestreams") -> LoggedRequest:
     return LoggedRequest("GET", operation, APP, f"/{operation}", {"page_no": str(page)})
 
 
 def struck(faults: FaultInjector, pages: list[int]) -> Counter[tuple[int, str]]:
     found = Counter[tuple[int, str]]()
     for page in pages:
-        fault = faults.next_fault(asked(page))
+        fault = faults.next_fault(make_request(page))
         if fault:
             found[page, fault.kind] += 1
     return found
@@ -336,7 +336,15 @@ def test_same_seed_injects_the_same_faults_in_any_request_order() -> None:
 
 def test_max_consecutive_lets_retries_succeed() -> None:
     faults = FaultInjector(rate=1, kinds=("server_error",), max_consecutive=2)
-    assert [faults.next_fault(asked()) is None for _ in range(7)] == [False, False, True, False, False, True, False]
+    assert [faults.next_fault(make_request()) is None for _ in range(7)] == [
+        False,
+        False,
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_max_faults_operations_and_rate_are_respected() -> None:
@@ -344,21 +352,21 @@ def test_max_faults_operations_and_rate_are_respected() -> None:
     assert not struck(FaultInjector(rate=1, kinds=("html_200",), operations=("get-session",)), list(range(50)))
     assert not struck(FaultInjector(rate=0, kinds=("html_200",)), list(range(50)))
     never = FaultInjector(rate=1, kinds=("row_moved",))
-    assert never.next_fault(asked(operation="get-overall-analytics")) is None
+    assert never.next_fault(make_request(operation="get-overall-analytics")) is None
 
 
 def test_scheduled_fault_matches_operation_app_and_number_of_requests() -> None:
     faults = FaultInjector()
     faults.schedule("drop_before", operation="list-livestreams", app_id=APP, times=2)
-    assert faults.next_fault(asked(operation="get-session")) is None
-    assert [getattr(faults.next_fault(asked()), "kind", None) for _ in range(3)] == [
+    assert faults.next_fault(make_request(operation="get-session")) is None
+    assert [getattr(faults.next_fault(make_request()), "kind", None) for _ in range(3)] == [
         "drop_before",
         "drop_before",
         None,
     ]
     assert faults.injected == [("list-livestreams", "drop_before")] * 2
     faults.schedule("drop_before", app_id="elsewhere")
-    assert faults.next_fault(asked()) is None
+    assert faults.next_fault(make_request()) is None
 
 
 def test_faults_are_parsed_from_text() -> None:

@@ -94,7 +94,7 @@ def test_python_sdk_performs_every_operation(served: Client, sdk: Cloudflare) ->
         world.expected_rows(APP, NOW.date() - timedelta(days=1), NOW.date()).session_counts.values()
     )
 
-    assert {asked.operation for asked in served.simulator.requests} == {
+    assert {request.operation for request in served.simulator.requests} == {
         "list-livestreams",
         "create-livestream",
         "start-livestream",
@@ -107,7 +107,7 @@ def test_python_sdk_performs_every_operation(served: Client, sdk: Cloudflare) ->
         "get-daywise-analytics",
         "get-livestream-daywise-analytics",
     }
-    assert {asked.status for asked in served.simulator.requests} == {200, 201}
+    assert {request.status for request in served.simulator.requests} == {200, 201}
 
 
 def test_python_sdk_parses_errors(served: Client, sdk: Cloudflare) -> None:

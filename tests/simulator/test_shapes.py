@@ -1,4 +1,4 @@
-"""Every shape of facts.md, and every form of a value, says the same."""
+"""Every response shape of facts.md and every value format has the same content."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -40,7 +40,7 @@ def test_variants_differ_from_the_default_in_one_field() -> None:
 
 
 def rows_and_total(reply: dict[str, Any], shape: str) -> tuple[list[dict[str, Any]], int | None]:
-    """What a reader of this one shape finds."""
+    """Return rows and total of a response in this shape."""
     data = reply["data"]
     if shape == "array":
         return data, int(reply["paging"]["total_count"])
