@@ -17,7 +17,14 @@ from pipelines.simulator.dialects import TODAY
 from pipelines.simulator.server import Simulator
 from pipelines.storage.file_warehouse import FileWarehouse
 from tests.fixed_clock import NOW, clock_set_to
-from tests.intercepting_proxy import Rule, intercept, refuse_unix_times, refuse_large_pages, refuse_path, refuse_livestream_daywise
+from tests.intercepting_proxy import (
+    Rule,
+    intercept,
+    refuse_large_pages,
+    refuse_livestream_daywise,
+    refuse_path,
+    refuse_unix_times,
+)
 from tests.pipeline_runner import environment_for, run_pipeline, settings_for, small_world
 from tests.promises.fault_runner import run_cli
 from tests.storage.conftest import Program
