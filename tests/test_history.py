@@ -1,12 +1,14 @@
 """Dagster's history: a directory of any name, a file that somebody has locked or damaged, and telemetry that stays off."""
 
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -15,6 +17,7 @@ from pipelines.cli.diagnostics_history import check_history
 from pipelines.cli.history import DAGSTER_YAML, history_files, open_history
 from pipelines.errors import AlreadyRunningError, WarehouseError
 from pipelines.orchestration import sqlite_files
+from pipelines.orchestration.resources import RANGE_END, RANGE_START
 from pipelines.settings.settings import Settings
 
 LOCK = """
@@ -216,3 +219,54 @@ def test_the_doctor_examines_the_history(damage: str, state: str, said: str, tmp
     assert said in found[0].message
     assert "\n" not in found[0].message + found[0].remedy
     assert bool(found[0].remedy) is (state != "ok")
+
+
+STORED = {
+    "event_logs": "SELECT dagster_event_type, step_key, asset_key, partition FROM event_logs",
+    "asset_keys": "SELECT asset_key, last_materialization IS NULL, wipe_timestamp, tags FROM asset_keys",
+    "asset_event_tags": "SELECT asset_key, key FROM asset_event_tags",
+}
+"""The stored columns that do not differ between two runs."""
+
+
+def load_week(instance: dg.DagsterInstance) -> str:
+    """Materialize two assets for a week, the second with metadata per day; return the id of the run."""
+    week = dg.DailyPartitionsDefinition("2026-01-01", timezone="UTC")
+    one_run = dg.BackfillPolicy.single_run()
+
+    @dg.asset(partitions_def=week, backfill_policy=one_run)
+    def first() -> None:
+        """Load nothing."""
+
+    @dg.asset(partitions_def=week, backfill_policy=one_run, deps=[first], tags={"livehouse/test": "week"})
+    def second(context: dg.AssetExecutionContext) -> None:
+        for day in context.partition_keys:
+            context.add_asset_metadata({"rows": 1}, partition_key=day)
+
+    job = dg.Definitions(
+        assets=[first, second], jobs=[dg.define_asset_job("week")], executor=dg.in_process_executor
+    ).resolve_job_def("week")
+    tags = {RANGE_START: "2026-01-01", RANGE_END: "2026-01-07"}
+    result = job.execute_in_process(instance=instance, tags=tags, run_config=SILENT)
+    assert result.success
+    return result.run_id
+
+
+def read_stored_rows(runs: Path, run_id: str) -> dict[str, list[tuple[Any, ...]]]:
+    stored: dict[str, list[tuple[Any, ...]]] = {}
+    for name in ("index", run_id):
+        with closing(sqlite3.connect(runs / f"{name}.db")) as connection:
+            for table, query in STORED.items():
+                stored[f"{name.replace(run_id, 'run')}.{table}"] = sorted(connection.execute(query), key=repr)
+    return stored
+
+
+def test_the_batched_event_log_stores_the_rows_of_dagsters_own(tmp_path: Path) -> None:
+    """A version of Dagster with which this test passes can be allowed in pyproject.toml (`make test-newest` tries it)."""
+    with open_history(settings_of(tmp_path)) as instance:
+        batched = read_stored_rows(tmp_path / "dagster" / "history" / "runs", load_week(instance))
+    (tmp_path / "original").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "original")) as instance:
+        original = read_stored_rows(tmp_path / "original" / "history" / "runs", load_week(instance))
+    assert len([row for row in batched["index.event_logs"] if row[3]]) == 28, "two events per day and asset"
+    assert batched == original

@@ -1,1 +1,1 @@
-"""Dagster's UI for the user who started it, and for nobody else: no web page and no other user of the machine gets in."""
+"""Dagster's UI for the user who started it only: other users of the machine and pages of other sites are refused."""

@@ -1,8 +1,12 @@
-"""What stands in front of Dagster's web app, which itself answers everybody who reaches its port.
+"""Protect Dagster's web app, which by itself answers every client that reaches its port.
 
-A page of any site can send requests to 127.0.0.1, and a name of its own that suddenly means 127.0.0.1 makes them
+A page of any site can send requests to 127.0.0.1, and a host name of its own that is changed to 127.0.0.1 makes them
 same-origin (DNS rebinding). So a request must name this machine as its host, must not come from another origin, must not
-change anything by a form or an image, and must hold the token that only the user saw who started the UI.
+change anything with a form or an image, and must contain the token that only the user who started the UI has seen.
+
+A browser sends a cookie to every port of a host: a program of another user on another port would receive the token as
+soon as its page is opened. It sends a cookie only to paths below the cookie's `Path`, so the UI is served below a random
+path, which no other program knows.
 """
 
 import hmac
@@ -22,7 +26,7 @@ TOKEN_PARAMETER = "token"  # noqa: S105 - its name
 
 _READS = ("GET", "HEAD")
 _SITES = ("same-origin", "none")
-"""What browsers say of a request of our own pages, and of an address that the user typed."""
+"""The `Sec-Fetch-Site` of requests of our own pages, and of an address that the user typed."""
 
 _HEADERS = [
     (b"x-frame-options", b"DENY"),
@@ -35,7 +39,7 @@ _HEADERS = [
 
 
 class RefusedError(Exception):
-    """A request that is not the user's own. Its text is the answer."""
+    """A request that the user did not send. Its text is the body of the response."""
 
     def __init__(self, status: HTTPStatus, text: str) -> None:
         super().__init__(text)
@@ -43,19 +47,20 @@ class RefusedError(Exception):
 
 
 class Guard:
-    """An ASGI app that passes on to another one what its user sends, and refuses everything else."""
+    """An ASGI app that forwards the user's requests to another app, and refuses all others."""
 
-    def __init__(self, app: App, *, port: int, token: str) -> None:
-        """Take the app, the port that it is served on, and the token that requests must hold."""
+    def __init__(self, app: App, *, port: int, path_prefix: str, token: str) -> None:
+        """Take the app, its port, the random path below which it is served (`/…`), and the token of its user."""
         self._app = app
         self._hosts = {f"{host}:{port}" for host in ("127.0.0.1", "localhost", "[::1]")}
-        if port == 80:  # noqa: PLR2004 - which browsers leave out
+        if port == 80:  # noqa: PLR2004 - browsers omit it
             self._hosts |= {host.rpartition(":")[0] for host in self._hosts}
+        self._path_prefix = path_prefix
         self._token = token
-        self._cookie = f"livehouse-ui-{port}"  # a cookie is sent to every port of a host
+        self._cookie = f"livehouse-ui-{port}"  # two UIs on one machine must not overwrite each other's cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or one websocket."""
+        """Handle one request, or one websocket."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -81,7 +86,7 @@ class Guard:
             raise RefusedError(HTTPStatus.FORBIDDEN, "requests of other sites are refused")
 
     def _location_without_token(self, scope: Scope) -> str | None:
-        """Return where to go from an address that holds the token, which need not stay in the browser's history."""
+        """Return the redirect target for an address that contains the token, to keep it out of the browser's history."""
         if scope["type"] != "http" or scope["method"] not in _READS:
             return None
         parameters = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
@@ -107,19 +112,19 @@ class Guard:
     def _check_method(self, scope: Scope) -> None:
         if scope["type"] == "websocket":
             return
-        method, is_graphql = scope["method"], scope["path"].rstrip("/") == "/graphql"
+        method, is_graphql = scope["method"], scope["path"].rstrip("/").endswith("/graphql")
         if method in _READS:
             if is_graphql and scope["query_string"]:
-                raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "GraphQL is asked by POST")
+                raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "GraphQL requires POST")
             return
         if method != "POST":
             raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not allowed")
         types = [line.partition(";")[0].strip().lower() for line in _headers(scope, b"content-type")]
-        if types != ["application/json"]:  # the only one that no form of another site can send
+        if types != ["application/json"]:  # the only type that a form of another site cannot send
             raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send application/json")
 
     async def _set_cookie(self, send: Send, location: str) -> None:
-        cookie = f"{self._cookie}={self._token}; Path=/; HttpOnly; SameSite=Strict"
+        cookie = f"{self._cookie}={self._token}; Path={self._path_prefix}; HttpOnly; SameSite=Strict"
         headers = [
             (b"location", location.encode("latin-1")),
             (b"set-cookie", cookie.encode()),
@@ -146,7 +151,7 @@ def _with_headers(send: Send) -> Send:
 
 
 async def _refuse(scope: Scope, send: Send, refused: RefusedError) -> None:
-    if scope["type"] == "websocket":  # before it was accepted: the server answers 403
+    if scope["type"] == "websocket":  # closed before it is accepted: the server answers 403
         await send({"type": "websocket.close", "code": 1008})
         return
     body = json.dumps({"error": f"livehouse: {refused}"}).encode()

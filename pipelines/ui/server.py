@@ -1,6 +1,6 @@
-"""Serves Dagster's UI behind the guard, with Dagster's daemon beside it: one process that ends both.
+"""Serve Dagster's UI behind the guard, together with Dagster's daemon: both end with this process.
 
-Run as a program by `livehouse ui`, with Dagster's variables in its environment.
+`livehouse ui` runs it as a program, with Dagster's variables in its environment.
 """
 
 import os
@@ -29,17 +29,17 @@ import pipelines
 from pipelines.ui.guard import TOKEN_PARAMETER, Guard
 
 _MODULE = "pipelines.definitions"
-_ENDS_WITHIN = 60
-"""Seconds that the daemon has to end."""
+_DAEMON_STOP_SECONDS = 60
+"""The time that the daemon has to end."""
 
-_CLOSES_WITHIN = 2
-"""Seconds that open pages have to close their connections."""
+_CLOSE_SECONDS = 2
+"""The time that open pages have to close their connections."""
 
 _PROJECT = str(Path(pipelines.__file__).parents[1])
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it can be reached."""
+    """A server that calls a function when it is ready."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -58,16 +58,17 @@ def main(*, port: int, open_it: bool) -> None:
     """Serve until stopped by SIGINT, SIGTERM or SIGHUP."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     configure_loggers(log_level="WARNING")
     token = secrets.token_urlsafe(32)
-    address = f"http://127.0.0.1:{port}/?{TOKEN_PARAMETER}={token}"
+    path_prefix = f"/{secrets.token_urlsafe(16)}"
+    address = f"http://127.0.0.1:{port}{path_prefix}/?{TOKEN_PARAMETER}={token}"
 
     def announce() -> None:
         click.echo(address)
         click.echo(
-            "livehouse: open that address; it holds a token, so share it with nobody; serving until ctrl-C", err=True
+            "livehouse: open that address; it contains a token, so do not share it; serving until ctrl-C", err=True
         )
         if open_it:
             click.launch(address)
@@ -80,7 +81,8 @@ def main(*, port: int, open_it: bool) -> None:
                 instance, target, version=webserver_version, code_server_log_level="warning"
             ) as context,
         ):
-            app = Guard(create_app_from_workspace_process_context(context, "", 2000), port=port, token=token)
+            dagster_app = create_app_from_workspace_process_context(context, path_prefix, 2000)
+            app = Guard(dagster_app, port=port, path_prefix=path_prefix, token=token)
             server = _Server(
                 uvicorn.Config(
                     app,
@@ -90,13 +92,13 @@ def main(*, port: int, open_it: bool) -> None:
                     access_log=False,
                     proxy_headers=False,
                     server_header=False,
-                    timeout_graceful_shutdown=_CLOSES_WITHIN,
+                    timeout_graceful_shutdown=_CLOSE_SECONDS,
                 ),
                 announce,
             )
-            threading.Thread(target=_stop_with, args=(daemon, server), daemon=True).start()
+            threading.Thread(target=_stop_with_daemon, args=(daemon, server), daemon=True).start()
             server.run()
-            _end(daemon)
+            _stop_daemon(daemon)
         if daemon.poll():
             raise click.ClickException("Dagster's daemon ended unexpectedly; its messages are above")
 
@@ -105,14 +107,14 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _stop_with(daemon: "subprocess.Popen[bytes]", server: _Server) -> None:
+def _stop_with_daemon(daemon: "subprocess.Popen[bytes]", server: _Server) -> None:
     daemon.wait()
     server.should_exit = True
 
 
 @contextmanager
 def _own_sockets() -> Iterator[None]:
-    """Have Dagster's processes talk to one another in a directory that no other user can enter."""
+    """Put the sockets of Dagster's processes into a directory that no other user can enter."""
     with tempfile.TemporaryDirectory(prefix="livehouse-ui-") as directory:
         tempfile.tempdir = os.environ["TMPDIR"] = directory
         try:
@@ -130,14 +132,14 @@ def _daemon() -> Iterator["subprocess.Popen[bytes]"]:
     try:
         yield daemon
     finally:
-        _end(daemon)
+        _stop_daemon(daemon)
         try:
-            daemon.wait(_ENDS_WITHIN)
+            daemon.wait(_DAEMON_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             daemon.kill()
 
 
-def _end(daemon: "subprocess.Popen[bytes]") -> None:
+def _stop_daemon(daemon: "subprocess.Popen[bytes]") -> None:
     if daemon.stdin:
         daemon.stdin.close()
 

@@ -18,6 +18,7 @@ pytest.importorskip("playwright.sync_api", reason="the Python package playwright
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: `apt-get install chromium`")
 
 TOKEN = "the-token-of-this-start"
+PREFIX = "/random-path"
 
 
 class Ui(NamedTuple):
@@ -47,14 +48,14 @@ def ui() -> Iterator[Ui]:
 
     app = Starlette(
         routes=[
-            Route("/graphql", graphql, methods=["GET", "POST", "OPTIONS", "PUT"]),
-            WebSocketRoute("/graphql", websocket),
+            Route(f"{PREFIX}/graphql", graphql, methods=["GET", "POST", "OPTIONS", "PUT"]),
+            WebSocketRoute(f"{PREFIX}/graphql", websocket),
             Route("/{path:path}", page),
         ]
     )
     port = free_port()
-    with served(Guard(app, port=port, token=TOKEN), port):
-        yield Ui(f"http://127.0.0.1:{port}", port, reached)
+    with served(Guard(app, port=port, path_prefix=PREFIX, token=TOKEN), port):
+        yield Ui(f"http://127.0.0.1:{port}{PREFIX}", port, reached)
 
 
 @pytest.fixture(scope="module")
@@ -154,14 +155,34 @@ def test_nothing_of_a_foreign_page_gets_in(site: str, logged_in: Any, context: A
     assert json.loads(answer) == {"data": "figures"}
 
 
+def test_a_program_on_another_port_receives_no_cookie(logged_in: Any, context: Any, ui: Ui) -> None:
+    """A cookie is sent to every port of a host, but only below its path, which the program cannot know."""
+    cookies: list[str | None] = []
+
+    async def page(request: Request) -> HTMLResponse:
+        cookies.append(request.headers.get("cookie"))
+        return HTMLResponse("<title>another program</title>")
+
+    port = free_port()
+    with served(Starlette(routes=[Route("/{path:path}", page)]), port):
+        opened = context.new_page()
+        for path in ("/", "/graphql", "/random", "/random-path-2/"):
+            opened.goto(f"http://127.0.0.1:{port}{path}")
+            assert opened.title() == "another program"
+        opened.close()
+    assert [cookie for cookie in cookies if cookie] == []
+    answer, _ = logged_in.evaluate(ASKS, [ui.address, "still works"])
+    assert json.loads(answer) == {"data": "figures"}
+
+
 def test_a_name_that_suddenly_means_this_machine_reads_nothing(logged_in: Any, context: Any, ui: Ui) -> None:
     page = context.new_page()
-    for address in (f"http://evil.test:{ui.port}/", f"http://evil.test:{ui.port}/?token={TOKEN}"):
+    for address in (f"http://evil.test:{ui.port}{PREFIX}/", f"http://evil.test:{ui.port}{PREFIX}/?token={TOKEN}"):
         answer = page.goto(address)
         assert answer.status == 421
         assert "figures" not in answer.text()
     with pytest.raises(Exception, match="refused"):
-        page.evaluate(ASKS, [f"http://evil.test:{ui.port}", "mutation"])
+        page.evaluate(ASKS, [f"http://evil.test:{ui.port}{PREFIX}", "mutation"])
     assert ui.reached == []
     page.close()
 

@@ -11,6 +11,7 @@ from pipelines.ui.guard import Guard
 
 PORT = 3000
 TOKEN = "the-token-of-this-start"
+PREFIX = "/random-path"
 HERE = f"127.0.0.1:{PORT}"
 OURS = {"host": HERE, "authorization": f"Bearer {TOKEN}"}
 
@@ -58,7 +59,7 @@ def ask(
     async def receive() -> Any:
         raise AssertionError("the guard reads no body")
 
-    asyncio.run(Guard(inner, port=port, token=TOKEN)(scope, receive, send))
+    asyncio.run(Guard(inner, port=port, path_prefix=PREFIX, token=TOKEN)(scope, receive, send))
     return sent, bool(inner.reached)
 
 
@@ -210,7 +211,7 @@ def test_the_token_moves_from_the_address_into_a_cookie(path: str, query: str, l
     assert (sent[0]["status"], is_reached) == (303, False)
     assert headers[b"location"].decode() == location, "within this server, and without the token"
     cookie, *flags = headers[b"set-cookie"].decode().split("; ")
-    assert set(flags) == {"Path=/", "HttpOnly", "SameSite=Strict"}
+    assert set(flags) == {f"Path={PREFIX}", "HttpOnly", "SameSite=Strict"}
     assert status_of({"host": HERE, "cookie": f"a=b; {cookie}; c=d"}) == 200
 
 

@@ -118,12 +118,12 @@ def test_it_works_in_a_browser_and_a_foreign_page_launches_nothing(home: Path, t
     if CHROMIUM is None:
         pytest.skip("no chromium on PATH: `apt-get install chromium`")
 
-    def ask(page: Any, query: str) -> Any:
-        fetched = "async (query) => await (await fetch('/graphql', {method: 'POST', headers: {'content-type': 'application/json'}, body: JSON.stringify({query})})).json()"
-        return page.evaluate(fetched, query)["data"]
+    def send_query(page: Any, query: str) -> Any:
+        fetched = "async ([url, query]) => await (await fetch(url + '/graphql', {method: 'POST', headers: {'content-type': 'application/json'}, body: JSON.stringify({query})})).json()"
+        return page.evaluate(fetched, [origin, query])["data"]
 
     def runs(page: Any) -> list[tuple[str, str]]:
-        return [(run["pipelineName"], run["status"]) for run in ask(page, RUNS)["runsOrError"]["results"]]
+        return [(run["pipelineName"], run["status"]) for run in send_query(page, RUNS)["runsOrError"]["results"]]
 
     with started(home, tmp_path) as (address, _), browser() as chromium:
         origin = address.partition("/?")[0]
@@ -144,7 +144,7 @@ def test_it_works_in_a_browser_and_a_foreign_page_launches_nothing(home: Path, t
         )
         foreign.wait_for_timeout(1000)
         assert runs(page) == before
-        assert ask(page, LAUNCH)["launchRun"]["__typename"] == "LaunchRunSuccess"
+        assert send_query(page, LAUNCH)["launchRun"]["__typename"] == "LaunchRunSuccess"
         deadline = time.monotonic() + PATIENCE
         while runs(page)[0] != ("upkeep", "SUCCESS"):
             assert time.monotonic() < deadline, runs(page)
