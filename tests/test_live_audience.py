@@ -13,7 +13,7 @@ import pytest
 from pipelines.catalog.core import LIVE_OBSERVATIONS
 from pipelines.catalog.files import WAREHOUSE_FILE
 from pipelines.live import merge as observations
-from pipelines.live.observations import blank_placeholder_figures
+from pipelines.live.observations import MAX_GAP, PLACEHOLDER_SECONDS, blank_placeholder_figures
 from pipelines.marts.build import build_mart, find_marts
 
 MART, PEAKS = (mart for mart in find_marts() if mart.name in ("live_audience", "stream_concurrency"))
@@ -115,6 +115,12 @@ def run() -> Iterator[MergedWarehouse]:
 def steady(first: int, last: int, viewers: float, *, every: int = 60, began: int = 0) -> list[Observation]:
     """Return observations of a stream with a constant number of viewers, one every `every` seconds."""
     return [(at, at - began, viewers * (at - began)) for at in range(first, last + 1, every)]
+
+
+def test_the_mart_has_the_limits_of_the_live_package() -> None:
+    sql = (Path(__file__).parents[1] / "sql" / "marts" / "live_audience.sql").read_text()
+    assert f"ends - begins <= INTERVAL {MAX_GAP // timedelta(minutes=1)} MINUTE" in sql
+    assert f"ingest_seconds = {PLACEHOLDER_SECONDS} AND viewer_seconds = {PLACEHOLDER_SECONDS}" in sql
 
 
 # --- the mart ---------------------------------------------------------------------------------------------

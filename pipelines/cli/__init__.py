@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from pipelines.cli.streams import end_output, prepare_streams
+from pipelines.cli.streams import discard_output, prepare_streams
 from pipelines.steps.process_memory import collect_garbage_rarely
 
 COMMANDS = {
@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
         # The reader closed its end (`| head`), which is no error. Click replaces stdout and exits with 1.
         if isinstance(ended, SystemExit) and sys.stdout is output:
             raise
-        end_output()
+        discard_output()
         sys.exit(0)
     except (Exception, KeyboardInterrupt) as error:
         line, status = _describe_error(error)
@@ -133,7 +133,7 @@ def _describe_error(error: BaseException) -> tuple[str | None, int]:
         return None, 1
     is_full = isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None
     if is_full:
-        end_output()
+        discard_output()
     if cause := "cannot write output: no space left on device" if is_full else find_machine_cause(error):
         return cause, 1
     message = printable(" ".join(str(error).split()))[:300]

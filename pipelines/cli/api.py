@@ -1,4 +1,4 @@
-"""`api`: each of the eleven operations by hand."""
+"""`api`: runs one of the eleven operations of the API."""
 
 import json
 from collections.abc import Callable
@@ -9,20 +9,20 @@ import click
 
 from pipelines.cli.param_types import day, identifier, livestream_name, text
 
-_app = click.option(
-    "--app", "app_id", type=identifier, help="App to ask about; the one of the settings if there is only one."
+_app = click.option("--app", "app_id", type=identifier, help="App to query; needed only if the settings name several.")
+_per_page = click.option(
+    "--per-page", type=click.IntRange(1), help="Rows per page; 100, or the largest page that the API accepts."
 )
-_per_page = click.option("--per-page", type=click.IntRange(1), help="Rows of a page; 100, or what the API accepts.")
 _name = click.option("--name", type=livestream_name, help="Name of the livestream: letters, digits, - and _.")
 _show_keys = click.option("--show-keys", is_flag=True, help="Show stream keys, which are secrets.")
 
 
 @click.group("api")
 def api_command() -> None:
-    """Perform one operation of the API by hand; its reply goes to stdout as JSON."""
+    """Run one operation of the API and print its reply as JSON."""
 
 
-def _perform(app_id: str | None, operation: str, *, show_keys: bool, **arguments: Any) -> None:  # noqa: ANN401 - the operation's own
+def _perform(app_id: str | None, operation: str, *, show_keys: bool, **arguments: Any) -> None:  # noqa: ANN401 - the arguments of the operation
     from pipelines.errors import UsageError
     from pipelines.extract import operations
     from pipelines.settings.settings import load_settings
@@ -80,7 +80,7 @@ def _session(app_id: str | None, session_id: str, *, show_keys: bool) -> None:
 @_app
 @_show_keys
 def _active(app_id: str | None, livestream_id: str, *, show_keys: bool) -> None:
-    """Fetch the session of a livestream that is on air."""
+    """Fetch the active session of a livestream."""
     _perform(app_id, "get_active_session", show_keys=show_keys, livestream_id=livestream_id)
 
 
@@ -89,7 +89,7 @@ def _active(app_id: str | None, livestream_id: str, *, show_keys: bool) -> None:
 @_app
 @_show_keys
 def _meeting(app_id: str | None, meeting_id: str, *, show_keys: bool) -> None:
-    """Fetch the livestream of a meeting that is on air."""
+    """Fetch the active livestream of a meeting."""
     _perform(app_id, "get_meeting_livestream", show_keys=show_keys, meeting_id=meeting_id)
 
 

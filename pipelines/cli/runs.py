@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipelines.cli.param_types import day
-from pipelines.cli.streams import end_output
+from pipelines.cli.streams import discard_output
 
 if TYPE_CHECKING:
     from pipelines.settings.settings import Settings
@@ -55,7 +55,7 @@ def run_and_report(
         ) as error:  # the reader has closed stdout, or the disk is full: still report errors and the status
             if not isinstance(error, BrokenPipeError):
                 click.echo(f"livehouse: cannot write the summary: {error.strerror}", err=True)
-            end_output()
+            discard_output()
     for failure in outcome.errors:
         click.echo(f"livehouse: {failure}", err=True)
     if any(isinstance(failure, RunStoppedError) for failure in outcome.errors):

@@ -6,7 +6,7 @@ key keeps them from being stored twice.
 Thinning keeps the last row of each minute and, on days older than a setting, the first and the last row of each hour, so
 that viewing around a full hour stays in its own hour. The figures are running totals: dropping a row between two others
 changes no total. Three things must survive: the start of a session, a fall of its seconds, and a gap in polling
-longer than `GAP`. So the first row of a session is kept, and both rows beside a fall or a gap. A row that follows dropped
+longer than `MAX_GAP`. So the first row of a session is kept, and both rows beside a fall or a gap. A row that follows dropped
 ones is marked (`is_thinned`): its distance to the row before is no gap.
 """
 
@@ -18,12 +18,10 @@ import polars as pl
 
 from pipelines.catalog.core import LIVE_OBSERVATIONS
 from pipelines.catalog.ops import DAYS, QUARANTINE
+from pipelines.live.observations import MAX_GAP
 from pipelines.storage.frames import temporary_view
 
-GAP = "INTERVAL 5 MINUTE"
-"""The audience between two observations further apart is unknown, and not interpolated. Polls come every minute; one may
-fail, and a run suspends them for a few minutes. sql/marts/live_audience.sql repeats this figure."""
-
+_GAP = f"to_minutes({MAX_GAP // timedelta(minutes=1)})"
 _TABLE = LIVE_OBSERVATIONS.full_name
 _LEDGER = DAYS.full_name
 
@@ -32,7 +30,7 @@ _THIN = f"""
     WITH edges AS (
         SELECT
             *,
-            coalesce(NOT is_thinned AND observed_at - lag(observed_at) OVER session_rows > {GAP}, true) AS after_gap,
+            coalesce(NOT is_thinned AND observed_at - lag(observed_at) OVER session_rows > {_GAP}, true) AS after_gap,
             after_gap OR viewer_seconds < lag(viewer_seconds) OVER session_rows AS is_edge
         FROM {_TABLE}
         WHERE app_id = $app_id AND day BETWEEN $day::DATE - 1 AND $day::DATE + 1

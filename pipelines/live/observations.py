@@ -42,6 +42,10 @@ _COLUMNS: tuple[tuple[str, str, LogicalType], ...] = (
     ("updated_at", "session.updated_at", "timestamp"),
     ("err_message", "session.err_message", "text"),
 )
+MAX_GAP = timedelta(minutes=5)
+"""The audience between two observations further apart is unknown, and not interpolated. Polls come every minute; one may
+fail, and a run suspends them for a few minutes. sql/marts/live_audience.sql has the same limit; a test compares them."""
+
 PLACEHOLDER_SECONDS = 60
 """Value of both figures of a session until the API knows them, 40 to 50 seconds after its start."""
 

@@ -7,13 +7,10 @@ from typing import Any
 
 from pipelines.clock import utc_now
 from pipelines.live import staging
-from pipelines.live.observations import ENDED, FAILED, PLACEHOLDER_SECONDS
+from pipelines.live.observations import ENDED, FAILED, MAX_GAP, PLACEHOLDER_SECONDS
 from pipelines.live.steps import STAGING_RETENTION
 from pipelines.settings.settings import Settings
 from pipelines.storage.warehouse import open_warehouse
-
-_HEAD_SECONDS = 300.0
-"""The average from the start of a session is unknown if its first observation is later than this: as in marts.live_audience."""
 
 _MAX_PENDING = timedelta(minutes=2)
 """A session without figures for longer has none: that is another matter than placeholders."""
@@ -120,7 +117,7 @@ def average_viewers(
             if was_placeholder and before and viewed < before[1]:
                 before = None
             was_placeholder = ingest == viewed == PLACEHOLDER_SECONDS
-            since = (moment - before[0]).total_seconds() if before else _HEAD_SECONDS
+            since = (moment - before[0]).total_seconds() if before else MAX_GAP.total_seconds()
             if before and viewed >= before[1]:
                 average = ((viewed - before[1]) / since, since) if since > 0 else average
             elif ingest is not None and ingest <= since:
