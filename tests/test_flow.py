@@ -14,6 +14,7 @@ from pipelines.clock import utc_now
 from pipelines.errors import WarehouseError
 from pipelines.load.raw_versions import land
 from pipelines.normalize.raw_frames import field_types, raw_livestreams
+from pipelines.normalize.record import read_record
 from pipelines.settings.settings import Settings
 from pipelines.simulator.response_shapes import ResponseShapes
 from pipelines.simulator.server import Simulator
@@ -151,9 +152,9 @@ def test_a_livestream_broken_night_after_night_stands_as_it_was_last_whole(tmp_p
     broken = ({"name": "third", "disabled": ["maybe", n]} for n in range(8))
     nights: list[dict[str, Any]] = [{"name": "first"}, {"name": "second"}, *broken]
     began = utc_now() - timedelta(days=len(nights))
-    for number, said in enumerate(nights):
+    for number, values in enumerate(nights):
         at = began + timedelta(days=number)
-        record = {"id": "a", "updated_at": f"{at}", **said}
+        record = read_record({"id": "a", "updated_at": f"{at}", **values})
         frame = raw_livestreams([record], app_id="aula", fetched_at=at, run_id=f"{number}")
         types = field_types(RAW_LIVESTREAMS, [record], at)
         with open_run(settings, run_id=f"{number}", full=False, allow_shrink=False, backfill=None) as run:

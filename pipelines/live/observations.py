@@ -14,7 +14,7 @@ from pipelines.catalog.types import LogicalType
 from pipelines.normalize.coerce import cell, reason_not_taken, value_of
 from pipelines.normalize.derived import add_session_facts
 from pipelines.normalize.fields import split_fields
-from pipelines.normalize.raw_frames import payload_of
+from pipelines.normalize.record import encode
 
 ENDED, FAILED = "ENDED", "FAILED"
 """Status of the row with the last figures of a session. Ours: the API has a status of livestreams only."""
@@ -79,7 +79,7 @@ def parse_observations(
     """
     if not found:
         return pl.DataFrame(schema=RAW_LIVE_OBSERVATIONS.polars_schema), pl.DataFrame(schema=QUARANTINE.polars_schema)
-    payloads = [payload_of(_flatten(one)) for one in found]
+    payloads = [encode(_flatten(one)) for one in found]
     values = (
         split_fields(payloads, [field for _, field, _ in _COLUMNS])
         .with_columns(value_of(kind, cell(field), polled_at).alias(f"{name}:value") for name, field, kind in _COLUMNS)

@@ -20,7 +20,7 @@ from pipelines.extract.client import ApiClient
 from pipelines.live import merge, staging
 from pipelines.live.observations import ENDED, FAILED, Observation, parse_observations
 from pipelines.live.poller import LivePoller
-from pipelines.normalize.raw_frames import identity
+from pipelines.normalize.record import identity
 from pipelines.settings.settings import Settings
 from pipelines.steps import dialect
 from pipelines.steps.context import Counts, RunContext

@@ -1,7 +1,7 @@
-"""Takes JSON records apart into columns: each field's text and its JSON type. No rule of value is here.
+"""Splits JSON records into columns: the text of each field and its JSON type. The rules for values are in `coerce.py`.
 
-polars guesses a column's type from what it sees first (150 integers, then 1.5: Int64, and 1), so every
-field is read as text, with its JSON type beside it.
+polars infers the type of a column from its first values (150 integers, then 1.5, becomes Int64 and 1), so every field is
+read as text, with its JSON type in a second column.
 """
 
 import json
@@ -22,7 +22,7 @@ _TYPES: dict[type, str] = {
 
 
 def json_type(value: Any) -> str:  # noqa: ANN401 - any JSON value
-    """Name the JSON type of a parsed value, as `ops.field_types` names it."""
+    """Return the name of the JSON type of a parsed value, as in `ops.field_types`."""
     return _TYPES[type(value)]
 
 
@@ -33,18 +33,22 @@ def _as_text(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
 
 
 def split_fields(payloads: Iterable[str], fields: Sequence[str]) -> pl.DataFrame:
-    """Make a frame with the columns `FIELD` (text) and `FIELD:type` for each field, a row a payload.
+    """Return a frame with the columns `FIELD` (text) and `FIELD:type` for each field, and one row per payload.
 
-    A field that is absent is null. `record:type` is the JSON type of the whole payload; one that is not an
-    object has no fields.
+    A field that is absent is null. `record:type` is the JSON type of the whole payload; a payload that is not an object
+    has no fields.
     """
     records = [json.loads(payload) for payload in payloads]
-    columns: dict[str, pl.Series] = {
-        "record:type": pl.Series([json_type(record) for record in records], dtype=pl.String)
-    }
+    columns = {"record:type": pl.Series([json_type(record) for record in records], dtype=pl.String)}
     objects = [record if isinstance(record, dict) else {} for record in records]
     for field in fields:
-        values = [record.get(field) for record in objects]
-        columns[field] = pl.Series([_as_text(value) for value in values], dtype=pl.String)
-        columns[f"{field}:type"] = pl.Series([_TYPES[type(value)] for value in values], dtype=pl.String)
+        columns |= cells(field, [record.get(field) for record in objects])
     return pl.DataFrame(columns)
+
+
+def cells(field: str, values: Sequence[Any]) -> dict[str, pl.Series]:
+    """Return the columns `FIELD` (text) and `FIELD:type` of parsed values."""
+    return {
+        field: pl.Series([_as_text(value) for value in values], dtype=pl.String),
+        f"{field}:type": pl.Series([_TYPES[type(value)] for value in values], dtype=pl.String),
+    }

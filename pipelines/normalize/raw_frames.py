@@ -1,6 +1,5 @@
-"""Records as received → frames for the raw tables: key and day by the rules of value, payload as text."""
+"""Builds frames for the raw tables from records as received: key and day by the rules for values, payload as text."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -16,29 +15,11 @@ from pipelines.catalog.streams import Stream
 from pipelines.catalog.types import Table
 from pipelines.errors import UnexpectedReplyError
 from pipelines.normalize.coerce import EARLIEST, cell, value_of
-from pipelines.normalize.fields import json_type, split_fields
-
-Record = Any
-
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-
-
-def payload_of(record: Record) -> str:
-    """Write the record as JSON text; equal records give equal text."""
-    return _ENCODER.encode(record)
+from pipelines.normalize.record import Record, encode, key_cells
 
 
 def _digest(payload: str) -> int:
     return int.from_bytes(blake2b(payload.encode(), digest_size=8).digest(), "big", signed=True)
-
-
-def identity(record: Record) -> str:
-    """Tell records of a list apart: by the id, a whole number as its text; without one, by the whole record."""
-    found = record.get("id") if isinstance(record, dict) else None
-    if type(found) is int:
-        found = str(found)
-    return payload_of(found if found and isinstance(found, str) else record)
 
 
 def _raw_frame(
@@ -49,7 +30,7 @@ def _raw_frame(
     **columns: Any,  # noqa: ANN401 - a series or a literal a column
 ) -> pl.DataFrame:
     received = dict.fromkeys(("first_fetched_at", "fetched_at", "changed_at"), fetched_at)
-    unnumbered = dict.fromkeys(("key_digest", "arrival", "changed_arrival"))  # given by the landing
+    unnumbered = dict.fromkeys(("key_digest", "arrival", "changed_arrival"))  # set by `raw_versions.land`
     context = {**received, "run_id": run_id, "changed_run_id": run_id, **unnumbered, **columns}
     frame = pl.DataFrame(
         {"payload": payloads, "digest": [_digest(payload) for payload in payloads]},
@@ -62,23 +43,23 @@ def _raw_frame(
 
 
 def raw_livestreams(records: Sequence[Record], *, app_id: str, fetched_at: datetime, run_id: str) -> pl.DataFrame:
-    """Rows of raw.livestreams."""
-    payloads = [payload_of(record) for record in records]
-    key = split_fields(payloads, ["id"]).select(value_of("id", cell("id"), fetched_at)).to_series()
-    return _raw_frame(RAW_LIVESTREAMS, payloads, fetched_at, run_id, app_id=app_id, livestream_id=key)
+    """Return rows of raw.livestreams."""
+    key = key_cells(records, "id").select(value_of("id", cell("id"), fetched_at)).to_series()
+    texts = [record.text for record in records]
+    return _raw_frame(RAW_LIVESTREAMS, texts, fetched_at, run_id, app_id=app_id, livestream_id=key)
 
 
 def raw_sessions(
-    payloads: Sequence[str],
+    records: Sequence[Record],
     *,
     app_id: str,
     livestream_ids: Sequence[str],
     fetched_at: Sequence[datetime],
     run_id: str,
 ) -> pl.DataFrame:
-    """Rows of raw.livestream_sessions; of each record, by `payload_of`, which livestream was asked and when."""
+    """Return rows of raw.livestream_sessions. For each record: the livestream it was fetched for, and when."""
     now = max(fetched_at, default=EARLIEST)
-    read = split_fields(payloads, ["id", *LIVESTREAM_SESSIONS.day_fields]).select(
+    read = key_cells(records, "id", *LIVESTREAM_SESSIONS.day_fields).select(
         value_of("id", cell("id"), now).alias("id"),
         pl.coalesce(value_of("timestamp", cell(name), now) for name in LIVESTREAM_SESSIONS.day_fields)
         .dt.date()
@@ -86,7 +67,7 @@ def raw_sessions(
     )
     return _raw_frame(
         RAW_LIVESTREAM_SESSIONS,
-        payloads,
+        [record.text for record in records],
         pl.Series(fetched_at, dtype=pl.Datetime("us")),
         run_id,
         app_id=app_id,
@@ -98,8 +79,8 @@ def raw_sessions(
 
 
 def raw_day(table: Table, record: Record, day: date, *, app_id: str, fetched_at: datetime, run_id: str) -> pl.DataFrame:
-    """One row of a raw table of day figures; a record of None says that nothing was there."""
-    return _raw_frame(table, [payload_of(record)], fetched_at, run_id, app_id=app_id, day=day)
+    """Return one row of a raw table of day figures; the record `null` means that the reply had none."""
+    return _raw_frame(table, [record.text], fetched_at, run_id, app_id=app_id, day=day)
 
 
 def raw_day_entries(
@@ -114,16 +95,15 @@ def raw_day_entries(
     stats: str | None = None,
 ) -> pl.DataFrame:
     """Return rows of a stream's raw table for one part of a reply about `days`; omitted days that are zero get `null`."""
-    payloads = [payload_of(entry) for entry in entries]
     day = value_of("day", cell(stream.day_field), fetched_at)
-    named = split_fields(payloads, [stream.day_field]).select(day).to_series().to_list()
+    named = key_cells(entries, stream.day_field).select(day).to_series().to_list()
     if any(named) and not set(named) & set(days):
         raise UnexpectedReplyError(f"{stream.label} for {days[0]} to {days[-1]} was answered with other days only")
-    # An entry whose day cannot be read is about one of the days that seem to be left out.
+    # An entry without a readable day is about one of the days that seem to be omitted.
     missing = sorted(set(days) - set(named)) if omitted_is_zero and None not in named else []
     return _raw_frame(
         stream.raw,
-        [*payloads, *(payload_of(None) for _ in missing)],
+        [*(entry.text for entry in entries), *(encode(None) for _ in missing)],
         fetched_at,
         run_id,
         app_id=app_id,
@@ -135,37 +115,29 @@ def raw_day_entries(
 def raw_session_counts(
     entries: Sequence[Record], days: Sequence[date], *, app_id: str, fetched_at: datetime, run_id: str
 ) -> pl.DataFrame:
-    """Rows of raw.livestream_analytics_daywise for a reply of *livestreams/daywise* that was asked about `days`."""
-    payloads = [payload_of(entry) for entry in entries]
+    """Return rows of raw.livestream_analytics_daywise for a reply of *livestreams/daywise* about `days`."""
     day = value_of("day", cell("date"), fetched_at)
-    named = split_fields(payloads, ["date"]).select(day).to_series().to_list() if entries else []
+    named = key_cells(entries, "date").select(day).to_series().to_list() if entries else []
     if any(named) and not set(named) & set(days):
         raise UnexpectedReplyError(f"livestreams/daywise for {days[0]} to {days[-1]} was answered with other days only")
     if len(days) == 1:
         named = [day or days[0] for day in named]
-    # An entry whose day cannot be read is about one of the days that seem to be left out.
+    # An entry without a readable day is about one of the days that seem to be omitted.
     missing = sorted(set(days) - set(named)) if None not in named else []
     frame = _raw_frame(
         RAW_LIVESTREAM_DAYWISE,
-        [*payloads, *(payload_of(None) for _ in missing)],
+        [*(entry.text for entry in entries), *(encode(None) for _ in missing)],
         fetched_at,
         run_id,
         app_id=app_id,
         day=pl.Series([*named, *missing], dtype=pl.Date),
     )
-    return frame.filter(pl.col("day").is_null() | pl.col("day").is_in(list(days)))  # others were not asked about
+    return frame.filter(pl.col("day").is_null() | pl.col("day").is_in(list(days)))  # others were not requested
 
 
 def field_types(table: Table, records: Sequence[Record], seen_at: datetime) -> pl.DataFrame:
-    """Rows of ops.field_types for these records. Of a `status`, its values are told apart."""
-    counted: Counter[tuple[str, str]] = Counter()
-    for record in records:
-        if not isinstance(record, dict):
-            counted["record", json_type(record)] += 1
-            continue
-        for field, value in record.items():
-            kind = json_type(value)
-            counted[field, f"{kind}:{value[:40]}" if field == "status" and isinstance(value, str) else kind] += 1
+    """Return rows of ops.field_types for these records."""
+    counted = Counter(pair for record in records for pair in record.types)
     return pl.DataFrame(
         [(table.full_name, field, kind, n, seen_at, seen_at) for (field, kind), n in counted.items()],
         schema=dict(FIELD_TYPES.polars_schema),

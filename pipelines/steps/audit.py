@@ -13,7 +13,7 @@ import polars as pl
 
 from pipelines.catalog.core import LIVESTREAM_SESSIONS
 from pipelines.clock import utc_now
-from pipelines.load import raw_tables as raw_file
+from pipelines.load import raw_tables
 from pipelines.load.audits import note_audit
 from pipelines.load.days import loaded_days
 from pipelines.normalize.resolve import normalize
@@ -106,7 +106,7 @@ def _share_of(run: RunContext, app_id: str) -> int:
 def _sessions_of(run: RunContext, app_id: str, livestream_ids: list[str]) -> dict[str, Session]:
     """Return the current sessions of livestreams by id, as raw has them."""
     with run.warehouse.open_raw() as connection:
-        raw = raw_file.read_sessions_of(connection, app_id, livestream_ids)
+        raw = raw_tables.read_sessions_of(connection, app_id, livestream_ids)
     made = normalize(LIVESTREAM_SESSIONS, raw, now=run.started_at, retention_days=run.settings.retention_days)
     return {row["session_id"]: row for row in made.rows.iter_rows(named=True)}
 

@@ -10,13 +10,13 @@ import polars as pl
 from pipelines.catalog.streams import Stream
 from pipelines.clock import days_from, describe_days, utc_now
 from pipelines.errors import ApiError, ApiRefusedError, UnexpectedReplyError
-from pipelines.extract import operations
-from pipelines.extract import selection as sync
+from pipelines.extract import operations, selection
 from pipelines.extract.concurrency import fetch_concurrently
 from pipelines.extract.day_parsers import DAY_PARSERS
 from pipelines.normalize.raw_frames import raw_day_entries
+from pipelines.normalize.record import Record, read_record
 from pipelines.steps.context import Counts, Range, RunContext
-from pipelines.steps.landing import Record, fail_in_part, land, purge
+from pipelines.steps.landing import fail_in_part, land, purge
 
 _REFUSALS_TO_GIVE_UP = 8
 """Ranges of a chunk refused in a row, after which the rest is not sent: a month is down to single days after five."""
@@ -38,7 +38,7 @@ def extract_day_ranges(run: RunContext, stream: Stream, days: Range) -> dict[str
 
     def fetch(app_id: str, counts: Counts) -> None:
         parts: list[_Part] = []
-        chunks = sync.split_days(run.days_to_load(app_id, days))
+        chunks = selection.split_days(run.days_to_load(app_id, days))
         for result in fetch_concurrently(
             lambda chunk: _fetch_chunk(run, stream, app_id, chunk), chunks, run.client.concurrency
         ):
@@ -93,9 +93,10 @@ def _read_reply(
 ) -> list[tuple[pl.DataFrame, list[Record]]]:
     landing = []
     for part in DAY_PARSERS[stream.operation](reply):
+        records = [read_record(value) for value in part.records]
         frame = raw_day_entries(
             stream,
-            part.records,
+            records,
             days_from(*days),
             omitted_is_zero=part.omitted_is_zero,
             stats=part.stats,
@@ -103,5 +104,5 @@ def _read_reply(
             fetched_at=fetched_at,
             run_id=run.run_id,
         )
-        landing.append((frame, part.records))
+        landing.append((frame, records))
     return landing

@@ -1,28 +1,28 @@
-"""Asks, and lands what comes as it comes: livestreams, day totals, day-wise statistics. Sessions: `sessions.py`."""
+"""Fetches and lands livestreams and the totals of days (*overall*). Sessions: `sessions.py`; ranges: `day_ranges.py`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from functools import partial
+from typing import Any
 
 import polars as pl
 
 from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAMS
 from pipelines.clock import describe_days, utc_now
-from pipelines.extract import operations, page_fetchers, parsers
-from pipelines.extract import selection as sync
+from pipelines.extract import operations, page_fetchers, parsers, selection
 from pipelines.extract.concurrency import Result, fetch_concurrently, prefetch_pages
 from pipelines.extract.paging import read_all
-from pipelines.load import raw_tables as raw_file
-from pipelines.load import selection
+from pipelines.load import livestream_sync, raw_tables
 from pipelines.load.raw_versions import last_landing
-from pipelines.normalize import raw_frames as normalize
+from pipelines.normalize.raw_frames import raw_day, raw_livestreams
+from pipelines.normalize.record import Record, identity, read_record
 from pipelines.steps.context import Counts, Range, RunContext
-from pipelines.steps.landing import BATCH, FlushTimer, Record, fail_in_part, land, purge
+from pipelines.steps.landing import BATCH, FlushTimer, fail_in_part, land, purge
 from pipelines.steps.progress import progress
 
 
 def extract_livestreams(run: RunContext) -> dict[str, Counts]:
-    """Page through all livestreams of each app."""
+    """Fetch and land the complete list of livestreams of each app."""
 
     def fetch(app_id: str, counts: Counts) -> None:
         fetched_at = utc_now()
@@ -31,15 +31,16 @@ def extract_livestreams(run: RunContext) -> dict[str, Counts]:
         with run.warehouse.open_raw() as connection:
             after, _ = last_landing(connection)
         with prefetch_pages(fetch, run.client.concurrency) as page, progress(f"{app_id} livestreams") as advance:
-            for received in _batches(read_all(f"livestreams of app {app_id}", page, normalize.identity)):
-                batch = run.client.redact(received)  # a page may quote a key that only a later page names as one
-                frame = normalize.raw_livestreams(batch, app_id=app_id, fetched_at=fetched_at, run_id=run.run_id)
+            for values in _batches(read_all(f"livestreams of app {app_id}", page, identity)):
+                # A page may quote a stream key that only a later page names as one.
+                batch = [read_record(value) for value in run.client.redact(values)]
+                frame = raw_livestreams(batch, app_id=app_id, fetched_at=fetched_at, run_id=run.run_id)
                 land(run, RAW_LIVESTREAMS, frame, batch, counts)
                 listed.update(frame["livestream_id"].drop_nulls())
                 advance(len(batch))
         run.warehouse.write_raw(
             partial(
-                selection.note_list,
+                livestream_sync.note_list,
                 app_id=app_id,
                 livestreams=len(listed),
                 after=after,
@@ -51,8 +52,8 @@ def extract_livestreams(run: RunContext) -> dict[str, Counts]:
     return run.for_each_app(RAW_LIVESTREAMS, fetch, days=None, uses_api=True)
 
 
-def _batches(pages: Iterable[list[Record]]) -> Iterator[list[Record]]:
-    batch: list[Record] = []
+def _batches(pages: Iterable[list[Any]]) -> Iterator[list[Any]]:
+    batch: list[Any] = []
     for page in pages:
         batch += page
         if len(batch) >= BATCH:
@@ -63,7 +64,7 @@ def _batches(pages: Iterable[list[Record]]) -> Iterator[list[Record]]:
 
 
 def extract_overall(run: RunContext, days: Range) -> dict[str, Counts]:
-    """Fetch the totals of each day that is not settled."""
+    """Fetch and land the totals of each day that is not settled."""
 
     def fetch(app_id: str, counts: Counts) -> None:
         fetch_overall(run, app_id, unsettled_days(run, app_id, days), counts)
@@ -74,33 +75,35 @@ def extract_overall(run: RunContext, days: Range) -> dict[str, Counts]:
 def unsettled_days(run: RunContext, app_id: str, days: Range) -> list[date]:
     """Return the days of a range whose *overall* this run has to fetch."""
     with run.warehouse.open_raw() as connection:
-        versions = raw_file.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, app_id)
-    return sync.days_to_fetch(
+        versions = raw_tables.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, app_id)
+    return selection.days_to_fetch(
         run.days_to_load(app_id, days), versions, full=run.full, resume_from=run.resume_from, now=utc_now()
     )
 
 
-def fetch_overall(run: RunContext, app_id: str, days: Sequence[date], counts: Counts, *, are_all: bool = True) -> None:
-    """Fetch and land the totals of these days. Those that could not be fetched are a failure of the run.
+def fetch_overall(
+    run: RunContext, app_id: str, days: Sequence[date], counts: Counts, *, is_whole_table: bool = True
+) -> None:
+    """Fetch and land the totals of these days. Days that fail become a failure of the run.
 
-    `are_all`: the run fetches no others, so that a failure of all of them is one of the whole table.
+    `is_whole_table`: the run fetches no other days, so if all of these fail the whole table has failed.
     """
 
     def overall(day: date) -> Record:
-        return parsers.parse_overall(operations.get_overall_analytics(run.client, app_id, day, day), day)
+        return read_record(parsers.parse_overall(operations.get_overall_analytics(run.client, app_id, day, day), day))
 
     results: list[Result[date, Record]] = []
     failed: list[Result[date, Record]] = []
-    pace = FlushTimer()
+    flush_timer = FlushTimer()
     try:
         with progress(f"{app_id} overall", len(days)) as advance:
-            # The newest first: an old one may be refused whatever its form, and tells nothing of the dialect.
+            # Newest first: an old day may be refused in any form of time, which reveals nothing about the dialect.
             for result in fetch_concurrently(overall, days[::-1], run.client.concurrency):
                 advance(1)
                 (failed if result.error else results).append(result)
-                if pace.due():
+                if flush_timer.is_due():
                     _land_days(run, app_id, results, counts)
-                    pace.landed()
+                    flush_timer.reset()
                     results = []
     finally:
         _land_days(run, app_id, results, counts)
@@ -108,20 +111,23 @@ def fetch_overall(run: RunContext, app_id: str, days: Sequence[date], counts: Co
         purge(run, RAW_LIVESTREAM_ANALYTICS, app_id, set(days) - {result.item for result in failed})
     part = f"overall of {describe_days(result.item for result in failed)}"
     errors = [result.error for result in failed if result.error]
-    fail_in_part(run, RAW_LIVESTREAM_ANALYTICS, app_id, part, errors, answered=len(days) - len(failed) + (not are_all))
+    fail_in_part(
+        run, RAW_LIVESTREAM_ANALYTICS, app_id, part, errors, answered=len(days) - len(failed) + (not is_whole_table)
+    )
 
 
 def _land_days(run: RunContext, app_id: str, results: list[Result[date, Record]], counts: Counts) -> None:
-    if results:
+    fetched = [(result, result.value) for result in results if result.value]
+    if fetched:
         frame = pl.concat(
-            normalize.raw_day(
+            raw_day(
                 RAW_LIVESTREAM_ANALYTICS,
-                result.value,
+                record,
                 result.item,
                 app_id=app_id,
                 fetched_at=result.requested_at,
                 run_id=run.run_id,
             )
-            for result in results
+            for result, record in fetched
         )
-        land(run, RAW_LIVESTREAM_ANALYTICS, frame, [result.value for result in results], counts)
+        land(run, RAW_LIVESTREAM_ANALYTICS, frame, [record for _, record in fetched], counts)

@@ -1,53 +1,50 @@
-"""What every question has in common once it is answered: land the records, count them, fail at the end."""
+"""Lands records of any stream, counts them, and records partial failures."""
 
 import time
 from collections.abc import Iterable, Sequence
 from datetime import date
 from functools import partial
-from typing import Any
 
 import polars as pl
 
 from pipelines.catalog.types import Table
 from pipelines.clock import utc_now
 from pipelines.errors import ApiError
-from pipelines.load import raw_tables as raw_file
+from pipelines.load import raw_tables
 from pipelines.load import raw_versions as versions
 from pipelines.normalize.raw_frames import field_types
+from pipelines.normalize.record import Record
 from pipelines.steps.context import Counts, Failure, RunContext
 from pipelines.steps.process_memory import return_freed_memory
 
 BATCH = 5_000
-"""Records that are held before they are landed."""
+"""Records that are landed together."""
 
 _NAMED = 12
-"""Livestreams that a message names; of more, it says how many there are."""
-
-Record = Any
-"""A record as received: an object in every case ever seen, yet any JSON value may come."""
+"""Livestreams that a message names; it counts the rest."""
 
 _EVERY_SECONDS = 1.0
-"""What a killed run has to ask again is what it asked since it last landed: four requests at four a second."""
+"""A killed run has to repeat its requests since the last landing: four, at four per second."""
 
 _SHARE = 0.05
-"""Of a run's time goes to landing at most, however large raw has grown."""
+"""Landing takes at most this share of a run's time, however large the raw tables have grown."""
 
 
 class FlushTimer:
-    """When to land what is held: so often that little is asked again, unless landing itself takes the time."""
+    """Decides when to land pending records: often, so that a killed run repeats little, unless landing itself is slow."""
 
     def __init__(self) -> None:
-        """Begin to count now."""
+        """Start the interval now."""
         self._began = time.monotonic()
         self._next = self._began + _EVERY_SECONDS
 
-    def due(self) -> bool:
-        """Whether to land now; the time until `landed` is what landing takes."""
+    def is_due(self) -> bool:
+        """Return whether to land now. The time from here to `reset` counts as the duration of landing."""
         self._began = time.monotonic()
         return self._began >= self._next
 
-    def landed(self) -> None:
-        """Count anew."""
+    def reset(self) -> None:
+        """Start the next interval, after landing."""
         now = time.monotonic()
         self._next = now + max(_EVERY_SECONDS, (now - self._began) / _SHARE)
 
@@ -60,13 +57,13 @@ def land(
     counts: Counts,
     synced: pl.DataFrame | None = None,
 ) -> int:
-    """Land the raw rows made of these records, and count them. What is said about days to come is not landed.
+    """Land raw rows and the JSON types of their records, and count them. Rows about future days are not landed.
 
-    Returns the number of the landing.
+    `synced`: rows of ops.livestream_sync that commit with them. Returns the number of the landing.
     """
     if table.is_daily:
-        to_come = [day for day in frame["day"].unique() if day is not None and not run.is_loadable(day)]
-        frame = frame.filter(~pl.col("day").is_in(to_come) | pl.col("day").is_null())
+        future_days = [day for day in frame["day"].unique() if day is not None and not run.is_loadable(day)]
+        frame = frame.filter(~pl.col("day").is_in(future_days) | pl.col("day").is_null())
     types = field_types(table, records, utc_now())
     landed = run.warehouse.write_raw(lambda connection: versions.land(connection, table, frame, types, synced))
     counts.landed += landed.new
@@ -77,20 +74,20 @@ def land(
 
 
 def purge(run: RunContext, table: Table, app_id: str, days: Iterable[date], unread: Sequence[str] = ()) -> None:
-    """Drop what was landed of these days and did not come again in this run: `--allow-shrink`.
+    """Delete raw records of these days that this run did not receive again: `--allow-shrink`.
 
-    Only days that were answered may be given, and the livestreams that were not.
+    `days`: only days whose requests succeeded. `unread`: the livestreams whose requests failed.
     """
     landing = run.first_landing if run.resume_from is None else run.resume_from
     run.warehouse.write_raw(
-        partial(raw_file.purge_before, table=table, app_id=app_id, days=list(days), landing=landing, unread=unread)
+        partial(raw_tables.purge_before, table=table, app_id=app_id, days=list(days), landing=landing, unread=unread)
     )
 
 
 def fail_in_part(
     run: RunContext, table: Table, app_id: str, part: str, errors: Sequence[ApiError], *, answered: int
 ) -> None:
-    """Record that a part of a table could not be fetched. Raises the first error where nothing was answered at all."""
+    """Record that part of a table could not be fetched. Raises the first error if no request was `answered`."""
     if not errors:
         return
     if not answered:
@@ -99,7 +96,7 @@ def fail_in_part(
 
 
 def name_livestreams(livestream_ids: Sequence[str]) -> str:
-    """Write livestreams as text: how many, and the first few by id."""
+    """Return a text that counts livestreams and names the first few by id."""
     if len(livestream_ids) == 1:
         return f"livestream {livestream_ids[0]}"
     named = sorted(livestream_ids)[:_NAMED]

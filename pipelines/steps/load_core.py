@@ -12,9 +12,8 @@ from pipelines.catalog.raw import RAW_LIVESTREAMS
 from pipelines.catalog.streams import DAILY_RAW, part_of, stream_of
 from pipelines.catalog.types import Table
 from pipelines.clock import utc_now
-from pipelines.extract import selection as sync
-from pipelines.load import raw_tables as raw_file
-from pipelines.load import selection
+from pipelines.extract import selection
+from pipelines.load import livestream_sync, raw_tables
 from pipelines.load.days import (
     LoadedDay,
     apps_of_other_rules,
@@ -51,22 +50,22 @@ def load_livestreams(run: RunContext) -> dict[str, Counts]:
 
     def load(app_id: str, counts: Counts) -> None:
         with run.warehouse.open_raw() as connection:
-            counted = dict(raw_file.count_livestreams(connection, app_id))
+            counted = dict(raw_tables.count_livestreams(connection, app_id))
         for ids in _chunks([None, *(livestream_id for livestream_id in counted if livestream_id is not None)], counted):
             with run.warehouse.open_raw() as connection:
-                raw = raw_file.read_livestreams(connection, app_id, ids)
+                raw = raw_tables.read_livestreams(connection, app_id, ids)
             made = normalize(LIVESTREAMS, raw, now=run.started_at, retention_days=run.settings.retention_days)
             run.warehouse.write(
                 partial(replace_livestreams, app_id=app_id, livestream_ids=ids, rows=made.rows, rejects=made.rejects)
             )
             if not made.superseded.is_empty():  # now that what stands is loaded
                 run.warehouse.write_raw(
-                    partial(raw_file.purge_livestream_versions, app_id=app_id, superseded=made.superseded)
+                    partial(raw_tables.purge_livestream_versions, app_id=app_id, superseded=made.superseded)
                 )
             _count(counts, made)
         with run.warehouse.open_raw() as connection:
             counts.arrival, _ = last_landing(connection)
-            missing = selection.livestreams_missing_upstream(connection, app_id, run.run_id)
+            missing = livestream_sync.livestreams_missing_upstream(connection, app_id, run.run_id)
         if run.allow_shrink:  # what is missing was accepted
             missing = missing.with_columns(pl.lit(None, dtype=pl.String).alias("run_id"))
         run.warehouse.write(partial(replace_shrinks, app_id=app_id, table=LIVESTREAMS, shrinks=missing))
@@ -106,7 +105,7 @@ def load_facts(run: RunContext, table: Table, days: Range) -> dict[str, Counts]:
         shrinks, unread = made.shrinks, None
         if not stream.is_by_day:
             with run.warehouse.open_raw() as connection:
-                shrinks = shrinks.vstack(raw_file.sessions_missing_upstream(connection, app_id, chunk, run.run_id))
+                shrinks = shrinks.vstack(raw_tables.sessions_missing_upstream(connection, app_id, chunk, run.run_id))
             unread = _count_unread_livestreams(run, app_id, [day for day in chunk if day])
         run.warehouse.write(
             partial(
@@ -147,7 +146,7 @@ def _fetched_at(run: RunContext, table: Table, app_id: str, chunk: Sequence[date
     found: dict[date, datetime] = {}
     with run.warehouse.open_raw() as connection:
         for source in sources:
-            for day, at in raw_file.last_fetched(connection, source, app_id, chunk).items():
+            for day, at in raw_tables.last_fetched(connection, source, app_id, chunk).items():
                 found[day] = min(at, found.get(day, at))
     if not stream.is_by_day:
         with run.warehouse.open_working() as connection:
@@ -160,11 +159,11 @@ def _fetched_at(run: RunContext, table: Table, app_id: str, chunk: Sequence[date
 def _count_unread_livestreams(run: RunContext, app_id: str, days: Sequence[date]) -> dict[date, int]:
     """Return how many livestreams whose sessions could not be read may have had one on each of these days."""
     with run.warehouse.open_raw() as connection:
-        synced = selection.read_sync(connection, app_id).filter(pl.col("failed_at").is_not_null())
+        synced = livestream_sync.read_sync(connection, app_id).filter(pl.col("failed_at").is_not_null())
         if synced.is_empty():
             return {}
-        raw = raw_file.read_livestreams(connection, app_id, synced["livestream_id"].to_list())
-    return sync.count_unread_livestreams(days, listed_livestreams(raw, run.started_at), synced)
+        raw = raw_tables.read_livestreams(connection, app_id, synced["livestream_id"].to_list())
+    return selection.count_unread_livestreams(days, listed_livestreams(raw, run.started_at), synced)
 
 
 def _count(counts: Counts, made: Normalized) -> None:
@@ -189,13 +188,13 @@ def current_rows(
     killed or failed before it could load them, and records without a day. `and_of` adds days outside of the range.
     """
     stream, part = stream_of(table), part_of(table)
-    changed: list[tuple[date, raw_file.News]] = []
+    changed: list[tuple[date, raw_tables.News]] = []
     if with_changed:
         with run.warehouse.open_working() as connection:
             last = last_loaded_landing(connection, table, app_id)
         with run.warehouse.open_raw() as connection:
             for source in (stream.raw, *part.also_reads):
-                changed += raw_file.days_changed(connection, source, app_id, last).items()
+                changed += raw_tables.days_changed(connection, source, app_id, last).items()
     wanted = {*(run.days_to_load(app_id, days) if days else []), *and_of}
     if with_changed and not stream.is_by_day:
         oldest = run.started_at.date() - timedelta(days=run.settings.retention_days)
@@ -207,12 +206,12 @@ def current_rows(
         wanted |= {day for day, news in changed if day in loaded and _is_newer(news, loaded[day])}
     ordered: Days = [None, *sorted(wanted)] if with_changed else [*sorted(wanted)]
     with run.warehouse.open_raw() as connection:
-        counted = raw_file.rows_by_day(connection, stream.raw, app_id, ordered, stats=part.stats)
+        counted = raw_tables.rows_by_day(connection, stream.raw, app_id, ordered, stats=part.stats)
     if stream.is_by_day:  # an answer about a day is a version, even an empty one: without it, unknown
         ordered = [day for day in ordered if day is None or day in counted]
     for chunk in _chunks(ordered, counted):
         with run.warehouse.open_raw() as connection:
-            raw = raw_file.read_versions_of_days(connection, stream.raw, app_id, chunk, stats=part.stats)
+            raw = raw_tables.read_versions_of_days(connection, stream.raw, app_id, chunk, stats=part.stats)
         made = partial(
             normalize, table, raw, now=run.started_at, retention_days=run.settings.retention_days, days=chunk
         )
@@ -230,10 +229,10 @@ def sum_measures(run: RunContext, table: Table, app_id: str, days: Sequence[date
     raw_table = stream_of(table).raw
     sums: dict[tuple[date, str], Sums] = {}
     with run.warehouse.open_raw() as connection:
-        counted = raw_file.rows_by_day(connection, raw_table, app_id, days, stats=None)
+        counted = raw_tables.rows_by_day(connection, raw_table, app_id, days, stats=None)
     for chunk in _chunks(sorted(days), counted):
         with run.warehouse.open_raw() as connection:
-            raw = raw_file.read_versions_of_days(connection, raw_table, app_id, chunk, stats=None)
+            raw = raw_tables.read_versions_of_days(connection, raw_table, app_id, chunk, stats=None)
         made = normalize(table, raw, now=run.started_at, retention_days=run.settings.retention_days, days=chunk)
         for name in table.measures:
             figure = pl.col(name)
@@ -244,7 +243,7 @@ def sum_measures(run: RunContext, table: Table, app_id: str, days: Sequence[date
     return sums
 
 
-def _is_newer(news: raw_file.News, loaded: LoadedDay) -> bool:
+def _is_newer(news: raw_tables.News, loaded: LoadedDay) -> bool:
     """Whether a day had news after it was loaded."""
     if loaded.arrival is None and news.at is not None:
         return news.at > loaded.at - _LANDED_BESIDE

@@ -1,7 +1,7 @@
-"""How many sessions the API counts a day (*livestreams/daywise*): fetched, landed, joined to *overall*, compared.
+"""Fetches the API's counts of sessions per day (*livestreams/daywise*), joins them to *overall*, compares them with sessions.
 
-Services of the older dialect lack the operation. Nothing depends on it: where it does not answer, the counts are unknown
-and everything else is as it was.
+Services of the older dialect lack the operation. No other step depends on it: without replies the counts are unknown, and
+other figures are loaded as usual.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -14,20 +14,20 @@ import polars as pl
 from pipelines.catalog.raw import RAW_LIVESTREAM_DAYWISE, SESSION_COUNTS
 from pipelines.clock import days_from, describe_days
 from pipelines.errors import ApiError
-from pipelines.extract import operations, parsers
-from pipelines.extract import selection as sync
+from pipelines.extract import operations, parsers, selection
 from pipelines.extract.concurrency import Result, fetch_concurrently
 from pipelines.extract.dialect import NOT_OFFERED_STATUSES
 from pipelines.extract.operations import GET_LIVESTREAM_DAYWISE
-from pipelines.load import raw_tables as raw_file
+from pipelines.load import raw_tables
 from pipelines.normalize.raw_frames import raw_session_counts
+from pipelines.normalize.record import read_record
 from pipelines.normalize.resolve import Normalized, normalize
 from pipelines.steps.context import Counts, Range, RunContext
 from pipelines.steps.landing import land, purge
 
 
 def extract_session_counts(run: RunContext, days: Range) -> dict[str, Counts]:
-    """Fetch the counts of sessions, a month in one request. What fails is noted and fails nothing else."""
+    """Fetch the counts of sessions, a month per request. Failures are noted and do not fail the run."""
     return extract_session_counts_of(
         run, days, {app_id: run.days_to_load(app_id, days) for app_id in run.settings.app_ids}
     )
@@ -41,8 +41,8 @@ def extract_session_counts_of(
     def fetch(app_id: str, counts: Counts) -> None:
         if not run.client.dialect.is_offered(app_id, GET_LIVESTREAM_DAYWISE):
             return
-        # The newest alone: a service that lacks the operation refuses one request, not one for each month.
-        newest, *older = sync.split_days(wanted[app_id])[::-1]
+        # First only the newest chunk: a service without the operation then refuses one request, not one for each month.
+        newest, *older = selection.split_days(wanted[app_id])[::-1]
         errors: dict[Range, ApiError] = {}
         try:
             is_offered = _fetch(run, app_id, [newest], counts, errors)
@@ -50,14 +50,14 @@ def extract_session_counts_of(
             if not is_offered:
                 return
             _fetch(run, app_id, older, counts, errors)
-        except ApiError as error:  # of too many, or of the token: the other operations meet it too
+        except ApiError as error:  # the service or the token is at fault, so the other operations fail too
             errors.setdefault(newest, error)
         if errors:
             missing = describe_days(day for chunk in errors for day in days_from(*chunk))
             counts.note = f"counts of sessions are unknown for {missing}: {next(iter(errors.values()))}"
 
     done = run.for_each_app(RAW_LIVESTREAM_DAYWISE, fetch, days=days, apps=list(wanted), uses_api=True)
-    # Where everything else fails the run must fail too: counts alone are nothing to load.
+    # If every other operation fails, the run must fail too: counts alone cannot be loaded.
     run.fetched -= {(app_id, RAW_LIVESTREAM_DAYWISE.full_name) for app_id in done}
     return done
 
@@ -65,7 +65,7 @@ def extract_session_counts_of(
 def _fetch(
     run: RunContext, app_id: str, chunks: Sequence[Range], counts: Counts, errors: dict[Range, ApiError]
 ) -> bool:
-    """Fetch ranges of days and land them; note what fails. Returns whether the API has the operation."""
+    """Fetch and land ranges of days, and add failures to `errors`. Returns whether the API offers the operation."""
 
     def fetch(chunk: Range) -> dict[str, Any]:
         return operations.get_livestream_daywise_analytics(run.client, app_id, *chunk)
@@ -85,10 +85,11 @@ def _fetch(
 
 
 def _land(run: RunContext, app_id: str, result: Result[Range, dict[str, Any]], counts: Counts) -> ApiError | None:
-    """Land what was answered, or return why it cannot be taken."""
+    """Land a reply, or return the error that makes it unusable."""
     days = days_from(*result.item)
     try:
-        entries = parsers.parse_session_counts(result.value or {}, *result.item)
+        values = parsers.parse_session_counts(result.value or {}, *result.item)
+        entries = [read_record(value) for value in values]
         frame = raw_session_counts(entries, days, app_id=app_id, fetched_at=result.requested_at, run_id=run.run_id)
     except ApiError as error:
         return error
@@ -97,8 +98,8 @@ def _land(run: RunContext, app_id: str, result: Result[Range, dict[str, Any]], c
 
 
 def with_session_counts(run: RunContext, app_id: str, days: Sequence[date | None], overall: Normalized) -> Normalized:
-    """Join the counts of these days to rows of core.livestream_analytics_daily, and add the records no rule takes."""
-    counted = _counted(run, app_id, days)
+    """Join the counts of these days to rows of core.livestream_analytics_daily, and add the quarantined records."""
+    counted = _normalize_counts(run, app_id, days)
     if counted is None:
         return overall
     joined = overall.rows.drop("session_count").join(
@@ -114,24 +115,24 @@ def with_session_counts(run: RunContext, app_id: str, days: Sequence[date | None
     )
 
 
-def _counted(run: RunContext, app_id: str, days: Sequence[date | None]) -> Normalized | None:
+def _normalize_counts(run: RunContext, app_id: str, days: Sequence[date | None]) -> Normalized | None:
     with run.warehouse.open_raw() as connection:
-        raw = raw_file.read_versions_of_days(connection, RAW_LIVESTREAM_DAYWISE, app_id, days, stats=None)
+        raw = raw_tables.read_versions_of_days(connection, RAW_LIVESTREAM_DAYWISE, app_id, days, stats=None)
     if raw.is_empty():
         return None
     return normalize(SESSION_COUNTS, raw, now=run.started_at, retention_days=run.settings.retention_days, days=days)
 
 
-def days_short_by_count(run: RunContext, app_id: str, at_hand: dict[date, int]) -> dict[date, int]:
-    """Return the days on which the API counts more sessions than are at hand, and since which landing it does."""
-    counted = _counted(run, app_id, list(at_hand))
+def days_short_by_count(run: RunContext, app_id: str, known: dict[date, int]) -> dict[date, int]:
+    """Return the days on which the API counts more sessions than are `known`, each with the landing since."""
+    counted = _normalize_counts(run, app_id, list(known))
     if counted is None:
         return {}
     api = dict(counted.rows.select("day", "session_count").iter_rows())
-    short = [day for day, sessions in at_hand.items() if (api.get(day) or 0) > sessions]
+    short = [day for day, sessions in known.items() if (api.get(day) or 0) > sessions]
     if not short:
         return {}
     with run.warehouse.open_raw() as connection:
-        versions = raw_file.read_day_versions(connection, RAW_LIVESTREAM_DAYWISE, app_id)
+        versions = raw_tables.read_day_versions(connection, RAW_LIVESTREAM_DAYWISE, app_id)
     changed = dict(versions.select("day", "changed_arrival").iter_rows())
     return {day: changed[day] for day in short}

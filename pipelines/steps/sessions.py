@@ -1,9 +1,8 @@
-"""Asks for sessions: of the livestreams that could have new ones, and of all where *overall* says more."""
+"""Fetches sessions: for the livestreams that could have new ones, and for all where the API's own totals say more."""
 
-import json
 import random
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from functools import partial
 
@@ -14,14 +13,13 @@ from pipelines.catalog.ops import LIVESTREAM_SYNC
 from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 from pipelines.clock import days_from, utc_now
 from pipelines.errors import ApiError, NotFoundError
-from pipelines.extract import page_fetchers
-from pipelines.extract import selection as sync
-from pipelines.extract.concurrency import fetch_concurrently, prefetch_pages
+from pipelines.extract import page_fetchers, selection
+from pipelines.extract.concurrency import Result, fetch_concurrently, prefetch_pages
 from pipelines.extract.paging import read_all
-from pipelines.load import raw_tables as raw_file
-from pipelines.load import selection
+from pipelines.load import livestream_sync, raw_tables
 from pipelines.load.days import loaded_days, unfinished_sessions
-from pipelines.normalize.raw_frames import identity, payload_of, raw_sessions
+from pipelines.normalize.raw_frames import raw_sessions
+from pipelines.normalize.record import Record, identity, read_record
 from pipelines.normalize.resolve import listed_livestreams
 from pipelines.steps.audit import audit
 from pipelines.steps.context import Counts, Failure, Range, RunContext
@@ -39,22 +37,22 @@ _SYNCED = {
 
 
 def extract_sessions(run: RunContext, days: Range) -> dict[str, Counts]:
-    """Land the sessions of every livestream that could have had one in these days and is not known yet."""
+    """Fetch and land the sessions of every livestream that could have had one in these days and is not known yet."""
 
     def fetch(app_id: str, counts: Counts) -> None:
         with run.warehouse.open_raw() as connection:
-            known = listed_livestreams(raw_file.read_listed(connection, app_id), run.started_at)
-            there = selection.listed_ids(connection, app_id)
-            synced = selection.read_sync(connection, app_id)
-        # What is no longer listed is a 404 for ever. But --full does not take an empty list for the truth, and
+            known = listed_livestreams(raw_tables.read_listed(connection, app_id), run.started_at)
+            ids_in_list = livestream_sync.listed_ids(connection, app_id)
+            synced = livestream_sync.read_sync(connection, app_id)
+        # A livestream that is no longer listed answers 404 for ever. But --full does not trust an empty list, and
         # --allow-shrink drops sessions only of livestreams that were fetched.
-        is_list_trusted = not run.allow_shrink and (bool(there) or not run.full)
-        listed = known.filter(pl.col("livestream_id").is_in(list(there))) if is_list_trusted else known
-        unfinished, given_up = _unfinished(run, app_id, there, synced)
+        is_list_trusted = not run.allow_shrink and (bool(ids_in_list) or not run.full)
+        listed = known.filter(pl.col("livestream_id").is_in(list(ids_in_list))) if is_list_trusted else known
+        unfinished, given_up = _find_unfinished(run, app_id, ids_in_list, synced)
         now = utc_now()
 
-        def choose(*, full: bool, resume_from: int | None) -> list[str]:
-            return sync.livestreams_to_fetch(
+        def select(*, full: bool, resume_from: int | None) -> list[str]:
+            return selection.livestreams_to_fetch(
                 listed,
                 synced,
                 unfinished,
@@ -66,48 +64,54 @@ def extract_sessions(run: RunContext, days: Range) -> dict[str, Counts]:
                 now=now,
             )
 
+        wanted = select(full=run.full, resume_from=run.resume_from)
+        outdated = frozenset(select(full=False, resume_from=run.resume_from))
+        _note_given_up(run, counts, {name: n for name, n in given_up.items() if name not in wanted})
+        unread = _fetch_and_land_sessions(
+            run, app_id, _order_to_fetch(wanted, synced, run.run_id), listed, counts, outdated
+        )
         rest: list[str] = []
-        wanted = choose(full=run.full, resume_from=run.resume_from)
-        needed = frozenset(choose(full=False, resume_from=run.resume_from))
-        _note_not_fetched(run, counts, {name: n for name, n in given_up.items() if name not in wanted})
-        unread = _ask_sessions(run, app_id, _failed_last(wanted, synced, run.run_id), listed, counts, needed)
-        if set(choose(full=True, resume_from=None)) - set(wanted):
-            short = _days_short(run, app_id, days)
-            # An answer since *overall* last moved has no more to tell about it.
+        if set(select(full=True, resume_from=None)) - set(wanted):
+            short = _days_missing_sessions(run, app_id, days)
+            # Sessions fetched after *overall* last changed cannot be what it counts more.
             since = max(short.values()) if short else None
-            rest = sorted(set(choose(full=True, resume_from=since)) - set(wanted)) if short else []
+            rest = sorted(set(select(full=True, resume_from=since)) - set(wanted)) if short else []
             if rest:
-                said = f"{min(short)}" if len(short) == 1 else f"{len(short)} days from {min(short)} to {max(short)}"
-                more = f"{len(rest):,} more livestream{'s' * (len(rest) != 1)}"
+                span = f"{min(short)}" if len(short) == 1 else f"{len(short)} days from {min(short)} to {max(short)}"
                 counts.add_note(
-                    f"the API's own totals (overall) said more than the sessions at hand for {said}: asked {more}"
+                    f"the API's own totals (overall) were higher than the known sessions for {span}:"
+                    f" fetched {len(rest):,} more livestream{'s' * (len(rest) != 1)}"
                 )
-                unread += _ask_sessions(run, app_id, _failed_last(rest, synced, run.run_id), listed, counts)
-        skipped = set(choose(full=True, resume_from=None)) - {*wanted, *rest}
-        unread += audit(run, app_id, skipped, synced, lambda some: _ask_sessions(run, app_id, some, listed, counts))
+                unread += _fetch_and_land_sessions(
+                    run, app_id, _order_to_fetch(rest, synced, run.run_id), listed, counts
+                )
+        skipped = set(select(full=True, resume_from=None)) - {*wanted, *rest}
+        unread += audit(
+            run, app_id, skipped, synced, lambda some: _fetch_and_land_sessions(run, app_id, some, listed, counts)
+        )
         if run.allow_shrink:
             purge(run, RAW_LIVESTREAM_SESSIONS, app_id, days_from(*days), unread)
 
     done = run.for_each_app(RAW_LIVESTREAM_SESSIONS, fetch, days=days, needs=(RAW_LIVESTREAMS,), uses_api=True)
-    extract_overall_again(run, days)
+    refetch_overall_behind_sessions(run, days)
     return done
 
 
-def _unfinished(
+def _find_unfinished(
     run: RunContext, app_id: str, listed: set[str], synced: pl.DataFrame
 ) -> tuple[set[str], dict[str, int]]:
-    """Return the listed livestreams with sessions that have not ended: those to fetch; those given up, with how many.
+    """Return the listed livestreams with sessions that have not ended: those to fetch; those given up, with the sessions' number.
 
     A session that has not ended for LIVEHOUSE_UNFINISHED_DAYS never will: the API has lost its end.
     """
     oldest = run.started_at.date() - timedelta(days=_unfinished_days(run))
     with run.warehouse.open_working() as connection:
-        sessions = [at for at in unfinished_sessions(connection, app_id) if at[0] in listed]
+        sessions = [found for found in unfinished_sessions(connection, app_id) if found[0] in listed]
     recent = {livestream_id for livestream_id, day in sessions if day >= oldest}
     given_up = Counter(livestream_id for livestream_id, _ in sessions if livestream_id not in recent)
     if given_up or not synced["given_up_at"].is_null().all():
         run.warehouse.write_raw(
-            partial(selection.note_given_up, app_id=app_id, livestream_ids=sorted(given_up), now=run.started_at)
+            partial(livestream_sync.note_given_up, app_id=app_id, livestream_ids=sorted(given_up), now=run.started_at)
         )
     return recent, given_up
 
@@ -116,8 +120,8 @@ def _unfinished_days(run: RunContext) -> int:
     return run.settings.unfinished_days or run.settings.retention_days
 
 
-def _note_not_fetched(run: RunContext, counts: Counts, given_up: dict[str, int]) -> None:
-    """Note the livestreams that are not fetched for their unfinished sessions any more, nor for another reason."""
+def _note_given_up(run: RunContext, counts: Counts, given_up: dict[str, int]) -> None:
+    """Note the livestreams whose unfinished sessions are not fetched any more, nor fetched for another reason."""
     if not given_up:
         return
     is_one = (count := sum(given_up.values())) == 1
@@ -128,131 +132,98 @@ def _note_not_fetched(run: RunContext, counts: Counts, given_up: dict[str, int])
     )
 
 
-def extract_overall_again(run: RunContext, days: Range) -> None:
-    """Fetch *overall* of the days that this run did not ask for and whose sessions had news: it was corrected with them.
+def refetch_overall_behind_sessions(run: RunContext, days: Range) -> None:
+    """Fetch *overall* and the counts of sessions again for days whose sessions changed after *overall* was fetched.
 
-    These are days outside of the range, and settled ones within it. The counts of sessions follow.
+    A correction of a session also corrects the totals of its day. These are days outside of the range, and settled days
+    within it.
     """
     oldest = run.started_at.date() - timedelta(days=run.settings.retention_days)
     behind: dict[str, list[date]] = {}
     for app_id in run.settings.app_ids:
         with run.warehouse.open_raw() as connection:
-            found = raw_file.days_behind_sessions(connection, app_id, oldest)
+            found = raw_tables.days_behind_sessions(connection, app_id, oldest)
         with run.warehouse.open_working() as connection:
             loaded = loaded_days(connection, LIVESTREAM_ANALYTICS_DAILY, app_id) if found else {}
-        if again := sorted({day for day in found if day in loaded} - set(unsettled_days(run, app_id, days))):
-            behind[app_id] = again
+        if outdated := sorted({day for day in found if day in loaded} - set(unsettled_days(run, app_id, days))):
+            behind[app_id] = outdated
 
     def fetch(app_id: str, counts: Counts) -> None:
-        fetch_overall(run, app_id, behind[app_id], counts, are_all=False)
+        fetch_overall(run, app_id, behind[app_id], counts, is_whole_table=False)
 
     if behind:
         run.for_each_app(RAW_LIVESTREAM_ANALYTICS, fetch, days=days, apps=list(behind), uses_api=True)
         extract_session_counts_of(run, days, behind)
 
 
-def _failed_last(livestream_ids: list[str], synced: pl.DataFrame, run_id: str) -> list[str]:
-    """Return them in an order in which those that failed last time come last, and bad ones do not come all at once.
+def _order_to_fetch(livestream_ids: list[str], synced: pl.DataFrame, run_id: str) -> list[str]:
+    """Return the ids in random order, those that failed the last time at the end.
 
-    If livestreams that fail stood together in front, they would end the list before any other is fetched.
+    A group of failing livestreams at the start would end the list before any other is fetched.
     """
     failed = set(synced.filter(pl.col("failed_at").is_not_null())["livestream_id"])
     shuffled = random.Random(run_id).sample(livestream_ids, len(livestream_ids))  # noqa: S311 - an order, no secret
     return sorted(shuffled, key=failed.__contains__)
 
 
-def _sessions_of(run: RunContext, app_id: str, livestream_id: str) -> list[str] | None:
-    """Every session of a livestream, as text; None when the API does not know the livestream (any more).
+def _fetch_sessions(run: RunContext, app_id: str, livestream_id: str) -> list[Record] | None:
+    """Return every session of a livestream; None if the API does not know the livestream (any more).
 
-    One livestream may have a hundred thousand, held until they are known to be all: as objects they take five times
-    the memory.
+    A livestream may have 100,000 sessions, which are kept until they are known to be complete.
     """
     fetch = page_fetchers.session_page_fetcher(run.client, app_id, livestream_id)
     try:
         with prefetch_pages(fetch, run.client.concurrency) as page:
             pages = read_all(f"sessions of livestream {livestream_id}", page, identity)
-            return [payload_of(record) for records in pages for record in records]
+            return [read_record(value) for values in pages for value in values]
     except NotFoundError:
         return None
 
 
-def _ask_sessions(
+def _fetch_and_land_sessions(
     run: RunContext,
     app_id: str,
     livestream_ids: list[str],
     listed: pl.DataFrame,
     counts: Counts,
-    needed: Collection[str] = (),
+    outdated: Collection[str] = (),
 ) -> list[str]:
-    """Fetch sessions and land them in batches, together with which livestreams are known by it.
+    """Fetch sessions and land them in batches, together with ops.livestream_sync. Returns the livestreams that failed.
 
-    Returns the livestreams that could not be read. One that was not requested, since the API answered none any more, is
-    marked as failed only if it is `needed`: of the others the sessions are known, and a --full run that ends early must not
-    make the next night fetch them all.
+    A livestream that was not requested, because the API stopped answering, is marked as failed only if it is `outdated`. The
+    sessions of the others are known: a --full run that ends early must not make the next night fetch them all.
     """
     updated_at = dict(listed.select("livestream_id", "updated_at").iter_rows())
     unread: list[str] = []
     failed: list[tuple[str, ApiError]] = []
-    payloads: list[str] = []
-    of_livestream: list[str] = []
-    requested_at: list[datetime] = []
-    synced: list[tuple[object, ...]] = []
-    pace = FlushTimer()
-
-    def flush() -> None:
-        if synced:
-            known = pl.DataFrame(synced, schema=_SYNCED, orient="row").match_to_schema(
-                pl.Schema(LIVESTREAM_SYNC.polars_schema), missing_columns="insert"
-            )
-            first_landing: int | None = None
-            for begin in range(0, max(len(payloads), 1), BATCH):
-                part = slice(begin, begin + BATCH)
-                frame = raw_sessions(
-                    payloads[part],
-                    app_id=app_id,
-                    livestream_ids=of_livestream[part],
-                    fetched_at=requested_at[part],
-                    run_id=run.run_id,
-                )
-                is_last = part.stop >= len(payloads)  # a livestream is known once all of its sessions are landed
-                records = [json.loads(payload) for payload in payloads[part]]
-                # All of its sessions have arrived from the first landing of these batches on.
-                known = known.with_columns(pl.lit(first_landing, dtype=pl.Int64).alias("arrival"))
-                number = land(run, RAW_LIVESTREAM_SESSIONS, frame, records, counts, known if is_last else None)
-                first_landing = first_landing or number
-            for held in (payloads, of_livestream, requested_at, synced):
-                held.clear()
-
+    pending: list[Result[str, list[Record] | None]] = []
+    pending_records = 0
+    flush_timer = FlushTimer()
     try:
         with progress(f"{app_id} sessions", len(livestream_ids)) as advance:
-            results = fetch_concurrently(
-                lambda livestream_id: _sessions_of(run, app_id, livestream_id),
+            for result in fetch_concurrently(
+                lambda livestream_id: _fetch_sessions(run, app_id, livestream_id),
                 livestream_ids,
                 run.client.concurrency,
-            )
-            for result in results:
+            ):
                 advance(1)
                 if result.error:
                     unread.append(result.item)
-                    if result.was_sent or result.item in needed:
+                    if result.was_sent or result.item in outdated:
                         failed.append((result.item, result.error))
                     continue
-                found = result.value or []
-                payloads += found
-                of_livestream += [result.item] * len(found)
-                requested_at += [result.requested_at] * len(found)
-                complete = result.value is not None
-                known_as_of = updated_at.get(result.item)
-                synced.append((app_id, result.item, known_as_of, result.requested_at, complete))
-                if len(payloads) >= BATCH or pace.due():
-                    flush()
-                    pace.landed()
+                pending.append(result)
+                pending_records += len(result.value or [])
+                if pending_records >= BATCH or flush_timer.is_due():
+                    _land_sessions(run, app_id, pending, updated_at, counts)
+                    flush_timer.reset()
+                    pending, pending_records = [], 0
     finally:
-        flush()
+        _land_sessions(run, app_id, pending, updated_at, counts)
     if failed:
         run.warehouse.write_raw(
             partial(
-                selection.note_unread,
+                livestream_sync.note_unread,
                 app_id=app_id,
                 livestream_ids=[livestream_id for livestream_id, _ in failed],
                 reasons=[f"{error}" for _, error in failed],
@@ -264,20 +235,57 @@ def _ask_sessions(
     return unread
 
 
-def _days_short(run: RunContext, app_id: str, days: Range) -> dict[date, int]:
-    """Return the days of which the API's totals or counts say more than the sessions at hand, and since which landing."""
+def _land_sessions(
+    run: RunContext,
+    app_id: str,
+    results: list[Result[str, list[Record] | None]],
+    updated_at: Mapping[str, datetime | None],
+    counts: Counts,
+) -> None:
+    """Land the sessions of some livestreams. Their rows in ops.livestream_sync land with the last batch of them."""
+    if not results:
+        return
+    synced = pl.DataFrame(
+        [
+            (app_id, result.item, updated_at.get(result.item), result.requested_at, result.value is not None)
+            for result in results
+        ],
+        schema=_SYNCED,
+        orient="row",
+    ).match_to_schema(pl.Schema(LIVESTREAM_SYNC.polars_schema), missing_columns="insert")
+    rows = [(record, result.item, result.requested_at) for result in results for record in result.value or ()]
+    first_landing: int | None = None
+    for begin in range(0, max(len(rows), 1), BATCH):
+        batch = rows[begin : begin + BATCH]
+        records = [record for record, _, _ in batch]
+        frame = raw_sessions(
+            records,
+            app_id=app_id,
+            livestream_ids=[livestream_id for _, livestream_id, _ in batch],
+            fetched_at=[requested_at for _, _, requested_at in batch],
+            run_id=run.run_id,
+        )
+        is_last = begin + BATCH >= len(rows)
+        # All sessions of these livestreams have arrived from the first landing of these batches on.
+        synced = synced.with_columns(pl.lit(first_landing, dtype=pl.Int64).alias("arrival"))
+        number = land(run, RAW_LIVESTREAM_SESSIONS, frame, records, counts, synced if is_last else None)
+        first_landing = first_landing or number
+
+
+def _days_missing_sessions(run: RunContext, app_id: str, days: Range) -> dict[date, int]:
+    """Return the days for which the API's totals or counts are higher than the known sessions, each with the landing since."""
     counted = dict.fromkeys(run.days_to_load(app_id, days), 0)
 
-    def rows_at_hand() -> Iterator[pl.DataFrame]:
+    def known_sessions() -> Iterator[pl.DataFrame]:
         for _, part in current_rows(run, LIVESTREAM_SESSIONS, app_id, days):
-            for day in (*part.rows["day"], *part.rejects["day"]):  # the API counts what no rule takes, too
+            for day in (*part.rows["day"], *part.rejects["day"]):  # the API counts quarantined sessions, too
                 counted[day] = counted.get(day, 0) + 1
             yield part.rows
 
     overall = pl.concat(part.rows for _, part in current_rows(run, LIVESTREAM_ANALYTICS_DAILY, app_id, days))
-    short = days_missing_sessions(overall, rows_at_hand(), run.started_at)
+    short = days_missing_sessions(overall, known_sessions(), run.started_at)
     with run.warehouse.open_raw() as connection:
-        versions = raw_file.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, app_id)
+        versions = raw_tables.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, app_id)
     changed = dict(versions.select("day", "changed_arrival").iter_rows())
     by_count = days_short_by_count(run, app_id, counted)
     return by_count | {day: max(changed[day], by_count.get(day, 0)) for day in short}

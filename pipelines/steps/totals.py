@@ -1,4 +1,4 @@
-"""Compares sessions at hand with the API's own totals, by the very query of marts.reconciliation."""
+"""Compares sessions with the API's own totals, by the query of marts.reconciliation."""
 
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -17,14 +17,14 @@ _MISSING = """
     SELECT day FROM marts.reconciliation
     WHERE unexplained_ingest_seconds > 0 OR unexplained_viewer_seconds > 0 OR overall_session_count > sessions
 """
-"""Days of which the API says more, whether or not they are settled."""
+"""Days for which the API reports more than the sessions, whether or not they are settled."""
 
 
 def days_missing_sessions(overall: pl.DataFrame, parts: Iterable[pl.DataFrame], now: datetime) -> set[date]:
-    """Return the days of which overall says more than the sessions do.
+    """Return the days for which *overall* reports more than the sessions add up to.
 
-    `overall`: rows of core.livestream_analytics_daily of one app; each of `parts`: rows of core.livestream_sessions of whole
-    days, so that never more of them than one part are held. A day with overall and in no part has no session.
+    `overall`: rows of core.livestream_analytics_daily of one app. `parts`: rows of core.livestream_sessions, each part of
+    whole days, so that only one part is in memory. A day of `overall` that is in no part has no session.
     """
     missing: set[date] = set()
     with_sessions: set[date] = set()

@@ -16,7 +16,7 @@ from pipelines.errors import (
 from pipelines.extract.concurrency import fetch_concurrently, prefetch_pages
 from pipelines.extract.paging import read_all
 from pipelines.extract.parsers import Page
-from pipelines.normalize.raw_frames import identity
+from pipelines.normalize.record import identity
 
 
 @pytest.mark.parametrize("concurrency", [1, 3, 8])

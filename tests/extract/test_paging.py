@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipelines.errors import ApiRefusedError, IncompleteListError, NotFoundError
 from pipelines.extract.paging import MAX_PASSES, read_all
 from pipelines.extract.parsers import Page
-from pipelines.normalize.raw_frames import identity
+from pipelines.normalize.record import identity
 
 
 class Source:

@@ -19,7 +19,8 @@ from pipelines.load.days import (
     replace_livestreams,
     unfinished_sessions,
 )
-from pipelines.normalize.raw_frames import payload_of, raw_livestreams, raw_sessions
+from pipelines.normalize.raw_frames import raw_livestreams, raw_sessions
+from pipelines.normalize.record import read_record
 from pipelines.normalize.resolve import Normalized, normalize
 from pipelines.storage.file_warehouse import FileWarehouse
 from pipelines.storage.warehouse import Warehouse
@@ -40,7 +41,7 @@ def session(name: str, day: date = DAY, **fields: Any) -> dict[str, Any]:
 def made_of(records: list[Any], days: Days, app_id: str = "app") -> Normalized:
     count = len(records)
     raw = raw_sessions(
-        [payload_of(record) for record in records],
+        [read_record(record) for record in records],
         app_id=app_id,
         livestream_ids=["l"] * count,
         fetched_at=[NOW] * count,
@@ -207,7 +208,7 @@ def test_loaded_days_and_unfinished_livestreams(store: Warehouse) -> None:
 
 def test_livestreams_are_replaced_some_at_a_time(store: Warehouse) -> None:
     def replace(records: list[Any], app_id: str, ids: list[str | None]) -> None:
-        raw = raw_livestreams(records, app_id=app_id, fetched_at=NOW, run_id="run")
+        raw = raw_livestreams([read_record(record) for record in records], app_id=app_id, fetched_at=NOW, run_id="run")
         made = normalize(LIVESTREAMS, raw, now=NOW, retention_days=180)
         with store.open_working() as connection:
             replace_livestreams(connection, app_id, ids, rows=made.rows, rejects=made.rejects)

@@ -15,17 +15,16 @@ from pipelines.catalog.ops import LIVESTREAM_SYNC
 from pipelines.catalog.raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 from pipelines.catalog.streams import stream_of
 from pipelines.catalog.types import Table
-from pipelines.load import raw_tables as raw_file
+from pipelines.load import livestream_sync, raw_tables
 from pipelines.load import raw_versions as versions
-from pipelines.load import selection
 from pipelines.normalize.raw_frames import (
     field_types,
-    payload_of,
     raw_day,
     raw_day_entries,
     raw_livestreams,
     raw_sessions,
 )
+from pipelines.normalize.record import read_record
 from pipelines.storage.file_warehouse import FileWarehouse
 from pipelines.storage.warehouse import Warehouse
 
@@ -41,7 +40,7 @@ def session(id_: Any, day: date | None = DAY, **fields: Any) -> dict[str, Any]:
 def frame_of(records: list[Any], at: datetime = NOW, run_id: str = "run", app_id: str = "app") -> pl.DataFrame:
     count = len(records)
     return raw_sessions(
-        [payload_of(record) for record in records],
+        [read_record(record) for record in records],
         app_id=app_id,
         livestream_ids=["l"] * count,
         fetched_at=[at] * count,
@@ -49,7 +48,7 @@ def frame_of(records: list[Any], at: datetime = NOW, run_id: str = "run", app_id
     )
 
 
-def sync(at: datetime = NOW, *, complete: bool = True, livestream_id: str = "l") -> pl.DataFrame:
+def sync_row(at: datetime = NOW, *, complete: bool = True, livestream_id: str = "l") -> pl.DataFrame:
     row = {"app_id": "app", "livestream_id": livestream_id, "synced_at": at, "complete": complete}
     return pl.DataFrame([row | {"upstream_updated_at": NOW - A_DAY}], schema=dict(LIVESTREAM_SYNC.polars_schema))
 
@@ -61,7 +60,7 @@ def land(
     table: Table = RAW_LIVESTREAM_SESSIONS,
     synced: pl.DataFrame | None = None,
 ) -> tuple[int, int]:
-    types = field_types(table, [json.loads(payload) for payload in frame["payload"]], NOW)
+    types = field_types(table, [read_record(json.loads(payload)) for payload in frame["payload"]], NOW)
     with store.open_raw() as connection:
         landed = versions.land(connection, table, frame, types, synced)
         return landed.new, landed.repeated
@@ -136,20 +135,20 @@ def test_what_landed_reads_back_as_sent(text: str, store: Warehouse) -> None:
     ((payload,),) = held(store, "payload")
     assert json.loads(payload) == record
     with store.open_raw() as connection:
-        (read,) = raw_file.read_versions_of_days(
+        (read,) = raw_tables.read_versions_of_days(
             connection, RAW_LIVESTREAM_SESSIONS, "app", [DAY], stats=None
         ).to_dicts()
     assert json.loads(read["payload"]) == record
 
 
 def test_a_landing_that_fails_changes_nothing(store: Warehouse) -> None:
-    land(store, frame_of([session("a")]), synced=sync())
-    torn = sync(NOW + HOUR).with_columns(pl.lit("not a time").alias("synced_at"))
+    land(store, frame_of([session("a")]), synced=sync_row())
+    torn = sync_row(NOW + HOUR).with_columns(pl.lit("not a time").alias("synced_at"))
     with pytest.raises(duckdb.Error):
         land(store, frame_of([session("a"), session("b")], NOW + HOUR), synced=torn)
     assert held(store, "session_id, fetched_at") == [("a", NOW)]
     with store.open_raw() as connection:
-        assert selection.read_sync(connection, "app")["synced_at"].to_list() == [NOW]
+        assert livestream_sync.read_sync(connection, "app")["synced_at"].to_list() == [NOW]
         counted = connection.execute("SELECT sum(records) FROM ops.field_types WHERE field = 'id'").fetchall()
         assert counted == [(1,)]
 
@@ -169,7 +168,7 @@ def test_versions_of_days_bring_every_version_of_the_record(store: Warehouse) ->
 
     def ids(*days: date | None) -> list[str]:
         with store.open_raw() as connection:
-            read = raw_file.read_versions_of_days(connection, RAW_LIVESTREAM_SESSIONS, "app", days, stats=None)
+            read = raw_tables.read_versions_of_days(connection, RAW_LIVESTREAM_SESSIONS, "app", days, stats=None)
         return sorted(read["session_id"].to_list())
 
     assert ids(DAY) == ["moved", "moved", "still"]
@@ -190,7 +189,7 @@ def test_the_versions_of_a_day_are_read_without_the_history(warehouse: FileWareh
         )
         connection.execute(f"SET enable_profiling = 'json'; SET profiling_output = '{seen}'")
         days = [date(2024, 3, 1), None]
-        read = raw_file.read_versions_of_days(connection, RAW_LIVESTREAM_SESSIONS, "app", days, stats=None)
+        read = raw_tables.read_versions_of_days(connection, RAW_LIVESTREAM_SESSIONS, "app", days, stats=None)
         connection.execute("RESET enable_profiling")
     assert read.height == 1000
     scanned = [int(rows) for rows in re.findall(r'"(?:operator_)?rows_scanned": (\d+)', seen.read_text())]
@@ -202,7 +201,7 @@ def test_parts_of_daywise_are_told_apart(store: Warehouse) -> None:
         entry = {"day": f"{DAY}", "total": total}
         frame = raw_day_entries(
             stream_of(MEETING_SESSIONS_DAILY),
-            [entry],
+            [read_record(entry)],
             [DAY],
             omitted_is_zero=True,
             stats=stats,
@@ -212,14 +211,17 @@ def test_parts_of_daywise_are_told_apart(store: Warehouse) -> None:
         )
         land(store, frame, table=RAW_APP_ANALYTICS)
     with store.open_raw() as connection:
-        read = raw_file.read_versions_of_days(connection, RAW_APP_ANALYTICS, "app", [DAY], stats="recording_stats")
+        read = raw_tables.read_versions_of_days(connection, RAW_APP_ANALYTICS, "app", [DAY], stats="recording_stats")
         assert [json.loads(payload)["total"] for payload in read["payload"]] == [2]
-        assert raw_file.rows_by_day(connection, RAW_APP_ANALYTICS, "app", [DAY, None], stats=None) == {DAY: 2, None: 0}
+        assert raw_tables.rows_by_day(connection, RAW_APP_ANALYTICS, "app", [DAY, None], stats=None) == {
+            DAY: 2,
+            None: 0,
+        }
 
 
 def days_changed(store: Warehouse, after: int, app_id: str = "app") -> dict[date, int]:
     with store.open_raw() as connection:
-        found = raw_file.days_changed(connection, RAW_LIVESTREAM_SESSIONS, app_id, after)
+        found = raw_tables.days_changed(connection, RAW_LIVESTREAM_SESSIONS, app_id, after)
     assert all(news.at is None for news in found.values())
     return {day: news.arrival for day, news in found.items()}
 
@@ -254,10 +256,10 @@ def test_a_moved_session_is_news_only_when_it_has_some(store: Warehouse) -> None
 
 
 def test_what_an_answer_no_longer_had_is_news_once(store: Warehouse) -> None:
-    land(store, frame_of([session("gone", DAY - 9 * A_DAY), session("here")]), synced=sync())
-    land(store, frame_of([session("here")]), synced=sync())
+    land(store, frame_of([session("gone", DAY - 9 * A_DAY), session("here")]), synced=sync_row())
+    land(store, frame_of([session("here")]), synced=sync_row())
     assert days_changed(store, 1) == {DAY - 9 * A_DAY: 2}
-    land(store, frame_of([session("here")]), synced=sync())
+    land(store, frame_of([session("here")]), synced=sync_row())
     assert days_changed(store, 2) == {}
 
 
@@ -279,9 +281,9 @@ def test_what_was_landed_before_landings_were_numbered_counts_by_when_it_came(st
             "UPDATE raw.livestream_sessions SET changed_at = NULL, changed_run_id = NULL, days_differ = NULL,"
             " arrival = NULL, changed_arrival = NULL"
         )
-        read = raw_file.read_versions_of_days(connection, RAW_LIVESTREAM_SESSIONS, "app", [DAY], stats=None)
+        read = raw_tables.read_versions_of_days(connection, RAW_LIVESTREAM_SESSIONS, "app", [DAY], stats=None)
         assert sorted(read["session_id"].to_list()) == ["a", "moved", "moved"]
-        found = raw_file.days_changed(connection, RAW_LIVESTREAM_SESSIONS, "app", None)
+        found = raw_tables.days_changed(connection, RAW_LIVESTREAM_SESSIONS, "app", None)
         assert found == {DAY: (0, NOW), DAY + A_DAY: (0, NOW)}
     assert days_changed(store, 1) == {}
     land(store, frame_of([session("a"), session("b")], NOW + HOUR))
@@ -291,26 +293,32 @@ def test_what_was_landed_before_landings_were_numbered_counts_by_when_it_came(st
 def test_livestreams_are_read_some_at_a_time_and_as_last_listed(store: Warehouse) -> None:
     for hours in range(3):
         records = [{"id": "a", "name": hours}, {"id": "b"}, {"name": hours}]
-        frame = raw_livestreams(records, app_id="app", fetched_at=NOW + hours * HOUR, run_id="run")
+        frame = raw_livestreams(
+            [read_record(record) for record in records], app_id="app", fetched_at=NOW + hours * HOUR, run_id="run"
+        )
         land(store, frame, table=RAW_LIVESTREAMS)
-    land(store, raw_livestreams(records, app_id="other", fetched_at=NOW, run_id="run"), table=RAW_LIVESTREAMS)
+    land(
+        store,
+        raw_livestreams([read_record(record) for record in records], app_id="other", fetched_at=NOW, run_id="run"),
+        table=RAW_LIVESTREAMS,
+    )
     with store.open_raw() as connection:
-        assert raw_file.count_livestreams(connection, "app") == [("a", 3), ("b", 1), (None, 3)]
-        assert raw_file.read_livestreams(connection, "app", ["b", None]).height == 4
-        listed = raw_file.read_listed(connection, "app")
+        assert raw_tables.count_livestreams(connection, "app") == [("a", 3), ("b", 1), (None, 3)]
+        assert raw_tables.read_livestreams(connection, "app", ["b", None]).height == 4
+        listed = raw_tables.read_listed(connection, "app")
         middle = pl.DataFrame({"livestream_id": ["a"], "payload": ['{"id":"a","name":1}']})
-        raw_file.purge_livestream_versions(connection, "app", middle)
-        assert raw_file.count_livestreams(connection, "app") == [("a", 2), ("b", 1), (None, 3)]
-        assert raw_file.count_livestreams(connection, "other") == [("a", 1), ("b", 1), (None, 1)]
+        raw_tables.purge_livestream_versions(connection, "app", middle)
+        assert raw_tables.count_livestreams(connection, "app") == [("a", 2), ("b", 1), (None, 3)]
+        assert raw_tables.count_livestreams(connection, "other") == [("a", 1), ("b", 1), (None, 1)]
     assert sorted(listed["payload"]) == ['{"id":"a","name":2}', '{"id":"b"}']
 
 
 def day_versions(store: Warehouse, *answers: tuple[Any, datetime]) -> list[dict[str, Any]]:
     for record, at in answers:
-        frame = raw_day(RAW_LIVESTREAM_ANALYTICS, record, DAY, app_id="app", fetched_at=at, run_id="run")
+        frame = raw_day(RAW_LIVESTREAM_ANALYTICS, read_record(record), DAY, app_id="app", fetched_at=at, run_id="run")
         land(store, frame, table=RAW_LIVESTREAM_ANALYTICS)
     with store.open_raw() as connection:
-        return raw_file.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, "app").to_dicts()
+        return raw_tables.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, "app").to_dicts()
 
 
 def test_since_when_a_day_is_as_it_is(store: Warehouse) -> None:
@@ -347,19 +355,19 @@ def test_a_wrong_clock_makes_no_day_look_settled(skew: timedelta, store: Warehou
 @pytest.mark.parametrize(
     ("synced", "vanished"),
     [
-        (sync(NOW + HOUR), ["gone"]),
-        (sync(NOW + HOUR, complete=False), []),
-        (sync(NOW - A_DAY), ["gone"]),  # by a clock that is behind
-        (sync(NOW + HOUR, livestream_id="another"), []),
+        (sync_row(NOW + HOUR), ["gone"]),
+        (sync_row(NOW + HOUR, complete=False), []),
+        (sync_row(NOW - A_DAY), ["gone"]),  # by a clock that is behind
+        (sync_row(NOW + HOUR, livestream_id="another"), []),
     ],
 )
 def test_sessions_no_longer_returned(synced: pl.DataFrame, vanished: list[str], store: Warehouse) -> None:
-    land(store, frame_of([session("gone"), session("here"), {"created_at": f"{DAY}T10:00:00Z"}]), synced=sync())
+    land(store, frame_of([session("gone"), session("here"), {"created_at": f"{DAY}T10:00:00Z"}]), synced=sync_row())
     land(store, frame_of([session("here")], NOW + HOUR), synced=synced)
     with store.open_raw() as connection:
-        shrinks = raw_file.sessions_missing_upstream(connection, "app", [DAY, None], "run")
+        shrinks = raw_tables.sessions_missing_upstream(connection, "app", [DAY, None], "run")
         assert shrinks["record_id"].to_list() == vanished
-        assert raw_file.sessions_missing_upstream(connection, "app", [DAY + A_DAY], "run").is_empty()
+        assert raw_tables.sessions_missing_upstream(connection, "app", [DAY + A_DAY], "run").is_empty()
 
 
 def test_forgetting_is_of_these_days_of_this_app_and_of_what_came_before(store: Warehouse) -> None:
@@ -367,7 +375,7 @@ def test_forgetting_is_of_these_days_of_this_app_and_of_what_came_before(store: 
     land(store, frame_of([session("old")], app_id="other"))
     land(store, frame_of([session("again")], NOW + HOUR))
     with store.open_raw() as connection:
-        raw_file.purge_before(connection, RAW_LIVESTREAM_SESSIONS, "app", [DAY], 2)
+        raw_tables.purge_before(connection, RAW_LIVESTREAM_SESSIONS, "app", [DAY], 2)
     assert sorted(held(store, "app_id, session_id")) == [
         ("app", "again"),
         ("app", "dayless"),
@@ -380,7 +388,7 @@ def test_a_backfill_goes_on_until_it_has_ended(store: Warehouse) -> None:
     with store.open_raw() as connection:
 
         def begin(now: datetime, *, is_full: bool = False, last: date = DAY, apps: str = "a") -> int | None:
-            return raw_file.begin_backfill(connection, apps, DAY, last, is_full=is_full, now=now)
+            return raw_tables.begin_backfill(connection, apps, DAY, last, is_full=is_full, now=now)
 
         assert begin(NOW) is None
         assert begin(NOW + HOUR) == 0
@@ -390,8 +398,8 @@ def test_a_backfill_goes_on_until_it_has_ended(store: Warehouse) -> None:
     with store.open_raw() as connection:
         assert begin(NOW + HOUR, apps="b") is None
         assert begin(NOW + HOUR, apps="b") == 1
-        raw_file.end_backfill(connection, "b", DAY, DAY, is_full=False)
+        raw_tables.end_backfill(connection, "b", DAY, DAY, is_full=False)
         assert begin(NOW + HOUR) == 0, "the same days of another app are another backfill"
         assert begin(NOW + 3 * A_DAY + HOUR) is None, "left for too long"
-        raw_file.end_backfill(connection, "a", DAY, DAY, is_full=False)
+        raw_tables.end_backfill(connection, "a", DAY, DAY, is_full=False)
         assert begin(NOW + 4 * A_DAY) is None

@@ -14,13 +14,12 @@ from pipelines.catalog.streams import stream_of
 from pipelines.errors import UnexpectedReplyError
 from pipelines.normalize.raw_frames import (
     field_types,
-    identity,
-    payload_of,
     raw_day,
     raw_day_entries,
     raw_livestreams,
     raw_sessions,
 )
+from pipelines.normalize.record import encode, identity, read_record
 
 NOW = datetime(2025, 3, 14, 15, 9, 26)
 DAYS = [date(2025, 3, 10) + timedelta(days=n) for n in range(3)]
@@ -40,12 +39,12 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_a_payload_reads_back_as_the_record(record: Any) -> None:
-    assert json.loads(payload_of(record)) == record
-    assert payload_of(json.loads(payload_of(record))) == payload_of(record)
+    assert json.loads(encode(record)) == record
+    assert encode(json.loads(encode(record))) == encode(record)
 
 
 def test_the_order_of_fields_makes_no_other_version() -> None:
-    assert payload_of({"a": 1, "b": {"c": 2, "d": 3}}) == payload_of({"b": {"d": 3, "c": 2}, "a": 1})
+    assert encode({"a": 1, "b": {"c": 2, "d": 3}}) == encode({"b": {"d": 3, "c": 2}, "a": 1})
 
 
 def test_identity() -> None:
@@ -61,7 +60,7 @@ def test_identity() -> None:
 
 def sessions(*records: Any, fetched_at: datetime = NOW) -> list[dict[str, Any]]:
     frame = raw_sessions(
-        [payload_of(record) for record in records],
+        [read_record(record) for record in records],
         app_id="app",
         livestream_ids=["asked"] * len(records),
         fetched_at=[fetched_at] * len(records),
@@ -100,7 +99,7 @@ def test_a_session_row() -> None:
 
 def test_livestreams() -> None:
     records: list[Any] = [{"id": "a"}, {"id": ""}, {}, None, {"id": "b\n"}]
-    frame = raw_livestreams(records, app_id="app", fetched_at=NOW, run_id="run")
+    frame = raw_livestreams([read_record(record) for record in records], app_id="app", fetched_at=NOW, run_id="run")
     assert frame.schema == RAW_LIVESTREAMS.polars_schema
     assert frame["livestream_id"].to_list() == ["a", None, None, None, None]
     assert [json.loads(payload) for payload in frame["payload"]] == records
@@ -109,7 +108,7 @@ def test_livestreams() -> None:
 
 @pytest.mark.parametrize("record", [None, {}, {"count": 1}, "odd"])
 def test_a_day_of_overall(record: Any) -> None:
-    frame = raw_day(RAW_LIVESTREAM_ANALYTICS, record, DAYS[0], app_id="app", fetched_at=NOW, run_id="run")
+    frame = raw_day(RAW_LIVESTREAM_ANALYTICS, read_record(record), DAYS[0], app_id="app", fetched_at=NOW, run_id="run")
     assert frame.schema == RAW_LIVESTREAM_ANALYTICS.polars_schema
     ((day, payload),) = frame.select("day", "payload").iter_rows()
     assert (day, json.loads(payload)) == (DAYS[0], record)
@@ -118,7 +117,7 @@ def test_a_day_of_overall(record: Any) -> None:
 def daywise(entries: list[Any], *, omitted_is_zero: bool = True) -> list[tuple[date | None, Any]]:
     frame = raw_day_entries(
         stream_of(MEETING_SESSIONS_DAILY),
-        entries,
+        [read_record(entry) for entry in entries],
         DAYS,
         omitted_is_zero=omitted_is_zero,
         stats="session_stats",
@@ -166,7 +165,7 @@ def test_field_types() -> None:
     ]
     found = {
         (row["field"], row["json_type"]): row["records"]
-        for row in field_types(RAW_LIVESTREAMS, records, NOW).iter_rows(named=True)
+        for row in field_types(RAW_LIVESTREAMS, [read_record(record) for record in records], NOW).iter_rows(named=True)
     }
     assert found == {
         ("id", "string"): 4,

@@ -15,7 +15,8 @@ from pipelines.catalog.ops import QUARANTINE, SHRINKS
 from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS
 from pipelines.catalog.streams import stream_of
 from pipelines.catalog.types import Table
-from pipelines.normalize.raw_frames import payload_of, raw_day, raw_day_entries, raw_livestreams, raw_sessions
+from pipelines.normalize.raw_frames import raw_day, raw_day_entries, raw_livestreams, raw_sessions
+from pipelines.normalize.record import encode, read_record
 from pipelines.normalize.resolve import Normalized, listed_livestreams, normalize
 
 NOW = datetime(2025, 3, 14, 15, 9, 26)
@@ -39,7 +40,7 @@ SESSION: dict[str, Any] = {
 def raw_of(*versions: tuple[Any, datetime]) -> pl.DataFrame:
     """raw.livestream_sessions with these records, in the order in which they were fetched."""
     return raw_sessions(
-        [payload_of(record) for record, _ in versions],
+        [read_record(record) for record, _ in versions],
         app_id="app",
         livestream_ids=["asked"] * len(versions),
         fetched_at=[at for _, at in versions],
@@ -277,7 +278,7 @@ def test_an_empty_answer_that_came_first_but_is_ranked_last_changes_nothing() ->
 
 def overall(*versions: tuple[Any, datetime], day: date = DAY, first: datetime | None = None) -> Normalized:
     raw = pl.concat(
-        raw_day(RAW_LIVESTREAM_ANALYTICS, record, day, app_id="app", fetched_at=at, run_id="run")
+        raw_day(RAW_LIVESTREAM_ANALYTICS, read_record(record), day, app_id="app", fetched_at=at, run_id="run")
         for record, at in versions
     )
     if first:
@@ -360,7 +361,7 @@ def test_daywise_days() -> None:
     for entries, zeros in (([entry], 2), ([entry, odd], 0)):
         raw = raw_day_entries(
             stream_of(MEETING_SESSIONS_DAILY),
-            entries,
+            [read_record(entry) for entry in entries],
             days,
             omitted_is_zero=True,
             stats="session_stats",
@@ -417,7 +418,9 @@ LIVESTREAM = {
 
 
 def livestreams(*versions: tuple[Any, datetime]) -> pl.DataFrame:
-    return pl.concat(raw_livestreams([record], app_id="app", fetched_at=at, run_id="run") for record, at in versions)
+    return pl.concat(
+        raw_livestreams([read_record(record)], app_id="app", fetched_at=at, run_id="run") for record, at in versions
+    )
 
 
 def test_livestreams_and_when_they_were_seen() -> None:
@@ -449,7 +452,7 @@ def test_no_records_at_all() -> None:
 
 
 def overall_raw() -> pl.DataFrame:
-    return raw_day(RAW_LIVESTREAM_ANALYTICS, FIGURES, DAY, app_id="app", fetched_at=NOW, run_id="run")
+    return raw_day(RAW_LIVESTREAM_ANALYTICS, read_record(FIGURES), DAY, app_id="app", fetched_at=NOW, run_id="run")
 
 
 def test_a_record_without_an_id_is_not_taken_for_the_one_whose_id_is_its_text() -> None:
@@ -486,7 +489,7 @@ def test_received_is_landed_and_quarantined_and_duplicates(received: list[tuple[
     assert set(rejected.filter(pl.col("record_id").is_null())["payload"]) == set(
         raw.filter(pl.col("session_id").is_null())["payload"]
     )
-    assert set(rejected["payload"]) <= {payload_of(record) for record, _ in received}
+    assert set(rejected["payload"]) <= {encode(record) for record, _ in received}
     # taken apart by the day, it is the same
     days = [*raw["day"].unique().to_list()]
     parts = [balanced(LIVESTREAM_SESSIONS, raw, days=half) for half in (days[::2], days[1::2])]
