@@ -73,7 +73,7 @@ def rows_by_day(
     return dict(connection.execute(query, parameters).fetchall())
 
 
-class News(NamedTuple):
+class Change(NamedTuple):
     """When a day last had news."""
 
     arrival: int
@@ -84,7 +84,7 @@ class News(NamedTuple):
 
 def days_changed(
     connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, after: int | None
-) -> dict[date, News]:
+) -> dict[date, Change]:
     """When each day last had news, of the days that had any in a landing `after` this one; None: whenever they had."""
     of_app = f"FROM {table.full_name} WHERE app_id = $app_id AND day IS NOT NULL"
     news_at = "CASE WHEN changed_arrival IS NULL THEN coalesce(changed_at, fetched_at) END"
@@ -98,7 +98,7 @@ def days_changed(
         parts.append(f"SELECT day, sync.arrival, NULL {_NEWLY_MISSING} AND day IS NOT NULL AND sync.arrival > $after")
     query = f"SELECT day, coalesce(max(arrival), 0), max(news_at) FROM ({' UNION ALL '.join(parts)}) GROUP BY day"
     found = connection.execute(query, {"app_id": app_id, "after": after}).fetchall()
-    return {day: News(arrival, at) for day, arrival, at in found}
+    return {day: Change(arrival, at) for day, arrival, at in found}
 
 
 _NEWLY_MISSING = f"""

@@ -19,7 +19,7 @@ from pipelines.catalog.types import Table
 from pipelines.normalize.coerce import cell, reason_not_taken, value_of
 from pipelines.normalize.derived import add_session_facts
 from pipelines.normalize.fields import split_fields
-from pipelines.normalize.shrinks import AtHand, keep_forgotten_figures
+from pipelines.normalize.shrinks import SessionSums, keep_forgotten_figures
 
 _CONTEXT = ("payload", "first_fetched_at", "fetched_at", "run_id", "arrival")
 
@@ -138,7 +138,7 @@ def normalize(
     now: datetime,
     retention_days: int,
     days: Collection[date | None] | None = None,
-    at_hand: AtHand | None = None,
+    session_sums: SessionSums | None = None,
 ) -> Normalized:
     """Decide what stands of the raw versions given.
 
@@ -166,7 +166,7 @@ def normalize(
     rejected = newest.filter(pl.col("reason").is_not_null())
     used = pl.concat([standing.select("rank"), rejected.select("rank")])
     duplicates = versions.join(used, on="rank", how="anti")
-    rows, shrinks = keep_forgotten_figures(table, whole, standing, at_hand or {})
+    rows, shrinks = keep_forgotten_figures(table, whole, standing, session_sums or {})
     if table.is_listed:
         seen = versions.group_by("key").agg(
             pl.col("first_fetched_at").min().alias("first_seen_at"),

@@ -38,12 +38,12 @@ class Sums(NamedTuple):
     """Each session rounded up."""
 
 
-AtHand = Mapping[tuple[date, str], Sums]
+SessionSums = Mapping[tuple[date, str], Sums]
 """Sums over the sessions at hand, by day and column."""
 
 
 def keep_forgotten_figures(
-    table: Table, whole: pl.DataFrame, standing: pl.DataFrame, at_hand: AtHand
+    table: Table, whole: pl.DataFrame, standing: pl.DataFrame, session_sums: SessionSums
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the current rows with the figures that the source has forgotten, and rows of ops.shrinks that name them.
 
@@ -51,7 +51,7 @@ def keep_forgotten_figures(
     """
     if not table.measures or standing.is_empty():
         return standing, pl.DataFrame(schema=SHRINKS.polars_schema)
-    given = _given_of_days(table, whole, at_hand) if table.is_daily else _given_of_sessions(table, whole, standing)
+    given = _given_of_days(table, whole, session_sums) if table.is_daily else _given_of_sessions(table, whole, standing)
     forgotten = (
         standing.select("key", "rank")
         .join(given, on="key", how="inner")
@@ -103,7 +103,7 @@ def _given_of_sessions(table: Table, whole: pl.DataFrame, standing: pl.DataFrame
     return _given(table, gave.group_by("key", maintain_order=True).last(), _NO_FIGURES)
 
 
-def _given_of_days(table: Table, whole: pl.DataFrame, at_hand: AtHand) -> pl.DataFrame:
+def _given_of_days(table: Table, whole: pl.DataFrame, session_sums: SessionSums) -> pl.DataFrame:
     """For days whose newest version gives less than an older one: the older one."""
     changed = whole.filter(pl.len().over("key") > 1)
     kept: dict[int, str] = {}
@@ -111,7 +111,7 @@ def _given_of_days(table: Table, whole: pl.DataFrame, at_hand: AtHand) -> pl.Dat
         ranked = list(versions.select("rank", "day", *table.measures).iter_rows(named=True))
         current, reason = ranked[0], ""
         for version in ranked[1:]:
-            if because := _loss(table, current, version, at_hand):
+            if because := _loss(table, current, version, session_sums):
                 reason = because
             else:
                 current, reason = version, ""
@@ -122,7 +122,7 @@ def _given_of_days(table: Table, whole: pl.DataFrame, at_hand: AtHand) -> pl.Dat
     return _given(table, found, pl.col("because"))
 
 
-def _loss(table: Table, older: Mapping[str, Any], newer: Mapping[str, Any], at_hand: AtHand) -> str | None:
+def _loss(table: Table, older: Mapping[str, Any], newer: Mapping[str, Any], session_sums: SessionSums) -> str | None:
     """Return why a newer version of a day does not replace an older one; None where it does."""
     amounts = _amounts(table)
     was = {name: older[name] or 0.0 for name in table.measures}
@@ -134,7 +134,7 @@ def _loss(table: Table, older: Mapping[str, Any], newer: Mapping[str, Any], at_h
     rose = [name for name in amounts if _is_more(now[name], was[name])]
     if not fell or rose:
         return None
-    sums = {name: at_hand.get((older["day"], name)) for name in fell}
+    sums = {name: session_sums.get((older["day"], name)) for name in fell}
     return None if all(found and is_explained(now[name], found) for name, found in sums.items()) else _LESS
 
 

@@ -23,9 +23,9 @@ from pipelines.normalize.record import Record, identity, read_record
 from pipelines.normalize.resolve import listed_livestreams
 from pipelines.steps.audit import audit
 from pipelines.steps.context import Counts, Failure, Range, RunContext
+from pipelines.steps.current_rows import current_rows, rows_without_reload
 from pipelines.steps.fetch import fetch_overall, unsettled_days
 from pipelines.steps.landing import BATCH, FlushTimer, land, name_livestreams, purge
-from pipelines.steps.load_core import current_rows
 from pipelines.steps.progress import progress
 from pipelines.steps.session_counts import days_short_by_count, extract_session_counts_of
 from pipelines.steps.totals import days_missing_sessions
@@ -277,10 +277,10 @@ def _days_missing_sessions(run: RunContext, app_id: str, days: Range) -> dict[da
     counted = dict.fromkeys(run.days_to_load(app_id, days), 0)
 
     def known_sessions() -> Iterator[pl.DataFrame]:
-        for _, part in current_rows(run, LIVESTREAM_SESSIONS, app_id, days):
-            for day in (*part.rows["day"], *part.rejects["day"]):  # the API counts quarantined sessions, too
+        for _, rows, quarantined in rows_without_reload(run, LIVESTREAM_SESSIONS, app_id, days):
+            for day in (*rows["day"], *quarantined):  # the API counts quarantined sessions, too
                 counted[day] = counted.get(day, 0) + 1
-            yield part.rows
+            yield rows
 
     overall = pl.concat(part.rows for _, part in current_rows(run, LIVESTREAM_ANALYTICS_DAILY, app_id, days))
     short = days_missing_sessions(overall, known_sessions(), run.started_at)

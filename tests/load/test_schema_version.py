@@ -164,12 +164,12 @@ def raw_rows(table: Table, raw_table: Table) -> pl.DataFrame:
 
 def normalized(table: Table, raw_table: Table) -> list[Any]:
     raw = raw_rows(table, raw_table)
-    at_hand = {
+    session_sums = {
         (DAY - timedelta(days=n), name): Sums(50.0, 50.0, 51.0) for n in range(0, 400, 2) for name in table.measures
     }
     found: list[Any] = []
     for of_app in raw.partition_by("app_id", maintain_order=True):
-        made = normalize(table, of_app, now=NOW, retention_days=RETENTION_DAYS, at_hand=at_hand)
+        made = normalize(table, of_app, now=NOW, retention_days=RETENTION_DAYS, session_sums=session_sums)
         # Without the reasons: they are prose.
         frames = (made.rows, made.rejects.drop("reason"), made.shrinks.drop("reason"), made.superseded)
         found += [[sorted(map(repr, frame.rows())) for frame in frames], made.received, made.duplicates]

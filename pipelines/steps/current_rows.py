@@ -1,0 +1,151 @@
+"""Reads the current rows of a core table: normalized from its raw table, in chunks of whole days that fit in memory."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from functools import partial
+from typing import TypeVar
+
+import polars as pl
+
+from pipelines.catalog.streams import part_of, stream_of
+from pipelines.catalog.types import Table
+from pipelines.load import raw_tables
+from pipelines.load.days import (
+    LoadedDay,
+    days_of_other_rules,
+    incomplete_days,
+    last_loaded_landing,
+    loaded_days,
+    read_core_rows,
+)
+from pipelines.normalize.fingerprint import fingerprint
+from pipelines.normalize.resolve import Normalized, normalize
+from pipelines.normalize.shrinks import Sums
+from pipelines.steps.context import Range, RunContext
+from pipelines.steps.process_memory import return_freed_memory
+from pipelines.steps.session_counts import with_session_counts
+
+CHUNK_ROWS = 20_000
+"""Raw rows that are normalized together. This bounds memory, however long the range."""
+
+_LANDING_MARGIN = timedelta(hours=1)
+"""A load may have missed changes this much older than itself, where landings were not numbered yet."""
+
+Days = list[date | None]
+Part = TypeVar("Part")
+
+
+def current_rows(
+    run: RunContext,
+    table: Table,
+    app_id: str,
+    days: Range | None,
+    *,
+    with_changed: bool = False,
+    extra_days: Collection[date] = (),
+) -> Iterator[tuple[Days, Normalized]]:
+    """Yield chunks of days with the current rows of a fact table, normalized from raw.
+
+    `with_changed` adds records without a day, and loaded days that changed since: in this run, or in one that was killed or
+    failed before it could load them. `extra_days` are days outside of the range.
+    """
+    wanted = {*(run.days_to_load(app_id, days) if days else []), *extra_days}
+    if with_changed:
+        wanted |= _changed_days(run, table, app_id)
+        if not stream_of(table).is_by_day:
+            oldest = run.started_at.date() - timedelta(days=run.settings.retention_days)
+            with run.warehouse.open_working() as connection:
+                wanted |= set(incomplete_days(connection, table, app_id, oldest))
+    yield from _normalize_days(run, table, app_id, [None, *sorted(wanted)] if with_changed else [*sorted(wanted)])
+
+
+def rows_without_reload(
+    run: RunContext, table: Table, app_id: str, days: Range
+) -> Iterator[tuple[Collection[date], pl.DataFrame, pl.Series]]:
+    """Yield chunks of days with their current rows, and the days of their quarantined records; loads nothing.
+
+    Days that did not change since they were loaded come from the core table. Only the others are normalized.
+    """
+    wanted = run.days_to_load(app_id, days)
+    with run.warehouse.open_working() as connection:
+        loaded = loaded_days(connection, table, app_id)
+        outdated = days_of_other_rules(connection, table, app_id, fingerprint(table))
+    unchanged = sorted({day for day in wanted if day in loaded} - _changed_days(run, table, app_id) - set(outdated))
+    for begin in range(0, len(unchanged), _DAYS_READ):
+        chunk = unchanged[begin : begin + _DAYS_READ]
+        with run.warehouse.open_working() as connection:
+            yield chunk, *read_core_rows(connection, table, app_id, chunk)
+    for changed, part in _normalize_days(run, table, app_id, [day for day in wanted if day not in set(unchanged)]):
+        yield [day for day in changed if day], part.rows, part.rejects["day"]
+
+
+_DAYS_READ = 31
+"""Days of core rows that are read together."""
+
+
+def _changed_days(run: RunContext, table: Table, app_id: str) -> set[date]:
+    """Return the loaded days of which raw records changed after they were loaded."""
+    with run.warehouse.open_working() as connection:
+        last = last_loaded_landing(connection, table, app_id)
+        loaded = loaded_days(connection, table, app_id)
+    with run.warehouse.open_raw() as connection:
+        return {
+            day
+            for source in (stream_of(table).raw, *part_of(table).also_reads)
+            for day, change in raw_tables.days_changed(connection, source, app_id, last).items()
+            if day in loaded and _is_newer(change, loaded[day])
+        }
+
+
+def _normalize_days(run: RunContext, table: Table, app_id: str, days: Days) -> Iterator[tuple[Days, Normalized]]:
+    stream, part = stream_of(table), part_of(table)
+    with run.warehouse.open_raw() as connection:
+        counted = raw_tables.rows_by_day(connection, stream.raw, app_id, days, stats=part.stats)
+    if stream.is_by_day:  # a fetched day has a version, even if an empty one; without one it is unknown
+        days = [day for day in days if day is None or day in counted]
+    for chunk in split_chunks(days, counted):
+        with run.warehouse.open_raw() as connection:
+            raw = raw_tables.read_versions_of_days(connection, stream.raw, app_id, chunk, stats=part.stats)
+        resolve = partial(
+            normalize, table, raw, now=run.started_at, retention_days=run.settings.retention_days, days=chunk
+        )
+        found = resolve()
+        if part.explained_by and not found.shrinks.is_empty():
+            found = resolve(session_sums=_sum_measures(run, part.explained_by, app_id, found.shrinks["day"].to_list()))
+        if table.joined_columns:
+            found = with_session_counts(run, app_id, chunk, found)
+        yield chunk, found
+        return_freed_memory()
+
+
+def _sum_measures(run: RunContext, table: Table, app_id: str, days: Sequence[date]) -> dict[tuple[date, str], Sums]:
+    """Sum the measures of a table's landed records by day and column. Days without records are omitted."""
+    sums: dict[tuple[date, str], Sums] = {}
+    for _, found in _normalize_days(run, table, app_id, [*sorted(days)]):
+        for name in table.measures:
+            measure = pl.col(name)
+            by_day = found.rows.group_by("day").agg(
+                exact=measure.sum(), least=measure.floor().sum(), most=measure.ceil().sum()
+            )
+            sums |= {(day, name): Sums(*values) for day, *values in by_day.iter_rows()}
+    return sums
+
+
+def _is_newer(change: raw_tables.Change, loaded: LoadedDay) -> bool:
+    """Return whether a day changed after it was loaded."""
+    if loaded.arrival is None and change.at is not None:
+        return change.at > loaded.at - _LANDING_MARGIN
+    return change.arrival > (loaded.arrival or 0)
+
+
+def split_chunks(parts: Sequence[Part], counted: Mapping[Part, int]) -> Iterator[list[Part]]:
+    """Split days or livestreams into chunks with at most `CHUNK_ROWS` versions each; a larger part is a chunk of its own."""
+    chunk: list[Part] = []
+    rows = 0
+    for part in parts:
+        if chunk and rows + counted.get(part, 0) > CHUNK_ROWS:
+            yield chunk
+            chunk, rows = [], 0
+        chunk.append(part)
+        rows += counted.get(part, 0)
+    yield chunk
