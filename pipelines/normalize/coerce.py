@@ -1,7 +1,7 @@
-"""How one messy value is read: one rule a kind, the same for every field and endpoint (contract, section 4).
+"""Reads single values: one rule per logical type, the same for every field and endpoint (contract, section 4).
 
-A rule takes a value's text and its JSON type, and gives the value. What it gives nothing for is either one
-of the ways to say null, or not taken at all. There is no fourth outcome: no guess, no silent NULL.
+A rule takes the text and the JSON type of a value and returns the value. A value without a result is a form of null, or it is
+rejected with a reason. There is no other outcome: no guess, no silent NULL.
 """
 
 from collections.abc import Callable
@@ -33,14 +33,14 @@ _COUNTS_END = 2.0**63
 
 @dataclass(frozen=True)
 class Cell:
-    """One value as it came: its text without surrounding space, its text as is, its JSON type."""
+    """One value as received: its text without surrounding space, its text unchanged, its JSON type."""
 
     stripped: pl.Expr
     text: pl.Expr
     json_type: pl.Expr
 
     def is_type(self, *names: str) -> pl.Expr:
-        """Whether the JSON type is one of these."""
+        """Return whether the JSON type is one of these."""
         return self.json_type.is_in(names)
 
 
@@ -51,7 +51,7 @@ def cell(column: str) -> Cell:
 
 
 def is_null(kind: LogicalType, value: Cell) -> pl.Expr:
-    """Whether the value says null, for its kind. An id and a day cannot be null."""
+    """Return whether the value is a form of null for its type. An id and a day cannot be null."""
     if kind in ("id", "day"):
         return pl.lit(value=False)
     if kind == "text":
@@ -60,8 +60,8 @@ def is_null(kind: LogicalType, value: Cell) -> pl.Expr:
 
 
 def _number(value: Cell) -> pl.Expr:
-    looks = value.is_type("number", "string") & value.stripped.str.contains(_NUMBER)
-    return pl.when(looks).then(value.stripped).cast(pl.Float64, strict=False)
+    is_number = value.is_type("number", "string") & value.stripped.str.contains(_NUMBER)
+    return pl.when(is_number).then(value.stripped).cast(pl.Float64, strict=False)
 
 
 def _amount(value: Cell, _now: datetime) -> pl.Expr:

@@ -1,10 +1,9 @@
-"""Raw records of one table and app → the frame `tables.py` promises, and the rejects.
+"""Resolves the raw versions of records into the current rows of a core table, and into rejects for ops.quarantine.
 
-raw keeps every distinct version of a record. What stands of a key is decided here, from its versions alone,
-so that the same raw records always give the same rows: the later `updated_at` wins, then the later landed (the later
-landed alone, where one of them does not tell when it changed);
-a version no rule takes is set aside and the one before it stands; figures that the source has forgotten stand as they
-were (see `shrinks.py`).
+Raw keeps every distinct version of a record. The current version of a key depends on its versions alone, so the same raw
+records always give the same rows. The later `updated_at` wins, then the later landing; if a version lacks `updated_at`, only
+the landing counts. A version with an invalid value is quarantined, and the one before it stays current. Figures that the
+source has lost are kept (see `shrinks.py`).
 """
 
 from collections.abc import Collection
@@ -32,18 +31,18 @@ class Normalized:
     rejects: pl.DataFrame
     shrinks: pl.DataFrame
     received: int
-    """Versions looked at. Each one is landed, rejected or a duplicate."""
+    """Versions read. Each one is landed, rejected or a duplicate."""
     duplicates: int
-    """Versions that another one of the same record supersedes, or that say nothing."""
+    """Versions that another version of the same record supersedes, or that are empty."""
     superseded: pl.DataFrame
-    """Of livestreams: versions that tell nothing more, `livestream_id` and `payload`. Of other tables none."""
+    """Versions of livestreams that raw need not keep: `livestream_id` and `payload`. Empty for other tables."""
 
 
 def read_versions(table: Table, raw: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """Every version with its values by the rules: the table's columns, `key`, `rank`, `field` and `reason`.
+    """Return every version with its values: the table's columns, `key`, `rank`, `field` and `reason`.
 
-    `field` and `reason` tell the first field that was not taken, null in a version that is whole.
-    `rank` orders the versions of a key, the one that stands last.
+    `field` and `reason` name the first rejected field; they are null in a valid version. `rank` orders the versions of a key,
+    the current one last.
     """
     sourced = [column for column in table.columns if column.source_field]
     parsed = split_fields(raw["payload"], [str(column.source_field) for column in sourced])
@@ -72,21 +71,21 @@ def read_versions(table: Table, raw: pl.DataFrame, now: datetime) -> pl.DataFram
         versions = versions.with_columns(pl.coalesce(table.day_sources).dt.date().alias("day"))
     versions = _with_first_fault(table, versions)
     updated = pl.col("updated_at") if "updated_at" in table.column_names else pl.lit(None, dtype=pl.Datetime("us"))
-    # A record without a key is told apart by its text, which must not be taken for the key of another one.
+    # Records without a key are identified by their text, which must not equal the key of another record.
     key = pl.coalesce("=" + pl.col(table.key[-1]).cast(pl.String), "payload")
     keyed = versions.with_columns(key.alias("key"), updated.alias("at"))
-    # Versions of which one does not tell when it changed can only be told apart by when they came.
-    all_tell = pl.col("at").is_not_null().all().over("key")
-    at = pl.when(all_tell).then("at")
-    # Clocks decide only between versions that were landed before landings were numbered.
+    # If one version lacks its time of change, only the order of arrival is comparable.
+    all_have_time = pl.col("at").is_not_null().all().over("key")
+    at = pl.when(all_have_time).then("at")
+    # Clocks order only versions that were landed before landings were numbered.
     rank = pl.struct(at.alias("at"), pl.col("arrival").fill_null(0), "fetched_at", "row").rank("ordinal")
     return keyed.with_columns(rank.alias("rank")).drop("at").sort("rank")
 
 
 def listed_livestreams(raw: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """Read what is known of each livestream, whole or not: livestream_id, created_at, updated_at, status.
+    """Return livestream_id, created_at, updated_at and status of each livestream, also of quarantined records.
 
-    A livestream whose record is set aside for its name still has sessions that must be asked for.
+    A livestream whose record is quarantined for its name still has sessions to fetch.
     """
     newest = read_versions(LIVESTREAMS, raw, now).group_by("key", maintain_order=True).last()
     known = newest.filter(pl.col("livestream_id").is_not_null())
@@ -108,7 +107,7 @@ def _fill_from_request(parsed: pl.DataFrame, name: str, requested: pl.Series) ->
 def _with_first_fault(table: Table, versions: pl.DataFrame) -> pl.DataFrame:
     faults: list[tuple[str, pl.Expr]] = []
     if table.is_daily:
-        # A day entry may be `null`: asked for, and nothing there.
+        # A day entry may be `null`: the reply had none.
         faults.append(
             (
                 "record",
@@ -140,33 +139,32 @@ def normalize(
     days: Collection[date | None] | None = None,
     session_sums: SessionSums | None = None,
 ) -> Normalized:
-    """Decide what stands of the raw versions given.
+    """Resolve raw versions into current rows, rejects and shrinks.
 
-    `days` restricts the outcome to keys whose day it names (None among them: keys without a day); the
-    versions of such a key must all be in `raw`, also those that name another day. `at_hand` are the sums of the sessions
-    of each day, by which smaller totals of a day may be explained.
+    `days` restricts the result to keys of these days (None among them: keys without a day). `raw` must hold all versions of
+    such a key, also those with another day. `session_sums` may explain why totals of a day became smaller.
     """
     versions = read_versions(table, raw, now)
-    whole = versions.filter(pl.col("reason").is_null())
+    valid = versions.filter(pl.col("reason").is_null())
     if table.is_daily:
-        whole = _known_figures(table, whole, retention_days)
-    standing = whole.group_by("key", maintain_order=True).last()
+        valid = _known_figures(table, valid, retention_days)
+    current = valid.group_by("key", maintain_order=True).last()
     newest = versions.group_by("key", maintain_order=True).last()
-    home = (
-        newest.select("key", "raw_day").join(standing.select("key", "day"), on="key", how="left")
+    days_of_keys = (
+        newest.select("key", "raw_day").join(current.select("key", "day"), on="key", how="left")
         if days is not None
         else None
     )
-    if days is not None and home is not None:
-        kept = home.filter(pl.coalesce("day", "raw_day").is_in(list(days), nulls_equal=True)).select("key")
-        versions, whole, standing, newest = (
+    if days is not None and days_of_keys is not None:
+        kept = days_of_keys.filter(pl.coalesce("day", "raw_day").is_in(list(days), nulls_equal=True)).select("key")
+        versions, valid, current, newest = (
             frame.join(kept, on="key", how="semi", maintain_order="left")
-            for frame in (versions, whole, standing, newest)
+            for frame in (versions, valid, current, newest)
         )
     rejected = newest.filter(pl.col("reason").is_not_null())
-    used = pl.concat([standing.select("rank"), rejected.select("rank")])
+    used = pl.concat([current.select("rank"), rejected.select("rank")])
     duplicates = versions.join(used, on="rank", how="anti")
-    rows, shrinks = keep_forgotten_figures(table, whole, standing, session_sums or {})
+    rows, shrinks = keep_forgotten_figures(table, valid, current, session_sums or {})
     if table.is_listed:
         seen = versions.group_by("key").agg(
             pl.col("first_fetched_at").min().alias("first_seen_at"),
@@ -178,7 +176,7 @@ def normalize(
     rows = rows.with_columns(pl.lit(None).alias(name) for name in table.joined_columns)
     return Normalized(
         rows=rows.select(pl.col(name).cast(dtype) for name, dtype in table.polars_schema.items()),
-        rejects=_rejects(table, rejected, standing),
+        rejects=_rejects(table, rejected, current),
         shrinks=shrinks,
         received=versions.height,
         duplicates=duplicates.height,
@@ -187,7 +185,7 @@ def normalize(
 
 
 def _superseded(versions: pl.DataFrame, duplicates: pl.DataFrame) -> pl.DataFrame:
-    """But for the first and the last received: they tell when the livestream was first seen, and how it was last listed."""
+    """Return duplicates except the first and the last received: first_seen_at and the last list are read from those."""
     is_last = pl.col("row") == _of_last_arrived("row").over("key")
     between = versions.filter(pl.col("first_fetched_at") > pl.col("first_fetched_at").min().over("key"), ~is_last)
     superseded = duplicates.join(between, on="rank", how="semi").filter(pl.col("livestream_id").is_not_null())
@@ -195,7 +193,7 @@ def _superseded(versions: pl.DataFrame, duplicates: pl.DataFrame) -> pl.DataFram
 
 
 def _of_last_arrived(name: str) -> pl.Expr:
-    """Take a column from the version that was received last, within a group."""
+    """Return a column of the version that was received last within a group."""
     return pl.col(name).sort_by(pl.col("arrival").fill_null(0), "fetched_at", "row").last()
 
 
@@ -203,22 +201,24 @@ def _any_above_zero(columns: Collection[str]) -> pl.Expr:
     return pl.any_horizontal([pl.col(name).fill_null(0) > 0 for name in columns])
 
 
-def _known_figures(table: Table, whole: pl.DataFrame, retention_days: int) -> pl.DataFrame:
-    """Nothing said about a day is a zero while the source remembers that day, and unknown after that.
+def _known_figures(table: Table, valid: pl.DataFrame, retention_days: int) -> pl.DataFrame:
+    """Read an empty entry of a day as zero if the source still kept that day then, and drop it as unknown otherwise.
 
-    It counts when this very answer was first received: what was known to be zero does not become unknown.
+    The time at which the version was first received decides: a known zero does not become unknown later.
     """
     oldest = pl.col("first_fetched_at").dt.date() - timedelta(days=retention_days)
     blank = pl.col("record:type") == "null"
-    return whole.filter(_any_above_zero(table.measures) | (pl.col("day") >= oldest)).with_columns(
+    return valid.filter(_any_above_zero(table.measures) | (pl.col("day") >= oldest)).with_columns(
         pl.when(blank).then(0).otherwise(pl.col(name)).alias(name) for name in table.measures
     )
 
 
-def _rejects(table: Table, rejected: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
-    home = standing.select("key", pl.col("day").alias("standing_day")) if "day" in standing.columns else None
-    with_day = rejected if home is None else rejected.join(home, on="key", how="left", maintain_order="left")
-    day = pl.coalesce("standing_day", "raw_day") if home is not None else pl.col("raw_day")
+def _rejects(table: Table, rejected: pl.DataFrame, current: pl.DataFrame) -> pl.DataFrame:
+    days_of_keys = current.select("key", pl.col("day").alias("current_day")) if "day" in current.columns else None
+    with_day = (
+        rejected if days_of_keys is None else rejected.join(days_of_keys, on="key", how="left", maintain_order="left")
+    )
+    day = pl.coalesce("current_day", "raw_day") if days_of_keys is not None else pl.col("raw_day")
     return with_day.select(
         "app_id",
         pl.lit(table.full_name).alias("table_name"),

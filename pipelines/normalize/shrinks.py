@@ -1,10 +1,10 @@
-"""Figures that became less: which of them are corrections, and which the source has only forgotten.
+"""Distinguishes corrections from losses where figures became smaller, and keeps what the source has lost.
 
-A session whose figures are all null or zero now, and were not before, has been forgotten: the figures it had are kept.
-Figures of a session that has not ended are provisional, so once it has ended they count for nothing.
+If the figures of a session are all null or zero now, and were not before, the source has lost them: the older figures are
+kept. Figures of a session that has not ended are provisional, so after its end they are never kept.
 
-A day's totals that became less, and none of them more, have been forgotten too, unless the sessions at hand add up to
-the smaller ones: then somebody corrected a session. Totals that are all null or zero are never a correction.
+If totals of a day became smaller, and none became larger, the source has lost sessions, unless the known sessions add up to
+the smaller totals: then a session was corrected. Totals that are all null or zero are never a correction.
 """
 
 import math
@@ -19,17 +19,17 @@ from pipelines.catalog.types import Table
 
 _TOLERANCE = 0.5
 _TOLERANCE_SHARE = 1e-6
-"""Two amounts that differ by no more than so many seconds, and this share of the larger, are the same.
+"""Two amounts are equal if they differ by no more than this many seconds plus this share of the larger one.
 
-sql/marts/reconciliation.sql judges by the same rule, which a test compares with this one.
+sql/marts/reconciliation.sql applies the same rule; a test compares the two.
 """
 
-_NO_FIGURES = "the source now gives no figures; the older ones stand"
-_LESS = "the source now gives less than before, and the sessions at hand do not add up to it; the older figures stand"
+_NO_FIGURES = "the source now gives no figures; the older ones are kept"
+_LESS = "the source now gives less than before, and the sessions do not add up to it; the older figures are kept"
 
 
 class Sums(NamedTuple):
-    """One figure of all sessions of a day, added up as it is and as the API may round it."""
+    """Sums of one measure over the sessions of a day: exact, and as the API may round each session."""
 
     exact: float
     least: float
@@ -39,30 +39,34 @@ class Sums(NamedTuple):
 
 
 SessionSums = Mapping[tuple[date, str], Sums]
-"""Sums over the sessions at hand, by day and column."""
+"""Sums over the known sessions, by day and column."""
 
 
 def keep_forgotten_figures(
-    table: Table, whole: pl.DataFrame, standing: pl.DataFrame, session_sums: SessionSums
+    table: Table, valid: pl.DataFrame, current_versions: pl.DataFrame, session_sums: SessionSums
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the current rows with the figures that the source has forgotten, and rows of ops.shrinks that name them.
+    """Return the current rows with the figures that the source has lost, and rows of ops.shrinks that name them.
 
-    `whole` are the versions that the rules accept, by rank; `standing` the last of each key.
+    `valid`: the versions without a rejected value, by rank. `current_versions`: the last of each key.
     """
-    if not table.measures or standing.is_empty():
-        return standing, pl.DataFrame(schema=SHRINKS.polars_schema)
-    given = _given_of_days(table, whole, session_sums) if table.is_daily else _given_of_sessions(table, whole, standing)
+    if not table.measures or current_versions.is_empty():
+        return current_versions, pl.DataFrame(schema=SHRINKS.polars_schema)
+    given = (
+        _larger_versions(table, valid, session_sums)
+        if table.is_daily
+        else _versions_with_figures(table, valid, current_versions)
+    )
     forgotten = (
-        standing.select("key", "rank")
+        current_versions.select("key", "rank")
         .join(given, on="key", how="inner")
         .filter(pl.col("given_rank") < pl.col("rank"))
         .drop("rank")
     )
-    rows = standing.join(forgotten, on="key", how="left", maintain_order="left").with_columns(
+    rows = current_versions.join(forgotten, on="key", how="left", maintain_order="left").with_columns(
         pl.when(pl.col("given_rank").is_not_null()).then(pl.col(f"given:{name}")).otherwise(pl.col(name)).alias(name)
         for name in table.measures
     )
-    shrinks = standing.join(forgotten, on="key", how="inner", maintain_order="left").select(
+    shrinks = current_versions.join(forgotten, on="key", how="inner", maintain_order="left").select(
         "app_id",
         pl.lit(table.full_name).alias("table_name"),
         "day",
@@ -90,22 +94,22 @@ def _given(table: Table, versions: pl.DataFrame, reason: str | pl.Expr) -> pl.Da
     return versions.select("key", pl.col("rank").alias("given_rank"), because.alias("reason"), *figures)
 
 
-def _given_of_sessions(table: Table, whole: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
-    """For sessions that give no figures now: the last version that gave some."""
+def _versions_with_figures(table: Table, valid: pl.DataFrame, current_versions: pl.DataFrame) -> pl.DataFrame:
+    """Return, for sessions that have no figures now, the last version that had some."""
     amounts = _amounts(table)
-    silent = standing.filter(~_any_above_zero(amounts))
-    gave = whole.join(silent.select("key"), on="key", how="semi", maintain_order="left")
+    without_figures = current_versions.filter(~_any_above_zero(amounts))
+    with_figures = valid.join(without_figures.select("key"), on="key", how="semi", maintain_order="left")
     if table.ends:
         is_over = pl.col("stopped_at").is_not_null() | (pl.col("err_message").fill_null("") != "")
-        ended = silent.filter(is_over)["key"].to_list()
-        gave = gave.filter(is_over | ~pl.col("key").is_in(ended))
-    gave = gave.filter(_any_above_zero(amounts))
-    return _given(table, gave.group_by("key", maintain_order=True).last(), _NO_FIGURES)
+        ended = without_figures.filter(is_over)["key"].to_list()
+        with_figures = with_figures.filter(is_over | ~pl.col("key").is_in(ended))
+    with_figures = with_figures.filter(_any_above_zero(amounts))
+    return _given(table, with_figures.group_by("key", maintain_order=True).last(), _NO_FIGURES)
 
 
-def _given_of_days(table: Table, whole: pl.DataFrame, session_sums: SessionSums) -> pl.DataFrame:
-    """For days whose newest version gives less than an older one: the older one."""
-    changed = whole.filter(pl.len().over("key") > 1)
+def _larger_versions(table: Table, valid: pl.DataFrame, session_sums: SessionSums) -> pl.DataFrame:
+    """Return, for days whose newest version has less than an older one, the older version."""
+    changed = valid.filter(pl.len().over("key") > 1)
     kept: dict[int, str] = {}
     for versions in changed.partition_by("key", maintain_order=True):
         ranked = list(versions.select("rank", "day", *table.measures).iter_rows(named=True))
@@ -123,7 +127,7 @@ def _given_of_days(table: Table, whole: pl.DataFrame, session_sums: SessionSums)
 
 
 def _loss(table: Table, older: Mapping[str, Any], newer: Mapping[str, Any], session_sums: SessionSums) -> str | None:
-    """Return why a newer version of a day does not replace an older one; None where it does."""
+    """Return why a newer version of a day does not replace an older one; None if it does."""
     amounts = _amounts(table)
     was = {name: older[name] or 0.0 for name in table.measures}
     now = {name: newer[name] or 0.0 for name in table.measures}
@@ -141,7 +145,7 @@ def _loss(table: Table, older: Mapping[str, Any], newer: Mapping[str, Any], sess
 def is_explained(total: float, sums: Sums) -> bool:
     """Return whether sessions add up to a day's total.
 
-    A whole total may be rounded, each session or the sum, in either direction; one with a fraction is not.
+    The API may have rounded a whole total, session by session or the sum, up or down; a total with a fraction is exact.
     """
     least, most = (sums.least, sums.most) if total == math.floor(total) else (sums.exact, sums.exact)
     tolerance = _TOLERANCE + _TOLERANCE_SHARE * max(total, sums.exact)
