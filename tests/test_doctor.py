@@ -262,4 +262,4 @@ def test_answers_of_the_future_are_reported(tmp_path: Path) -> None:
         with warehouse.open_raw() as raw, warehouse.open_working():
             raw.execute("INSERT OR REPLACE INTO ops.landings VALUES ('landing', 1, ?::TIMESTAMP)", [landed_at])
         found = run_cli(at, "doctor")[1]
-        assert ("clock: raw holds answers received at 2999-01-01 00:00 UTC" in found) is is_reported, found
+        assert ("clock: raw has replies received at 2999-01-01 00:00 UTC" in found) is is_reported, found

@@ -12,7 +12,7 @@ from pipelines.cli.jobs import Outcome
 from pipelines.cli.program_name import build_program_name
 from pipelines.errors import WarehouseError
 from pipelines.settings.settings import Settings
-from pipelines.steps.summary import set_aside, summarize
+from pipelines.steps.summary import describe_quarantine, summarize
 from pipelines.storage.warehouse import open_warehouse
 from pipelines.text import printable, printable_json
 
@@ -74,7 +74,7 @@ def print_summary(summary: dict[str, Any], program_name: str = "livehouse") -> N
     if summary["apps"]:
         console.print(_apps_table(summary["apps"]))
     warnings = _group_warnings(summary["warnings"])
-    quarantined = [f"  {set_aside(entry)}" for entry in summary["quarantined"]]
+    quarantined = [f"  {describe_quarantine(entry)}" for entry in summary["quarantined"]]
     if quarantined:
         quarantined = ["Quarantined, because no rule accepts a value (all records: ops.quarantine):", *quarantined]
     is_cut = False

@@ -1,4 +1,4 @@
-"""ops.audits: what audits found."""
+"""Writes ops.audits."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from pipelines.storage.frames import temporary_view
 
 
 def note_audit(connection: duckdb.DuckDBPyConnection, audit: Mapping[str, object]) -> None:
-    """Note an audit, in place of one of the same run and app."""
+    """Upsert the result of an audit, by run and app."""
     rows = pl.DataFrame([dict(audit)], schema=dict(AUDITS.polars_schema))
     with temporary_view(connection, "finished_audit", rows):
         connection.execute(AUDITS.merge_sql("finished_audit"))

@@ -1,4 +1,4 @@
-"""Whole days of an app, swapped in one transaction. The only DELETE of facts is here."""
+"""Replaces whole days of an app in one transaction. No other module deletes facts."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
@@ -33,7 +33,7 @@ def replace_days(
 ) -> None:
     """Make these days hold exactly these rows, rejects and shrinks, or change nothing.
 
-    None among the days stands for rejects without a day. `fetched_at`: when the source last answered about each day; `now`
+    None among the days: replace rejects without a day. `fetched_at`: when the source last answered about each day; `now`
     for days that it lacks. A rebuild from raw must not make a day that was fetched at noon look as if it had been over.
     `unread_livestreams`: how many livestreams that may have had a session on a day could not be read; such a day without
     rows is unknown, not zero. Raises `duckdb.TransactionException` if another writer replaces the same day: both update its
@@ -120,7 +120,7 @@ def _note_days(
 
 
 def remove_days(connection: duckdb.DuckDBPyConnection, days_by_app: Mapping[str, Sequence[date]]) -> None:
-    """Make these days of these apps as if they had never been loaded, in every fact table; every mart is then built whole."""
+    """Remove days from every fact table and from ops, as if never loaded. Every mart is then rebuilt completely."""
     connection.execute("BEGIN")
     for table in (*FACTS, QUARANTINE, SHRINKS, DAYS):
         names = "" if table in FACTS else "AND list_contains($tables::VARCHAR[], table_name)"
@@ -138,7 +138,7 @@ def remove_days(connection: duckdb.DuckDBPyConnection, days_by_app: Mapping[str,
 
 
 def replace_shrinks(connection: duckdb.DuckDBPyConnection, app_id: str, table: Table, shrinks: pl.DataFrame) -> None:
-    """Make ops.shrinks hold exactly these rows of a table without days."""
+    """Replace the rows of ops.shrinks of a table without days."""
     with temporary_view(connection, "new_shrinks", shrinks):
         connection.execute("BEGIN")
         connection.execute(
@@ -156,7 +156,7 @@ def replace_livestreams(
     rows: pl.DataFrame,
     rejects: pl.DataFrame,
 ) -> None:
-    """Make core.livestreams hold exactly these rows of these livestreams. None: rejects that name none."""
+    """Replace the rows of these livestreams in core.livestreams. None: rejects without an id."""
     parameters = {
         "app_id": app_id,
         "ids": [livestream_id for livestream_id in livestream_ids if livestream_id is not None],
@@ -180,16 +180,16 @@ def replace_livestreams(
 
 
 class LoadedDay(NamedTuple):
-    """When a day was loaded."""
+    """The state of a loaded day."""
 
     arrival: int | None
-    """Number of the last landing that it was made from; None where landings were not numbered yet."""
+    """Number of the last landing that it was built from; None for days from before landings were numbered."""
     at: datetime
-    """By the clock."""
+    """Time as of which it is known: `loaded_at`."""
 
 
 def loaded_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> dict[date, LoadedDay]:
-    """Look up the days of an app that a fact table holds, and when each was loaded."""
+    """Return the loaded days of an app in a fact table."""
     query = f"SELECT day, arrival, loaded_at FROM {DAYS.full_name} WHERE table_name = ? AND app_id = ?"
     found = connection.execute(query, [table.full_name, app_id]).fetchall()
     return {day: LoadedDay(arrival, at) for day, arrival, at in found}
@@ -198,7 +198,7 @@ def loaded_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str
 def days_of_other_rules(
     connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, fingerprint: str
 ) -> list[date]:
-    """List the loaded days of an app that were made by other columns or rules than those of this fingerprint."""
+    """Return the loaded days of an app that were built with other columns or rules than those of this fingerprint."""
     query = f"""
         SELECT day FROM {DAYS.full_name} WHERE table_name = $table_name AND app_id = $app_id AND NOT EXISTS (
             FROM {FINGERPRINTS.full_name}
@@ -209,7 +209,7 @@ def days_of_other_rules(
 
 
 def apps_of_other_rules(connection: duckdb.DuckDBPyConnection, table: Table, fingerprint: str) -> list[str]:
-    """List the apps with loaded days that were made by other columns or rules than those of this fingerprint."""
+    """Return the apps with loaded days that were built with other columns or rules than those of this fingerprint."""
     query = f"""
         SELECT DISTINCT app_id FROM {DAYS.full_name} WHERE table_name = $table_name
         EXCEPT
@@ -223,7 +223,7 @@ def apps_of_other_rules(connection: duckdb.DuckDBPyConnection, table: Table, fin
 def note_fingerprint(
     connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, fingerprint: str, now: datetime
 ) -> None:
-    """Note that every loaded day of an app was made by these columns and rules; write nothing where that is known."""
+    """Record that every loaded day of an app was built with these columns and rules; no write if that is known."""
     given = (
         f"(SELECT ? AS table_name, ? AS app_id, ? AS fingerprint, ?::TIMESTAMP AS noted_at"
         f" WHERE NOT EXISTS (FROM {FINGERPRINTS.full_name} WHERE (table_name, app_id, fingerprint) = (?, ?, ?)))"
@@ -255,7 +255,7 @@ def incomplete_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id:
 
 
 def last_loaded_landing(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> int | None:
-    """Return the last landing that a load of a table of an app took into account; None where no load noted one."""
+    """Return the last landing that a load of a table of an app has read; None if no load noted one."""
     query = f"""
         SELECT max(arrival) FROM {LOADS.full_name}
         WHERE table_name = ? AND app_id = ? AND NOT starts_with(coalesce(note, ''), 'failed')
@@ -268,7 +268,7 @@ _COUNTED = ("rows_received", "rows_landed", "rows_quarantined", "rows_duplicate"
 
 
 def note_load(connection: duckdb.DuckDBPyConnection, load: dict[str, object]) -> None:
-    """Add a load to ops.loads, which must balance; a second one of the same run, table and app is added to the first."""
+    """Add a load to ops.loads, which must balance. A second load of the same run, table and app is added to the first."""
     row = pl.DataFrame([load], schema=dict(LOADS.polars_schema))
     same = " AND ".join(f"held.{name} = given.{name}" for name in LOADS.key)
     both = [f"{name} = held.{name} + given.{name}" for name in _COUNTED]

@@ -1,4 +1,4 @@
-"""Days that a warehouse lacks, and days that it lists although nothing of them was ever landed.
+"""Finds days that a warehouse lacks, and days that it lists although no raw record of them was ever landed.
 
 Facts are not touched here (see `days.py`).
 """
@@ -13,7 +13,7 @@ from pipelines.catalog.streams import DAILY_RAW, FACTS
 
 _FACT_NAMES = [table.full_name for table in FACTS]
 _IS_OVER = "coalesce(loaded_at >= day + INTERVAL 1 DAY, true)"
-"""Whether a day in ops.days was over when it was loaded: of one that was not, the rest of the day is missing."""
+"""Whether a day in ops.days was over when it was loaded; otherwise the rest of the day is missing."""
 
 
 def missing_days(
@@ -57,9 +57,10 @@ def failed_attempts(connection: duckdb.DuckDBPyConnection, app_id: str) -> dict[
 def note_attempts(
     connection: duckdb.DuckDBPyConnection, app_id: str, days: Sequence[date], *, run_id: str, now: datetime
 ) -> None:
-    """Record which of the days that a run caught up on are still missing from a table it did load; forget what is loaded.
+    """Record which of the days that a run tried to catch up on are still missing, and delete the loaded ones.
 
-    A table of which the run loaded nothing was down as a whole, which says nothing about these days.
+    A day is missing if a table lacks it of which the run loaded other days. A table without any day failed as a whole,
+    which is no evidence about single days.
     """
     still = f"""
         WITH held AS (SELECT table_name, day, run_id FROM {DAYS.full_name} WHERE app_id = $app_id AND {_IS_OVER}),
@@ -101,7 +102,7 @@ def days_in_raw(connection: duckdb.DuckDBPyConnection, app_id: str, first: date,
 
 
 def days_only_rebuilt(connection: duckdb.DuckDBPyConnection, app_ids: Collection[str]) -> dict[str, list[date]]:
-    """Return, by app, the days that every fact table holding them has from runs that fetched nothing: rebuilds."""
+    """Return, by app, the days that all of their fact tables have from rebuilds, which fetch nothing."""
     query = f"""
         SELECT app_id, day FROM {DAYS.full_name} WHERE list_contains(?::VARCHAR[], app_id)
         GROUP BY app_id, day HAVING count(*) FILTER (run_id IN ({_FETCHED})) = 0 ORDER BY app_id, day
@@ -113,4 +114,4 @@ def days_only_rebuilt(connection: duckdb.DuckDBPyConnection, app_ids: Collection
 
 
 _FETCHED = f"SELECT run_id FROM {LOADS.full_name} WHERE starts_with(table_name, 'raw.')"
-"""Runs that asked the API for something."""
+"""Runs that fetched from the API."""

@@ -1,6 +1,6 @@
-"""What is known of livestreams besides their records: which are listed, and whose sessions are known, failed or given up.
+"""Keeps the state of livestreams: which are listed, and for which the sessions are known, failed or given up.
 
-Committed with raw, since it tells what the next run has to fetch.
+It commits with the raw records, since it decides what the next run fetches.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from pipelines.storage.frames import read_frame
 
 
 def read_sync(connection: duckdb.DuckDBPyConnection, app_id: str) -> pl.DataFrame:
-    """Of which livestreams of an app the sessions are known."""
+    """Return the rows of ops.livestream_sync of an app."""
     return read_frame(connection, f"SELECT * FROM {LIVESTREAM_SYNC.full_name} WHERE app_id = ?", [app_id])
 
 
@@ -26,7 +26,7 @@ def note_unread(
     reasons: Sequence[str],
     now: datetime,
 ) -> None:
-    """Record livestreams whose sessions could not be read. What is known of them from before stays known."""
+    """Record livestreams whose sessions could not be read. Their earlier state is kept."""
     unread = (
         "(SELECT $app_id AS app_id, unnest($ids::VARCHAR[]) AS livestream_id, NULL::TIMESTAMP AS upstream_updated_at,"
     )
@@ -41,7 +41,7 @@ def note_unread(
 def note_given_up(
     connection: duckdb.DuckDBPyConnection, app_id: str, livestream_ids: Sequence[str], now: datetime
 ) -> None:
-    """Flag the livestreams that have sessions which are not fetched any more although they have not ended; only these."""
+    """Flag exactly the livestreams whose unfinished sessions are not fetched any more."""
     connection.execute(
         f"""UPDATE {LIVESTREAM_SYNC.full_name}
         SET given_up_at = CASE WHEN list_contains($ids::VARCHAR[], livestream_id) THEN $now::TIMESTAMP END
@@ -53,7 +53,7 @@ def note_given_up(
 def note_list(
     connection: duckdb.DuckDBPyConnection, app_id: str, *, livestreams: int, after: int, run_id: str, now: datetime
 ) -> None:
-    """Record that a list of livestreams was read to its end; its records landed `after` this landing."""
+    """Record that a list of livestreams was read completely. Its records landed `after` this landing."""
     read = (
         "(SELECT ? AS app_id, ?::BIGINT AS livestreams, ?::BIGINT AS arrival, NULL::BIGINT AS previous_arrival,"
         " ?::TIMESTAMP AS listed_at, ? AS run_id)"
@@ -63,7 +63,7 @@ def note_list(
 
 
 def listed_ids(connection: duckdb.DuckDBPyConnection, app_id: str) -> set[str]:
-    """Return the livestreams that the last complete list of an app held."""
+    """Return the livestreams in the last complete list of an app."""
     query = f"""
         SELECT DISTINCT livestream_id FROM {RAW_LIVESTREAMS.full_name} AS stream JOIN {LIVESTREAM_LISTS.full_name} AS list
             ON stream.app_id = list.app_id AND stream.arrival > list.arrival
@@ -73,14 +73,14 @@ def listed_ids(connection: duckdb.DuckDBPyConnection, app_id: str) -> set[str]:
 
 
 def livestreams_missing_upstream(connection: duckdb.DuckDBPyConnection, app_id: str, run_id: str) -> pl.DataFrame:
-    """Rows of ops.shrinks: livestreams that the last complete list of an app did not hold.
+    """Return rows of ops.shrinks for livestreams that are missing from the last complete list of an app.
 
-    Those that the list before held, and all if the list is empty, are new to this run.
+    `run_id` is set for those that this run misses first: they were in the list before, or the list is empty.
     """
     query = f"""
         SELECT list.app_id, 'core.livestreams' AS table_name, NULL::DATE AS day, livestream_id AS record_id,
-            CASE WHEN list.livestreams = 0 THEN 'the list of livestreams is empty; the older row stands'
-                ELSE 'no longer listed; the older row stands' END AS reason,
+            CASE WHEN list.livestreams = 0 THEN 'the list of livestreams is empty; the older row is kept'
+                ELSE 'no longer listed; the older row is kept' END AS reason,
             max(fetched_at) AS fetched_at,
             CASE WHEN list.livestreams = 0 OR max(coalesce(stream.arrival, 0)) > list.previous_arrival
                 OR list.previous_arrival IS NULL THEN $run_id END AS run_id

@@ -1,6 +1,6 @@
-"""What was landed raw, read again, and what extraction remembers. How records land: `versions.py`.
+"""Reads raw records, purges them, and keeps the state of backfills. How records land: `raw_versions.py`.
 
-No rule of value is here.
+The rules for values are in `normalize/coerce.py`.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ from pipelines.load.raw_versions import last_landing
 from pipelines.storage.frames import read_frame, temporary_view
 
 _ARRIVED = "row(coalesce(arrival, 0), fetched_at)"
-"""What orders versions by when each was last received: landings, and before they were numbered, clocks."""
+"""Sort key of versions by their last receipt: the landing, and for rows from before landings were numbered, the time."""
 
-_GOES_ON_WITHIN = timedelta(days=3)
-"""A backfill left for longer starts anew: what it asked then is no longer what the source says."""
+_RESUMES_WITHIN = timedelta(days=3)
+"""A backfill that was interrupted for longer starts from scratch: its replies are outdated."""
 
 
 def read_versions_of_days(
@@ -31,10 +31,10 @@ def read_versions_of_days(
     *,
     stats: str | None,
 ) -> pl.DataFrame:
-    """Every version of each record that has a version of one of these days (None: of no day)."""
+    """Return all versions of each record that has a version of one of these days (None: without a day)."""
     of_app = f"app_id = $app_id AND {'stats = $stats' if stats else '$stats IS NULL'}"
     of_days = "day IN (SELECT unnest($days::DATE[]))"
-    # Each condition by itself: joined by OR, they would make DuckDB read the whole history.
+    # One query per condition: joined by OR, they would make DuckDB read the whole history.
     parts = [f"SELECT * FROM {table.full_name} WHERE {of_app} AND {of_days}"]
     if None in days:
         parts.append(f"SELECT * FROM {table.full_name} WHERE {of_app} AND day IS NULL")
@@ -42,7 +42,7 @@ def read_versions_of_days(
     versions = pl.DataFrame(connection.sql(" UNION ALL ".join(parts), params=parameters))
     if not table.can_move_days:
         return versions
-    # NULL was landed before this was noted: it may be of several days.
+    # NULL: landed before this was noted, so there may be versions of several days.
     elsewhere = versions.filter(pl.col("days_differ").fill_null(value=True))[table.key[1]].unique().drop_nulls()
     if elsewhere.is_empty():
         return versions
@@ -62,7 +62,7 @@ def rows_by_day(
     *,
     stats: str | None,
 ) -> dict[date | None, int]:
-    """How many versions raw holds of each of these days of an app (None: of no day)."""
+    """Return the number of raw versions of each of these days of an app (None: without a day)."""
     of_app = f"app_id = $app_id AND {'stats = $stats' if stats else '$stats IS NULL'}"
     query = f"""
         SELECT day, count(*) FROM {table.full_name} WHERE {of_app} AND day IN (SELECT unnest($days::DATE[])) GROUP BY day
@@ -74,29 +74,29 @@ def rows_by_day(
 
 
 class Change(NamedTuple):
-    """When a day last had news."""
+    """The last change of a day's raw records."""
 
     arrival: int
     """Number of the landing; 0 where landings were not numbered yet."""
     at: datetime | None
-    """By the clock, of what was landed before that."""
+    """Time of the change, for rows from before landings were numbered."""
 
 
 def days_changed(
     connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, after: int | None
 ) -> dict[date, Change]:
-    """When each day last had news, of the days that had any in a landing `after` this one; None: whenever they had."""
+    """Return the last change of each day that changed in a landing `after` this one; None: of every day."""
     of_app = f"FROM {table.full_name} WHERE app_id = $app_id AND day IS NOT NULL"
-    news_at = "CASE WHEN changed_arrival IS NULL THEN coalesce(changed_at, fetched_at) END"
-    # Each condition by itself: joined by OR, they would make DuckDB read the whole history.
+    changed_at = "CASE WHEN changed_arrival IS NULL THEN coalesce(changed_at, fetched_at) END"
+    # One query per condition: joined by OR, they would make DuckDB read the whole history.
     parts = [
-        f"SELECT day, changed_arrival AS arrival, NULL::TIMESTAMP AS news_at {of_app} AND changed_arrival > $after"
+        f"SELECT day, changed_arrival AS arrival, NULL::TIMESTAMP AS changed_at {of_app} AND changed_arrival > $after"
     ]
     if after is None:
-        parts = [f"SELECT day, changed_arrival AS arrival, {news_at} AS news_at {of_app} AND $after IS NULL"]
-    elif table.can_move_days:  # what an answer no longer had is news too
+        parts = [f"SELECT day, changed_arrival AS arrival, {changed_at} AS changed_at {of_app} AND $after IS NULL"]
+    elif table.can_move_days:  # a session that is missing from a reply is a change, too
         parts.append(f"SELECT day, sync.arrival, NULL {_NEWLY_MISSING} AND day IS NOT NULL AND sync.arrival > $after")
-    query = f"SELECT day, coalesce(max(arrival), 0), max(news_at) FROM ({' UNION ALL '.join(parts)}) GROUP BY day"
+    query = f"SELECT day, coalesce(max(arrival), 0), max(changed_at) FROM ({' UNION ALL '.join(parts)}) GROUP BY day"
     found = connection.execute(query, {"app_id": app_id, "after": after}).fetchall()
     return {day: Change(arrival, at) for day, arrival, at in found}
 
@@ -107,11 +107,11 @@ _NEWLY_MISSING = f"""
     WHERE session.app_id = $app_id AND sync.complete
         AND session.arrival >= sync.previous_arrival AND session.arrival < sync.arrival
 """
-"""Versions of sessions that the answer before the last one about their livestream had, and the last one did not."""
+"""Versions of sessions that the second last complete reply of their livestream had, and the last one did not."""
 
 
 def read_listed(connection: duckdb.DuckDBPyConnection, app_id: str) -> pl.DataFrame:
-    """The versions of an app's livestreams that were last received, one each, unless a list held two."""
+    """Return the last received version of each livestream of an app; two if one list had two."""
     query = f"""
         SELECT * FROM {RAW_LIVESTREAMS.full_name} WHERE app_id = ? AND livestream_id IS NOT NULL
         QUALIFY {_ARRIVED} = max({_ARRIVED}) OVER (PARTITION BY livestream_id)
@@ -120,7 +120,7 @@ def read_listed(connection: duckdb.DuckDBPyConnection, app_id: str) -> pl.DataFr
 
 
 def count_livestreams(connection: duckdb.DuckDBPyConnection, app_id: str) -> list[tuple[str | None, int]]:
-    """How many versions raw holds of each livestream of an app, by id; None: of records that name none."""
+    """Return the number of raw versions of each livestream of an app, by id; None: of records without an id."""
     query = (
         f"SELECT livestream_id, count(*) FROM {RAW_LIVESTREAMS.full_name} WHERE app_id = ? GROUP BY ALL ORDER BY ALL"
     )
@@ -130,7 +130,7 @@ def count_livestreams(connection: duckdb.DuckDBPyConnection, app_id: str) -> lis
 def read_livestreams(
     connection: duckdb.DuckDBPyConnection, app_id: str, livestream_ids: Sequence[str | None]
 ) -> pl.DataFrame:
-    """Every version that is held of some livestreams of an app; None: of the records that name none."""
+    """Return every raw version of some livestreams of an app; None: of records without an id."""
     of_ids = "livestream_id IN (SELECT unnest($ids::VARCHAR[])) OR ($nameless AND livestream_id IS NULL)"
     query = f"SELECT * FROM {RAW_LIVESTREAMS.full_name} WHERE app_id = $app_id AND ({of_ids})"
     ids = [livestream_id for livestream_id in livestream_ids if livestream_id is not None]
@@ -139,7 +139,7 @@ def read_livestreams(
 
 
 def purge_livestream_versions(connection: duckdb.DuckDBPyConnection, app_id: str, superseded: pl.DataFrame) -> None:
-    """Drop versions of livestreams, which change with each session for years: `livestream_id`, `payload`."""
+    """Delete versions of livestreams, which change with each session for years. Columns: `livestream_id`, `payload`."""
     with temporary_view(connection, "superseded_versions", superseded):
         connection.execute(
             f"DELETE FROM {RAW_LIVESTREAMS.full_name} WHERE app_id = ?"
@@ -149,7 +149,7 @@ def purge_livestream_versions(connection: duckdb.DuckDBPyConnection, app_id: str
 
 
 def read_sessions_of(connection: duckdb.DuckDBPyConnection, app_id: str, livestream_ids: Sequence[str]) -> pl.DataFrame:
-    """Read every version of the sessions of some livestreams of an app."""
+    """Return every raw version of the sessions of some livestreams of an app."""
     query = f"""
         SELECT * FROM {RAW_LIVESTREAM_SESSIONS.full_name}
         WHERE app_id = $app_id AND livestream_id IN (SELECT unnest($ids::VARCHAR[]))
@@ -158,7 +158,7 @@ def read_sessions_of(connection: duckdb.DuckDBPyConnection, app_id: str, livestr
 
 
 def read_day_versions(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> pl.DataFrame:
-    """When the newest answer about each day was last news, and when it was last received.
+    """Return when the newest version of each day last changed, and when it was last received.
 
     Columns: `day`; by the clock `changed_at`, `last_fetched_at`; by the number of the landing `changed_arrival`, `arrival`.
     """
@@ -177,7 +177,7 @@ def read_day_versions(connection: duckdb.DuckDBPyConnection, table: Table, app_i
 def last_fetched(
     connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, days: Sequence[date]
 ) -> dict[date, datetime]:
-    """Return when the source last answered about each of these days; days of which nothing was landed are left out."""
+    """Return when each of these days was last received; days without raw records are omitted."""
     query = f"""
         SELECT day, arg_max(fetched_at, {_ARRIVED}) FROM {table.full_name}
         WHERE app_id = ? AND day IN (SELECT unnest(?::DATE[])) GROUP BY day
@@ -186,7 +186,7 @@ def last_fetched(
 
 
 def days_behind_sessions(connection: duckdb.DuckDBPyConnection, app_id: str, oldest: date) -> list[date]:
-    """Return the days since `oldest` whose sessions had news in a later run than the one that last fetched *overall*."""
+    """Return the days since `oldest` whose sessions changed in a later run than the one that last fetched *overall*."""
     query = f"""
         WITH sessions AS (
             SELECT day, max(changed_arrival) AS arrival, arg_max(changed_run_id, changed_arrival) AS run_id
@@ -206,13 +206,13 @@ def days_behind_sessions(connection: duckdb.DuckDBPyConnection, app_id: str, old
 def sessions_missing_upstream(
     connection: duckdb.DuckDBPyConnection, app_id: str, days: Sequence[date | None], run_id: str
 ) -> pl.DataFrame:
-    """Rows of ops.shrinks: sessions that a later, complete answer about their livestream no longer had.
+    """Return rows of ops.shrinks for sessions that a later, complete reply of their livestream no longer had.
 
-    One that moved to another day is still returned there.
+    A session that moved to another day is not missing.
     """
     query = f"""
         SELECT app_id, 'core.livestream_sessions' AS table_name, max(day) AS day, session_id AS record_id,
-            'the source no longer returns it; the older row stands' AS reason,
+            'the source no longer returns it; the older row is kept' AS reason,
             max(fetched_at) AS fetched_at, $run_id AS run_id
         FROM {RAW_LIVESTREAM_SESSIONS.full_name} AS session
         JOIN {LIVESTREAM_SYNC.full_name} AS sync USING (app_id, livestream_id)
@@ -235,10 +235,10 @@ def purge_before(
     landing: int,
     unread: Sequence[str] = (),
 ) -> None:
-    """Drop the versions of these days that no later landing received again: what `--allow-shrink` asks for.
+    """Delete the versions of these days that no landing after `landing` received again, as `--allow-shrink` demands.
 
-    Sessions of livestreams that are `unread`, since they could not be fetched, stay. So do figures of a day about which no
-    later landing has a record: the reply left the day out without saying that there was nothing.
+    Sessions of `unread` livestreams, which could not be fetched, are kept. So are figures of a day without a record in a
+    later landing: the reply omitted the day, which does not mean that it was empty.
     """
     key = ", ".join(name for name in ("day", "stats") if name in table.column_names)
     of_answered = f"""
@@ -261,10 +261,10 @@ def purge_before(
 def begin_backfill(
     connection: duckdb.DuckDBPyConnection, app_ids: str, first: date, last: date, *, is_full: bool, now: datetime
 ) -> int | None:
-    """Note that a backfill begins. Returns the last landing before it was first started if it goes on; None if it is new."""
+    """Record the start of a backfill. Returns the last landing before its first start if it resumes; None if it is new."""
     connection.execute(
         f"DELETE FROM {BACKFILLS.full_name} WHERE started_at NOT BETWEEN ? AND ?",
-        [now - _GOES_ON_WITHIN, now + _GOES_ON_WITHIN],
+        [now - _RESUMES_WITHIN, now + _RESUMES_WITHIN],
     )
     key = [app_ids, first, last, is_full]
     query = f"SELECT arrival FROM {BACKFILLS.full_name} WHERE (app_ids, first_day, last_day, is_full) = (?, ?, ?, ?)"
@@ -281,7 +281,7 @@ def begin_backfill(
 def end_backfill(
     connection: duckdb.DuckDBPyConnection, app_ids: str, first: date, last: date, *, is_full: bool
 ) -> None:
-    """Note that the backfill is whole: started again, it asks anew."""
+    """Record that the backfill is complete: the next one with the same range fetches everything again."""
     connection.execute(
         f"DELETE FROM {BACKFILLS.full_name} WHERE (app_ids, first_day, last_day, is_full) = (?, ?, ?, ?)",
         [app_ids, first, last, is_full],

@@ -1,8 +1,8 @@
-"""Records into raw: every distinct version once, with when it was first and last received, and when it was last news.
+"""Lands records in raw tables: every distinct version once, with its first and last receipt and its last change.
 
-The history is long and a batch is small: the held versions of a batch's records are found once, by a digest of their key,
-told apart by a digest of their payload, and only those rows are written. Neither ids nor payloads of the history are read.
-Two records whose keys have the same digest would be looked at together and each be kept: nothing is taken for another.
+The history is long and a batch is small. The held versions of the records in a batch are found once, by a digest of the key,
+and distinguished by a digest of the payload; only those rows are written. Neither ids nor payloads of the history are read.
+Records whose keys share a digest are compared with each other, and each is kept.
 """
 
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from pipelines.catalog.types import Table
 from pipelines.storage.frames import temporary_view
 
 _CLOCKS_DIFFER = timedelta(minutes=10)
-"""How much the clocks of machines that share a warehouse may differ before it is reported."""
+"""The clocks of machines that share a warehouse may differ by this much before it is reported."""
 
 _LANDING = "landing"
 _UPSERT_SYNC = LIVESTREAM_SYNC.merge_sql(
@@ -33,27 +33,27 @@ _KEY_DIGEST = "(md5_number_lower(concat_ws(chr(31), {names})) >> 1)::BIGINT"
 """No id holds a control character."""
 
 _NOTE_KEYS = "UPDATE {table} SET key_digest = {key_digest} WHERE key_digest IS NULL"
-"""Of what was landed before they were noted."""
+"""Sets the digest of rows that were landed before it was noted."""
 
 _KNOWN = """
     CREATE OR REPLACE TEMP TABLE known AS
     SELECT
         held.rowid AS held_row, landing.rowid AS landing_row,
         coalesce(held.digest = landing.digest, false) AS is_same,
-        -- a version that is received again after another one was is news, as it was the first time
+        -- a version that is received again after a different one is a change, as it was the first time
         is_same AND ({arrived} < max({arrived}) OVER (PARTITION BY landing_row) {is_of_another_day}) AS came_back
     FROM {table} AS held JOIN landing ON held.key_digest = landing.key_digest
 """
 _ARRIVED = "row(coalesce(held.arrival, 0), held.fetched_at)"
-"""What orders the versions of a record by when each was last received: landings, and before they were numbered, clocks."""
+"""Sort key of versions by their last receipt: the landing, and for rows from before landings were numbered, the time."""
 
 _OF_ANOTHER_DAY = "OR (landing.day IS NOT NULL AND held.day IS DISTINCT FROM landing.day)"
-"""A clock that was wrong made a time look impossible, and so the session dayless."""
+"""A wrong clock had made the session's times implausible, so it had no day."""
 
 _RECEIVED_AGAIN = """
     UPDATE {table} AS held SET
         fetched_at = again.fetched_at, run_id = again.run_id, arrival = again.arrival {day},
-        -- it cannot have been received, or been news, later than now: heals what a clock that was ahead wrote
+        -- neither can be later than this receipt: repairs times written by a clock that was ahead
         first_fetched_at = least(held.first_fetched_at, again.fetched_at),
         changed_at = CASE
             WHEN again.came_back THEN again.changed_at WHEN held.changed_at > again.changed_at THEN again.changed_at
@@ -73,17 +73,17 @@ _RECEIVED_FIRST = """
 """
 _MOVED = """
     CREATE OR REPLACE TEMP TABLE moved AS
-    WITH news AS (
+    WITH changed AS (
         SELECT *, rowid AS landing_row FROM landing
         WHERE session_id IS NOT NULL
             AND landing.rowid NOT IN (SELECT landing_row FROM known WHERE is_same AND NOT came_back)
     )
     SELECT app_id, session_id, max(changed_at) AS changed_at, any_value(run_id) AS run_id, max(arrival) AS arrival
     FROM (
-        SELECT app_id, session_id, day, changed_at, run_id, arrival FROM news
+        SELECT app_id, session_id, day, changed_at, run_id, arrival FROM changed
         UNION ALL
-        SELECT news.app_id, news.session_id, held.day, news.changed_at, news.run_id, news.arrival
-        FROM news JOIN known USING (landing_row) JOIN {table} AS held ON held.rowid = held_row
+        SELECT changed.app_id, changed.session_id, held.day, changed.changed_at, changed.run_id, changed.arrival
+        FROM changed JOIN known USING (landing_row) JOIN {table} AS held ON held.rowid = held_row
     ) GROUP BY app_id, session_id
     HAVING min(coalesce(day, DATE '0001-01-01')) <> max(coalesce(day, DATE '0001-01-01'))
 """
@@ -95,14 +95,14 @@ _MARK_MOVED = """
 
 
 class Landed(NamedTuple):
-    """What became of a batch."""
+    """The result of landing a batch."""
 
     new: int
-    """Versions that were not held before."""
+    """Versions that raw did not have before."""
     repeated: int
-    """Records that said again what was known."""
+    """Records equal to a known version."""
     number: int
-    """Of this landing: the later it is, the greater."""
+    """Number of this landing. Numbers increase with every landing."""
 
 
 def land(
@@ -112,9 +112,9 @@ def land(
     types: pl.DataFrame,
     synced: pl.DataFrame | None = None,
 ) -> Landed:
-    """Land a batch, and what it makes known of livestreams, in one transaction that gets the next number of all landings.
+    """Land a batch and rows of ops.livestream_sync in one transaction, which gets the next landing number.
 
-    `synced` rows without an arrival get that number.
+    Rows of `synced` without an arrival get that number. `types`: rows of ops.field_types.
     """
     distinct = batch.unique([*table.key, "payload"], keep="last", maintain_order=True)
     named = {
@@ -135,7 +135,7 @@ def land(
         if landed_at is None:
             [(landed_at,)] = connection.execute(f"SELECT max(fetched_at) FROM {table.full_name}").fetchall()
         number += 1
-        # A clock that went back must not make news look old: a day would count as settled.
+        # A clock that was set back must not make a change look old: its day would count as settled.
         connection.execute(
             f"""CREATE OR REPLACE TEMP TABLE landing AS SELECT * REPLACE (
                 {named["key_digest"]} AS key_digest, $number::BIGINT AS arrival, $number::BIGINT AS changed_arrival,
@@ -160,17 +160,17 @@ def land(
 
 
 def describe_future(landed_at: datetime | None, now: datetime) -> str | None:
-    """Return one line about answers that were received in the future; None where there are none."""
+    """Return a line about replies that were received in the future; None without any."""
     if landed_at is None or landed_at <= now + _CLOCKS_DIFFER:
         return None
     return (
-        f"raw holds answers received at {landed_at:%Y-%m-%d %H:%M} UTC, which is in the future: the clock of a machine was"
+        f"raw has replies received at {landed_at:%Y-%m-%d %H:%M} UTC, which is in the future: the clock of a machine was"
         f" ahead, or this one ({now:%Y-%m-%d %H:%M} UTC) is behind; the order of landing decides, but set the clock"
     )
 
 
 def last_landing(connection: duckdb.DuckDBPyConnection) -> tuple[int, datetime | None]:
-    """Return the number of the last landing, 0 before the first, and the latest time at which an answer was received."""
+    """Return the number of the last landing (0 before the first) and the latest time of receipt."""
     query = f"SELECT number, landed_at FROM {LANDINGS.full_name} WHERE name = '{_LANDING}'"
     for number, landed_at in connection.execute(query).fetchall():
         return int(number), landed_at

@@ -1,1 +1,1 @@
-"""Leads each app's records through the stages, in order. Knows every stage; knows nothing of Dagster."""
+"""Runs the stages for each app, in order. Imports every stage, and nothing of Dagster."""

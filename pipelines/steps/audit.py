@@ -1,6 +1,6 @@
-"""Fetches some of the livestreams that a night would skip, to see whether `updated_at` moves with every session.
+"""Fetches a sample of the livestreams that a night would skip, to check that `updated_at` changes with every session.
 
-That is documented nowhere. Totals and counts contradict it where they can; this sample finds what both overlook.
+That is not documented. Totals and counts of sessions contradict it where they can; the sample finds what both overlook.
 """
 
 import random
@@ -21,8 +21,8 @@ from pipelines.steps.context import RunContext
 from pipelines.steps.landing import name_livestreams
 from pipelines.steps.progress import log
 
-_TOLD_ELSEWHERE = ("app_id", "session_id", "updated_at", "fetched_at")
-"""Columns in which a session may differ without being another one."""
+_IGNORED_COLUMNS = ("app_id", "session_id", "updated_at", "fetched_at")
+"""Columns whose difference does not count as a change of a session."""
 
 Session = dict[str, Any]
 
@@ -34,14 +34,14 @@ def audit(
     synced: pl.DataFrame,
     fetch: Callable[[list[str]], list[str]],
 ) -> list[str]:
-    """Fetch a sample of the skipped livestreams; where a session had changed, fetch all of them.
+    """Fetch a sample of the skipped livestreams; if one of their sessions has changed, fetch all of them.
 
-    `synced` is ops.livestream_sync as of before; `fetch` lands the sessions of livestreams and returns those that could not
-    be read. A backfill audits nothing: it is the nights that skip. Returns what could not be read.
+    `synced` is ops.livestream_sync before this run. `fetch` lands the sessions of livestreams and returns those that failed.
+    Backfills are not audited, since only nights skip livestreams. Returns the livestreams that could not be read.
     """
     if run.full or run.is_backfill:
         return []
-    chosen = choose_sample(skipped, synced, _share_of(run, app_id), run.run_id)
+    chosen = choose_sample(skipped, synced, _sample_size(run, app_id), run.run_id)
     if not chosen:
         return []
     before = _sessions_of(run, app_id, chosen)
@@ -59,7 +59,7 @@ def audit(
     refreshed = sorted(set(skipped) - set(chosen)) if changed else []
     if changed:
         line = (
-            f"{app_id}: the audit found sessions that had changed although nothing said so, of"
+            f"{app_id}: the audit found changed sessions without a change of updated_at, of"
             f" {name_livestreams(livestreams)}: fetched {len(refreshed):,} more livestreams; see ops.audits"
         )
         log(line)
@@ -80,9 +80,9 @@ def audit(
 
 
 def choose_sample(skipped: Collection[str], synced: pl.DataFrame, most: int, run_id: str) -> list[str]:
-    """Choose those whose sessions were fetched longest ago, to the day; at random among those of the same day.
+    """Return the livestreams whose sessions were fetched longest ago, by day, in random order within a day.
 
-    Those that the API does not know any more are left out.
+    Livestreams that the API does not know any more are left out.
     """
     synced_on: dict[str, date] = {}
     unknown_upstream: set[str] = set()
@@ -96,29 +96,30 @@ def choose_sample(skipped: Collection[str], synced: pl.DataFrame, most: int, run
     return sorted(candidates, key=lambda livestream_id: synced_on.get(livestream_id, date.min))[:most]
 
 
-def _share_of(run: RunContext, app_id: str) -> int:
-    """Return how many of an app: they are spread over all apps of the settings."""
+def _sample_size(run: RunContext, app_id: str) -> int:
+    """Return the size of an app's sample: LIVEHOUSE_AUDIT_LIVESTREAMS is shared by all apps."""
     apps = run.settings.app_ids
     share, left = divmod(run.settings.audit_livestreams, len(apps))
     return share + (apps.index(app_id) < left)
 
 
 def _sessions_of(run: RunContext, app_id: str, livestream_ids: list[str]) -> dict[str, Session]:
-    """Return the current sessions of livestreams by id, as raw has them."""
+    """Return the current sessions of livestreams by id, read from raw."""
     with run.warehouse.open_raw() as connection:
         raw = raw_tables.read_sessions_of(connection, app_id, livestream_ids)
-    made = normalize(LIVESTREAM_SESSIONS, raw, now=run.started_at, retention_days=run.settings.retention_days)
-    return {row["session_id"]: row for row in made.rows.iter_rows(named=True)}
+    found = normalize(LIVESTREAM_SESSIONS, raw, now=run.started_at, retention_days=run.settings.retention_days)
+    return {row["session_id"]: row for row in found.rows.iter_rows(named=True)}
 
 
 def _differ(before: Session | None, after: Session) -> bool:
-    return before is None or any(before[name] != after[name] for name in after if name not in _TOLD_ELSEWHERE)
+    return before is None or any(before[name] != after[name] for name in after if name not in _IGNORED_COLUMNS)
 
 
 def _could_be_known(run: RunContext, session: Session, known: set[str], loaded: Collection[date]) -> bool:
-    """Whether a session is one that earlier nights should have fetched.
+    """Return whether earlier nights should have fetched a session.
 
-    Not one that began or ended since this run began, nor one of days never loaded on a livestream never fetched.
+    They could not fetch one that began or ended since this run began, nor one of a day that was never loaded and a livestream
+    that was never fetched.
     """
     moments = (session[name] for name in ("created_at", "started_at", "stopped_at"))
     if any(moment is not None and moment >= run.started_at for moment in moments):

@@ -1,4 +1,4 @@
-"""What one run works with: settings, the API, the files, its flags, and what has gone wrong so far."""
+"""Holds the state of one run: settings, API client, warehouse, flags, failures."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ Range = tuple[date, date]
 def make_client(
     settings: Settings, *, stream_keys: Literal["remove", "mask", "show"] = "remove", is_patient: bool = True
 ) -> ApiClient:
-    """The API as the settings describe it. Raises `SettingsError` where the account is not set."""
+    """Return a client for the API of the settings. Raises `SettingsError` if the account is not set."""
     settings.require_account()
     token = settings.api_token
     return ApiClient(
@@ -51,7 +51,7 @@ def make_client(
 
 
 def _shared_budget(settings: Settings) -> SharedBudget | None:
-    """The budget of all machines that share a lakehouse."""
+    """Return the request budget that all machines with the same lakehouse share; None without a lakehouse."""
     if settings.lakehouse is None:
         return None
     catalog = Catalog(settings.lakehouse)
@@ -60,44 +60,44 @@ def _shared_budget(settings: Settings) -> SharedBudget | None:
 
 @dataclass(frozen=True)
 class Failure:
-    """Data of one app that this run could not fetch. Everything that does not depend on it goes on."""
+    """Data of one app that this run could not fetch. Steps that do not depend on it continue."""
 
     app_id: str
     table: str
-    """The raw table that lacks it."""
+    """The raw table without this data."""
     error: ApiError
     part: str | None = None
-    """What is missing of the table, in words, such as days or livestreams; None: everything of this run."""
+    """The missing part of the table in words, such as days or livestreams; None: everything of this run."""
 
     @property
     def message(self) -> str:
-        """What is missing and why, without the app."""
+        """The missing part and the error, without the app."""
         return f"{self.part}: {self.error}" if self.part else f"{self.error}"
 
 
 @dataclass
 class Counts:
-    """Records of one app and table in this run, each counted by itself: they must balance."""
+    """Counts of one app and table in this run: received = landed + quarantined + duplicates."""
 
     received: int = 0
     landed: int = 0
     quarantined: int = 0
     duplicates: int = 0
     requests: int = 0
-    """Sent for it, those sent again included; and those sent again."""
+    """Requests sent, retries included."""
     retries: int = 0
     note: str | None = None
     arrival: int | None = None
-    """Last landing that a load took into account."""
+    """The last landing that a load has read."""
 
     def add_note(self, line: str) -> None:
-        """Note something out of the ordinary, beside what is noted already."""
+        """Append a line about something unusual."""
         self.note = f"{self.note}; {line}" if self.note else line
 
 
 @dataclass
 class RunContext:
-    """One run. Made by `open_house`, which holds the lock for as long as the run lasts."""
+    """One run. `open_run` creates it and holds the lock while the run lasts."""
 
     settings: Settings
     warehouse: Warehouse
@@ -107,53 +107,53 @@ class RunContext:
     started_at: datetime = field(default_factory=utc_now)
     is_backfill: bool = False
     resume_from: int | None = None
-    """Answers that landed after this landing are as good as asking again: an interrupted backfill goes on."""
+    """Set if an interrupted backfill resumes: replies that landed after this landing are not fetched again."""
     first_landing: int = 0
     """The last landing before this run."""
     failures: list[Failure] = field(default_factory=list)
-    """What could not be fetched. The rest goes on and is published; the run fails at its end."""
+    """Data that could not be fetched. The rest is loaded and published, and the run fails at its end."""
     fetched: set[tuple[str, str]] = field(default_factory=set)
-    """The (app, raw table) pairs of which this run fetched everything or a part."""
+    """Pairs of app and raw table that this run fetched, completely or in part."""
     warnings: list[str] = field(default_factory=list)
-    """What checks found, a line each."""
+    """Findings of checks and steps, one line each."""
     catch_up_days: dict[str, list[date]] = field(default_factory=dict)
-    """Days, by app, that a nightly run loads besides its own: earlier nights missed them."""
+    """Days, by app, that a nightly run also loads because earlier nights missed them."""
     rebuilt: dict[str, list[date]] | None = None
-    """Days, by app, that raw has; set for a run that fetches nothing, which can load no others."""
+    """Days with raw records, by app; set for a rebuild, which fetches nothing and can load no other days."""
 
     @property
     def app_ids(self) -> str:
-        """Its apps, as an open backfill is found by: two machines may backfill the same days of different apps."""
+        """Its apps, as part of the key of ops.open_backfills: machines may backfill the same days of different apps."""
         return ",".join(sorted(self.settings.app_ids))
 
     def days_to_load(self, app_id: str, days: Range) -> list[date]:
-        """Return the days to load of an app, in order, in a run that was started for a range."""
+        """Return the days of an app to load in a run for a range, in order."""
         if self.rebuilt is not None:
             return [day for day in self.rebuilt.get(app_id, []) if days[0] <= day <= days[1]]
         wanted = sorted({*self.catch_up_days.get(app_id, []), *days_from(*days)})
         return [day for day in wanted if self.is_loadable(day)]
 
     def clock_ahead(self) -> timedelta:
-        """Return how far this machine's clock is ahead of the API's; zero where that is little, or not known."""
+        """Return how far this machine's clock is ahead of the API's; zero if that is little or unknown."""
         ahead = self.client.clock_ahead if "client" in self.__dict__ else None
         return ahead if ahead is not None and abs(ahead) > _CLOCKS_AGREE_WITHIN else timedelta(0)
 
     def is_loadable(self, day: date) -> bool:
-        """Whether a day has begun by the API's clock, and is over by that clock if it is over by this machine's.
+        """Return whether a day has begun by the API's clock, and is over by it if it is over by this machine's clock.
 
-        If the machine's clock is ahead, a day that has not happened yet would be loaded, as zeros, for a day that is over.
+        With a clock that is ahead, a future day would be loaded with zeros, as a day that is over.
         """
         now = utc_now()
         at_api = (now - self.clock_ahead()).date()
         return day < at_api or day == at_api == now.date()
 
     def all_catch_up_days(self) -> list[date]:
-        """Return the days that a nightly run loads besides its own, of any app."""
+        """Return the days that a nightly run also loads because earlier nights missed them, of all apps."""
         return sorted({day for days in self.catch_up_days.values() for day in days})
 
     @cached_property
     def client(self) -> ApiClient:
-        """The API; made when the first question is asked, so that a rebuild needs no account."""
+        """The API client, created on first use, so that a rebuild needs no account."""
         client = make_client(self.settings)
         with self.warehouse.open_working() as connection:
             dialect.recall(client, connection, self.settings.base_url)
@@ -171,9 +171,9 @@ class RunContext:
     ) -> dict[str, Counts]:
         """Run `body` for each app and record the result in ops.loads.
 
-        A body that lacks a part of its data adds a `Failure` with that part; one that lacks everything raises `ApiError`.
-        An app is left out where one of the tables it `needs` failed as a whole. Raises `ApiError` where going on is
-        pointless: the token is refused, or no app is left and nothing was fetched.
+        A body that could not fetch a part of its data adds a `Failure` for that part; without any data it raises `ApiError`.
+        An app is skipped if a table that it `needs` failed completely. Raises `ApiError` if continuing is pointless: the
+        token is refused, or no app is left and nothing was fetched.
         """
         done: dict[str, Counts] = {}
         apps = list(self.settings.app_ids) if apps is None else apps
@@ -184,7 +184,7 @@ class RunContext:
             counts, started_at = Counts(), utc_now()
             loaded = self.days_to_load(app_id, days) if days else []
             if days and not loaded and self.rebuilt is None:
-                continue  # none of the days has happened yet by the API's clock
+                continue  # by the API's clock, none of the days has begun
             sent = (self.client.sent, self.client.retried) if uses_api else (0, 0)
             known = len(self.failures)
             try:
@@ -207,13 +207,13 @@ class RunContext:
         return done
 
     def _whole_failure(self, app_id: str, tables: tuple[Table, ...]) -> Failure | None:
-        """Return why nothing of one of these tables was fetched for an app; None where each came at least in part."""
+        """Return the failure of a table of which nothing was fetched for an app; None if each was fetched at least in part."""
         names = {table.full_name for table in tables}
         failed = (f for f in self.failures if f.app_id == app_id and f.table in names and f.part is None)
         return next(failed, None)
 
     def _raise_if_pointless(self, *, uses_api: bool) -> None:
-        """Raise what failed where no further step can bring anything."""
+        """Raise the first error if no further step can succeed."""
         statuses = {getattr(failure.error, "status", None) for failure in self.failures}
         if not self.fetched and (not uses_api or statuses == {HTTPStatus.UNAUTHORIZED}):
             error = self.failures[0].error
@@ -243,7 +243,7 @@ class RunContext:
         self.warehouse.write(partial(note_load, load=noted))
 
     def failure_lines(self) -> list[str]:
-        """Return every distinct failure of this run, a line each."""
+        """Return every distinct failure of this run, one line each."""
         return list(dict.fromkeys(f"{failure.app_id}: {failure.message}" for failure in self.failures))
 
 
@@ -251,7 +251,7 @@ class RunContext:
 def open_run(
     settings: Settings, *, run_id: str, full: bool, allow_shrink: bool, backfill: Range | None
 ) -> Iterator[RunContext]:
-    """Hold the house for one run: wait for the lock, clear up after a run that was killed, go on with its backfill."""
+    """Open a run: wait for the lock, clean up after a killed run, and resume its backfill."""
     prepare_for_runs()
     check_readers_see(settings)
     warehouse = open_warehouse(settings)

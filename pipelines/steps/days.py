@@ -1,4 +1,4 @@
-"""Choose the days that a run loads: those it was started for, days that earlier nights missed, days that raw can rebuild."""
+"""Chooses the days that a run loads: its range, days that earlier nights missed, or days that raw can rebuild."""
 
 from datetime import date, timedelta
 from functools import partial
@@ -11,13 +11,13 @@ from pipelines.steps.context import Range, RunContext
 from pipelines.steps.progress import log
 
 _ATTEMPTS = 3
-_TRIED_AGAIN_A_NIGHT = 7
-"""Days of an app that are tried again in one night once that many attempts have failed: what the source refuses for good
-must not add a request to each night for every day it refuses."""
+_RETRIED_PER_NIGHT = 7
+"""After `_ATTEMPTS` failed attempts, only this many days of an app are retried per night: days that the source refuses for ever
+must not add requests to every night."""
 
 
 def add_missing_days(run: RunContext, days: Range) -> None:
-    """Let a nightly run load, besides its own days, every earlier one that is missing and that the source still remembers."""
+    """Add every earlier day that is missing and that the source still keeps to a nightly run."""
     settings = run.settings
     oldest = max(run.started_at.date() - timedelta(days=settings.retention_days), settings.start_date)
     with run.warehouse.open_working() as connection:
@@ -25,26 +25,26 @@ def add_missing_days(run: RunContext, days: Range) -> None:
         failed = {app_id: failed_attempts(connection, app_id) for app_id in missing}
     for app_id, found in missing.items():
         stubborn = [day for day in found if day in failed[app_id] and failed[app_id][day][0] >= _ATTEMPTS]
-        postponed = sorted(stubborn, key=lambda day: failed[app_id][day][1])[_TRIED_AGAIN_A_NIGHT:]
+        postponed = sorted(stubborn, key=lambda day: failed[app_id][day][1])[_RETRIED_PER_NIGHT:]
         run.catch_up_days[app_id] = sorted(set(found) - set(postponed))
         if postponed:
             run.warnings.append(
                 f"{app_id}: {len(stubborn)} days are still missing after {_ATTEMPTS} attempts or more, and"
-                f" {_TRIED_AGAIN_A_NIGHT} of them are tried again a night: {describe_days(stubborn)}"
+                f" {_RETRIED_PER_NIGHT} of them are retried per night: {describe_days(stubborn)}"
             )
     if line := describe_catch_up(run):
         log(line)
 
 
 def note_days_still_missing(run: RunContext) -> None:
-    """Record which days a nightly run could not catch up on."""
+    """Record the days that a nightly run could not catch up on."""
     for app_id, days in run.catch_up_days.items():
         tried = [day for day in days if run.is_loadable(day)]
         run.warehouse.write(partial(note_attempts, app_id=app_id, days=tried, run_id=run.run_id, now=run.started_at))
 
 
 def describe_catch_up(run: RunContext) -> str | None:
-    """Return one line that names the missing days a nightly run loads besides its own; None where there are none."""
+    """Return a line that names the missing days that a nightly run also loads; None without any."""
     days = run.all_catch_up_days()
     if not days:
         return None
@@ -55,20 +55,20 @@ def describe_catch_up(run: RunContext) -> str | None:
 
 
 def check_clock(run: RunContext, days: Range) -> None:
-    """Say that this machine's clock differs from the API's, and which days were therefore not loaded.
+    """Warn if this machine's clock differs from the API's, with the days that were therefore not loaded.
 
-    Raises `ClockError` where no day was left to load.
+    Raises `ClockError` if no day is left to load.
     """
     ahead = run.clock_ahead()
     if not ahead:
         return
-    to_come = [day for day in days_from(*days) if not run.is_loadable(day)]
+    future_days = [day for day in days_from(*days) if not run.is_loadable(day)]
     line = (
         f"this machine's clock is {_duration(abs(ahead))} {'ahead of' if ahead > timedelta(0) else 'behind'} the API's:"
         " set it (ntp)"
     )
-    if to_come:
-        line += f"; not over by the API's clock, so not loaded: {describe_days(to_come)}"
+    if future_days:
+        line += f"; not over by the API's clock, so not loaded: {describe_days(future_days)}"
     if not any(run.days_to_load(app_id, days) for app_id in run.settings.app_ids):
         raise ClockError(line)
     run.warnings.append(line)
@@ -83,9 +83,9 @@ def _duration(span: timedelta) -> str:
 
 
 def keep_days_in_raw(run: RunContext, days: Range) -> None:
-    """Restrict a run that fetches nothing to the days that raw has, app by app.
+    """Restrict a rebuild to the days that raw has, app by app.
 
-    Raises `UsageError` where raw has none of them: the days would become loaded without anything known about them.
+    Raises `UsageError` if raw has none of them: the days would count as loaded although nothing is known about them.
     """
     span = describe_days(days_from(*days))
     with run.warehouse.open_raw() as connection:
@@ -107,7 +107,7 @@ def keep_days_in_raw(run: RunContext, days: Range) -> None:
 
 
 def remove_days_never_landed(run: RunContext) -> None:
-    """Remove days that an earlier version's rebuild listed as loaded although nothing of them had ever been landed."""
+    """Remove days that a rebuild by an earlier version listed as loaded although raw never had them."""
     with run.warehouse.open_working() as connection:
         suspects = days_only_rebuilt(connection, run.settings.app_ids)
     wrong: dict[str, list[date]] = {}

@@ -1,4 +1,4 @@
-"""Hands what is known of the service's dialect from one run, or poll, to the next. Knows no request."""
+"""Keeps the dialect of the service between runs and polls. Sends no request."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,21 +14,21 @@ from pipelines.storage.warehouse import Warehouse
 
 
 def recall(client: ApiClient, connection: DuckDBPyConnection, base_url: str) -> None:
-    """Let a client begin with what was noted before."""
+    """Load the noted dialect into a client."""
     client.dialect.load_notes(DialectNote(**row) for row in read_dialect(connection, base_url))
 
 
 def recall_published(client: ApiClient, warehouse: Warehouse, base_url: str) -> None:
-    """As `recall`, from what readers see: works beside a run, and where no run has been."""
+    """Load the dialect from the published warehouse: works during a run, and before the first one."""
     try:
         if warehouse.exists():
             with warehouse.open_published() as connection:
                 recall(client, connection, base_url)
     except (LivehouseError, CatalogException):
-        return  # it costs a request that is refused
+        return  # costs one refused request
 
 
 def keep(client: ApiClient, write: Callable[[Callable[[DuckDBPyConnection], None]], object], base_url: str) -> None:
-    """Keep what a client has found out."""
+    """Write what a client has found out about the dialect."""
     if changed := client.dialect.pop_changes():
         write(partial(keep_dialect, base_url=base_url, notes=[asdict(note) for note in changed]))

@@ -1,4 +1,4 @@
-"""What a warehouse needs once a week, and how large it is."""
+"""Runs the weekly maintenance of a warehouse, and reports its size."""
 
 from pipelines.clock import machine_now
 from pipelines.settings.settings import Settings
@@ -7,7 +7,7 @@ from pipelines.storage.maintenance import StorageSize
 from pipelines.storage.warehouse import open_warehouse
 
 KEEP_DAYS = 7.0
-"""Longer than anybody reads on without looking anew; what was replaced in the last week can be looked at as it was."""
+"""Longer than any reader keeps a snapshot open. Data replaced in the last week stays readable as it was."""
 
 
 def keep_up(settings: Settings, *, keep_days: float = KEEP_DAYS) -> list[StorageSize]:

@@ -1,4 +1,4 @@
-"""Carries a whole warehouse into another place: file to lakehouse, and back."""
+"""Copies a whole warehouse to another place: file to lakehouse, and back."""
 
 from functools import partial
 
@@ -12,10 +12,9 @@ from pipelines.storage.warehouse import open_warehouse
 
 
 def move(source_settings: Settings, target_settings: Settings) -> dict[str, int]:
-    """Carry every row, compare every day, build the marts, publish. Returns the rows carried, by table.
+    """Copy every row, compare every day, build the marts, publish. Returns the rows copied, by table.
 
-    Nobody else writes to either meanwhile. Cut off and started again, it carries what is not there yet. The source
-    stays as it is.
+    Both warehouses are locked meanwhile. After an interruption it copies what is missing. The source is not changed.
     """
     source, target = open_warehouse(source_settings), open_warehouse(target_settings)
     if source.address == target.address:
@@ -24,7 +23,7 @@ def move(source_settings: Settings, target_settings: Settings) -> dict[str, int]
         raise WarehouseError(f"{source.address} holds nothing: there is nothing to move")
     target.prepare()
     wait_seconds = source_settings.lock_wait_seconds
-    carried: dict[str, int] = {}
+    copied: dict[str, int] = {}
     with (
         source.run(wait_seconds=wait_seconds, log=log),
         target.run(wait_seconds=wait_seconds, log=log),
@@ -33,10 +32,10 @@ def move(source_settings: Settings, target_settings: Settings) -> dict[str, int]
         tables = list(list_moved_tables())
         with progress("tables", len(tables)) as advance:
             for table, is_raw in tables:
-                carried[table.full_name] = copy_missing(source, target, table, is_raw=is_raw)
+                copied[table.full_name] = copy_missing(source, target, table, is_raw=is_raw)
                 advance(1)
         target.mirror()
         for mart in find_marts():
             target.write(partial(build_mart, mart=mart, now=utc_now()))
         target.publish(log)
-    return carried
+    return copied

@@ -1,35 +1,35 @@
-"""How a run treats its memory, so that years of sessions take little more of it than a month. Measured: `bench/memory.py`."""
+"""Limits the memory of a run: years of sessions take little more than a month. Measured by `bench/memory.py`."""
 
 import ctypes
 import gc
 from functools import cache
 
 _C_LIBRARY = ctypes.CDLL(None)
-"""What this process is linked to. `mallopt` and `malloc_trim` are there where it is glibc."""
+"""The C library of this process. glibc has `mallopt` and `malloc_trim`."""
 
 _M_MMAP_THRESHOLD = -3
 """`M_MMAP_THRESHOLD` of glibc's malloc.h."""
 
-_RETURNED_FROM = 256 * 1024
-"""Bytes: an allocation of so many goes back to the system at once when it is freed, however long the run lasts."""
+_MMAP_THRESHOLD_BYTES = 256 * 1024
+"""Allocations from this size on return to the system as soon as they are freed, however long the run lasts."""
 
 _OBJECTS_BEFORE_COLLECTION = 50_000
 
 
 def collect_garbage_rarely() -> None:
-    """Begin a program: looking for garbage among what it imports, which stays, took a tenth of a night's CPU."""
+    """Raise the threshold of garbage collection: scanning imported modules took a tenth of a night's CPU time."""
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
 
 
 @cache
 def prepare_for_runs() -> None:
-    """Leave what was imported by now out of garbage collection, and have large allocations returned. Once a process."""
+    """Exclude imported modules from garbage collection, and return large allocations to the system. Once per process."""
     gc.freeze()
     if hasattr(_C_LIBRARY, "mallopt"):
-        _C_LIBRARY.mallopt(_M_MMAP_THRESHOLD, _RETURNED_FROM)
+        _C_LIBRARY.mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
 
 
 def return_freed_memory() -> None:
-    """Return to the system what is free by now: glibc keeps it, a share for each thread, and it only grows."""
+    """Return freed memory to the system: glibc keeps it in an arena per thread, and the arenas only grow."""
     if hasattr(_C_LIBRARY, "malloc_trim"):
         _C_LIBRARY.malloc_trim(0)

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: count, rate and time left, on stderr, if that is a terminal."""
+"""Writes messages and progress bars of a run to stderr."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -8,34 +8,34 @@ from pipelines.text import printable
 
 
 def log(message: str) -> None:
-    """One line to whoever watches."""
+    """Write one line to stderr, also with `--quiet`."""
     print(printable(message), file=sys.stderr, flush=True)  # noqa: T201 - messages belong on stderr
 
 
-_hushed = False
+_is_quiet = False
 
 
 def notify(message: str) -> None:
-    """Write a line about how a run goes, unless `--quiet`: a retry, a long wait."""
-    if not _hushed:
+    """Write a line about a retry or a long wait, unless `--quiet`."""
+    if not _is_quiet:
         log(f"livehouse: {message}")
 
 
 @contextmanager
 def quiet_output(*, quiet: bool) -> Iterator[None]:
-    """No progress meanwhile, if so: `--quiet`. What is said with `say` is."""
-    global _hushed  # noqa: PLW0603 - one terminal, one person in front of it
-    before, _hushed = _hushed, quiet
+    """Suppress progress bars and `notify` in this context if `quiet`; `log` still writes."""
+    global _is_quiet  # noqa: PLW0603 - one process has one stderr
+    before, _is_quiet = _is_quiet, quiet
     try:
         yield
     finally:
-        _hushed = before
+        _is_quiet = before
 
 
 @contextmanager
 def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A counter to call with how many more are done. Silent when nobody watches."""
-    if _hushed or not sys.stderr.isatty():
+    """Show a progress bar if stderr is a terminal. Yields a function that advances it by a count."""
+    if _is_quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console

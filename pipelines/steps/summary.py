@@ -1,4 +1,4 @@
-"""What a run did, what it cost and what was odd about it, from what it noted in the warehouse."""
+"""Summarizes a run from ops.loads and ops.quarantine: results, requests, findings."""
 
 from typing import Any
 
@@ -7,29 +7,29 @@ from duckdb import DuckDBPyConnection
 from pipelines.steps.context import RunContext
 from pipelines.storage.frames import read_frame
 
-_SET_ASIDE = """
-    set_aside AS (
+_QUARANTINED = """
+    quarantined AS (
         SELECT held.app_id, held.table_name, held.field, held.reason FROM ops.quarantine AS held
         JOIN ops.loads AS load ON load.run_id = $run_id AND load.app_id = held.app_id AND load.table_name = held.table_name
         WHERE held.day IS NULL OR load.first_day IS NULL OR held.run_id = $run_id
             OR held.day BETWEEN load.first_day AND load.last_day
     )
 """
-"""Records that no rule could read, in the tables and days that a run loaded: the one source of every count of them."""
+"""Quarantined records in the tables and days that a run loaded: the one source of every count of them."""
 _TOTALS = f"""
-    WITH {_SET_ASIDE}
+    WITH {_QUARANTINED}
     SELECT app_id,
         max(rows_landed) FILTER (table_name = 'core.livestreams') AS livestreams,
         max(rows_landed) FILTER (table_name = 'core.livestream_sessions') AS sessions,
         CASE WHEN bool_or(starts_with(table_name, 'core.')) THEN coalesce(any_value(aside.records), 0) END AS quarantined,
         sum(api_requests)::BIGINT AS requests, sum(api_retries)::BIGINT AS retries
-    FROM ops.loads LEFT JOIN (SELECT app_id, count(*) AS records FROM set_aside GROUP BY app_id) AS aside USING (app_id)
+    FROM ops.loads LEFT JOIN (SELECT app_id, count(*) AS records FROM quarantined GROUP BY app_id) AS aside USING (app_id)
     WHERE run_id = $run_id GROUP BY app_id ORDER BY app_id
 """
 _SECONDS = "SELECT round(epoch(max(finished_at) - min(started_at)), 1) AS seconds FROM ops.loads WHERE run_id = ?"
 _QUARANTINE = f"""
-    WITH {_SET_ASIDE}
-    SELECT table_name, field, reason, count(*) AS records FROM set_aside
+    WITH {_QUARANTINED}
+    SELECT table_name, field, reason, count(*) AS records FROM quarantined
     GROUP BY ALL ORDER BY records DESC, table_name, field LIMIT 8
 """
 _NOTES = """
@@ -45,7 +45,7 @@ _LOADS = """
 
 
 def summarize(connection: DuckDBPyConnection, run_id: str) -> dict[str, Any]:
-    """Seconds it took, totals of each app, kinds of records set aside, and what its loads found worth a note."""
+    """Return the seconds a run took, totals by app, quarantined records by reason, and the notes of its loads."""
     return {
         **read_frame(connection, _SECONDS, [run_id]).to_dicts()[0],
         "apps": read_frame(connection, _TOTALS, {"run_id": run_id}).to_dicts(),
@@ -55,17 +55,17 @@ def summarize(connection: DuckDBPyConnection, run_id: str) -> dict[str, Any]:
 
 
 def loads_of(connection: DuckDBPyConnection, run_id: str) -> list[dict[str, Any]]:
-    """What it did to each table of each app, in the order it was done."""
+    """Return the loads of a run in order, by table and app."""
     return read_frame(connection, _LOADS, [run_id]).to_dicts()
 
 
-def set_aside(entry: dict[str, Any]) -> str:
-    """One kind of record set aside, as a line."""
+def describe_quarantine(entry: dict[str, Any]) -> str:
+    """Return one line about quarantined records with the same field and reason."""
     return f"{entry['records']} in {entry['table_name']}: {entry['field']} is {entry['reason']}"
 
 
 def findings(run: RunContext, summary: dict[str, Any]) -> list[str]:
-    """What somebody should look at, a line each."""
-    aside = [f"set aside: {set_aside(entry)}" for entry in summary["quarantined"]]
+    """Return findings that need attention, one line each."""
+    quarantined = [f"quarantined: {describe_quarantine(entry)}" for entry in summary["quarantined"]]
     notes = [note for note in summary["notes"] if ": incomplete: " not in note]  # those are failures
-    return [*run.failure_lines(), *run.warnings, *notes, *aside]
+    return [*run.failure_lines(), *run.warnings, *notes, *quarantined]
