@@ -1,7 +1,11 @@
 """Records as received become rows of the raw tables."""
 
 import json
+import sys
+from collections import Counter
 from datetime import date, datetime, timedelta
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -179,3 +183,23 @@ def test_field_types() -> None:
         ("record", "null"): 1,
     }
     assert field_types(RAW_LIVESTREAMS, [], NOW).is_empty()
+
+
+def test_landing_encodes_a_record_once_and_never_parses_it() -> None:
+    calls: Counter[str] = Counter()
+
+    def count_json(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call" and Path(frame.f_code.co_filename).parent.name == "json":
+            calls[frame.f_code.co_name] += 1
+
+    values = [{"id": f"{n}", "created_at": f"{DAYS[0]}T10:00:00Z", "status": "LIVE"} for n in range(50)]
+    sys.setprofile(count_json)
+    try:
+        records = [read_record(value) for value in values]
+        frame = raw_sessions(records, app_id="app", livestream_ids=["l"] * 50, fetched_at=[NOW] * 50, run_id="run")
+        types = field_types(RAW_LIVESTREAM_SESSIONS, records, NOW)
+    finally:
+        sys.setprofile(None)
+    assert (frame.height, types["records"].sum()) == (50, 150)
+    assert calls["encode"] == 50
+    assert calls["decode"] == calls["raw_decode"] == calls["loads"] == 0
