@@ -143,8 +143,8 @@ def _read_query(file: str) -> str:
 
 
 def _list_examples() -> None:
-    from pipelines.marts.build import sql_directory
     from pipelines.marts.examples import find_examples
+    from pipelines.marts.sql_files import sql_directory
 
     width = get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     for example in find_examples():

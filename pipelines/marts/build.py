@@ -1,18 +1,28 @@
-"""Marts: each file in `sql/marts/` is one SELECT over core and ops tables, and one table in `marts`.
+"""Marts: each file in `sql/marts/` is one SELECT over tables of core and ops, and over other marts; the result is a table.
 
-A file's head comment is the only place for what its mart means; what it depends on is read from its SQL. A
-refresh evaluates `SELECT * FROM (the SELECT) WHERE day BETWEEN …` for the days that a change affects (`inputs.py`): it costs
-what changed, not the history.
+The comment at the head of a file documents the mart:
+
+    -- Its content, and how to read it.
+    -- grain: app_id, day                the key, asserted by a blocking check; has a day, or a month
+    -- headline_metric: viewer_seconds   optional: a column whose sum over all apps Dagster shows after each build
+    -- affects: FIRST, LAST              optional: the days that a change to the inputs of a day affects, if not that day only:
+    --                                   two SQL expressions over a row of the mart
+    -- column: NAME (unit): meaning      for each column, in order
+
+Its dependencies are read from its SQL. A refresh evaluates `SELECT * FROM (the SELECT) WHERE day BETWEEN …` for the days
+that a change affects (see `inputs.py`): its cost depends on the change, not on the history.
 """
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import sqlglot
 from duckdb import DuckDBPyConnection, TransactionException
@@ -20,37 +30,44 @@ from sqlglot import exp
 
 from pipelines.catalog.marts import MART_BUILDS
 from pipelines.errors import LivehouseError
-from pipelines.marts.inputs import Input, affected_days, compare_inputs, note_inputs, read_inputs
+from pipelines.marts.inputs import Input, affected_days, compare_inputs, read_inputs, record_inputs
+from pipelines.marts.macros import create_macros, macros_used
+from pipelines.marts.sql_files import sql_directory
 from pipelines.text import quoted
 
-ROWS_AT_ONCE = 2_000_000
-"""Facts that one statement evaluates at most (one day or month at least): this bounds memory."""
-NEAR = {"day": 7, "month": 31}
-"""Ranges this many days apart are evaluated as one: evaluating a day again changes nothing."""
+MAX_ROWS_PER_STATEMENT = 2_000_000
+"""Facts that one statement evaluates, unless a single day or month has more: this bounds memory."""
+MERGE_DISTANCE = {"day": 7, "month": 31}
+"""Days between two ranges up to which they are evaluated as one, since evaluating a day again changes nothing."""
+
+
+class MartColumn(NamedTuple):
+    """Unit and description of a column."""
+
+    unit: str
+    description: str
 
 
 @dataclass(frozen=True)
 class Mart:
-    """One mart, as its file tells."""
+    """One mart, as its file defines it."""
 
     name: str
     sql: str
-    meaning: str
+    description: str
     grain: tuple[str, ...]
-    columns: dict[str, tuple[str, str]]
-    """Unit and meaning of each column, in order."""
+    columns: dict[str, MartColumn]
     depends_on: tuple[str, ...]
-    """Full names of the tables it is made of, also by way of other marts."""
+    """Full names of the tables of core and ops it depends on, directly or by way of other marts."""
     period: Literal["day", "month"]
     """The column by which it is refreshed."""
     inputs: frozenset[Input] = frozenset()
-    """The tables it reads and the columns that matter, also by way of other marts."""
+    """Those tables with the columns that matter."""
     affects: tuple[str, ...] = ()
-    """Columns that name the first and last day that the facts of a day affect; without them only that day."""
-    drawn: str | None = None
-    """A column whose sum over all apps tells how things go: drawn after each build."""
+    """SQL expressions for the first and last day that a change to a day affects; empty if only that day."""
+    headline_metric: str | None = None
     builds_on: tuple["Mart", ...] = ()
-    """The marts it reads, which are built before."""
+    """The marts it reads, which are built before it."""
 
     @property
     def full_name(self) -> str:
@@ -59,78 +76,99 @@ class Mart:
 
     @property
     def sql_hash(self) -> str:
-        """SHA-256 of its file, and of those it builds on: another text is another mart."""
-        return sha256("".join([*(mart.sql_hash for mart in self.builds_on), self.sql]).encode()).hexdigest()
+        """SHA-256 of its file, of the macros it uses and of the marts it builds on: if it changes, the mart is rebuilt."""
+        parts = [*(mart.sql_hash for mart in self.builds_on), *macros_used(self.sql), self.sql]
+        return sha256("".join(parts).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class MartBuild:
-    """What one build did."""
+    """The result of one build."""
 
     rows: int
-    """Rows of the mart afterwards."""
+    """Rows of the mart after the build."""
     refreshed: list[tuple[date, date]] | None
-    """First and last day (or month) of each range evaluated again; None for a whole build."""
-
-
-def sql_directory() -> Path:
-    """Where the SQL files are: inside the package once installed, beside it in a checkout."""
-    here = Path(__file__).resolve()
-    inside = here.parents[1] / "sql"
-    return inside if inside.is_dir() else here.parents[2] / "sql"
+    """First and last day (or month) of each range that was evaluated; None for a full build."""
 
 
 @cache
 def find_marts() -> tuple[Mart, ...]:
-    """Every mart, by name, which is the order in which they are built."""
-    return tuple(read_mart(path) for path in sorted((sql_directory() / "marts").glob("*.sql")))
+    """Return every mart, after the marts it builds on."""
+    paths = {path.stem: path for path in sorted((sql_directory() / "marts").glob("*.sql"))}
+    return order_marts(paths)
 
 
-def read_mart(path: Path) -> Mart:
-    """Read one mart from its file."""
+def order_marts(paths: Mapping[str, Path]) -> tuple[Mart, ...]:
+    """Read marts from their files, in the order in which they can be built. Raises `LivehouseError` for a circle."""
+    graph = {
+        name: _marts_read(parse_sql(path.read_text(encoding="utf-8"))) & set(paths) for name, path in paths.items()
+    }
+    try:
+        order = tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        raise LivehouseError(f"marts read each other in a circle: {' → '.join(error.args[1])}") from None
+    marts: dict[str, Mart] = {}
+    for name in order:
+        marts[name] = read_mart(paths[name], marts)
+    return tuple(marts.values())
+
+
+def _marts_read(query: exp.Expr) -> set[str]:
+    return {table.name for table in query.find_all(exp.Table) if table.db == "marts"}
+
+
+def read_mart(path: Path, marts: Mapping[str, Mart]) -> Mart:
+    """Read a mart from its file; `marts` are those it may build on. Raises `LivehouseError` if the file is invalid."""
     sql = path.read_text(encoding="utf-8")
-    fields = dict(re.findall(r"^-- (grain|affects|drawn): (.+)$", sql, re.MULTILINE))
+    fields = dict(re.findall(r"^-- (grain|affects|headline_metric): (.+)$", sql, re.MULTILINE))
     columns = re.findall(r"^-- column: (\w+) \((.+?)\): (.+)$", sql, re.MULTILINE)
     grain = tuple(re.findall(r"\w+", fields.get("grain", "")))
     if not columns or {"day", "month"}.isdisjoint(grain):
         raise LivehouseError(f"{path}: needs `-- grain: …, day` or month, and `-- column: NAME (unit): …`")
-    tables = {table for table in parsed(sql).find_all(exp.Table) if table.db}
-    marts = sorted({table.name for table in tables if table.db == "marts"})
-    wrong = {table.db for table in tables} - {"core", "ops", "marts"}
-    wrong |= {f"marts.{name}" for name in marts if name >= path.stem or not path.with_name(f"{name}.sql").is_file()}
+    query = parse_sql(sql)
+    tables = {(table.db, table.name) for table in query.find_all(exp.Table) if table.db}
+    wrong = {schema for schema, _ in tables} - {"core", "ops", "marts"}
+    wrong |= {f"marts.{name}" for name in _marts_read(query) - set(marts)}
+    builds_on = tuple(marts[name] for name in sorted(_marts_read(query) & set(marts)))
+    wrong |= {f"{mart.full_name} (it affects days by its rows)" for mart in builds_on if _affects_by_rows(mart)}
     if wrong:
         raise LivehouseError(
-            f"{path} reads from {', '.join(sorted(wrong))}: a mart reads tables of core and ops, and marts before it by name"
+            f"{path} reads from {', '.join(sorted(wrong))}: a mart reads tables of core and ops, and other marts"
         )
-    builds_on = tuple(read_mart(path.with_name(f"{name}.sql")) for name in marts)
-    own = {f"{table.db}.{table.name}" for table in tables if table.db != "marts"}
+    direct = {f"{schema}.{name}" for schema, name in tables if schema != "marts"}
     return Mart(
         name=path.stem,
         sql=sql,
-        meaning="\n".join(line.removeprefix("-- ") for line in sql.partition("\n-- grain:")[0].splitlines()),
+        description="\n".join(line.removeprefix("-- ") for line in sql.partition("\n-- grain:")[0].splitlines()),
         grain=grain,
-        columns={name: (unit, meaning) for name, unit, meaning in columns},
-        depends_on=tuple(sorted(own.union(*(mart.depends_on for mart in builds_on)))),
+        columns={name: MartColumn(unit, description) for name, unit, description in columns},
+        depends_on=tuple(sorted(direct.union(*(mart.depends_on for mart in builds_on)))),
         builds_on=builds_on,
         period="day" if "day" in grain else "month",
-        inputs=frozenset(read_inputs(parsed(sql)).union(*(mart.inputs for mart in builds_on))),
-        affects=tuple(re.findall(r"\w+", fields.get("affects", ""))),
-        drawn=fields.get("drawn"),
+        inputs=frozenset(read_inputs(query).union(*(mart.inputs for mart in builds_on))),
+        affects=tuple(fields["affects"].split(", ")) if "affects" in fields else (),
+        headline_metric=fields.get("headline_metric"),
     )
 
 
+def _affects_by_rows(mart: Mart) -> bool:
+    """Whether the rows of a mart decide which days it affects: the old rows are gone when another mart is built on it."""
+    return bool(set(re.findall(r"[a-z_]+", " ".join(mart.affects))) - {"day"})
+
+
 @cache
-def parsed(sql: str) -> exp.Expr:
-    """The query as a tree, not to be changed: parsed once, since that takes most of the time."""
+def parse_sql(sql: str) -> exp.Expr:
+    """Parse a query, once, since parsing takes most of the time of reading a mart. Do not change the result."""
     return sqlglot.parse_one(sql, dialect="duckdb")
 
 
 def build_mart(connection: DuckDBPyConnection, mart: Mart, now: datetime) -> MartBuild:
-    """Bring a mart up to date with what it reads, in one transaction: the days that a change affects, or the whole.
+    """Bring a mart up to date in one transaction: refresh the days that a change affects, or build it in full.
 
-    `now` is naive UTC, and only noted. A mart is built whole when it is missing, its text is another, or a table changed
-    that has neither days nor livestreams.
+    `now` (naive UTC) is only recorded. A full build happens if the mart is missing, if its SQL changed, or if an input
+    changed that has neither days nor livestreams.
     """
+    create_macros(connection, mart.sql)
     connection.begin()
     try:
         compare_inputs(connection, mart.full_name, mart.inputs)
@@ -141,20 +179,20 @@ def build_mart(connection: DuckDBPyConnection, mart: Mart, now: datetime) -> Mar
             refreshed = None
         else:
             refreshed = _refresh(connection, mart, days)
-        note_inputs(connection, mart.full_name)
-        built = "(SELECT ? AS mart_name, ? AS sql_hash, ?::TIMESTAMP AS built_at)"
-        connection.execute(MART_BUILDS.merge_sql(built), [mart.full_name, mart.sql_hash, now])
+        record_inputs(connection, mart.full_name)
+        build = "(SELECT ? AS mart_name, ? AS sql_hash, ?::TIMESTAMP AS built_at)"
+        connection.execute(MART_BUILDS.merge_sql(build), [mart.full_name, mart.sql_hash, now])
         [(rows,)] = connection.execute(f"SELECT count(*) FROM {mart.full_name}").fetchall()
         connection.commit()
     except BaseException:
-        with suppress(TransactionException):  # a commit that was refused has ended the transaction
+        with suppress(TransactionException):  # a refused commit has already ended the transaction
             connection.rollback()
         raise
     return MartBuild(rows, refreshed)
 
 
 def _is_built(connection: DuckDBPyConnection, mart: Mart) -> bool:
-    """Whether the mart is there, built from this very text."""
+    """Whether the mart exists and was built from this SQL."""
     query = """
         SELECT count(*) > 0 FROM ops.mart_builds WHERE mart_name = $mart AND sql_hash = $sql_hash AND EXISTS (
             FROM duckdb_tables()
@@ -164,58 +202,61 @@ def _is_built(connection: DuckDBPyConnection, mart: Mart) -> bool:
 
 
 def _create(connection: DuckDBPyConnection, mart: Mart) -> None:
-    """Make the mart's table anew, empty, with its comments."""
+    """Create the mart's table, empty, with its comments; replace an existing one."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS marts")
-    # CREATE … AS that fails takes the process along where the catalog is a lakehouse (duckdb 1.5.5): described first.
-    described = connection.execute(f"DESCRIBE SELECT * FROM (\n{mart.sql}\n)").fetchall()
-    columns = ", ".join(f'"{name}" {kind}' for name, kind, *_ in described)
-    connection.execute(f"CREATE OR REPLACE TABLE {mart.full_name} ({columns})")
-    comments = {f"TABLE {mart.full_name}": mart.meaning}
-    for name, (unit, meaning) in mart.columns.items():
-        comments[f"COLUMN {mart.full_name}.{name}"] = f"{meaning} ({unit})"
-    for what, text in comments.items():
-        connection.execute(f"COMMENT ON {what} IS {quoted(text)}")
+    # A failing CREATE … AS crashes the process if the catalog is a lakehouse (duckdb 1.5.5), so the types come from DESCRIBE.
+    columns = connection.execute(f"DESCRIBE SELECT * FROM (\n{mart.sql}\n)").fetchall()
+    column_types = ", ".join(f'"{name}" {sql_type}' for name, sql_type, *_ in columns)
+    connection.execute(f"CREATE OR REPLACE TABLE {mart.full_name} ({column_types})")
+    comments = {f"TABLE {mart.full_name}": mart.description}
+    for name, column in mart.columns.items():
+        comments[f"COLUMN {mart.full_name}.{name}"] = f"{column.description} ({column.unit})"
+    for target, text in comments.items():
+        connection.execute(f"COMMENT ON {target} IS {quoted(text)}")
 
 
 def _refresh(connection: DuckDBPyConnection, mart: Mart, days: set[date]) -> list[tuple[date, date]]:
-    """Evaluate again the days that changed, those their facts affected before, and those they affect now."""
-    first_pass = days | _affected(connection, mart, days)
-    ranges = _evaluate(connection, mart, first_pass)
-    return ranges + _evaluate(connection, mart, _affected(connection, mart, days) - first_pass)
+    """Evaluate the days that a change to these days affected before, and those that it affects now."""
+    before = _affected_days(connection, mart, days)
+    ranges = _evaluate(connection, mart, before)
+    return ranges + _evaluate(connection, mart, _affected_days(connection, mart, days) - before)
 
 
-def _affected(connection: DuckDBPyConnection, mart: Mart, days: set[date]) -> set[date]:
-    """Days that the facts of these days affect, by the mart in its present state."""
+def _affected_days(connection: DuckDBPyConnection, mart: Mart, days: set[date]) -> set[date]:
+    """Return these days and those that a change to them affects, by the current rows of the mart."""
+    for other in mart.builds_on:
+        days = _affected_days(connection, other, days)
     if not mart.affects:
-        return set()
+        return days
     first, last = mart.affects
-    query = f"""SELECT DISTINCT unnest(range({first}, {last} + 1, INTERVAL 1 DAY))::DATE FROM {mart.full_name}
-        WHERE list_contains($days, day)"""
-    return {day for (day,) in connection.execute(query, {"days": list(days)}).fetchall()}
+    query = f"""
+        SELECT DISTINCT unnest(range({first}, {last} + 1, INTERVAL 1 DAY))::DATE
+        FROM (SELECT unnest($days::DATE[]) AS day) AS changed LEFT JOIN {mart.full_name} USING (day)"""
+    return days | {day for (day,) in connection.execute(query, {"days": list(days)}).fetchall()}
 
 
 def _evaluate(connection: DuckDBPyConnection, mart: Mart, days: set[date] | None) -> list[tuple[date, date]]:
-    """Replace the mart's rows of these days (None: of all), a bounded number of facts at a time.
+    """Replace the mart's rows of these days (None: of all days), with a bounded number of facts per statement.
 
-    A day that is loaded no more has no row afterwards.
+    A day that is no longer loaded has no row afterwards. Returns the ranges evaluated.
     """
     query = f"""
-        SELECT period, coalesce(sum(held.row_count), 0)::BIGINT
+        SELECT period, coalesce(sum(ledger.row_count), 0)::BIGINT
         FROM (
             SELECT DISTINCT date_trunc('{mart.period}', unnest($days::DATE[]))::DATE AS period WHERE $days IS NOT NULL
             UNION
             SELECT DISTINCT date_trunc('{mart.period}', day)::DATE FROM ops.days
             WHERE $days IS NULL AND list_contains($tables, table_name)
         ) AS wanted
-        LEFT JOIN ops.days AS held
-            ON date_trunc('{mart.period}', held.day)::DATE = wanted.period AND list_contains($tables, held.table_name)
+        LEFT JOIN ops.days AS ledger
+            ON date_trunc('{mart.period}', ledger.day)::DATE = wanted.period AND list_contains($tables, ledger.table_name)
         GROUP BY period ORDER BY period"""
     ranges: list[tuple[date, date]] = []
     rows = 0
     wanted = {"tables": mart.depends_on, "days": days if days is None else list(days)}
     for period, period_rows in connection.execute(query, wanted).fetchall():
         rows += period_rows
-        if ranges and (period - ranges[-1][1]).days <= NEAR[mart.period] and rows <= ROWS_AT_ONCE:
+        if ranges and (period - ranges[-1][1]).days <= MERGE_DISTANCE[mart.period] and rows <= MAX_ROWS_PER_STATEMENT:
             ranges[-1] = (ranges[-1][0], period)
         else:
             ranges.append((period, period))

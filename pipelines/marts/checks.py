@@ -1,9 +1,9 @@
-"""Checks: each file in `sql/checks/` selects the rows that offend, and passes when there are none.
+"""Data quality checks: each file in `sql/checks/` selects the rows that violate a rule; a check without rows passes.
 
-A file is named TABLE__RULE.sql, or RULE.sql where the same holds for several tables: its head then names a group of them
-(`-- tables: GROUP`, one of `GROUPS`), and `{table}` in its text stands for each. The head comment says what is checked, and whether an offence
-blocks publishing (`-- severity: block`: the figures are wrong) or warns (`-- severity: warn`: look at it). Each mart has one check more, made
-from the grain that its file declares.
+A file is named TABLE__RULE.sql, or RULE.sql if the rule applies to several tables: its head then names a group of them
+(`-- tables: GROUP`, see `GROUPS`), and its text has `{table}` in place of each. The head comment describes the check, and says
+whether it blocks publishing (`-- severity: block`: figures are wrong) or warns (`-- severity: warn`: inspect the rows). Each
+mart also has a check that asserts the grain its file declares.
 """
 
 import re
@@ -14,9 +14,10 @@ import duckdb
 
 from pipelines.catalog.streams import CORE_TABLES, FACTS, LOADED_STREAMS
 from pipelines.errors import LivehouseError
-from pipelines.marts.build import Mart, find_marts, sql_directory
+from pipelines.marts.build import Mart, find_marts
+from pipelines.marts.sql_files import sql_directory
 
-ROWS_SHOWN = 20
+MAX_ROWS_SHOWN = 20
 
 GROUPS = {
     "core": CORE_TABLES,
@@ -29,50 +30,50 @@ GROUPS = {
 
 @dataclass(frozen=True)
 class Check:
-    """One check of one table, as its file tells."""
+    """A check of one table."""
 
     table: str
     rule: str
-    meaning: str
-    blocks: bool
+    description: str
+    is_blocking: bool
     sql: str
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How many rows offend, and the first of them."""
+class CheckResult:
+    """The number of rows that violate the rule, and the first of them."""
 
-    offending: int
+    row_count: int
     columns: list[str]
     rows: list[tuple[Any, ...]]
 
     @property
     def passed(self) -> bool:
-        """Whether nothing offends."""
-        return self.offending == 0
+        """Whether no row violates the rule."""
+        return self.row_count == 0
 
-    def complaint(self, rule: str) -> str:
-        """What is wrong, to be followed by what the rule means."""
-        return f"{self.offending:,} row{' breaks' if self.offending == 1 else 's break'} `{rule}`"
+    def summarize(self, rule: str) -> str:
+        """Return the finding in words, without the description of the rule."""
+        return f"{self.row_count:,} row{' breaks' if self.row_count == 1 else 's break'} `{rule}`"
 
 
 def _grain_check(mart: Mart) -> Check:
-    """Check that the grain is unique and not null; by hash first, since the rows of some marts are many and their keys long."""
+    """Assert that the grain is unique and not null. Compare hashes first: some marts have many rows and long keys."""
     key = ", ".join(mart.grain)
     is_null = " OR ".join(f"{name} IS NULL" for name in mart.grain)
     sql = f"""
         SELECT {key}, count(*) AS copies FROM {mart.full_name}
         WHERE hash({key}) IN (
-            SELECT hash({key}) AS suspect FROM {mart.full_name} GROUP BY suspect HAVING count(*) > 1 OR bool_or({is_null})
+            SELECT hash({key}) AS key_hash FROM {mart.full_name} GROUP BY key_hash HAVING count(*) > 1 OR bool_or({is_null})
         )
         GROUP BY {key} HAVING count(*) > 1 OR bool_or({is_null}) ORDER BY {key}"""
-    meaning = f"{mart.full_name} has one row for each {key}, none of them NULL: a figure counted twice is worse than one missing."
-    return Check(mart.full_name, "unique_grain", meaning, blocks=True, sql=sql)
+    description = f"{mart.full_name} has one row per {key}, none of which is NULL. A duplicate would be counted twice."
+    return Check(mart.full_name, "unique_grain", description, is_blocking=True, sql=sql)
 
 
 def find_checks() -> tuple[Check, ...]:
-    """Every check, by table and rule."""
-    found = [_grain_check(mart) for mart in find_marts()]
+    """Return every check, sorted by table and rule. Raises `LivehouseError` if a file is invalid."""
+    checks = [_grain_check(mart) for mart in find_marts()]
     for path in sorted((sql_directory() / "checks").glob("*.sql")):
         text = path.read_text(encoding="utf-8")
         listed = re.search(r"^-- tables: (.+)$", text, re.MULTILINE)
@@ -84,19 +85,27 @@ def find_checks() -> tuple[Check, ...]:
                 f" {', '.join(GROUPS)}; either needs `-- severity: block` or `-- severity: warn` there"
             )
         head = text[: (listed or severity).start()]
-        meaning = " ".join(line.removeprefix("--").strip() for line in head.splitlines()).strip()
-        for table in [each.full_name for each in GROUPS[listed[1]]] if listed else [named]:
-            blocks = severity[1] == "block"
-            found.append(Check(table, rule, meaning.replace("{table}", table), blocks, text.replace("{table}", table)))
-    return tuple(sorted(found, key=lambda check: (check.table, check.rule)))
+        description = " ".join(line.removeprefix("--").strip() for line in head.splitlines()).strip()
+        tables = [table.full_name for table in GROUPS[listed[1]]] if listed else [named]
+        checks += [
+            Check(
+                table,
+                rule,
+                description.replace("{table}", table),
+                is_blocking=severity[1] == "block",
+                sql=text.replace("{table}", table),
+            )
+            for table in tables
+        ]
+    return tuple(sorted(checks, key=lambda check: (check.table, check.rule)))
 
 
-def run_check(connection: duckdb.DuckDBPyConnection, check: Check) -> Verdict:
-    """Run one check. Counts all offending rows and keeps the first `ROWS_SHOWN`."""
+def run_check(connection: duckdb.DuckDBPyConnection, check: Check) -> CheckResult:
+    """Run one check. Counts all rows, and keeps the first `MAX_ROWS_SHOWN`."""
     result = connection.execute(check.sql)
     columns = [column[0] for column in result.description or []]
-    rows = result.fetchmany(ROWS_SHOWN)
-    offending = len(rows)
+    rows = result.fetchmany(MAX_ROWS_SHOWN)
+    row_count = len(rows)
     while more := result.fetchmany(10_000):
-        offending += len(more)
-    return Verdict(offending, columns, rows)
+        row_count += len(more)
+    return CheckResult(row_count, columns, rows)

@@ -1,13 +1,13 @@
-"""Examples: the questions of `sql/examples/`, each one SELECT over the published warehouse."""
+"""Examples: each file in `sql/examples/` is one SELECT over the published warehouse that answers a question."""
 
 from dataclasses import dataclass
 
-from pipelines.marts.build import sql_directory
+from pipelines.marts.sql_files import sql_directory
 
 
 @dataclass(frozen=True)
 class Example:
-    """One question, and the query that answers it."""
+    """A question, and the query that answers it."""
 
     name: str
     question: str
@@ -15,7 +15,7 @@ class Example:
 
 
 def find_examples() -> tuple[Example, ...]:
-    """Every example, in the order of their numbers."""
+    """Return every example, in the order of the file names."""
     examples = []
     for path in sorted((sql_directory() / "examples").glob("*.sql")):
         sql = path.read_text(encoding="utf-8")

@@ -1,12 +1,12 @@
-"""What a mart was built from, noted with each build: the next one sees which days a change affects.
+"""The inputs from which a mart was built, recorded with each build so that the next one finds the days a change affects.
 
-Every table that a mart reads is an input, whether it is partitioned by day or only joined. An input has keys, and a digest
-of what the mart reads under each: facts and other tables with days by day, livestreams by livestream, anything else as a
-whole. `ops.mart_inputs` keeps the digests of the last build. Where one differs, has come or has gone, the days with that
-key are built again. No clock is involved: a change that a build could not see yet is found by the next one.
+Every table that a mart reads is an input, whether it is partitioned by day or only joined. `ops.mart_inputs` has a digest of
+what the last build read, by key: by day for facts and other tables with a day, by livestream for core.livestreams, and one
+for the whole of any other table. If a digest changes, appears or disappears, the days with that key are rebuilt. No clock is
+involved: a change that a build could not see yet is found by the next one.
 
-The work of a night is one pass over the inputs, which are small (days and livestreams, no sessions), and one over the
-livestreams of sessions where a livestream changed.
+A night reads the inputs once, which are small (days and livestreams, no sessions), and the livestreams of sessions once if a
+livestream changed.
 """
 
 from collections.abc import Collection
@@ -24,53 +24,56 @@ from pipelines.catalog.streams import FACTS
 from pipelines.catalog.types import Table
 
 _EPOCH = date(1970, 1, 1)
-_DATED = {table.full_name: table for table in (*FACTS, LIVE_OBSERVATIONS)}
-"""Tables that are written by whole days: `ops.days` tells when one was."""
+_LEDGER_TABLES = {table.full_name: table for table in (*FACTS, LIVE_OBSERVATIONS)}
+"""Tables that are written in whole days: `ops.days` records each write."""
 
 
 def _digest(*columns: str) -> str:
     return f"CAST(hash({', '.join(columns)}) >> 1 AS BIGINT)"
 
 
-def _of_rows(*columns: str) -> str:
-    """Digest of a group of rows, in whatever order."""
+def _digest_rows(*columns: str) -> str:
+    """Return the expression for the digest of a group of rows in any order."""
     return _digest("count(*)", f"sum(CAST(hash({', '.join(columns)}) AS HUGEINT))")
 
 
-_OF_LIVESTREAM = _digest(*LIVESTREAMS.key)
+_LIVESTREAM_KEY = _digest(*LIVESTREAMS.key)
 
 
 @dataclass(frozen=True)
 class Input:
-    """A table a mart reads, and the columns of it that matter."""
+    """A table that a mart reads, and the columns that matter."""
 
     table: str
     columns: tuple[str, ...]
 
     @property
-    def by_day(self) -> bool:
-        """Whether a change affects the day it is of."""
-        return self.table in _DATED or "day" in self.columns
+    def is_by_day(self) -> bool:
+        """Whether its keys are days."""
+        return self.table in _LEDGER_TABLES or "day" in self.columns
 
     @property
     def query(self) -> str:
-        """SELECT that gives `key` and `digest`."""
-        if self.table in _DATED:
-            rows = _of_rows(*(name for name in DAYS.column_names if name not in ("table_name", "day")))
+        """The SELECT that returns `key` and `digest`."""
+        if self.table in _LEDGER_TABLES:
+            rows = _digest_rows(*(name for name in DAYS.column_names if name not in ("table_name", "day")))
             return (
                 f"SELECT day - DATE '{_EPOCH}' AS key, {rows} AS digest FROM {DAYS.full_name}"
                 f" WHERE table_name = '{self.table}' GROUP BY day"
             )
-        if self.by_day:
-            columns = _of_rows(*self.columns)
+        if self.is_by_day:
+            columns = _digest_rows(*self.columns)
             return f"SELECT day - DATE '{_EPOCH}' AS key, {columns} AS digest FROM {self.table} WHERE day IS NOT NULL GROUP BY day"
         if self.table == LIVESTREAMS.full_name:
-            return f"SELECT {_OF_LIVESTREAM} AS key, {_digest(*self.columns)} AS digest FROM {self.table}"
-        return f"SELECT 0 AS key, {_of_rows(*self.columns)} AS digest FROM {self.table}"
+            return f"SELECT {_LIVESTREAM_KEY} AS key, {_digest(*self.columns)} AS digest FROM {self.table}"
+        return f"SELECT 0 AS key, {_digest_rows(*self.columns)} AS digest FROM {self.table}"
 
 
 def read_inputs(query: exp.Expr) -> set[Input]:
-    """Find what a mart's SQL reads of core and ops. Of columns with the same name in several tables, each counts as read."""
+    """Find the tables and columns of core and ops that a mart's SQL reads.
+
+    A column name that several tables have counts as read from each of them.
+    """
     tables = {table.full_name: table for table in WAREHOUSE_FILE if table is not DAYS}
     names = {column.name for column in query.find_all(exp.Column)}
     names |= {name.name for join in query.find_all(exp.Join) for name in join.args.get("using") or ()}
@@ -92,46 +95,46 @@ def _columns_read(query: exp.Expr, table: Table, names: set[str]) -> set[str]:
 
 
 def compare_inputs(connection: DuckDBPyConnection, mart: str, inputs: Collection[Input]) -> None:
-    """Put the inputs that differ from those noted into `changed_inputs`, each with its digest now; NULL of one that is gone."""
+    """Create `changed_inputs`: keys whose digest differs from the recorded one, with the new digest; NULL if it is gone."""
     current = " UNION ALL ".join(
         f"SELECT '{one.table}' AS table_name, key, digest FROM ({one.query})"
         for one in sorted(inputs, key=lambda one: one.table)
     )
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE changed_inputs AS
-        SELECT coalesce(now.table_name, noted.table_name) AS table_name, coalesce(now.key, noted.key) AS key, now.digest
-        FROM ({current}) AS now
-        FULL JOIN (SELECT * FROM {MART_INPUTS.full_name} WHERE mart_name = $mart) AS noted
-            ON now.table_name = noted.table_name AND now.key = noted.key
-        WHERE now.digest IS DISTINCT FROM noted.digest""",
+        SELECT coalesce(current.table_name, recorded.table_name) AS table_name, coalesce(current.key, recorded.key) AS key, current.digest
+        FROM ({current}) AS current
+        FULL JOIN (SELECT * FROM {MART_INPUTS.full_name} WHERE mart_name = $mart) AS recorded
+            ON current.table_name = recorded.table_name AND current.key = recorded.key
+        WHERE current.digest IS DISTINCT FROM recorded.digest""",
         {"mart": mart},
     )
 
 
 def affected_days(connection: DuckDBPyConnection, inputs: Collection[Input]) -> set[date] | None:
-    """Return the days that `changed_inputs` affects; None where that cannot be told by day."""
+    """Return the days that `changed_inputs` affects; None if a table without days or livestreams changed."""
     changed: dict[str, list[int]] = {}
     for table, key in connection.execute("SELECT table_name, key FROM changed_inputs").fetchall():
         changed.setdefault(table, []).append(key)
     days: set[date] = set()
     for one in inputs:
         keys = changed.pop(one.table, [])
-        if one.by_day:
+        if one.is_by_day:
             days |= {_EPOCH + timedelta(days=key) for key in keys}
         elif keys and one.table == LIVESTREAMS.full_name:
-            for table in sorted({other.table for other in inputs} & _DATED.keys()):
-                if "livestream_id" in _DATED[table].column_names:
+            for table in sorted({other.table for other in inputs} & _LEDGER_TABLES.keys()):
+                if "livestream_id" in _LEDGER_TABLES[table].column_names:
                     query = (
-                        f"SELECT DISTINCT day FROM {table} WHERE {_OF_LIVESTREAM} IN (SELECT unnest($keys::BIGINT[]))"
+                        f"SELECT DISTINCT day FROM {table} WHERE {_LIVESTREAM_KEY} IN (SELECT unnest($keys::BIGINT[]))"
                     )
                     days |= {day for (day,) in connection.execute(query, {"keys": keys}).fetchall()}
         elif keys:
             return None
-    return None if changed else days  # what is noted and read no more tells of another text
+    return None if changed else days  # an input that is no longer read: the mart's SQL changed
 
 
-def note_inputs(connection: DuckDBPyConnection, mart: str) -> None:
-    """Remember `changed_inputs`, within the transaction of the build."""
+def record_inputs(connection: DuckDBPyConnection, mart: str) -> None:
+    """Record `changed_inputs`, within the transaction of the build."""
     connection.execute(
         f"DELETE FROM {MART_INPUTS.full_name} WHERE mart_name = $mart"
         " AND (table_name, key) IN (SELECT (table_name, key) FROM changed_inputs)",

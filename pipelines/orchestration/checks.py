@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines.marts.checks import Check, Verdict, find_checks
+from pipelines.marts.checks import Check, CheckResult, find_checks
 from pipelines.orchestration.asset_metadata import rows_table
 from pipelines.steps.context import RunContext
 from pipelines.steps.report import run_checks
@@ -24,19 +24,21 @@ def _asset_key(check: Check) -> dg.AssetKey:
 
 
 def _spec(check: Check) -> dg.AssetCheckSpec:
-    return dg.AssetCheckSpec(check.rule, asset=_asset_key(check), description=check.meaning, blocking=check.blocks)
+    return dg.AssetCheckSpec(
+        check.rule, asset=_asset_key(check), description=check.description, blocking=check.is_blocking
+    )
 
 
-def _result(check: Check, verdict: Verdict) -> dg.AssetCheckResult:
-    metadata: dict[str, Any] = {"offending_rows": verdict.offending}
-    if verdict.rows:
-        metadata["rows"] = rows_table(verdict.columns, verdict.rows)
+def _result(check: Check, result: CheckResult) -> dg.AssetCheckResult:
+    metadata: dict[str, Any] = {"offending_rows": result.row_count}
+    if result.rows:
+        metadata["rows"] = rows_table(result.columns, result.rows)
     return dg.AssetCheckResult(
-        passed=verdict.passed,
+        passed=result.passed,
         asset_key=_asset_key(check),
         check_name=check.rule,
-        severity=dg.AssetCheckSeverity.ERROR if check.blocks else dg.AssetCheckSeverity.WARN,
-        description=None if verdict.passed else f"{verdict.complaint(check.rule)}: {check.meaning}",
+        severity=dg.AssetCheckSeverity.ERROR if check.is_blocking else dg.AssetCheckSeverity.WARN,
+        description=None if result.passed else f"{result.summarize(check.rule)}: {check.description}",
         metadata=metadata,
     )
 
@@ -50,8 +52,8 @@ def _together(name: str, checks: list[Check]) -> dg.AssetChecksDefinition:
     ) -> Iterator[dg.AssetCheckResult]:
         chosen = context.selected_asset_check_keys
         asked = [check for check in checks if dg.AssetCheckKey(_asset_key(check), check.rule) in chosen]
-        for check, verdict in run_checks(run, asked):
-            yield _result(check, verdict)
+        for check, result in run_checks(run, asked):
+            yield _result(check, result)
 
     return judged
 

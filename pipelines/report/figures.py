@@ -17,6 +17,7 @@ from duckdb import DuckDBPyConnection
 from pipelines.catalog.core import LIVE_OBSERVATIONS
 from pipelines.catalog.streams import FACTS, part_of
 from pipelines.errors import WarehouseError
+from pipelines.marts.macros import create_macros
 from pipelines.report.metrics import DEFAULT_RATES, Rates, describe_metrics
 
 LIMITS = {
@@ -112,6 +113,7 @@ def read_query(connection: DuckDBPyConnection, query: str, parameters: dict[str,
     sql = (Path(__file__).parent / "queries" / f"{query}.sql").read_text(encoding="utf-8")
     body = "\n".join(line for line in sql.splitlines() if not line.startswith("--"))
     named = {name: parameters[name] for name in re.findall(r"\$(\w+)", body)}
+    create_macros(connection, body)
     result = connection.execute(body, named)
     names = [column[0] for column in result.description or ()]
     rows = result.fetchall()

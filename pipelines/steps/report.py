@@ -14,7 +14,7 @@ from pipelines.clock import utc_now
 from pipelines.files import find_temporary_files
 from pipelines.load.raw_tables import end_backfill
 from pipelines.marts.build import Mart, MartBuild, build_mart
-from pipelines.marts.checks import Check, Verdict, run_check
+from pipelines.marts.checks import Check, CheckResult, run_check
 from pipelines.report.metrics import Rates
 from pipelines.report.page import write_report
 from pipelines.steps.context import Range, RunContext
@@ -38,10 +38,10 @@ def preview_table(run: RunContext, table: Table | Mart, days: Range | None = Non
 
 def draw(run: RunContext, mart: Mart) -> list[tuple[Any, ...]]:
     """Return the values of a mart's headline column by period, newest first; empty if its file names no column."""
-    if mart.drawn is None:
+    if mart.headline_metric is None:
         return []
     with run.warehouse.open_working() as connection:
-        return sum_by_period(connection, mart.full_name, mart.period, mart.drawn)
+        return sum_by_period(connection, mart.full_name, mart.period, mart.headline_metric)
 
 
 def publish_warehouse(run: RunContext, backfill: Range | None) -> int:
@@ -76,13 +76,13 @@ def write_page(run: RunContext) -> Path:
     return run.warehouse.read(write)
 
 
-def run_checks(run: RunContext, checks: Sequence[Check]) -> list[tuple[Check, Verdict]]:
+def run_checks(run: RunContext, checks: Sequence[Check]) -> list[tuple[Check, CheckResult]]:
     """Run the checks on the working file, before it is published, and add each failure to the run's warnings."""
     run.warehouse.mirror()
-    verdicts = [(check, run.warehouse.read(partial(run_check, check=check))) for check in checks]
+    results = [(check, run.warehouse.read(partial(run_check, check=check))) for check in checks]
     run.warnings += [
-        f"{check.table}: {verdict.complaint(check.rule)}: {check.meaning.partition('. ')[0]}"
-        for check, verdict in verdicts
-        if not verdict.passed
+        f"{check.table}: {result.summarize(check.rule)}: {check.description.partition('. ')[0]}"
+        for check, result in results
+        if not result.passed
     ]
-    return verdicts
+    return results

@@ -11,6 +11,7 @@ from pipelines.catalog.files import WAREHOUSE_FILE
 from pipelines.catalog.ops import DAYS
 from pipelines.catalog.types import Table
 from pipelines.marts.build import Mart, find_marts
+from pipelines.marts.macros import create_macros
 from pipelines.storage.frames import temporary_view
 
 _MISSING = """
@@ -45,6 +46,7 @@ def days_missing_sessions(overall: pl.DataFrame, parts: Iterable[pl.DataFrame], 
 def _create_view(connection: duckdb.DuckDBPyConnection, mart: Mart) -> None:
     for other in mart.builds_on:
         _create_view(connection, other)
+    create_macros(connection, mart.sql)
     connection.execute(f"CREATE OR REPLACE VIEW {mart.full_name} AS {mart.sql}")
 
 

@@ -1,43 +1,43 @@
--- Usage of each app by day: how much was streamed, watched, met and recorded.
--- A figure is NULL where it is unknown (the day was not loaded, or the source no longer remembers it, or the sum is beyond
--- a DOUBLE) and 0 where the day is known and nothing happened. Sessions count on the day of core.livestream_sessions.day,
--- wholly. A session that never started was fed nothing. One that started and reports no figure adds nothing; where none of
--- those that started reports it, the sum is unknown.
+-- Usage of each app by day: time streamed and watched, meetings, recordings.
+-- A figure is NULL if it is unknown: the day is not loaded, the source no longer has it, or a sum exceeds a DOUBLE. It is 0 if
+-- the day is known and nothing happened. All of a session counts on the day in core.livestream_sessions.day. A session that
+-- never started was fed nothing. A session that started and reports no figure adds nothing; if none of the sessions that
+-- started reports the figure, the sum is unknown.
 -- grain: app_id, day
--- drawn: viewer_seconds
+-- headline_metric: viewer_seconds
 -- column: app_id (id): RealtimeKit app
--- column: day (UTC day): day; one row for each that any of the fact tables holds
+-- column: day (UTC day): day; one row for each day that any of the fact tables has
 -- column: sessions (count): livestream sessions
--- column: failed_sessions (count): of them, those with an error message
+-- column: failed_sessions (count): sessions with an error message
 -- column: livestreams_active (count): livestreams with at least one session
 -- column: ingest_seconds (seconds): time streams were fed in; sessions that started but report no figure add nothing
--- column: meeting_ingest_seconds (seconds): of ingest_seconds, that of livestreams that stream a meeting
--- column: unlisted_ingest_seconds (seconds): of ingest_seconds, that of livestreams never listed: of a meeting or not, unknown
+-- column: meeting_ingest_seconds (seconds): part of ingest_seconds from livestreams that stream a meeting
+-- column: unlisted_ingest_seconds (seconds): part of ingest_seconds from livestreams that were never listed: whether of a meeting is unknown
 -- column: sessions_without_figures (count): sessions that started and report no ingest or no viewer seconds
 -- column: viewer_seconds (seconds): time watched, summed over viewers and sessions
--- column: average_concurrent_viewers (viewers): paired_viewer_seconds / paired_ingest_seconds; NULL where nothing was fed in
--- column: paired_ingest_seconds (seconds): of ingest_seconds, that of sessions that report viewer seconds too
--- column: paired_viewer_seconds (seconds): of viewer_seconds, that of sessions that report ingest seconds too
+-- column: average_concurrent_viewers (viewers): paired_viewer_seconds / paired_ingest_seconds; NULL if nothing was fed in
+-- column: paired_ingest_seconds (seconds): part of ingest_seconds from sessions that also report viewer seconds
+-- column: paired_viewer_seconds (seconds): part of viewer_seconds from sessions that also report ingest seconds
 -- column: meeting_sessions (count): meeting sessions
 -- column: meeting_minutes (minutes): minutes of meeting sessions
 -- column: recordings (count): recordings
 -- column: recording_minutes (minutes): minutes recorded
--- column: provisional_sessions (count): sessions whose figures may still change, since they had not ended when last received
+-- column: provisional_sessions (count): sessions whose figures may still change: they had not ended when last fetched
 -- column: quarantined_records (count): session, meeting and recording records of the day in ops.quarantine
--- column: is_settled (flag): the sessions are known and final: loaded after the day's end, of every livestream that may have had one, none provisional, none in quarantine
--- column: is_complete (flag): is_settled, and meetings and recordings are known, loaded after the day's end, none in quarantine
--- column: loaded_at (UTC time): when any of these figures was last loaded
-WITH held AS (
+-- column: is_settled (flag): the sessions are known and final: fetched after the end of the day, for every livestream that may have had one, none provisional, none quarantined
+-- column: is_complete (flag): is_settled, and meetings and recordings are known, fetched after the end of the day, none quarantined
+-- column: loaded_at (UTC time): latest load of any of these figures
+WITH loaded AS (
     SELECT
         app_id,
         day,
         coalesce(bool_or(is_known) FILTER (WHERE table_name = 'core.livestream_sessions'), false) AS has_sessions,
-        count(*) FILTER (WHERE is_known AND loaded_at >= day + INTERVAL 1 DAY) AS tables_final,
+        count(*) FILTER (WHERE is_known AND is_after_day(loaded_at, day)) AS tables_final,
         count(*) FILTER (
             WHERE
                 table_name = 'core.livestream_sessions'
                 AND is_known
-                AND loaded_at >= day + INTERVAL 1 DAY
+                AND is_after_day(loaded_at, day)
                 AND coalesce(unread_livestreams, 0) = 0
         ) AS sessions_final,
         max(loaded_at) AS loaded_at
@@ -53,20 +53,16 @@ sums AS (
         count(*) FILTER (WHERE session.is_failed) AS failed_sessions,
         count(session.started_at) AS started_sessions,
         count(DISTINCT session.livestream_id) AS livestreams_active,
-        nullif(
-            sum(session.ingest_seconds) FILTER (WHERE session.started_at IS NOT NULL OR session.ingest_seconds > 0), 'inf'
-        ) AS ingest_seconds,
-        nullif(
-            sum(session.viewer_seconds) FILTER (WHERE session.started_at IS NOT NULL OR session.viewer_seconds > 0), 'inf'
-        ) AS viewer_seconds,
-        nullif(sum(session.ingest_seconds) FILTER (WHERE session.viewer_seconds IS NOT NULL), 'inf') AS paired_ingest_seconds,
-        nullif(sum(session.viewer_seconds) FILTER (WHERE session.ingest_seconds IS NOT NULL), 'inf') AS paired_viewer_seconds,
+        sum_reported(session.ingest_seconds, session.started_at) AS ingest_seconds,
+        sum_reported(session.viewer_seconds, session.started_at) AS viewer_seconds,
+        finite(sum_paired(session.ingest_seconds, session.viewer_seconds)) AS paired_ingest_seconds,
+        finite(sum_paired(session.viewer_seconds, session.ingest_seconds)) AS paired_viewer_seconds,
         sum(session.ingest_seconds) FILTER (WHERE stream.meeting_id <> '') AS meeting_ingest_seconds,
         sum(session.ingest_seconds) FILTER (WHERE stream.livestream_id IS NULL) AS unlisted_ingest_seconds,
         count(*) FILTER (
             WHERE session.started_at IS NOT NULL AND (session.ingest_seconds IS NULL OR session.viewer_seconds IS NULL)
         ) AS sessions_without_figures,
-        -- one that has not started within a day, and reports no figure, is not waited for
+        -- a session that has not started within a day and reports no figure no longer keeps its day provisional
         count(*) FILTER (
             WHERE session.is_provisional AND (
                 session.started_at IS NOT NULL
@@ -92,43 +88,37 @@ quarantined AS (
 ),
 known AS (
     SELECT
-        held.*,
+        loaded.*,
         sums.* EXCLUDE (app_id, day, ingest_seconds, viewer_seconds),
-        CASE
-            WHEN sums.started_sessions > 0 THEN sums.ingest_seconds
-            WHEN held.has_sessions THEN coalesce(sums.ingest_seconds, 0)
-        END AS ingest_seconds,
-        CASE
-            WHEN sums.started_sessions > 0 THEN sums.viewer_seconds
-            WHEN held.has_sessions THEN coalesce(sums.viewer_seconds, 0)
-        END AS viewer_seconds,
-        held.sessions_final = 1
+        reported_figure(sums.ingest_seconds, sums.started_sessions, loaded.has_sessions) AS ingest_seconds,
+        reported_figure(sums.viewer_seconds, sums.started_sessions, loaded.has_sessions) AS viewer_seconds,
+        loaded.sessions_final = 1
         AND coalesce(sums.provisional_sessions, 0) = 0
         AND coalesce(quarantined.sessions, 0) = 0 AS is_settled,
         coalesce(quarantined.records, 0) AS quarantined_records
-    FROM held
-    LEFT JOIN sums ON sums.app_id = held.app_id AND sums.day = held.day
-    LEFT JOIN quarantined ON quarantined.app_id = held.app_id AND quarantined.day = held.day
+    FROM loaded
+    LEFT JOIN sums ON sums.app_id = loaded.app_id AND sums.day = loaded.day
+    LEFT JOIN quarantined ON quarantined.app_id = loaded.app_id AND quarantined.day = loaded.day
 )
 SELECT
     known.app_id,
     known.day,
-    CASE WHEN known.has_sessions THEN coalesce(known.sessions, 0) END AS sessions,
-    CASE WHEN known.has_sessions THEN coalesce(known.failed_sessions, 0) END AS failed_sessions,
-    CASE WHEN known.has_sessions THEN coalesce(known.livestreams_active, 0) END AS livestreams_active,
+    zero_if_known(known.sessions, known.has_sessions) AS sessions,
+    zero_if_known(known.failed_sessions, known.has_sessions) AS failed_sessions,
+    zero_if_known(known.livestreams_active, known.has_sessions) AS livestreams_active,
     known.ingest_seconds,
-    CASE WHEN known.ingest_seconds IS NOT NULL THEN coalesce(known.meeting_ingest_seconds, 0) END AS meeting_ingest_seconds,
-    CASE WHEN known.ingest_seconds IS NOT NULL THEN coalesce(known.unlisted_ingest_seconds, 0) END AS unlisted_ingest_seconds,
-    CASE WHEN known.has_sessions THEN coalesce(known.sessions_without_figures, 0) END AS sessions_without_figures,
+    zero_if_known(known.meeting_ingest_seconds, known.ingest_seconds IS NOT NULL) AS meeting_ingest_seconds,
+    zero_if_known(known.unlisted_ingest_seconds, known.ingest_seconds IS NOT NULL) AS unlisted_ingest_seconds,
+    zero_if_known(known.sessions_without_figures, known.has_sessions) AS sessions_without_figures,
     known.viewer_seconds,
-    nullif(known.paired_viewer_seconds / nullif(known.paired_ingest_seconds, 0), 'inf') AS average_concurrent_viewers,
+    average_viewers(known.paired_viewer_seconds, known.paired_ingest_seconds) AS average_concurrent_viewers,
     known.paired_ingest_seconds,
     known.paired_viewer_seconds,
     meetings.session_count AS meeting_sessions,
     meetings.session_minutes AS meeting_minutes,
     recordings.recording_count AS recordings,
     recordings.recording_minutes,
-    CASE WHEN known.has_sessions THEN coalesce(known.provisional_sessions, 0) END AS provisional_sessions,
+    zero_if_known(known.provisional_sessions, known.has_sessions) AS provisional_sessions,
     known.quarantined_records,
     known.is_settled,
     known.is_settled AND known.tables_final = 3 AND known.quarantined_records = 0 AS is_complete,

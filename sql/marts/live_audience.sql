@@ -1,24 +1,26 @@
--- How many watched each stream, by the minute: between two observations of a session, what its viewer seconds grew by, over
--- the time between. A session's first row counts from its start, by the seconds it had been fed in. Never negative: when
--- viewer seconds go back, the feed either started anew since (its seconds fed in fit between the two observations) and is
--- counted from there, or the answer was an older one, and is passed over. Observations more than five minutes apart leave
--- the minutes between unknown: there is no row for them. Where observations are kept by the hour only, a row is of an hour.
--- In its first minute the API gives 60 and 60 as placeholders for a session's figures: they tell nothing, and are passed over
--- (see live/observations.py); the first real figures count from the start. Of observations thinned to hours by an
--- earlier version, what was watched around a full hour may be up to 3 % in the hour beside it.
+-- Viewers of each stream by minute: the increase of a session's viewer seconds between two observations, divided by the time
+-- between them. The first observation of a session counts from its start, which follows from its ingest seconds.
+-- The increase is never negative. If viewer seconds decrease, either the feed restarted in between (its ingest seconds fit
+-- between the two observations), and counts from there, or the response was an older one, and is skipped.
+-- Minutes between observations more than five minutes apart are unknown: they have no row. Where observations are kept by
+-- hour only, a row covers an hour.
+-- In the first minute of a session the API returns 60 and 60 as placeholders for its figures: they are skipped (see
+-- live/observations.py), and the first real figures count from the start. For observations that an earlier version thinned to
+-- hours, up to 3 % of the time watched around a full hour may be in the hour next to it.
 -- grain: app_id, livestream_id, minute, day
+-- affects: day - 1, day + 1
 -- column: app_id (id): RealtimeKit app
 -- column: day (UTC day): day of the minute
 -- column: livestream_id (id): livestream, see core.livestreams
--- column: minute (UTC time): first moment of the minute; of the hour, where only hours are known
--- column: span_minutes (minutes): 1, or 60 where only hours are known
--- column: observed_seconds (seconds): time within it that observations tell of
--- column: observed_from (UTC time): first moment within it that observations tell of
--- column: observed_until (UTC time): last such moment
+-- column: minute (UTC time): start of the minute; start of the hour if only hours are known
+-- column: span_minutes (minutes): 1, or 60 if only hours are known
+-- column: observed_seconds (seconds): time within it that observations cover
+-- column: observed_from (UTC time): start of the time within it that observations cover
+-- column: observed_until (UTC time): end of that time
 -- column: viewer_seconds (seconds): time watched within it, summed over viewers
 -- column: average_concurrent_viewers (viewers): viewer_seconds / observed_seconds
--- An observation counts on its own day, and stands by on the day beside it, where it tells how far things had gone at
--- midnight. Three hours are enough: rows kept by the hour are at most two apart.
+-- An observation counts on its own day, and is also read for the days next to it, where it shows the figures at midnight.
+-- Three hours are enough: observations kept by hour are at most two hours apart.
 WITH nearby AS (
     SELECT day, app_id, livestream_id, session_id, observed_at, started_at, ingest_seconds, viewer_seconds, is_thinned
     FROM core.live_observations
@@ -32,7 +34,7 @@ WITH nearby AS (
     FROM core.live_observations
     WHERE viewer_seconds IS NOT NULL AND hour(observed_at) < 3
 ),
--- rows of earlier versions hold placeholders, without the start of their session; others are placeholders since they fall
+-- Rows of earlier versions contain placeholders and no start of the session: figures that decrease later are placeholders.
 observed AS (
     SELECT *
     FROM nearby
@@ -51,10 +53,10 @@ observed AS (
 restarts AS (
     SELECT
         *,
-        viewer_seconds < lag(viewer_seconds) OVER looks
-        AND ingest_seconds <= epoch(observed_at - lag(observed_at) OVER looks) AS is_restart
+        viewer_seconds < lag(viewer_seconds) OVER observations
+        AND ingest_seconds <= epoch(observed_at - lag(observed_at) OVER observations) AS is_restart
     FROM observed
-    WINDOW looks AS (PARTITION BY day, app_id, livestream_id, session_id ORDER BY observed_at)
+    WINDOW observations AS (PARTITION BY day, app_id, livestream_id, session_id ORDER BY observed_at)
 ),
 feeds AS (
     SELECT
@@ -81,24 +83,24 @@ spans AS (
         day,
         app_id,
         livestream_id,
-        is_thinned AND lag(observed_at) OVER looks IS NOT NULL AS is_unbroken,
-        -- more than an hour is too long to count anyway, and could be more than an interval holds
+        is_thinned AND lag(observed_at) OVER observations IS NOT NULL AS is_unbroken,
+        -- more than an hour is a gap anyway, and could exceed the range of an interval
         coalesce(
-            lag(observed_at) OVER looks,
+            lag(observed_at) OVER observations,
             observed_at - to_microseconds(CAST(least(ingest_seconds, 3600) * 1e6 AS BIGINT))
         ) AS begins,
         observed_at AS ends,
-        viewer_seconds - coalesce(lag(viewer_seconds) OVER looks, 0) AS viewer_seconds
+        viewer_seconds - coalesce(lag(viewer_seconds) OVER observations, 0) AS viewer_seconds
     FROM answers
     WHERE NOT is_stale
-    WINDOW looks AS (PARTITION BY day, app_id, livestream_id, session_id, feed ORDER BY observed_at)
+    WINDOW observations AS (PARTITION BY day, app_id, livestream_id, session_id, feed ORDER BY observed_at)
 ),
 known AS (
-    SELECT *, ends - begins > INTERVAL 5 MINUTE AS is_long
+    SELECT *, is_gap(ends - begins) AS is_long
     FROM spans
-    WHERE begins < ends AND (ends - begins <= INTERVAL 5 MINUTE OR is_unbroken)
+    WHERE begins < ends AND (NOT is_gap(ends - begins) OR is_unbroken)
 ),
--- what of each span lies within each minute, or within each hour where the span is long
+-- the part of each span within each minute, or within each hour if the span is long
 pieces AS (
     SELECT
         day,
@@ -108,7 +110,7 @@ pieces AS (
         bucket,
         greatest(begins, bucket) AS observed_from,
         least(ends, bucket + width) AS observed_until,
-        epoch(least(ends, bucket + width) - greatest(begins, bucket)) AS seconds,
+        overlap_seconds(begins, ends, bucket, bucket + width) AS seconds,
         viewer_seconds / epoch(ends - begins) AS viewers
     FROM (
         SELECT *, unnest(range(date_trunc('minute', begins), ends, INTERVAL 1 MINUTE)) AS bucket, INTERVAL 1 MINUTE AS width
@@ -136,9 +138,9 @@ SELECT
     sum(placed.seconds) AS observed_seconds,
     min(placed.observed_from) AS observed_from,
     max(placed.observed_until) AS observed_until,
-    nullif(sum(placed.seconds * placed.viewers), 'inf') AS viewer_seconds,
-    nullif(sum(placed.seconds * placed.viewers) / sum(placed.seconds), 'inf') AS average_concurrent_viewers
+    finite(sum(placed.seconds * placed.viewers)) AS viewer_seconds,
+    finite(sum(placed.seconds * placed.viewers) / sum(placed.seconds)) AS average_concurrent_viewers
 FROM placed
-INNER JOIN ops.days AS held
-    ON held.table_name = 'core.live_observations' AND held.app_id = placed.app_id AND held.day = placed.day
+INNER JOIN ops.days AS loaded
+    ON loaded.table_name = 'core.live_observations' AND loaded.app_id = placed.app_id AND loaded.day = placed.day
 GROUP BY ALL

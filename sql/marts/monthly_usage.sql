@@ -1,17 +1,17 @@
--- Usage of each app by month: the sums of its known days. A figure is NULL where no day of the month is known, where none of
--- the sessions that started reports it, and where the sum is beyond a DOUBLE. It is the sum of fewer days than the month
--- has, or of figures that may still change, while is_complete is false. Change against the month before: sql/examples.
+-- Usage of each app by month: the sums of its known days. A figure is NULL if no day of the month is known, if none of the
+-- sessions that started reports it, or if the sum exceeds a DOUBLE. While is_complete is false, it is the sum of fewer days
+-- than the month has, or of figures that may still change. For the change against the month before, see sql/examples.
 -- grain: app_id, month
--- drawn: viewer_seconds
+-- headline_metric: viewer_seconds
 -- column: app_id (id): RealtimeKit app
--- column: month (first day of the month): UTC month; one row for each of which any fact table holds a day
+-- column: month (first day of the month): UTC month; one row for each month of which any fact table has a day
 -- column: sessions (count): livestream sessions
--- column: failed_sessions (count): of them, those with an error message
+-- column: failed_sessions (count): sessions with an error message
 -- column: livestreams_active (count): livestreams with at least one session
 -- column: ingest_seconds (seconds): time streams were fed in; sessions that started but report no figure add nothing
 -- column: viewer_seconds (seconds): time watched, summed over viewers and sessions
--- column: average_concurrent_viewers (viewers): viewer_seconds / ingest_seconds of sessions that report both; NULL without any
--- column: meeting_sessions (count): meeting sessions; NULL where their sum is beyond a BIGINT, as of recordings
+-- column: average_concurrent_viewers (viewers): viewer_seconds / ingest_seconds of sessions that report both; NULL if there are none
+-- column: meeting_sessions (count): meeting sessions; NULL if their sum exceeds a BIGINT, as for recordings
 -- column: meeting_minutes (minutes): minutes of meeting sessions
 -- column: recordings (count): recordings
 -- column: recording_minutes (minutes): minutes recorded
@@ -19,15 +19,15 @@
 -- column: days_known (days): days whose livestream sessions are loaded and known
 -- column: meeting_days_known (days): days whose meeting figures are known
 -- column: recording_days_known (days): days whose recording figures are known
--- column: provisional_sessions (count): sessions whose figures may still change, since they had not ended when last received
+-- column: provisional_sessions (count): sessions whose figures may still change: they had not ended when last fetched
 -- column: quarantined_records (count): session, meeting and recording records of the month in ops.quarantine
 -- column: days_settled (days): days whose livestream sessions are known and final, see marts.daily_usage.is_settled
--- column: is_complete (flag): every day is known and final, of sessions, meetings and recordings: see marts.daily_usage
--- column: loaded_at (UTC time): when any of these figures was last loaded
+-- column: is_complete (flag): sessions, meetings and recordings of every day are known and final, see marts.daily_usage
+-- column: loaded_at (UTC time): latest load of any of these figures
 WITH days AS (
     SELECT
         app_id,
-        CAST(date_trunc('month', day) AS DATE) AS month,
+        month_of(day) AS month,
         count(sessions) AS days_known,
         count(*) FILTER (WHERE is_settled) AS days_settled,
         count(*) FILTER (WHERE is_complete) AS days_complete,
@@ -35,59 +35,52 @@ WITH days AS (
         CAST(sum(quarantined_records) AS BIGINT) AS quarantined_records,
         max(loaded_at) AS loaded_at
     FROM marts.daily_usage
-    GROUP BY app_id, CAST(date_trunc('month', day) AS DATE)
+    GROUP BY app_id, month_of(day)
 ),
 sessions AS (
     SELECT
         app_id,
-        CAST(date_trunc('month', day) AS DATE) AS month,
+        month_of(day) AS month,
         count(*) AS sessions,
         count(*) FILTER (WHERE is_failed) AS failed_sessions,
         count(started_at) AS started_sessions,
         count(DISTINCT livestream_id) AS livestreams_active,
-        -- as in marts.daily_usage
-        nullif(sum(ingest_seconds) FILTER (WHERE started_at IS NOT NULL OR ingest_seconds > 0), 'inf') AS ingest_seconds,
-        nullif(sum(viewer_seconds) FILTER (WHERE started_at IS NOT NULL OR viewer_seconds > 0), 'inf') AS viewer_seconds,
-        nullif(sum(ingest_seconds) FILTER (WHERE viewer_seconds IS NOT NULL), 'inf') AS paired_ingest_seconds,
-        nullif(sum(viewer_seconds) FILTER (WHERE ingest_seconds IS NOT NULL), 'inf') AS paired_viewer_seconds
+        sum_reported(ingest_seconds, started_at) AS ingest_seconds,
+        sum_reported(viewer_seconds, started_at) AS viewer_seconds,
+        finite(sum_paired(ingest_seconds, viewer_seconds)) AS paired_ingest_seconds,
+        finite(sum_paired(viewer_seconds, ingest_seconds)) AS paired_viewer_seconds
     FROM core.livestream_sessions
-    GROUP BY app_id, CAST(date_trunc('month', day) AS DATE)
+    GROUP BY app_id, month_of(day)
 ),
 meetings AS (
     SELECT
         app_id,
-        CAST(date_trunc('month', day) AS DATE) AS month,
+        month_of(day) AS month,
         count(session_count) AS days_known,
         sum(session_count) AS sessions,
-        nullif(sum(session_minutes), 'inf') AS minutes
+        finite(sum(session_minutes)) AS minutes
     FROM core.meeting_sessions_daily
-    GROUP BY app_id, CAST(date_trunc('month', day) AS DATE)
+    GROUP BY app_id, month_of(day)
 ),
 recordings AS (
     SELECT
         app_id,
-        CAST(date_trunc('month', day) AS DATE) AS month,
+        month_of(day) AS month,
         count(recording_count) AS days_known,
         sum(recording_count) AS recordings,
-        nullif(sum(recording_minutes), 'inf') AS minutes
+        finite(sum(recording_minutes)) AS minutes
     FROM core.recordings_daily
-    GROUP BY app_id, CAST(date_trunc('month', day) AS DATE)
+    GROUP BY app_id, month_of(day)
 )
 SELECT
     days.app_id,
     days.month,
-    CASE WHEN days.days_known > 0 THEN coalesce(sessions.sessions, 0) END AS sessions,
-    CASE WHEN days.days_known > 0 THEN coalesce(sessions.failed_sessions, 0) END AS failed_sessions,
-    CASE WHEN days.days_known > 0 THEN coalesce(sessions.livestreams_active, 0) END AS livestreams_active,
-    CASE
-        WHEN sessions.started_sessions > 0 THEN sessions.ingest_seconds
-        WHEN days.days_known > 0 THEN coalesce(sessions.ingest_seconds, 0)
-    END AS ingest_seconds,
-    CASE
-        WHEN sessions.started_sessions > 0 THEN sessions.viewer_seconds
-        WHEN days.days_known > 0 THEN coalesce(sessions.viewer_seconds, 0)
-    END AS viewer_seconds,
-    nullif(sessions.paired_viewer_seconds / nullif(sessions.paired_ingest_seconds, 0), 'inf') AS average_concurrent_viewers,
+    zero_if_known(sessions.sessions, days.days_known > 0) AS sessions,
+    zero_if_known(sessions.failed_sessions, days.days_known > 0) AS failed_sessions,
+    zero_if_known(sessions.livestreams_active, days.days_known > 0) AS livestreams_active,
+    reported_figure(sessions.ingest_seconds, sessions.started_sessions, days.days_known > 0) AS ingest_seconds,
+    reported_figure(sessions.viewer_seconds, sessions.started_sessions, days.days_known > 0) AS viewer_seconds,
+    average_viewers(sessions.paired_viewer_seconds, sessions.paired_ingest_seconds) AS average_concurrent_viewers,
     TRY_CAST(meetings.sessions AS BIGINT) AS meeting_sessions,
     meetings.minutes AS meeting_minutes,
     TRY_CAST(recordings.recordings AS BIGINT) AS recordings,

@@ -1,29 +1,29 @@
--- How reliably sessions went live, by day: failures, time to live, sessions that do not end. A figure is NULL where it is
--- unknown and 0 where the day is known and nothing happened. A session failed when it carries an error message.
+-- Reliability of sessions by day: failures, time to live, sessions that do not end. A figure is NULL if it is unknown, and 0 if
+-- the day is known and nothing happened. A session failed if it has an error message.
 -- grain: app_id, day
--- drawn: failed_sessions
+-- headline_metric: failed_sessions
 -- column: app_id (id): RealtimeKit app
--- column: day (UTC day): day that core.livestream_sessions holds
+-- column: day (UTC day): day that core.livestream_sessions has
 -- column: sessions (count): sessions of the day
--- column: never_started (count): of them, those that never went live
--- column: failed_sessions (count): of them, those with an error message
+-- column: never_started (count): sessions that never went live
+-- column: failed_sessions (count): sessions with an error message
 -- column: failed_before_live (count): failed sessions that never went live
 -- column: failed_after_live (count): failed sessions that had gone live
--- column: error_rate (ratio): failed_sessions / sessions; NULL where there were none
--- column: time_to_live_p50_seconds (seconds): median of started - invoked; a start noted before it counts as 0
+-- column: error_rate (ratio): failed_sessions / sessions; NULL if there were none
+-- column: time_to_live_p50_seconds (seconds): median of started - invoked; a start before the invocation counts as 0
 -- column: time_to_live_p95_seconds (seconds): 95th percentile of the same
--- column: time_to_live_histogram (sessions by milliseconds): the same, in steps 2 % apart: for percentiles of several days
--- column: on_air (count): sessions on air when last received
--- column: unfinished (count): sessions neither stopped nor failed when last received, whether they started or not
--- column: unfinished_over_24h (count): of them, those that had begun more than 24 hours before they were last received
--- column: most_common_error (text): error message of most sessions; of several, the first in the alphabet
--- column: most_common_error_sessions (count): sessions with that message; NULL where none failed
-WITH held AS (
+-- column: time_to_live_histogram (sessions by milliseconds): distribution of the same, in steps of 2 %, for percentiles over several days
+-- column: on_air (count): sessions on air when last fetched
+-- column: unfinished (count): sessions neither stopped nor failed when last fetched, whether they started or not
+-- column: unfinished_over_24h (count): unfinished sessions that had begun more than 24 hours before they were last fetched
+-- column: most_common_error (text): most frequent error message; of several, the first in alphabetical order
+-- column: most_common_error_sessions (count): sessions with that message; NULL if none failed
+WITH loaded AS (
     SELECT app_id, day, is_known
     FROM ops.days
     WHERE table_name = 'core.livestream_sessions'
 ),
--- not kept: DuckDB 2 would read every session once for both of its uses, and take the wanted days out after that
+-- NOT MATERIALIZED: DuckDB 2 would read every session once for both uses, and filter the days only after that
 sessions AS NOT MATERIALIZED (
     SELECT
         *,
@@ -65,22 +65,22 @@ errors AS (
     GROUP BY app_id, day
 )
 SELECT
-    held.app_id,
-    held.day,
-    CASE WHEN held.is_known THEN coalesce(counts.sessions, 0) END AS sessions,
-    CASE WHEN held.is_known THEN coalesce(counts.never_started, 0) END AS never_started,
-    CASE WHEN held.is_known THEN coalesce(counts.failed_sessions, 0) END AS failed_sessions,
-    CASE WHEN held.is_known THEN coalesce(counts.failed_before_live, 0) END AS failed_before_live,
-    CASE WHEN held.is_known THEN coalesce(counts.failed_sessions - counts.failed_before_live, 0) END AS failed_after_live,
+    loaded.app_id,
+    loaded.day,
+    zero_if_known(counts.sessions, loaded.is_known) AS sessions,
+    zero_if_known(counts.never_started, loaded.is_known) AS never_started,
+    zero_if_known(counts.failed_sessions, loaded.is_known) AS failed_sessions,
+    zero_if_known(counts.failed_before_live, loaded.is_known) AS failed_before_live,
+    zero_if_known(counts.failed_sessions - counts.failed_before_live, loaded.is_known) AS failed_after_live,
     counts.failed_sessions / counts.sessions AS error_rate,
     counts.times_to_live[1] AS time_to_live_p50_seconds,
     counts.times_to_live[2] AS time_to_live_p95_seconds,
     counts.time_to_live_histogram,
-    CASE WHEN held.is_known THEN coalesce(counts.on_air, 0) END AS on_air,
-    CASE WHEN held.is_known THEN coalesce(counts.unfinished, 0) END AS unfinished,
-    CASE WHEN held.is_known THEN coalesce(counts.unfinished_over_24h, 0) END AS unfinished_over_24h,
+    zero_if_known(counts.on_air, loaded.is_known) AS on_air,
+    zero_if_known(counts.unfinished, loaded.is_known) AS unfinished,
+    zero_if_known(counts.unfinished_over_24h, loaded.is_known) AS unfinished_over_24h,
     errors.most_common_error,
     errors.most_common_error_sessions
-FROM held
-LEFT JOIN counts ON held.app_id = counts.app_id AND held.day = counts.day
-LEFT JOIN errors ON held.app_id = errors.app_id AND held.day = errors.day
+FROM loaded
+LEFT JOIN counts ON loaded.app_id = counts.app_id AND loaded.day = counts.day
+LEFT JOIN errors ON loaded.app_id = errors.app_id AND loaded.day = errors.day

@@ -1,32 +1,32 @@
--- How many streams were on air at once, by day. A session is on air from its start until it ended (not included, see
--- core.livestream_sessions.ended_at); one on air when last received counts until then; one whose end is unknown does not
--- count. A session that runs over midnight counts on each day it touches. Streams that began on a day that is not loaded are
--- missing: figures of the first day loaded, and of days after a gap, are at least so much.
--- How many watched at once cannot be had from sessions: it is known of minutes that were observed (marts.live_audience), and
--- only of hours once observations are thinned to those, which makes a peak lower: half an hour of 100 viewers, and half an
--- hour of none, is then an hour of 50.
--- A figure is NULL where the day's sessions are unknown and 0 where they are known and nothing was on air.
+-- Concurrent streams by day. A session is on air from its start until its end (exclusive, see
+-- core.livestream_sessions.ended_at). A session that was on air when last fetched counts until then; one whose end is unknown
+-- does not count. A session that runs past midnight counts on each day it touches. Streams that began on a day that is not
+-- loaded are missing, so the figures of the first loaded day, and of days after a gap, are lower bounds.
+-- Concurrent viewers cannot be computed from sessions. They are known for minutes that were observed (marts.live_audience),
+-- and only by hour once observations are thinned to hours. That lowers a peak: half an hour with 100 viewers and half an hour
+-- with none becomes an hour with 50.
+-- A figure is NULL if the day's sessions are unknown, and 0 if they are known and nothing was on air.
 -- grain: app_id, day
 -- affects: first_day_reached, last_day_reached
--- drawn: stream_hours
+-- headline_metric: stream_hours
 -- column: app_id (id): RealtimeKit app
--- column: day (UTC day): day that core.livestream_sessions holds
--- column: peak_concurrent_streams (count): most sessions on air at one moment of the day
--- column: peak_at (UTC time): first moment at which that many were on air; NULL where none was
+-- column: day (UTC day): day that core.livestream_sessions has
+-- column: peak_concurrent_streams (count): most sessions on air at the same time
+-- column: peak_at (UTC time): first time at which that many were on air; NULL if none was
 -- column: stream_hours (hours): time on air within the day, summed over sessions
--- column: average_concurrent_streams (streams): stream_hours / hours of the day until it was loaded, 24 once it is over
--- column: busiest_hour (hour of the day, 0 to 23, UTC): hour with the most time on air, the first of several
+-- column: average_concurrent_streams (streams): stream_hours / hours of the day until it was loaded: 24 after its end
+-- column: busiest_hour (hour of the day, 0 to 23, UTC): hour with the most time on air; of several, the first
 -- column: busiest_hour_stream_hours (hours): time on air in that hour, summed over sessions
--- column: peak_concurrent_viewers (viewers): most at once, all streams, averaged over what was observed of a minute (or hour); NULL if unobserved
+-- column: peak_concurrent_viewers (viewers): most concurrent viewers of all streams, averaged over the observed part of a minute (or hour); NULL if unobserved
 -- column: viewers_peak_at (UTC time): first such minute or hour
--- column: account_peak_concurrent_streams (count): most sessions of all apps of account_apps together; the same in each app's row of the day
--- column: account_peak_at (UTC time): first moment at which that many were on air; NULL where none was
--- column: account_peak_concurrent_viewers (viewers): most viewers of all observed apps together; NULL if unobserved
+-- column: account_peak_concurrent_streams (count): most concurrent sessions of all apps in account_apps; the same in each app's row of the day
+-- column: account_peak_at (UTC time): first time at which that many were on air; NULL if none was
+-- column: account_peak_concurrent_viewers (viewers): most concurrent viewers of all observed apps; NULL if unobserved
 -- column: account_viewers_peak_at (UTC time): first such minute or hour
--- column: account_apps (count): apps whose sessions of the day are known; those of other apps are not in the account's peaks
--- column: first_day_reached (UTC day): first day that a session of this day's partition touches; NULL where none started
--- column: last_day_reached (UTC day): last such day: when this day is loaded again, those days are built again
-WITH held AS (
+-- column: account_apps (count): apps whose sessions of the day are known; the account's peaks do not include other apps
+-- column: first_day_reached (UTC day): first day that a session of this day's partition touches; NULL if none started
+-- column: last_day_reached (UTC day): last such day: a change to this day's sessions affects these days
+WITH loaded AS (
     SELECT
         app_id,
         day,
@@ -35,14 +35,14 @@ WITH held AS (
     FROM ops.days
     WHERE table_name = 'core.livestream_sessions'
 ),
-spans AS NOT MATERIALIZED ( -- so that each use of it reads only the days it needs
+spans AS NOT MATERIALIZED ( -- each use reads only the days it needs
     SELECT
         app_id,
         day AS session_day,
         started_at,
         ended_at,
         is_live,
-        CASE WHEN is_live THEN fetched_at ELSE ended_at END AS on_air_until
+        on_air_until(is_live, fetched_at, ended_at) AS on_air_until
     FROM core.livestream_sessions
     WHERE started_at IS NOT NULL AND on_air_until > started_at
 ),
@@ -55,29 +55,29 @@ reach AS (
     FROM spans
     GROUP BY app_id, session_day
 ),
--- What of each session lies within each day: the day it starts, then the days it goes on. The bare comparisons of
--- started_at and ended_at repeat what the others imply: by them DuckDB skips the history that cannot matter.
+-- The part of each session within each day: the day it starts, then the days it continues. The plain comparisons of
+-- started_at and ended_at are implied by the others, but let DuckDB skip the rest of the history.
 pieces AS (
-    SELECT held.app_id, held.day, spans.started_at AS begins, least(spans.on_air_until, held.day + INTERVAL 1 DAY) AS ends
-    FROM held
+    SELECT loaded.app_id, loaded.day, spans.started_at AS begins, least(spans.on_air_until, loaded.day + INTERVAL 1 DAY) AS ends
+    FROM loaded
     INNER JOIN spans
-        ON held.app_id = spans.app_id
-        AND held.day = CAST(spans.started_at AS DATE)
-        AND spans.started_at >= held.day
-        AND spans.started_at < held.day + INTERVAL 1 DAY
+        ON loaded.app_id = spans.app_id
+        AND loaded.day = CAST(spans.started_at AS DATE)
+        AND spans.started_at >= loaded.day
+        AND spans.started_at < loaded.day + INTERVAL 1 DAY
     UNION ALL
-    SELECT held.app_id, held.day, held.day AS begins, least(spans.on_air_until, held.day + INTERVAL 1 DAY) AS ends
-    FROM held
-    INNER JOIN spans ON held.app_id = spans.app_id AND spans.started_at < held.day AND spans.ended_at > held.day
+    SELECT loaded.app_id, loaded.day, loaded.day AS begins, least(spans.on_air_until, loaded.day + INTERVAL 1 DAY) AS ends
+    FROM loaded
+    INNER JOIN spans ON loaded.app_id = spans.app_id AND spans.started_at < loaded.day AND spans.ended_at > loaded.day
     WHERE CAST(spans.started_at AS DATE) < CAST(spans.ended_at AS DATE)
     UNION ALL
-    SELECT held.app_id, held.day, held.day AS begins, least(spans.on_air_until, held.day + INTERVAL 1 DAY) AS ends
-    FROM held
-    INNER JOIN spans ON held.app_id = spans.app_id AND spans.started_at < held.day AND spans.on_air_until > held.day
+    SELECT loaded.app_id, loaded.day, loaded.day AS begins, least(spans.on_air_until, loaded.day + INTERVAL 1 DAY) AS ends
+    FROM loaded
+    INNER JOIN spans ON loaded.app_id = spans.app_id AND spans.started_at < loaded.day AND spans.on_air_until > loaded.day
     WHERE spans.ended_at IS NULL
 ),
 hours AS (
-    SELECT app_id, day, hour, sum(epoch(least(ends, hour_ends) - greatest(begins, hour_begins))) / 3600 AS stream_hours
+    SELECT app_id, day, hour, sum(overlap_seconds(begins, ends, hour_begins, hour_ends)) / 3600 AS stream_hours
     FROM (
         SELECT
             *,
@@ -112,12 +112,12 @@ levels AS (
         app_id,
         day,
         moment,
-        -- of changes at the same moment, ends come first
+        -- of changes at the same time, ends come first
         sum(change) OVER (PARTITION BY app_id, day ORDER BY moment, change ROWS UNBOUNDED PRECEDING) AS on_air
     FROM changes
 ),
 peaks AS (
-    SELECT app_id, day, max(on_air) AS on_air, arg_min(moment, (-on_air, moment)) AS moment
+    SELECT app_id, day, max(on_air) AS on_air, first_peak_at(moment, on_air) AS moment
     FROM levels
     GROUP BY app_id, day
 ),
@@ -129,7 +129,7 @@ account_levels AS (
     FROM changes
 ),
 account_peaks AS (
-    SELECT day, max(on_air) AS on_air, arg_min(moment, (-on_air, moment)) AS moment
+    SELECT day, max(on_air) AS on_air, first_peak_at(moment, on_air) AS moment
     FROM account_levels
     GROUP BY day
 ),
@@ -141,7 +141,7 @@ observed AS NOT MATERIALIZED (
         observed_from,
         observed_until,
         viewer_seconds,
-        -- streams add up only over the same time: one known by the hour puts all of that hour there
+        -- only figures of equal time ranges add up: if one stream is known by hour only, the hour of all streams is
         bool_or(span_minutes > 1) OVER (PARTITION BY app_id, day, date_trunc('hour', minute)) AS is_by_hour,
         bool_or(span_minutes > 1) OVER (PARTITION BY day, date_trunc('hour', minute)) AS account_is_by_hour
     FROM marts.live_audience
@@ -151,12 +151,12 @@ audiences AS (
         app_id,
         day,
         CASE WHEN is_by_hour THEN date_trunc('hour', minute) ELSE minute END AS moment,
-        nullif(sum(viewer_seconds) / epoch(max(observed_until) - min(observed_from)), 'inf') AS viewers
+        observed_viewers(viewer_seconds, observed_from, observed_until) AS viewers
     FROM observed
     GROUP BY app_id, day, moment
 ),
 crowds AS (
-    SELECT app_id, day, max(viewers) AS viewers, arg_min(moment, (-viewers, moment)) AS moment
+    SELECT app_id, day, max(viewers) AS viewers, first_peak_at(moment, viewers) AS moment
     FROM audiences
     GROUP BY app_id, day
 ),
@@ -164,39 +164,39 @@ account_audiences AS (
     SELECT
         day,
         CASE WHEN account_is_by_hour THEN date_trunc('hour', minute) ELSE minute END AS moment,
-        nullif(sum(viewer_seconds) / epoch(max(observed_until) - min(observed_from)), 'inf') AS viewers
+        observed_viewers(viewer_seconds, observed_from, observed_until) AS viewers
     FROM observed
     GROUP BY day, moment
 ),
 account_crowds AS (
-    SELECT day, max(viewers) AS viewers, arg_min(moment, (-viewers, moment)) AS moment
+    SELECT day, max(viewers) AS viewers, first_peak_at(moment, viewers) AS moment
     FROM account_audiences
     GROUP BY day
 )
 SELECT
-    held.app_id,
-    held.day,
-    CASE WHEN held.is_known THEN CAST(coalesce(peaks.on_air, 0) AS BIGINT) END AS peak_concurrent_streams,
-    CASE WHEN held.is_known THEN peaks.moment END AS peak_at,
-    CASE WHEN held.is_known THEN coalesce(busiest.stream_hours, 0) END AS stream_hours,
-    CASE WHEN held.is_known AND held.hours_loaded > 0 THEN coalesce(busiest.stream_hours, 0) / held.hours_loaded END
+    loaded.app_id,
+    loaded.day,
+    CAST(zero_if_known(peaks.on_air, loaded.is_known) AS BIGINT) AS peak_concurrent_streams,
+    CASE WHEN loaded.is_known THEN peaks.moment END AS peak_at,
+    zero_if_known(busiest.stream_hours, loaded.is_known) AS stream_hours,
+    zero_if_known(busiest.stream_hours, loaded.is_known AND loaded.hours_loaded > 0) / loaded.hours_loaded
         AS average_concurrent_streams,
-    CASE WHEN held.is_known THEN busiest.busiest_hour END AS busiest_hour,
-    CASE WHEN held.is_known THEN busiest.busiest_hour_stream_hours END AS busiest_hour_stream_hours,
+    CASE WHEN loaded.is_known THEN busiest.busiest_hour END AS busiest_hour,
+    CASE WHEN loaded.is_known THEN busiest.busiest_hour_stream_hours END AS busiest_hour_stream_hours,
     crowds.viewers AS peak_concurrent_viewers,
     crowds.moment AS viewers_peak_at,
-    CAST(CASE WHEN bool_or(held.is_known) OVER (PARTITION BY held.day) THEN coalesce(account_peaks.on_air, 0) END AS BIGINT)
+    CAST(zero_if_known(account_peaks.on_air, bool_or(loaded.is_known) OVER (PARTITION BY loaded.day)) AS BIGINT)
         AS account_peak_concurrent_streams,
     account_peaks.moment AS account_peak_at,
     account_crowds.viewers AS account_peak_concurrent_viewers,
     account_crowds.moment AS account_viewers_peak_at,
-    count(*) FILTER (WHERE held.is_known) OVER (PARTITION BY held.day) AS account_apps,
+    count(*) FILTER (WHERE loaded.is_known) OVER (PARTITION BY loaded.day) AS account_apps,
     reach.first_day_reached,
     reach.last_day_reached
-FROM held
-LEFT JOIN peaks ON held.app_id = peaks.app_id AND held.day = peaks.day
-LEFT JOIN busiest ON held.app_id = busiest.app_id AND held.day = busiest.day
-LEFT JOIN crowds ON held.app_id = crowds.app_id AND held.day = crowds.day
-LEFT JOIN account_peaks ON held.day = account_peaks.day
-LEFT JOIN account_crowds ON held.day = account_crowds.day
-LEFT JOIN reach ON held.app_id = reach.app_id AND held.day = reach.day
+FROM loaded
+LEFT JOIN peaks ON loaded.app_id = peaks.app_id AND loaded.day = peaks.day
+LEFT JOIN busiest ON loaded.app_id = busiest.app_id AND loaded.day = busiest.day
+LEFT JOIN crowds ON loaded.app_id = crowds.app_id AND loaded.day = crowds.day
+LEFT JOIN account_peaks ON loaded.day = account_peaks.day
+LEFT JOIN account_crowds ON loaded.day = account_crowds.day
+LEFT JOIN reach ON loaded.app_id = reach.app_id AND loaded.day = reach.day

@@ -54,7 +54,7 @@ def test_a_warehouse_moves_to_a_lakehouse_and_back_and_lives_on(lake: str, tmp_p
 
 @pytest.mark.long
 def test_a_move_that_was_cut_off_goes_on(lake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moving, "ROWS_AT_ONCE", 20)
+    monkeypatch.setattr(moving, "MAX_ROWS_PER_TRANSACTION", 20)
     insert = moving.insert_rows
     left = iter(range(12))
 

@@ -178,9 +178,9 @@ def test_every_check_passes_on_an_empty_warehouse(warehouse: "FileWarehouse") ->
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_check_says_what_it_is_for_and_whether_it_blocks(check: str) -> None:
     found = CHECKS[check]
-    assert len(found.meaning) > 40
-    assert "{" not in found.meaning + found.sql
-    assert found.blocks == (found.rule in {"unique_key", "unique_grain", "ledger_matches", "balances"})
+    assert len(found.description) > 40
+    assert "{" not in found.description + found.sql
+    assert found.is_blocking == (found.rule in {"unique_key", "unique_grain", "ledger_matches", "balances"})
 
 
 @pytest.mark.parametrize("table", RAW)

@@ -1,4 +1,4 @@
-"""What each column is made of, against what a person reads in the SQL."""
+"""Column lineage, compared with what a reader finds in the SQL."""
 
 from dataclasses import replace
 

@@ -146,6 +146,14 @@ def test_viewers_are_averaged_over_sessions_that_report_both(
     assert viewer / ingest == average
 
 
+def test_a_sum_beyond_a_double_is_unknown_if_no_session_started(warehouse: "FileWarehouse") -> None:
+    attempts = [session(f"{n}", ingest_seconds=1.7e308, viewer_seconds=1.7e308) for n in range(2)]
+    warehouse.load(SESSIONS, DAY, *attempts)
+    for mart in ("daily_usage", "monthly_usage", "livestream_performance"):
+        row = only(warehouse.mart(mart))
+        assert (row["ingest_seconds"], row["viewer_seconds"]) == (None, None), mart
+
+
 def test_a_sum_beyond_a_double_is_unknown_and_so_is_the_verdict(warehouse: "FileWarehouse") -> None:
     most = {"ingest_seconds": 3600.0, "viewer_seconds": 1e308}
     warehouse.load(SESSIONS, DAY, *(session(f"{n}", TEN, ELEVEN, **most) for n in range(3)))

@@ -11,19 +11,28 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipelines.catalog.core import LIVE_OBSERVATIONS
+from pipelines.catalog.core import (
+    LIVE_OBSERVATIONS,
+    LIVESTREAM_ANALYTICS_DAILY,
+    MEETING_SESSIONS_DAILY,
+    RECORDINGS_DAILY,
+)
 from pipelines.catalog.files import WAREHOUSE_FILE
 from pipelines.catalog.streams import FACTS
 from pipelines.errors import LivehouseError
 from pipelines.live.merge import merge_day
 from pipelines.marts import build as marts
-from pipelines.marts.build import Mart, build_mart, find_marts, read_mart
+from pipelines.marts import macros
+from pipelines.marts.build import Mart, MartColumn, build_mart, find_marts, order_marts, read_mart
+from pipelines.report import figures
 from tests.report.conftest import SESSIONS, Row, session
 
 if TYPE_CHECKING:
     from tests.report.conftest import FileWarehouse
 
-OVERALL, MEETINGS, RECORDINGS = (table.full_name for table in FACTS[1:])
+OVERALL, MEETINGS, RECORDINGS = (
+    table.full_name for table in (LIVESTREAM_ANALYTICS_DAILY, MEETING_SESSIONS_DAILY, RECORDINGS_DAILY)
+)
 MARTS = {mart.name: mart for mart in find_marts()}
 DAY = date(2025, 12, 10)
 NEXT = DAY + timedelta(days=1)
@@ -41,8 +50,8 @@ def part(row: Row, *names: str) -> dict[str, Any]:
 # --- the files ------------------------------------------------------------------------------------------
 
 
-def test_there_are_the_marts_of_the_contract_and_the_audience() -> None:
-    assert list(MARTS) == [
+def test_marts_are_those_of_the_contract_and_live_audience() -> None:
+    assert sorted(MARTS) == [
         "daily_usage",
         "live_audience",
         "livestream_performance",
@@ -82,8 +91,8 @@ def test_a_head_comment_tells_every_column_and_the_database_knows_it(mart: Mart,
         unit = mart.columns[row["column_name"]][0]
         assert row["data_type"] == allowed.get(unit, row["data_type"]), row
     table = only(warehouse.query(f"SELECT comment FROM duckdb_tables() WHERE table_name = '{mart.name}'"))
-    assert table["comment"] == mart.meaning
-    assert mart.meaning[0].isupper()
+    assert table["comment"] == mart.description
+    assert mart.description[0].isupper()
     assert set(mart.grain) <= set(mart.columns)
 
 
@@ -108,7 +117,64 @@ def test_a_file_that_is_no_mart_is_refused(tmp_path: Path, sql: str, said: str) 
     path = tmp_path / "mine.sql"
     path.write_text(sql)
     with pytest.raises(LivehouseError, match=said):
-        read_mart(path)
+        read_mart(path, {})
+
+
+HEAD = "-- A mart.\n-- grain: day\n-- column: day (UTC day): day\n"
+
+
+def write_marts(directory: Path, **queries: str) -> dict[str, Path]:
+    paths = {name: directory / f"{name}.sql" for name in queries}
+    for name, query in queries.items():
+        paths[name].write_text(HEAD + query)
+    return paths
+
+
+def test_marts_are_built_after_those_they_read_whatever_their_names(tmp_path: Path) -> None:
+    paths = write_marts(
+        tmp_path,
+        a="SELECT day FROM marts.c",
+        b="SELECT day FROM ops.days",
+        c="SELECT day FROM marts.b",
+        d="SELECT day FROM ops.days",
+    )
+    marts = {mart.name: mart for mart in order_marts(paths)}
+    names = list(marts)
+    assert names.index("b") < names.index("c") < names.index("a")
+    assert [mart.name for mart in marts["a"].builds_on] == ["c"]
+    assert marts["a"].depends_on == ("ops.days",)
+
+
+def test_marts_that_read_each_other_are_refused(tmp_path: Path) -> None:
+    paths = write_marts(tmp_path, a="SELECT day FROM marts.b", b="SELECT day FROM marts.a")
+    with pytest.raises(LivehouseError, match="read each other in a circle: "):
+        order_marts(paths)
+
+
+def test_a_mart_cannot_build_on_one_whose_rows_decide_which_days_it_affects(tmp_path: Path) -> None:
+    paths = write_marts(tmp_path, a="SELECT day FROM ops.days", b="SELECT day FROM marts.a")
+    paths["a"].write_text("-- affects: day, last_day_reached\n" + paths["a"].read_text())
+    with pytest.raises(LivehouseError, match=r"marts\.a \(it affects days by its rows\)"):
+        order_marts(paths)
+
+
+def test_a_changed_macro_changes_the_hash_of_the_marts_that_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {name: mart.sql_hash for name, mart in MARTS.items()}
+    changed = {name: text.replace("'inf'", "'nan'") for name, text in macros.find_macros().items()}
+    monkeypatch.setattr(macros, "find_macros", lambda: changed)
+    macros.macros_used.cache_clear()
+    after = {name: mart.sql_hash for name, mart in MARTS.items()}
+    macros.macros_used.cache_clear()
+    assert {name for name in before if before[name] == after[name]} == {"session_reliability"}
+
+
+@pytest.mark.parametrize("name", macros.find_macros())
+def test_every_macro_is_used_and_creates_those_it_uses(name: str) -> None:
+    report = Path(figures.__file__).parent / "queries"
+    queries = [mart.sql for mart in MARTS.values()] + [path.read_text() for path in report.glob("*.sql")]
+    assert any(macros.find_macros()[name] in macros.macros_used(sql) for sql in queries)
+    with duckdb.connect() as connection:
+        macros.create_macros(connection, f"SELECT {name}(")
 
 
 # --- known answers --------------------------------------------------------------------------------------
@@ -167,10 +233,10 @@ def test_zero_and_unknown_are_different_things_in_every_daily_mart(warehouse: "F
         "stream_concurrency": ("peak_concurrent_streams", "stream_hours", "average_concurrent_streams"),
         "reconciliation": ("sessions", "sessions_ingest_seconds", "sessions_viewer_seconds"),
     }
-    for name, figures in counted.items():
-        rows = {row["day"]: part(row, *figures) for row in warehouse.mart(name)}
-        assert rows[zero] == dict.fromkeys(figures, 0), name
-        assert rows[unknown] == dict.fromkeys(figures), name
+    for name, columns in counted.items():
+        rows = {row["day"]: part(row, *columns) for row in warehouse.mart(name)}
+        assert rows[zero] == dict.fromkeys(columns, 0), name
+        assert rows[unknown] == dict.fromkeys(columns), name
         assert set(rows) - {zero, unknown} == ({elsewhere} if name == "daily_usage" else set()), name
     usage = {row["day"]: row for row in warehouse.mart("daily_usage")}
     assert usage[elsewhere]["sessions"] is None
@@ -555,7 +621,7 @@ def test_another_text_or_a_missing_table_means_a_whole_build(warehouse: "FileWar
             "    known.loaded_at\nFROM known\nLEFT JOIN core.meeting",
             "    sessions * 2 AS twice\nFROM known\nLEFT JOIN core.meeting",
         )
-        mart = replace(mart, sql=sql, columns={"twice": ("count", "sessions, twice")})
+        mart = replace(mart, sql=sql, columns={"twice": MartColumn("count", "sessions, twice")})
     else:
         warehouse.connection.execute("DROP TABLE marts.daily_usage")
     assert warehouse.build(mart).refreshed is None
@@ -683,7 +749,7 @@ def test_refreshing_after_each_of_many_loads_leaves_what_a_whole_build_makes(
     warehouse: "FileWarehouse", seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dice = random.Random(seed)
-    monkeypatch.setattr(marts, "ROWS_AT_ONCE", dice.choice([1, 20, 2_000_000]))
+    monkeypatch.setattr(marts, "MAX_ROWS_PER_STATEMENT", dice.choice([1, 20, 2_000_000]))
     for _ in range(5):
         load_at_random(warehouse, dice)
         for mart in MARTS.values():
@@ -700,8 +766,6 @@ def test_refreshing_after_each_of_many_loads_leaves_what_a_whole_build_makes(
 def built_whole(warehouse: "FileWarehouse", mart: Mart) -> list[Row]:
     """What the mart's SQL gives, without any build."""
     order = ", ".join(mart.grain)
-    for other in mart.builds_on:  # the query reads it as it is: compared before
-        assert other.name < mart.name
     return warehouse.query(f"SELECT * FROM (\n{mart.sql}\n) ORDER BY {order}")
 
 
@@ -769,6 +833,7 @@ def test_a_refresh_does_not_read_the_history() -> None:
     for mart in MARTS.values():
         first = last - timedelta(days=2) if mart.period == "day" else last.replace(day=1)
         query = f"SELECT * FROM (\n{mart.sql}\n) WHERE {mart.period} BETWEEN DATE '{first}' AND DATE '{last}'"
+        macros.create_macros(connection, query)
         [(_, plan)] = connection.execute(f"EXPLAIN (ANALYZE, FORMAT json) {query}").fetchall()
         read = [int(rows) for rows in re.findall(r'"(?:operator_)?rows_scanned": (\d+)', plan)]
         # a row group holds 122,880 rows; a mart by month compares all days, and reads no more of other months

@@ -1,4 +1,4 @@
-"""One asset for each file in `sql/marts/`. What it depends on is read from its SQL."""
+"""One asset for each file in `sql/marts/`. Its dependencies are read from its SQL."""
 
 from functools import cache
 from typing import Any
@@ -8,8 +8,9 @@ import dagster as dg
 from pipelines.catalog.core import LIVE_OBSERVATIONS, LIVESTREAMS
 from pipelines.catalog.ops import DAYS
 from pipelines.catalog.streams import FACTS
-from pipelines.marts.build import Mart, find_marts, sql_directory
+from pipelines.marts.build import Mart, find_marts
 from pipelines.marts.lineage import column_lineage
+from pipelines.marts.sql_files import sql_directory
 from pipelines.orchestration.asset_metadata import definition, lineage, rows_table, sample
 from pipelines.orchestration.resources import NIGHTLY_FRESHNESS
 from pipelines.steps.context import RunContext
@@ -21,7 +22,7 @@ _CORE = {table.full_name for table in (LIVESTREAMS, *FACTS, LIVE_OBSERVATIONS)}
 def _upstream(mart: Mart) -> list[dg.AssetKey]:
     tables = set(mart.depends_on) & _CORE
     if not tables or DAYS.full_name in mart.depends_on:
-        # Which days are loaded is known when every fact table is.
+        # ops.days is complete when every fact table is loaded.
         tables |= {table.full_name for table in FACTS}
     tables |= {other.full_name for other in mart.builds_on}
     return [dg.AssetKey(table.split(".")) for table in sorted(tables)]
@@ -29,13 +30,13 @@ def _upstream(mart: Mart) -> list[dg.AssetKey]:
 
 def _asset(mart: Mart) -> dg.AssetsDefinition:
     columns = [(name, unit, meaning) for name, (unit, meaning) in mart.columns.items()]
-    shown = definition(mart.full_name, mart.meaning, columns, {"sql", "duckdb"})
+    shown = definition(mart.full_name, mart.description, columns, {"sql", "duckdb"})
     source = dg.LocalFileCodeReference(file_path=str(sql_directory() / "marts" / f"{mart.name}.sql"), label="the SQL")
     shown["metadata"]["dagster/code_references"] = dg.CodeReferencesMetadataValue(code_references=[source])
 
     @cache
     def made_of() -> dict[str, Any]:
-        """What the SQL says does not change while this process lives."""
+        """Return the lineage metadata. The SQL does not change while this process runs."""
         return lineage(column_lineage(mart))
 
     @dg.asset(
@@ -51,7 +52,9 @@ def _asset(mart: Mart) -> dg.AssetsDefinition:
             metadata={
                 "dagster/row_count": build.rows,
                 "refreshed": "whole" if build.refreshed is None else ", ".join(ranges),
-                **({"drawn": rows_table([mart.period, str(mart.drawn), "of all apps"], bars)} if bars else {}),
+                **(
+                    {"drawn": rows_table([mart.period, str(mart.headline_metric), "of all apps"], bars)} if bars else {}
+                ),
                 "sample": sample(preview_table(run, mart)),
                 **made_of(),
             }

@@ -13,7 +13,7 @@ loaded AS (
         days.day,
         CASE
             WHEN NOT days.is_known THEN 'unknown'
-            WHEN days.loaded_at < days.day + INTERVAL 1 DAY
+            WHEN NOT is_after_day(days.loaded_at, days.day)
                 OR days.table_name = 'core.livestream_sessions' AND usage.provisional_sessions > 0 THEN 'provisional'
             ELSE 'known'
         END AS state

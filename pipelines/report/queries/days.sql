@@ -25,8 +25,8 @@ SELECT
     round(usage.ingest_seconds, 3) AS ingest_seconds,
     round(usage.viewer_seconds, 3) AS viewer_seconds,
     -- of sessions that report both, for the average number of viewers; 0 where no session does
-    CASE WHEN usage.sessions IS NOT NULL THEN round(coalesce(usage.paired_ingest_seconds, 0), 3) END AS paired_ingest,
-    CASE WHEN usage.sessions IS NOT NULL THEN round(coalesce(usage.paired_viewer_seconds, 0), 3) END AS paired_viewer,
+    round(zero_if_known(usage.paired_ingest_seconds, usage.sessions IS NOT NULL), 3) AS paired_ingest,
+    round(zero_if_known(usage.paired_viewer_seconds, usage.sessions IS NOT NULL), 3) AS paired_viewer,
     usage.meeting_sessions,
     round(usage.meeting_minutes, 4) AS meeting_minutes,
     usage.recordings,

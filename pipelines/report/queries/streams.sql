@@ -18,18 +18,13 @@ sessions AS (
         count(*) AS sessions,
         count(*) FILTER (WHERE session.is_failed) AS failed,
         count(session.started_at) AS started,
-        -- as in marts.daily_usage
-        sum(session.ingest_seconds) FILTER (WHERE session.started_at IS NOT NULL OR session.ingest_seconds > 0)
-            AS ingest_seconds,
-        sum(session.viewer_seconds) FILTER (WHERE session.started_at IS NOT NULL OR session.viewer_seconds > 0)
-            AS viewer_seconds,
+        sum_reported(session.ingest_seconds, session.started_at) AS ingest_seconds,
+        sum_reported(session.viewer_seconds, session.started_at) AS viewer_seconds,
         -- sessions that count for the sum
-        count(session.ingest_seconds) FILTER (WHERE session.started_at IS NOT NULL OR session.ingest_seconds > 0)
-            AS ingest_reports,
-        count(session.viewer_seconds) FILTER (WHERE session.started_at IS NOT NULL OR session.viewer_seconds > 0)
-            AS viewer_reports,
-        sum(session.ingest_seconds) FILTER (WHERE session.viewer_seconds IS NOT NULL) AS paired_ingest_seconds,
-        sum(session.viewer_seconds) FILTER (WHERE session.ingest_seconds IS NOT NULL) AS paired_viewer_seconds
+        count(session.ingest_seconds) FILTER (WHERE is_reported(session.ingest_seconds, session.started_at)) AS ingest_reports,
+        count(session.viewer_seconds) FILTER (WHERE is_reported(session.viewer_seconds, session.started_at)) AS viewer_reports,
+        sum_paired(session.ingest_seconds, session.viewer_seconds) AS paired_ingest_seconds,
+        sum_paired(session.viewer_seconds, session.ingest_seconds) AS paired_viewer_seconds
     FROM core.livestream_sessions AS session
     INNER JOIN ranked
         ON session.app_id = ranked.app_id
@@ -45,10 +40,8 @@ SELECT
     date_diff('day', $first, sessions.day) AS day,
     sessions.sessions,
     sessions.failed,
-    CASE WHEN sessions.started > 0 THEN round(sessions.ingest_seconds, 2) ELSE coalesce(round(sessions.ingest_seconds, 2), 0) END
-        AS ingest_seconds,
-    CASE WHEN sessions.started > 0 THEN round(sessions.viewer_seconds, 2) ELSE coalesce(round(sessions.viewer_seconds, 2), 0) END
-        AS viewer_seconds,
+    round(reported_figure(sessions.ingest_seconds, sessions.started, true), 2) AS ingest_seconds,
+    round(reported_figure(sessions.viewer_seconds, sessions.started, true), 2) AS viewer_seconds,
     -- over several days a sum is known where no session started or one reports it, as in marts.livestream_performance
     sessions.started,
     sessions.ingest_reports,
