@@ -173,6 +173,7 @@ def test_every_decision_has_its_parts_and_a_line_in_the_index() -> None:
         file = Path(name).name
         assert f"| [{int(number):04}]({file}) | {title} | {date} |" in index, file
     assert index.count("](0") == len(decisions)
+    assert len({Path(name).name[:4] for name in decisions}) == len(decisions), "two decisions have the same number"
 
 
 def test_every_test_shown_exists() -> None:
