@@ -57,6 +57,7 @@ def test_undocumented_requests_are_found(
     assert message in violation
 
 
+@pytest.mark.long
 def test_every_operation_is_sent_as_documented(served: Simulator, tmp_path: Path) -> None:
     """`described_requests` in conftest.py checks the requests of each test, this one included."""
     environment = environment_for(served, tmp_path / "home")
