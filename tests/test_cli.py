@@ -33,11 +33,11 @@ def livehouse(*arguments: str, **environment: str) -> subprocess.CompletedProces
 
 
 def assert_one_line(done: tuple[int, str, str], status: int) -> str:
-    found, _, said = done
-    assert found == status, said
-    lines = said.strip().splitlines()
-    assert len(lines) == 1, said
-    assert "Traceback" not in said
+    found, _, err = done
+    assert found == status, err
+    lines = err.strip().splitlines()
+    assert len(lines) == 1, err
+    assert "Traceback" not in err
     return lines[0]
 
 
@@ -48,7 +48,7 @@ def simulator() -> Iterator[Simulator]:
         yield served
 
 
-def test_a_backfill_and_what_can_be_asked_of_it(simulator: Simulator, tmp_path: Path) -> None:
+def test_a_backfill_and_the_commands_that_read_it(simulator: Simulator, tmp_path: Path) -> None:
     environment = environment_for(simulator, tmp_path / "home")
     read_chart_bundle(tmp_path / "home" / "cache")  # made once by this process, not by each program
     command = [str(LIVEHOUSE), "backfill", f"{FIRST}", f"{LAST}", "--json"]
@@ -80,8 +80,8 @@ def test_a_backfill_and_what_can_be_asked_of_it(simulator: Simulator, tmp_path: 
     assert "(line 2)" in assert_one_line(run_cli(environment, "sql", "select 1\nfrm x y z"), 1)
     assert "--tables" in assert_one_line(run_cli(environment, "sql", "from no_such"), 1)
     for named in ("8", "08", "error_messages", "08_error_messages"):
-        _, answer, said = run_cli(environment, "sql", "--example", named, "--format", "csv")
-        assert answer.startswith("err_message,sessions,"), said
+        _, answer, err = run_cli(environment, "sql", "--example", named, "--format", "csv")
+        assert answer.startswith("err_message,sessions,"), err
     tables = json.loads(run_cli(environment, "sql", "--tables", "--format", "json")[1])
     assert {"core.livestreams", "marts.daily_usage"} <= {row["table"] for row in tables if row["meaning"]}
     columns = json.loads(run_cli(environment, "sql", "--columns", "marts.daily_usage", "--format", "json")[1])
@@ -91,17 +91,17 @@ def test_a_backfill_and_what_can_be_asked_of_it(simulator: Simulator, tmp_path: 
     twice = "select 1 as a, 2 as a, true as b"
     assert json.loads(run_cli(environment, "sql", twice, "--format", "json")[1]) == [{"a": 1, "a_1": 2, "b": True}]
     assert run_cli(environment, "sql", twice, "--format", "csv")[1] == "a,a,b\n1,2,true\n"
-    status, said, _ = run_cli(environment, "doctor")
-    assert status == 0, said
-    status, path, said = run_cli(environment, "report")
-    assert status == 0, said
+    status, out, _ = run_cli(environment, "doctor")
+    assert status == 0, out
+    status, path, err = run_cli(environment, "report")
+    assert status == 0, err
     assert Path(path.strip()).read_text().startswith("<!")
 
 
-def test_api_masks_stream_keys_unless_told_or_just_made(simulator: Simulator, tmp_path: Path) -> None:
+def test_api_masks_stream_keys_unless_requested_or_just_created(simulator: Simulator, tmp_path: Path) -> None:
     environment = environment_for(simulator, tmp_path, REALTIMEKIT_APP_ID=APPS[0])
-    status, listed, said = run_cli(environment, "api", "list-livestreams")
-    assert status == 0, said
+    status, listed, err = run_cli(environment, "api", "list-livestreams")
+    assert status == 0, err
     assert not [key for key in simulator.world.stream_keys() if key in listed]
     _, shown, _ = run_cli(environment, "api", "list-livestreams", "--show-keys")
     assert [key for key in simulator.world.stream_keys() if key in shown]
@@ -156,7 +156,7 @@ def test_a_day_before_the_first_partition_is_refused(simulator: Simulator, tmp_p
     assert "LIVEHOUSE_START_DATE" in assert_one_line(run_cli(environment, "backfill", "2025-12-31", f"{LAST}"), 2)
 
 
-def test_a_query_before_the_first_run_says_what_to_do() -> None:
+def test_a_query_before_the_first_run_names_the_next_command() -> None:
     assert "livehouse nightly" in assert_one_line(run_cli({}, "sql", "select 1"), 1)
 
 
@@ -183,9 +183,9 @@ def test_bash_completes_commands_options_and_choices(typed: str, offered: set[st
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command: str) -> None:
-    status, said, _ = run_cli({}, command, "--help")
+    status, out, _ = run_cli({}, command, "--help")
     assert status == 0
-    assert said.startswith("Usage: livehouse " + command)
+    assert out.startswith("Usage: livehouse " + command)
 
 
 def test_help_is_answered_without_the_heavy_libraries() -> None:

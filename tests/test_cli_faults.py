@@ -1,4 +1,4 @@
-"""What a terminal, a pipe and odd arguments do to the command line: one line at most, and never a traceback."""
+"""Terminals, pipes and invalid arguments: the command line prints at most one line, and never a traceback."""
 
 import json
 import os
@@ -44,11 +44,11 @@ def run(command: str, **environment: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def assert_one_line(done: tuple[int, str, str], status: int, said: str) -> None:
-    ended, _, told = done
-    assert ended == status, told
-    assert len(told.splitlines()) == 1, told
-    assert said in told
+def assert_one_line(done: tuple[int, str, str], status: int, expected: str) -> None:
+    ended, _, err = done
+    assert ended == status, err
+    assert len(err.splitlines()) == 1, err
+    assert expected in err
 
 
 def test_printable_leaves_nothing_to_obey() -> None:
@@ -56,7 +56,7 @@ def test_printable_leaves_nothing_to_obey() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["sql", ""], "query is empty"),
         (["sql", ";"], "query is empty"),
@@ -75,49 +75,49 @@ def test_printable_leaves_nothing_to_obey() -> None:
         (["nightly", "--date", "0001-01-01"], "LIVEHOUSE_START_DATE"),
     ],
 )
-def test_odd_arguments_are_one_line(arguments: list[str], said: str, home: Path) -> None:
+def test_invalid_arguments_are_one_line(arguments: list[str], expected: str, home: Path) -> None:
     Path("x.sql").write_bytes(b"\xff")
-    assert_one_line(run_cli({"LIVEHOUSE_HOME": str(home), **ACCOUNT}, *arguments), 2, said)
+    assert_one_line(run_cli({"LIVEHOUSE_HOME": str(home), **ACCOUNT}, *arguments), 2, expected)
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "expected"),
     [("livehouse sql -f - <&-", "query is empty"), ("livehouse api get-session $'\\xff'", "SESSION_ID")],
 )
-def test_what_only_a_shell_can_give_is_one_line(command: str, said: str, home: Path) -> None:
-    assert_one_line(run(command, LIVEHOUSE_HOME=str(home), **ACCOUNT), 2, said)
+def test_what_only_a_shell_can_give_is_one_line(command: str, expected: str, home: Path) -> None:
+    assert_one_line(run(command, LIVEHOUSE_HOME=str(home), **ACCOUNT), 2, expected)
 
 
 @pytest.mark.parametrize("style", ["csv", "json"])
 def test_a_reader_that_has_seen_enough_is_no_fault(style: str, home: Path) -> None:
     command = f"livehouse sql --format {style} 'from range(1000000)' | head -1; exit ${{PIPESTATUS[0]}}"
-    status, _, said = run(command, LIVEHOUSE_HOME=str(home))
-    assert (status, said) == (0, "")
+    status, _, err = run(command, LIVEHOUSE_HOME=str(home))
+    assert (status, err) == (0, "")
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "said"),
+    ("file", "content", "expected"),
     [
         ("history/runs.db", b"no database" * 1000, "file is not a database; .*move it away"),
         pytest.param("dagster.yaml", b"x: [", "is not valid YAML; .*move it away", marks=pytest.mark.long),
         pytest.param("setup.lock/x", b"", "Is a directory", marks=pytest.mark.long),
     ],
 )
-def test_a_history_that_cannot_be_used_is_one_line(file: str, content: bytes, said: str, home: Path) -> None:
+def test_a_history_that_cannot_be_used_is_one_line(file: str, content: bytes, expected: str, home: Path) -> None:
     path = home / "dagster" / file
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     for command in (["nightly"], ["ui", "--port", "39871"]):
         done = run_cli({"LIVEHOUSE_HOME": str(home), **ACCOUNT}, *command)
         assert_one_line(done, 1, "")
-        assert re.search(said, done[2])
+        assert re.search(expected, done[2])
 
 
 def test_an_output_that_is_full_is_one_line() -> None:
     assert_one_line(run("livehouse doctor > /dev/full"), 1, "no space left")
 
 
-def test_what_a_terminal_of_old_cannot_say_is_spelt_out(home: Path) -> None:
+def test_an_ascii_terminal_gets_escapes(home: Path) -> None:
     old = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "LIVEHOUSE_HOME": str(home)}
     assert run("livehouse doctor", **old)[0] == 2
     assert "\\xe9" in run('livehouse sql "select chr(233) as e"', **old)[1]
@@ -133,7 +133,7 @@ def test_names_do_not_command_the_terminal(style: str, home: Path) -> None:
         assert "gpj.exe" in seen
 
 
-def test_json_has_no_number_that_is_none(home: Path) -> None:
+def test_json_writes_non_finite_numbers_as_text(home: Path) -> None:
     query = "select 'nan'::double as x, ['-inf'::double] as y, 1.5 as z"
     _, out, _ = run_cli({"LIVEHOUSE_HOME": str(home)}, "sql", "--format", "json", query)
     assert json.loads(out) == [{"x": "nan", "y": ["-inf"], "z": 1.5}]

@@ -31,7 +31,7 @@ HOSTILE = {
     "ALL_PROXY": "http://127.0.0.1:1",
     "DAGSTER_HOME": "/nowhere",
 }
-"""What a demo must not heed; some of it malformed, so that reading it at all would fail."""
+"""Settings that a demo must ignore; some are malformed, so that reading them would fail."""
 
 
 def snapshot(directory: Path) -> dict[str, bytes]:
@@ -41,7 +41,7 @@ def snapshot(directory: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def production(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a production warehouse, and a `.env` that points to it and everywhere else."""
-    place = tmp_path_factory.mktemp("somebody")
+    place = tmp_path_factory.mktemp("user")
     with duckdb.connect(place / "production.duckdb") as connection:
         connection.execute("CREATE TABLE precious AS SELECT 1 AS x")
     given = HOSTILE | {"LIVEHOUSE_WAREHOUSE": f"{place}/production.duckdb", "LIVEHOUSE_HOME": "place"}
@@ -51,15 +51,15 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def first_demo(production: Path) -> tuple[dict[str, bytes], dict[str, bytes], str, str]:
-    """What was there before and after a demo in that place, what it said, and how the environment changed."""
+    """The files before and after a demo in a directory, its output, and the change of the environment."""
     before, environment = snapshot(production), dict(os.environ)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(production)
         patch.delenv("LIVEHOUSE_HOME", raising=False)
-        status, out, said = run_cli({}, "demo", "--days", "1")
-    assert status == 0, said
+        status, out, err = run_cli({}, "demo", "--days", "1")
+    assert status == 0, err
     assert dict(os.environ) == environment, "the program does not configure itself through the environment"
-    return before, snapshot(production), out, said
+    return before, snapshot(production), out, err
 
 
 @pytest.fixture
@@ -79,13 +79,13 @@ def test_no_setting_reaches_the_demo(
     assert {app for (app,) in apps} == set(DEMO_APPS)
 
 
-def test_what_it_says_to_type_next_shows_the_demo(
+def test_the_suggested_commands_show_the_demo(
     production: Path,
     first_demo: tuple[dict[str, bytes], dict[str, bytes], str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    [told] = re.findall(r"^Query it:  (.*?) \S*livehouse sql", first_demo[2], re.MULTILINE)
-    given = dict(part.split("=", 1) for part in told.split())
+    [variables_typed] = re.findall(r"^Query it:  (.*?) \S*livehouse sql", first_demo[2], re.MULTILINE)
+    given = dict(part.split("=", 1) for part in variables_typed.split())
     assert given == {
         "LIVEHOUSE_HOME": "place/demo",
         "LIVEHOUSE_WAREHOUSE": "place/demo/warehouse.duckdb",
@@ -210,9 +210,9 @@ def test_what_lies_in_its_place_is_left_as_it_is(kind: str, tmp_path: Path) -> N
 
 
 def assert_refused(demo: Path) -> None:
-    status, out, said = run_cli({"LIVEHOUSE_HOME": str(demo.parent)}, "demo", "--days", "1", "--quiet")
-    assert (status, out, len(said.splitlines())) == (2, "", 1), said
-    assert "nothing was changed" in said
+    status, out, err = run_cli({"LIVEHOUSE_HOME": str(demo.parent)}, "demo", "--days", "1", "--quiet")
+    assert (status, out, len(err.splitlines())) == (2, "", 1), err
+    assert "nothing was changed" in err
 
 
 def test_a_demo_under_way_is_waited_for(demo: Path) -> None:

@@ -1,4 +1,4 @@
-"""`livehouse doctor`: each fault is made, found, and told in a line with its remedy; nothing is changed by looking."""
+"""`livehouse doctor` reports each fault in one line with its remedy, and changes nothing."""
 
 import os
 import shutil
@@ -62,13 +62,13 @@ def home_of(environment: dict[str, str]) -> Path:
 
 def test_all_is_well_and_nothing_is_touched(at: dict[str, str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in home_of(at).glob("*.duckdb")}
-    told = examined(at, 0)
-    assert "warn" not in told
+    report = examined(at, 0)
+    assert "warn" not in report
     assert {path: path.stat().st_mtime_ns for path in home_of(at).glob("*.duckdb")} == before
 
 
 @pytest.mark.parametrize(
-    ("given", "status", "told"),
+    ("given", "status", "expected"),
     [
         ({"REALTIMEKIT_APP_ID": ""}, 2, "REALTIMEKIT_APP_ID is not set"),
         ({"LIVEHOUSE_CONCURRENCY": "x"}, 2, "LIVEHOUSE_CONCURRENCY is malformed"),
@@ -80,8 +80,8 @@ def test_all_is_well_and_nothing_is_touched(at: dict[str, str]) -> None:
         ({"CLOUDFLARE_BASE_URL": "https://nowhere.invalid"}, 1, "unknown host: "),
     ],
 )
-def test_settings_token_and_reachability(given: dict[str, str], status: int, told: str, at: dict[str, str]) -> None:
-    assert told in examined(at | given, status)
+def test_settings_token_and_reachability(given: dict[str, str], status: int, expected: str, at: dict[str, str]) -> None:
+    assert expected in examined(at | given, status)
 
 
 def test_no_trusted_connection(loaded: tuple[Simulator, Path], at: dict[str, str]) -> None:
@@ -92,45 +92,45 @@ def test_no_trusted_connection(loaded: tuple[Simulator, Path], at: dict[str, str
 @pytest.mark.parametrize(
     "proxy", ["http://user:hidden-word", "ftp://user:hidden-word@x:1", "socks5://u:hidden-word@x:1"]
 )
-def test_a_proxy_that_cannot_be_used_is_told_without_its_password(
+def test_an_unusable_proxy_is_reported_without_its_password(
     proxy: str, at: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
-    told = examined(
+    report = examined(
         at | {"CLOUDFLARE_BASE_URL": "https://nowhere.invalid", "HTTPS_PROXY": proxy, "https_proxy": proxy}, 2
     )
-    assert "HTTPS_PROXY" in told
-    assert "hidden-word" not in told
+    assert "HTTPS_PROXY" in report
+    assert "hidden-word" not in report
 
 
 def test_a_token_without_the_permission(tmp_path: Path) -> None:
     with Simulator(small_world(apps=("aula",), livestreams=1, sessions=1), permitted=False) as simulator:
-        told = examined(environment_for(simulator, tmp_path / "home"), 1)
-    assert "403" in told
-    assert "give the token the *Realtime* permission" in told
+        report = examined(environment_for(simulator, tmp_path / "home"), 1)
+    assert "403" in report
+    assert "give the token the *Realtime* permission" in report
 
 
 @pytest.mark.file_only
-def test_each_operation_of_a_night_is_asked_once_with_its_page_size(
+def test_each_nightly_operation_is_requested_once_with_its_page_size(
     loaded: tuple[Simulator, Path], at: dict[str, str]
 ) -> None:
     simulator, _ = loaded
     simulator.requests.clear()
-    told = examined(at, 0)
-    assert max(Counter(asked.operation for asked in simulator.requests).values()) == 1
-    asked = {asked.operation for asked in simulator.requests}
-    assert asked >= {"list-livestreams", "get-livestream", "get-overall-analytics", "get-daywise-analytics"}
-    assert asked >= {"get-livestream-daywise-analytics", "get-active-session", "get-session"}
-    pages = [asked.query["per_page"] for asked in simulator.requests if "per_page" in asked.query]
+    report = examined(at, 0)
+    assert max(Counter(requested.operation for requested in simulator.requests).values()) == 1
+    requested = {requested.operation for requested in simulator.requests}
+    assert requested >= {"list-livestreams", "get-livestream", "get-overall-analytics", "get-daywise-analytics"}
+    assert requested >= {"get-livestream-daywise-analytics", "get-active-session", "get-session"}
+    pages = [requested.query["per_page"] for requested in simulator.requests if "per_page" in requested.query]
     assert pages == ["100", "100"]
-    assert "dialect: times in Unix seconds; 100 rows per page; livestreams/daywise offered" in told
-    assert "clock: " in told
+    assert "dialect: times in Unix seconds; 100 rows per page; livestreams/daywise offered" in report
+    assert "clock: " in report
 
 
 @pytest.mark.file_only
 @pytest.mark.parametrize(
-    ("rule", "status", "told"),
+    ("rule", "status", "expected"),
     [
         (refuse_unix_times, 0, "times in ISO 8601"),
         (refuse_livestream_daywise, 0, "livestreams/daywise not offered"),
@@ -142,11 +142,11 @@ def test_each_operation_of_a_night_is_asked_once_with_its_page_size(
         (refuse_path("/active-livestream-session", 500, "internal"), 0, "warn  app aula, get-active-session"),
     ],
 )
-def test_dialect_and_refused_operations_are_told(
-    rule: Rule, status: int, told: str, loaded: tuple[Simulator, Path], at: dict[str, str]
+def test_dialect_and_refused_operations_are_reported(
+    rule: Rule, status: int, expected: str, loaded: tuple[Simulator, Path], at: dict[str, str]
 ) -> None:
     with intercept(loaded[0], rule) as served:
-        assert told in examined(at | {"CLOUDFLARE_BASE_URL": served.base_url}, status)
+        assert expected in examined(at | {"CLOUDFLARE_BASE_URL": served.base_url}, status)
 
 
 @contextmanager
@@ -168,7 +168,7 @@ def answering(reply: bytes) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("head", "status", "told"),
+    ("head", "status", "expected"),
     [
         ("200 OK\r\nDate: Mon, 02 Jan 2023 00:00:00 GMT", 0, "ahead of the API's clock\n      → set the clock"),
         (
@@ -180,11 +180,11 @@ def answering(reply: bytes) -> Iterator[str]:
         ("302 Found\r\nLocation: https://elsewhere.example", 1, "302"),
     ],
 )
-def test_clock_and_budget(head: str, status: int, told: str, at: dict[str, str]) -> None:
+def test_clock_and_budget(head: str, status: int, expected: str, at: dict[str, str]) -> None:
     body = b'{"success": true, "data": []}'
     reply = f"HTTP/1.1 {head}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
     with answering(reply) as address:
-        assert told in examined(at | {"CLOUDFLARE_BASE_URL": address}, status)
+        assert expected in examined(at | {"CLOUDFLARE_BASE_URL": address}, status)
 
 
 @pytest.mark.file_only
@@ -209,11 +209,11 @@ def test_a_damaged_file(name: str, damage: str, at: dict[str, str]) -> None:
             file.write(os.urandom(size - 3 * 4096))
     else:
         os.truncate(path, size // 2 if damage == "half" else 0)
-    told = examined(at, 0 if name == "warehouse.duckdb" else 1)
-    assert "is damaged" in told
+    report = examined(at, 0 if name == "warehouse.duckdb" else 1)
+    assert "is damaged" in report
     assert {"pipeline.duckdb": "copy warehouse.duckdb", "pipeline_raw.duckdb": "from a backup"}.get(
         name, "nightly"
-    ) in told
+    ) in report
 
 
 @pytest.mark.file_only
@@ -233,8 +233,8 @@ def test_a_copy_that_is_older_than_the_last_run(at: dict[str, str]) -> None:
 def test_schemas_of_other_versions(at: dict[str, str]) -> None:
     with duckdb.connect(home_of(at) / "pipeline.duckdb") as connection:
         connection.execute("ALTER TABLE ops.loads DROP COLUMN note")
-    told = examined(at, 0)
-    assert "pipeline.duckdb: from an older version: lacks ops.loads.note\n      → the next run adds it" in told
+    report = examined(at, 0)
+    assert "pipeline.duckdb: from an older version: lacks ops.loads.note\n      → the next run adds it" in report
     with duckdb.connect(home_of(at) / "pipeline.duckdb") as connection:
         connection.execute("ALTER TABLE ops.loads ADD COLUMN note VARCHAR")
         connection.execute("ALTER TABLE core.livestream_sessions ADD COLUMN codec VARCHAR")
@@ -255,7 +255,7 @@ def test_a_schema_of_a_newer_livehouse_is_refused_before_any_request(at: dict[st
 
 
 def test_answers_of_the_future_are_reported(tmp_path: Path) -> None:
-    """A machine whose clock was ahead: the order of landing decides, but somebody must set that clock."""
+    """A machine whose clock was ahead: the order of landing decides, but the clock must be set."""
     at = {"LIVEHOUSE_HOME": str(tmp_path)}
     warehouse = FileWarehouse(tmp_path / "warehouse.duckdb")
     for landed_at, is_reported in (("2999-01-01", True), ("2020-01-01", False)):

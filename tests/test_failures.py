@@ -1,4 +1,4 @@
-"""A failed run is told of to a receiver that really listens: once, in words, without a secret."""
+"""A failed run is posted to a real HTTP server: once, as text, without a secret."""
 
 import json
 import time
@@ -61,14 +61,16 @@ def receiver() -> Iterator[Receiver]:
     receiver.server.server_close()
 
 
-def told_of(receiver: Receiver) -> str:
+def posted_text(receiver: Receiver) -> str:
     [(path, body)] = receiver.posted
     assert path == SECRET_PATH
     assert set(body) == {"text"}
     return body["text"]
 
 
-def test_a_refused_token_is_told_on_stderr_as_json_and_to_the_receiver_once(receiver: Receiver, tmp_path: Path) -> None:
+def test_a_refused_token_is_reported_on_stderr_as_json_and_to_the_webhook_once(
+    receiver: Receiver, tmp_path: Path
+) -> None:
     with Simulator(small_world(livestreams=2, sessions=4)) as simulator:
         given = {"LIVEHOUSE_ALERT_WEBHOOK": receiver.address, "CLOUDFLARE_API_TOKEN": "wrong-token-1234"}
         environment = environment_for(simulator, tmp_path, **given)
@@ -81,7 +83,7 @@ def test_a_refused_token_is_told_on_stderr_as_json_and_to_the_receiver_once(rece
     assert (summary["succeeded"], len(summary["errors"])) == (False, 3)
     assert not any(app["sessions"] for app in summary["apps"])
     assert all(error in err for error in summary["errors"])
-    text = told_of(receiver)
+    text = posted_text(receiver)
     assert f"backfill of {DAYS[0]} to {DAYS[1]} failed" in text
     assert "401" in text
     assert f"livehouse backfill {DAYS[0]} {DAYS[1]}" in text
@@ -99,7 +101,7 @@ def test_user_and_password_of_the_address_are_sent_as_they_are(receiver: Receive
 
 
 @pytest.mark.parametrize("tags", [{}, {ALERTED_BY: "the command line"}])
-def test_the_sensor_tells_of_runs_that_nobody_else_tells_of(
+def test_the_sensor_posts_only_runs_that_the_command_line_does_not_post(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, tags: dict[str, str]
 ) -> None:
     @dg.op
@@ -121,7 +123,7 @@ def test_the_sensor_tells_of_runs_that_nobody_else_tells_of(
     if tags:
         assert receiver.posted == []
     else:
-        assert "• aula: GET /livestreams: 403 &lt;no permission&gt; &amp; more\n" in told_of(receiver)
+        assert "• aula: GET /livestreams: 403 &lt;no permission&gt; &amp; more\n" in posted_text(receiver)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ def test_what_a_message_quotes_calls_nobody_and_links_nowhere(
 ) -> None:
     settings = settings_of(tmp_path, receiver.address)
     assert post_failure(settings, "nightly", "0123456789", DAYS, [RunFailedError(f"a stream called {quoted}")]) is None
-    text = told_of(receiver)
+    text = posted_text(receiver)
     before, block, after = text.split("```")
     assert "a stream called" in block
     assert "a stream called" not in before + after
@@ -158,9 +160,9 @@ def test_an_answer_of_any_size_and_speed_is_not_waited_for(
     monkeypatch.setattr("pipelines.orchestration.alerts._ATTEMPTS", 1)
     with raw_server(ANSWERS[answer]) as port:
         began = time.monotonic()
-        said = failed(settings_of(tmp_path, f"http://127.0.0.1:{port}/x"))
+        fault = failed(settings_of(tmp_path, f"http://127.0.0.1:{port}/x"))
         assert time.monotonic() - began < 2
-    assert (said is None) == (answer in {"body without end", "slow body"})
+    assert (fault is None) == (answer in {"body without end", "slow body"})
 
 
 @pytest.mark.parametrize(
@@ -216,7 +218,7 @@ def test_a_host_that_is_not_there_is_one_line_once(receiver: Receiver, tmp_path:
     assert line.startswith("livehouse: no API at http://127.0.0.1:9: ")
     assert "check CLOUDFLARE_BASE_URL" in line
     assert json.loads(out)["errors"] == [line.removeprefix("livehouse: ")]
-    assert told_of(receiver).count("no API at") == 1
+    assert posted_text(receiver).count("no API at") == 1
 
 
 def test_this_machine_is_not_reached_through_a_proxy(
@@ -249,7 +251,7 @@ def failed(settings: Settings) -> str | None:
     return post_failure(settings, "nightly", "0123456789", DAYS, [RunFailedError("it broke")])
 
 
-def test_a_receiver_that_is_busy_is_told_again(receiver: Receiver, tmp_path: Path) -> None:
+def test_a_busy_webhook_is_retried(receiver: Receiver, tmp_path: Path) -> None:
     receiver.statuses = [503]
     with Simulator(small_world(livestreams=1, sessions=1)) as simulator:
         assert failed(settings_for(simulator, tmp_path, LIVEHOUSE_ALERT_WEBHOOK=receiver.address)) is None
@@ -259,10 +261,10 @@ def test_a_receiver_that_is_busy_is_told_again(receiver: Receiver, tmp_path: Pat
 def test_a_receiver_that_refuses_is_one_line_without_its_address(receiver: Receiver, tmp_path: Path) -> None:
     receiver.statuses = [404]
     with Simulator(small_world(livestreams=1, sessions=1)) as simulator:
-        said = failed(settings_for(simulator, tmp_path, LIVEHOUSE_ALERT_WEBHOOK=receiver.address))
+        fault = failed(settings_for(simulator, tmp_path, LIVEHOUSE_ALERT_WEBHOOK=receiver.address))
         gone = failed(settings_for(simulator, tmp_path, LIVEHOUSE_ALERT_WEBHOOK="http://127.0.0.1:9/secret"))
         assert failed(settings_for(simulator, tmp_path)) is None
-    assert said == "could not post to LIVEHOUSE_ALERT_WEBHOOK: HTTP 404"
+    assert fault == "could not post to LIVEHOUSE_ALERT_WEBHOOK: HTTP 404"
     assert gone == "could not post to LIVEHOUSE_ALERT_WEBHOOK: no connection"
 
 
@@ -276,5 +278,5 @@ def test_a_receiver_that_refuses_is_one_line_without_its_address(receiver: Recei
         ("__ASSET_JOB", None, "livehouse nightly"),
     ],
 )
-def test_how_to_go_on(job: str, days: tuple[date, date] | None, command: str) -> None:
+def test_resume_command(job: str, days: tuple[date, date] | None, command: str) -> None:
     assert build_resume_command(job, days) == command

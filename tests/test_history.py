@@ -1,4 +1,4 @@
-"""Dagster's history: a directory of any name, a file that somebody has locked or damaged, and telemetry that stays off."""
+"""Dagster's history: a directory of any name, a locked or damaged file, and telemetry that stays off."""
 
 import sqlite3
 import subprocess
@@ -50,7 +50,7 @@ SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @contextmanager
 def locked(file: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Another program that has a file of the history locked, until it is told to end."""
+    """Another program that has a file of the history locked, until it is ended."""
     command = [sys.executable, "-c", LOCK, str(file)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -77,7 +77,9 @@ def test_a_home_may_have_any_name(name: str, tmp_path: Path) -> None:
     assert not list(Path.cwd().glob("*.db"))
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", b"# nothing\n  # said\n", b"telemetry:\n  enabled: false\n", None])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n\n", b"# nothing\n  # expected\n", b"telemetry:\n  enabled: false\n", None]
+)
 def test_telemetry_stays_off(content: bytes | None, tmp_path: Path) -> None:
     """Seen: a dagster.yaml of no bytes switched it on."""
     config = tmp_path / "dagster" / "dagster.yaml"
@@ -158,14 +160,14 @@ def test_a_history_that_is_locked_while_a_run_goes_on_is_waited_for(
 
         @dg.op
         def meanwhile() -> None:
-            """Let another program lock the history, until it is told of."""
+            """Let another program lock the history, until that is reported."""
             other = begun.enter_context(locked(history_files(tmp_path / "dagster")[0]))
             Thread(target=let_go, args=(other,), daemon=True).start()
 
         def let_go(other: "subprocess.Popen[str]") -> None:
             for _ in range(200):
-                said.append(capsys.readouterr().err)
-                if "waiting for" in "".join(said):
+                messages.append(capsys.readouterr().err)
+                if "waiting for" in "".join(messages):
                     break
                 time.sleep(0.1)
             other.kill()
@@ -174,14 +176,14 @@ def test_a_history_that_is_locked_while_a_run_goes_on_is_waited_for(
         def one() -> None:
             meanwhile()
 
-        said: list[str] = []
+        messages: list[str] = []
         with ExitStack() as begun:
             assert one.execute_in_process(instance=instance, run_config=SILENT).success
-            assert "which has" in "".join(said)
+            assert "which has" in "".join(messages)
 
 
 @pytest.mark.parametrize(
-    ("damage", "state", "said"),
+    ("damage", "state", "expected"),
     [
         ("none", "ok", "can be written"),
         ("nothing there", "ok", "created by the first run"),
@@ -193,7 +195,7 @@ def test_a_history_that_is_locked_while_a_run_goes_on_is_waited_for(
         ("locked", "warning", "is locked by"),
     ],
 )
-def test_the_doctor_examines_the_history(damage: str, state: str, said: str, tmp_path: Path) -> None:
+def test_the_doctor_examines_the_history(damage: str, state: str, expected: str, tmp_path: Path) -> None:
     """Seen: all was well by the doctor while no run could begin."""
     home = tmp_path / "dagster"
     with ExitStack() as held:
@@ -216,7 +218,7 @@ def test_the_doctor_examines_the_history(damage: str, state: str, said: str, tmp
                 held.enter_context(locked(runs))
         found = [*check_history(settings_of(tmp_path))]
     assert [finding.state for finding in found] == [state]
-    assert said in found[0].message
+    assert expected in found[0].message
     assert "\n" not in found[0].message + found[0].remedy
     assert bool(found[0].remedy) is (state != "ok")
 

@@ -40,15 +40,15 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def sql(home: Path) -> Callable[..., str]:
     def run(*arguments: str) -> str:
-        status, out, said = run_cli({"LIVEHOUSE_HOME": str(home)}, "sql", *arguments)
-        assert status == 0, said
+        status, out, err = run_cli({"LIVEHOUSE_HOME": str(home)}, "sql", *arguments)
+        assert status == 0, err
         return out
 
     return run
 
 
 def copied(query: str, path: Path, style: str) -> str:
-    """What DuckDB's own COPY writes."""
+    """Return the text that DuckDB's COPY writes."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"COPY ({query}) TO '{path}' ({style})")
@@ -59,7 +59,7 @@ def test_csv_is_what_duckdb_copies(sql: Callable[..., str], tmp_path: Path) -> N
     assert sql("--format", "csv", EVERYTHING) == copied(EVERYTHING, tmp_path / "x.csv", "FORMAT csv")
 
 
-def test_csv_tells_null_from_an_empty_text(sql: Callable[..., str]) -> None:
+def test_csv_distinguishes_null_from_an_empty_text(sql: Callable[..., str]) -> None:
     assert sql("--format", "csv", "SELECT NULL AS a, '' AS b UNION ALL SELECT '', NULL") == 'a,b\n,""\n"",\n'
 
 
@@ -127,15 +127,15 @@ def test_any_text_is_read_back_by_duckdb(home: Path, tmp_path: Path, texts: list
     )
     query = f"SELECT t, [t, t] AS twice FROM (VALUES {literals}) AS rows(t)"
     path = tmp_path / "back.csv"
-    status, out, said = run_cli({"LIVEHOUSE_HOME": str(home)}, "sql", "--format", "csv", query)
-    assert status == 0, said
+    status, out, err = run_cli({"LIVEHOUSE_HOME": str(home)}, "sql", "--format", "csv", query)
+    assert status == 0, err
     path.write_bytes(out.encode())
     with duckdb.connect() as connection:
         read = f"FROM read_csv('{path}', all_varchar = true, header = true, delim = ',', quote = '\"', escape = '\"', nullstr = '', allow_quoted_nulls = false, strict_mode = false, auto_detect = false, columns = {{'t': 'VARCHAR', 'twice': 'VARCHAR'}})"
         found = connection.execute(f"SELECT t {read}").fetchall()
     if not any(text and ("\r" in text or "\n" in text) for text in texts):  # DuckDB's reader makes one of \r\n
         assert [text for (text,) in found] == texts
-    status, out, said = run_cli({"LIVEHOUSE_HOME": str(home)}, "sql", "--format", "json", query)
+    status, out, err = run_cli({"LIVEHOUSE_HOME": str(home)}, "sql", "--format", "json", query)
     assert [row["t"] for row in json.loads(out)] == texts
 
 
@@ -153,6 +153,6 @@ def test_a_text_is_no_formula_in_a_spreadsheet(text: str, sql: Callable[..., str
 
 
 def test_the_safe_form_goes_with_csv(home: Path) -> None:
-    status, _, said = run_cli({"LIVEHOUSE_HOME": str(home)}, "sql", "--spreadsheet", "SELECT 1")
+    status, _, err = run_cli({"LIVEHOUSE_HOME": str(home)}, "sql", "--spreadsheet", "SELECT 1")
     assert status == 2
-    assert "--format csv" in said
+    assert "--format csv" in err

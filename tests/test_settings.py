@@ -136,7 +136,7 @@ ADDRESSES = [
     "user:badvalue@db.example",
     "C:\\badvalue",
 ]
-"""What looks like an address, of which the path of a DuckDB file is none."""
+"""Text that looks like an address, and not like the path of a DuckDB file."""
 BAD: list[tuple[str, str]] = [
     ("CLOUDFLARE_API_TOKEN", f"{TOKEN}\nX-Injected: 1"),
     ("CLOUDFLARE_API_TOKEN", f"Bearer {TOKEN}"),
@@ -244,7 +244,7 @@ ANY_TEXT = st.one_of(
         ["pipeline.duckdb", "core.v2", "main", "temp.db", "report.html", "x.duckdb.wal", "Marts", "pipeline.lock"]
     ),
 ).map(lambda text: text.replace("\0", "").encode("utf-8", "ignore").decode())
-"""What an environment variable can hold."""
+"""Any text that an environment variable can contain."""
 
 
 @settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -288,7 +288,7 @@ def test_a_path_that_is_accepted_can_be_published_and_read(
         assert published.is_file()
 
 
-def test_an_address_that_is_taken_can_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_accepted_address_can_be_parsed_by_httpx(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, text, field, value in GOOD:
         if variable == "CLOUDFLARE_BASE_URL":
             assert str(httpx.URL(f"{getattr(loaded(monkeypatch, **{variable: text}), field)}/x")) == f"{value}/x"
@@ -456,19 +456,19 @@ def test_a_file_that_is_no_text_is_one_line(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "# x\n", "A" * 100_000, "LIVEHOUSE_HOME\n"])
-def test_a_file_that_says_nothing(content: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_empty_file(content: str, caplog: pytest.LogCaptureFixture) -> None:
     Path(".env").write_text(content)
     assert load_settings() == Settings(_env_file=None)  # type: ignore[call-arg]  # pydantic-settings' own
 
 
 @pytest.mark.parametrize("line", ["no assignment", "=", 'LIVEHOUSE_HOME="never closed', "LIVEHOUSE HOME=x"])
-def test_a_line_that_says_nothing_is_named_and_not_shown(line: str) -> None:
+def test_a_malformed_line_is_named_and_not_shown(line: str) -> None:
     Path(".env").write_text(f"# first\nLIVEHOUSE_LOOKBACK_DAYS=5\n{line}\nLIVEHOUSE_CONCURRENCY=4\n")
     with pytest.raises(SettingsError, match=r"^\.env, line 3, is not NAME=value"):
         load_settings()
 
 
-def test_a_link_to_nowhere_is_told() -> None:
+def test_a_dangling_link_is_reported() -> None:
     Path(".env").symlink_to(".env")
     with pytest.raises(SettingsError, match=r"\.env cannot be read"):
         load_settings()
@@ -499,7 +499,7 @@ def test_a_link_that_another_user_planted_is_refused(is_target_ours: bool, tmp_p
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
-    """Planted where somebody else starts the program, it would say where the token of his environment goes."""
+    """Placed in a directory where another user starts the program, it would decide where that user's token is sent."""
     Path(".env").write_text("CLOUDFLARE_BASE_URL=https://elsewhere.example\n")
     os.chown(".env", 65533, -1)
     with pytest.raises(SettingsError, match="belongs to another user"):

@@ -1,4 +1,4 @@
-"""The summary of a run: whole for a few apps, a screen for many, every kind of news in it."""
+"""The summary of a run: complete for a few apps, at most a screen for many."""
 
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,9 @@ def summary_of(apps: int, **changed: Any) -> dict[str, Any]:
         "seconds": 4.5,
         "caught_up": None,
         "apps": [{"app_id": f"app-{n}", **APP} for n in range(apps)],
-        "notes": [f"app-{n}: overall said more" for n in range(apps)],
+        "notes": [f"app-{n}: overall is larger" for n in range(apps)],
         "warnings": [
-            "core.livestreams: 2 rows break `quarantine_empty`: no record is set aside",
+            "core.livestreams: 2 rows break `quarantine_empty`: no record is quarantined",
             "marts.x: 1 row breaks",
         ],
         "quarantined": aside[:apps],
@@ -42,14 +42,14 @@ def printed(summary: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> list
     return capsys.readouterr().out.splitlines()
 
 
-def test_a_summary_of_many_apps_fits_a_screen_and_tells_of_everything(
+def test_a_summary_of_many_apps_fits_a_screen_and_mentions_everything(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, value in {"TTY_COMPATIBLE": "1", "NO_COLOR": "1", "COLUMNS": "100", "LINES": "30"}.items():
         monkeypatch.setenv(name, value)
     lines = printed(summary_of(50), capsys)
     assert len(lines) < 30
-    for told in (
+    for expected in (
         "42 more apps",
         "47 more like this",
         "Warning: marts.x",
@@ -58,12 +58,12 @@ def test_a_summary_of_many_apps_fits_a_screen_and_tells_of_everything(
         "Verify it:",
         "Query it:",
     ):
-        assert any(told in line for line in lines), told
-    assert not any("quarantine_empty" in line for line in lines), "the records themselves are told"
+        assert any(expected in line for line in lines), expected
+    assert not any("quarantine_empty" in line for line in lines), "they have their own section"
 
 
 def test_a_summary_of_two_apps_is_whole_and_no_line_is_broken_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
-    long = "app-0: " + "overall said more than the sessions at hand " * 3
+    long = "app-0: " + "overall is larger than the loaded sessions " * 3
     lines = printed(summary_of(2, notes=[long], warnings=[]), capsys)
     assert long.strip() in [line.strip() for line in lines]
     assert cell_len(long) > 80
@@ -90,7 +90,7 @@ def test_the_column_of_quarantined_records_agrees_with_the_list_below_it(tmp_pat
     """Seen: 4 in the column, 2 in the list."""
     with Simulator(small_world(values="mixed")) as simulator:
         settings = settings_for(simulator, tmp_path)
-        for run_id in ("first", "second"):  # which receives again only some of the records that are set aside
+        for run_id in ("first", "second"):  # which receives again only some of the quarantined records
             run_pipeline(settings, run_id=run_id)
             with open_published(settings) as connection:
                 summary = summarize(connection, run_id)

@@ -1,4 +1,4 @@
-"""What a machine can do to the program: closed streams, limits, a directory that is gone. It works, or says so in one line."""
+"""Closed streams, resource limits, a deleted directory: the program works, or reports the cause in one line."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines.clock import utc_now
+from pipelines.clock import machine_now
 from pipelines.errors import find_machine_cause
 from pipelines.orchestration.alerts import _describe_root_cause
 from pipelines.simulator.server import Simulator
@@ -61,19 +61,19 @@ def run(command: str, home: Path, **environment: str) -> tuple[int, str, str]:
 )
 @pytest.mark.parametrize("style", ["table", "csv"])
 def test_a_stream_that_is_closed_or_full_is_no_fault(streams: str, status: int, style: str, home: Path) -> None:
-    found, _, said = run(f"livehouse sql --format {style} 'FROM numbers' {streams}", home)
-    assert found == status, said
-    assert "Traceback" not in said
+    found, _, err = run(f"livehouse sql --format {style} 'FROM numbers' {streams}", home)
+    assert found == status, err
+    assert "Traceback" not in err
     assert duckdb.connect(home / "warehouse.duckdb", read_only=True).execute("FROM numbers").fetchone(), "unharmed"
 
 
 @pytest.mark.parametrize("style", ["table", "lines", "csv", "json"])
 def test_a_reader_of_any_style_may_leave(style: str, home: Path) -> None:
-    status, _, said = run(f"livehouse sql --format {style} 'FROM numbers' | head -1; exit ${{PIPESTATUS[0]}}", home)
-    assert (status, said) == (0, "") or "the first 1,000 rows" in said
+    status, _, err = run(f"livehouse sql --format {style} 'FROM numbers' | head -1; exit ${{PIPESTATUS[0]}}", home)
+    assert (status, err) == (0, "") or "the first 1,000 rows" in err
 
 
-def test_an_error_is_told_by_the_status_where_nobody_can_read_it(home: Path) -> None:
+def test_the_exit_status_reports_an_error_when_stderr_is_closed(home: Path) -> None:
     for streams in ("2>&-", ">&- 2>&-", "2>/dev/full"):
         assert run(f"livehouse sql 'FROM no_such' {streams}", home)[0] == 1
 
@@ -81,19 +81,19 @@ def test_an_error_is_told_by_the_status_where_nobody_can_read_it(home: Path) -> 
 def test_ctrl_c_ends_a_query(home: Path) -> None:
     query = "SELECT count(*) FROM range(1_000_000_000) a, range(1_000_000_000) b WHERE a.range + b.range = 3"
     began = time.monotonic()
-    status, out, said = run(f"timeout --foreground -s INT 5 livehouse sql '{query}'; exit $?", home)
-    assert (status, out) == (124, ""), said
-    assert [line.partition(";")[0] for line in said.split("\n") if line] == ["livehouse: stopped"]
+    status, out, err = run(f"timeout --foreground -s INT 5 livehouse sql '{query}'; exit $?", home)
+    assert (status, out) == (124, ""), err
+    assert [line.partition(";")[0] for line in err.split("\n") if line] == ["livehouse: stopped"]
     assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize("style", ["csv", "json"])
 def test_rows_that_end_with_an_error_are_not_taken_for_all(style: str, home: Path) -> None:
-    """What was written stays written: the status is 1, one line says why, and the JSON is not closed."""
+    """Written rows stay written: the status is 1, one line has the reason, and the JSON is not closed."""
     query = "SELECT n, CASE WHEN n = 90000 THEN error($$broken row$$) END AS x FROM numbers"
-    status, out, said = run(f"livehouse sql --format {style} '{query}'", home)
-    assert (status, said.count("\n")) == (1, 1), said
-    assert "broken row" in said
+    status, out, err = run(f"livehouse sql --format {style} '{query}'", home)
+    assert (status, err.count("\n")) == (1, 1), err
+    assert "broken row" in err
     if style == "json" and out:
         with pytest.raises(ValueError, match=r"delimiter|Expecting"):
             json.loads(out)
@@ -112,9 +112,9 @@ def test_rows_that_end_with_an_error_are_not_taken_for_all(style: str, home: Pat
     ],
 )
 def test_what_cannot_work_is_one_line(command: str, environment: dict[str, str], named: str, home: Path) -> None:
-    status, out, said = run(command, home, **environment)
-    assert (status, out, len(said.splitlines())) == (2, "", 1), said
-    assert named in said
+    status, out, err = run(command, home, **environment)
+    assert (status, out, len(err.splitlines())) == (2, "", 1), err
+    assert named in err
 
 
 @pytest.mark.parametrize(
@@ -128,16 +128,16 @@ def test_what_cannot_work_is_one_line(command: str, environment: dict[str, str],
     ],
 )
 def test_what_works(command: str, environment: dict[str, str], home: Path) -> None:
-    status, out, said = run(f"{command} sql --format csv 'SELECT count(*) AS n FROM numbers'", home, **environment)
-    assert (status, out, said) == (0, "n\n100000\n", "")
+    status, out, err = run(f"{command} sql --format csv 'SELECT count(*) AS n FROM numbers'", home, **environment)
+    assert (status, out, err) == (0, "n\n100000\n", "")
 
 
 def test_a_home_with_a_question_mark_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
     """DuckDB and SQLite take what follows it for options."""
     given = {"CLOUDFLARE_API_TOKEN": "x", "CLOUDFLARE_ACCOUNT_ID": "x", "REALTIMEKIT_APP_ID": "x"}
-    status, out, said = run("livehouse nightly", tmp_path / "a?b", **given)
-    assert (status, out, said.count("\n")) == (2, "", 1), said
-    assert said.startswith("livehouse: LIVEHOUSE_HOME is malformed: it takes ")
+    status, out, err = run("livehouse nightly", tmp_path / "a?b", **given)
+    assert (status, out, err.count("\n")) == (2, "", 1), err
+    assert err.startswith("livehouse: LIVEHOUSE_HOME is malformed: it takes ")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -147,8 +147,8 @@ def test_the_report_lies_in_the_home_whatever_the_directory_of_the_warehouse_is_
     published.parent.mkdir()
     (tmp_path / "home").mkdir()
     make_warehouse(published.parent)
-    status, out, said = run("livehouse report", tmp_path / "home", LIVEHOUSE_WAREHOUSE=str(published))
-    assert (status, out) == (0, f"{tmp_path / 'home' / 'report.html'}\n"), said
+    status, out, err = run("livehouse report", tmp_path / "home", LIVEHOUSE_WAREHOUSE=str(published))
+    assert (status, out) == (0, f"{tmp_path / 'home' / 'report.html'}\n"), err
     assert [path.name for path in published.parent.iterdir()] == ["warehouse.duckdb"]
 
 
@@ -176,7 +176,7 @@ def test_a_path_that_is_not_utf_8_is_one_line(variable: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("said", "named"),
+    ("err", "named"),
     [
         ("RuntimeError: can't start new thread", "ulimit -u"),
         ("BlockingIOError: [Errno 11] Resource temporarily unavailable", "ulimit -u"),
@@ -185,12 +185,12 @@ def test_a_path_that_is_not_utf_8_is_one_line(variable: str, tmp_path: Path) -> 
         ("ValueError: whatever", None),
     ],
 )
-def test_the_machine_is_named_where_it_is_the_cause(said: str, named: str | None) -> None:
-    cause = find_machine_cause(said)
+def test_the_machine_is_named_where_it_is_the_cause(err: str, named: str | None) -> None:
+    cause = find_machine_cause(err)
     assert (named is None and cause is None) or (named is not None and cause is not None and named in cause)
 
     class Error:
-        message, cause = said, None
+        message, cause = err, None
 
     assert named is None or named in str(_describe_root_cause(Error())), "in a run as well"
 
@@ -205,7 +205,9 @@ def test_what_is_logged_does_not_command_a_terminal(capsys: pytest.CaptureFixtur
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Simulator]:
-    with Simulator(small_world(livestreams=4, sessions=20, now=utc_now())) as simulator:  # processes have today's clock
+    with Simulator(
+        small_world(livestreams=4, sessions=20, now=machine_now())
+    ) as simulator:  # processes have the real clock
         yield simulator
 
 
@@ -213,18 +215,18 @@ def served() -> Iterator[Simulator]:
 @pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&-", "2>/dev/full", ">/dev/full", "| true"])
 def test_a_run_is_done_though_nobody_can_read_of_it(streams: str, served: Simulator, tmp_path: Path) -> None:
     command = f"livehouse nightly {streams}; exit ${{PIPESTATUS[0]}}"
-    status, _, said = run(command, tmp_path / "home", **environment_for(served, tmp_path / "home"))
-    assert status == 0, said
+    status, _, err = run(command, tmp_path / "home", **environment_for(served, tmp_path / "home"))
+    assert status == 0, err
     assert (tmp_path / "home" / "warehouse.duckdb").exists()
-    assert len(said.splitlines()) <= 2
+    assert len(err.splitlines()) <= 2
 
 
 @pytest.mark.long
 def test_the_json_document_is_complete_with_every_combination_of_options(served: Simulator, tmp_path: Path) -> None:
     for number, streams in enumerate(("", "2>&-", "2>/dev/full", "<&-")):
         home = tmp_path / f"home{number}"
-        status, out, said = run(f"livehouse nightly --quiet --json {streams}", home, **environment_for(served, home))
-        assert status == 0, said
+        status, out, err = run(f"livehouse nightly --quiet --json {streams}", home, **environment_for(served, home))
+        assert status == 0, err
         assert json.loads(out)["succeeded"] is True
     gone = environment_for(served, tmp_path / "gone", CLOUDFLARE_BASE_URL="http://127.0.0.1:9/client/v4")
     status, out, _ = run("livehouse nightly --quiet --json 2>&-", tmp_path / "gone", **gone)

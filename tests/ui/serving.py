@@ -1,4 +1,4 @@
-"""What the tests of the UI share: a server on a free port, and a browser that can be sent to any name."""
+"""Helpers for the tests of the UI: a server on a free port, and a browser that resolves names below .test."""
 
 import os
 import shutil

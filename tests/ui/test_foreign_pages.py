@@ -85,7 +85,7 @@ def logged_in(context: Any, ui: Ui) -> Any:
     page.close()
 
 
-ASKS = """async ([url, query]) => {
+SEND_QUERIES = """async ([url, query]) => {
   const answer = await fetch(url + '/graphql', {method: 'POST', headers: {'content-type': 'application/json'},
     body: JSON.stringify({query})});
   const socket = new WebSocket(url.replace('http', 'ws') + '/graphql', 'graphql-ws');
@@ -98,8 +98,8 @@ ASKS = """async ([url, query]) => {
 }"""
 
 
-def test_our_own_page_asks_and_subscribes(logged_in: Any, ui: Ui) -> None:
-    answer, echoed = logged_in.evaluate(ASKS, [ui.address, "mutation"])
+def test_our_own_page_queries_and_subscribes(logged_in: Any, ui: Ui) -> None:
+    answer, echoed = logged_in.evaluate(SEND_QUERIES, [ui.address, "mutation"])
     assert json.loads(answer) == {"data": "figures"}
     assert echoed == "subscription"
     assert len(ui.reached) == 2
@@ -151,7 +151,7 @@ def test_nothing_of_a_foreign_page_gets_in(site: str, logged_in: Any, context: A
         if opened not in (page, logged_in):
             opened.close()
     page.close()
-    answer, _ = logged_in.evaluate(ASKS, [ui.address, "still works"])
+    answer, _ = logged_in.evaluate(SEND_QUERIES, [ui.address, "still works"])
     assert json.loads(answer) == {"data": "figures"}
 
 
@@ -171,7 +171,7 @@ def test_a_program_on_another_port_receives_no_cookie(logged_in: Any, context: A
             assert opened.title() == "another program"
         opened.close()
     assert [cookie for cookie in cookies if cookie] == []
-    answer, _ = logged_in.evaluate(ASKS, [ui.address, "still works"])
+    answer, _ = logged_in.evaluate(SEND_QUERIES, [ui.address, "still works"])
     assert json.loads(answer) == {"data": "figures"}
 
 
@@ -182,7 +182,7 @@ def test_a_name_that_suddenly_means_this_machine_reads_nothing(logged_in: Any, c
         assert answer.status == 421
         assert "figures" not in answer.text()
     with pytest.raises(Exception, match="refused"):
-        page.evaluate(ASKS, [f"http://evil.test:{ui.port}{PREFIX}", "mutation"])
+        page.evaluate(SEND_QUERIES, [f"http://evil.test:{ui.port}{PREFIX}", "mutation"])
     assert ui.reached == []
     page.close()
 
@@ -194,5 +194,5 @@ def test_another_user_of_the_machine_gets_nothing(context: Any, ui: Ui) -> None:
     assert answer.status == 401
     assert "livehouse ui" in answer.text()
     with pytest.raises(Exception, match="refused"):
-        page.evaluate(ASKS, [ui.address, "mutation"])
+        page.evaluate(SEND_QUERIES, [ui.address, "mutation"])
     assert ui.reached == []

@@ -1,4 +1,4 @@
-"""What stands in front of Dagster's UI passes on what its user sends, and nothing else."""
+"""The guard forwards the requests of its user to Dagster's UI, and refuses all others."""
 
 import asyncio
 from typing import Any
@@ -32,7 +32,7 @@ class Inner:
         await send({"type": "http.response.body", "body": b"figures"})
 
 
-def ask(
+def send_request(
     headers: dict[str, str] | list[tuple[str, str]],
     *,
     method: str = "GET",
@@ -64,7 +64,7 @@ def ask(
 
 
 def status_of(*given: Any, **named: Any) -> int:
-    sent, is_reached = ask(*given, **named)
+    sent, is_reached = send_request(*given, **named)
     assert is_reached == (sent[0].get("status") == 200)
     return int(sent[0]["status"])
 
@@ -127,10 +127,10 @@ FOREIGN = [
 
 @pytest.mark.parametrize("headers", FOREIGN, ids=str)
 @pytest.mark.parametrize("path", ["/", "/graphql", "/static/main.js", "/logs/x", "/download_debug/x"])
-def test_another_origin_is_refused_whatever_it_asks(headers: dict[str, str], path: str) -> None:
+def test_another_origin_is_refused_for_every_path(headers: dict[str, str], path: str) -> None:
     assert status_of(OURS | headers, path=path) == 403
     assert status_of(OURS | headers | {"content-type": "application/json"}, method="POST", path=path) == 403
-    sent, is_reached = ask(OURS | headers, kind="websocket", path="/graphql")
+    sent, is_reached = send_request(OURS | headers, kind="websocket", path="/graphql")
     assert sent == [{"type": "websocket.close", "code": 1008}]
     assert not is_reached
 
@@ -140,7 +140,7 @@ def test_two_origins_are_refused() -> None:
 
 
 def test_a_websocket_of_our_own_page_is_served() -> None:
-    sent, is_reached = ask(OURS | {"origin": f"http://{HERE}"}, kind="websocket", path="/graphql")
+    sent, is_reached = send_request(OURS | {"origin": f"http://{HERE}"}, kind="websocket", path="/graphql")
     assert sent == [{"type": "websocket.accept"}]
     assert is_reached
 
@@ -167,7 +167,7 @@ def test_only_json_is_posted(given: str | None, status: int, path: str) -> None:
     assert status_of(headers, method="POST", path=path) == status
 
 
-def test_graphql_is_not_asked_by_get() -> None:
+def test_graphql_refuses_get() -> None:
     for path in ("/graphql", "/graphql/"):
         assert status_of(OURS, path=path, query="query=mutation{x}") == 405
         assert status_of(OURS, path=path, query="query=mutation{x}", method="HEAD") == 405
@@ -197,7 +197,7 @@ def test_without_the_token_nothing_is_served(headers: dict[str, str]) -> None:
     for path in ("/", "/graphql", "/server_info", "/static/x"):
         assert status_of({"host": HERE} | headers, path=path) == 401
         assert status_of({"host": HERE, "content-type": "application/json"} | headers, method="POST", path=path) == 401
-    sent, is_reached = ask({"host": HERE} | headers, kind="websocket", path="/graphql")
+    sent, is_reached = send_request({"host": HERE} | headers, kind="websocket", path="/graphql")
     assert (sent, is_reached) == ([{"type": "websocket.close", "code": 1008}], False)
 
 
@@ -206,7 +206,7 @@ def test_without_the_token_nothing_is_served(headers: dict[str, str]) -> None:
     [("/", "", "/"), ("/runs/x%20y", "a=1&b=", "/runs/x%20y?a=1&b="), ("//evil.test/x", "", "/evil.test/x")],
 )
 def test_the_token_moves_from_the_address_into_a_cookie(path: str, query: str, location: str) -> None:
-    sent, is_reached = ask({"host": HERE}, path=path, query="&".join(filter(None, [f"token={TOKEN}", query])))
+    sent, is_reached = send_request({"host": HERE}, path=path, query="&".join(filter(None, [f"token={TOKEN}", query])))
     headers = dict(sent[0]["headers"])
     assert (sent[0]["status"], is_reached) == (303, False)
     assert headers[b"location"].decode() == location, "within this server, and without the token"
@@ -223,7 +223,7 @@ def test_a_wrong_token_in_the_address_opens_nothing_and_a_foreign_page_cannot_us
 
 def test_no_page_of_ours_is_framed_or_read_by_others() -> None:
     for headers in (OURS, {"host": HERE}):
-        sent, _ = ask(headers)
+        sent, _ = send_request(headers)
         given = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
         assert given["x-frame-options"] == "DENY"
         assert given["content-security-policy"] == "frame-ancestors 'none'"
@@ -242,7 +242,7 @@ def test_no_page_of_ours_is_framed_or_read_by_others() -> None:
     ),
 )
 def test_nothing_that_is_not_ours_gets_in_or_fails(method: str, headers: dict[str, str]) -> None:
-    _, is_reached = ask(headers, method=method)
+    _, is_reached = send_request(headers, method=method)
     has_token = headers.get("authorization") == f"Bearer {TOKEN}" or f"livehouse-ui-3000={TOKEN}" in headers.get(
         "cookie", ""
     )
