@@ -86,9 +86,7 @@ def read_figures(connection: DuckDBPyConnection, rates: Rates = DEFAULT_RATES) -
         ) from None
     streams = read_query(connection, "streams", parameters)
     messages = read_query(connection, "messages", parameters)
-    [(quarantined, shrunk)] = connection.execute(
-        "SELECT (SELECT count(*) FROM ops.quarantine), (SELECT count(*) FROM ops.shrinks)"
-    ).fetchall()
+    [(quarantined,)] = connection.execute("SELECT count(*) FROM ops.quarantine").fetchall()
     return {
         "apps": apps,
         "first": first.isoformat(),
@@ -102,7 +100,6 @@ def read_figures(connection: DuckDBPyConnection, rates: Rates = DEFAULT_RATES) -
         "quarantine": read_query(connection, "quarantine", parameters),
         "quarantined": quarantined,
         "shrinks": read_query(connection, "shrinks", parameters),
-        "shrunk": shrunk,
         "loads": read_query(connection, "loads", parameters),
         **describe_metrics(rates),
     }
