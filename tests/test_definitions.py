@@ -104,16 +104,16 @@ def test_a_range_started_by_dagster_holds_the_truth_and_shows_every_day(
         for table in ("livestream_sessions", "recordings_daily"):
             held = instance.get_materialized_partitions(dg.AssetKey(["core", table]))
             assert held == {f"{FIRST + timedelta(days=n)}" for n in range(days)}
-        assert_shown(result, simulator)
+        assert_metadata(result, simulator)
         begun = [event.step_key or "" for event in result.all_events if event.is_step_start]
-        uses_api = [step.startswith("raw__") for step in begun]
-        assert uses_api == sorted(uses_api, reverse=True), "no request waits for what needs none"
+        sends_requests = [step.startswith("raw__") for step in begun]
+        assert sends_requests == sorted(sends_requests, reverse=True), "requests come before steps that send none"
         checks = {evaluation.check_name for evaluation in result.get_asset_check_evaluations()}
         assert {"unique_key", "never_shrinks", "quarantine_empty", "day_gaps", "reconciles"} <= checks
 
 
-def assert_shown(result: dg.ExecuteInProcessResult, simulator: Simulator) -> None:
-    """The metadata of the last of several runs agrees with the tables, and contains no secret."""
+def assert_metadata(result: dg.ExecuteInProcessResult, simulator: Simulator) -> None:
+    """Assert that the last of several runs shows its own figures, those of the tables, and no secret."""
     events = result.get_asset_materialization_events()
     shown: dict[str, dict[str, Any]] = {}
     for event in events:
@@ -134,10 +134,10 @@ def assert_shown(result: dg.ExecuteInProcessResult, simulator: Simulator) -> Non
         "marts.daily_usage",
     ):
         assert shown[table]["sample"].records, table
-    report_metadata = shown["publish.report"]
-    assert report_metadata["api_requests"] == sum(load["requests"] for load in records_of(report_metadata["loads"]))
-    assert f"{report_metadata['api_requests']:,} requests" in report_metadata["what_it_cost"]
-    assert "break `quarantine_empty`" in str(report_metadata["findings"].records)
+    summary = shown["publish.report"]
+    assert summary["api_requests"] == sum(load["requests"] for load in records_of(summary["loads"]))
+    assert f"{summary['api_requests']:,} requests" in summary["cost"]
+    assert "break `quarantine_empty`" in str(summary["findings"].records)
     [overall] = shown["marts.daily_usage"]["dagster/column_lineage"].deps_by_column["recordings"]
     assert (overall.asset_key, overall.column_name) == (dg.AssetKey(["core", "recordings_daily"]), "recording_count")
     assert len(shown["marts.daily_usage"]["drawn"].records) == (LAST - FIRST).days + 1
@@ -150,7 +150,7 @@ def records_of(table: dg.TableMetadataValue) -> list[dict[str, Any]]:
     return [dict(record.data) for record in table.records]
 
 
-def test_the_nightly_schedule_requests_the_lookback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_nightly_schedule_requests_the_lookback_days(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIVEHOUSE_LOOKBACK_DAYS", "5")
     context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, 10, 2, 30))
     request = nightly_schedule(context)
@@ -159,7 +159,7 @@ def test_the_nightly_schedule_requests_the_lookback(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(("started_before", "days"), [(0, None), (1, 1), (2, 2), (9, 3)])
-def test_a_schedule_requests_no_day_before_the_first(
+def test_schedules_request_no_day_before_the_start_date(
     started_before: int, days: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seen: with LIVEHOUSE_START_DATE = today the range ended before it began, and the run with an IndexError."""
@@ -179,7 +179,7 @@ def test_a_schedule_requests_no_day_before_the_first(
             assert (last - first).days + 1 == days
 
 
-def test_once_a_week_the_last_35_days_are_fetched_in_full() -> None:
+def test_the_weekly_schedule_fully_refreshes_35_days() -> None:
     context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, 15, 3, 30))
     request = weekly_full_refresh_schedule(context)
     assert isinstance(request, dg.RunRequest)

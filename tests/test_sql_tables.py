@@ -1,4 +1,4 @@
-"""`livehouse sql` on a terminal: what fits is whole, what does not is said, what is long goes through the pager."""
+"""`livehouse sql` on a terminal: wide tables are cut with a notice, and long ones go through the pager."""
 
 import sys
 from datetime import datetime
@@ -39,13 +39,15 @@ def test_a_number_is_never_cut_and_a_column_left_out_is_named(
     assert " ".join(lines[5:]).startswith("-- columns that do not fit: left_out; --format lines")
 
 
-def test_what_fits_is_shown_whole(terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_that_fits_is_not_cut(terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     show_table(["a_long_name", "b"], iter([(None, "é中\x1b[31m"), (True, "")]))
     shown = capsys.readouterr().out
     assert [line.rstrip() for line in shown.splitlines()] == ["a_long_name  b", "NULL         é中\\x1b[31m", "true"]
 
 
-def test_a_long_result_says_that_it_is_cut(terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_long_result_has_a_notice_that_it_is_cut(
+    terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     show_table(["n"], ((n,) for n in range(ROWS_SHOWN + 1)))
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2:] == [f"{ROWS_SHOWN - 1}", f"-- the first {ROWS_SHOWN:,} rows; --format csv gives all"]
@@ -59,20 +61,18 @@ def test_a_terminal_narrower_than_one_column_still_shows_it(
     assert "abcdefghi…" in capsys.readouterr().out
 
 
-def test_a_moment_has_no_digits_that_say_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_timestamps_have_no_needless_digits(capsys: pytest.CaptureFixture[str]) -> None:
     moments = [(datetime(2026, 1, 2, 3, 4, 5, 826000),), (datetime(2026, 1, 2, 3, 4, 5),)]
     show_table(["at"], iter(moments))
     assert capsys.readouterr().out.split("\n")[1:3] == ["2026-01-02 03:04:05.826", "2026-01-02 03:04:05    "]
 
 
-def test_an_empty_result_says_so(terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_result_shows_a_notice(terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     show_table(["a", "b"], iter([]))
     assert capsys.readouterr().out.splitlines()[-1] == "-- no rows"
 
 
-def test_lines_show_every_column_of_a_wide_row_whole(
-    terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_lines_show_every_column_uncut(terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     show_lines(["a", "long_name"], iter([(1, "x" * 90), (None, "\x1b[31m")]))
     assert capsys.readouterr().out.splitlines() == [
         "a          1",
@@ -83,13 +83,13 @@ def test_lines_show_every_column_of_a_wide_row_whole(
     ]
 
 
-def test_a_pipe_gets_every_column_whole(capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_to_a_pipe_is_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
     show_table(["text", "more"], iter([("x" * 500, "y" * 500)]))
     assert f"{'x' * 500}  {'y' * 500}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("rows", "is_paged"), [(5, False), (50, True)])
-def test_only_what_is_longer_than_the_screen_goes_to_the_pager(tmp_path: Path, rows: int, *, is_paged: bool) -> None:
+def test_only_output_longer_than_the_screen_is_paged(tmp_path: Path, rows: int, *, is_paged: bool) -> None:
     home = tmp_path / "home"
     home.mkdir()
     duckdb.connect(home / "warehouse.duckdb").close()

@@ -1,8 +1,8 @@
-"""What must hold. The rules are the files in `sql/checks/`; here they meet the assets they judge.
+"""Asset checks: one for each check of `sql/checks/` and table.
 
-Which ones block publishing is said in each file's head: a key that is there twice, a day that does not hold
-the rows its ledger counts, records that vanished on the way. Those figures would be wrong. Everything else
-warns: the figures are what the source says, and somebody should look.
+The head of each file declares its severity. Blocking checks find wrong figures: a duplicate key, a day whose number of
+rows differs from ops.days, records lost in a load. Other checks warn: the figures are those of the source, but a person
+should check them.
 """
 
 from collections.abc import Iterator
@@ -11,16 +11,16 @@ from typing import Any
 import dagster as dg
 
 from pipelines.marts.checks import Check, CheckResult, find_checks
-from pipelines.orchestration.asset_metadata import rows_table
+from pipelines.orchestration.asset_metadata import to_table
 from pipelines.steps.context import RunContext
 from pipelines.steps.report import run_checks
 
-_JUDGES = {"ops.loads": "core.livestream_sessions"}
-"""The pipeline's own tables are no assets: their checks are shown at the asset whose figures they vouch for."""
+_SHOWN_AT = {"ops.loads": "core.livestream_sessions"}
+"""Tables of the pipeline itself are not assets: their checks belong to the asset that they cover."""
 
 
 def _asset_key(check: Check) -> dg.AssetKey:
-    return dg.AssetKey(_JUDGES.get(check.table, check.table).split("."))
+    return dg.AssetKey(_SHOWN_AT.get(check.table, check.table).split("."))
 
 
 def _spec(check: Check) -> dg.AssetCheckSpec:
@@ -32,7 +32,7 @@ def _spec(check: Check) -> dg.AssetCheckSpec:
 def _result(check: Check, result: CheckResult) -> dg.AssetCheckResult:
     metadata: dict[str, Any] = {"offending_rows": result.row_count}
     if result.rows:
-        metadata["rows"] = rows_table(result.columns, result.rows)
+        metadata["rows"] = to_table(result.columns, result.rows)
     return dg.AssetCheckResult(
         passed=result.passed,
         asset_key=_asset_key(check),
@@ -43,23 +43,23 @@ def _result(check: Check, result: CheckResult) -> dg.AssetCheckResult:
     )
 
 
-def _together(name: str, checks: list[Check]) -> dg.AssetChecksDefinition:
-    """Checks that can run at the same moment are one step: a step each would cost more than the checks."""
+def _group_checks(name: str, checks: list[Check]) -> dg.AssetChecksDefinition:
+    """Run checks in one step: a step per check would take longer than the checks."""
 
     @dg.multi_asset_check(name=name, specs=[_spec(check) for check in checks], can_subset=True)
-    def judged(
+    def run_group(
         context: dg.AssetCheckExecutionContext, run: dg.ResourceParam[RunContext]
     ) -> Iterator[dg.AssetCheckResult]:
-        chosen = context.selected_asset_check_keys
-        asked = [check for check in checks if dg.AssetCheckKey(_asset_key(check), check.rule) in chosen]
-        for check, result in run_checks(run, asked):
+        selected = context.selected_asset_check_keys
+        wanted = [check for check in checks if dg.AssetCheckKey(_asset_key(check), check.rule) in selected]
+        for check, result in run_checks(run, wanted):
             yield _result(check, result)
 
-    return judged
+    return run_group
 
 
 _ALL = find_checks()
 CHECKS = [
-    _together("facts_hold", [check for check in _ALL if not check.table.startswith("marts.")]),
-    _together("marts_hold", [check for check in _ALL if check.table.startswith("marts.")]),
+    _group_checks("facts_hold", [check for check in _ALL if not check.table.startswith("marts.")]),
+    _group_checks("marts_hold", [check for check in _ALL if check.table.startswith("marts.")]),
 ]

@@ -91,7 +91,7 @@ RULES_DIGESTS = {
     "core.livestream_sessions": "43b3896fb8c1",
     "session_count": "873736baa687",
 }
-"""What the rules make of the records below."""
+"""Digests of the rows, rejects and shrinks that the rules give for the records below."""
 
 
 def digest(text: str) -> str:

@@ -94,7 +94,7 @@ def test_the_ui_shows_the_demo_to_a_newcomer_and_ends_with_its_process(home: Pat
             runs = client.post("/graphql", json={"query": RUNS}).json()
         [run] = runs["data"]["runsOrError"]["results"]
         assert run["status"] == "SUCCESS"
-        assert {"livehouse/requests", "livehouse/odd"} <= {tag["key"] for tag in run["tags"]}
+        assert {"livehouse/requests", "livehouse/findings"} <= {tag["key"] for tag in run["tags"]}
         children = descendants(ui.pid)
         assert len(children) >= 2
         ui.terminate()

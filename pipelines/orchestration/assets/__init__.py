@@ -1,1 +1,1 @@
-"""One asset is a name, what it depends on, and the step that does its work."""
+"""Assets: each has a key, dependencies and the step that does its work."""

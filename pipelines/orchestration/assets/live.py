@@ -8,7 +8,7 @@ from pipelines.catalog.core import LIVE_OBSERVATIONS
 from pipelines.catalog.live import RAW_LIVE_OBSERVATIONS
 from pipelines.errors import AlreadyRunningError
 from pipelines.live.steps import merge_observations, poll_apps
-from pipelines.orchestration.asset_metadata import definition_of, outcome, rows_table
+from pipelines.orchestration.asset_metadata import describe_table, report_load, to_table
 from pipelines.settings.settings import Settings
 from pipelines.steps.context import RunContext, make_client
 
@@ -16,7 +16,7 @@ _KINDS = {"python", "duckdb"}
 
 
 # Without the run context: opening it takes the run lock, so a poll would wait for a run, and a run for a poll.
-@dg.asset(**definition_of(RAW_LIVE_OBSERVATIONS, _KINDS))
+@dg.asset(**describe_table(RAW_LIVE_OBSERVATIONS, _KINDS))
 def poll_live_observations(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult[Any]:
     """Poll the live streams of all apps; skipped while a run needs the request budget."""
     client = make_client(settings)
@@ -27,7 +27,7 @@ def poll_live_observations(settings: dg.ResourceParam[Settings]) -> dg.Materiali
     finally:
         client.close()
     failed = [f"{poll.app_id}: {poll.warnings}" for poll in polls if poll.is_failed]
-    by_app = rows_table(
+    by_app = to_table(
         ["app", "on_air", "ended", "warnings"],
         [(poll.app_id, poll.on_air, poll.ended, poll.warnings) for poll in polls],
     )
@@ -37,9 +37,9 @@ def poll_live_observations(settings: dg.ResourceParam[Settings]) -> dg.Materiali
     return dg.MaterializeResult(metadata={"dagster/row_count": rows, "by_app": by_app})
 
 
-@dg.asset(**definition_of(LIVE_OBSERVATIONS, _KINDS), deps=[poll_live_observations])
+@dg.asset(**describe_table(LIVE_OBSERVATIONS, _KINDS), deps=[poll_live_observations])
 def merge_live_observations(
     context: dg.AssetExecutionContext, run: dg.ResourceParam[RunContext]
 ) -> dg.MaterializeResult[Any]:
     """Merge the observations since the last run; sends no request."""
-    return outcome(context, run, LIVE_OBSERVATIONS, merge_observations(run))
+    return report_load(context, run, LIVE_OBSERVATIONS, merge_observations(run))

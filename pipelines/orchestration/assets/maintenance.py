@@ -1,4 +1,4 @@
-"""The weekly job. No asset: it makes nothing, and changes no figure."""
+"""The weekly maintenance job. It is not an asset: it changes no data."""
 
 import dagster as dg
 
@@ -6,17 +6,17 @@ from pipelines.settings.settings import Settings
 from pipelines.steps.maintenance import keep_up
 
 
-@dg.op(description="Merge small files, forget snapshots of more than a week ago, remove what nobody refers to.")
+@dg.op(description="Merge small files, expire snapshots older than a week, and delete unreferenced files.")
 def keep_warehouse_up(context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings]) -> None:
-    """Do it, and show what each table takes up."""
+    """Maintain the warehouse, and show the size of each table."""
     sizes = keep_up(settings)
     rows = [dg.TableRecord({"name": size.name, "files": size.files, "bytes": size.bytes}) for size in sizes]
     columns = [dg.TableColumn("name"), dg.TableColumn("files", "int"), dg.TableColumn("bytes", "int")]
-    shown = dg.MetadataValue.table(rows, schema=dg.TableSchema(columns=columns))
-    context.add_output_metadata({"bytes": sum(size.bytes for size in sizes), "sizes": shown})
+    table = dg.MetadataValue.table(rows, schema=dg.TableSchema(columns=columns))
+    context.add_output_metadata({"bytes": sum(size.bytes for size in sizes), "sizes": table})
 
 
-@dg.job(description="What a lakehouse needs once a week, and a report of sizes; of a file, the sizes alone.")
+@dg.job(description="Weekly maintenance of a lakehouse, and the size of each table; for files, the sizes only.")
 def upkeep() -> None:
-    """One step."""
+    """Run the maintenance in one step."""
     keep_warehouse_up()

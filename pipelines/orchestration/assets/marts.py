@@ -5,21 +5,21 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines.catalog.core import LIVE_OBSERVATIONS, LIVESTREAMS
+from pipelines.catalog.core import LIVE_OBSERVATIONS
 from pipelines.catalog.ops import DAYS
-from pipelines.catalog.streams import FACTS
+from pipelines.catalog.streams import CORE_TABLES, FACTS
 from pipelines.marts.build import Mart, find_marts
 from pipelines.marts.lineage import column_lineage
 from pipelines.marts.sql_files import sql_directory
-from pipelines.orchestration.asset_metadata import definition, lineage, rows_table, sample
+from pipelines.orchestration.asset_metadata import describe_asset, describe_lineage, show_sample, to_table
 from pipelines.orchestration.resources import NIGHTLY_FRESHNESS
 from pipelines.steps.context import RunContext
 from pipelines.steps.report import draw, preview_table, refresh_mart
 
-_CORE = {table.full_name for table in (LIVESTREAMS, *FACTS, LIVE_OBSERVATIONS)}
+_CORE = {table.full_name for table in (*CORE_TABLES, LIVE_OBSERVATIONS)}
 
 
-def _upstream(mart: Mart) -> list[dg.AssetKey]:
+def _find_dependencies(mart: Mart) -> list[dg.AssetKey]:
     tables = set(mart.depends_on) & _CORE
     if not tables or DAYS.full_name in mart.depends_on:
         # ops.days is complete when every fact table is loaded.
@@ -28,20 +28,20 @@ def _upstream(mart: Mart) -> list[dg.AssetKey]:
     return [dg.AssetKey(table.split(".")) for table in sorted(tables)]
 
 
-def _asset(mart: Mart) -> dg.AssetsDefinition:
+def _build_asset(mart: Mart) -> dg.AssetsDefinition:
     columns = [(name, unit, meaning) for name, (unit, meaning) in mart.columns.items()]
-    shown = definition(mart.full_name, mart.description, columns, {"sql", "duckdb"})
+    arguments = describe_asset(mart.full_name, mart.description, columns, {"sql", "duckdb"})
     source = dg.LocalFileCodeReference(file_path=str(sql_directory() / "marts" / f"{mart.name}.sql"), label="the SQL")
-    shown["metadata"]["dagster/code_references"] = dg.CodeReferencesMetadataValue(code_references=[source])
+    arguments["metadata"]["dagster/code_references"] = dg.CodeReferencesMetadataValue(code_references=[source])
 
     @cache
-    def made_of() -> dict[str, Any]:
+    def lineage_metadata() -> dict[str, Any]:
         """Return the lineage metadata. The SQL does not change while this process runs."""
-        return lineage(column_lineage(mart))
+        return describe_lineage(column_lineage(mart))
 
     @dg.asset(
-        **shown,
-        deps=_upstream(mart),
+        **arguments,
+        deps=_find_dependencies(mart),
         freshness_policy=NIGHTLY_FRESHNESS,
     )
     def built(run: dg.ResourceParam[RunContext]) -> dg.MaterializeResult[Any]:
@@ -52,15 +52,13 @@ def _asset(mart: Mart) -> dg.AssetsDefinition:
             metadata={
                 "dagster/row_count": build.rows,
                 "refreshed": "whole" if build.refreshed is None else ", ".join(ranges),
-                **(
-                    {"drawn": rows_table([mart.period, str(mart.headline_metric), "of all apps"], bars)} if bars else {}
-                ),
-                "sample": sample(preview_table(run, mart)),
-                **made_of(),
+                **({"drawn": to_table([mart.period, str(mart.headline_metric), "of all apps"], bars)} if bars else {}),
+                "sample": show_sample(preview_table(run, mart)),
+                **lineage_metadata(),
             }
         )
 
     return built
 
 
-MARTS = [_asset(mart) for mart in find_marts()]
+MARTS = [_build_asset(mart) for mart in find_marts()]
