@@ -1,5 +1,5 @@
--- No session stands twice in core.livestream_sessions: a figure counted twice is worse than one missing. Compared are the
--- sessions of the days loaded in the last seven days of loading with all that are held, so that the history costs little.
+-- core.livestream_sessions has one row per session: a duplicate would be counted twice. Sessions of days loaded within seven
+-- days before the last load are compared with all sessions, so that the check does not get slower with the history.
 -- severity: block
 WITH earlier AS (
     SELECT app_id, run_id
@@ -11,14 +11,14 @@ WITH earlier AS (
         )
 ),
 fresh AS (
-    SELECT held.app_id, held.day
-    FROM ops.days AS held
-    ANTI JOIN earlier ON held.app_id = earlier.app_id AND held.run_id = earlier.run_id
-    WHERE held.table_name = 'core.livestream_sessions'
+    SELECT days.app_id, days.day
+    FROM ops.days AS days
+    ANTI JOIN earlier ON days.app_id = earlier.app_id AND days.run_id = earlier.run_id
+    WHERE days.table_name = 'core.livestream_sessions'
 ),
--- by hash, since ids are long: what is suspected is then looked at as it is
-suspects AS (
-    SELECT hash(app_id, session_id) AS suspect
+-- compare hashes first, since ids are long, then the ids of equal hashes
+duplicate_hashes AS (
+    SELECT hash(app_id, session_id) AS key_hash
     FROM core.livestream_sessions
     WHERE
         hash(app_id, session_id) IN (
@@ -26,12 +26,12 @@ suspects AS (
             FROM core.livestream_sessions AS sessions
             INNER JOIN fresh ON sessions.app_id = fresh.app_id AND sessions.day = fresh.day
         )
-    GROUP BY suspect
+    GROUP BY key_hash
     HAVING count(*) > 1
 )
 SELECT app_id, session_id, count(*) AS copies, min(day) AS first_day, max(day) AS last_day
 FROM core.livestream_sessions
-WHERE hash(app_id, session_id) IN (SELECT suspect FROM suspects)
+WHERE hash(app_id, session_id) IN (SELECT key_hash FROM duplicate_hashes)
 GROUP BY app_id, session_id
 HAVING count(*) > 1
 ORDER BY app_id, session_id

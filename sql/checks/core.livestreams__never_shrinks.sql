@@ -1,5 +1,5 @@
--- The list of livestreams held every livestream that it held before, and it is not empty. A livestream that is no longer
--- listed keeps its row and its sessions, and nothing is fetched for it.
+-- The list of livestreams has every livestream that it had before, and is not empty. A livestream that is no longer listed
+-- keeps its row and its sessions; nothing more is fetched for it.
 -- severity: warn
 WITH latest AS (
     SELECT app_id, arg_max(run_id, (coalesce(arrival, 0), started_at)) AS run_id

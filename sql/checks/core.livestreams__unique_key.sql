@@ -1,4 +1,4 @@
--- No livestream stands twice in core.livestreams: a figure counted twice is worse than one missing.
+-- core.livestreams has one row per livestream: a duplicate would be counted twice.
 -- severity: block
 SELECT app_id, livestream_id, count(*) AS copies
 FROM core.livestreams

@@ -1,4 +1,4 @@
--- No day between the first and the last that {table} holds of an app was left out: `livehouse backfill` loads it.
+-- {table} has no gap between the first and the last day of an app. `livehouse backfill` loads missing days.
 -- tables: facts
 -- severity: warn
 SELECT spans.app_id, CAST(spans.day AS DATE) AS missing_day
@@ -8,6 +8,6 @@ FROM (
     WHERE table_name = '{table}'
     GROUP BY app_id
 ) AS spans
-ANTI JOIN ops.days AS held
-    ON held.table_name = '{table}' AND held.app_id = spans.app_id AND held.day = spans.day
+ANTI JOIN ops.days AS days
+    ON days.table_name = '{table}' AND days.app_id = spans.app_id AND days.day = spans.day
 ORDER BY spans.app_id, missing_day

@@ -1,10 +1,10 @@
--- The fields, JSON types and statuses of {table} are those known before.
---   new              first seen in the latest load, which was not the first: a field to read, or to leave
---   stopped coming   not in the latest load, though by its share of the records before, that had one chance in a
---                    million; told in the seven loads after it was last seen, then taken for normal
--- A field may have no value: null is never news, nor is a text, number or flag where there was only null before. The four
--- documented statuses come and go: of others each new one is told, and those of less than a tenth of the records are not
--- missed.
+-- The fields, JSON types and statuses of {table} are those seen before. A finding is one of:
+--   new              first seen in the latest load, which was not the first: a field to read, or to ignore
+--   stopped coming   missing in the latest load, although its share of earlier records makes that a chance of one in a
+--                    million; reported in the seven loads after it was last seen, then considered normal
+-- Fields may be null: a null is not reported, nor is a text, number or flag where only null was seen before. The four
+-- documented statuses come and go. Every other new status is reported; a missing one only if at least a tenth of the records
+-- had it.
 -- tables: raw
 -- severity: warn
 WITH runs AS (
@@ -20,7 +20,7 @@ latest AS (
     SELECT
         max(started_at) AS started_at,
         max(records) FILTER (WHERE age = 1) AS records,
-        min(started_at) FILTER (WHERE age <= 8) AS told_since,
+        min(started_at) FILTER (WHERE age <= 8) AS reported_since,
         count(*) AS loads
     FROM runs
 ),
@@ -28,14 +28,14 @@ fields AS (
     SELECT
         types.*,
         latest.started_at AS latest_started_at,
-        latest.told_since,
+        latest.reported_since,
         latest.loads,
         latest.records AS latest_records,
         types.json_type = 'null' AS is_null,
         types.json_type IN ('string:LIVE', 'string:IDLE', 'string:ERRORED', 'string:INVOKED') AS is_documented,
         sum(types.records) OVER (PARTITION BY types.field) AS field_records,
         max(types.last_seen_at) OVER (PARTITION BY types.field) AS field_last_seen_at,
-        -- of statuses, those that are told apart are no types: text is one
+        -- statuses are not types of their own: all of them are text
         max(types.last_seen_at) OVER (PARTITION BY types.field, split_part(types.json_type, ':', 1)) AS type_last_seen_at,
         bool_or(types.first_seen_at < latest.started_at) OVER (PARTITION BY types.field) AS is_field_known,
         coalesce(
@@ -70,11 +70,11 @@ WHERE
     )
     OR (
         last_seen_at < latest_started_at
-        AND last_seen_at >= told_since
+        AND last_seen_at >= reported_since
         AND records_before >= 100
         AND power(1 - share, latest_records) < 1e-6
         AND (share >= 0.1 OR json_type NOT LIKE 'string:%')
-        -- a field that is gone altogether is missed, whatever it held
+        -- a field that no longer comes at all is reported, whatever its type
         AND NOT (is_null AND field_last_seen_at >= latest_started_at)
         AND NOT (is_documented AND type_last_seen_at >= latest_started_at)
     )

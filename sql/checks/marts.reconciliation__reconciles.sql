@@ -1,6 +1,6 @@
--- Sessions at hand and the API's own daily totals agree on every settled day. sessions_missing: sessions were not
--- returned or are quarantined, `livehouse backfill DAY DAY --full` asks for all; overall_behind: the API's total lags or
--- lost some. Days that are unsettled or unknown are not judged.
+-- Loaded sessions and the API's own daily totals agree on every settled day. sessions_missing: sessions were not returned or
+-- are quarantined, `livehouse backfill DAY DAY --full` fetches all of them; overall_behind: the API's total is late or lacks
+-- some. Days that are unsettled or unknown are not compared.
 -- severity: warn
 SELECT
     app_id,

@@ -1,5 +1,5 @@
--- In every load, received = landed + quarantined + duplicates: no record vanished on the way. One whose days were loaded again
--- since, by a load that balances, is made good: `livehouse rebuild` or `livehouse backfill --full` does that.
+-- In every load, received = landed + quarantined + duplicates: no record was lost. A load that does not balance no longer
+-- counts once its days are loaded by one that does: run `livehouse rebuild` or `livehouse backfill --full`.
 -- severity: block
 SELECT run_id, table_name, app_id, first_day, last_day, rows_received, rows_landed, rows_quarantined, rows_duplicate, finished_at
 FROM ops.loads AS wrong

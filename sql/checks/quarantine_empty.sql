@@ -1,5 +1,5 @@
--- No record of {table} is set aside. Each one listed is missing from the figures until it arrives whole:
--- field and reason say what the API sent.
+-- No record of {table} is quarantined. Each record listed is missing from the figures until a valid version arrives; field
+-- and reason describe what the API sent.
 -- tables: core
 -- severity: warn
 SELECT app_id, day, record_id, field, reason, fetched_at, run_id

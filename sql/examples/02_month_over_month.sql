@@ -1,4 +1,4 @@
--- How did each app's usage change from one month to the next? Only months of which every session day is known and final.
+-- How did each app's usage change from one month to the next? Only months whose session days are all known and final.
 SELECT
     this.month,
     this.app_id,

@@ -4,7 +4,7 @@ WITH span AS (
     FROM ops.days
     WHERE table_name = 'core.livestream_sessions'
 ),
--- each hour of a day of which the sessions are known, as far as that day was over when it was loaded
+-- each hour of the days whose sessions are known, up to the time they were loaded
 known AS (
     SELECT days.app_id, unnest(range(days.day, least(days.day + INTERVAL 1 DAY, days.loaded_at), INTERVAL 1 HOUR)) AS hour_begins
     FROM ops.days AS days
@@ -34,7 +34,7 @@ SELECT
     known.app_id,
     dayname(known.hour_begins) AS weekday,
     hour(known.hour_begins) AS hour_of_day,
-    -- divided by how often that hour of the week is known
+    -- divided by the number of times that hour of the week is known
     round(sum(streamed.stream_hours) / count(*), 2) AS average_concurrent_streams
 FROM known
 LEFT JOIN streamed ON known.app_id = streamed.app_id AND known.hour_begins = streamed.hour_begins

@@ -1,4 +1,4 @@
--- Which sessions failed after going live in the last four weeks loaded, how far had they come, and why?
+-- Which sessions failed after going live in the last four weeks loaded, how long had they run, and why?
 SELECT
     sessions.started_at,
     sessions.app_id,

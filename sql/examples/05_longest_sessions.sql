@@ -1,4 +1,4 @@
--- Which sessions were on air longest? Those still running count until they were last received.
+-- Which sessions were on air longest? Those still running count until they were last fetched.
 SELECT
     sessions.app_id,
     livestreams.name,

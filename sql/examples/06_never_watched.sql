@@ -1,4 +1,4 @@
--- Which livestreams went live in the latest month and nobody watched, and how many hours were streamed for no one?
+-- Which livestreams of the latest month went live without any viewer, and how many hours did they stream?
 SELECT
     app_id,
     name,

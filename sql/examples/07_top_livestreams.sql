@@ -1,4 +1,4 @@
--- Which livestreams of each app were watched most in the latest month, and what part of the app's watch time is theirs?
+-- Which livestreams of each app were watched most in the latest month, and what share of the app's watch time do they have?
 SELECT
     app_id,
     name,

@@ -1,4 +1,4 @@
--- How long did streams take from being asked for to being live, in each of the last twelve weeks: is it getting worse?
+-- How long did streams take from invocation to going live in each of the last twelve weeks, and is it getting worse?
 WITH weeks AS (
     SELECT
         CAST(date_trunc('week', day) AS DATE) AS week,
@@ -22,7 +22,7 @@ SELECT
     sessions_live,
     round(p50_seconds, 2) AS p50_seconds,
     round(p95_seconds, 2) AS p95_seconds,
-    -- than the week before; NULL where that has no session
+    -- against the week before; NULL if that has no session
     CASE
         WHEN lag(week) OVER by_week = week - 7 THEN round(p95_seconds - lag(p95_seconds) OVER by_week, 2) + 0.0
     END AS p95_seconds_more

@@ -1,4 +1,4 @@
--- Which days should not be quoted yet: unknown, unsettled, quarantined, or at odds with the API's own totals?
+-- Which days should not be quoted yet: unknown, unsettled, with quarantined records, or different from the API's own totals?
 SELECT
     day,
     app_id,

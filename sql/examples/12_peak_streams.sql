@@ -1,4 +1,4 @@
--- How many streams were on air at once at most in each month, when, and how does that compare with the average?
+-- What was the peak of concurrent streams in each month, when, and how does it compare with the average?
 SELECT
     CAST(date_trunc('month', day) AS DATE) AS month,
     app_id,
