@@ -37,7 +37,7 @@ def spoil(nights: NightRunner, rng: random.Random) -> None:
     elif kind == "a livestream":
         nights.refuse(names_livestream(rng.choice(ids(nights.world))), rng.choice((400, 500)))
     elif kind in operations:
-        nights.refuse(lambda asked: asked.operation == operations[kind] and rng.random() < 0.5, 400)
+        nights.refuse(lambda request: request.operation == operations[kind] and rng.random() < 0.5, 400)
 
 
 @pytest.mark.long

@@ -1,4 +1,4 @@
-"""What is fetched again since something else was corrected, what an abandoned run leaves behind, what --allow-shrink drops."""
+"""Corrections cause refetches; abandoned runs leave nothing half done; --allow-shrink deletes only what was fetched."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -60,7 +60,7 @@ def test_a_refused_day_is_not_fetched_twice_in_a_run(serve: Serve) -> None:
     nights.world.change_session(
         APP, nights.world.apps[APP].livestreams[0].sessions[-1].id, ingest_seconds=900.0, viewer_seconds=9.0
     )
-    nights.refuse(lambda asked: asked.operation == OVERALL, 400)
+    nights.refuse(lambda request: request.operation == OVERALL, 400)
     nights.load(NIGHT, at=NOW + DAY)
     assert nights.simulator.request_count(OVERALL) <= 2 * 3, "once in each form of the times"
 
@@ -84,7 +84,7 @@ def test_counts_of_sessions_follow_a_session_found_outside_the_lookback(serve: S
 def test_an_abandoned_full_run_leaves_no_work_to_the_next_night(serve: Serve) -> None:
     nights = serve(90)
     nights.load((LAST, LAST))
-    nights.refuse(lambda asked: asked.operation == SESSIONS, 403)
+    nights.refuse(lambda request: request.operation == SESSIONS, 403)
     nights.load((LAST, LAST), at=NOW + timedelta(hours=1), full=True)
     requested = nights.simulator.request_count(SESSIONS)
     assert requested < 90
@@ -99,7 +99,7 @@ def test_an_abandoned_full_run_leaves_no_work_to_the_next_night(serve: Serve) ->
 def test_an_abandoned_night_marks_what_it_did_not_request(serve: Serve) -> None:
     """Nothing is known of these livestreams: their days are unknown, and the next night fetches them."""
     nights = serve(90)
-    nights.refuse(lambda asked: asked.operation == SESSIONS, 403)
+    nights.refuse(lambda request: request.operation == SESSIONS, 403)
     nights.load((LAST, LAST))
     assert query(nights.settings, "SELECT count(*) FROM ops.livestream_sync WHERE failed_at IS NOT NULL") == [(90,)]
     assert query(nights.settings, "SELECT sessions FROM marts.daily_usage") == [(None,)]

@@ -95,7 +95,7 @@ def test_a_run_for_other_days_does_not_make_it_final(
 
 
 def test_a_run_that_began_before_midnight_knows_its_day_as_of_then(nights: NightRunner) -> None:
-    """What was fetched before midnight is all that is known of the day, although it was loaded after it."""
+    """A day that was fetched before midnight is known as of then, although it was loaded after midnight."""
     nights.load(WEEK)
     with clock_set_to(at_hour(TODAY, 23.9)):
         nights.world.now = at_hour(TODAY, 23.9)
@@ -116,7 +116,7 @@ def test_a_run_that_began_before_midnight_knows_its_day_as_of_then(nights: Night
 
 
 def test_a_backfill_resumed_the_next_day_fetches_what_changed_since(nights: NightRunner) -> None:
-    """What the first part fetched at noon is skipped only where nothing changed after it."""
+    """Livestreams fetched by the first part at noon are skipped only if they did not change afterwards."""
     changed, _unchanged = ids(nights.world)
     with clock_set_to(NOON):
         nights.world.now = NOON

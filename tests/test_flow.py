@@ -100,25 +100,25 @@ def test_a_livestream_of_many_batches_is_known_once_all_of_it_is_landed(
         assert held(settings, "SELECT count(*) FROM ops.livestream_sync WHERE complete") == [(1,)]
 
 
-def test_promise_2_nothing_is_counted_twice_nor_asked_twice(loaded: LoadedWarehouse) -> None:
+def test_promise_2_nothing_is_counted_or_fetched_twice(loaded: LoadedWarehouse) -> None:
     simulator, settings = loaded
     assert_matches_world(settings, simulator.world)
     before = len(simulator.requests)
     run_pipeline(settings, run_id="second")
     assert_matches_world(settings, simulator.world)
-    assert_asked_only_what_may_change(simulator, before)
+    assert_fetched_only_what_may_change(simulator, before)
     run_pipeline(settings, run_id="third", full=True)
     assert_matches_world(settings, simulator.world)
     assert query(settings, "SELECT count(DISTINCT run_id) FROM ops.loads") == [(3,)]
 
 
-def assert_asked_only_what_may_change(simulator: Simulator, before: int) -> None:
+def assert_fetched_only_what_may_change(simulator: Simulator, before: int) -> None:
     """On a night with nothing new."""
-    asked = [request.operation for request in simulator.requests[before:]]
+    requests = [request.operation for request in simulator.requests[before:]]
     days = (DAYS[1] - DAYS[0]).days + 1
-    assert asked.count("list-livestreams") == len(simulator.world.apps)
-    assert asked.count("get-overall-analytics") == days * len(simulator.world.apps)
-    assert asked.count("get-daywise-analytics") == len(simulator.world.apps)
+    assert requests.count("list-livestreams") == len(simulator.world.apps)
+    assert requests.count("get-overall-analytics") == days * len(simulator.world.apps)
+    assert requests.count("get-daywise-analytics") == len(simulator.world.apps)
     may_have_changed = [
         livestream
         for app in simulator.world.apps.values()
@@ -127,17 +127,17 @@ def assert_asked_only_what_may_change(simulator: Simulator, before: int) -> None
         or livestream.open_session
         or livestream.updated_ms > simulator.world.now_ms - 300_000
     ]
-    assert asked.count("get-livestream") <= len(may_have_changed)
+    assert requests.count("get-livestream") <= len(may_have_changed)
 
 
-def test_clocks_that_stand_still_are_noticed_by_overall(tmp_path: Path) -> None:
+def test_overall_reveals_changes_that_updated_at_does_not_show(tmp_path: Path) -> None:
     world = small_world(apps=("aula",), stale_clocks=True)
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path)
         run_pipeline(settings)
         assert_matches_world(settings, world)
         notes = query(settings, "SELECT note FROM ops.loads WHERE table_name = 'raw.livestream_sessions'")
-        assert any("(overall) said more" in (note or "") for (note,) in notes)
+        assert any("(overall) were higher" in (note or "") for (note,) in notes)
 
 
 def test_no_stream_key_and_no_token_in_any_file(loaded: LoadedWarehouse, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_no_stream_key_and_no_token_in_any_file(loaded: LoadedWarehouse, tmp_pat
     assert not [secret for secret in secrets if secret.encode() in written]
 
 
-def test_a_livestream_broken_night_after_night_stands_as_it_was_last_whole(tmp_path: Path) -> None:
+def test_the_last_valid_version_of_a_livestream_stays_current_however_many_broken_ones_follow(tmp_path: Path) -> None:
     settings = Settings(REALTIMEKIT_APP_ID="aula", LIVEHOUSE_HOME=tmp_path)  # type: ignore[call-arg]  # read by alias
     broken = ({"name": "third", "disabled": ["maybe", n]} for n in range(8))
     nights: list[dict[str, Any]] = [{"name": "first"}, {"name": "second"}, *broken]
@@ -161,9 +161,9 @@ def test_a_livestream_broken_night_after_night_stands_as_it_was_last_whole(tmp_p
             run.warehouse.write_raw(partial(land, table=RAW_LIVESTREAMS, batch=frame, types=types))
             load_livestreams(run)
             with run.warehouse.open_working() as connection:
-                standing = connection.execute("SELECT name, first_seen_at, last_seen_at FROM core.livestreams")
-                assert standing.fetchall() == [("second" if number else "first", began, at)]
+                current = connection.execute("SELECT name, first_seen_at, last_seen_at FROM core.livestreams")
+                assert current.fetchall() == [("second" if number else "first", began, at)]
             with run.warehouse.open_raw() as connection:
                 held = connection.execute("SELECT payload FROM raw.livestreams ORDER BY fetched_at").fetchall()
-            assert len(held) <= 3, "the first version, the one that stands, and the newest"
+            assert len(held) <= 3, "the first version, the current one, and the newest"
     assert json.loads(held[-1][0])["disabled"] == ["maybe", 7]

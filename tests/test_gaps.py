@@ -64,8 +64,8 @@ def test_a_livestream_that_cannot_be_read_takes_nothing_with_it(status: int, ser
     assert sessions_by_livestream(nights) == dict.fromkeys(others, 7)
     nights.heal()
     assert nights.load((LAST, LAST), at=NOW + 2 * DAY).failures == []
-    asked = [r.path.rpartition("/")[2] for r in nights.simulator.requests if r.operation == "get-livestream"]
-    assert asked == [first], "its own requests alone"
+    request = [r.path.rpartition("/")[2] for r in nights.simulator.requests if r.operation == "get-livestream"]
+    assert request == [first], "its own requests alone"
     assert_matches_world(nights.settings, nights.world, WEEK)
     assert query(nights.settings, "FROM ops.livestream_sync WHERE failed_at IS NOT NULL OR failure IS NOT NULL") == []
 
@@ -74,7 +74,9 @@ def test_a_livestream_that_cannot_be_read_takes_nothing_with_it(status: int, ser
     "bad",
     [slice(0, 60), *(pytest.param(slice(*at), marks=pytest.mark.long) for at in ((0, 200, 2), (150, 200), (1, 200)))],
 )
-def test_what_is_readable_is_fetched_the_same_night_wherever_it_stands_in_the_list(bad: slice, serve: Serve) -> None:
+def test_readable_livestreams_are_fetched_the_same_night_wherever_they_are_in_the_list(
+    bad: slice, serve: Serve
+) -> None:
     nights = serve(200)
     every = ids(nights.world)
     broken = every[bad]
@@ -85,8 +87,8 @@ def test_what_is_readable_is_fetched_the_same_night_wherever_it_stands_in_the_li
     assert f"{len(broken)} livestreams" in run.failure_lines()[0]
     add_day(nights.world, LAST + DAY)
     nights.load((LAST, LAST + DAY), at=NOW + DAY)
-    asked = [r.path.rpartition("/")[2] for r in nights.simulator.requests if r.operation == "get-livestream"]
-    readable = [at for at, livestream_id in enumerate(asked) if livestream_id not in broken]
+    request = [r.path.rpartition("/")[2] for r in nights.simulator.requests if r.operation == "get-livestream"]
+    readable = [at for at, livestream_id in enumerate(request) if livestream_id not in broken]
     assert max(readable) < len(every) - len(broken) + 16, "those that failed last night come last"
     nights.heal()
     nights.load((LAST, LAST), at=NOW + 2 * DAY)
@@ -98,10 +100,10 @@ def days_of(operation: str, *ages: int) -> Callable[[LoggedRequest], bool]:
     names = {OVERALL: ("start_time", "end_time"), DAYWISE: ("start_date", "end_date")}[operation]
     days = {LAST - age * DAY for age in ages}
 
-    def touches(asked: LoggedRequest) -> bool:
-        if asked.operation != operation:
+    def touches(request: LoggedRequest) -> bool:
+        if request.operation != operation:
             return False
-        first, last = (day_of(asked.query[name]) for name in names)
+        first, last = (day_of(request.query[name]) for name in names)
         return bool(days & set(days_from(first, last)))
 
     return touches
@@ -165,7 +167,7 @@ def test_a_day_that_is_refused_is_unknown_and_everything_else_is_loaded(
 def test_daywise_refused_for_every_day_costs_a_few_requests(serve: Serve) -> None:
     nights = serve(1)
     days = (LAST - 299 * DAY, LAST)
-    nights.refuse(lambda asked: asked.operation in {DAYWISE, OVERALL}, 400)
+    nights.refuse(lambda request: request.operation in {DAYWISE, OVERALL}, 400)
     nights.load(days)
     assert nights.simulator.request_count(DAYWISE) <= 10 * 8
 
@@ -182,7 +184,7 @@ def test_daywise_older_than_the_source_keeps_is_found_in_a_few_requests(serve: S
 @pytest.mark.long
 def test_without_the_list_the_totals_are_loaded_and_the_sessions_are_unknown(serve: Serve) -> None:
     nights = serve(3)
-    nights.refuse(lambda asked: asked.operation == "list-livestreams", 500)
+    nights.refuse(lambda request: request.operation == "list-livestreams", 500)
     run = nights.load(WEEK)
     assert len(run.failure_lines()) == 1
     known = dict(query(nights.settings, "SELECT table_name, count(*) FROM ops.days WHERE is_known GROUP BY ALL"))

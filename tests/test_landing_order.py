@@ -54,7 +54,7 @@ def change(nights: NightRunner, number: int, ingest: float, viewers: float, at: 
 
 
 @pytest.mark.parametrize("skew", [3 * DAY, *(pytest.param(days * DAY, marks=pytest.mark.long) for days in (400, -2))])
-def test_what_landed_last_stands_whatever_the_clock_of_a_run_said(skew: timedelta, serve: Serve) -> None:
+def test_the_last_landing_is_current_whatever_the_clock_of_a_run(skew: timedelta, serve: Serve) -> None:
     nights = serve(2)
     nights.load(WEEK)
     change(nights, 6, 700, 7_000, NOW + DAY)
@@ -70,7 +70,7 @@ def test_what_landed_last_stands_whatever_the_clock_of_a_run_said(skew: timedelt
 
 
 @pytest.mark.long
-def test_a_livestream_that_tells_no_time_stands_as_it_landed_last(serve: Serve) -> None:
+def test_the_last_landed_version_of_a_livestream_without_updated_at_is_current(serve: Serve) -> None:
     nights = serve(1)
     (livestream,) = nights.world.apps[APP].livestreams
     for number, (name, skew) in enumerate([("first", 0 * DAY), ("ahead", 3 * DAY), ("last", 0 * DAY), ("end", -DAY)]):
@@ -79,7 +79,7 @@ def test_a_livestream_that_tells_no_time_stands_as_it_landed_last(serve: Serve) 
         assert query(nights.settings, "SELECT name FROM core.livestreams") == [(name,)]
 
 
-def test_a_killed_run_with_a_clock_behind_leaves_its_news_to_the_next(serve: Serve) -> None:
+def test_changes_landed_by_a_killed_run_with_a_slow_clock_are_loaded_by_the_next(serve: Serve) -> None:
     nights = serve(2)
     nights.load(WEEK, clock=3 * DAY)
     change(nights, 0, 999, 9_999, NOW + DAY)
@@ -100,7 +100,7 @@ def test_a_session_of_the_future_is_read_once_the_clock_is_right(serve: Serve) -
 # --- A3 ---------------------------------------------------------------------------------------------------------
 
 
-def test_overall_that_comes_back_to_what_it_was_is_news(serve: Serve) -> None:
+def test_overall_that_returns_to_an_earlier_value_is_a_change(serve: Serve) -> None:
     nights = serve(2)
     livestream = nights.world.apps[APP].livestreams[0]
     livestream.stale_clock = True
@@ -222,7 +222,7 @@ def test_a_session_corrected_outside_the_lookback_has_its_day_fetched_again(figu
     change(nights, 0, figure, 10 * figure, NOW + DAY)
     add_day(nights.world, LAST + DAY)
     nights.load((LAST, LAST + DAY), at=NOW + DAY)
-    assert nights.simulator.request_count(OVERALL) == 3, "the two days of the night, and the one that had news"
+    assert nights.simulator.request_count(OVERALL) == 3, "the two days of the night, and the one that changed"
     assert verdicts(nights) == {"match"}
     assert_matches_world(nights.settings, nights.world, (WEEK[0], LAST + DAY))
     nights.load((LAST + DAY, LAST + DAY), at=NOW + DAY)
@@ -247,13 +247,13 @@ def test_sessions_that_never_end_are_fetched_for_so_many_days_only(serve: Serve)
         livestream.sessions[-1].stopped_ms = None
         livestream.status = "LIVE"
     nights.load(WEEK)
-    for age, asked in ((1, 4), (2, 4), (3, 0), (40, 0)):
+    for age, request in ((1, 4), (2, 4), (3, 0), (40, 0)):
         at = NOW + age * DAY
         run = nights.load((at.date() - DAY, at.date() - DAY), at=at)
-        assert nights.simulator.request_count(SESSIONS) == asked
+        assert nights.simulator.request_count(SESSIONS) == request
         note = "SELECT note FROM ops.loads WHERE table_name = 'raw.livestream_sessions' AND run_id = ?"
-        ((said,),) = query(nights.settings, note, run.run_id)
-        assert ("4 sessions have not ended for more than 3 days" in (said or "")) is (asked == 0)
+        ((found,),) = query(nights.settings, note, run.run_id)
+        assert ("4 sessions have not ended for more than 3 days" in (found or "")) is (request == 0)
     flagged = query(nights.settings, "SELECT livestream_id FROM ops.livestream_sync WHERE given_up_at IS NOT NULL")
     assert {livestream_id for (livestream_id,) in flagged} == set(ids(nights.world)[:4])
     nights.world.apps[APP].livestreams[0].sessions[-1].stopped_ms = nights.world.now_ms
@@ -285,7 +285,7 @@ def test_livestreams_deleted_while_on_air_cost_no_request(status: str, serve: Se
 
 
 @pytest.mark.parametrize("end", [(0.0, 0.0), (None, None), (1.5, 0.0)])
-def test_what_a_session_says_once_it_has_ended_replaces_its_placeholders(
+def test_figures_of_an_ended_session_replace_its_placeholders(
     end: tuple[float | None, float | None], serve: Serve
 ) -> None:
     nights = serve(1)

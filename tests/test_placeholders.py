@@ -17,7 +17,7 @@ Figures = tuple[float | None, float | None]
 
 
 def observed(age: float | None, ingest: Any, viewed: Any, *, ended_after: float | None = None) -> Figures:
-    """What is taken from a session of that age, in seconds; of one that was seen to have ended, at its end."""
+    """Figures read from a session of that age, in seconds; of one that was seen to have ended, at its end."""
     answered_at = MIDNIGHT
     started = None if age is None else answered_at - timedelta(seconds=age)
     session = {"id": "s", "ingest_seconds": ingest, "viewer_seconds": viewed}
@@ -86,7 +86,7 @@ def test_a_stream_whose_figures_begin_at_60_and_fall_is_never_lost(every: int) -
 
 
 @pytest.mark.parametrize("width", [46, 60, 80, 200])
-def test_the_table_says_that_figures_are_not_known_yet(width: int) -> None:
+def test_the_table_marks_figures_as_unknown(width: int) -> None:
     stream = OnAirStream(
         APP,
         "l",

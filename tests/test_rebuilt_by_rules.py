@@ -71,7 +71,7 @@ def test_days_of_an_app_that_is_not_fetched_are_rebuilt_too(other: str, tmp_path
             connection.execute("DROP TABLE ops.fingerprints")
             connection.execute("DELETE FROM ops.mart_builds")
         if other == "refused":
-            simulator.service.faults = Refusals(refused=lambda asked: asked.app_id == "stage", status=403)
+            simulator.service.faults = Refusals(refused=lambda request: request.app_id == "stage", status=403)
             now = settings
         else:
             now = settings_for(simulator, tmp_path / "home", REALTIMEKIT_APP_ID="aula")

@@ -169,7 +169,7 @@ def test_two_writers_of_a_new_day_do_not_double_it(warehouse: FileWarehouse) -> 
 @pytest.mark.parametrize(
     ("age", "is_known"), [(timedelta(days=0), True), (timedelta(days=180), True), (timedelta(days=181), False)]
 )
-def test_no_rows_are_known_to_be_none_only_as_long_as_the_source_remembers(
+def test_a_day_without_rows_is_zero_only_within_the_retention_of_the_source(
     age: timedelta,
     is_known: bool,  # noqa: FBT001 - a parameter of the test
     store: Warehouse,

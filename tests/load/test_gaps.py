@@ -1,4 +1,4 @@
-"""Which days a warehouse lacks, by what `ops.days` lists: every table, every app, within what the source remembers."""
+"""Missing days by ops.days: of every table and app, within the retention of the source."""
 
 from datetime import date, datetime, timedelta
 from typing import Any

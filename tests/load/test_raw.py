@@ -196,7 +196,7 @@ def test_the_versions_of_a_day_are_read_without_the_history(warehouse: FileWareh
     assert 0 < sum(scanned) < 250_000, "a row group or two, of 122,880 rows each"
 
 
-def test_parts_of_daywise_are_told_apart(store: Warehouse) -> None:
+def test_parts_of_daywise_are_distinguished(store: Warehouse) -> None:
     for stats, total in (("session_stats", 1), ("recording_stats", 2)):
         entry = {"day": f"{DAY}", "total": total}
         frame = raw_day_entries(
@@ -222,15 +222,15 @@ def test_parts_of_daywise_are_told_apart(store: Warehouse) -> None:
 def days_changed(store: Warehouse, after: int, app_id: str = "app") -> dict[date, int]:
     with store.open_raw() as connection:
         found = raw_tables.days_changed(connection, RAW_LIVESTREAM_SESSIONS, app_id, after)
-    assert all(news.at is None for news in found.values())
-    return {day: news.arrival for day, news in found.items()}
+    assert all(change.at is None for change in found.values())
+    return {day: change.arrival for day, change in found.items()}
 
 
 CLOCKS = [(NOW, NOW + HOUR, NOW + 2 * HOUR), (NOW, NOW - 9 * A_DAY, NOW), (NOW + 9 * A_DAY, NOW, NOW - HOUR)]
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
-def test_days_of_which_a_landing_brought_news(clock: tuple[datetime, ...], store: Warehouse) -> None:
+def test_days_changed_by_a_landing(clock: tuple[datetime, ...], store: Warehouse) -> None:
     land(store, frame_of([session("a"), session("b", DAY + A_DAY), session("c", DAY + 2 * A_DAY)], clock[0]))
     land(store, frame_of([session("a"), session("b", DAY - 9 * A_DAY)], clock[1]))
     moved = {DAY + A_DAY: 2, DAY - 9 * A_DAY: 2}  # where it was, and where it is
@@ -241,7 +241,7 @@ def test_days_of_which_a_landing_brought_news(clock: tuple[datetime, ...], store
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
-def test_a_version_that_came_back_is_news(clock: tuple[datetime, ...], store: Warehouse) -> None:
+def test_a_version_that_came_back_is_a_change(clock: tuple[datetime, ...], store: Warehouse) -> None:
     for seconds, at in zip([1, 2, 1], clock, strict=True):
         land(store, frame_of([session("a", viewer_seconds=seconds)], at))
     assert days_changed(store, 0) == {DAY: 3}
@@ -249,13 +249,13 @@ def test_a_version_that_came_back_is_news(clock: tuple[datetime, ...], store: Wa
     assert days_changed(store, 0) == {DAY: 3}
 
 
-def test_a_moved_session_is_news_only_when_it_has_some(store: Warehouse) -> None:
+def test_a_moved_session_is_a_change_only_when_it_differs(store: Warehouse) -> None:
     for day, at in ((DAY, NOW), (DAY + A_DAY, NOW + HOUR), (DAY + A_DAY, NOW + A_DAY)):
         land(store, frame_of([session("a", day)], at))
     assert days_changed(store, 0) == {DAY: 2, DAY + A_DAY: 2}
 
 
-def test_what_an_answer_no_longer_had_is_news_once(store: Warehouse) -> None:
+def test_a_session_missing_from_a_reply_is_a_change_once(store: Warehouse) -> None:
     land(store, frame_of([session("gone", DAY - 9 * A_DAY), session("here")]), synced=sync_row())
     land(store, frame_of([session("here")]), synced=sync_row())
     assert days_changed(store, 1) == {DAY - 9 * A_DAY: 2}
@@ -342,7 +342,7 @@ def test_a_day_that_came_back_to_what_it_was_has_just_changed(store: Warehouse) 
 
 
 @pytest.mark.parametrize("skew", [3 * A_DAY, -30 * A_DAY])
-def test_a_wrong_clock_makes_no_day_look_settled(skew: timedelta, store: Warehouse) -> None:
+def test_a_wrong_clock_settles_no_day(skew: timedelta, store: Warehouse) -> None:
     day_versions(store, ({"count": 1}, NOW))
     (day,) = day_versions(store, ({"count": 2}, NOW + A_DAY + skew))
     assert day["changed_at"] >= NOW

@@ -141,14 +141,14 @@ def test_days_left_out_are_noted_where_that_means_none() -> None:
     assert daywise([], omitted_is_zero=False) == []
 
 
-@pytest.mark.parametrize("odd", [{"day": "rubbish", "total_sessions": 5}, {"total_sessions": 5}, "odd", None])
-def test_an_entry_whose_day_cannot_be_read_makes_no_zero_of_that_day(odd: Any) -> None:
-    # It is set aside; the day it is about looked left out, and 5 sessions became a row of 0.
+@pytest.mark.parametrize("invalid", [{"day": "rubbish", "total_sessions": 5}, {"total_sessions": 5}, "odd", None])
+def test_an_entry_whose_day_cannot_be_read_makes_no_zero_of_that_day(invalid: Any) -> None:
+    # It is quarantined; its day seemed to be omitted, and 5 sessions became a row of 0.
     entry = {"day": "2025-03-11", "total_sessions": 2}
-    assert daywise([entry, odd]) == [(DAYS[1], entry), (None, odd)]
+    assert daywise([entry, invalid]) == [(DAYS[1], entry), (None, invalid)]
 
 
-def test_a_day_outside_of_those_asked_for_is_kept() -> None:
+def test_a_day_outside_of_the_requested_range_is_kept() -> None:
     inside, outside = {"day": "2025-03-11"}, {"day": "2025-03-13"}
     assert (date(2025, 3, 13), outside) in daywise([inside, outside])
 

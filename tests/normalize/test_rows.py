@@ -1,4 +1,4 @@
-"""What stands of the versions of a record: later wins, broken is set aside, forgotten figures stay."""
+"""The current version of a record: the later wins, invalid ones are quarantined, lost figures are kept."""
 
 import json
 import random
@@ -53,7 +53,7 @@ def sessions(*versions: tuple[Any, datetime], days: list[date | None] | None = N
 
 
 def balanced(table: Table, raw: pl.DataFrame, *, days: list[date | None] | None = None) -> Normalized:
-    """What `normalize` makes of it, after checks of what holds of everything."""
+    """Normalize, and check what holds for every result."""
     made = normalize(table, raw, now=NOW, retention_days=RETENTION, days=days)
     assert made.rows.schema == pl.Schema(table.polars_schema)
     assert made.rejects.schema == pl.Schema(QUARANTINE.polars_schema)
@@ -99,14 +99,14 @@ def test_a_session() -> None:
 
 
 @pytest.mark.parametrize("unread", [-5, "soon"])
-def test_a_record_repaired_where_it_told_its_change_leaves_quarantine(unread: object) -> None:
-    # It changed long before it was fetched: told by when it was fetched, the broken version stood as the later one.
+def test_a_record_with_a_repaired_updated_at_leaves_quarantine(unread: object) -> None:
+    # It changed long before it was fetched: ordered by the time of fetching, the broken version counted as the later one.
     made = sessions((SESSION | {"updated_at": unread}, NOW), (SESSION, NOW + HOUR))
     assert only(made)["updated_at"] == datetime(2025, 3, 10, 11)
     assert made.rejects.is_empty()
 
 
-def test_a_version_that_does_not_tell_its_change_gives_way_to_one_fetched_later() -> None:
+def test_a_version_without_updated_at_is_replaced_by_one_fetched_later() -> None:
     early = SESSION | {"updated_at": None, "viewer_seconds": 1}
     assert only(sessions((early, NOW), (SESSION, NOW + HOUR)))["viewer_seconds"] == 116.11599994199997
     assert only(sessions((SESSION, NOW), (early, NOW + HOUR)))["viewer_seconds"] == 1
@@ -138,7 +138,7 @@ def test_offsets_are_compared_as_moments_not_as_text() -> None:
     assert only(sessions((later, NOW), (SESSION, NOW + HOUR)))["viewer_seconds"] == 7
 
 
-def test_a_broken_version_is_set_aside_and_the_one_before_it_stands() -> None:
+def test_a_broken_version_is_quarantined_and_the_one_before_it_stays_current() -> None:
     broken = SESSION | {"updated_at": "2025-03-10T12:00:00Z", "ingest_seconds": "an hour"}
     made = sessions((SESSION, NOW), (broken, NOW + HOUR))
     assert only(made)["ingest_seconds"] == 3600
@@ -149,7 +149,7 @@ def test_a_broken_version_is_set_aside_and_the_one_before_it_stands() -> None:
     assert made.duplicates == 0
 
 
-def test_a_broken_version_that_was_made_whole_is_not_set_aside() -> None:
+def test_a_broken_version_that_was_repaired_is_not_quarantined() -> None:
     broken = SESSION | {"ingest_seconds": "an hour"}
     made = sessions((broken, NOW), (SESSION, NOW + HOUR))
     assert made.rejects.is_empty()
@@ -164,7 +164,7 @@ def test_several_broken_versions_are_one_reject() -> None:
 
 
 @pytest.mark.parametrize("record", [None, 5, "text", [], [SESSION], True, {}, {"id": None}, {"id": ""}, {"id": "a\nb"}])
-def test_a_record_without_an_id_is_set_aside(record: Any) -> None:
+def test_a_record_without_an_id_is_quarantined(record: Any) -> None:
     made = sessions((SESSION, NOW), (record, NOW))
     assert only(made)["session_id"] == "s"
     (reject,) = made.rejects.to_dicts()
@@ -192,14 +192,14 @@ def test_the_day(fields: dict[str, Any], day: date) -> None:
     assert only(sessions((SESSION | fields, NOW)))["day"] == day
 
 
-def test_a_session_without_a_day_is_set_aside() -> None:
+def test_a_session_without_a_day_is_quarantined() -> None:
     (reject,) = sessions((SESSION | {"created_at": None, "started_time": None}, NOW)).rejects.to_dicts()
     assert (reject["field"], reject["day"], reject["record_id"]) == ("created_at", None, "s")
     assert "no day" in reject["reason"]
 
 
 @pytest.mark.parametrize("livestream_id", [None, "absent"])
-def test_a_session_that_does_not_name_its_livestream_belongs_to_the_one_asked(livestream_id: str | None) -> None:
+def test_a_session_without_a_livestream_belongs_to_the_requested_one(livestream_id: str | None) -> None:
     record = SESSION | {"livestream_id": None}
     if livestream_id == "absent":
         del record["livestream_id"]
@@ -207,7 +207,7 @@ def test_a_session_that_does_not_name_its_livestream_belongs_to_the_one_asked(li
 
 
 @pytest.mark.parametrize("livestream_id", ["", [], {}, True, 1.5])
-def test_an_odd_livestream_is_not_replaced_by_a_guess(livestream_id: object) -> None:
+def test_an_invalid_livestream_id_is_not_replaced_by_a_guess(livestream_id: object) -> None:
     made = sessions((SESSION | {"livestream_id": livestream_id}, NOW))
     assert made.rejects["field"].to_list() == ["livestream_id"]
 
@@ -239,7 +239,7 @@ def test_is_live(fields: dict[str, Any], is_live: bool) -> None:  # noqa: FBT001
         {"ingest_seconds": 0, "viewer_seconds": None, "updated_at": "2025-03-12T00:00:00Z", "stopped_time": None},
     ],
 )
-def test_figures_forgotten_stand_as_they_were(forgotten: dict[str, Any]) -> None:
+def test_lost_figures_are_kept(forgotten: dict[str, Any]) -> None:
     made = sessions((SESSION, NOW), (SESSION | forgotten, NOW + HOUR))
     row = only(made)
     assert (row["ingest_seconds"], row["viewer_seconds"]) == (3600, 116.11599994199997)
@@ -247,7 +247,7 @@ def test_figures_forgotten_stand_as_they_were(forgotten: dict[str, Any]) -> None
     assert made.shrinks["day"].to_list() == [DAY]
 
 
-def test_figures_that_become_less_but_not_nothing_are_news() -> None:
+def test_smaller_figures_above_zero_are_a_change() -> None:
     made = sessions((SESSION, NOW), (SESSION | {"viewer_seconds": 100}, NOW + HOUR))
     assert only(made)["viewer_seconds"] == 100
     assert made.shrinks.is_empty()
@@ -318,7 +318,7 @@ def test_what_was_known_to_be_zero_does_not_become_unknown() -> None:
     assert figures(only(made)) == (0, 0, 0)
 
 
-def test_what_was_unknown_does_not_become_zero_by_being_asked_again() -> None:
+def test_an_unknown_day_does_not_become_zero_when_it_is_fetched_again() -> None:
     assert overall((None, NOW), day=OLDEST - 10 * A_DAY, first=NOW - 5 * A_DAY).rows.is_empty()
 
 
@@ -341,7 +341,7 @@ def test_a_count_alone_may_grow_and_is_not_erased_either() -> None:
 
 
 @pytest.mark.parametrize("record", [5, "text", [], True, [FIGURES]])
-def test_a_day_that_is_no_object_is_set_aside(record: Any) -> None:
+def test_a_day_that_is_not_an_object_is_quarantined(record: Any) -> None:
     made = overall((record, NOW))
     assert made.rows.is_empty()
     assert (made.rejects["field"].to_list(), made.rejects["day"].to_list()) == (["record"], [DAY])
@@ -357,8 +357,8 @@ def test_a_broken_figure_keeps_the_day_as_it_was(count: Any) -> None:
 def test_daywise_days() -> None:
     days = [DAY + n * A_DAY for n in range(3)]
     entry = {"day": "2025-03-11T00:00:00.000Z", "total_sessions": "4", "total_session_minutes": 365.66666666666697}
-    odd = {"day": "someday", "total_sessions": 1, "total_session_minutes": 1}
-    for entries, zeros in (([entry], 2), ([entry, odd], 0)):
+    invalid = {"day": "someday", "total_sessions": 1, "total_session_minutes": 1}
+    for entries, zeros in (([entry], 2), ([entry, invalid], 0)):
         raw = raw_day_entries(
             stream_of(MEETING_SESSIONS_DAILY),
             [read_record(entry) for entry in entries],
@@ -379,7 +379,7 @@ def test_daywise_days() -> None:
 # --- a part of the days ----------------------------------------------------------------------------------------
 
 
-def test_only_the_days_asked_for() -> None:
+def test_only_the_requested_days() -> None:
     other = SESSION | {"id": "t", "created_at": "2025-03-11T10:00:00Z"}
     broken = SESSION | {"id": "u", "viewer_seconds": "?"}
     dayless = {"id": "v"}
@@ -430,7 +430,7 @@ def test_livestreams_and_when_they_were_seen() -> None:
     assert (row["first_seen_at"], row["last_seen_at"]) == (NOW - A_DAY, NOW)
 
 
-def test_a_livestream_set_aside_is_still_asked_for_its_sessions() -> None:
+def test_sessions_of_a_quarantined_livestream_are_still_fetched() -> None:
     broken = LIVESTREAM | {"name": {"en": "x"}, "created_at": "?"}
     raw = livestreams((broken, NOW), ({"name": "nameless"}, NOW), (None, NOW))
     assert balanced(LIVESTREAMS, raw).rejects.height == 3

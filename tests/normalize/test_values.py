@@ -1,4 +1,4 @@
-"""Contract, section 4, value by value: taken, null, or set aside. Beside odd ones stands where they were seen."""
+"""Contract, section 4, value by value: read, null, or quarantined. Comments name where unusual values were seen."""
 
 import json
 from datetime import date, datetime, timedelta
@@ -19,12 +19,12 @@ NOW = datetime(2025, 3, 14, 15, 9, 26)
 
 
 class Outcome(Enum):
-    """What may come of a value besides a value; an enum, so that every worker calls a test the same."""
+    """Results of reading a value other than a value; an enum, so that every worker gives a test the same name."""
 
-    SET_ASIDE = "set aside"
+    QUARANTINED = "quarantined"
 
 
-SET_ASIDE = Outcome.SET_ASIDE
+QUARANTINED = Outcome.QUARANTINED
 
 
 def read_all(kind: LogicalType, values: list[Any]) -> list[tuple[Any, str | None]]:
@@ -40,7 +40,7 @@ def read(kind: LogicalType, value: Any) -> Any:
     if reason is not None:
         assert taken is None
         assert len(reason) < 200
-        return SET_ASIDE
+        return QUARANTINED
     return taken
 
 
@@ -65,33 +65,33 @@ NUMBERS: list[tuple[Any, Any]] = [
     ("", None),
     ("  ", None),
     ("null", None),
-    (-1, SET_ASIDE),
-    ("-0.5", SET_ASIDE),
-    ("NaN", SET_ASIDE),
-    ("nan", SET_ASIDE),
-    ("Infinity", SET_ASIDE),
-    ("inf", SET_ASIDE),
-    ("1e999", SET_ASIDE),
-    (True, SET_ASIDE),
-    (False, SET_ASIDE),
-    ("true", SET_ASIDE),
-    ("12:30", SET_ASIDE),
-    ("1,5", SET_ASIDE),
-    ("1 000", SET_ASIDE),
-    ("1_000", SET_ASIDE),
-    ("0x10", SET_ASIDE),
-    ("١٢", SET_ASIDE),  # Arabic digits: int() would take them
-    ("５", SET_ASIDE),
-    ("--5", SET_ASIDE),
-    (".", SET_ASIDE),
-    ("e5", SET_ASIDE),
-    ("5 s", SET_ASIDE),
-    ("5\n6", SET_ASIDE),
-    ("None", SET_ASIDE),
-    ([], SET_ASIDE),
-    ([5], SET_ASIDE),
-    ({}, SET_ASIDE),
-    ({"value": 5}, SET_ASIDE),
+    (-1, QUARANTINED),
+    ("-0.5", QUARANTINED),
+    ("NaN", QUARANTINED),
+    ("nan", QUARANTINED),
+    ("Infinity", QUARANTINED),
+    ("inf", QUARANTINED),
+    ("1e999", QUARANTINED),
+    (True, QUARANTINED),
+    (False, QUARANTINED),
+    ("true", QUARANTINED),
+    ("12:30", QUARANTINED),
+    ("1,5", QUARANTINED),
+    ("1 000", QUARANTINED),
+    ("1_000", QUARANTINED),
+    ("0x10", QUARANTINED),
+    ("١٢", QUARANTINED),  # Arabic digits: int() would take them
+    ("５", QUARANTINED),
+    ("--5", QUARANTINED),
+    (".", QUARANTINED),
+    ("e5", QUARANTINED),
+    ("5 s", QUARANTINED),
+    ("5\n6", QUARANTINED),
+    ("None", QUARANTINED),
+    ([], QUARANTINED),
+    ([5], QUARANTINED),
+    ({}, QUARANTINED),
+    ({"value": 5}, QUARANTINED),
 ]
 
 
@@ -126,29 +126,29 @@ def test_seconds_and_minutes(kind: LogicalType, value: Any, expected: Any) -> No
         (f"{2**53 + 1}e0", 2**53 + 1),
         ("900719925474099.3e1", 2**53 + 1),
         ("922337203685477580.7e1", 2**63 - 1),
-        ("922337203685477580.8e1", SET_ASIDE),
-        ("9007199254740993.5", SET_ASIDE),
-        ("1e-3", SET_ASIDE),
-        (f"1e-{'9' * 20}", SET_ASIDE),
-        (f"0e{'9' * 20}", SET_ASIDE),
-        (str(2**63), SET_ASIDE),
-        (f"{2**63}.0", SET_ASIDE),
-        (float(2**63), SET_ASIDE),
-        (1e19, SET_ASIDE),
-        ("9" * 5000, SET_ASIDE),
+        ("922337203685477580.8e1", QUARANTINED),
+        ("9007199254740993.5", QUARANTINED),
+        ("1e-3", QUARANTINED),
+        (f"1e-{'9' * 20}", QUARANTINED),
+        (f"0e{'9' * 20}", QUARANTINED),
+        (str(2**63), QUARANTINED),
+        (f"{2**63}.0", QUARANTINED),
+        (float(2**63), QUARANTINED),
+        (1e19, QUARANTINED),
+        ("9" * 5000, QUARANTINED),
         (None, None),
         ("", None),
         ("null", None),
-        (4.5, SET_ASIDE),
-        ("4.5", SET_ASIDE),
-        (-1, SET_ASIDE),
-        ("-1", SET_ASIDE),
-        (-1.0, SET_ASIDE),
-        (True, SET_ASIDE),
-        ("four", SET_ASIDE),
-        ("NaN", SET_ASIDE),
-        ([4], SET_ASIDE),
-        ({}, SET_ASIDE),
+        (4.5, QUARANTINED),
+        ("4.5", QUARANTINED),
+        (-1, QUARANTINED),
+        ("-1", QUARANTINED),
+        (-1.0, QUARANTINED),
+        (True, QUARANTINED),
+        ("four", QUARANTINED),
+        ("NaN", QUARANTINED),
+        ([4], QUARANTINED),
+        ({}, QUARANTINED),
     ],
     ids=repr,
 )
@@ -156,12 +156,12 @@ def test_counts(value: Any, expected: Any) -> None:
     assert read("count", value) == expected
 
 
-ODD_FLAGS: list[Any] = [2, -1, "2", 0.5, "on", "off", "y", "t", "NaN", "10", "01", [], [True], {}, "disable"]
+INVALID_FLAGS: list[Any] = [2, -1, "2", 0.5, "on", "off", "y", "t", "NaN", "10", "01", [], [True], {}, "disable"]
 FLAGS: list[tuple[Any, Any]] = [
     *[(yes, True) for yes in (True, "true", "TRUE", " True ", 1, "1", 1.0, "yes", "Yes", "disabled", "Disabled")],
     *[(no, False) for no in (False, "false", "False", 0, "0", 0.0, "no", "NO", "enabled", "ENABLED")],
     *[(null, None) for null in (None, "", " ", "null")],
-    *[(odd, SET_ASIDE) for odd in ODD_FLAGS],
+    *[(invalid, QUARANTINED) for invalid in INVALID_FLAGS],
 ]
 
 
@@ -199,46 +199,46 @@ TIMESTAMPS: list[tuple[Any, Any]] = [
     ("null", None),
     # bounds: 2015 until the end of tomorrow
     ("2015-01-01T00:00:00Z", datetime(2015, 1, 1)),
-    ("2014-12-31T23:59:59.999999Z", SET_ASIDE),
-    ("2015-01-01T00:00:00+00:01", SET_ASIDE),
+    ("2014-12-31T23:59:59.999999Z", QUARANTINED),
+    ("2015-01-01T00:00:00+00:01", QUARANTINED),
     ("2025-03-15T23:59:59Z", datetime(2025, 3, 15, 23, 59, 59)),
-    ("2025-03-16T00:00:00Z", SET_ASIDE),
-    ("2025-03-15T23:59:59-01:00", SET_ASIDE),
-    ("0001-01-01T00:00:00Z", SET_ASIDE),  # Go's zero time
-    ("0000-00-00T00:00:00Z", SET_ASIDE),
-    ("1970-01-01T00:00:00Z", SET_ASIDE),
-    (0, SET_ASIDE),
-    (-1, SET_ASIDE),
-    (1741953600123456, SET_ASIDE),  # microseconds
-    (20250314, SET_ASIDE),
-    (1e300, SET_ASIDE),
-    (2**63 - 1, SET_ASIDE),
+    ("2025-03-16T00:00:00Z", QUARANTINED),
+    ("2025-03-15T23:59:59-01:00", QUARANTINED),
+    ("0001-01-01T00:00:00Z", QUARANTINED),  # Go's zero time
+    ("0000-00-00T00:00:00Z", QUARANTINED),
+    ("1970-01-01T00:00:00Z", QUARANTINED),
+    (0, QUARANTINED),
+    (-1, QUARANTINED),
+    (1741953600123456, QUARANTINED),  # microseconds
+    (20250314, QUARANTINED),
+    (1e300, QUARANTINED),
+    (2**63 - 1, QUARANTINED),
     # no such time
-    ("2025-02-29T12:00:00Z", SET_ASIDE),
-    ("2025-13-01T12:00:00Z", SET_ASIDE),
-    ("2025-03-14T24:00:00Z", SET_ASIDE),
-    ("2025-03-14T12:60:00Z", SET_ASIDE),
-    ("2025-03-14T10:00:60Z", SET_ASIDE),  # was taken for 10:01:00
-    ("2025-03-14T10:00:60.5+01:00", SET_ASIDE),
-    ("2025-03-14 10:00:60", SET_ASIDE),
-    ("2025-03-14T10:00:99Z", SET_ASIDE),
-    ("2025-03-14T12:00:00+24:00", SET_ASIDE),
-    ("2025-03-14T12:00:00+05:60", SET_ASIDE),
+    ("2025-02-29T12:00:00Z", QUARANTINED),
+    ("2025-13-01T12:00:00Z", QUARANTINED),
+    ("2025-03-14T24:00:00Z", QUARANTINED),
+    ("2025-03-14T12:60:00Z", QUARANTINED),
+    ("2025-03-14T10:00:60Z", QUARANTINED),  # was taken for 10:01:00
+    ("2025-03-14T10:00:60.5+01:00", QUARANTINED),
+    ("2025-03-14 10:00:60", QUARANTINED),
+    ("2025-03-14T10:00:99Z", QUARANTINED),
+    ("2025-03-14T12:00:00+24:00", QUARANTINED),
+    ("2025-03-14T12:00:00+05:60", QUARANTINED),
     # other text
-    ("2025-03-14", SET_ASIDE),
-    ("14/03/2025", SET_ASIDE),
-    ("March 14, 2025", SET_ASIDE),
-    ("2025-3-14T12:00:00Z", SET_ASIDE),
-    ("2025-03-14T12:00:00 UTC", SET_ASIDE),
-    ("2025-03-14T12:00:00Z[UTC]", SET_ASIDE),
-    ("2025-03-14T12:00:00ZZ", SET_ASIDE),
-    ("2025-03-14T12:00:00.Z", SET_ASIDE),
-    ("２０２５-03-14T12:00:00Z", SET_ASIDE),
-    ("NaN", SET_ASIDE),
-    ("now", SET_ASIDE),
-    (True, SET_ASIDE),
-    ([], SET_ASIDE),
-    ({"seconds": 1741953600}, SET_ASIDE),
+    ("2025-03-14", QUARANTINED),
+    ("14/03/2025", QUARANTINED),
+    ("March 14, 2025", QUARANTINED),
+    ("2025-3-14T12:00:00Z", QUARANTINED),
+    ("2025-03-14T12:00:00 UTC", QUARANTINED),
+    ("2025-03-14T12:00:00Z[UTC]", QUARANTINED),
+    ("2025-03-14T12:00:00ZZ", QUARANTINED),
+    ("2025-03-14T12:00:00.Z", QUARANTINED),
+    ("２０２５-03-14T12:00:00Z", QUARANTINED),
+    ("NaN", QUARANTINED),
+    ("now", QUARANTINED),
+    (True, QUARANTINED),
+    ([], QUARANTINED),
+    ({"seconds": 1741953600}, QUARANTINED),
 ]
 
 
@@ -254,12 +254,12 @@ def test_timestamps(value: Any, expected: Any) -> None:
         ("9007199254740993.0", "count", 2**53 + 1),
         ("9.007199254740993e15", "id", "9007199254740993"),
         ("9223372036854775807.0", "count", 2**63 - 1),
-        ("9223372036854775808.0", "count", SET_ASIDE),
-        ("9007199254740993.5", "count", SET_ASIDE),
+        ("9223372036854775808.0", "count", QUARANTINED),
+        ("9007199254740993.5", "count", QUARANTINED),
         ("9007199254740993.5", "seconds", 9007199254740994.0),
         ("1e300", "seconds", 1e300),
-        ("1e999", "seconds", SET_ASIDE),
-        (f"1e{'9' * 20}", "seconds", SET_ASIDE),
+        ("1e999", "seconds", QUARANTINED),
+        (f"1e{'9' * 20}", "seconds", QUARANTINED),
         ("1e22", "id", "1" + "0" * 22),
         ("5.0", "id", "5"),
     ],
@@ -280,19 +280,19 @@ def test_a_number_in_json_is_read_to_its_last_digit(written: str, kind: LogicalT
         (1741953600, date(2025, 3, 14)),
         ("2015-01-01", date(2015, 1, 1)),
         ("2025-03-15", date(2025, 3, 15)),
-        ("2025-03-16", SET_ASIDE),
-        ("2014-12-31", SET_ASIDE),
-        ("2025-02-30", SET_ASIDE),
-        ("20250314", SET_ASIDE),
-        ("2025-3-14", SET_ASIDE),
-        ("14.03.2025", SET_ASIDE),
-        ("", SET_ASIDE),
-        ("null", SET_ASIDE),
-        (None, SET_ASIDE),
-        (14, SET_ASIDE),
-        (True, SET_ASIDE),
-        ([], SET_ASIDE),
-        ({}, SET_ASIDE),
+        ("2025-03-16", QUARANTINED),
+        ("2014-12-31", QUARANTINED),
+        ("2025-02-30", QUARANTINED),
+        ("20250314", QUARANTINED),
+        ("2025-3-14", QUARANTINED),
+        ("14.03.2025", QUARANTINED),
+        ("", QUARANTINED),
+        ("null", QUARANTINED),
+        (None, QUARANTINED),
+        (14, QUARANTINED),
+        (True, QUARANTINED),
+        ([], QUARANTINED),
+        ({}, QUARANTINED),
     ],
     ids=repr,
 )
@@ -315,18 +315,18 @@ def test_days(value: Any, expected: Any) -> None:
         (5.0, "5"),
         (-5, "-5"),
         (2**63 - 1, str(2**63 - 1)),
-        ("x" * 257, SET_ASIDE),
-        ("", SET_ASIDE),
-        (None, SET_ASIDE),
-        ("a\nb", SET_ASIDE),
-        ("a\x00b", SET_ASIDE),
-        ("\x7f", SET_ASIDE),
-        ("\x9b31m", SET_ASIDE),
-        (5.5, SET_ASIDE),
-        (1e22, SET_ASIDE),
-        (True, SET_ASIDE),
-        ([], SET_ASIDE),
-        ({"id": "a"}, SET_ASIDE),
+        ("x" * 257, QUARANTINED),
+        ("", QUARANTINED),
+        (None, QUARANTINED),
+        ("a\nb", QUARANTINED),
+        ("a\x00b", QUARANTINED),
+        ("\x7f", QUARANTINED),
+        ("\x9b31m", QUARANTINED),
+        (5.5, QUARANTINED),
+        (1e22, QUARANTINED),
+        (True, QUARANTINED),
+        ([], QUARANTINED),
+        ({"id": "a"}, QUARANTINED),
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -347,9 +347,9 @@ def test_ids(value: Any, expected: Any) -> None:
         (2024, "2024"),
         (1.5, "1.5"),
         (None, None),
-        (True, SET_ASIDE),
-        ([], SET_ASIDE),
-        ({"en": "x"}, SET_ASIDE),
+        (True, QUARANTINED),
+        ([], QUARANTINED),
+        ({"en": "x"}, QUARANTINED),
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -357,7 +357,7 @@ def test_texts(value: Any, expected: Any) -> None:
     assert read("text", value) == expected
 
 
-def test_a_missing_field_says_null_or_is_missing() -> None:
+def test_a_missing_field_is_null_or_rejected() -> None:
     fields = split_fields(["{}"], ["x"])
     for kind in get_args(LogicalType):
         taken = value_of(kind, cell("x"), NOW)
@@ -394,8 +394,8 @@ json_values = st.sampled_from(UGLY) | st.recursive(
 def test_taken_null_or_reason_exactly_one(kind: LogicalType, values: list[Any]) -> None:
     values = [parse_json(json.dumps(value).encode()) for value in values]  # as the client hands them on
     for value, (taken, reason) in zip(values, read_all(kind, values), strict=True):
-        says_null = value is None or (isinstance(value, str) and kind != "text" and value.strip() in {"", "null"})
-        may_be_null = says_null and kind not in {"id", "day"}
+        is_null_text = value is None or (isinstance(value, str) and kind != "text" and value.strip() in {"", "null"})
+        may_be_null = is_null_text and kind not in {"id", "day"}
         assert (taken is not None) + (reason is not None) + may_be_null == 1, (kind, value, taken, reason)
         if isinstance(value, dict | list):
             assert reason is not None
