@@ -21,7 +21,7 @@ LIMITS = {
 
 
 def main() -> None:
-    """A cold load of a fresh world for each."""
+    """Measure a cold load of a fresh world with each client."""
     print(f"{datetime.now(UTC).date()}")
     print("| limit | loaded by | finished | seconds | requests | refused (429) | share of the limit used |")
     print("|---|---|---|---|---|---|---|")

@@ -66,7 +66,7 @@ def _data(name: str) -> alt.NamedData:
     return alt.NamedData(name=name)
 
 
-def _by_day() -> alt.X:
+def _day_axis() -> alt.X:
     axis = alt.Axis(
         labelExpr=_DAY_LABEL,
         labelAngle=0,
@@ -79,7 +79,7 @@ def _by_day() -> alt.X:
     return alt.X("t:O", axis=axis, scale=alt.Scale(type="band", paddingInner=0.18, paddingOuter=0.05))
 
 
-def _amount(field: str, *, whole: bool = False) -> alt.Y:
+def _amount_axis(field: str, *, whole: bool = False) -> alt.Y:
     step = {"tickMinStep": 1, "format": ",.0f"} if whole else {"format": ",~r"}
     axis = alt.Axis(tickCount=4, title=None, domain=False, ticks=False, **step)
     return alt.Y(field, type="quantitative", axis=axis, scale=alt.Scale(domainMin=0, nice=True))
@@ -99,8 +99,8 @@ def _unknown(name: str) -> Chart:
     band = base.mark_bar(color="var(--unknown)", opacity=0.3, stroke="var(--soft)", strokeDash=[2, 2], strokeWidth=0.5)
     sign = base.mark_text(color="var(--soft)", fontSize=12, baseline="top", dy=3)
     return alt.layer(
-        band.encode(x=_by_day(), y=alt.value(0), y2=alt.value("height"), tooltip=tooltip),
-        sign.encode(x=_by_day(), y=alt.value(0), text="sign:N", tooltip=tooltip),
+        band.encode(x=_day_axis(), y=alt.value(0), y2=alt.value("height"), tooltip=tooltip),
+        sign.encode(x=_day_axis(), y=alt.value(0), text="sign:N", tooltip=tooltip),
     )
 
 
@@ -113,10 +113,10 @@ def _days() -> Chart:
         legend=alt.Legend(title=None),
     )
     tooltip = _tooltip(day="Day", shown="Value", shown_before="Period before")
-    bars = base.mark_bar(width=_BAR_WIDTH).encode(x=_by_day(), y=_amount("value"), color=kind, tooltip=tooltip)
+    bars = base.mark_bar(width=_BAR_WIDTH).encode(x=_day_axis(), y=_amount_axis("value"), color=kind, tooltip=tooltip)
     before = base.mark_line(interpolate="step", color="var(--ink)", strokeWidth=1.2, strokeDash=[3, 2], opacity=0.7)
     return alt.layer(
-        bars, before.encode(x=_by_day(), y=_amount("before"), tooltip=tooltip), _unknown("days")
+        bars, before.encode(x=_day_axis(), y=_amount_axis("before"), tooltip=tooltip), _unknown("days")
     ).properties(height=230)
 
 
@@ -131,9 +131,9 @@ def _weekdays() -> Chart:
         scale=alt.Scale(domain=["weekday", "weekend"], range=["var(--series)", "var(--pale)"]),
         legend=None,
     )
-    bars = base.mark_bar().encode(x=x, y=_amount("value"), color=color, tooltip=tooltip)
+    bars = base.mark_bar().encode(x=x, y=_amount_axis("value"), color=color, tooltip=tooltip)
     before = base.mark_tick(color="var(--ink)", thickness=2, opacity=0.7)
-    return alt.layer(bars, before.encode(x=x, y=_amount("before"), tooltip=tooltip)).properties(height=230)
+    return alt.layer(bars, before.encode(x=x, y=_amount_axis("before"), tooltip=tooltip)).properties(height=230)
 
 
 def _peaks() -> Chart:
@@ -142,8 +142,8 @@ def _peaks() -> Chart:
         alt.Chart(_data("peaks"))
         .mark_bar(color="var(--series)", width=_BAR_WIDTH)
         .encode(
-            x=_by_day(),
-            y=_amount("value", whole=True),
+            x=_day_axis(),
+            y=_amount_axis("value", whole=True),
             tooltip=_tooltip(day="Day", shown="Most streams at once", moment="First at"),
         )
     )
@@ -154,9 +154,9 @@ def _audience() -> Chart:
     """Rows: t, value (viewers), state, sign; for tooltips day, shown, moment. Only drawn if live observations exist."""
     tooltip = _tooltip(day="Day", shown="Most viewers at once", moment="First at")
     bars = alt.Chart(_data("audience")).mark_bar(color="var(--series)", width=_BAR_WIDTH)
-    return alt.layer(bars.encode(x=_by_day(), y=_amount("value"), tooltip=tooltip), _unknown("audience")).properties(
-        height=170
-    )
+    return alt.layer(
+        bars.encode(x=_day_axis(), y=_amount_axis("value"), tooltip=tooltip), _unknown("audience")
+    ).properties(height=170)
 
 
 def _top() -> Chart:
@@ -183,8 +183,8 @@ def _waits() -> Chart:
         alt.Chart(_data("waits"))
         .mark_line(point=alt.OverlayMarkDef(size=22, filled=True), strokeWidth=1.6)
         .encode(
-            x=_by_day(),
-            y=_amount("seconds"),
+            x=_day_axis(),
+            y=_amount_axis("seconds"),
             color=alt.Color(
                 "series:N",
                 scale=alt.Scale(domain=domain, range=["var(--series)", "var(--warning)"]),
@@ -206,8 +206,8 @@ def _failures() -> Chart:
         alt.Chart(_data("failures"))
         .mark_bar(width=_BAR_WIDTH)
         .encode(
-            x=_by_day(),
-            y=_amount("value", whole=True),
+            x=_day_axis(),
+            y=_amount_axis("value", whole=True),
             color=alt.Color(
                 "kind:N",
                 scale=alt.Scale(domain=domain, range=["var(--bad)", "var(--warning)"]),
@@ -234,7 +234,7 @@ def _verdicts() -> Chart:
         alt.Chart(_data("verdicts"))
         .mark_bar(height=alt.RelativeBandSize(band=0.7), width=_BAR_WIDTH)
         .encode(
-            x=_by_day(),
+            x=_day_axis(),
             y=y,
             color=alt.Color("verdict:N", scale=alt.Scale(domain=domain, range=colours), legend=None),
             tooltip=_tooltip(day="Day", app="Apps", verdict="Verdict"),

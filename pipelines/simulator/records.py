@@ -146,7 +146,7 @@ class Usage:
     minutes: float
 
 
-def _timestamp(session: Session) -> int:
+def _reference_ms(session: Session) -> int:
     return session.reference_ms
 
 
@@ -185,16 +185,16 @@ class App:
             if livestream.meeting_id is not None:
                 self.meetings.add(livestream.meeting_id)
         self.livestreams.sort(key=_creation_order)
-        self.timeline.sort(key=_timestamp)
+        self.timeline.sort(key=_reference_ms)
         self._sessions_by_id = None
 
     def add_session(self, session: Session) -> None:
         """Add a session to its livestream."""
-        bisect.insort(self.by_id[session.livestream_id].sessions, session, key=_timestamp)
+        bisect.insort(self.by_id[session.livestream_id].sessions, session, key=_reference_ms)
         self._add_to_timeline(session)
 
     def _add_to_timeline(self, session: Session) -> None:
-        bisect.insort(self.timeline, session, key=_timestamp)
+        bisect.insort(self.timeline, session, key=_reference_ms)
         if self._sessions_by_id is not None:
             self._sessions_by_id[session.id] = session
 
@@ -222,6 +222,6 @@ class App:
 
     def sessions_between(self, first_ms: int, last_ms: int) -> list[Session]:
         """Return the sessions whose reference time is in [first_ms, last_ms], oldest first."""
-        first = bisect.bisect_left(self.timeline, first_ms, key=_timestamp)
-        last = bisect.bisect_right(self.timeline, last_ms, key=_timestamp)
+        first = bisect.bisect_left(self.timeline, first_ms, key=_reference_ms)
+        last = bisect.bisect_right(self.timeline, last_ms, key=_reference_ms)
         return self.timeline[first:last]
