@@ -1,1 +1,1 @@
-"""report: marts, checks and examples from `sql/`, built from landed tables only."""
+"""report: the page, from its queries and metrics to its charts, layout and script."""

@@ -1,7 +1,4 @@
-// Rows of each chart, in the shapes that charts.py documents, and drawing.
-
-/** @type {Record<string, ChartView>} */
-const views = {};
+// Captions and rows of each chart, in the shapes that charts.py documents.
 
 /** @param {number} day */
 function formatDayWithWeekday(day) {
@@ -276,32 +273,4 @@ function createChartRows(metric, period, before, rank, streams) {
     failures: createFailuresRows(period),
     verdicts: createVerdictsRows(period),
   };
-}
-
-/** @param {Record<string, ChartRow[]>} rows */
-async function drawCharts(rows) {
-  const specifications = JSON.parse(getElement("charts").textContent ?? "");
-  for (const [name, specification] of Object.entries(specifications)) {
-    const place = getElement(`chart-${name}`);
-    const figure = place.parentElement;
-    if (!figure || figure.hidden) continue;
-    specification.datasets = {[name]: rows[name]};
-    specification.description = figure.querySelector("figcaption")?.firstChild?.textContent;
-    // `ast`: Vega interprets expressions, so the page need not allow eval.
-    // `logLevel`: log errors only; a chart without rows is not worth a warning.
-    const {view} = await window.vegaEmbed(place, specification, {
-      renderer: "svg",
-      actions: false,
-      ast: true,
-      defaultStyle: false,
-      tooltip: {disableDefaultStyle: true},
-      logLevel: 1,
-    });
-    views[name] = view;
-  }
-}
-
-/** @param {Record<string, ChartRow[]>} rows */
-async function updateCharts(rows) {
-  for (const [name, view] of Object.entries(views)) await view.data(name, rows[name]).runAsync();
 }

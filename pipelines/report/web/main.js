@@ -1,4 +1,4 @@
-// The choices on the page, kept in its address so that a link shows the same, and the update after each choice.
+// The choices on the page, kept in its address so that a link shows the same, and the update of tables and charts after each choice.
 
 const PRESETS = [7, 14, 30, 90];
 const MOST_DAYS = 3700;
@@ -13,6 +13,8 @@ const controls = {
   theme: getElement("theme"),
 };
 let drawing = Promise.resolve();
+/** @type {Record<string, ChartView>} */
+const views = {};
 
 /** The longest preset of which the period before is loaded too; everything if there is no such preset. */
 function getFirstRange() {
@@ -69,6 +71,34 @@ function showControls() {
 /** @param {string} days */
 function getPresetRange(days) {
   return [days === "all" ? 0 : LAST_DAY - Number(days) + 1, LAST_DAY];
+}
+
+/** @param {Record<string, ChartRow[]>} rows */
+async function drawCharts(rows) {
+  const specifications = JSON.parse(getElement("charts").textContent ?? "");
+  for (const [name, specification] of Object.entries(specifications)) {
+    const place = getElement(`chart-${name}`);
+    const figure = place.parentElement;
+    if (!figure || figure.hidden) continue;
+    specification.datasets = {[name]: rows[name]};
+    specification.description = figure.querySelector("figcaption")?.firstChild?.textContent;
+    // `ast`: Vega interprets expressions, so the page need not allow eval.
+    // `logLevel`: log errors only; a chart without rows is not worth a warning.
+    const {view} = await window.vegaEmbed(place, specification, {
+      renderer: "svg",
+      actions: false,
+      ast: true,
+      defaultStyle: false,
+      tooltip: {disableDefaultStyle: true},
+      logLevel: 1,
+    });
+    views[name] = view;
+  }
+}
+
+/** @param {Record<string, ChartRow[]>} rows */
+async function updateCharts(rows) {
+  for (const [name, view] of Object.entries(views)) await view.data(name, rows[name]).runAsync();
 }
 
 /** Show the current choice. Charts follow one update after the other, in the order of the choices. */
