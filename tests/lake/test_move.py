@@ -27,6 +27,7 @@ def held(settings: Settings) -> dict[str, Any]:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)  # four loads and two moves of a lakehouse: 300 s were not enough on a busy machine
 def test_a_warehouse_moves_to_a_lakehouse_and_back_and_lives_on(lake: str, tmp_path: Path) -> None:
     world = tiny_world()
     with Simulator(world) as simulator:

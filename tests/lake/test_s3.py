@@ -45,6 +45,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)  # each commit takes dozens of requests to moto: 290 s were not enough on a busy machine
 def test_files_in_s3_are_as_good_as_on_a_disk(lake: str, bucket: str, tmp_path: Path) -> None:
     world = tiny_world()
     at = {"LIVEHOUSE_WAREHOUSE": lake, "LIVEHOUSE_DATA_PATH": PLACE}

@@ -367,7 +367,7 @@ def missing(rows: list[Row], overall: Row) -> bool:
 @pytest.mark.parametrize("how", ROUNDINGS)
 @pytest.mark.parametrize("each", [True, False])
 @settings(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(sessions=days_of_sessions)
 def test_no_rounding_of_the_api_makes_a_difference(
