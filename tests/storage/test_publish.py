@@ -358,7 +358,7 @@ def test_only_directories_of_killed_processes_are_cleared(warehouse: FileWarehou
     assert all((directory / "thesis.tex").exists() for directory in theirs)
 
 
-def test_every_file_is_made_as_the_umask_says(tmp_path: Path) -> None:
+def test_every_file_respects_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         warehouse = FileWarehouse(tmp_path / "home" / "warehouse.duckdb")
