@@ -15,6 +15,7 @@ from pipelines.catalog.files import WAREHOUSE_FILE
 from pipelines.live import merge as observations
 from pipelines.live.observations import MAX_GAP, PLACEHOLDER_SECONDS, blank_placeholder_figures
 from pipelines.marts.build import build_mart, find_marts
+from pipelines.marts.macros import find_macros
 
 MART, PEAKS = (mart for mart in find_marts() if mart.name in ("live_audience", "stream_concurrency"))
 DAY = date(2026, 3, 10)
@@ -118,8 +119,8 @@ def steady(first: int, last: int, viewers: float, *, every: int = 60, began: int
 
 
 def test_the_mart_has_the_limits_of_the_live_package() -> None:
+    assert find_macros()["is_gap"].endswith(f"AS elapsed > INTERVAL {MAX_GAP // timedelta(minutes=1)} MINUTE;")
     sql = (Path(__file__).parents[1] / "sql" / "marts" / "live_audience.sql").read_text()
-    assert f"ends - begins <= INTERVAL {MAX_GAP // timedelta(minutes=1)} MINUTE" in sql
     assert f"ingest_seconds = {PLACEHOLDER_SECONDS} AND viewer_seconds = {PLACEHOLDER_SECONDS}" in sql
 
 
