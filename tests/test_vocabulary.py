@@ -68,10 +68,8 @@ SENTENCE = re.compile(
 SUBJECT = "name the subject: a sentence does not start with who, what or which"
 
 BINARY = {".png", ".ico", ".woff2"}
-FOREIGN = ("LICENSE", "constraints.txt", "tests/payloads/", "tests/test_vocabulary.py", "tests/vocabulary_not_yet.txt")
+FOREIGN = ("LICENSE", "constraints.txt", "tests/payloads/", "tests/test_vocabulary.py")
 """Text of others, and the word list."""
-NOT_YET = ROOT / "tests" / "vocabulary_not_yet.txt"
-"""Files that are not converted yet, a line each. Remove a file here once it has no hit."""
 
 GLUE = r"(?:[\s*|]|#|--|//)+"
 BLANK = r"(?<=[\w)?!]) (?=[\w(\[])"
@@ -144,18 +142,9 @@ def found() -> dict[str, list[Hit]]:
     return {path: list(hits(path, (ROOT / path).read_text())) for path in ours if (ROOT / path).is_file()}
 
 
-def not_yet() -> set[str]:
-    return set(NOT_YET.read_text().splitlines()) if NOT_YET.exists() else set()
-
-
 def test_the_retired_idiom_is_nowhere() -> None:
-    new = [hit for path, hits_there in found().items() if path not in not_yet() for hit in hits_there]
+    new = [hit for hits_there in found().values() for hit in hits_there]
     assert not new, "\n".join(map(str, new[:60]))
-
-
-def test_files_that_are_converted_leave_the_list() -> None:
-    done = {path for path in not_yet() if not found().get(path)}
-    assert not done, f"remove from {NOT_YET.name}: {sorted(done)}"
 
 
 @pytest.mark.parametrize(

@@ -50,12 +50,12 @@ def test_a_backfill_on_a_lakehouse_is_a_backfill_on_a_file(lake: str, tmp_path: 
         in_lake = settings_for(simulator, tmp_path / "lake", LIVEHOUSE_WAREHOUSE=lake)
         assert_matches_world(in_lake, world)
         assert rows_of(in_lake) == rows_of(in_file)
-        asked = "SELECT app_id, sum(viewer_seconds)::BIGINT AS s FROM marts.daily_usage GROUP BY 1 ORDER BY 1"
-        said = [
-            run_cli_process(simulator, settings.home, "sql", asked, "--format", "csv", **others).stdout
+        totals_query = "SELECT app_id, sum(viewer_seconds)::BIGINT AS s FROM marts.daily_usage GROUP BY 1 ORDER BY 1"
+        outputs = [
+            run_cli_process(simulator, settings.home, "sql", totals_query, "--format", "csv", **others).stdout
             for settings, others in ((in_file, {}), (in_lake, {"LIVEHOUSE_WAREHOUSE": lake}))
         ]
-        assert said[0] == said[1] != ""
+        assert outputs[0] == outputs[1] != ""
         assert [file.name for file in (tmp_path / "lake").glob("*.duckdb")] == ["pipeline_live.duckdb"]
 
 
@@ -93,14 +93,14 @@ def test_the_doctor_and_the_report_know_a_lakehouse(lake: str, tmp_path: Path) -
         assert Path(written.stdout.strip()).stat().st_size > 100_000, written.stderr
 
 
-def test_the_doctor_tells_once_what_ails_a_lakehouse(simulator: Simulator, tmp_path: Path) -> None:
+def test_doctor_reports_a_broken_lakehouse_once(simulator: Simulator, tmp_path: Path) -> None:
     pytest.importorskip("psycopg", reason="the extra `lakehouse` is not installed")
     environment = environment_for(
         simulator, tmp_path, LIVEHOUSE_WAREHOUSE=f"ducklake:postgres:host={tmp_path} dbname=x"
     )
-    status, said, _ = run_cli(environment, "doctor")
+    status, outputs, _ = run_cli(environment, "doctor")
     assert status == 1
-    assert said.count("start PostgreSQL") == 1
-    assert "no request sent: the request budget is kept in the lakehouse" in said
-    assert "CLOUDFLARE_BASE_URL" not in said
+    assert outputs.count("start PostgreSQL") == 1
+    assert "no request sent: the request budget is kept in the lakehouse" in outputs
+    assert "CLOUDFLARE_BASE_URL" not in outputs
     assert simulator.request_count() == 0

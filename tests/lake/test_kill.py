@@ -34,8 +34,8 @@ def test_promise_1_killed_at_a_write_each_day_is_old_or_new(lake: str, postgres:
             )
 
         def run_until(environment: dict[str, str], at: int | None) -> list[str]:
-            with child_process(run_killed_at_write, environment, DAYS, {"run_id": "next"}, at) as (process, told):
-                writes = told.recv() if at is None else []
+            with child_process(run_killed_at_write, environment, DAYS, {"run_id": "next"}, at) as (process, messages):
+                writes = messages.recv() if at is None else []
                 assert wait_for_exit(process) == (0 if at is None else -9)
             return list(writes)
 

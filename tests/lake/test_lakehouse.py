@@ -95,11 +95,11 @@ def guarded(postgres: Postgres) -> str:
 def test_the_password_is_shown_by_nothing(guarded: str, postgres: Postgres, tmp_path: Path) -> None:
     made = lakehouse(guarded, tmp_path)
     with made.open_working() as connection:
-        said = [
+        messages = [
             connection.execute(f"FROM {function}()").fetchall()
             for function in ("duckdb_databases", "duckdb_secrets", "duckdb_settings")
         ]
-    assert PASSWORD not in f"{said} {made.address} {vars(made)}"
+    assert PASSWORD not in f"{messages} {made.address} {vars(made)}"
     gone = lakehouse(guarded.replace(f"host={postgres.directory}", "host=/nowhere"), tmp_path)
     with pytest.raises(WarehouseError, match="start PostgreSQL") as raised, gone.open_published():
         pass
@@ -107,7 +107,7 @@ def test_the_password_is_shown_by_nothing(guarded: str, postgres: Postgres, tmp_
     assert "\n" not in str(raised.value)
 
 
-def test_what_is_no_connection_string_is_told_without_showing_it(tmp_path: Path) -> None:
+def test_a_malformed_connection_string_is_reported_without_its_text(tmp_path: Path) -> None:
     pytest.importorskip("psycopg", reason="the extra `lakehouse` is not installed")
     with pytest.raises(SettingsError, match="LIVEHOUSE_WAREHOUSE is malformed") as raised:
         lakehouse(f"ducklake:postgres:{PASSWORD}", tmp_path)
@@ -130,24 +130,24 @@ def test_without_the_extra_the_error_names_it(missing: str, tmp_path: Path) -> N
     assert "pip install 'livehouse[lakehouse]'" in done.stderr
 
 
-@pytest.mark.parametrize(("minutes", "said"), [(2, r"12\d s ahead of"), (-2, r"1[12]\d s behind")])
+@pytest.mark.parametrize(("minutes", "messages"), [(2, r"12\d s ahead of"), (-2, r"1[12]\d s behind")])
 def test_a_machine_whose_clock_is_off_does_not_run(
-    minutes: int, said: str, lake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    minutes: int, messages: str, lake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Marts take what was loaded since they were built: days loaded by a clock long behind were never in them."""
     monkeypatch.setattr(catalog, "machine_now", lambda: machine_now() + timedelta(minutes=minutes))
-    with pytest.raises(WarehouseError, match=said), lakehouse(lake, tmp_path).run(wait_seconds=0, log=print):
+    with pytest.raises(WarehouseError, match=messages), lakehouse(lake, tmp_path).run(wait_seconds=0, log=print):
         pass
 
 
 def test_one_at_a_time_works_on_a_table_of_an_app(lake: str, tmp_path: Path) -> None:
     one, two = lakehouse(lake, tmp_path), lakehouse(lake, tmp_path)
-    said: list[str] = []
-    with one.run(wait_seconds=0, log=print), two.run(wait_seconds=0.01, log=said.append):
+    messages: list[str] = []
+    with one.run(wait_seconds=0, log=print), two.run(wait_seconds=0.01, log=messages.append):
         with one.lock_table("core.x", "a"), two.lock_table("core.x", "b"), two.lock_table("core.y", "a"):
             with pytest.raises(AlreadyRunningError, match="LIVEHOUSE_LOCK_WAIT_SECONDS"), two.lock_table("core.x", "a"):
                 pass
-        assert said == ["waiting for another run, which is working on core.x of a"]
+        assert messages == ["waiting for another run, which is working on core.x of a"]
         with two.lock_table("core.x", "a"):
             pass
 
@@ -190,15 +190,15 @@ def test_what_extraction_learns_of_all_apps_is_noted_once(lake: str, tmp_path: P
 def test_a_machine_that_vanished_is_noticed_by_the_server(lake: str, tmp_path: Path) -> None:
     """By default PostgreSQL keeps the locks of a machine without power for two hours."""
     address = lake + " options='-c work_mem=8MB'"
-    asked = "SELECT name, setting FROM pg_settings WHERE source = 'client' AND name ~ '^(tcp_|work_mem)'"
+    settings_query = "SELECT name, setting FROM pg_settings WHERE source = 'client' AND name ~ '^(tcp_|work_mem)'"
     noticed = {
         *("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout"),
         "work_mem",
     }
     with Catalog(SecretStr(address.removeprefix("ducklake:postgres:"))).connect() as session:
-        assert {name for name, _ in session.execute(asked)} == noticed
+        assert {name for name, _ in session.execute(settings_query)} == noticed
     with lakehouse(address, tmp_path).open_working() as connection:
-        theirs = connection.execute("FROM postgres_query('__ducklake_metadata_lake', ?)", [asked]).fetchall()
+        theirs = connection.execute("FROM postgres_query('__ducklake_metadata_lake', ?)", [settings_query]).fetchall()
         assert {name for name, _ in theirs} == noticed
 
 

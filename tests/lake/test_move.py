@@ -18,7 +18,7 @@ from tests.promises.world_factory import change_everything, tiny_world
 
 
 def held(settings: Settings) -> dict[str, Any]:
-    """What each table holds of each app and day, raw too."""
+    """Return the contents of each table per app and day, raw tables included."""
     store = open_warehouse(settings)
     return {
         table.full_name: moving.read_digests(store, table, is_raw=is_raw)
@@ -87,11 +87,11 @@ def test_a_password_in_an_argument_is_refused(secret: str, tmp_path: Path, *, is
     """Every user of the machine reads it by `ps`."""
     pytest.importorskip("psycopg", reason="the extra `lakehouse` is not installed")
     arguments = [f"{tmp_path / 'warehouse.duckdb'}", f"ducklake:postgres:{secret}"]
-    status, out, said = run_cli({}, "move", *(arguments if is_target else arguments[::-1]))
-    assert (status, out, said.count("\n")) == (2, "", 1)
-    assert ("TARGET" if is_target else "SOURCE") in said
-    assert "~/.pgpass" in said
-    assert "hush-hush-7" not in said
+    status, out, err = run_cli({}, "move", *(arguments if is_target else arguments[::-1]))
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert ("TARGET" if is_target else "SOURCE") in err
+    assert "~/.pgpass" in err
+    assert "hush-hush-7" not in err
 
 
 def test_the_password_comes_from_the_setting_that_names_the_same_place(
@@ -106,11 +106,11 @@ def test_the_password_comes_from_the_setting_that_names_the_same_place(
         return {}
 
     monkeypatch.setattr("pipelines.steps.move.move", carry)
-    status, _, said = run_cli({}, "move", f"{tmp_path / 'warehouse.duckdb'}", lake)
-    assert status == 0, said
+    status, _, err = run_cli({}, "move", f"{tmp_path / 'warehouse.duckdb'}", lake)
+    assert status == 0, err
     assert taken[1].lakehouse is not None
     assert taken[1].lakehouse.get_secret_value().endswith("password=hush-hush-7")
-    assert "hush-hush-7" not in said
+    assert "hush-hush-7" not in err
 
 
 def test_what_is_there_is_never_overwritten(lake: str, tmp_path: Path) -> None:

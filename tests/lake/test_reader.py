@@ -1,4 +1,4 @@
-"""Who reads a lakehouse: a role that may only SELECT, no query that goes around DuckDB, no credential that is shown."""
+"""Readers of a lakehouse: a role that may only SELECT, no query that goes around DuckDB, no credential that is shown."""
 
 import os
 import shutil
@@ -42,7 +42,7 @@ class Lake(NamedTuple):
         return DuckLakeWarehouse(runs, None, self.home, readers=readers)
 
     def state(self, postgres: Postgres) -> tuple[list[str], list[tuple[object, ...]]]:
-        """What a query must not change: every file, and every row of the catalog's server."""
+        """Return everything that a query must not change: every file, and every row of the catalog server."""
         tables = postgres.execute(
             "SELECT schemaname, relname, n_live_tup FROM pg_stat_user_tables ORDER BY 1, 2", "livehouse"
         )
@@ -98,8 +98,8 @@ def test_readers_use_a_role_of_their_own_that_may_only_select(guarded: Lake, pos
     assert readers is not None
     assert (readers.name, readers.is_superuser, readers.can_write) == ("livehouse_reader", False, False)
     with guarded.open().open_published() as connection:
-        asked = "SELECT usename::text FROM pg_stat_activity WHERE pid = pg_backend_pid()"
-        assert connection.execute(f"FROM postgres_query('{METADATA}', $${asked}$$)").fetchall() == [
+        user_query = "SELECT usename::text FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+        assert connection.execute(f"FROM postgres_query('{METADATA}', $${user_query}$$)").fetchall() == [
             ("livehouse_reader",)
         ]
         assert run_query(connection, "SELECT count(*) FROM ops.loads").fetchall() == [(1001,)]
@@ -213,15 +213,15 @@ def test_every_function_of_the_extensions_that_is_not_listed_is_refused(reader: 
 def test_the_command_line_reads_by_the_readers_setting_alone(guarded: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """An analyst's machine needs neither the role of the runs nor its password."""
     environment = {"LIVEHOUSE_READER_WAREHOUSE": guarded.readers, "LIVEHOUSE_HOME": f"{guarded.home / 'analyst'}"}
-    status, out, said = run_cli(environment, "sql", "SELECT count(*) AS n FROM ops.loads", "--format", "csv")
-    assert (status, out) == (0, "n\n1001\n"), said
+    status, out, err = run_cli(environment, "sql", "SELECT count(*) AS n FROM ops.loads", "--format", "csv")
+    assert (status, out) == (0, "n\n1001\n"), err
     for query in (REACHES_POSTGRES[0], "COPY (SELECT 1) TO 'x.csv'", "SELECT 1; SELECT 2", "FROM duckdb_secrets()"):
-        status, _, said = run_cli(environment, "sql", query)
-        assert (status, said.count("\n")) == (1, 1)
-        assert PASSWORDS["LIVEHOUSE_READER_PASSWORD"] not in said
+        status, _, err = run_cli(environment, "sql", query)
+        assert (status, err.count("\n")) == (1, 1)
+        assert PASSWORDS["LIVEHOUSE_READER_PASSWORD"] not in err
     monkeypatch.setenv("LIVEHOUSE_WAREHOUSE", guarded.runs)
-    status, out, said = run_cli(environment, "sql", "SELECT count(*) AS n FROM ops.loads", "--format", "csv")
-    assert (status, out) == (0, "n\n1001\n"), said
+    status, out, err = run_cli(environment, "sql", "SELECT count(*) AS n FROM ops.loads", "--format", "csv")
+    assert (status, out) == (0, "n\n1001\n"), err
 
 
 def test_the_password_is_not_in_the_environment_while_a_query_runs(
@@ -255,13 +255,13 @@ def test_a_role_that_may_not_read_is_one_line_with_the_remedy(guarded: Lake, pos
 
 @pytest.mark.parametrize("given", ["warehouse.duckdb", "postgres:host=x", "ducklake:sqlite:x", "ducklake:postgres:"])
 def test_readers_are_given_a_lakehouse_or_nothing(given: str) -> None:
-    status, _, said = run_cli({"LIVEHOUSE_READER_WAREHOUSE": given}, "sql", "SELECT 1")
+    status, _, err = run_cli({"LIVEHOUSE_READER_WAREHOUSE": given}, "sql", "SELECT 1")
     assert status == 2
-    assert said.startswith("livehouse: LIVEHOUSE_READER_WAREHOUSE is malformed: it takes ducklake:postgres:")
-    assert said.count("\n") == 1
+    assert err.startswith("livehouse: LIVEHOUSE_READER_WAREHOUSE is malformed: it takes ducklake:postgres:")
+    assert err.count("\n") == 1
 
 
-def test_the_doctor_says_what_a_role_may_do_that_it_must_not(
+def test_doctor_reports_excess_rights_of_a_role(
     guarded: Lake, lake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def found(**settings: str) -> str:
@@ -270,8 +270,8 @@ def test_the_doctor_says_what_a_role_may_do_that_it_must_not(
                 patch.setenv(name, value)
             return "\n".join(f"{one.state} {one.subject}: {one.message}; {one.remedy}" for one in diagnose())
 
-    said = found(LIVEHOUSE_WAREHOUSE=guarded.runs, LIVEHOUSE_READER_WAREHOUSE=guarded.readers)
-    assert "ok roles: livehouse for runs, livehouse_reader for readers" in said
+    err = found(LIVEHOUSE_WAREHOUSE=guarded.runs, LIVEHOUSE_READER_WAREHOUSE=guarded.readers)
+    assert "ok roles: livehouse for runs, livehouse_reader for readers" in err
     assert "warning roles: readers use livehouse, which may write" in found(LIVEHOUSE_WAREHOUSE=guarded.runs)
     assert "ok roles: livehouse_reader" in found(LIVEHOUSE_READER_WAREHOUSE=guarded.readers)
     both = {"LIVEHOUSE_WAREHOUSE": guarded.runs, "LIVEHOUSE_READER_WAREHOUSE": f"{guarded.runs} application_name=x"}
@@ -294,14 +294,14 @@ def test_credentials_of_s3_are_shown_by_nothing(
     monkeypatch.setenv("HOME", f"{tmp_path}")
     key = S3Key("of-the-readers", SecretStr("hush-hush-6")) if has_own_key else None
     with connect_with_extensions([find_extension("httpfs")], is_reader=True) as connection:
-        restrict_access(connection, "s3://bucket/live house/", key)
+        restrict_access(connection, "s3://bucket/two words/", key)
         shown = repr(
             [
                 connection.execute(f"FROM {name}").fetchall()
                 for name in ("duckdb_settings()", "duckdb_secrets()", "pg_settings")
             ]
         )
-        used = connection.execute("FROM which_secret('s3://bucket/live house/core/x.parquet', 's3')").fetchall()
+        used = connection.execute("FROM which_secret('s3://bucket/two words/core/x.parquet', 's3')").fetchall()
     assert "hush-hush" not in shown
     assert used[0][0] == "livehouse_reader_files"
     assert f"key_id={'of-the-readers' if has_own_key else 'of-the-runs'}" in shown
@@ -338,7 +338,7 @@ def test_a_readers_key_goes_to_the_service_that_a_stored_secret_names(
     with connect_with_extensions([find_extension("httpfs")]) as connection:
         connection.execute(f"CREATE PERSISTENT SECRET livehouse_files (TYPE s3, {stored}, SCOPE 's3://')")
     with connect_with_extensions([find_extension("httpfs")], is_reader=True) as connection:
-        restrict_access(connection, "s3://bucket/live house/", S3Key("of-the-readers", SecretStr("hush-hush-6")))
-        used = "SELECT secret_string FROM duckdb_secrets() WHERE name IN (SELECT name FROM which_secret('s3://bucket/live house/x', 's3'))"
-        [(said,)] = connection.execute(used).fetchall()
-    assert {"key_id=of-the-readers", "endpoint=s3.test:9000", "url_style=path", "use_ssl=false"} <= set(said.split(";"))
+        restrict_access(connection, "s3://bucket/two words/", S3Key("of-the-readers", SecretStr("hush-hush-6")))
+        used = "SELECT secret_string FROM duckdb_secrets() WHERE name IN (SELECT name FROM which_secret('s3://bucket/two words/x', 's3'))"
+        [(err,)] = connection.execute(used).fetchall()
+    assert {"key_id=of-the-readers", "endpoint=s3.test:9000", "url_style=path", "use_ssl=false"} <= set(err.split(";"))

@@ -15,7 +15,7 @@ from tests.promises.fault_runner import run_cli_process
 from tests.promises.world_factory import change_everything, tiny_world
 
 SECRET = "s3-hush-hush-7"
-PLACE = "s3://bucket/live house"
+PLACE = "s3://bucket/two words"
 COUNTED = "SELECT count(*) FROM core.livestream_sessions"
 
 
@@ -58,7 +58,7 @@ def test_files_in_s3_are_as_good_as_on_a_disk(lake: str, bucket: str, tmp_path: 
         change_everything(world)
         run_pipeline(settings, run_id="the night after")
         assert_matches_world(settings, world)
-        said = [
+        outputs = [
             run_cli_process(simulator, settings.home, *command, **at)
             for command in (
                 ("doctor",),
@@ -67,28 +67,28 @@ def test_files_in_s3_are_as_good_as_on_a_disk(lake: str, bucket: str, tmp_path: 
                 ("upkeep", "--keep-days", "0"),
             )
         ]
-        assert [done.returncode for done in said] == [0] * 4, said
-        assert said[1].stdout.split() == ["sessions", str(query(settings, COUNTED)[0][0])]
-        assert Path(said[2].stdout.strip()).stat().st_size > 100_000
+        assert [done.returncode for done in outputs] == [0] * 4, outputs
+        assert outputs[1].stdout.split() == ["sessions", str(query(settings, COUNTED)[0][0])]
+        assert Path(outputs[2].stdout.strip()).stat().st_size > 100_000
         assert_matches_world(settings, world)
         back = settings_for(simulator, tmp_path / "back")
         move(settings, back)
         assert_matches_world(back, world)
-    shown = "".join(done.stdout + done.stderr for done in (ran, *said))
+    shown = "".join(done.stdout + done.stderr for done in (ran, *outputs))
     written = [file for file in tmp_path.rglob("*") if file.is_file() and "people" not in file.parts]
     assert SECRET not in shown
     assert [file for file in written if SECRET.encode() in file.read_bytes()] == []
 
 
 @pytest.mark.long
-def test_a_place_that_does_not_answer_is_told_before_any_request(lake: str, bucket: str, tmp_path: Path) -> None:
-    at = {"LIVEHOUSE_WAREHOUSE": lake, "LIVEHOUSE_DATA_PATH": "s3://bucket-of-nobody/house"}
+def test_an_unreachable_bucket_is_reported_before_any_request(lake: str, bucket: str, tmp_path: Path) -> None:
+    at = {"LIVEHOUSE_WAREHOUSE": lake, "LIVEHOUSE_DATA_PATH": "s3://bucket-of-nobody/lake"}
     with Simulator(tiny_world()) as simulator:
         ran = run_cli_process(simulator, tmp_path / "home", "backfill", f"{FIRST}", f"{LAST}", "--quiet", **at)
         assert simulator.request_count() == 0
         examined = run_cli_process(simulator, tmp_path / "home", "doctor", **at)
     assert ran.returncode == examined.returncode == 1
-    for said in (ran.stderr, examined.stdout):
-        assert "bucket-of-nobody" in said
-        assert "the location of the files" in said
-        assert SECRET not in said
+    for outputs in (ran.stderr, examined.stdout):
+        assert "bucket-of-nobody" in outputs
+        assert "the location of the files" in outputs
+        assert SECRET not in outputs

@@ -1,4 +1,4 @@
-"""One request budget for all that share a lakehouse: turns are spaced, and who is told to wait holds everybody."""
+"""One request budget for all machines that share a lakehouse: slots are spaced, and a server-given wait pauses every machine."""
 
 import threading
 import time
@@ -65,7 +65,7 @@ def test_who_wakes_up_late_makes_the_next_one_late(
     budget.close()
 
 
-def test_who_is_told_to_wait_holds_everybody(lake: str, postgres: Postgres) -> None:
+def test_a_wait_demanded_by_the_server_pauses_every_machine(lake: str, postgres: Postgres) -> None:
     one, two = budgets(lake, 2)
     take(two, 1)
     one.pause(0.3)

@@ -53,7 +53,7 @@ def test_small_files_become_one_and_the_rows_stay(worn: Settings) -> None:
 
 
 @pytest.mark.long
-def test_a_file_of_which_many_rows_were_replaced_is_written_anew(worn: Settings) -> None:
+def test_a_file_with_many_replaced_rows_is_rewritten(worn: Settings) -> None:
     keep_up(worn)
     deletes = "SELECT delete_file_count FROM ducklake_table_info('lake') WHERE table_name = 'recordings_daily'"
     with open_warehouse(worn).open_working() as connection:

@@ -38,19 +38,19 @@ TORN = """
 DOUBLED = "SELECT app_id, session_id FROM core.livestream_sessions GROUP BY ALL HAVING count(*) > 1"
 
 
-def look(told: Connection, environment: dict[str, str]) -> None:
-    """Read until told to stop; tell what was wrong, and how often it looked."""
+def read_repeatedly(pipe: Connection, environment: dict[str, str]) -> None:
+    """Read until the parent signals; send what was wrong, and the number of reads."""
     settings = Settings(**environment)  # type: ignore[arg-type]  # read by alias
     wrong: list[Any] = []
-    looks = 0
-    while not told.poll(0.5):
+    reads = 0
+    while not pipe.poll(0.5):
         with open_warehouse(settings).open_published() as connection:
             before = connection.execute("SELECT count(*), sum(viewer_seconds) FROM core.livestream_sessions").fetchall()
             wrong += connection.execute(TORN).fetchall() + connection.execute(DOUBLED).fetchall()
             again = connection.execute("SELECT count(*), sum(viewer_seconds) FROM core.livestream_sessions").fetchall()
             wrong += [(before, again)] if before[0][0] != again[0][0] else []
-        looks += 1
-    told.send((wrong, looks))
+        reads += 1
+    pipe.send((wrong, reads))
 
 
 @pytest.mark.long
@@ -67,16 +67,16 @@ def test_four_workers_and_two_readers(lake: str, postgres: Postgres, tmp_path: P
         jobs = [(app_id, half) for half in HALVES for app_id in APPS]
         doomed = set(dice.sample(range(len(jobs)), 3))
         with (
-            child_process(look, environment_for(simulator, tmp_path / "reader", **place)) as (_, one),
-            child_process(look, environment_for(simulator, tmp_path / "reader", **place)) as (_, two),
+            child_process(read_repeatedly, environment_for(simulator, tmp_path / "reader", **place)) as (_, one),
+            child_process(read_repeatedly, environment_for(simulator, tmp_path / "reader", **place)) as (_, two),
         ):
             work(simulator, tmp_path, place, jobs, doomed, dice)
             for reader in (one, two):
                 reader.send("stop")
-                wrong, looks = reader.recv()
+                wrong, reads = reader.recv()
                 assert wrong == []
-                assert looks > 5
-        assert {asked.status for asked in simulator.requests} == {200}, "nobody was told that it was too much"
+                assert reads > 5
+        assert {request.status for request in simulator.requests} == {200}, "no request was refused as too many"
         assert_matches_world(settings, world, YEAR)
         assert query(settings, TORN) == query(settings, DOUBLED) == []
         for table in (table for table in WAREHOUSE_FILE if table.unique):

@@ -19,7 +19,7 @@ MEETINGS, RECORDINGS = "core.meeting_sessions_daily", "core.recordings_daily"
 
 @dataclass
 class Facts:
-    """What was loaded: rows, and when the days were."""
+    """Loaded rows, and when each day was loaded."""
 
     sessions: list[Row]
     """With fetched_at."""
@@ -78,10 +78,10 @@ def finite(value: float | None) -> float | None:
 def figure(rows: list[Row], name: str) -> float | None:
     """Sum of a figure: unknown while none of the sessions that started reports it."""
     started = [row for row in rows if row["started_at"] is not None]
-    told = [row[name] for row in rows if row[name] is not None]
-    if started and all(row[name] is None for row in started) and not sum(told):
+    known = [row[name] for row in rows if row[name] is not None]
+    if started and all(row[name] is None for row in started) and not sum(known):
         return None
-    return finite(sum(told))
+    return finite(sum(known))
 
 
 def average(rows: Iterable[Row]) -> float | None:
@@ -183,8 +183,8 @@ def monthly_usage(facts: Facts) -> dict[Key, Row]:
         days_known = sum(row["sessions"] is not None for row in days)
 
         def added(name: str, days: list[Row] = days) -> float | None:
-            told = [row[name] for row in days if row[name] is not None]
-            return sum(told) if told else None
+            known = [row[name] for row in days if row[name] is not None]
+            return sum(known) if known else None
 
         made[app, month] = {
             "sessions": len(rows) if days_known else None,
@@ -360,7 +360,7 @@ def stream_concurrency(facts: Facts) -> dict[Key, Row]:
 
 
 def unexplained(total: float | None, values: list[float]) -> float | None:
-    """What of an API total no rounding of these figures explains."""
+    """Return the part of an API total that no rounding of these figures explains."""
     added = finite(math.fsum(values)) if values else 0.0
     if total is None or added is None:
         return None

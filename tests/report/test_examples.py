@@ -50,7 +50,7 @@ def at(hour: int) -> datetime:
 
 
 def loads(run: "FileWarehouse", table: str, *received: int) -> None:
-    """One load an hour of a table, each within its hour."""
+    """Add hourly loads of a table, each within its hour."""
     for hour, records in enumerate(received):
         row = {"run_id": f"run{hour}", "table_name": table, "app_id": "a", "rows_received": records}
         run.insert("ops.loads", row | {"rows_landed": records, "rows_quarantined": 0, "rows_duplicate": 0})
@@ -176,7 +176,7 @@ def test_every_check_passes_on_an_empty_warehouse(warehouse: "FileWarehouse") ->
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_a_check_says_what_it_is_for_and_whether_it_blocks(check: str) -> None:
+def test_a_check_describes_its_purpose_and_whether_it_blocks(check: str) -> None:
     found = CHECKS[check]
     assert len(found.description) > 40
     assert "{" not in found.description + found.sql
@@ -184,7 +184,7 @@ def test_a_check_says_what_it_is_for_and_whether_it_blocks(check: str) -> None:
 
 
 @pytest.mark.parametrize("table", RAW)
-def test_a_new_field_is_told_once_and_not_of_the_first_load(warehouse: "FileWarehouse", table: str) -> None:
+def test_a_new_field_is_reported_once_and_not_on_the_first_load(warehouse: "FileWarehouse", table: str) -> None:
     check = f"{table}__known_fields"
     loads(warehouse, table, 100)
     seen(warehouse, table, "id", "string", 100, 0, 0)
@@ -210,7 +210,7 @@ def test_a_new_field_is_told_once_and_not_of_the_first_load(warehouse: "FileWare
         ("string:LIVE", 40, 400, 4, False),  # at night nobody may be on air
     ],
 )
-def test_what_stopped_coming_is_missed_only_where_its_absence_tells(
+def test_a_missing_type_is_reported_only_where_its_absence_is_significant(
     warehouse: "FileWarehouse", json_type: str, records: int, received: int, last: int, *, is_missed: bool
 ) -> None:
     loads(warehouse, "raw.livestreams", 100, 100, 100, 100, 100, received)
@@ -221,7 +221,7 @@ def test_what_stopped_coming_is_missed_only_where_its_absence_tells(
 
 
 @pytest.mark.parametrize(
-    ("known", "now", "news"),
+    ("known", "now", "reported"),
     [
         # a field without a value gets one, or loses it; a stream goes on air or off
         ("null", "string", []),
@@ -240,14 +240,14 @@ def test_what_stopped_coming_is_missed_only_where_its_absence_tells(
     ],
 )
 def test_harmless_changes_of_a_value_are_no_drift(
-    warehouse: "FileWarehouse", known: str, now: str, news: list[tuple[str, str]]
+    warehouse: "FileWarehouse", known: str, now: str, reported: list[tuple[str, str]]
 ) -> None:
     loads(warehouse, "raw.livestreams", 100, 100, 100)
     seen(warehouse, "raw.livestreams", "id", "string", 300, 0, 2)
     seen(warehouse, "raw.livestreams", "status", known, 200, 0, 1)
     seen(warehouse, "raw.livestreams", "status", now, 100, 2, 2)
     found = offenders(warehouse, "raw.livestreams__known_fields")
-    assert [(row["what"], row["json_type"]) for row in found] == news
+    assert [(row["what"], row["json_type"]) for row in found] == reported
 
 
 def test_a_null_beside_a_known_type_is_no_drift_and_a_new_field_is(warehouse: "FileWarehouse") -> None:
@@ -262,7 +262,7 @@ def test_a_null_beside_a_known_type_is_no_drift_and_a_new_field_is(warehouse: "F
 def test_what_stopped_coming_is_normal_after_seven_loads(warehouse: "FileWarehouse") -> None:
     seen(warehouse, "raw.livestreams", "id", "string", 1000, 0, 9)
     seen(warehouse, "raw.livestreams", "name", "string", 200, 0, 1)
-    told = []
+    counts = []
     for runs in range(3, 11):
         warehouse.connection.execute("DELETE FROM ops.loads")
         loads(warehouse, "raw.livestreams", *[100] * runs)
@@ -270,11 +270,11 @@ def test_what_stopped_coming_is_normal_after_seven_loads(warehouse: "FileWarehou
             "UPDATE ops.field_types SET records = ?, last_seen_at = ? WHERE field = 'id'",
             [100 * runs, at(runs)],
         )
-        told.append(len(offenders(warehouse, "raw.livestreams__known_fields")))
-    assert told == [1] * 7 + [0]
+        counts.append(len(offenders(warehouse, "raw.livestreams__known_fields")))
+    assert counts == [1] * 7 + [0]
 
 
-def test_only_what_the_latest_run_loaded_is_said_to_shrink(busy: "FileWarehouse") -> None:
+def test_shrinks_are_reported_for_the_latest_run_only(busy: "FileWarehouse") -> None:
     check = "core.livestream_sessions__never_shrinks"
     OFFENCES[check](busy)
     busy.load("core.livestream_sessions", date(2025, 11, 21), run_id="the next")

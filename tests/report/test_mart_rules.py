@@ -93,7 +93,7 @@ def test_hours_after_the_last_load_and_unknown_days_are_not_divided_by(warehouse
         ([None, 5.0], 5, False),
     ],
 )
-def test_what_no_started_session_tells_is_unknown(
+def test_a_figure_that_no_started_session_reports_is_unknown(
     warehouse: "FileWarehouse", watched: list[float | None], viewers: float | None, *, is_never_watched: bool | None
 ) -> None:
     live = [session(f"{n}", TEN, ELEVEN, viewer_seconds=seconds) for n, seconds in enumerate(watched)]
@@ -114,7 +114,7 @@ def test_attempts_alone_are_zero(warehouse: "FileWarehouse") -> None:
 
 
 @pytest.mark.parametrize(
-    ("odd", "average"),
+    ("incomplete", "average"),
     [
         ({"viewer_seconds": None}, 10.0),
         ({"ingest_seconds": None, "viewer_seconds": 1e6}, 10.0),
@@ -123,11 +123,11 @@ def test_attempts_alone_are_zero(warehouse: "FileWarehouse") -> None:
     ],
 )
 def test_viewers_are_averaged_over_sessions_that_report_both(
-    warehouse: "FileWarehouse", odd: dict[str, float | None], average: float
+    warehouse: "FileWarehouse", incomplete: dict[str, float | None], average: float
 ) -> None:
     warehouse.load(SESSIONS, DAY, session("1", TEN, ELEVEN, viewer_seconds=36_000.0))
     following = DAY + timedelta(days=1)
-    warehouse.load(SESSIONS, following, session("2", f"{following}T10:00:00", f"{following}T11:00:00", **odd))
+    warehouse.load(SESSIONS, following, session("2", f"{following}T10:00:00", f"{following}T11:00:00", **incomplete))
     warehouse.build_all()
     for mart in ("monthly_usage", "livestream_performance"):
         assert only(warehouse.mart(mart))["average_concurrent_viewers"] == average, mart
@@ -285,7 +285,7 @@ def test_a_session_that_has_not_ended_makes_its_day_provisional_in_the_page(ware
     assert [state for table, state in states if table == SESSIONS] == ["known", "provisional"]
 
 
-def test_the_page_tells_where_overall_is_older_than_the_sessions(warehouse: "FileWarehouse") -> None:
+def test_the_page_shows_where_overall_is_older_than_the_sessions(warehouse: "FileWarehouse") -> None:
     at = datetime(2025, 12, 11, 3)
     warehouse.load(OVERALL, DAY, {"ingest_seconds": 1.0, "viewer_seconds": 1.0, "fetched_at": at})
     for later, is_older in ((timedelta(minutes=5), False), (timedelta(days=2), True)):
@@ -355,7 +355,7 @@ def judge(warehouse: "FileWarehouse", sessions: list[tuple[float, float]], overa
 
 
 def missing(rows: list[Row], overall: Row) -> bool:
-    """What extract_sessions finds of the same figures."""
+    """Return what extract_sessions finds for the same figures."""
     daily = pl.DataFrame(
         [{"app_id": "a", "day": DAY} | overall], schema_overrides=LIVESTREAM_ANALYTICS_DAILY.polars_schema
     )
@@ -414,7 +414,7 @@ def test_sessions_that_never_started_may_be_counted_or_not(warehouse: "FileWareh
     assert verdicts == ["overall_behind", "match", "match", "sessions_missing"]
 
 
-def test_a_day_without_any_session_at_hand_misses_what_overall_counts() -> None:
+def test_a_day_without_loaded_sessions_misses_what_overall_counts() -> None:
     assert missing([], {"ingest_seconds": 5.0, "viewer_seconds": 0.0})
     assert missing([], {"ingest_seconds": 0.0, "viewer_seconds": 0.0, "session_count": 1})
     assert not missing([], {"ingest_seconds": 0.0, "viewer_seconds": 0.0, "session_count": 0})

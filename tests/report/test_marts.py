@@ -63,7 +63,9 @@ def test_marts_are_those_of_the_contract_and_live_audience() -> None:
 
 
 @pytest.mark.parametrize("mart", MARTS.values(), ids=MARTS)
-def test_a_head_comment_tells_every_column_and_the_database_knows_it(mart: Mart, warehouse: "FileWarehouse") -> None:
+def test_a_head_describes_every_column_and_the_database_has_the_comments(
+    mart: Mart, warehouse: "FileWarehouse"
+) -> None:
     warehouse.build(mart)
     columns = warehouse.query(
         "SELECT column_name, comment, data_type FROM duckdb_columns() "
@@ -104,7 +106,7 @@ def test_what_a_mart_depends_on_is_read_from_its_sql(mart: Mart) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sql", "said"),
+    ("sql", "message"),
     [
         ("SELECT 1 AS day", "needs `-- grain"),
         ("-- grain: app_id\n-- column: app_id (id): app\nSELECT app_id FROM ops.days", "needs `-- grain"),
@@ -113,10 +115,10 @@ def test_what_a_mart_depends_on_is_read_from_its_sql(mart: Mart) -> None:
         ("-- grain: day\n-- column: day (day): d\nSELECT day FROM marts.mine", "reads from marts.mine:"),
     ],
 )
-def test_a_file_that_is_no_mart_is_refused(tmp_path: Path, sql: str, said: str) -> None:
+def test_a_file_that_is_no_mart_is_refused(tmp_path: Path, sql: str, message: str) -> None:
     path = tmp_path / "mine.sql"
     path.write_text(sql)
-    with pytest.raises(LivehouseError, match=said):
+    with pytest.raises(LivehouseError, match=message):
         read_mart(path, {})
 
 
@@ -260,15 +262,15 @@ def test_figures_as_large_as_the_rules_take_stop_no_mart(warehouse: "FileWarehou
         warehouse.load(OVERALL, day, {"livestream_count": 2**63 - 1, **most})
         warehouse.load(MEETINGS, day, {"session_count": 2**63 - 1, "session_minutes": 1.7e308})
         warehouse.load(RECORDINGS, day, {"recording_count": 2**63 - 1, "recording_minutes": 1.7e308})
-        look = {"livestream_id": "l", "session_id": "s", "observed_at": datetime.fromisoformat(begin), **most}
-        warehouse.insert("core.live_observations", {"app_id": "a", "day": day, **look})
+        observation = {"livestream_id": "l", "session_id": "s", "observed_at": datetime.fromisoformat(begin), **most}
+        warehouse.insert("core.live_observations", {"app_id": "a", "day": day, **observation})
     warehouse.build_all()
     month = only(warehouse.mart("monthly_usage"))
     assert part(month, "meeting_sessions", "recordings") == {"meeting_sessions": None, "recordings": None}
     assert [row["meeting_sessions"] for row in warehouse.mart("daily_usage")] == [2**63 - 1] * 2
 
 
-def test_monthly_usage_says_how_many_days_it_is_the_sum_of(warehouse: "FileWarehouse") -> None:
+def test_monthly_usage_counts_the_days_it_sums(warehouse: "FileWarehouse") -> None:
     for number in range(1, 31):
         day = date(2025, 11, number)
         warehouse.load(SESSIONS, day, session(f"s{number}", f"{day}T10:00:00", f"{day}T10:01:40"))
@@ -572,7 +574,7 @@ def test_nothing_is_compared_with_what_is_unknown(warehouse: "FileWarehouse") ->
     assert [row["verdict"] for row in warehouse.mart("reconciliation")] == ["unknown", "unknown"]
 
 
-def test_quarantined_sessions_stand_beside_the_difference(warehouse: "FileWarehouse") -> None:
+def test_quarantined_sessions_are_shown_beside_the_difference(warehouse: "FileWarehouse") -> None:
     warehouse.insert("ops.quarantine", {"app_id": "a", "table_name": SESSIONS, "day": DAY, "record_id": "x"})
     row = reconciled(warehouse, {"livestream_count": 2, "ingest_seconds": 1.0, "viewer_seconds": 1.0})
     assert part(row, "sessions_quarantined", "livestreams_difference", "verdict") == {
@@ -683,7 +685,7 @@ def load_at_random(warehouse: "FileWarehouse", dice: random.Random) -> None:
 
 
 def change_at_random(warehouse: "FileWarehouse", dice: random.Random, start: date) -> None:  # noqa: C901 - a list of cases
-    """What nights do to tables that are only joined, and what healing does to days."""
+    """Changes of tables that are only joined, and of days that are repaired."""
     run = warehouse.connection.execute
     for _ in range(dice.randint(0, 3)):
         one = [dice.choice("ab"), f"l{dice.randint(1, 3)}"]
@@ -764,7 +766,7 @@ def test_refreshing_after_each_of_many_loads_leaves_what_a_whole_build_makes(
 
 
 def built_whole(warehouse: "FileWarehouse", mart: Mart) -> list[Row]:
-    """What the mart's SQL gives, without any build."""
+    """Return the rows of the mart's SQL, without any build."""
     order = ", ".join(mart.grain)
     return warehouse.query(f"SELECT * FROM (\n{mart.sql}\n) ORDER BY {order}")
 

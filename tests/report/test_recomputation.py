@@ -181,8 +181,8 @@ def weekday_rhythm(facts: Facts) -> list[Row]:
             found[app, f"{day:%A}"].append(row)
 
     def mean(rows: list[Row], name: str, factor: float) -> float | None:
-        told = [row[name] for row in rows if row[name] is not None]
-        return sum(told) / len(told) / factor if told else None
+        known = [row[name] for row in rows if row[name] is not None]
+        return sum(known) / len(known) / factor if known else None
 
     return [
         {

@@ -30,28 +30,28 @@ def test_alone(tmp_path: Path) -> None:
             assert lock_holder(path) == f"PID {os.getpid()}"
 
 
-def test_the_second_is_told_who_is_first_and_gives_up_in_time(tmp_path: Path, start: Start) -> None:
+def test_the_second_logs_the_holder_and_gives_up_in_time(tmp_path: Path, start: Start) -> None:
     path = tmp_path / "pipeline.lock"
-    first, said = start(HOLD, path), list[str]()
+    first, messages = start(HOLD, path), list[str]()
     with pytest.raises(AlreadyRunningError, match="LIVEHOUSE_LOCK_WAIT_SECONDS") as raised:
-        with exclusive_lock(path, wait_seconds=0, log=said.append):
+        with exclusive_lock(path, wait_seconds=0, log=messages.append):
             pytest.fail("two at once")
-    assert said == [f"waiting for PID {first.process.pid}, which is writing to {tmp_path}"]
+    assert messages == [f"waiting for PID {first.process.pid}, which is writing to {tmp_path}"]
     assert f"PID {first.process.pid}" in str(raised.value)
     assert str(tmp_path) in str(raised.value)
 
 
 def test_the_second_waits_and_then_does_its_work(tmp_path: Path, start: Start) -> None:
     path = tmp_path / "pipeline.lock"
-    first, said = start(HOLD, path), list[str]()
+    first, messages = start(HOLD, path), list[str]()
 
     def log(message: str) -> None:
-        said.append(message)
+        messages.append(message)
         assert first.finish()[0] == 0
 
     with exclusive_lock(path, wait_seconds=60, log=log):
         assert lock_holder(path) == f"PID {os.getpid()}"
-    assert len(said) == 1
+    assert len(messages) == 1
 
 
 def test_a_holder_that_is_killed_holds_no_longer(tmp_path: Path, start: Start) -> None:

@@ -55,7 +55,7 @@ def files(warehouse: FileWarehouse) -> set[str]:
     return {path.name for path in warehouse.directory.iterdir()}
 
 
-def test_what_stands_is_published(warehouse: FileWarehouse) -> None:
+def test_the_current_rows_are_published(warehouse: FileWarehouse) -> None:
     add(warehouse, "one")
     assert warehouse.publish(print) == warehouse.published.stat().st_size
     add(warehouse, "two")
@@ -189,7 +189,7 @@ def test_connections_held_are_let_go_before_the_copy(warehouse: FileWarehouse) -
 
 
 def test_a_path_with_quotes_and_spaces(tmp_path: Path) -> None:
-    warehouse = FileWarehouse(tmp_path / 'it\'s "mine" ü' / "ware house's.duckdb")
+    warehouse = FileWarehouse(tmp_path / 'it\'s "mine" ü' / "it's.duckdb")
     warehouse.prepare()
     warehouse.mirror()
     add(warehouse)
@@ -267,7 +267,7 @@ def test_a_directory_may_be_a_link(tmp_path: Path, disk: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("leads_to", "said"),
+    ("leads_to", "message"),
     [
         ("nowhere", "does not exist"),
         ("warehouse.duckdb", "does not exist"),
@@ -275,10 +275,12 @@ def test_a_directory_may_be_a_link(tmp_path: Path, disk: Path) -> None:
         ("x/y", "does not exist"),
     ],
 )
-def test_a_link_that_leads_to_no_file_is_one_line_and_stays(leads_to: str, said: str, warehouse: FileWarehouse) -> None:
+def test_a_link_that_leads_to_no_file_is_one_line_and_stays(
+    leads_to: str, message: str, warehouse: FileWarehouse
+) -> None:
     warehouse.published.symlink_to(leads_to)
     for action in (warehouse.prepare, lambda: warehouse.publish(print)):
-        with pytest.raises(WarehouseError, match=said) as raised:
+        with pytest.raises(WarehouseError, match=message) as raised:
             action()
         assert "\n" not in str(raised.value)
     with pytest.raises(WarehouseError), warehouse.open_published():
@@ -318,7 +320,7 @@ def foreign_text(path: Path) -> None:
 @pytest.mark.parametrize("make", [foreign_database, foreign_text])
 @pytest.mark.parametrize("name", ["warehouse.duckdb", "analytics.duckdb"])
 @pytest.mark.parametrize("is_linked", [False, True])
-def test_a_file_that_somebody_else_made_is_not_replaced(
+def test_a_foreign_file_is_not_replaced(
     make: Any,
     name: str,
     is_linked: bool,  # noqa: FBT001 - a parameter of the test

@@ -95,7 +95,7 @@ WRITES = [
     *("PIVOT marts.t ON b; SELECT 1", "PIVOT marts.t ON b; DROP TABLE marts.t", "SELECT 1; PIVOT marts.t ON b"),
 ]
 
-LOOKS = [
+INSPECTIONS = [
     *(
         "FROM '{path}'",
         'FROM "{path}"',
@@ -166,7 +166,7 @@ LOOKS = [
 ]
 
 
-@pytest.mark.parametrize("query", [*WRITES, *LOOKS])
+@pytest.mark.parametrize("query", [*WRITES, *INSPECTIONS])
 def test_everything_else_is_refused_and_leaves_nothing(
     query: str, file: Path, reader: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
@@ -180,7 +180,7 @@ def test_everything_else_is_refused_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    "query", [query for query in LOOKS if "csv" in query or "{path}" in query or "serialize_plan" in query]
+    "query", [query for query in INSPECTIONS if "csv" in query or "{path}" in query or "serialize_plan" in query]
 )
 def test_the_check_refuses_files_and_texts_of_queries_by_itself(query: str, reader: duckdb.DuckDBPyConnection) -> None:
     """On a lakehouse DuckDB may read the files of the lake, and a query in a text would connect to any host."""

@@ -33,7 +33,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # the kernel kills whoever writes beyond
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # the kernel kills a process that writes beyond
 with FileWarehouse(Path(sys.argv[1])).open_working():
     pass
 """
@@ -54,7 +54,7 @@ def expected(tables: tuple[Table, ...]) -> dict[tuple[str, str, str], tuple[str,
     }
 
 
-def test_every_table_and_column_is_there_and_says_what_it_means(warehouse: FileWarehouse) -> None:
+def test_every_table_and_column_exists_with_its_description(warehouse: FileWarehouse) -> None:
     with warehouse.open_working() as connection:
         assert described(connection) == expected(WAREHOUSE_FILE)
         comments = connection.execute("SELECT count(*), count(comment) FROM duckdb_tables() WHERE NOT internal")
@@ -210,7 +210,7 @@ def test_a_file_that_another_program_has_open(tmp_path: Path, start: Start) -> N
         (OSError(28, "No space left on device", "/a/b"), "/a/b: No space left on device"),
     ],
 )
-def test_what_is_said_of_faults(error: Exception, remedy: str) -> None:
+def test_faults_become_one_line_with_a_remedy(error: Exception, remedy: str) -> None:
     with pytest.raises(WarehouseError, match=remedy) as raised, translate_errors(Path("/home/sherlock/disk/x.duckdb")):
         raise error
     assert "\n" not in str(raised.value)
@@ -261,7 +261,7 @@ def test_tables_have_one_schema() -> None:
 
 
 def test_a_write_that_needs_more_memory_than_usual_gets_it_once(tmp_path: Path) -> None:
-    """Seen: the first night after an update made a mart over ten million sessions anew, and did not run."""
+    """Seen: the first night after an update rebuilt a mart over ten million sessions, and did not finish."""
     warehouse = FileWarehouse(tmp_path / "warehouse.duckdb")
     tries = []
 
