@@ -81,6 +81,7 @@ def test_counts_of_sessions_follow_a_session_found_outside_the_lookback(serve: S
     assert verdicts(nights) == {"match"}
 
 
+@pytest.mark.long
 def test_an_abandoned_full_run_leaves_no_work_to_the_next_night(serve: Serve) -> None:
     nights = serve(90)
     nights.load((LAST, LAST))
@@ -108,6 +109,7 @@ def test_an_abandoned_night_marks_what_it_did_not_request(serve: Serve) -> None:
     assert_matches_world(nights.settings, nights.world, (LAST, LAST))
 
 
+@pytest.mark.long
 def test_a_livestream_that_is_still_fetched_is_not_noted_as_given_up(serve: Serve) -> None:
     nights = serve(2, LIVEHOUSE_UNFINISHED_DAYS="3")
     both, old = nights.world.apps[APP].livestreams

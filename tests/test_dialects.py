@@ -84,6 +84,7 @@ def test_the_form_of_times_is_detected_once_and_stored(
         assert served.refused == [], "the second night sends no refused request"
 
 
+@pytest.mark.long
 def test_an_upgraded_service_is_detected(simulator: Simulator, tmp_path: Path) -> None:
     with intercept(simulator, refuse_unix_times) as served:
         settings = settings_at(served, tmp_path / "home")
@@ -96,6 +97,7 @@ def test_an_upgraded_service_is_detected(simulator: Simulator, tmp_path: Path) -
         assert served.refused == []
 
 
+@pytest.mark.long
 def test_a_refusal_for_another_reason_changes_nothing(simulator: Simulator, tmp_path: Path) -> None:
     # As GraphQL of the vendor says of old ranges; whatever the form, the answer is the same.
     too_old = LAST - timedelta(days=3)
@@ -259,6 +261,7 @@ def test_refused_old_days_do_not_change_the_form(simulator: Simulator, tmp_path:
         assert dialect_of(settings)["get-overall-analytics", "time_form"] == "unix_seconds"
 
 
+@pytest.mark.long
 def test_an_iso_only_service_is_detected_by_old_days_too(simulator: Simulator, tmp_path: Path) -> None:
     days = (LAST - timedelta(days=5), LAST - timedelta(days=4))
     with intercept(simulator, refuse_unix_times) as served:
@@ -268,6 +271,7 @@ def test_an_iso_only_service_is_detected_by_old_days_too(simulator: Simulator, t
         assert len(served.refused) == 3, "the newest day, a recent one, and the range of the other operation"
 
 
+@pytest.mark.long
 def test_notes_about_one_service_do_not_apply_to_another(simulator: Simulator, tmp_path: Path) -> None:
     with (
         intercept(simulator, refuse_unix_times, refuse_livestream_daywise) as older,
@@ -418,6 +422,7 @@ def test_session_counts_that_fail_are_unknown_and_affect_nothing_else(
         assert_matches_world(settings, simulator.world, DAY)
 
 
+@pytest.mark.long
 def test_an_entry_without_a_day_leaves_the_other_days_unknown(simulator: Simulator, tmp_path: Path) -> None:
     entries: list[dict[str, Any]] = [
         {"count": 4, "date": f"{LAST}", "total_ingest_seconds": 5, "total_viewer_seconds": 1},

@@ -86,6 +86,7 @@ def test_a_run_that_brought_nothing_points_at_nothing(capsys: pytest.CaptureFixt
     ]
 
 
+@pytest.mark.long
 def test_the_column_of_quarantined_records_agrees_with_the_list_below_it(tmp_path: Path) -> None:
     """Seen: 4 in the column, 2 in the list."""
     with Simulator(small_world(values="mixed")) as simulator:
