@@ -6,6 +6,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,7 +110,8 @@ def test_postgres_accepts_tls_only_and_limits_each_role_to_its_database(
     psycopg = pytest.importorskip("psycopg", reason="the extra `lakehouse` is not installed")
     port = free_port()
     directory = tmp_path_factory.mktemp("postgres")
-    for parent in (directory, *directory.parents[:2]):
+    # The server runs as another user, who must get through to its directory; pytest-xdist nests one level deeper.
+    for parent in (directory, *directory.parents[: len(directory.relative_to(tempfile.gettempdir()).parts) - 1]):
         parent.chmod(0o755)
     with compose_postgres(certificates, directory, port):
         verified = f"host=localhost port={port} sslmode=verify-full sslrootcert={certificates / 'ca.crt'}"
