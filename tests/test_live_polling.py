@@ -143,6 +143,23 @@ def test_an_app_that_fails_keeps_its_last_poll_and_does_not_affect_the_others(tm
     assert failed == {APP: False, "stage": True}
 
 
+def test_a_poll_says_that_the_last_figures_of_a_session_are_missing(tmp_path: Path) -> None:
+    world = new_world(streams=1)
+    [livestream] = world.apps[APP].livestreams
+    world.go_live(APP, livestream.id)
+    with Simulator(world) as simulator:
+        settings = settings_for(simulator, tmp_path)
+        with start_polling(simulator, settings) as poll:
+            poll()
+            world.advance(MINUTE)
+            world.end_session(APP, livestream.id)
+            simulator.faults.schedule("redirect", operation="get-session")
+            [summary] = poll()
+    assert (summary.ended, summary.is_failed) == (0, False)
+    assert summary.warnings
+    assert summary.warnings.startswith("failed requests: 1, the first: GET ")
+
+
 @pytest.mark.long
 def test_a_malformed_record_is_quarantined_until_it_is_repaired(tmp_path: Path) -> None:
     world = new_world(streams=1)

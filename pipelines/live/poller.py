@@ -74,10 +74,11 @@ class LivePoller:
                 result.streams.append(active.value)
         return result
 
-    def fetch_sessions(self, session_ids: Sequence[str]) -> dict[str, Record]:
-        """Fetch sessions that are no longer active, by id. Leaves out those that the API does not return."""
-        results = fetch_concurrently(self._fetch_session, session_ids, self.client.concurrency)
-        return {result.item: result.value for result in results if result.value is not None}
+    def fetch_sessions(self, session_ids: Sequence[str]) -> tuple[dict[str, Record], list[ApiError]]:
+        """Fetch sessions that are no longer active. Returns those that the API has, by id, and the failed requests."""
+        results = list(fetch_concurrently(self._fetch_session, session_ids, self.client.concurrency))
+        sessions = {result.item: result.value for result in results if result.value is not None}
+        return sessions, [result.error for result in results if result.error]
 
     def _list_livestreams(self) -> dict[str, Record]:
         """List livestreams by status, keyed by id. INVOKED first: one that goes live in between is in the second list."""

@@ -94,9 +94,10 @@ def _poll_app(warehouse: Warehouse, poller: LivePoller) -> AppPollSummary:
         result = poller.poll()
         found = [Observation(one.livestream_id, one.livestream, one.session, one.answered_at) for one in result.streams]
         ended_ids = running_by_id.keys() - {one.session_id for one in result.streams}
+        ended_sessions, errors = poller.fetch_sessions(sorted(ended_ids))
         found += [
             _observe_end(running_by_id[session_id], session, poller.now())
-            for session_id, session in poller.fetch_sessions(sorted(ended_ids)).items()
+            for session_id, session in ended_sessions.items()
         ]
     except ApiError as error:
         with staging.open_staging(warehouse) as connection:
@@ -113,7 +114,7 @@ def _poll_app(warehouse: Warehouse, poller: LivePoller) -> AppPollSummary:
         without_session=result.without_session,
         quarantined=rejects.height,
         seconds=time.monotonic() - started,
-        warnings=_describe_warnings(result.errors, rejects, poller.client.retried - retried),
+        warnings=_describe_warnings(result.errors + errors, rejects, poller.client.retried - retried),
     )
     with staging.open_staging(warehouse) as connection:
         staging.record_poll(connection, app_id, polled_at, rows=rows, rejects=rejects, warnings=summary.warnings)

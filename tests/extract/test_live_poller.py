@@ -61,7 +61,7 @@ def test_no_active_session_is_no_error(server: CannedServer, make_poller: Callab
     result = make_poller().poll()
     assert (result.streams, result.without_session, result.errors) == ([], 2, [])
     server.script = [NONE_ACTIVE]
-    assert make_poller().fetch_sessions(["gone"]) == {}
+    assert make_poller().fetch_sessions(["gone"]) == ({}, [])
 
 
 @pytest.mark.parametrize(
@@ -128,4 +128,14 @@ def test_last_figures_of_ended_sessions_are_fetched(
     server: CannedServer, make_poller: Callable[..., LivePoller]
 ) -> None:
     server.script = [ok({"id": "s1", "stopped_time": "2026-03-01T11:00:00Z"}), ok(None)]
-    assert make_poller().fetch_sessions(["s1", "s2"]) == {"s1": {"id": "s1", "stopped_time": "2026-03-01T11:00:00Z"}}
+    sessions, errors = make_poller().fetch_sessions(["s1", "s2"])
+    assert (sessions, errors) == ({"s1": {"id": "s1", "stopped_time": "2026-03-01T11:00:00Z"}}, [])
+
+
+def test_last_figures_that_cannot_be_fetched_are_reported(
+    server: CannedServer, make_poller: Callable[..., LivePoller]
+) -> None:
+    server.script = [Canned(400, b'{"success": false, "error": {"code": 1, "message": "no"}}'), ok({"id": "s2"})]
+    sessions, [error] = make_poller().fetch_sessions(["s1", "s2"])
+    assert sessions == {"s2": {"id": "s2"}}
+    assert "400: no" in str(error)
