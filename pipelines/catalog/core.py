@@ -79,6 +79,20 @@ LIVESTREAM_SESSIONS = Table(
     ends=True,
 )
 
+TOTAL_SECONDS = (
+    Column(
+        "ingest_seconds", "seconds", "Time that video was received, in seconds", "total_ingest_seconds", is_measure=True
+    ),
+    Column(
+        "viewer_seconds",
+        "seconds",
+        "Time watched, summed over all viewers, in seconds",
+        "total_viewer_seconds",
+        is_measure=True,
+    ),
+)
+"""Totals over all livestreams, in `overall` and in `livestreams/daywise`."""
+
 LIVESTREAM_ANALYTICS_DAILY = Table(
     "core",
     "livestream_analytics_daily",
@@ -88,20 +102,7 @@ LIVESTREAM_ANALYTICS_DAILY = Table(
         APP,
         DAY,
         Column("livestream_count", "count", "Number of livestreams, as counted by the API", "count", is_measure=True),
-        Column(
-            "ingest_seconds",
-            "seconds",
-            "Time that video was received, in seconds",
-            "total_ingest_seconds",
-            is_measure=True,
-        ),
-        Column(
-            "viewer_seconds",
-            "seconds",
-            "Time watched, summed over all viewers, in seconds",
-            "total_viewer_seconds",
-            is_measure=True,
-        ),
+        *TOTAL_SECONDS,
         FETCHED,
         Column(
             "session_count",

@@ -44,7 +44,7 @@ QUARANTINE = Table(
         Column("table_name", "text", "Core table that lacks the record"),
         Column("day", "day", "UTC day; NULL if the record names none"),
         Column("record_id", "text", "Key of the record; NULL if it has none"),
-        Column("field", "text", "Rejected Field of the API's record"),
+        Column("field", "text", "Rejected field of the API's record"),
         Column("reason", "text", "Reason for the rejection"),
         Column("payload", "text", "Record as received, as JSON"),
         FETCHED,

@@ -1,6 +1,6 @@
 """The raw tables: records as received, without secrets. They are in `pipeline_raw.duckdb` and are not published."""
 
-from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY
+from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY, TOTAL_SECONDS
 from pipelines.catalog.shared_columns import APP, DAY, FETCHED, RUN
 from pipelines.catalog.types import Column, Table
 
@@ -52,7 +52,7 @@ RAW_LIVESTREAM_SESSIONS = Table(
         APP,
         Column("session_id", "id", "Session id; NULL if the record has none"),
         Column("livestream_id", "id", "Livestream whose sessions were requested"),
-        Column("day", "day", "UTC day of the Session id; NULL if the record has none"),
+        Column("day", "day", "UTC day of the session; NULL if the record names none"),
         *_RAW_COLUMNS,
         Column("days_differ", "flag", "Whether versions of this session have different days; NULL if not recorded"),
     ),
@@ -81,20 +81,7 @@ SESSION_COUNTS = Table(
         APP,
         DAY,
         Column("session_count", "count", "Number of sessions", "count", is_measure=True),
-        Column(
-            "ingest_seconds",
-            "seconds",
-            "Time that video was received, in seconds",
-            "total_ingest_seconds",
-            is_measure=True,
-        ),
-        Column(
-            "viewer_seconds",
-            "seconds",
-            "Time watched, summed over all viewers, in seconds",
-            "total_viewer_seconds",
-            is_measure=True,
-        ),
+        *TOTAL_SECONDS,
         FETCHED,
     ),
 )

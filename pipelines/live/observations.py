@@ -44,7 +44,7 @@ _COLUMNS: tuple[tuple[str, str, LogicalType], ...] = (
 )
 MAX_GAP = timedelta(minutes=5)
 """The audience between two observations further apart is unknown, and not interpolated. Polls come every minute; one may
-fail, and a run suspends them for a few minutes. sql/marts/live_audience.sql has the same limit; a test compares them."""
+fail, and a run suspends them for a few minutes. The macro `is_gap` has the same limit; a test compares them."""
 
 PLACEHOLDER_SECONDS = 60
 """Value of both figures of a session until the API knows them, 40 to 50 seconds after its start."""

@@ -84,7 +84,7 @@ def zeros(request: ApiRequest, handler: Handler, _rng: random.Random) -> ApiResp
     return response
 
 
-def not_found(_request: ApiRequest, _answer: Handler, _rng: random.Random) -> ApiResponse:
+def not_found(_request: ApiRequest, _handler: Handler, _rng: random.Random) -> ApiResponse:
     """Raise a 404 for an existing resource."""
     raise RefusedError(404, 404, "Not found")
 

@@ -62,12 +62,12 @@ def rate_limited_date(options: FaultOptions, rng: random.Random) -> Response:
     return _json(document, 429, Retry_After=format_datetime(until, usegmt=True))
 
 
-def rate_limited_bare(_blow: FaultOptions, rng: random.Random) -> Response:
+def rate_limited_bare(_options: FaultOptions, rng: random.Random) -> Response:
     """Return a 429 without Retry-After."""
     return _json(_error_body(10_100, "Rate limit exceeded", rng), 429)
 
 
-def rate_limited_empty(_blow: FaultOptions, _rng: random.Random) -> Response:
+def rate_limited_empty(_options: FaultOptions, _rng: random.Random) -> Response:
     """Return a 429 with an empty body."""
     return Response(b"", 429)
 
@@ -84,12 +84,12 @@ def server_error_html(options: FaultOptions, rng: random.Random) -> Response:
     return Response(HTML.format(status), status, media_type="text/html")
 
 
-def html_200(_blow: FaultOptions, _rng: random.Random) -> Response:
+def html_200(_options: FaultOptions, _rng: random.Random) -> Response:
     """Return an HTML page with status 200."""
     return Response(HTML.format("200 — checking your browser"), 200, media_type="text/html")
 
 
-def not_success(_blow: FaultOptions, rng: random.Random) -> Response:
+def not_success(_options: FaultOptions, rng: random.Random) -> Response:
     """Return a 200 with `success: false`."""
     return _json(_error_body(10_001, "Upstream is having a moment", rng), 200)
 
@@ -144,22 +144,22 @@ class TruncatedResponse(Response):
         await close_connection(scope, receive)
 
 
-def drop_before(_blow: FaultOptions, _rng: random.Random) -> Response:
+def drop_before(_options: FaultOptions, _rng: random.Random) -> Response:
     """Close the connection without a response."""
     return TruncatedResponse(Response(), fraction=0, keeps_length=False)
 
 
-def cut_body(response: Response, _blow: FaultOptions) -> Response:
+def cut_body(response: Response, _options: FaultOptions) -> Response:
     """Send half of the Content-Length, then close the connection."""
     return TruncatedResponse(response, fraction=0.5, keeps_length=True)
 
 
-def drop_within(response: Response, _blow: FaultOptions) -> Response:
+def drop_within(response: Response, _options: FaultOptions) -> Response:
     """Send part of a chunked body, then close the connection without the last chunk."""
     return TruncatedResponse(response, fraction=0.3, keeps_length=False)
 
 
-def cut_json(response: Response, _blow: FaultOptions) -> Response:
+def cut_json(response: Response, _options: FaultOptions) -> Response:
     """Send half of the body as a complete response: only parsing the JSON reveals it."""
     return Response(bytes(response.body)[: len(response.body) // 2], response.status_code, None, response.media_type)
 
@@ -177,12 +177,12 @@ def trickle(response: Response, options: FaultOptions) -> Response:
     return StreamingResponse(chunks(), response.status_code, dict(response.headers), response.media_type)
 
 
-def wrong_type(response: Response, _blow: FaultOptions) -> Response:
+def wrong_type(response: Response, _options: FaultOptions) -> Response:
     """Send the correct body as an octet stream."""
     return Response(response.body, response.status_code, media_type="application/octet-stream")
 
 
-def invalid_utf8(response: Response, _blow: FaultOptions) -> Response:
+def invalid_utf8(response: Response, _options: FaultOptions) -> Response:
     """Put invalid UTF-8 into a name, if there is one."""
     body = bytes(response.body)
     corrupted = body.replace(b'"name":"', b'"name":"\xff\xfe', 1)
