@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from tests.promises.fault_runner import run_cli
 from tests.terminals import run_on_terminal
 
 LIVEHOUSE = Path(sys.executable).with_name("livehouse")
+ACCOUNT = {"CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID", "REALTIMEKIT_APP_ID", "CLOUDFLARE_BASE_URL"}
 
 
 def livehouse(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -141,6 +143,55 @@ def test_wrong_usage_is_one_line_and_status_2(arguments: list[str], environment:
 def test_wrong_usage_of_the_program_is_one_line_and_status_2() -> None:
     done = livehouse("nightly")
     assert "CLOUDFLARE_API_TOKEN" in assert_one_line((done.returncode, done.stdout, done.stderr), 2)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("nightly",),
+        ("backfill", "2026-01-01", "2026-01-02"),
+        ("rebuild", "2026-01-01", "2026-01-02"),
+        ("sql", "from core.livestreams"),
+        ("report",),
+        ("on-air",),
+        ("upkeep",),
+        ("ui",),
+    ],
+    ids=lambda command: command[0],
+)
+def test_an_address_as_warehouse_is_refused_before_anything_is_done(
+    command: tuple[str, ...], simulator: Simulator, tmp_path: Path
+) -> None:
+    address = "postgresql://finance:hunter2@db.example/w"
+    environment = environment_for(simulator, tmp_path / "home", LIVEHOUSE_WAREHOUSE=address)
+    refused = run_cli(environment, *command)
+    assert "LIVEHOUSE_WAREHOUSE is malformed: it takes " in assert_one_line(refused, 2)
+    assert "hunter2" not in "".join(refused[1:])
+    assert simulator.request_count() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_simulate_prints_the_settings_that_point_to_it(tmp_path: Path) -> None:
+    environment = os.environ | {"LIVEHOUSE_HOME": str(tmp_path)}
+    with subprocess.Popen(
+        [LIVEHOUSE, "simulate", "--port", "0"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            exports = [process.stdout.readline() for _ in ACCOUNT]
+            given = dict(line.removeprefix("export ").strip().partition("=")[::2] for line in exports)
+            assert set(given) == ACCOUNT
+            app_id = given["REALTIMEKIT_APP_ID"].split(",")[0]
+            assert run_cli(given, "api", "list-livestreams", "--app", app_id)[0] == 0
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 0
 
 
 def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:

@@ -80,6 +80,11 @@ def test_invalid_arguments_are_one_line(arguments: list[str], expected: str, hom
     assert_one_line(run_cli({"LIVEHOUSE_HOME": str(home), **ACCOUNT}, *arguments), 2, expected)
 
 
+def test_a_query_is_read_from_a_file(home: Path) -> None:
+    Path("x.sql").write_text("\ufeff-- names\nSELECT count(*) AS n\nFROM names;\n", encoding="utf-8")
+    assert run_cli({"LIVEHOUSE_HOME": str(home)}, "sql", "-f", "x.sql", "--format", "csv") == (0, "n\n1\n", "")
+
+
 @pytest.mark.parametrize(
     ("command", "expected"),
     [("livehouse sql -f - <&-", "query is empty"), ("livehouse api get-session $'\\xff'", "SESSION_ID")],

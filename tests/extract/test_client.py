@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.errors import ApiError, ApiRefusedError, NotFoundError, TransientApiError
 from pipelines.extract import client as client_module
-from pipelines.extract.retry_policy import MAX_RETRIES
+from pipelines.extract.retry_policy import MAX_RETRIES, RetryPolicy
 from tests.extract.conftest import TOKEN, Canned, CannedServer, Clock, Connect, ok
 
 HTML = b"<html><head><title>502: Bad gateway</title></head></html>"
@@ -61,6 +61,19 @@ def test_a_refusal_is_never_retried(status: int, body: bytes, server: CannedServ
     with pytest.raises(NotFoundError if status == 404 else ApiRefusedError, match=rf"^GET /x/y: {status}: because"):
         connect(server.url).get("/x/y", {"page_no": 1})
     assert len(server.received) == 1
+
+
+def test_pauses_after_a_failure_grow_and_are_jittered() -> None:
+    def pauses() -> list[float]:
+        policy = RetryPolicy(2.0, is_patient=True, is_repeatable=True)
+        return [pause for _ in range(8) if (pause := policy.next_pause(TransientApiError("502", status=502)))]
+
+    runs = [pauses() for _ in range(5)]
+    for run in runs:
+        assert len(run) == MAX_RETRIES
+        for retry, pause in enumerate(run):
+            assert 2.0 * 2**retry <= pause <= 2.0 * (2**retry + 1)
+    assert all(len(set(same_retry)) == len(runs) for same_retry in zip(*runs, strict=True))
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 307, 308])
