@@ -309,6 +309,27 @@ def test_no_address_sends_the_token_unencrypted_or_crashes_later(monkeypatch: py
         assert not taken.userinfo
 
 
+@pytest.mark.parametrize(
+    ("variable", "most"),
+    [
+        ("LIVEHOUSE_RETENTION_DAYS", 36_500),
+        ("LIVEHOUSE_UNFINISHED_DAYS", 36_500),
+        ("LIVEHOUSE_OBSERVATION_DAYS", 36_500),
+        ("LIVEHOUSE_AUDIT_LIVESTREAMS", 100_000),
+        ("LIVEHOUSE_REQUESTS_PER_SECOND", 10_000),
+        ("LIVEHOUSE_RETRY_PAUSE_SECONDS", 60),
+        ("LIVEHOUSE_EXPORT_RATE", 1_000),
+        ("LIVEHOUSE_PARTICIPANT_RATE", 1_000),
+    ],
+)
+def test_the_error_of_a_too_large_number_names_the_limit(
+    variable: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded(monkeypatch, **{variable: f"{most}"})
+    with pytest.raises(SettingsError, match=rf"\b{most}\b"):
+        loaded(monkeypatch, **{variable: f"{most + 1}"})
+
+
 def test_several_faults_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError) as raised:
         loaded(monkeypatch, LIVEHOUSE_CONCURRENCY="many", LIVEHOUSE_LOOKBACK_DAYS="few", LIVEHOUSE_START_DATE="then")

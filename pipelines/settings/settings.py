@@ -35,6 +35,9 @@ ENV_FILE = Path(".env")
 
 _WAREHOUSE = "the path of a DuckDB file, or ducklake:postgres: and a PostgreSQL connection string; no other address"
 
+_Days = Annotated[int, Field(ge=1, le=36_500)]
+_DAYS = "a whole number of days, 1 to 36500"
+
 
 class Settings(BaseSettings):
     """All settings, from the environment or from `.env` in the working directory."""
@@ -97,33 +100,27 @@ class Settings(BaseSettings):
         validation_alias="LIVEHOUSE_LOOKBACK_DAYS",
         description="a whole number of days, 1 to 366",
     )
-    retention_days: int = Field(
+    retention_days: _Days = Field(
         default=180,
-        ge=1,
-        le=36500,
         validation_alias="LIVEHOUSE_RETENTION_DAYS",
-        description="a whole number of days, 1 or more",
+        description=_DAYS,
     )
-    unfinished_days: int | None = Field(
+    unfinished_days: _Days | None = Field(
         default=None,
-        ge=1,
-        le=36500,
         validation_alias="LIVEHOUSE_UNFINISHED_DAYS",
-        description="a whole number of days, 1 or more",
+        description=_DAYS,
     )
-    observation_days: int = Field(
+    observation_days: _Days = Field(
         default=30,
-        ge=1,
-        le=36500,
         validation_alias="LIVEHOUSE_OBSERVATION_DAYS",
-        description="a whole number of days, 1 or more",
+        description=_DAYS,
     )
     audit_livestreams: int = Field(
         default=20,
         ge=0,
         le=100_000,
         validation_alias="LIVEHOUSE_AUDIT_LIVESTREAMS",
-        description="a whole number of livestreams, 0 for none",
+        description="a whole number of livestreams up to 100000, 0 for none",
     )
     requests_per_second: float = Field(
         default=4,
@@ -131,7 +128,7 @@ class Settings(BaseSettings):
         le=10_000,
         allow_inf_nan=False,
         validation_alias="LIVEHOUSE_REQUESTS_PER_SECOND",
-        description="a number of requests per second, 0 for unlimited",
+        description="a number of requests per second up to 10000, 0 for unlimited",
     )
     concurrency: int = Field(
         default=8,
@@ -146,7 +143,7 @@ class Settings(BaseSettings):
         le=60,
         allow_inf_nan=False,
         validation_alias="LIVEHOUSE_RETRY_PAUSE_SECONDS",
-        description="seconds before the first retry of a request, above 0; later pauses grow",
+        description="seconds before the first retry of a request, above 0 and up to 60; later pauses grow",
     )
     lock_wait_seconds: float = Field(
         default=3600,
@@ -166,7 +163,7 @@ class Settings(BaseSettings):
         le=1000,
         allow_inf_nan=False,
         validation_alias="LIVEHOUSE_EXPORT_RATE",
-        description="dollars per minute recorded or exported, for the report's estimate, 0 or more",
+        description="dollars per minute recorded or exported, for the report's estimate, 0 to 1000",
     )
     participant_rate: float = Field(
         default=0.002,
@@ -174,7 +171,7 @@ class Settings(BaseSettings):
         le=1000,
         allow_inf_nan=False,
         validation_alias="LIVEHOUSE_PARTICIPANT_RATE",
-        description="dollars per participant minute, for the report's estimate, 0 or more",
+        description="dollars per participant minute, for the report's estimate, 0 to 1000",
     )
 
     _token_fits_a_header = field_validator("api_token")(parse_token)

@@ -31,9 +31,14 @@ def parse_token(token: SecretStr | None) -> SecretStr | None:
     if token is None:
         return None
     text = token.get_secret_value().strip()
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("not one line of printable ASCII")
+    if not _is_one_word(text):
+        raise ValueError("not one word of printable ASCII")
     return SecretStr(text) if text else None
+
+
+def _is_one_word(text: str) -> bool:
+    """Whether a text is printable ASCII without spaces."""
+    return text.isascii() and text.isprintable() and " " not in text
 
 
 def parse_account_id(account_id: str | None) -> str | None:
@@ -55,12 +60,13 @@ def parse_app_ids(given: object) -> object:
 
 def parse_base_url(url: str) -> str:
     """Return an address to which the token may be sent."""
+    url = url.strip()
     # urlsplit ignores a tab in the middle, an empty query and an empty user: it would check another address.
-    if not url.strip().isascii() or not url.strip().isprintable() or set(url.strip()) & set(" ?#@\\"):
+    if not _is_one_word(url) or set(url) & set("?#@\\"):
         raise ValueError("not a plain address")
-    if not is_safe(url.strip()):
+    if not is_safe(url):
         raise ValueError("the token would travel unencrypted, or nowhere")
-    return url.strip().rstrip("/")
+    return url.rstrip("/")
 
 
 def parse_webhook(address: SecretStr | None) -> SecretStr | None:
@@ -68,7 +74,7 @@ def parse_webhook(address: SecretStr | None) -> SecretStr | None:
     if address is None:
         return None
     text = address.get_secret_value().strip()
-    if not text.isascii() or not text.isprintable() or " " in text or not is_safe(text):
+    if not _is_one_word(text) or not is_safe(text):
         raise ValueError("not an address, or it would travel unencrypted")
     return SecretStr(text)
 
