@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeVar
 
 from pipelines.clock import utc_now
 from pipelines.errors import ApiRefusedError, TransientApiError
+from pipelines.extract.responses import MALFORMED_STATUSES, refusal_reason
 
 Reply = TypeVar("Reply")
 
@@ -47,7 +48,6 @@ NOT_OFFERED_STATUSES = (
 )
 """Statuses that mean that the service lacks an operation."""
 
-_MALFORMED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 _NAMES_PAGE_SIZE = re.compile(r"per[ _-]?page|page[ _-]?size", re.IGNORECASE)
 _ABOUT_REQUEST = re.compile(
     r"\b(?:pages?|limit|size|param(?:eter)?s?|query|maximum|exceeds?|too (?:large|big|high|many (?:rows|records|items|results))|validation|invalid (?:request|input|value))\b",
@@ -163,7 +163,7 @@ class ApiDialect:
             try:
                 reply = send(value)
             except ApiRefusedError as error:
-                if error.status not in _MALFORMED or key in self._confirmed or key in self._given_up:
+                if error.status not in MALFORMED_STATUSES or key in self._confirmed or key in self._given_up:
                     raise
                 refused = error
             else:
@@ -174,7 +174,7 @@ class ApiDialect:
                     try:
                         reply = send(other)
                     except ApiRefusedError as error:
-                        if error.status not in _MALFORMED:
+                        if error.status not in MALFORMED_STATUSES:
                             raise
                         continue
                     self.note(key, other)
@@ -222,7 +222,7 @@ def smaller_page_sizes(send: Callable[[str], object]) -> Callable[[str, ApiRefus
     """
 
     def others(size: str, refused: ApiRefusedError) -> Iterator[str]:
-        reason = str(refused).partition(f": {refused.status}: ")[2]
+        reason = refusal_reason(refused)
         is_about_request = _ABOUT_REQUEST.search(reason) and not _ABOUT_ACCESS.search(reason)
         if not (is_about_request or _NAMES_PAGE_SIZE.search(reason) or _WITHOUT_REASON.fullmatch(reason)):
             return
@@ -247,7 +247,7 @@ def is_accepted(send: Callable[[str], object], value: str) -> bool:
     try:
         send(value)
     except ApiRefusedError as error:
-        if error.status not in _MALFORMED:
+        if error.status not in MALFORMED_STATUSES:
             raise
         return False
     return True

@@ -13,6 +13,7 @@ from http import HTTPStatus
 
 from pipelines.errors import ApiRefusedError, IncompleteListError
 from pipelines.extract.parsers import Page, Record
+from pipelines.extract.responses import MALFORMED_STATUSES, refusal_reason
 
 MAX_PASSES = 4
 """Passes over a list before it is an error."""
@@ -22,7 +23,6 @@ MAX_PAGES = 10_000
 
 _PAST_THE_END = (HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
 
-_MALFORMED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 _ABOUT_PAGE = re.compile(r"page|offset|range", re.IGNORECASE)
 _ABOUT_DEPTH = re.compile(r"window|deep|10,?000", re.IGNORECASE)
 
@@ -102,9 +102,9 @@ class _Pass:
 
         "Invalid page" ends a list of exactly a hundred rows; "Result window is too large" means that the count is capped.
         """
-        reason = str(error).partition(f": {error.status}: ")[2]  # the part before holds ids
+        reason = refusal_reason(error)
         is_about_end = _ABOUT_PAGE.search(reason) and not _ABOUT_DEPTH.search(reason)
-        return error.status in _MALFORMED and len(self.seen) == self.total and bool(is_about_end)
+        return error.status in MALFORMED_STATUSES and len(self.seen) == self.total and bool(is_about_end)
 
     def is_endless(self) -> bool:
         """Whether more pages had few new rows than the first count implies."""

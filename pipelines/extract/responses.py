@@ -51,6 +51,9 @@ _REMEDIES: dict[int, str] = {
 }
 _RETRIED = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
+MALFORMED_STATUSES = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
+"""Statuses of a request that the API refuses as malformed."""
+
 
 def parse_response(
     request: str, status: int, body: bytes, headers: Mapping[str, str] | None = None, redactor: Redactor | None = None
@@ -74,6 +77,11 @@ def parse_response(
     if is_success and "cf-mitigated" not in headers:
         raise TransientApiError(f"{request}: {status}, but {fault or 'not a success'}: {message}", status=status)
     raise _error(f"{request}: {status}", status, message, body if fault else b"", headers)
+
+
+def refusal_reason(error: ApiRefusedError) -> str:
+    """Return the API's message of a refusal, without the request: its path holds ids."""
+    return str(error).partition(f": {error.status}: ")[2]
 
 
 def _error(where: str, status: int, message: str, text: bytes, headers: Mapping[str, str]) -> LivehouseError:

@@ -1,6 +1,7 @@
 """One reply: the JSON object of a success, or the error it is."""
 
 import json
+from itertools import product
 
 import pytest
 
@@ -133,6 +134,13 @@ def test_what_counts_as_success(body: bytes) -> None:
     assert parse_response("GET /x", 200, body)["data"] == 1
 
 
+def nested_lists(depth: int) -> object:
+    value: object = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -149,11 +157,11 @@ def test_what_counts_as_success(body: bytes) -> None:
         (r'"a\u0000b"', "a\0b"),
         ("1", 1),
         ("null", None),
-        ("[" * 60 + "]" * 60, None),
+        (f"{60 * '['}1{60 * ']'}", nested_lists(60)),
     ],
 )
 def test_values_that_json_or_python_would_change(text: str, value: object) -> None:
-    assert value is None or parse_json(text.encode()) == value
+    assert parse_json(text.encode()) == value
 
 
 def test_a_number_of_thousands_of_digits_stays_text() -> None:
@@ -194,12 +202,16 @@ def test_a_shortened_message_has_no_part_of_a_stream_key() -> None:
     assert "sk-0" not in message_of(body)
 
 
-@pytest.mark.parametrize("status", [200, 403, 429, 503])
-@pytest.mark.parametrize("body", [CHALLENGE, b"", b"{}", b'{"success":true,"data":[]}'])
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, CHALLENGE),
+        (200, b""),  # a JSON object with this status is a success
+        *product([403, 429, 503], [CHALLENGE, b"", b"{}", b'{"success":true,"data":[]}']),
+    ],
+)
 def test_a_bot_check_is_recognized_by_its_header(status: int, body: bytes) -> None:
     """Seen as 403: the message blamed the token, and an operator would have replaced it."""
-    if (status == 200 and b"data" in body) or (body == b"{}" and status == 200):
-        return
     with pytest.raises(ApiRefusedError) as raised:
         parse_response("GET /x", status, body, {"cf-mitigated": "challenge"})
     assert "a bot check answered" in str(raised.value)
