@@ -6,6 +6,9 @@ Extract reads the day and the figures of an entry before it is landed. `normaliz
 from datetime import UTC, date, datetime
 from typing import Any
 
+Json = Any
+"""A parsed JSON value: dict, list, str, int, float, bool or None."""
+
 MAX_INTEGER = 2**63 - 1
 """Largest value of a BIGINT."""
 
@@ -14,7 +17,7 @@ UNIX_MILLISECONDS_FROM = 1e11
 """A larger Unix time is in milliseconds: as seconds it is the year 5138, as milliseconds 1973."""
 
 
-def as_number(value: Any) -> float | None:  # noqa: ANN401 - any JSON value
+def as_number(value: Json) -> float | None:
     """Return a number, or the number that a text holds; None for any other value."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
@@ -24,7 +27,7 @@ def as_number(value: Any) -> float | None:  # noqa: ANN401 - any JSON value
         return None
 
 
-def utc_day(value: Any) -> date | None:  # noqa: ANN401 - any JSON value
+def utc_day(value: Json) -> date | None:
     """Return the UTC day of a date, an ISO 8601 time, Unix seconds or milliseconds, as text or number; None if unreadable."""
     number = as_number(value)
     try:

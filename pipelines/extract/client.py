@@ -17,13 +17,14 @@ from typing import Any
 import httpx
 import stamina
 
+from pipelines.catalog.values import Json
 from pipelines.clock import utc_now
 from pipelines.errors import ApiUnreachableError, SettingsError, TransientApiError
 from pipelines.extract.budget import Budget, Notify
 from pipelines.extract.dialect import ApiDialect
 from pipelines.extract.ratelimit import parse_date, parse_retry_after
 from pipelines.extract.reachability import Reachability
-from pipelines.extract.redaction import Json, Redactor, SecretTreatment
+from pipelines.extract.redaction import Redactor, SecretTreatment
 from pipelines.extract.responses import parse_response
 from pipelines.extract.retry_policy import MAX_WAIT_SECONDS, RetryPolicy, is_rate_limit
 from pipelines.extract.shared_budget import SharedBudget

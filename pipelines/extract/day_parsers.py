@@ -7,14 +7,14 @@ from typing import Any
 from pipelines.catalog.values import as_number, utc_day
 from pipelines.errors import UnexpectedReplyError
 from pipelines.extract.known_fields import keep_known_fields
-from pipelines.extract.parsers import Record, check_one_entry_per_day, is_blank, reply_data
+from pipelines.extract.parsers import JsonRecord, check_one_entry_per_day, is_blank, reply_data
 
 
 @dataclass(frozen=True)
 class DayEntries:
     """The day entries in a reply about a range of days, or in one part of it."""
 
-    records: list[Record]
+    records: list[JsonRecord]
     omitted_is_zero: bool
     """Whether a day without an entry had no activity; otherwise it is unknown."""
     stats: str | None = None
@@ -38,7 +38,7 @@ def parses(operation: str) -> Callable[[DayParser], DayParser]:
     return register
 
 
-def known_entries(operation: str, day_field: str, entries: list[Record]) -> list[Record]:
+def known_entries(operation: str, day_field: str, entries: list[JsonRecord]) -> list[JsonRecord]:
     """Keep the known fields of day entries. Raises `UnexpectedReplyError` where a day has two different entries."""
     days = ((utc_day(entry.get(day_field)) if isinstance(entry, dict) else None, entry) for entry in entries)
     check_one_entry_per_day(operation, day_field, days)
@@ -52,7 +52,7 @@ _TOTALS = {
 }
 
 
-def parse_daywise(reply: dict[str, Any], stats: str) -> tuple[list[Record], bool]:
+def parse_daywise(reply: dict[str, Any], stats: str) -> tuple[list[JsonRecord], bool]:
     """Find the day entries of one of `STATS`, and whether a day that is left out had no activity.
 
     It had not, unless the reply's own total counts more than its entries do.
@@ -78,7 +78,7 @@ def parse_daywise_parts(reply: dict[str, Any]) -> list[DayEntries]:
     return [DayEntries(*parse_daywise(reply, stats), stats) for stats in STATS]
 
 
-def _claims_more(part: dict[str, Any], entries: list[Record], stats: str) -> bool:
+def _claims_more(part: dict[str, Any], entries: list[JsonRecord], stats: str) -> bool:
     of_entry, of_range = _TOTALS[stats]
     counted = sum(as_number(entry.get(of_entry)) or 0.0 for entry in entries if isinstance(entry, dict))
     return (as_number(part.get(of_range)) or 0.0) > counted + 0.5

@@ -3,9 +3,8 @@
 import json
 import re
 from decimal import Decimal, InvalidOperation
-from typing import Any
 
-from pipelines.catalog.values import MAX_ID_LENGTH, MAX_INTEGER
+from pipelines.catalog.values import MAX_ID_LENGTH, MAX_INTEGER, Json
 
 _MAX_INTEGER_LENGTH = len(str(-MAX_INTEGER))
 _EXACT_BELOW = 2.0**53
@@ -45,7 +44,7 @@ def _parse_integer(text: str) -> int | str:
 _DECODER = json.JSONDecoder(parse_constant=str, parse_float=_parse_float, parse_int=_parse_integer)
 
 
-def parse_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
+def parse_json(body: bytes) -> Json:
     """Return the JSON value of a body, with NaN and huge numbers as text, which is why this is Python's own parser.
 
     Raises `ValueError` if the body is not JSON, or has more values or levels than any reply of this API.
@@ -61,7 +60,7 @@ def parse_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
     return _without_lone_surrogates(value) if "\\ud" in text.lower() else value
 
 
-def _check_depth(value: Any) -> None:  # noqa: ANN401 - any JSON value
+def _check_depth(value: Json) -> None:
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(_MAX_DEPTH):
         level = [
@@ -75,7 +74,7 @@ def _check_depth(value: Any) -> None:  # noqa: ANN401 - any JSON value
     raise ValueError("nested too deeply")
 
 
-def _without_lone_surrogates(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+def _without_lone_surrogates(value: Json) -> Json:
     r"""Replace lone surrogates, which JSON can escape (`\ud83d`) and no file can hold."""
     if isinstance(value, dict):
         return {_without_lone_surrogates(name): _without_lone_surrogates(inner) for name, inner in value.items()}

@@ -5,9 +5,9 @@ it is a number, a boolean or a time: a stream key under a new name must not be s
 """
 
 import re
-from typing import Any
 
 from pipelines.catalog.streams import CORE_TABLES, STREAMS
+from pipelines.catalog.values import Json
 from pipelines.extract.known_secrets import MASK
 
 KNOWN_FIELDS = frozenset(
@@ -22,7 +22,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z
 _MAX_NAME_LENGTH = 100
 
 
-def keep_known_fields(record: Any) -> Any:  # noqa: ANN401 - any JSON value
+def keep_known_fields(record: Json) -> Json:
     """Return a record with the values of its known fields; of other fields only what cannot hold a secret."""
     if not isinstance(record, dict):
         return record
@@ -34,7 +34,7 @@ def keep_known_fields(record: Any) -> Any:  # noqa: ANN401 - any JSON value
     }
 
 
-def _keep_value(value: Any, *, is_known: bool) -> Any:  # noqa: ANN401 - any JSON value
+def _keep_value(value: Json, *, is_known: bool) -> Json:
     """Keep a text of a known field, or a time. Replace other texts and all nested values by their type."""
     if isinstance(value, str):
         return value if is_known or _TIME.fullmatch(value) else MASK
@@ -45,5 +45,5 @@ def _keep_value(value: Any, *, is_known: bool) -> Any:  # noqa: ANN401 - any JSO
     return {name[:_MAX_NAME_LENGTH]: _keep_nested(inner) for name, inner in value.items()}
 
 
-def _keep_nested(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+def _keep_nested(value: Json) -> Json:
     return _keep_value(value, is_known=False) if isinstance(value, str | dict | list) else value

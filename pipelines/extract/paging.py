@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from pipelines.errors import ApiRefusedError, IncompleteListError
-from pipelines.extract.parsers import Page, Record
+from pipelines.extract.parsers import JsonRecord, Page
 from pipelines.extract.responses import MALFORMED_STATUSES, refusal_reason
 
 MAX_PASSES = 4
@@ -59,7 +59,7 @@ class _Pass:
         """Rows that the API counts; None if it does not count, or counts the rows of each page."""
         return None if self._counts_pages and len(self._sizes) > 1 else self._count
 
-    def add_page(self, page: Page, page_no: int, identify: Callable[[Record], str]) -> bool:
+    def add_page(self, page: Page, page_no: int, identify: Callable[[JsonRecord], str]) -> bool:
         """Add a page. Returns whether the pass ends with it."""
         ids = {identify(record) for record in page.records}
         if ids and not ids <= self.seen:
@@ -138,10 +138,10 @@ class _Pass:
 def read_all(
     what: str,
     fetch_page: Callable[[int], Page],
-    identify: Callable[[Record], str],
+    identify: Callable[[JsonRecord], str],
     *,
     max_pages: int = MAX_PAGES,
-) -> Iterator[list[Record]]:
+) -> Iterator[list[JsonRecord]]:
     """Yield the records of a list page by page as received, repeated ones included.
 
     `what` names the list in errors; `identify` returns the key of a record. Raises `IncompleteListError` if `MAX_PASSES`

@@ -10,11 +10,11 @@ from datetime import date
 from typing import Any
 
 from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY
-from pipelines.catalog.values import as_number, utc_day
+from pipelines.catalog.values import Json, as_number, utc_day
 from pipelines.errors import UnexpectedReplyError
 from pipelines.extract.known_fields import keep_known_fields
 
-Record = Any
+JsonRecord = Json
 """A record as received. It has always been an object so far, but may be any JSON value."""
 
 
@@ -22,7 +22,7 @@ Record = Any
 class Page:
     """One page of a list: its records, and the number of records in the whole list, or None if the reply does not say."""
 
-    records: list[Record]
+    records: list[JsonRecord]
     total_count: int | None
     full_rows: int | None = None
     """Rows of a full page of this list; None if unknown."""
@@ -31,7 +31,7 @@ class Page:
 _MAX_TOTAL_DIGITS = 18  # a longer count is invalid, and Python refuses to convert thousands of digits
 
 
-def reply_data(reply: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
+def reply_data(reply: dict[str, Json]) -> Json:
     """Return the data of a reply. Raises `UnexpectedReplyError` if there is none: `{}` must not pass for an empty list."""
     for name in ("data", "result"):
         if name in reply:
@@ -39,7 +39,7 @@ def reply_data(reply: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
     raise UnexpectedReplyError("a reply has neither data nor result")
 
 
-def _total_count(*places: Any) -> int | None:  # noqa: ANN401 - any JSON value
+def _total_count(*places: Json) -> int | None:
     for place in places:
         if isinstance(place, dict):
             paging = place.get("paging") or place.get("result_info")
@@ -53,18 +53,18 @@ def _total_count(*places: Any) -> int | None:  # noqa: ANN401 - any JSON value
     return None
 
 
-def _without_paging(record: Record) -> Record:
+def _without_paging(record: JsonRecord) -> JsonRecord:
     if isinstance(record, dict) and isinstance(record.get("paging"), dict):
         return {name: value for name, value in record.items() if name != "paging"}
     return record
 
 
-def is_blank(record: Record) -> bool:
+def is_blank(record: JsonRecord) -> bool:
     """Whether a record is empty: the API sends `null`, `{}` or an object of nulls where there is no record."""
     return record is None or (isinstance(record, dict) and all(value is None for value in record.values()))
 
 
-def _records(data: Any, names: tuple[str, ...]) -> list[Record] | None:  # noqa: ANN401 - any JSON value
+def _records(data: Json, names: tuple[str, ...]) -> list[JsonRecord] | None:
     """Return the records under the first of these names that is present; None if none is."""
     for name in names:
         if isinstance(data, dict) and name in data:
@@ -90,7 +90,7 @@ def parse_session_page(reply: dict[str, Any]) -> Page:
     """Return the page of sessions in a reply of `GET /livestreams/{id}`."""
     data = reply_data(reply)
     if isinstance(data, list):
-        rows: list[Record] | None = data
+        rows: list[JsonRecord] | None = data
         livestream = None
     else:
         livestream = data.get("livestream") if isinstance(data, dict) else None
@@ -109,7 +109,7 @@ def parse_session_page(reply: dict[str, Any]) -> Page:
 _OVERALL = {column.source_field for column in LIVESTREAM_ANALYTICS_DAILY.columns if column.is_measure}
 
 
-def parse_overall(reply: dict[str, Any], day: date) -> Record:
+def parse_overall(reply: dict[str, Any], day: date) -> JsonRecord:
     """Return the record of *overall* for one day; None if the reply has none.
 
     An array has one object per day, each with `date`; an object covers the whole requested range. Raises
@@ -129,7 +129,7 @@ def parse_overall(reply: dict[str, Any], day: date) -> Record:
     return keep_known_fields(data)
 
 
-def parse_session_counts(reply: dict[str, Any], first_day: date, last_day: date) -> list[Record]:
+def parse_session_counts(reply: dict[str, Any], first_day: date, last_day: date) -> list[JsonRecord]:
     """Return the day entries of *livestreams/daywise*. A day without an entry had no session.
 
     `date` is nullable: such an entry is dropped if it has no figures; otherwise it belongs to an unknown one of the days.
@@ -150,7 +150,7 @@ def parse_session_counts(reply: dict[str, Any], first_day: date, last_day: date)
     return [keep_known_fields(entry) for entry in figures]
 
 
-def _is_zero_without_day(entry: Record) -> bool:
+def _is_zero_without_day(entry: JsonRecord) -> bool:
     return is_blank(entry) or (
         isinstance(entry, dict)
         and entry.get("date") in (None, "")
@@ -158,7 +158,7 @@ def _is_zero_without_day(entry: Record) -> bool:
     )
 
 
-def check_one_entry_per_day(operation: str, day_field: str, entries: Iterable[tuple[date | None, Record]]) -> None:
+def check_one_entry_per_day(operation: str, day_field: str, entries: Iterable[tuple[date | None, JsonRecord]]) -> None:
     """Raise `UnexpectedReplyError` if a day has entries with different figures: taking one of them would be a guess.
 
     Entries with the same figures count as one, however each writes its day and its numbers. An entry whose day is None is
@@ -173,12 +173,12 @@ def check_one_entry_per_day(operation: str, day_field: str, entries: Iterable[tu
             raise UnexpectedReplyError(f"{operation} gave different figures for {day}")
 
 
-def _normalize_number(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+def _normalize_number(value: Json) -> Json:
     number = as_number(value)
     return value if number is None else number
 
 
-def parse_live_reply(reply: dict[str, Any], bare_record: str | None = None) -> Iterator[tuple[str, Record]]:
+def parse_live_reply(reply: dict[str, Any], bare_record: str | None = None) -> Iterator[tuple[str, JsonRecord]]:
     """Yield ("livestream", record) and ("session", record) of a reply about live streams.
 
     `bare_record`: the kind of record that the data may be itself, instead of an object of both.

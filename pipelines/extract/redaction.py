@@ -7,13 +7,11 @@ behind the application's name. Quoted: a remembered value is removed from every 
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
+from pipelines.catalog.values import Json
 from pipelines.extract.known_fields import KNOWN_FIELDS
 from pipelines.extract.known_secrets import MASK, SHORTEST_SECRET, KnownSecrets
-
-Json = Any
-"""A parsed JSON value: dict, list, str, int, float, bool or None."""
 
 SecretTreatment = Literal["remove", "mask", "show"]
 """Treatment of fields that hold a secret: drop the field, mask its value, or show it to a person who asked for it."""

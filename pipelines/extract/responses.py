@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
+from pipelines.catalog.values import Json
 from pipelines.errors import ApiRefusedError, LivehouseError, NotFoundError, TransientApiError
 from pipelines.extract.json_values import parse_json
 from pipelines.extract.redaction import Redactor
@@ -113,7 +114,7 @@ def _remedy(status: int, text: str, headers: Mapping[str, str]) -> str | None:
     return _NOT_THE_API if is_html and status == HTTPStatus.FORBIDDEN else _REMEDIES.get(status)
 
 
-def _message_of_value(value: Any) -> str:  # noqa: ANN401 - any JSON value
+def _message_of_value(value: Json) -> str:
     if not isinstance(value, dict):
         return ""
     for name in ("errors", "error"):
@@ -132,21 +133,21 @@ def _describe(value: dict[str, Any]) -> str:
     return next((message for name in names if (message := _text(value.get(name)))), "")
 
 
-def _message_of_item(item: Any) -> str:  # noqa: ANN401 - any JSON value
+def _message_of_item(item: Json) -> str:
     """Return the message of an error and of its innermost cause, which has the reason."""
     *_, innermost = _chain(item)
     message, cause = _own_message(item), _own_message(innermost)
     return message if cause in {message, ""} else f"{message[:_MAX_PART_LENGTH]}: {cause}" if message else cause
 
 
-def _chain(item: Any) -> Iterator[Any]:  # noqa: ANN401 - any JSON value
+def _chain(item: Json) -> Iterator[Json]:
     yield item
     while isinstance(item, dict) and isinstance(item.get("error_chain"), list) and item["error_chain"]:
         item = item["error_chain"][-1]
         yield item
 
 
-def _own_message(item: Any) -> str:  # noqa: ANN401 - any JSON value
+def _own_message(item: Json) -> str:
     if isinstance(item, dict):
         for name in ("message", "detail", "title", "error_description", "reason", "code"):
             if message := _text(item.get(name)):
@@ -155,7 +156,7 @@ def _own_message(item: Any) -> str:  # noqa: ANN401 - any JSON value
     return _text(item)
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - any JSON value
+def _text(value: Json) -> str:
     if isinstance(value, list):
         return _text(value[0]) if value else ""
     if isinstance(value, dict):

@@ -14,7 +14,7 @@ from pipelines.extract.client import ApiClient
 from pipelines.extract.concurrency import fetch_concurrently
 from pipelines.extract.page_fetchers import FetchPage, livestream_page_fetcher
 from pipelines.extract.paging import read_all
-from pipelines.extract.parsers import Record
+from pipelines.extract.parsers import JsonRecord
 from pipelines.extract.selection import ON_AIR
 
 
@@ -23,8 +23,8 @@ class LiveStream:
     """A livestream with its active session, as of `answered_at` (UTC), the time of the API's reply."""
 
     livestream_id: str
-    livestream: Record
-    session: Record
+    livestream: JsonRecord
+    session: JsonRecord
     answered_at: datetime
 
     @property
@@ -50,7 +50,7 @@ class LivePoller:
 
     client: ApiClient
     app_id: str
-    identify: Callable[[Record], str]
+    identify: Callable[[JsonRecord], str]
     """Returns the key of a listed record."""
     check_may_continue: Callable[[], None]
     """Called before every request; raises to abort the poll."""
@@ -74,15 +74,15 @@ class LivePoller:
                 result.streams.append(active.value)
         return result
 
-    def fetch_sessions(self, session_ids: Sequence[str]) -> tuple[dict[str, Record], list[ApiError]]:
+    def fetch_sessions(self, session_ids: Sequence[str]) -> tuple[dict[str, JsonRecord], list[ApiError]]:
         """Fetch sessions that are no longer active. Returns those that the API has, by id, and the failed requests."""
         results = list(fetch_concurrently(self._fetch_session, session_ids, self.client.concurrency))
         sessions = {result.item: result.value for result in results if result.value is not None}
         return sessions, [result.error for result in results if result.error]
 
-    def _list_livestreams(self) -> dict[str, Record]:
+    def _list_livestreams(self) -> dict[str, JsonRecord]:
         """List livestreams by status, keyed by id. INVOKED first: one that goes live in between is in the second list."""
-        found: dict[str, Record] = {}
+        found: dict[str, JsonRecord] = {}
         for status in reversed(ON_AIR):
             fetch = livestream_page_fetcher(self.client, self.app_id, status=status)
 
@@ -98,7 +98,7 @@ class LivePoller:
                         found[livestream_id] = record
         return found
 
-    def _fetch_of_meeting(self, meeting_id: str) -> list[Record]:
+    def _fetch_of_meeting(self, meeting_id: str) -> list[JsonRecord]:
         self.check_may_continue()
         try:
             reply = operations.get_meeting_livestream(self.client, self.app_id, meeting_id)
@@ -107,7 +107,7 @@ class LivePoller:
         found = parsers.parse_live_reply(reply, bare_record="livestream")
         return [record for name, record in found if name == "livestream"]
 
-    def _fetch_active_session(self, listed: tuple[str, Record]) -> LiveStream | None:
+    def _fetch_active_session(self, listed: tuple[str, JsonRecord]) -> LiveStream | None:
         livestream_id, livestream = listed
         self.check_may_continue()
         try:
@@ -119,7 +119,7 @@ class LivePoller:
             return None
         return LiveStream(livestream_id, found.get("livestream", livestream), found["session"], self.now())
 
-    def _fetch_session(self, session_id: str) -> Record | None:
+    def _fetch_session(self, session_id: str) -> JsonRecord | None:
         self.check_may_continue()
         try:
             reply = operations.get_session(self.client, self.app_id, session_id)
@@ -128,7 +128,7 @@ class LivePoller:
         return dict(parsers.parse_live_reply(reply, bare_record="session")).get("session")
 
 
-def _text(record: Record, name: str) -> str | None:
+def _text(record: JsonRecord, name: str) -> str | None:
     """Return a non-empty text or whole number of a record, as text; None if it has none."""
     value = record.get(name) if isinstance(record, dict) else None
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None
