@@ -99,7 +99,7 @@ def test_an_upgraded_service_is_detected(simulator: Simulator, tmp_path: Path) -
 
 @pytest.mark.long
 def test_a_refusal_for_another_reason_changes_nothing(simulator: Simulator, tmp_path: Path) -> None:
-    # As GraphQL of the vendor says of old ranges; whatever the form, the answer is the same.
+    # The vendor's GraphQL API refuses old ranges with this message, in either form of times.
     too_old = LAST - timedelta(days=3)
 
     def retention(path: str, params: Query) -> tuple[int, object] | None:

@@ -39,7 +39,7 @@ def test_never_above_the_rate_in_any_second(clock: Clock, rate: float) -> None:
 def test_97_percent_of_the_rate_is_used_and_no_second_exceeds_it(clock: Clock, late: float) -> None:
     wakes_late = random.Random(1)
     sleep = clock.sleep
-    clock.sleep = lambda seconds: sleep(seconds + wakes_late.uniform(0, late))  # type: ignore[method-assign]
+    clock.sleep = lambda seconds: sleep(seconds + wakes_late.uniform(0, late))  # type: ignore[method-assign]  # the clock of the test
     times = starts(Budget(4), clock, 2_000)
     assert all(fifth - first > 1 for first, fifth in zip(times, times[4:], strict=False))
     assert (len(times) - 1) / times[-1] >= 0.97 * 4

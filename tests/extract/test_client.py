@@ -210,7 +210,7 @@ def test_retries_outlast_8_seconds_of_429_with_retry_after_0(
         if clock.now - began > 8:
             server.otherwise = ok([1])
 
-    clock.sleep = sleep_then_recover  # type: ignore[method-assign]
+    clock.sleep = sleep_then_recover  # type: ignore[method-assign]  # the clock of the test
     assert connect(server.url, retry_pause_seconds=0.5).get("/x", {})["data"] == [1]
 
 

@@ -208,7 +208,7 @@ def test_token_account_and_app_are_checked(client: Client, serve: Serve) -> None
     [("result", "errors"), ("error", "error"), ("html", ""), ("problem", "detail"), ("chain", "errors")],
 )
 def test_every_error_shape(serve: Serve, errors: str, key: str) -> None:
-    answer = serve(shapes=ResponseShapes(errors=errors)).get("/livestreams/nobody")  # type: ignore[arg-type]
+    answer = serve(shapes=ResponseShapes(errors=errors)).get("/livestreams/nobody")  # type: ignore[arg-type]  # a parameter of the test
     assert answer.status_code == 404
     if key:
         assert key in answer.json()

@@ -36,7 +36,7 @@ def test_variants_differ_from_the_default_in_one_field() -> None:
     assert str(VARIANTS[0]) == "captured"
     assert str(VARIANTS[1]) == "livestreams=document"
     with pytest.raises(ValueError, match="takes number, text, not 'roman'"):
-        ResponseShapes(paging="roman")  # type: ignore[arg-type]
+        ResponseShapes(paging="roman")  # type: ignore[arg-type]  # must be refused
 
 
 def rows_and_total(reply: dict[str, Any], shape: str) -> tuple[list[dict[str, Any]], int | None]:
@@ -173,7 +173,7 @@ def test_all_value_formats_occur_and_are_stable() -> None:
     forms = [render_measure(1000.0, f"key-{number}", "mixed") for number in range(200)]
     assert {1000, "1000", " 1000.0 ", "1e3"} == set(forms)
     assert forms == [render_measure(1000.0, f"key-{number}", "mixed") for number in range(200)]
-    nothing: set[Json] = {render_null(f"key-{number}", "mixed") for number in range(200)}  # type: ignore[type-arg, unused-ignore]
+    nothing: set[Json] = {render_null(f"key-{number}", "mixed") for number in range(200)}  # type: ignore[type-arg, unused-ignore]  # Json has lists
     assert nothing == {None, "", "null"}
     assert {render_null(f"key-{number}", "numbers") for number in range(200)} == {None}
     words = {str(render_flag(value=True, key=f"key-{number}", style="mixed")) for number in range(400)}
