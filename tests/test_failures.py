@@ -15,6 +15,7 @@ import dagster as dg
 import pytest
 
 from pipelines.orchestration.alerts import RunFailedError, build_resume_command, post_failure
+from pipelines.orchestration.resources import PARTITION, RANGE_END, RANGE_START
 from pipelines.orchestration.run_liveness import ALERTED_BY
 from pipelines.orchestration.sensors import failure_webhook
 from pipelines.settings.settings import Settings
@@ -100,9 +101,17 @@ def test_user_and_password_of_the_address_are_sent_as_they_are(receiver: Receive
     assert receiver.authorizations == [f"Basic {b64encode(b'us@er:p/w').decode()}"]
 
 
-@pytest.mark.parametrize("tags", [{}, {ALERTED_BY: "the command line"}])
+@pytest.mark.parametrize(
+    ("tags", "command"),
+    [
+        ({}, "`livehouse nightly`"),
+        ({ALERTED_BY: "the command line"}, ""),
+        ({RANGE_START: "2026-11-20", RANGE_END: "2026-11-22"}, "`livehouse nightly --date 2026-11-22`"),
+        ({PARTITION: "2026-11-21"}, "`livehouse nightly --date 2026-11-21`"),  # one day, chosen in the UI
+    ],
+)
 def test_the_sensor_posts_only_runs_that_the_command_line_does_not_post(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, tags: dict[str, str]
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, tags: dict[str, str], command: str
 ) -> None:
     @dg.op
     def broken() -> None:
@@ -120,10 +129,12 @@ def test_the_sensor_posts_only_runs_that_the_command_line_does_not_post(
                 "failure_webhook", run.get_run_failure_event(), instance, run.dagster_run
             ).for_run_failure()
         )
-    if tags:
+    if ALERTED_BY in tags:
         assert receiver.posted == []
-    else:
-        assert "• aula: GET /livestreams: 403 &lt;no permission&gt; &amp; more\n" in posted_text(receiver)
+        return
+    text = posted_text(receiver)
+    assert "• aula: GET /livestreams: 403 &lt;no permission&gt; &amp; more\n" in text
+    assert command in text
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,9 @@
 """The sensor that posts an alert for each failed run. The command line posts alerts for its own runs: see cli/jobs.py."""
 
-from datetime import date
-
 import dagster as dg
 
 from pipelines.orchestration.alerts import collect_errors, post_failure
-from pipelines.orchestration.resources import RANGE_END, RANGE_START
+from pipelines.orchestration.resources import parse_range
 from pipelines.orchestration.run_liveness import ALERTED_BY
 from pipelines.settings.settings import load_settings
 
@@ -16,9 +14,7 @@ def failure_webhook(context: dg.RunFailureSensorContext) -> None:
     run = context.dagster_run
     if ALERTED_BY in run.tags:
         return
-    days = None
-    if RANGE_START in run.tags:
-        days = date.fromisoformat(run.tags[RANGE_START]), date.fromisoformat(run.tags[RANGE_END])
+    days = parse_range(dict(run.tags))
     errors = collect_errors([*context.get_step_failure_events(), context.failure_event])
     fault = post_failure(load_settings(), run.job_name, run.run_id, days, errors)
     if fault:
