@@ -1,1 +1,1 @@
-"""report: the page, from its queries and metrics to its charts, layout and script."""
+"""The report page, from its queries and metrics to its charts, layout and script."""

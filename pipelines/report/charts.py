@@ -9,7 +9,7 @@ from typing import Any
 
 import altair as alt
 
-from pipelines.marts.verdicts import VERDICTS
+from pipelines.report.verdicts import VERDICTS
 
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 
@@ -222,8 +222,8 @@ def _failures() -> Chart:
 
 def _verdicts() -> Chart:
     """Rows: t, verdict; for tooltips day, app. The position of a mark gives the verdict; colour repeats it."""
-    domain = [name for name, _ in VERDICTS.values()]
-    colours = [colour for _, colour in VERDICTS.values()]
+    domain = [verdict.label for verdict in VERDICTS.values()]
+    colours = [verdict.colour for verdict in VERDICTS.values()]
     y = alt.Y(
         "verdict:N",
         sort=domain,

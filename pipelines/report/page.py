@@ -1,7 +1,7 @@
 """Write `report.html`: one file that opens anywhere, offline, and shows any range of days and apps.
 
-`figures.py` reads the figures, `metrics.py` declares what they mean, `charts.py` specifies the charts, and `web/` holds
-layout and script. Names and messages are embedded as data only, and a Content-Security-Policy lets only the page's own two
+`figures.py` reads the figures, `metrics.py` and `verdicts.py` declare what they mean, `charts.py` specifies the charts, and
+`web/` holds layout and script. Names and messages are embedded as data only, and a Content-Security-Policy lets only the page's own two
 scripts run.
 """
 
@@ -17,10 +17,10 @@ from markupsafe import Markup
 
 from pipelines.errors import WarehouseError
 from pipelines.files import replace_file
-from pipelines.marts.verdicts import VERDICTS
 from pipelines.report.chart_bundle import CACHE, read_chart_bundle
 from pipelines.report.figures import read_figures
 from pipelines.report.metrics import DEFAULT_RATES, Rates, list_terms
+from pipelines.report.verdicts import VERDICTS
 
 WEB = Path(__file__).parent / "web"
 SCRIPTS = (
@@ -62,7 +62,7 @@ def render_page(figures: dict[str, Any] | None, cache: Path) -> str:
     engine = as_script(drawing.script) if drawing else ""
     own = as_script("\n".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)) if figures else ""
     environment = Environment(loader=FileSystemLoader(WEB), autoescape=True, undefined=StrictUndefined)
-    verdicts = {verdict: name for verdict, (name, _) in VERDICTS.items()}
+    verdicts = {name: verdict._asdict() for name, verdict in VERDICTS.items()}
     return environment.get_template("page.html.j2").render(
         figures=as_json(figures | {"verdicts": verdicts}) if figures else None,
         terms=list_terms(),

@@ -183,7 +183,7 @@ function createVerdictsRows(period) {
   return period.days.flatMap((day) =>
     groupBy(period.apps, (app) => getVerdict(app, day)).map((apps) => ({
       t: toTimestamp(day),
-      verdict: data.verdicts[getVerdict(apps[0], day)],
+      verdict: data.verdicts[getVerdict(apps[0], day)].label,
       day: formatDayWithWeekday(day),
       app: apps.map((app) => data.apps[app]).join(", "),
     })),

@@ -1,8 +1,13 @@
-// The JSON that figures.py embeds, for `tsc --checkJs`. Tables are columns: each is a list with one entry per row.
+// The JSON that page.py embeds, for `tsc --checkJs`. Tables are columns: each is a list with one entry per row.
 
 type Cell = number | null;
 type Kind = "good" | "bad" | "warning" | "unknown";
 type VerdictName = "match" | "unsettled" | "sessions_missing" | "overall_behind" | "unknown" | "not_loaded";
+interface Verdict {
+  label: string;
+  kind: Kind;
+  meaning: string;
+}
 type DayState = "known" | "provisional" | "unknown" | "gap";
 
 interface Metric {
@@ -71,7 +76,7 @@ interface Figures {
   last: string;
   metrics: Record<string, Metric>;
   cost_lines: CostLine[];
-  verdicts: Record<VerdictName, string>;
+  verdicts: Record<VerdictName, Verdict>;
   /** Fact tables and their titles. */
   tables: Record<string, string>;
   days: DayTable;

@@ -4,24 +4,7 @@
 const TABLE_LABELS = {"core.livestreams": "Livestreams", ...data.tables};
 const DAILY_TABLES = Object.keys(data.tables);
 
-/** @type {Record<VerdictName, [Kind, string]>} */
-const VERDICTS = {
-  match: ["good", "the sessions add up to the API’s daily total"],
-  unsettled: [
-    "warning",
-    "a session had not ended, or the day was loaded before it was over; the figures are provisional and will still change",
-  ],
-  sessions_missing: [
-    "bad",
-    "the API’s total is higher: sessions were not returned, or are in quarantine; the page shows too little",
-  ],
-  overall_behind: ["warning", "the API’s total is lower than its own sessions: it lags, or has lost some"],
-  unknown: [
-    "unknown",
-    "the day has no API total, its sessions are unknown, or a sum is too large: there is nothing to compare",
-  ],
-  not_loaded: ["unknown", "the day was never loaded"],
-};
+const VERDICT_NAMES = /** @type {VerdictName[]} */ (Object.keys(data.verdicts));
 
 /**
  * @param {number} app
@@ -32,9 +15,16 @@ function getVerdict(app, day) {
   return n === undefined ? "not_loaded" : data.reconciliation.verdict[n];
 }
 
+/** @param {VerdictName} name */
+function formatVerdict(name) {
+  return withSign(data.verdicts[name].kind, data.verdicts[name].label);
+}
+
 /** @param {Period} period */
 function countVerdicts(period) {
-  const counts = {match: 0, unsettled: 0, sessions_missing: 0, overall_behind: 0, unknown: 0, not_loaded: 0};
+  const counts = /** @type {Record<VerdictName, number>} */ (
+    Object.fromEntries(VERDICT_NAMES.map((name) => [name, 0]))
+  );
   for (const app of period.apps) for (const day of period.days) counts[getVerdict(app, day)] += 1;
   return counts;
 }
@@ -43,7 +33,6 @@ function countVerdicts(period) {
 function showVerdicts(period) {
   const counts = countVerdicts(period);
   const days = period.apps.length * period.days.length;
-  const names = /** @type {VerdictName[]} */ (Object.keys(VERDICTS)).filter((name) => counts[name]);
   showTable("table-verdicts", {
     caption: "Reconciliation: days by verdict",
     note:
@@ -56,12 +45,12 @@ function showVerdicts(period) {
       ["Share", "number"],
       ["Meaning", "long"],
     ],
-    rows: names.map((name) => ({
+    rows: VERDICT_NAMES.filter((name) => counts[name]).map((name) => ({
       cells: [
-        withSign(VERDICTS[name][0], data.verdicts[name]),
+        formatVerdict(name),
         formatNumber(counts[name], 0),
         `${formatNumber((counts[name] / days) * 100, 1)} %`,
-        VERDICTS[name][1],
+        data.verdicts[name].meaning,
       ],
     })),
     isSticky: true,
@@ -106,7 +95,7 @@ function showDifferences(period) {
       cells: [
         formatDay(table.day[n]),
         isolateText(data.apps[table.app[n]]),
-        withSign(VERDICTS[table.verdict[n]][0], data.verdicts[table.verdict[n]]),
+        formatVerdict(table.verdict[n]),
         minutes(table.overall_ingest[n]),
         minutes(table.sessions_ingest[n]),
         minutes(table.ingest_difference[n]),
