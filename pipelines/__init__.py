@@ -1,7 +1,11 @@
 """livehouse: Cloudflare RealtimeKit's livestreams, sessions and analytics, in DuckDB.
 
-extract   asks the API for what is not known yet and lands every record as it was received (raw)
-normalize reads raw records by the rules of `normalize/coerce.py` and sets aside what no rule takes
-load      swaps whole days of an app into the working file, and publishes a finished copy of it
-report    builds marts from landed tables, and the page people look at
+extract    fetches what is missing or may have changed
+load       lands every record as received (raw tables), and replaces whole days of an app (core tables)
+normalize  reads each value of a raw record by its kind, and quarantines a record that no rule accepts
+marts      builds and checks the reporting tables from the SQL files in `sql/`
+storage    publishes a finished copy of the warehouse for readers
+report     writes the report page
+
+`steps` runs these for each app, `orchestration` makes them a Dagster graph. CONTRIBUTING.md has the whole map.
 """

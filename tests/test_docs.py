@@ -155,12 +155,12 @@ def test_every_file_named_for_contributors_exists() -> None:
     assert [name for name in missing if not placeholders.search(name)] == []
 
 
-def test_the_map_lists_every_room() -> None:
-    rooms = {f"pipelines/{path.parent.name}" for path in (ROOT / "pipelines").glob("*/__init__.py")}
+def test_the_map_lists_every_package() -> None:
+    packages = {f"pipelines/{path.parent.name}" for path in (ROOT / "pipelines").glob("*/__init__.py")}
     listed = re.findall(r"^\| `(pipelines/\w+)` \|", TEXTS["CONTRIBUTING.md"], re.MULTILINE)
-    assert set(listed) == rooms
+    assert set(listed) == packages
     layers = [layer_of(name.removeprefix("pipelines/")) for name in listed if name != "pipelines/simulator"]
-    assert layers == sorted(layers), "a room imports only rooms above it"
+    assert layers == sorted(layers), "a package imports only packages above it"
 
 
 def test_every_decision_has_its_parts_and_a_line_in_the_index() -> None:

@@ -1,4 +1,4 @@
-"""Imports point one way: a room imports only rooms in lower layers. CONTRIBUTING.md has the map."""
+"""Imports point one way: a package imports only packages in lower layers. CONTRIBUTING.md has the map."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""`api`: runs one of the eleven operations of the API."""
+"""`api`: run one of the eleven operations of the API."""
 
 import json
 from collections.abc import Callable

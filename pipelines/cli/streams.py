@@ -1,4 +1,4 @@
-"""Prepares the standard streams: a run must not fail because its output cannot be written."""
+"""Prepare the standard streams: a run must not fail because its output cannot be written."""
 
 import contextlib
 import io

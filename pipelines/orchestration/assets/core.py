@@ -1,4 +1,4 @@
-"""Core assets: typed rows of what was landed raw."""
+"""Core assets: typed rows built from raw records."""
 
 from typing import Any
 
