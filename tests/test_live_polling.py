@@ -143,7 +143,7 @@ def test_an_app_that_fails_keeps_its_last_poll_and_does_not_affect_the_others(tm
     assert failed == {APP: False, "stage": True}
 
 
-def test_a_poll_says_that_the_last_figures_of_a_session_are_missing(tmp_path: Path) -> None:
+def test_a_poll_warns_that_the_last_figures_of_a_session_are_missing(tmp_path: Path) -> None:
     world = new_world(streams=1)
     [livestream] = world.apps[APP].livestreams
     world.go_live(APP, livestream.id)
