@@ -103,7 +103,7 @@ def thin(connection: duckdb.DuckDBPyConnection, app_id: str, day: date, *, bucke
 
 
 def _record_day(connection: duckdb.DuckDBPyConnection, app_id: str, day: date, *, run_id: str, now: datetime) -> None:
-    """Record the day as changed, and the days before and after it: the audience at midnight needs the rows of both sides."""
+    """Record the day as changed. The mart of audiences itself names the neighbouring days that this affects."""
     connection.execute(
         DAYS.merge_sql(
             f"""(
@@ -113,10 +113,6 @@ def _record_day(connection: duckdb.DuckDBPyConnection, app_id: str, day: date, *
             unread_livestreams="NULL",
         ),
         {"table_name": _TABLE, "app_id": app_id, "day": day, "now": now, "run_id": run_id},
-    )
-    connection.execute(
-        f"UPDATE {_LEDGER} SET loaded_at = ? WHERE table_name = ? AND app_id = ? AND day IN (?, ?)",
-        [now, _TABLE, app_id, day - timedelta(days=1), day + timedelta(days=1)],
     )
 
 
