@@ -1,6 +1,6 @@
 -- Expressions that several marts, or the queries of the report, share: each rule has one definition.
 -- They are temporary: each connection that evaluates such a query creates them first (pipelines/marts/macros.py), so that
--- a published warehouse needs none of them. A mart is rebuilt when the text of this file changes.
+-- a published warehouse needs none of them. A mart is rebuilt when a macro that it uses changes.
 
 -- NULL for a sum that exceeds the range of a DOUBLE: the figure is unknown.
 CREATE OR REPLACE TEMP MACRO finite(figure) AS nullif(figure, 'inf');

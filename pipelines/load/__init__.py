@@ -1,1 +1,1 @@
-"""Writes the warehouse's files: raw records, whole days, the published copy. Knows neither API nor rules."""
+"""Reads and writes the tables of a warehouse: raw records, whole days, notes. Knows neither the API nor the rules for values."""

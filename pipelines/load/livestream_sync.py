@@ -27,10 +27,11 @@ def note_unread(
     now: datetime,
 ) -> None:
     """Record livestreams whose sessions could not be read. Their earlier state is kept."""
-    unread = (
-        "(SELECT $app_id AS app_id, unnest($ids::VARCHAR[]) AS livestream_id, NULL::TIMESTAMP AS upstream_updated_at,"
-    )
-    unread += " NULL::TIMESTAMP AS synced_at, false AS complete, NULL::TIMESTAMP AS given_up_at, $now::TIMESTAMP AS failed_at, unnest($reasons::VARCHAR[]) AS failure)"
+    unread = """(
+        SELECT $app_id AS app_id, unnest($ids::VARCHAR[]) AS livestream_id, NULL::TIMESTAMP AS upstream_updated_at,
+            NULL::TIMESTAMP AS synced_at, false AS complete, NULL::TIMESTAMP AS given_up_at, $now::TIMESTAMP AS failed_at,
+            unnest($reasons::VARCHAR[]) AS failure
+    )"""
     kept = {
         name: f"held.{name}" for name in ("upstream_updated_at", "synced_at", "complete", "arrival", "previous_arrival")
     }
@@ -89,5 +90,5 @@ def livestreams_missing_upstream(connection: duckdb.DuckDBPyConnection, app_id: 
         GROUP BY list.app_id, livestream_id, list.livestreams, list.arrival, list.previous_arrival
         HAVING max(coalesce(stream.arrival, 0)) <= list.arrival
     """
-    found = pl.DataFrame(connection.sql(query, params={"app_id": app_id, "run_id": run_id}))
+    found = read_frame(connection, query, {"app_id": app_id, "run_id": run_id})
     return found.cast(pl.Schema(SHRINKS.polars_schema))

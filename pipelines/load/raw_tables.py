@@ -13,11 +13,10 @@ import polars as pl
 from pipelines.catalog.ops import BACKFILLS, LIVESTREAM_SYNC, SHRINKS
 from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 from pipelines.catalog.types import Table
-from pipelines.load.raw_versions import last_landing
+from pipelines.load.raw_versions import ARRIVED, last_landing
 from pipelines.storage.frames import read_frame, temporary_view
 
-_ARRIVED = "row(coalesce(arrival, 0), fetched_at)"
-"""Sort key of versions by their last receipt: the landing, and for rows from before landings were numbered, the time."""
+_ARRIVED = ARRIVED.format(table="version")
 
 _RESUMES_WITHIN = timedelta(days=3)
 """A backfill that was interrupted for longer starts from scratch: its replies are outdated."""
@@ -39,7 +38,7 @@ def read_versions_of_days(
     if None in days:
         parts.append(f"SELECT * FROM {table.full_name} WHERE {of_app} AND day IS NULL")
     parameters = {"app_id": app_id, "days": [day for day in days if day], "stats": stats}
-    versions = pl.DataFrame(connection.sql(" UNION ALL ".join(parts), params=parameters))
+    versions = read_frame(connection, " UNION ALL ".join(parts), parameters)
     if not table.can_move_days:
         return versions
     # NULL: landed before this was noted, so there may be versions of several days.
@@ -51,7 +50,7 @@ def read_versions_of_days(
             AND {table.key[1]} IN (SELECT unnest($keys::VARCHAR[])) AND NOT coalesce({of_days}, $dayless)
     """
     elsewhere_too = {"app_id": app_id, "days": parameters["days"], "keys": elsewhere.to_list(), "dayless": None in days}
-    return versions.vstack(pl.DataFrame(connection.sql(others, params=elsewhere_too)))
+    return versions.vstack(read_frame(connection, others, elsewhere_too))
 
 
 def rows_by_day(
@@ -113,7 +112,7 @@ _NEWLY_MISSING = f"""
 def read_listed(connection: duckdb.DuckDBPyConnection, app_id: str) -> pl.DataFrame:
     """Return the last received version of each livestream of an app; two if one list had two."""
     query = f"""
-        SELECT * FROM {RAW_LIVESTREAMS.full_name} WHERE app_id = ? AND livestream_id IS NOT NULL
+        SELECT * FROM {RAW_LIVESTREAMS.full_name} AS version WHERE app_id = ? AND livestream_id IS NOT NULL
         QUALIFY {_ARRIVED} = max({_ARRIVED}) OVER (PARTITION BY livestream_id)
     """
     return read_frame(connection, query, [app_id])
@@ -135,7 +134,7 @@ def read_livestreams(
     query = f"SELECT * FROM {RAW_LIVESTREAMS.full_name} WHERE app_id = $app_id AND ({of_ids})"
     ids = [livestream_id for livestream_id in livestream_ids if livestream_id is not None]
     parameters = {"app_id": app_id, "ids": ids, "nameless": None in livestream_ids}
-    return pl.DataFrame(connection.sql(query, params=parameters))
+    return read_frame(connection, query, parameters)
 
 
 def purge_livestream_versions(connection: duckdb.DuckDBPyConnection, app_id: str, superseded: pl.DataFrame) -> None:
@@ -154,7 +153,7 @@ def read_sessions_of(connection: duckdb.DuckDBPyConnection, app_id: str, livestr
         SELECT * FROM {RAW_LIVESTREAM_SESSIONS.full_name}
         WHERE app_id = $app_id AND livestream_id IN (SELECT unnest($ids::VARCHAR[]))
     """
-    return pl.DataFrame(connection.sql(query, params={"app_id": app_id, "ids": list(livestream_ids)}))
+    return read_frame(connection, query, {"app_id": app_id, "ids": list(livestream_ids)})
 
 
 def read_day_versions(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> pl.DataFrame:
@@ -169,7 +168,7 @@ def read_day_versions(connection: duckdb.DuckDBPyConnection, table: Table, app_i
             arg_max(fetched_at, {_ARRIVED}) AS last_fetched_at,
             arg_max(coalesce(changed_arrival, 0), {_ARRIVED}) AS changed_arrival,
             coalesce(max(arrival), 0) AS arrival
-        FROM {table.full_name} WHERE app_id = ? GROUP BY day
+        FROM {table.full_name} AS version WHERE app_id = ? GROUP BY day
     """
     return read_frame(connection, query, [app_id])
 
@@ -179,7 +178,7 @@ def last_fetched(
 ) -> dict[date, datetime]:
     """Return when each of these days was last received; days without raw records are omitted."""
     query = f"""
-        SELECT day, arg_max(fetched_at, {_ARRIVED}) FROM {table.full_name}
+        SELECT day, arg_max(fetched_at, {_ARRIVED}) FROM {table.full_name} AS version
         WHERE app_id = ? AND day IN (SELECT unnest(?::DATE[])) GROUP BY day
     """
     return dict(connection.execute(query, [app_id, list(days)]).fetchall())
@@ -224,7 +223,7 @@ def sessions_missing_upstream(
         END
     """
     parameters = {"app_id": app_id, "run_id": run_id, "days": [day for day in days if day]}
-    return pl.DataFrame(connection.sql(query, params=parameters)).cast(pl.Schema(SHRINKS.polars_schema))
+    return read_frame(connection, query, parameters).cast(pl.Schema(SHRINKS.polars_schema))
 
 
 def purge_before(

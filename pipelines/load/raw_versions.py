@@ -44,7 +44,7 @@ _KNOWN = """
         is_same AND ({arrived} < max({arrived}) OVER (PARTITION BY landing_row) {is_of_another_day}) AS came_back
     FROM {table} AS held JOIN landing ON held.key_digest = landing.key_digest
 """
-_ARRIVED = "row(coalesce(held.arrival, 0), held.fetched_at)"
+ARRIVED = "row(coalesce({table}.arrival, 0), {table}.fetched_at)"
 """Sort key of versions by their last receipt: the landing, and for rows from before landings were numbered, the time."""
 
 _OF_ANOTHER_DAY = "OR (landing.day IS NOT NULL AND held.day IS DISTINCT FROM landing.day)"
@@ -120,7 +120,7 @@ def land(
     named = {
         "table": table.full_name,
         "key_digest": _KEY_DIGEST.format(names=", ".join(table.key)),
-        "arrived": _ARRIVED,
+        "arrived": ARRIVED.format(table="held"),
         "is_of_another_day": _OF_ANOTHER_DAY if table.can_move_days else "",
         "day": ", day = coalesce(again.day, held.day)" if table.can_move_days else "",
     }

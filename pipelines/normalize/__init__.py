@@ -1,1 +1,1 @@
-"""Makes typed rows of raw records. Knows the rules of value; knows neither the API nor DuckDB."""
+"""Turns raw records into typed rows, by the rules for values. Knows neither the API nor DuckDB."""

@@ -1,4 +1,4 @@
-"""By what a core table is made: its columns, and the rules that read them."""
+"""Identifies the columns of a core table and the rules that read them, to rebuild it when they change."""
 
 from hashlib import sha256
 
@@ -7,7 +7,7 @@ from pipelines.catalog.types import Table
 RULES_VERSION = 4
 """Raise it with every change to what a value, a key, a day or the current version of a record is.
 
-Rows made by other rules are then rebuilt from raw by the next run, whether or not the source still has them.
+Rows built with other rules are then rebuilt from raw by the next run, whether or not the source still has them.
 """
 
 

@@ -18,7 +18,7 @@ from pipelines.catalog.types import Table
 from pipelines.normalize.coerce import cell, reason_not_taken, value_of
 from pipelines.normalize.derived import add_session_facts
 from pipelines.normalize.fields import split_fields
-from pipelines.normalize.shrinks import SessionSums, keep_forgotten_figures
+from pipelines.normalize.shrinks import SessionSums, any_above_zero, keep_forgotten_figures
 
 _CONTEXT = ("payload", "first_fetched_at", "fetched_at", "run_id", "arrival")
 
@@ -197,10 +197,6 @@ def _of_last_arrived(name: str) -> pl.Expr:
     return pl.col(name).sort_by(pl.col("arrival").fill_null(0), "fetched_at", "row").last()
 
 
-def _any_above_zero(columns: Collection[str]) -> pl.Expr:
-    return pl.any_horizontal([pl.col(name).fill_null(0) > 0 for name in columns])
-
-
 def _known_figures(table: Table, valid: pl.DataFrame, retention_days: int) -> pl.DataFrame:
     """Read an empty entry of a day as zero if the source still kept that day then, and drop it as unknown otherwise.
 
@@ -208,7 +204,7 @@ def _known_figures(table: Table, valid: pl.DataFrame, retention_days: int) -> pl
     """
     oldest = pl.col("first_fetched_at").dt.date() - timedelta(days=retention_days)
     blank = pl.col("record:type") == "null"
-    return valid.filter(_any_above_zero(table.measures) | (pl.col("day") >= oldest)).with_columns(
+    return valid.filter(any_above_zero(table.measures) | (pl.col("day") >= oldest)).with_columns(
         pl.when(blank).then(0).otherwise(pl.col(name)).alias(name) for name in table.measures
     )
 

@@ -8,7 +8,7 @@ the smaller totals: then a session was corrected. Totals that are all null or ze
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -16,12 +16,13 @@ import polars as pl
 
 from pipelines.catalog.ops import SHRINKS
 from pipelines.catalog.types import Table
+from pipelines.normalize.derived import IS_OVER
 
 _TOLERANCE = 0.5
 _TOLERANCE_SHARE = 1e-6
 """Two amounts are equal if they differ by no more than this many seconds plus this share of the larger one.
 
-sql/marts/reconciliation.sql applies the same rule; a test compares the two.
+`unexplained_seconds` in sql/macros.sql applies the same rule; a test compares the two.
 """
 
 _NO_FIGURES = "the source now gives no figures; the older ones are kept"
@@ -84,7 +85,8 @@ def _amounts(table: Table) -> list[str]:
     ]
 
 
-def _any_above_zero(columns: list[str]) -> pl.Expr:
+def any_above_zero(columns: Collection[str]) -> pl.Expr:
+    """Return whether any of these measures is more than zero."""
     return pl.any_horizontal([pl.col(name).fill_null(0) > 0 for name in columns])
 
 
@@ -97,13 +99,12 @@ def _given(table: Table, versions: pl.DataFrame, reason: str | pl.Expr) -> pl.Da
 def _versions_with_figures(table: Table, valid: pl.DataFrame, current_versions: pl.DataFrame) -> pl.DataFrame:
     """Return, for sessions that have no figures now, the last version that had some."""
     amounts = _amounts(table)
-    without_figures = current_versions.filter(~_any_above_zero(amounts))
+    without_figures = current_versions.filter(~any_above_zero(amounts))
     with_figures = valid.join(without_figures.select("key"), on="key", how="semi", maintain_order="left")
     if table.ends:
-        is_over = pl.col("stopped_at").is_not_null() | (pl.col("err_message").fill_null("") != "")
-        ended = without_figures.filter(is_over)["key"].to_list()
-        with_figures = with_figures.filter(is_over | ~pl.col("key").is_in(ended))
-    with_figures = with_figures.filter(_any_above_zero(amounts))
+        ended = without_figures.filter(IS_OVER)["key"].to_list()
+        with_figures = with_figures.filter(IS_OVER | ~pl.col("key").is_in(ended))
+    with_figures = with_figures.filter(any_above_zero(amounts))
     return _given(table, with_figures.group_by("key", maintain_order=True).last(), _NO_FIGURES)
 
 

@@ -10,8 +10,7 @@ import polars as pl
 from pipelines.catalog.types import Table
 from pipelines.clock import utc_now
 from pipelines.errors import ApiError
-from pipelines.load import raw_tables
-from pipelines.load import raw_versions as versions
+from pipelines.load import raw_tables, raw_versions
 from pipelines.normalize.raw_frames import field_types
 from pipelines.normalize.record import Record
 from pipelines.steps.context import Counts, Failure, RunContext
@@ -65,7 +64,7 @@ def land(
         future_days = [day for day in frame["day"].unique() if day is not None and not run.is_loadable(day)]
         frame = frame.filter(~pl.col("day").is_in(future_days) | pl.col("day").is_null())
     types = field_types(table, records, utc_now())
-    landed = run.warehouse.write_raw(lambda connection: versions.land(connection, table, frame, types, synced))
+    landed = run.warehouse.write_raw(lambda connection: raw_versions.land(connection, table, frame, types, synced))
     counts.landed += landed.new
     counts.duplicates += landed.repeated
     counts.received += frame.height

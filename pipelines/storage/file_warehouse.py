@@ -19,6 +19,7 @@ from pipelines.catalog.types import Table
 from pipelines.errors import SettingsError, WarehouseError
 from pipelines.files import find_target
 from pipelines.storage.duckdb_errors import translate_errors
+from pipelines.storage.extensions import Config
 from pipelines.storage.frames import read_frame, temporary_view
 from pipelines.storage.lock import exclusive_lock
 from pipelines.storage.maintenance import StorageSize
@@ -215,7 +216,7 @@ class _OpenFiles:
 
     def __init__(self, spill_directory: Path) -> None:
         """Take the directory to which DuckDB spills."""
-        self._config: dict[str, str | bool | int | float | list[str]] = {
+        self._config: Config = {
             "memory_limit": FILE_MEMORY_LIMIT,
             "threads": min(_MAX_THREADS, os.cpu_count() or 1),
             "temp_directory": str(spill_directory),

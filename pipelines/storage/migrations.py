@@ -13,6 +13,7 @@ from pipelines.catalog.types import SQL_TYPES, Table
 from pipelines.clock import utc_now
 from pipelines.errors import WarehouseError
 from pipelines.files import TEMPORARY_PREFIX
+from pipelines.storage.extensions import Config
 from pipelines.text import quoted
 
 SCHEMA_VERSION = 2
@@ -21,7 +22,7 @@ SCHEMA_VERSION = 2
 A warehouse without a version has version 1.
 """
 
-STORAGE_FORMAT: dict[str, str | bool | int | float | list[str]] = {"storage_compatibility_version": "v1.0.0"}
+STORAGE_FORMAT: Config = {"storage_compatibility_version": "v1.0.0"}
 """Storage format of new files: that of DuckDB 1.0, which every later version, and every tool that embeds one, can read.
 
 A file and its published copy keep the format with which the file was created.
