@@ -1,4 +1,4 @@
-"""Observations merged and thinned, and marts.live_audience made of them: gaps, resets, midnight, age."""
+"""Observations merged and thinned, and marts.live_audience built from them: gaps, resets, midnight, age."""
 
 import random
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.catalog.core import LIVE_OBSERVATIONS
 from pipelines.catalog.files import WAREHOUSE_FILE
-from pipelines.live import merge as observations
+from pipelines.live import merge
 from pipelines.live.observations import MAX_GAP, PLACEHOLDER_SECONDS, blank_placeholder_figures
 from pipelines.marts.build import build_mart, find_marts
 from pipelines.marts.macros import find_macros
@@ -21,7 +21,7 @@ MART, PEAKS = (mart for mart in find_marts() if mart.name in ("live_audience", "
 DAY = date(2026, 3, 10)
 NOON = datetime(2026, 3, 10, 12)
 Observation = tuple[float, float | None, float | None]
-"""Seconds since noon, seconds fed in, seconds watched."""
+"""Seconds since noon, ingest seconds, viewer seconds."""
 
 
 class MergedWarehouse:
@@ -66,7 +66,7 @@ class MergedWarehouse:
         frame = pl.DataFrame(rows, schema_overrides=types, infer_schema_length=None)
         frame = blank_placeholder_figures(frame).drop("last_on_air_at")
         return sum(
-            observations.merge_day(self.connection, "a", day, rows=part, by_hour=by_hour, run_id="run", now=self.tick())
+            merge.merge_day(self.connection, "a", day, rows=part, by_hour=by_hour, run_id="run", now=self.tick())
             for (day,), part in frame.group_by(pl.col("observed_at").dt.date(), maintain_order=True)
             if isinstance(day, date)
         )
@@ -74,7 +74,7 @@ class MergedWarehouse:
     def age(self, day: date, app_id: str = "a") -> None:
         """Keep a day by the hour."""
         empty = pl.DataFrame(schema={name: LIVE_OBSERVATIONS.polars_schema[name] for name in LIVE_OBSERVATIONS.key})
-        observations.merge_day(self.connection, app_id, day, rows=empty, by_hour=True, run_id="run", now=self.tick())
+        merge.merge_day(self.connection, app_id, day, rows=empty, by_hour=True, run_id="run", now=self.tick())
 
     def audience(self) -> list[tuple[Any, ...]]:
         """Refresh the mart, and return seconds since noon of each minute, its span, seconds observed, average."""
@@ -156,7 +156,7 @@ def test_a_new_session_starts_from_zero(run: MergedWarehouse) -> None:
 
 
 def test_falling_seconds_give_no_negative_audience(run: MergedWarehouse) -> None:
-    # an older answer comes late: the next one is measured from the one before
+    # an outdated reply: the average after it covers the time since the reply before it
     run.merge((0, 3600, 1000), (60, 3660, 1600), (120, 3600, 1000), (180, 3780, 2800))
     assert run.audience() == [(0, 1, 60, 10), (60, 1, 60, 10), (120, 1, 60, 10)]
     # the feed of the same session is restarted 30 s before it is observed
@@ -220,7 +220,7 @@ def test_the_peak_is_of_the_part_of_a_minute_that_was_observed(run: MergedWareho
 def test_thinning_to_hours_keeps_the_viewing_of_each_hour(run: MergedWarehouse, viewers: tuple[int, int]) -> None:
     observed: list[Observation] = []
     watched = 0.0
-    for at in range(17, 3 * 3600, 60):  # looks that never fall on a full hour; the audience changes with it
+    for at in range(17, 3 * 3600, 60):  # no poll at a full hour; the audience changes there
         watched += viewers[at // 3600 % 2] * 60
         observed.append((at, 3600 + at, watched))
     run.merge(*observed)
@@ -248,11 +248,11 @@ def test_audience_at_midnight_belongs_to_both_days(run: MergedWarehouse) -> None
 def test_the_peak_of_a_day_is_of_all_streams_together_with_its_time(run: MergedWarehouse) -> None:
     run.hold_sessions(DAY)
     run.hold_sessions(DAY + timedelta(days=1))
-    assert run.peaks() == [(None, None), (None, None)], "nobody looked"
+    assert run.peaks() == [(None, None), (None, None)], "nothing was polled"
     run.merge((0, 3600, 0), (60, 3660, 600), (120, 3720, 1800), (180, 3780, 3000))
     run.merge((60, 3600, 0), (120, 3660, 1200), session="s2", stream="l2")
     assert run.peaks() == [(40.0, NOON + timedelta(minutes=1)), (None, None)]
-    run.merge((240, 3840, 6600))  # what comes later in the day counts, though its sessions were loaded before
+    run.merge((240, 3840, 6600))  # counts, although the sessions of the day were loaded before
     assert run.peaks()[0] == (60.0, NOON + timedelta(minutes=3))
 
 
@@ -332,7 +332,7 @@ def test_thinning_keeps_the_totals_of_hours(run: MergedWarehouse) -> None:
 
 
 def test_gaps_restarts_and_resets_survive_thinning(run: MergedWarehouse) -> None:
-    run.merge(*steady(60, 1200, 10), *steady(2400, 4200, 10))  # nobody looked for twenty minutes
+    run.merge(*steady(60, 1200, 10), *steady(2400, 4200, 10))  # no polls for twenty minutes
     run.merge(
         *steady(60, 1200, 10), *steady(1260, 3000, 10, began=1230), session="s2", stream="l2"
     )  # the feed restarted
@@ -350,7 +350,7 @@ def test_only_old_days_that_are_not_thinned_yet_are_thinned(run: MergedWarehouse
 
     def to_thin(app_id: str) -> list[date]:
         now = NOON + timedelta(days=4)
-        return observations.find_days_to_thin(run.connection, app_id, observation_days=2, now=now)
+        return merge.find_days_to_thin(run.connection, app_id, observation_days=2, now=now)
 
     assert to_thin("a") == days[:2]
     run.now = NOON + timedelta(days=4)

@@ -107,6 +107,9 @@ def average_viewers(
     and None if unknown. It is never negative. Where viewer seconds fall, the feed was restarted if its ingest seconds fit
     into the time since, and the average covers those; otherwise the reply is an outdated one, and is skipped. Figures that
     follow placeholders (60 and 60) count as the first ones.
+
+    marts.live_audience applies the same rules in SQL, by minute, to merged observations; these are not merged yet. Unlike the
+    mart it has no limit for gaps: an average over a longer time is exact too, and `over_seconds` names the time.
     """
     averages: list[tuple[float | None, float | None]] = []
     before: tuple[datetime, float] | None = None

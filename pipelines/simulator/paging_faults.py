@@ -4,10 +4,16 @@ import random
 from dataclasses import replace
 
 from pipelines.simulator.api_request import DEFAULT_PAGE_SIZE, ApiRequest, ApiResponse
-from pipelines.simulator.response_json import ContentFault, Handler, change_total_count, page_row_list, page_rows
+from pipelines.simulator.response_json import (
+    PAGED,
+    ContentFault,
+    Handler,
+    change_total_count,
+    page_row_list,
+    page_rows,
+)
 from pipelines.simulator.seed import new_id
 
-PAGED = ("list-livestreams", "get-livestream")
 LIST = ("list-livestreams",)
 
 

@@ -7,9 +7,8 @@ from pipelines.simulator.api_request import ApiRequest, ApiResponse
 from pipelines.simulator.dialects import OPERATIONS
 from pipelines.simulator.refusals import RefusedError
 from pipelines.simulator.render import JsonObject
-from pipelines.simulator.response_json import ContentFault, Handler, all_records, page_rows, visit_objects
+from pipelines.simulator.response_json import PAGED, ContentFault, Handler, all_records, page_rows, visit_objects
 
-PAGED = ("list-livestreams", "get-livestream")
 WITH_LIVESTREAM = (*PAGED, "get-active-session", "get-meeting-livestream")
 WITH_MEASURES = (
     "get-livestream",

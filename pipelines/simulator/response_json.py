@@ -10,6 +10,9 @@ from pipelines.simulator.value_styles import Json
 
 Handler = Callable[[ApiRequest], ApiResponse]
 
+PAGED = ("list-livestreams", "get-livestream")
+"""Operations that return pages."""
+
 
 @dataclass(frozen=True, slots=True)
 class ContentFault:

@@ -1,4 +1,4 @@
-"""The known shapes of responses. The defaults are those of captured bodies (facts.md)."""
+"""The known shapes of responses. The defaults are those of captured bodies."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace

@@ -114,7 +114,7 @@ def test_removal_and_insertion_in_one_reading() -> None:
     source.before_page[1] = change
     with_all = {2, 3, 4, 5, 6, 7}
     read = set(source.read())
-    # 1, 2, 4, 5, 6, 7 are as many as the API counts: by the contract the list is complete without 3. See report.
+    # 1, 2, 4, 5, 6, 7 are as many as the API counts: by the contract the list is complete without 3.
     assert read >= with_all - {3}
 
 

@@ -3,6 +3,7 @@
 import json
 import time
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -106,8 +107,6 @@ HOSTS = ("http://x/", "http%3A%2F%2Fx%2F", "http:\\/\\/x\\/")
     "quoted", ["a/b+c=d:e#f0123456789", "http://x/secret/0123456789abcdef", "with spaces in it 123"]
 )
 def test_a_key_is_removed_in_its_url_and_json_encodings(quoted: str) -> None:
-    from urllib.parse import quote
-
     redacts = redactor()
     redacts.remember_secrets({"stream_key": quoted})
     for text in (quoted, quote(quoted, safe=""), quoted.replace("/", "\\/")):
