@@ -153,8 +153,8 @@ class ApiDialect:
     ) -> Reply:
         """Send a request in the noted or preferred form; if it is refused as malformed, in the forms that `others` yields.
 
-        `others` receives the refused form and the refusal. A form that this process has confirmed is never replaced. A form
-        noted by an earlier run is replaced at most once: the newest day is requested first, so its age is not the reason.
+        `others` receives the refused form and the refusal. A form that this process has confirmed is never replaced. If none of
+        the forms is accepted, this process does not try the others again: the form is not the reason.
         Raises the first refusal if no form is accepted.
         """
         with self._hold_back_others(key):
@@ -179,10 +179,10 @@ class ApiDialect:
                         continue
                     self.note(key, other)
                     return reply
-            except TransientApiError:
-                pass  # says nothing about the form
-            if noted or key.setting == PAGE_SIZE:
-                self._given_up.add(key)
+            except TransientApiError:  # says nothing about the form
+                if noted is None and key.setting != PAGE_SIZE:
+                    raise refused from None
+            self._given_up.add(key)
             raise refused
 
     @contextmanager

@@ -120,17 +120,21 @@ def _get_by_time(
         return client.get(path, time_range(form, first, last), is_optional=is_optional)
 
     def others(form: str, refused: ApiRefusedError) -> Iterator[str]:
-        """Yield the other form of times, unless the service accepts this one for a recent day and so refused the old days.
+        """Yield the other form of times if the service accepts it for yesterday, and refuses this one for that day too.
 
         Without this check a service that takes Unix seconds only, refuses old days, and answers unreadable times with a range
         of its own would be noted as ISO 8601, and its totals would be stored for the wrong days.
         """
         recent = yesterday()
-        is_checked = first_day >= recent or client.dialect.confirmed_value(sibling) not in {None, form}
-        if not is_checked and is_accepted(lambda tried: send_days(tried, recent, recent), form):
-            client.dialect.note(key, form)
+        if (first_day, last_day) == (recent, recent) or client.dialect.confirmed_value(sibling) not in {None, form}:
+            yield from other_time_forms(form, refused)
             return
-        yield from other_time_forms(form, refused)
+        for tried in (form, *other_time_forms(form, refused)):
+            if is_accepted(lambda value: send_days(value, recent, recent), tried):
+                client.dialect.note(key, tried)
+                if tried != form:
+                    yield tried
+                return
 
     key = DialectKey(app_id, operation, TIME_FORM)
     sibling = DialectKey(app_id, GET_LIVESTREAM_DAYWISE if operation == GET_OVERALL else GET_OVERALL, TIME_FORM)

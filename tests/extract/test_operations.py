@@ -138,3 +138,13 @@ def test_the_account_id_is_one_segment(server: CannedServer, connect: Connect) -
     server.otherwise = Canned()
     operations.get_session(connect(server.url, account_id="../x"), "app", "s")
     assert server.received[0].target.startswith("/client/v4/accounts/..%2Fx/realtime/")
+
+
+def test_other_forms_of_times_are_tried_once_where_none_is_accepted(server: CannedServer, connect: Connect) -> None:
+    server.otherwise = Canned(400, b'{"success":false,"errors":[{"message":"no"}]}')
+    client = connect(server.url)
+    for day in (LAST, FIRST, FIRST):
+        with pytest.raises(ApiRefusedError):
+            operations.get_overall_analytics(client, "app", day, day)
+    # Each day once, and yesterday in both forms: what is refused there too is not refused for the form or the age.
+    assert len(server.received) == 3 + 2
