@@ -1,4 +1,4 @@
-"""Every response shape of facts.md and every value format has the same content."""
+"""Every known response shape and every value format has the same content."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
