@@ -16,7 +16,9 @@ APP = {"livestreams": 9, "sessions": 1234, "quarantined": 4, "requests": 90, "re
 
 def summary_of(apps: int, **changed: Any) -> dict[str, Any]:
     kinds = ("disabled", "created_at", "ingest_seconds", "viewer_seconds", "status", "updated_at", "id", "day")
-    aside = [{"table_name": "core.livestream_sessions", "field": f, "reason": "not a yes", "records": 2} for f in kinds]
+    quarantined = [
+        {"table_name": "core.livestream_sessions", "field": f, "reason": "not a yes", "records": 2} for f in kinds
+    ]
     return {
         "run_id": "r",
         "job": "backfill",
@@ -31,7 +33,7 @@ def summary_of(apps: int, **changed: Any) -> dict[str, Any]:
             "core.livestreams: 2 rows break `quarantine_empty`: no record is quarantined",
             "marts.x: 1 row breaks",
         ],
-        "quarantined": aside[:apps],
+        "quarantined": quarantined[:apps],
         "errors": [],
         "warehouse": "data/warehouse.duckdb",
     } | changed

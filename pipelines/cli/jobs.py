@@ -41,19 +41,26 @@ def run_job(
         from dagster._core.utils import make_new_run_id
 
         from pipelines.definitions import build_definitions
-        from pipelines.orchestration import resources as tag
         from pipelines.orchestration.alerts import (
             RunFailedError,
             RunStoppedError,
             collect_errors,
             post_failure,
         )
+        from pipelines.orchestration.resources import (
+            ALLOW_SHRINK,
+            CATCH_UP,
+            CAUGHT_UP,
+            FULL,
+            RANGE_END,
+            RANGE_START,
+        )
         from pipelines.orchestration.run_liveness import ALERTED_BY, RUN_LOCKS, hold_run_lock
 
-        tags = {tag.RANGE_START: f"{days[0]}", tag.RANGE_END: f"{days[1]}", ALERTED_BY: "the command line"}
-        tags |= {tag.FULL: "true"} if full else {}
-        tags |= {tag.ALLOW_SHRINK: "true"} if allow_shrink else {}
-        tags |= {} if catch_up else {tag.CATCH_UP: "false"}
+        tags = {RANGE_START: f"{days[0]}", RANGE_END: f"{days[1]}", ALERTED_BY: "the command line"}
+        tags |= {FULL: "true"} if full else {}
+        tags |= {ALLOW_SHRINK: "true"} if allow_shrink else {}
+        tags |= {} if catch_up else {CATCH_UP: "false"}
         run_id = make_new_run_id()
         with translate_history_errors(settings.dagster_home), hold_run_lock(settings.dagster_home / RUN_LOCKS, run_id):
             result = (
@@ -78,6 +85,6 @@ def run_job(
         for evaluation in result.get_asset_check_evaluations()
         if not evaluation.passed
     ]
-    caught_up = run.tags.get(tag.CAUGHT_UP) if run else None
+    caught_up = run.tags.get(CAUGHT_UP) if run else None
     alert_fault = post_failure(settings, job, run_id, days, errors) if errors else None
     return Outcome(run_id, errors + ([RunFailedError(alert_fault)] if alert_fault else []), warnings, caught_up)

@@ -50,9 +50,8 @@ def run_and_report(
         try:
             show_summary(settings, outcome, job, days, as_json=as_json)
             sys.stdout.flush()
-        except (
-            OSError
-        ) as error:  # the reader has closed stdout, or the disk is full: still report errors and the status
+        except OSError as error:
+            # The reader has closed stdout, or the disk is full: still report errors and the status.
             if not isinstance(error, BrokenPipeError):
                 click.echo(f"livehouse: cannot write the summary: {error.strerror}", err=True)
             discard_output()

@@ -28,11 +28,11 @@ def _escape_addresses(module: ModuleType) -> Iterator[None]:
     """Let a module of Dagster build addresses with `build_sqlite_address`: it accepts a directory, and no address."""
     with _lock:
         original = module.create_db_conn_string
-        module.create_db_conn_string = build_sqlite_address  # type: ignore[attr-defined]
+        module.create_db_conn_string = build_sqlite_address  # type: ignore[attr-defined]  # a ModuleType declares no names of its module
         try:
             yield
         finally:
-            module.create_db_conn_string = original  # type: ignore[attr-defined]
+            module.create_db_conn_string = original  # type: ignore[attr-defined]  # same
 
 
 @contextmanager
