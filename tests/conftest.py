@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipelines.simulator.server import Simulator
 from pipelines.steps.process_memory import collect_garbage_rarely
 from tests import pipeline_runner
 from tests.fixed_clock import NOW, TEST_START, clock_set_to, set_clock
+from tests.night_runner import NightRunner, Serve, world_of
 from tests.openapi_requests import REQUEST_LOG
 from tests.pipeline_runner import LoadedWarehouse, run_pipeline, settings_for, small_world
 from tests.postgres import Postgres, find_programs, running_postgres
@@ -40,6 +42,18 @@ def chosen_warehouse(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
         pytest.skip("tests the files of a warehouse")
     server: Postgres = request.getfixturevalue("postgres")
     monkeypatch.setattr(pipeline_runner, "lakehouse_of", cache(lambda _home: server.new_database()))
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Yield a function that serves a small world to a home, night after night."""
+    with ExitStack() as simulators:
+
+        def begin(livestreams: int, **variables: str) -> NightRunner:
+            simulator = simulators.enter_context(Simulator(world_of(livestreams)))
+            return NightRunner(simulator, tmp_path / "home", **variables)
+
+        yield begin
 
 
 @pytest.fixture(autouse=True)

@@ -18,10 +18,12 @@ from pipelines.simulator.world import World
 from pipelines.steps.context import RunContext, open_run
 from pipelines.steps.extract_stream import extract_stream
 from tests.fixed_clock import NOW, clock_set_to
-from tests.pipeline_runner import run_pipeline, settings_for
+from tests.pipeline_runner import query, run_pipeline, settings_for
 
 APP = "aula"
 LAST = NOW.date() - timedelta(days=1)
+Serve = Callable[..., "NightRunner"]
+"""Serves a world with this many livestreams; keywords are settings."""
 WEEK = (LAST - timedelta(days=6), LAST)
 NIGHT = (LAST - timedelta(days=2), LAST)
 
@@ -109,6 +111,10 @@ class NightRunner:
         ) as run:
             for stream in LOADED_STREAMS:
                 extract_stream(run, stream, days)
+
+    def verdicts(self) -> set[str]:
+        """Return the verdicts of all days in marts.reconciliation."""
+        return {verdict for (verdict,) in query(self.settings, "SELECT DISTINCT verdict FROM marts.reconciliation")}
 
     def refuse(self, refused: Callable[[LoggedRequest], bool], status: int = 500) -> None:
         """Fail these requests from now on."""

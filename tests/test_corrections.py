@@ -1,40 +1,18 @@
 """Corrections cause refetches; abandoned runs leave nothing half done; --allow-shrink deletes only what was fetched."""
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from pipelines.normalize import fingerprint
 from pipelines.simulator.faults import FaultInjector
-from pipelines.simulator.server import Simulator
 from pipelines.storage.warehouse import open_warehouse
 from tests.fixed_clock import NOW
-from tests.night_runner import APP, LAST, NIGHT, WEEK, NightRunner, add_day, at_hour, world_of
+from tests.night_runner import APP, LAST, NIGHT, WEEK, Serve, add_day, at_hour
 from tests.pipeline_runner import assert_matches_world, query
 
 DAY = timedelta(days=1)
 OVERALL, SESSIONS = "get-overall-analytics", "get-livestream"
-Serve = Callable[..., NightRunner]
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    started: list[Simulator] = []
-
-    def begin(livestreams: int, **variables: str) -> NightRunner:
-        simulator = Simulator(world_of(livestreams))
-        started.append(simulator.__enter__())
-        return NightRunner(simulator, tmp_path / "home", **variables)
-
-    yield begin
-    for simulator in started:
-        simulator.__exit__(None, None, None)
-
-
-def verdicts(nights: NightRunner) -> set[str]:
-    return {verdict for (verdict,) in query(nights.settings, "SELECT DISTINCT verdict FROM marts.reconciliation")}
 
 
 def test_a_settled_day_within_the_range_is_fetched_again_where_a_session_was_corrected(serve: Serve) -> None:
@@ -49,7 +27,7 @@ def test_a_settled_day_within_the_range_is_fetched_again_where_a_session_was_cor
     )
     nights.load(WEEK, at=NOW + 10 * DAY, backfill=True)
     assert nights.simulator.request_count(OVERALL) == 1
-    assert verdicts(nights) == {"match"}
+    assert nights.verdicts() == {"match"}
     assert_matches_world(nights.settings, nights.world, WEEK)
 
 
@@ -78,7 +56,7 @@ def test_counts_of_sessions_follow_a_session_found_outside_the_lookback(serve: S
     nights.load((LAST, LAST + DAY), at=NOW + DAY)
     counts = "SELECT overall_session_count, sessions FROM marts.reconciliation WHERE day = ?"
     assert query(nights.settings, counts, WEEK[0]) == [(3, 3)]
-    assert verdicts(nights) == {"match"}
+    assert nights.verdicts() == {"match"}
 
 
 @pytest.mark.long

@@ -1,36 +1,19 @@
 """Parts of an app's data that cannot be fetched: everything else is landed, loaded and published, and the gap is named."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from pipelines.clock import days_from
 from pipelines.errors import ApiError
 from pipelines.simulator.access import LoggedRequest
-from pipelines.simulator.server import Simulator
 from tests.fixed_clock import NOW
-from tests.night_runner import APP, LAST, NIGHT, WEEK, NightRunner, add_day, ids, names_livestream, world_of
+from tests.night_runner import APP, LAST, NIGHT, WEEK, NightRunner, Serve, add_day, ids, names_livestream
 from tests.pipeline_runner import assert_matches_world, query
 
 DAY = timedelta(days=1)
 OVERALL, DAYWISE = "get-overall-analytics", "get-daywise-analytics"
-Serve = Callable[..., NightRunner]
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    started: list[Simulator] = []
-
-    def begin(livestreams: int, **variables: str) -> NightRunner:
-        simulator = Simulator(world_of(livestreams))
-        started.append(simulator.__enter__())
-        return NightRunner(simulator, tmp_path / "home", **variables)
-
-    yield begin
-    for simulator in started:
-        simulator.__exit__(None, None, None)
 
 
 def notes(nights: NightRunner, table: str) -> str:

@@ -1,35 +1,17 @@
 """Night after night: the order of landing decides, whatever clocks say; what became less and why; what is fetched again."""
 
-from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from pipelines.marts.checks import find_checks, run_check
-from pipelines.simulator.server import Simulator
 from pipelines.storage.warehouse import open_warehouse
 from tests.fixed_clock import NOW, clock_set_to
-from tests.night_runner import APP, LAST, NIGHT, WEEK, NightRunner, add_day, at_hour, ids, world_of
+from tests.night_runner import APP, LAST, NIGHT, WEEK, NightRunner, Serve, add_day, at_hour, ids
 from tests.pipeline_runner import assert_matches_world, open_published, query
 
 DAY = timedelta(days=1)
 OVERALL, LIST, SESSIONS = "get-overall-analytics", "list-livestreams", "get-livestream"
-Serve = Callable[..., NightRunner]
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    started: list[Simulator] = []
-
-    def begin(livestreams: int, **variables: str) -> NightRunner:
-        simulator = Simulator(world_of(livestreams))
-        started.append(simulator.__enter__())
-        return NightRunner(simulator, tmp_path / "home", **variables)
-
-    yield begin
-    for simulator in started:
-        simulator.__exit__(None, None, None)
 
 
 def warned(nights: NightRunner) -> set[str]:
@@ -37,10 +19,6 @@ def warned(nights: NightRunner) -> set[str]:
     with open_published(nights.settings) as connection:
         checks = [check for check in find_checks() if check.rule == "never_shrinks"]
         return {check.table for check in checks if not run_check(connection, check).passed}
-
-
-def verdicts(nights: NightRunner) -> set[str]:
-    return {verdict for (verdict,) in query(nights.settings, "SELECT DISTINCT verdict FROM marts.reconciliation")}
 
 
 def change(nights: NightRunner, number: int, ingest: float, viewers: float, at: datetime) -> None:
@@ -64,7 +42,7 @@ def test_the_last_landing_is_current_whatever_the_clock_of_a_run(skew: timedelta
         change(nights, 6, figure, 10 * figure, NOW + number * DAY)
         run = nights.load(NIGHT, at=NOW + number * DAY)
         assert_matches_world(nights.settings, nights.world, WEEK)
-        assert verdicts(nights) == {"match"}
+        assert nights.verdicts() == {"match"}
         is_future = skew > number * DAY - DAY
         assert any("in the future" in line for line in run.warnings) is is_future
 
@@ -87,7 +65,7 @@ def test_changes_landed_by_a_killed_run_with_a_slow_clock_are_loaded_by_the_next
         nights.land_only(NIGHT)
     nights.load(NIGHT, at=NOW + DAY)
     assert query(nights.settings, "SELECT max(ingest_seconds) FROM core.livestream_sessions") == [(999.0,)]
-    assert verdicts(nights) == {"match"}
+    assert nights.verdicts() == {"match"}
 
 
 def test_a_session_of_the_future_is_read_once_the_clock_is_right(serve: Serve) -> None:
@@ -117,7 +95,7 @@ def test_overall_that_returns_to_an_earlier_value_is_a_change(serve: Serve) -> N
     nights.load((LAST, LAST), at=NOW + 10 * DAY)
     held = query(nights.settings, "SELECT session_id FROM core.livestream_sessions WHERE ingest_seconds = 60")
     assert held == [(other.id,)]
-    assert verdicts(nights) == {"match"}
+    assert nights.verdicts() == {"match"}
     nights.load((LAST, LAST), at=NOW + 11 * DAY)
     assert nights.simulator.request_count(OVERALL) == 1, "a day that moved last night is not settled"
 
@@ -194,7 +172,7 @@ def test_a_smaller_total_that_the_sessions_do_not_explain_does_not_replace_the_o
         )
         assert totals == [(1_800.0, 3)]
         assert "core.livestream_analytics_daily" in warned(nights)
-        assert verdicts(nights) == {"match"}
+        assert nights.verdicts() == {"match"}
     nights.load(NIGHT, at=NOW + timedelta(hours=3), full=True, allow_shrink=True)
     totals = query(
         nights.settings, "SELECT DISTINCT ingest_seconds FROM core.livestream_analytics_daily WHERE day >= ?", NIGHT[0]
@@ -209,7 +187,7 @@ def test_a_smaller_total_that_the_sessions_explain_replaces_the_older_one(serve:
     nights.load(NIGHT, at=NOW + timedelta(hours=1))
     assert_matches_world(nights.settings, nights.world, WEEK)
     assert warned(nights) == set()
-    assert verdicts(nights) == {"match"}
+    assert nights.verdicts() == {"match"}
 
 
 # --- A10 --------------------------------------------------------------------------------------------------------
@@ -223,7 +201,7 @@ def test_a_session_corrected_outside_the_lookback_has_its_day_fetched_again(figu
     add_day(nights.world, LAST + DAY)
     nights.load((LAST, LAST + DAY), at=NOW + DAY)
     assert nights.simulator.request_count(OVERALL) == 3, "the two days of the night, and the one that changed"
-    assert verdicts(nights) == {"match"}
+    assert nights.verdicts() == {"match"}
     assert_matches_world(nights.settings, nights.world, (WEEK[0], LAST + DAY))
     nights.load((LAST + DAY, LAST + DAY), at=NOW + DAY)
     assert nights.simulator.request_count(OVERALL) == 1, "once"

@@ -66,10 +66,10 @@ class FileWarehouse:
             raise WarehouseError(f"{self.directory} {problem}; set LIVEHOUSE_HOME elsewhere") from None
         if not os.access(self.directory, os.W_OK):
             raise WarehouseError(f"{self.directory} is not writable: change its permissions or LIVEHOUSE_HOME")
+        find_target(self.published)
         for file in (self.raw, self.working, self.published):
             if file.exists() and not file.is_file():
                 raise WarehouseError(f"{file} is not a file: move it away")
-        find_target(self.published)
         self._check_is_ours()
         if self.working.exists() and not self.raw.exists():
             raise WarehouseError(

@@ -269,10 +269,13 @@ def test_a_directory_may_be_a_link(tmp_path: Path, disk: Path) -> None:
 @pytest.mark.parametrize(
     ("leads_to", "message"),
     [
-        ("nowhere", "does not exist"),
-        ("warehouse.duckdb", "does not exist"),
-        ("..", "is not?( a)? file"),
-        ("x/y", "does not exist"),
+        (
+            "nowhere",
+            "is a link to .+, which does not exist: mount its disk, create an empty file there, or remove the link",
+        ),
+        ("warehouse.duckdb", "which does not exist: "),
+        ("..", "is a link to .+, which is not a file: link it to a file, or remove the link"),
+        ("x/y", "which does not exist: "),
     ],
 )
 def test_a_link_that_leads_to_no_file_is_one_line_and_stays(
