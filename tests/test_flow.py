@@ -1,6 +1,9 @@
 """The flow from HTTP replies to published tables, in every shape of the API, against the simulator's truth."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import fields
 from datetime import timedelta
 from functools import partial
@@ -27,6 +30,7 @@ from tests.pipeline_runner import (
     LAST,
     LoadedWarehouse,
     assert_matches_world,
+    environment_for,
     query,
     run_pipeline,
     settings_for,
@@ -167,3 +171,28 @@ def test_the_last_valid_version_of_a_livestream_stays_current_however_many_broke
                 held = connection.execute("SELECT payload FROM raw.livestreams ORDER BY fetched_at").fetchall()
             assert len(held) <= 3, "the first version, the current one, and the newest"
     assert json.loads(held[-1][0])["disabled"] == ["maybe", 7]
+
+
+LOAD_DAYS = """
+import duckdb
+from pipelines.settings.settings import load_settings
+from tests.pipeline_runner import run_pipeline
+print(duckdb.sql("SELECT current_setting('TimeZone')").fetchone()[0])
+run_pipeline(load_settings())
+"""
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", pytest.param("Pacific/Apia", marks=pytest.mark.long)])
+def test_days_and_timestamps_are_utc_in_any_time_zone(zone: str, tmp_path: Path) -> None:
+    with Simulator(small_world(apps=("aula",), livestreams=6, sessions=40)) as simulator:
+        settings = settings_for(simulator, tmp_path / "home")
+        path = f"{Path(__file__).parents[1]}:{os.environ['PYTHONPATH']}"
+        environment = os.environ | environment_for(simulator, settings.home) | {"TZ": zone, "PYTHONPATH": path}
+        done = subprocess.run(
+            [sys.executable, "-c", LOAD_DAYS], env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(zone), "DuckDB has this time zone by default"
+        assert_matches_world(settings, simulator.world)
+        [(started_at,)] = query(settings, "SELECT max(started_at) FROM ops.loads")
+        assert abs(started_at - utc_now()) < timedelta(hours=1)

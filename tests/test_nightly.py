@@ -119,6 +119,18 @@ def test_schedule_fills_gaps_of_any_table_and_app(
 
 
 @pytest.mark.long
+def test_nightly_run_up_to_a_date_without_catching_up(tmp_path: Path) -> None:
+    with Simulator(small_world(apps=("aula",), livestreams=2, sessions=8)) as simulator:
+        settings = settings_for(simulator, tmp_path)
+        run_pipeline(settings, (LOADED[0], LOADED[0]))
+        environment = environment_for(simulator, tmp_path, LIVEHOUSE_LOOKBACK_DAYS="2")
+        end = LAST - timedelta(days=4)
+        status, _, err = run_cli(environment, "nightly", "--date", f"{end}", "--no-catch-up", "--quiet")
+        assert status == 0, err
+        assert listed_days(settings) == [LOADED[0], end - timedelta(days=1), end]
+
+
+@pytest.mark.long
 def test_first_nightly_run_loads_the_lookback(tmp_path: Path) -> None:
     with Simulator(small_world(livestreams=2, sessions=8)) as simulator:
         status, out, err = run_cli(environment_for(simulator, tmp_path), "nightly", "--json")

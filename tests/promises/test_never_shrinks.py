@@ -17,6 +17,7 @@ from tests.pipeline_runner import (
     FIRST,
     LAST,
     assert_matches_world,
+    environment_for,
     open_published,
     query,
     run_pipeline,
@@ -159,3 +160,22 @@ def test_allow_shrink_requires_full(serve: Serve, tmp_path: Path) -> None:
     status, _, err = run_cli(settings, "backfill", f"{DAYS[0]}", f"{DAYS[1]}", "--allow-shrink")
     assert (status, simulator.request_count()) == (2, 0)
     assert "--full" in err
+
+
+@pytest.mark.long
+@pytest.mark.promise(1)
+def test_backfill_command_lets_smaller_responses_replace_larger_ones_on_request(
+    serve: Serve, load_home: LoadHome, tmp_path: Path
+) -> None:
+    simulator = serve(Simulator(template_world()))
+    settings = load_home(simulator, tmp_path / "home")
+    forget(simulator, "zeros")
+    day = LAST - timedelta(days=5)
+    environment = environment_for(simulator, settings.home)
+    sessions = f"SELECT sum(viewer_seconds) FROM {SESSIONS} WHERE day = ?"
+    assert query(settings, sessions, day) > [(0,)]
+    command = ("backfill", f"{day}", f"{day}", "--full", "--allow-shrink", "--quiet")
+    status, _, err = run_cli(environment, *command)
+    assert status == 0, err
+    assert query(settings, sessions, day) == [(0,)]
+    assert query(settings, "SELECT count(*) FROM ops.shrinks WHERE day = ?", day) == [(0,)]
