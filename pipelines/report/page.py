@@ -36,6 +36,8 @@ SCRIPTS = (
 )
 """The page's own scripts, in their order on the page."""
 
+STYLES = ("page.css", "print.css")
+
 
 def write_report(connection: duckdb.DuckDBPyConnection, target: Path, rates: Rates = DEFAULT_RATES) -> Path:
     """Write the page of an open warehouse atomically, and return its path.
@@ -67,7 +69,7 @@ def render_page(figures: dict[str, Any] | None, cache: Path) -> str:
         figures=as_json(figures | {"verdicts": verdicts}) if figures else None,
         terms=list_terms(),
         charts=as_json(drawing.charts) if drawing else None,
-        style=Markup((WEB / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        style=Markup("".join((WEB / name).read_text(encoding="utf-8") for name in STYLES)),  # noqa: S704 - our own files
         engine=engine,
         own=own,
         script_sources=" ".join(_source(script) for script in (engine, own) if script) or "'none'",
