@@ -147,11 +147,11 @@ def test_every_content_encoding_is_decoded_in_chunks_of_any_size(
         ("deflate", b"\xff\xff", "invalid"),
         ("gzip", gzip.compress(PLAIN, mtime=0)[:-9], "truncated"),
         ("gzip", gzip.compress(b"x" * (LARGEST + 1), mtime=0), "a body above 1 MiB"),
-        ("gzip", gzip.compress(b"x" * 50 * LARGEST, mtime=0), "a body above 1 MiB"),
+        ("gzip", gzip.compress(b"x" * 50 * LARGEST, 1, mtime=0), "a body above 1 MiB"),
         ("br", PLAIN, "Content-Encoding 'br'"),
         (
             "gzip, gzip",
-            gzip.compress(gzip.compress(b"x" * 10_000_000, mtime=0), mtime=0),
+            gzip.compress(gzip.compress(PLAIN, mtime=0), mtime=0),
             r"Content-Encoding .* is not supported",
         ),
         ("", b"x" * (LARGEST + 1), "a body above 1 MiB"),
