@@ -267,15 +267,15 @@ def last_loaded_landing(connection: duckdb.DuckDBPyConnection, table: Table, app
 _COUNTED = ("rows_received", "rows_landed", "rows_quarantined", "rows_duplicate", "api_requests", "api_retries")
 
 
-def note_load(connection: duckdb.DuckDBPyConnection, load: dict[str, object]) -> None:
-    """Add a load to ops.loads, which must balance. A second load of the same run, table and app is added to the first."""
-    row = pl.DataFrame([load], schema=dict(LOADS.polars_schema))
+def note_loads(connection: duckdb.DuckDBPyConnection, loads: Sequence[dict[str, object]]) -> None:
+    """Add loads of different apps to ops.loads, which must balance. A second load of a run, table and app is added to the first."""
+    rows = pl.DataFrame(loads, schema=dict(LOADS.polars_schema))
     same = " AND ".join(f"held.{name} = given.{name}" for name in LOADS.key)
     both = [f"{name} = held.{name} + given.{name}" for name in _COUNTED]
     both += [f"{name} = {which}(held.{name}, given.{name})" for name, which in _SPANS.items()]
-    with temporary_view(connection, "finished_load", row):
+    with temporary_view(connection, "finished_loads", rows):
         connection.execute(
-            f"MERGE INTO {LOADS.full_name} AS held USING finished_load AS given ON ({same})"
+            f"MERGE INTO {LOADS.full_name} AS held USING finished_loads AS given ON ({same})"
             f" WHEN MATCHED THEN UPDATE SET {', '.join(both)}, note = nullif(concat_ws('; ', held.note, given.note), '')"
             " WHEN NOT MATCHED THEN INSERT BY NAME"
         )

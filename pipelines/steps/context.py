@@ -1,7 +1,7 @@
 """Holds the state of one run: settings, API client, warehouse, flags, failures."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -11,10 +11,10 @@ from typing import Literal
 
 from pipelines.catalog.types import Table
 from pipelines.clock import days_from, utc_now
-from pipelines.errors import ApiError
+from pipelines.errors import ApiError, LivehouseError
 from pipelines.extract.client import ApiClient
 from pipelines.extract.shared_budget import SharedBudget
-from pipelines.load.days import note_load
+from pipelines.load.days import note_loads
 from pipelines.load.raw_tables import begin_backfill
 from pipelines.load.raw_versions import describe_future, last_landing
 from pipelines.settings.settings import Settings
@@ -176,32 +176,39 @@ class RunContext:
         token is refused, or no app is left and nothing was fetched.
         """
         done: dict[str, Counts] = {}
+        loads: list[dict[str, object]] = []
         apps = list(self.settings.app_ids) if apps is None else apps
-        for app_id in apps:
-            if missing := self._whole_failure(app_id, needs):
-                self.failures.append(replace(missing, table=table.full_name))
-                continue
-            counts, started_at = Counts(), utc_now()
-            loaded = self.days_to_load(app_id, days) if days else []
-            if days and not loaded and self.rebuilt is None:
-                continue  # by the API's clock, none of the days has begun
-            sent = (self.client.sent, self.client.retried) if uses_api else (0, 0)
-            known = len(self.failures)
-            try:
-                with self.warehouse.lock_table(table.full_name, app_id):
-                    body(app_id, counts)
-                done[app_id] = counts
+        try:
+            for app_id in apps:
+                if missing := self._whole_failure(app_id, needs):
+                    self.failures.append(replace(missing, table=table.full_name))
+                    continue
+                counts, started_at = Counts(), utc_now()
+                loaded = self.days_to_load(app_id, days) if days else []
+                if days and not loaded and self.rebuilt is None:
+                    continue  # by the API's clock, none of the days has begun
+                sent = (self.client.sent, self.client.retried) if uses_api else (0, 0)
+                known = len(self.failures)
+                try:
+                    with self.warehouse.lock_table(table.full_name, app_id):
+                        body(app_id, counts)
+                    done[app_id] = counts
+                    if uses_api:
+                        self.fetched.add((app_id, table.full_name))
+                except ApiError as error:
+                    self.failures.append(Failure(app_id, table.full_name, error))
+                state = "incomplete" if app_id in done else "failed"
+                new = [f"{state}: {failure.message}" for failure in self.failures[known:]]
+                counts.note = "; ".join([*new, *([counts.note] if counts.note else [])]) or None
                 if uses_api:
-                    self.fetched.add((app_id, table.full_name))
-            except ApiError as error:
-                self.failures.append(Failure(app_id, table.full_name, error))
-            state = "incomplete" if app_id in done else "failed"
-            new = [f"{state}: {failure.message}" for failure in self.failures[known:]]
-            counts.note = "; ".join([*new, *([counts.note] if counts.note else [])]) or None
-            if uses_api:
-                counts.requests, counts.retries = self.client.sent - sent[0], self.client.retried - sent[1]
-                dialect.keep(self.client, self.warehouse.write, self.settings.base_url)
-            self._note_load(table, app_id, counts, loaded, started_at)
+                    counts.requests, counts.retries = self.client.sent - sent[0], self.client.retried - sent[1]
+                    dialect.keep(self.client, self.warehouse.write, self.settings.base_url)
+                loads.append(self._describe_load(table, app_id, counts, loaded, started_at))
+        except BaseException:
+            with suppress(LivehouseError):  # the first error is the one to report
+                self._note_loads(loads)
+            raise
+        self._note_loads(loads)
         if apps and not done and self.failures:
             self._raise_if_pointless(uses_api=uses_api)
         return done
@@ -222,8 +229,10 @@ class RunContext:
                 error.args = ("; ".join(self.failure_lines()),)
             raise error
 
-    def _note_load(self, table: Table, app_id: str, counts: Counts, days: list[date], started_at: datetime) -> None:
-        noted: dict[str, object] = {
+    def _describe_load(
+        self, table: Table, app_id: str, counts: Counts, days: list[date], started_at: datetime
+    ) -> dict[str, object]:
+        return {
             "run_id": self.run_id,
             "table_name": table.full_name,
             "app_id": app_id,
@@ -240,7 +249,10 @@ class RunContext:
             "note": counts.note,
             "arrival": counts.arrival,
         }
-        self.warehouse.write(partial(note_load, load=noted))
+
+    def _note_loads(self, loads: Sequence[dict[str, object]]) -> None:
+        if loads:
+            self.warehouse.write(partial(note_loads, loads=loads))
 
     def failure_lines(self) -> list[str]:
         """Return every distinct failure of this run, one line each."""

@@ -14,7 +14,7 @@ from pipelines.catalog.core import LIVESTREAM_SESSIONS, LIVESTREAMS
 from pipelines.catalog.ops import LOADS, SHRINKS
 from pipelines.load.days import (
     loaded_days,
-    note_load,
+    note_loads,
     replace_days,
     replace_livestreams,
     unfinished_sessions,
@@ -230,8 +230,8 @@ def test_livestreams_are_replaced_some_at_a_time(store: Warehouse) -> None:
 def test_the_ledger(store: Warehouse) -> None:
     row = dict.fromkeys(LOADS.column_names) | {"run_id": "r", "rows_received": 3, "started_at": NOW, "note": "a'b"}
     with store.open_working() as connection:
-        note_load(connection, row)
-        note_load(connection, row)
+        note_loads(connection, [row])
+        note_loads(connection, [row])
     assert query(store, "SELECT run_id, rows_received, started_at, note FROM ops.loads") == [("r", 3, NOW, "a'b")] * 2
 
 
