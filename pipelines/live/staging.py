@@ -26,7 +26,7 @@ from pipelines.errors import AlreadyRunningError
 from pipelines.storage.duckdb_errors import translate_errors
 from pipelines.storage.frames import read_frame, temporary_view
 from pipelines.storage.lock import lock_holder
-from pipelines.storage.migrations import STORAGE_FORMAT, create_database_file
+from pipelines.storage.storage_format import STORAGE_FORMAT, create_database_file
 from pipelines.storage.warehouse import Warehouse
 
 _OPEN_TIMEOUT_SECONDS = 10.0

@@ -24,8 +24,9 @@ from pipelines.storage.frames import read_frame, temporary_view
 from pipelines.storage.lock import exclusive_lock
 from pipelines.storage.maintenance import StorageSize
 from pipelines.storage.memory import FILE_MEMORY_LIMIT, retry_with_more_memory
-from pipelines.storage.migrations import LIST_COLUMNS, create_database_file, migrate_schema
+from pipelines.storage.migrations import LIST_COLUMNS, migrate_schema
 from pipelines.storage.publish import is_open_for_writing, open_published, publish, remove_unfinished
+from pipelines.storage.storage_format import convert_database_file, create_database_file, has_newer_format
 from pipelines.text import is_utf8, quoted
 
 _Result = TypeVar("_Result")
@@ -145,8 +146,17 @@ class FileWarehouse:
         """Take the lock, open the files, and remove what a killed run left behind."""
         with exclusive_lock(self.lock, wait_seconds=wait_seconds, log=log), self.keep_open():
             remove_unfinished(self.published, (self.raw, self.working))
-            with self.open_raw(), self.open_working():
-                pass  # refuses a newer schema before any request is sent
+            with (
+                self.open_raw(),
+                self.open_working() as connection,
+            ):  # refuses a newer schema before any request is sent
+                is_outdated = has_newer_format(connection)
+            if is_outdated:
+                log(
+                    f"{self.working} is converted, once, to the format of DuckDB 1.0, so that every tool can read the warehouse"
+                )
+                self.close()
+                convert_database_file(self.working)
             yield
 
     def lock_table(self, table: str, app_id: str) -> AbstractContextManager[None]:  # noqa: ARG002 - the run has locked every table

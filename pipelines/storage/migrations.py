@@ -1,10 +1,8 @@
-"""Schema migrations: create missing database files, tables and columns, and check the schema version."""
+"""Schema migrations: create missing tables and columns, and check the schema version."""
 
-import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 
 import duckdb
 
@@ -12,8 +10,6 @@ from pipelines.catalog.ops import SCHEMA_VERSIONS
 from pipelines.catalog.types import SQL_TYPES, Table
 from pipelines.clock import utc_now
 from pipelines.errors import WarehouseError
-from pipelines.files import TEMPORARY_PREFIX
-from pipelines.storage.extensions import Config
 from pipelines.text import quoted
 
 SCHEMA_VERSION = 2
@@ -22,35 +18,11 @@ SCHEMA_VERSION = 2
 A warehouse without a version has version 1.
 """
 
-STORAGE_FORMAT: Config = {"storage_compatibility_version": "v1.0.0"}
-"""Storage format of new files: that of DuckDB 1.0, which every later version, and every tool that embeds one, can read.
-
-A file and its published copy keep the format with which the file was created.
-"""
-
 LIST_COLUMNS = """
     SELECT schema_name, table_name, column_name FROM duckdb_columns()
     WHERE NOT internal AND database_name = current_database()
 """
 """Lists the existing columns of the default catalog."""
-
-
-def create_database_file(path: Path) -> None:
-    """Create an empty database file if there is none, atomically.
-
-    DuckDB, killed while it creates one, leaves an incomplete file that it then refuses to open.
-    """
-    if path.exists():
-        return
-    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=path.parent) as directory:
-        made = Path(directory) / path.name
-        duckdb.connect(made, config=STORAGE_FORMAT).close()
-        try:
-            path.hardlink_to(made)  # fails rather than replaces if another process has created it meanwhile
-        except FileExistsError:
-            pass
-        except OSError:  # the file system does not support hard links
-            made.replace(path)
 
 
 def check_schema_version(connection: duckdb.DuckDBPyConnection) -> int:
