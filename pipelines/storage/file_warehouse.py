@@ -153,7 +153,7 @@ class FileWarehouse:
                 is_outdated = has_newer_format(connection)
             if is_outdated:
                 log(
-                    f"{self.working} is converted, once, to the format of DuckDB 1.0, so that every tool can read the warehouse"
+                    f"{self.working} is converted, once, to storage format v1.0.0, so that every tool can read the warehouse"
                 )
                 self.close()
                 convert_database_file(self.working)

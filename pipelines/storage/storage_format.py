@@ -1,4 +1,4 @@
-"""The storage format of database files: DuckDB 1.0's, which every later version, and every tool that embeds one, can read."""
+"""The storage format of database files: v1.0.0, which every DuckDB since 1.1, and every tool that embeds one, can read."""
 
 import os
 import tempfile

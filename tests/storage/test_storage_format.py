@@ -1,4 +1,4 @@
-"""The published file opens in every DuckDB since 1.0, and files of a newer format are converted."""
+"""The published file opens in every DuckDB since 1.1, and files of a newer format are converted."""
 
 import signal
 import subprocess
@@ -133,7 +133,7 @@ def test_a_conversion_without_room_is_one_line(older: FileWarehouse, monkeypatch
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("version", ["1.0.0", "1.1.3", "1.3.2", "1.4.4", "2.0.1"])
+@pytest.mark.parametrize("version", ["1.1.3", "1.3.2", "1.4.4", "2.0.1"])
 def test_other_versions_of_duckdb_open_the_published_file(
     version: str, warehouse: FileWarehouse, tmp_path: Path
 ) -> None:
