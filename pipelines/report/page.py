@@ -32,11 +32,13 @@ SCRIPTS = (
     "records.js",
     "answer.js",
     "charts.js",
+    "export.js",
+    "chart_access.js",
     "main.js",
 )
 """The page's own scripts, in their order on the page."""
 
-STYLES = ("page.css", "print.css")
+STYLES = ("page.css", "parts.css", "print.css")
 
 
 def write_report(connection: duckdb.DuckDBPyConnection, target: Path, rates: Rates = DEFAULT_RATES) -> Path:

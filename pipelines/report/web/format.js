@@ -237,6 +237,7 @@ function showTable(id, {caption, note, columns, rows, nothing, isSticky}) {
   place.setAttribute("role", "region");
   place.setAttribute("aria-label", caption);
   place.replaceChildren(table);
+  if (id.startsWith("table-")) addTableTools(place, /** @type {HTMLTableElement} */ (table));
 }
 
 /**

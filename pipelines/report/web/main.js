@@ -81,6 +81,7 @@ async function drawCharts(rows) {
     const figure = place.parentElement;
     if (!figure || figure.hidden) continue;
     specification.datasets = {[name]: rows[name]};
+    describeMarks(specification);
     specification.description = figure.querySelector("figcaption")?.firstChild?.textContent;
     // `ast`: Vega interprets expressions, so the page need not allow eval.
     // `logLevel`: log errors only; a chart without rows is not worth a warning.
@@ -93,12 +94,17 @@ async function drawCharts(rows) {
       logLevel: 1,
     });
     views[name] = view;
+    addChartAccess(name, view);
+    updateChartAccess(name);
   }
 }
 
 /** @param {Record<string, ChartRow[]>} rows */
 async function updateCharts(rows) {
-  for (const [name, view] of Object.entries(views)) await view.data(name, rows[name]).runAsync();
+  for (const [name, view] of Object.entries(views)) {
+    await view.data(name, rows[name]).runAsync();
+    updateChartAccess(name);
+  }
 }
 
 /** Show the current choice. Charts follow one update after the other, in the order of the choices. */
@@ -119,6 +125,8 @@ function update() {
   showTrust(period);
   captionCharts(metric, period, chosen.rank);
   const rows = createChartRows(metric, period, before, chosen.rank, streams);
+  for (const [name, list] of Object.entries(rows))
+    describeRows(name, list, name === "top" ? RANKS[chosen.rank] : metric);
   document.documentElement.dataset.state = "drawing";
   drawing = drawing
     .then(() => (Object.keys(views).length ? updateCharts(rows) : drawCharts(rows)))

@@ -160,6 +160,10 @@ type ChartRow = Record<string, Cell | string>;
 interface ChartView {
   data(name: string, rows: ChartRow[]): ChartView;
   runAsync(): Promise<unknown>;
+  origin(): [number, number];
+  width(): number;
+  height(): number;
+  scale(name: string): {(value: unknown): number | undefined; bandwidth?(): number} | undefined;
 }
 interface Window {
   vegaEmbed(place: HTMLElement, specification: object, options: object): Promise<{view: ChartView}>;
