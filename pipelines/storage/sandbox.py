@@ -9,6 +9,7 @@ functions are allowed unless they are listed, or come from an extension.
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -180,6 +181,13 @@ def _check_table(node: dict[str, Any], named_queries: set[str]) -> None:
 
 _TABLE_FOLLOWS = {"from", "join", "pivot", "pivot_wider", "unpivot", "table", "describe", "desc", "summarize", "show"}
 
+_CALLABLE = """
+    SELECT function_name, function_type LIKE 'table%' FROM duckdb_functions()
+    UNION ALL SELECT keyword_name, false FROM duckdb_keywords() WHERE keyword_category <> 'unreserved'
+"""
+_CALLABLE_KEYWORDS = {"cube", "exclude", "if", "ifnull", "materialized", "over", "rename", "rollup", "sets"}
+"""Words of the grammar that an opening parenthesis may follow, though a function could have their name."""
+
 _CONSTANT = re.compile(r"[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|(\$\w*\$).*?\1", re.DOTALL)
 
 _WORD = re.compile(r'"(?:[^"]|"")*"|[\w$]+|.', re.DOTALL)
@@ -194,9 +202,10 @@ class _Token(NamedTuple):
 
 
 def _check_tokens(connection: duckdb.DuckDBPyConnection, text: str) -> None:
-    """Refuse every word that a tree must not contain, wherever it occurs."""
-    found = connection.execute("SELECT function_name FROM duckdb_functions() WHERE function_type LIKE 'table%'")
-    refused = {str(name) for (name,) in found.fetchall()} - TABLE_FUNCTIONS
+    """Refuse every word that a tree must not contain, wherever it occurs, and every function that is not known."""
+    found = connection.execute(_CALLABLE).fetchall()
+    refused = {str(name) for name, is_table_function in found if is_table_function} - TABLE_FUNCTIONS
+    known = {str(name) for name, _ in found} | _CALLABLE_KEYWORDS
     tokens = _tokens(text)
     for token, after in zip(tokens, [*tokens[1:], None], strict=True):
         if token.kind == duckdb.token_type.string_const and _may_name_file(text[token.start : after and after.start]):
@@ -209,6 +218,10 @@ def _check_tokens(connection: duckdb.DuckDBPyConnection, text: str) -> None:
             _check_scalar(token.word)
             if token.word in refused:
                 _check_table_function(token.word)
+            if token.word not in known:  # DuckDB does not list DuckLake's macros, such as `lake.options()`
+                raise QueryError(
+                    f"{token.word}(…) is refused in a PIVOT without a list of values: list them with IN (…)"
+                )
         if token.word in _TABLE_FOLLOWS and after and after.kind == duckdb.token_type.string_const:
             raise QueryError("a file is refused: queries read the warehouse's own tables only")
         is_file = re.search(r"[/\\:*]|\.\w+$", token.word)
@@ -226,6 +239,7 @@ def _may_name_file(text: str) -> bool:
 
 def _tokens(text: str) -> list[_Token]:
     """Split a text as DuckDB does, without comments."""
+    text = "".join(" " if _is_unicode_space(character) else character for character in text)
     raw = text.encode()
     tokens = []
     for at, kind in duckdb.tokenize(text):
@@ -237,3 +251,8 @@ def _tokens(text: str) -> list[_Token]:
         if kind != duckdb.token_type.comment:
             tokens.append(_Token(len(raw[:at].decode()), word.lower(), kind))
     return tokens
+
+
+def _is_unicode_space(character: str) -> bool:
+    """Whether DuckDB's parser may take a character as a space: its tokenizer takes it as a letter of a word."""
+    return character > "\x7f" and (character.isspace() or unicodedata.category(character) == "Cf")

@@ -1,5 +1,6 @@
 """Queries that people type: every way to read works, every way to write, or to read anything else, is refused."""
 
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +50,9 @@ READS = [
     *("FROM range(3)", "FROM marts.t, unnest([1, 2])", "FROM marts.t x ASOF JOIN marts.t y ON x.a >= y.a"),
     *("FROM marts.t USING SAMPLE 10%", "FROM duckdb_tables()", "FROM information_schema.tables", "FROM duckdb_columns"),
     *("SELECT today(), now(), current_date, version()", "SELECT (SELECT max(a) FROM marts.t)", "FROM json_each('[1]')"),
+    "PIVOT marts.t ON b USING first(if(ifnull(a, 0) IN (1, 2), coalesce(a, 3), nullif(4, 5)))",
+    "PIVOT (SELECT upper(b) AS\u00a0u, list_sum([CAST(a AS INTEGER)]) AS s FROM marts.t, range(2)) ON u USING sum(s)",
+    "PIVOT (WITH w AS MATERIALIZED (FROM marts.t) SELECT * EXCLUDE (a), sum(a) OVER (ORDER BY a) AS s FROM w) ON b USING sum(s)",
     "PIVOT marts.t ON b USING sum(a), first(strftime(d, '%d/%m')) -- a day's comment",
     "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 5) FROM r",
 ]
@@ -162,6 +166,12 @@ INSPECTIONS = [
     ),
     *("PIVOT (SUMMARIZE '{path}') ON a", "WITH y AS (WITH \"x.csv\" AS (SELECT 1) FROM marts.t) FROM 'x.csv'"),
     *("SELECT json_serialize_plan('SELECT current_setting(''x'')')", "SELECT json_serialize_plan(b) FROM marts.t"),
+    *(
+        "PIVOT (FROM\u00a0glob\u00a0('*')) ON file",
+        "PIVOT (FROM \u3000glob\ufeff('*')) ON file",
+        "EXPLAIN\u00a0FROM glob('*')",
+    ),
+    *("PIVOT (FROM lake.options()) ON option_name", "PIVOT (FROM nobody_knows('x')) ON a"),
     *("SELECT nextval('marts.s')", "SELECT write_log('x')", "SELECT __internal_decompress_string(1)"),
 ]
 
@@ -214,6 +224,18 @@ def test_every_function_of_duckdb_that_reads_no_table_is_refused_in_every_form(
         for form in ("FROM {}()", "CALL {}()", forms[number % len(forms)]):
             with pytest.raises((QueryError, duckdb.Error)):
                 check_query(reader, form.format(name))
+
+
+@pytest.mark.parametrize(
+    "form", ["PIVOT (FROM{0}glob{0}('*')) ON file", "PIVOT ({0}FROM lake{0}.{0}glob{0}('*')) ON file"]
+)
+def test_no_space_of_unicode_hides_a_function(form: str, reader: duckdb.DuckDBPyConnection) -> None:
+    """DuckDB's parser takes them as spaces; its tokenizer, as letters."""
+    spaces = [chr(code) for code in range(128, 0x10000) if unicodedata.category(chr(code)) in {"Zs", "Zl", "Zp", "Cf"}]
+    assert "\u200b" in spaces
+    for space in spaces:
+        with pytest.raises((QueryError, duckdb.Error)):
+            check_query(reader, form.format(space))
 
 
 def test_every_kind_of_statement_is_tried(reader: duckdb.DuckDBPyConnection) -> None:
