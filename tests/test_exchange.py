@@ -68,7 +68,7 @@ def send(port: int, *, seconds: float = SECONDS, first_byte_seconds: float = 30.
     url = httpx.URL(f"http://127.0.0.1:{port}/x?y=1")
     connections = Connections(url, max_connections=2, max_body_bytes=LARGEST)
     try:
-        return connections.send("GET", url, {}, seconds=seconds, first_byte_seconds=first_byte_seconds)
+        return connections.send("GET", url.raw_path, {}, seconds=seconds, first_byte_seconds=first_byte_seconds)
     finally:
         connections.close()
 
@@ -205,13 +205,13 @@ def test_an_unknown_host_name_and_one_whose_lookup_never_ends(monkeypatch: pytes
     url = httpx.URL("http://nowhere.invalid/x")
     connections = Connections(url, max_connections=1, max_body_bytes=LARGEST)
     with pytest.raises(ExchangeError) as raised:
-        connections.send("GET", url, {}, seconds=20)
+        connections.send("GET", url.raw_path, {}, seconds=20)
     assert raised.value.failure == "no connection"
     lookup_ended = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: lookup_ended.wait(20) and [])
     began = time.monotonic()
     with pytest.raises(ExchangeError) as raised:
-        connections.send("GET", url, {}, seconds=SECONDS)
+        connections.send("GET", url.raw_path, {}, seconds=SECONDS)
     lookup_ended.set()
     assert time.monotonic() - began < SECONDS + 1
     assert raised.value.failure == "no connection"
@@ -226,7 +226,7 @@ def test_closing_fails_in_flight_and_later_exchanges() -> None:
 
         def wait_for_reply() -> None:
             try:
-                connections.send("GET", url, {}, seconds=20)
+                connections.send("GET", url.raw_path, {}, seconds=20)
             except ExchangeError as error:
                 failed.append(error)
 
@@ -235,7 +235,7 @@ def test_closing_fails_in_flight_and_later_exchanges() -> None:
         time.sleep(0.2)
         connections.close()
         with pytest.raises(ExchangeError):
-            connections.send("GET", url, {}, seconds=20)
+            connections.send("GET", url.raw_path, {}, seconds=20)
         waiting.join()
     assert len(failed) == 1
 
@@ -254,6 +254,6 @@ def test_connections_are_kept_alive() -> None:
     with raw_server(serve) as port:
         url = httpx.URL(f"http://127.0.0.1:{port}/")
         connections = Connections(url, max_connections=2, max_body_bytes=LARGEST)
-        assert [connections.send("GET", url, {}, seconds=5).body for _ in range(3)] == [b"{}"] * 3
+        assert [connections.send("GET", url.raw_path, {}, seconds=5).body for _ in range(3)] == [b"{}"] * 3
         connections.close()
     assert len(accepted) == 1

@@ -10,12 +10,11 @@ import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
-import stamina
 
 from pipelines.catalog.values import Json
 from pipelines.clock import utc_now
@@ -29,10 +28,6 @@ from pipelines.extract.responses import parse_response
 from pipelines.extract.retry_policy import MAX_WAIT_SECONDS, RetryPolicy, is_rate_limit
 from pipelines.extract.shared_budget import SharedBudget
 from pipelines.transport.exchange import SILENCE_SECONDS, Connections, ExchangeError, Reply
-
-stamina.instrumentation.set_on_retry_hooks(
-    []
-)  # else stamina logs each retry; `_notify_retry` reports those that matter
 
 _REQUEST_SECONDS = 120.0
 """Deadline of one exchange. A reply may trickle in, but no reply of this API takes minutes."""
@@ -83,6 +78,7 @@ class ApiClient:
         """How far this machine's clock is ahead of the API's (negative: behind), by its last reply with a date."""
         self.dialect = ApiDialect()
         self._base_url = _parse_address(base_url)
+        self._base_path = self._base_url.raw_path.decode("ascii").rstrip("/")
         self._is_patient = is_patient
         self._pause_seconds = retry_pause_seconds
         self._stream_keys = stream_keys
@@ -144,14 +140,19 @@ class ApiClient:
         params: Mapping[str, str | int] | None = None,
         content: bytes | None = None,
     ) -> dict[str, Any]:
-        url = httpx.URL(f"{self._base_url}{path}", params=params or None)
-        for attempt in stamina.retry_context(on=partial(self._backoff, policy), attempts=None, timeout=None):
-            with attempt:
-                return self._send(method, path, url, content, policy)
-        raise AssertionError("unreachable")
+        query = f"?{urlencode(params)}" if params else ""
+        target = f"{self._base_path}{path}{query}".encode("ascii")
+        while True:
+            try:
+                return self._send(method, path, target, content, policy)
+            except TransientApiError as error:
+                pause_seconds = self._backoff(policy, error)
+                if pause_seconds is None:
+                    raise
+            time.sleep(pause_seconds)
 
     def _send(
-        self, method: str, path: str, url: httpx.URL, content: bytes | None, policy: RetryPolicy
+        self, method: str, path: str, target: bytes, content: bytes | None, policy: RetryPolicy
     ) -> dict[str, Any]:
         headers = self._headers if content is None else {**self._headers, "Content-Type": "application/json"}
         # Take the slot last: a delay after taking it would send two requests at once.
@@ -165,7 +166,7 @@ class ApiClient:
             try:
                 reply = self._connections.send(
                     method,
-                    url,
+                    target,
                     headers,
                     content,
                     seconds=_REQUEST_SECONDS,
@@ -198,13 +199,11 @@ class ApiClient:
                 message += f"; it asks to wait {wait_seconds:,.0f} s, and the limit is {MAX_WAIT_SECONDS:,.0f} s"
             raise TransientApiError(message, status=error.status, wait_seconds=wait_seconds) from None
 
-    def _backoff(self, policy: RetryPolicy, error: Exception) -> bool | float:
-        """Return the seconds that stamina waits before the next try, or False to raise the error."""
-        if not isinstance(error, TransientApiError) or self._host.has_stopped_answering:
-            return False
-        pause_seconds = policy.next_pause(error)
+    def _backoff(self, policy: RetryPolicy, error: TransientApiError) -> float | None:
+        """Return the seconds to sleep before the next try, or None to raise the error."""
+        pause_seconds = None if self._host.has_stopped_answering else policy.next_pause(error)
         if pause_seconds is None:
-            return False
+            return None
         with self._lock:
             self.retried += 1
         message = policy.describe(error, pause_seconds)

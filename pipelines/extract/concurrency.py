@@ -1,12 +1,13 @@
 """Calls a function for many items concurrently, yields results as they complete, and lets no failure hide the rest."""
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from itertools import islice
+from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 from pipelines.clock import utc_now
@@ -41,30 +42,29 @@ def fetch_concurrently(
     A failed call yields a result with its error. Once going on is pointless, because the token is refused or every call
     fails, the remaining items are not requested: each yields the error that ended the list.
     """
-
-    def process(item: Item) -> Result[Item, Value]:
-        requested_at = utc_now()
-        try:
-            return Result(item, requested_at, call(item), None)
-        except ApiError as error:
-            return Result(item, requested_at, None, error)
-
     remaining = iter(items)
     failed_in_a_row = 0
     ended_by: ApiError | None = None
+    # A queue, because `wait` visits every pending future for each one that is done.
+    done: SimpleQueue[Future[Result[Item, Value]]] = SimpleQueue()
+    pending: dict[Future[Result[Item, Value]], Item] = {}
     with _thread_pool(concurrency) as pool:
-        pending: dict[Future[Result[Item, Value]], Item] = {
-            pool.submit(process, item): item for item in islice(remaining, 2 * concurrency)
-        }
+
+        def submit(most: int) -> None:
+            for item in islice(remaining, most):
+                future = pool.submit(_call, call, item)
+                pending[future] = item
+                future.add_done_callback(done.put)
+
+        submit(2 * concurrency)
         while pending:
-            done, _ = wait(pending, return_when=FIRST_COMPLETED)
-            finished = [(future, pending.pop(future)) for future in done]
+            future = done.get()
+            item = pending.pop(future)
             if ended_by is None:
-                pending |= {pool.submit(process, item): item for item in islice(remaining, len(done))}
-            for future, item in finished:
-                if future.cancelled():
-                    yield Result(item, utc_now(), None, ended_by, was_sent=False)
-                    continue
+                submit(1)
+            if future.cancelled():
+                yield Result(item, utc_now(), None, ended_by, was_sent=False)
+            else:
                 result = future.result()
                 yield result
                 failed_in_a_row = failed_in_a_row + _may_be_service_failure(result.error) if result.error else 0
@@ -74,6 +74,14 @@ def fetch_concurrently(
                         waiting.cancel()
     for item in remaining:
         yield Result(item, utc_now(), None, ended_by, was_sent=False)
+
+
+def _call(call: Callable[[Item], Value], item: Item) -> Result[Item, Value]:
+    requested_at = utc_now()
+    try:
+        return Result(item, requested_at, call(item), None)
+    except ApiError as error:
+        return Result(item, requested_at, None, error)
 
 
 def _is_token_refused(error: ApiError) -> bool:

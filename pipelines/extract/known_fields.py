@@ -20,11 +20,14 @@ KNOWN_FIELDS = frozenset(
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?)?", re.IGNORECASE)
 _MAX_NAME_LENGTH = 100
+_NESTED = frozenset({dict, list})
 
 
 def keep_known_fields(record: Json) -> Json:
     """Return a record with the values of its known fields; of other fields only what cannot hold a secret."""
     if not isinstance(record, dict):
+        return record
+    if KNOWN_FIELDS.issuperset(record) and _NESTED.isdisjoint(map(type, record.values())):
         return record
     return {
         name[:_MAX_NAME_LENGTH]: _keep_value(value, is_known=name in KNOWN_FIELDS)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from pipelines.catalog.values import UNIX_MILLISECONDS_FROM
 
@@ -36,8 +37,10 @@ def parse_ratelimit(headers: Mapping[str, str], now: float) -> tuple[int, float]
 
     Of several limits the one with the fewest requests left counts. `now` is Unix time; the reply's `Date` takes precedence.
     """
-    now = parse_date(headers.get("date")) or now
-    limits = _parse_limits(headers, now)
+    names = ",".join(headers).lower()
+    if "ratelimit" not in names and "rate-limit" not in names:
+        return None
+    limits = _parse_limits(headers, parse_date(headers.get("date")) or now)
     if not limits:
         return None
     remaining, seconds = min(limits, key=lambda limit: (limit[0], -limit[1]))
@@ -103,8 +106,13 @@ def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 def parse_date(text: str | None) -> float | None:
     """Return the Unix time of an HTTP date; None if malformed."""
+    return _parse_date((text or "")[:100])
+
+
+@lru_cache(maxsize=16)  # all replies of one second have the same date
+def _parse_date(text: str) -> float | None:
     try:
-        moment = parsedate_to_datetime((text or "")[:100])
+        moment = parsedate_to_datetime(text)
         return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
     except (ValueError, OverflowError, TypeError, IndexError):
         return None

@@ -7,11 +7,14 @@ behind the application's name. Quoted: a remembered value is removed from every 
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Literal
 
 from pipelines.catalog.values import Json
 from pipelines.extract.known_fields import KNOWN_FIELDS
 from pipelines.extract.known_secrets import MASK, SHORTEST_SECRET, KnownSecrets
+from pipelines.extract.plain_records import IDENTIFIERS, may_name_secret, texts_of_plain_record
+from pipelines.extract.publishing_addresses import ADDRESS, MIN_BARE_SECRET_LENGTH, mask_address, secret_parts
 
 SecretTreatment = Literal["remove", "mask", "show"]
 """Treatment of fields that hold a secret: drop the field, mask its value, or show it to a person who asked for it."""
@@ -22,15 +25,6 @@ PROCESS_SECRETS = KnownSecrets()
 _MAX_INNER_JSON_LENGTH = 2**16
 _PUBLISHING = ("stream", "rtmp", "ingest", "publish", "broadcast", "encoder", "srt", "whip", "push")
 _KEYS = frozenset({"key", "keys", "token"})
-_IDENTIFIERS = frozenset({"id", "livestream_id", "session_id", "meeting_id"})
-
-_ADDRESS = re.compile(r"""\b(rtmp[a-z]{0,3}|srt|rist|whips?|https?):(?:\\?/){2}([^\s"'<>`]{1,4096})""", re.IGNORECASE)
-_PUBLISHES_BY_HTTP = re.compile(r"/whip\b|/webrtc/publish\b", re.IGNORECASE)
-_APPLICATION = re.compile(r"[\w-]{1,15}")
-"""The first part of an RTMP path: `live` in `rtmps://host/live/KEY`. A longer part counts as the key."""
-
-_APPLICATION_OF_WORDS = re.compile(r"[a-z]{1,15}(?:[_-][a-z]{1,15}){1,5}", re.IGNORECASE | re.ASCII)
-"""A longer application, if a slash follows: a key ends the path, and is not several words."""
 
 _STATE_WORDS = frozenset(
     [
@@ -70,9 +64,6 @@ _KEYLIKE = re.compile(r"[\w+=-]{20,512}", re.ASCII)
 _ID_FORM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}", re.IGNORECASE)
 """Removed only where it is written as a key, and not remembered: it may be the id of a livestream."""
 
-_MIN_BARE_SECRET_LENGTH = 16
-"""Unquoted text after `stream key: ` counts as a word of a sentence if it is shorter."""
-
 
 class Redactor:
     """Removes the token of one client, and the keys that any client has seen, from replies and messages."""
@@ -93,7 +84,7 @@ class Redactor:
         if len(text) >= self._token.shortest:
             text = self._token.mask(text)
         if _may_hold_secret(text):
-            text = _NAMED.sub(_mask_named, _ADDRESS.sub(_mask_address, text))
+            text = _NAMED.sub(_mask_named, ADDRESS.sub(mask_address, text))
         return self._known.mask(text) if len(text) >= self._known.shortest else text
 
     def redact_message(self, text: str) -> str:
@@ -110,13 +101,28 @@ class Redactor:
             return value
         if treatment == "show":
             return {self._token.mask(name): self.redact(inner, treatment) for name, inner in value.items()}
+        texts = texts_of_plain_record(value)
+        if texts is not None and self._are_harmless(texts):
+            return value
         redacted = {}
         for name, inner in value.items():
             if not _is_secret_field(name, value):
-                redacted[self.redact_text(name)] = self.redact(_mark_secret_fields(name, inner), treatment)
+                kept = name if name in KNOWN_FIELDS else self.redact_text(name)
+                redacted[kept] = (
+                    self.redact_text(inner)
+                    if isinstance(inner, str)
+                    else self.redact(_mark_secret_fields(name, inner), treatment)
+                )
             elif treatment == "mask":
                 redacted[self.redact_text(name)] = MASK
         return redacted
+
+    def _are_harmless(self, texts: list[str]) -> bool:
+        """Return whether `redact_text` would change none of these texts."""
+        if _may_hold_secret("\n".join(texts)):
+            return False
+        shortest = min(self._token.shortest, self._known.shortest)
+        return all(self.redact_text(text) == text for text in texts if len(text) >= shortest)
 
 
 def find_secrets(value: Json) -> set[str]:
@@ -133,31 +139,41 @@ def find_secrets(value: Json) -> set[str]:
 
 
 def _collect(value: Json, secrets: set[str], ids: set[str]) -> None:
-    if isinstance(value, list):
-        for inner in value:
-            _collect(inner, secrets, ids)
-    elif isinstance(value, str):
+    if isinstance(value, str):
         _collect_from_text(value, secrets, ids)
     elif isinstance(value, dict):
-        for name, inner in value.items():
-            if name in _IDENTIFIERS and isinstance(inner, str):
-                ids.add(inner)
-            if _is_secret_field(name, value):
-                for leaf in _leaves(inner):
-                    secrets.add(_without_host(leaf))
-                    _collect_from_text(leaf, secrets, ids)
-            else:
-                _collect(_mark_secret_fields(name, inner), secrets, ids)
+        _collect_from_object(value, secrets, ids)
+    elif isinstance(value, list):
+        for inner in value:
+            _collect(inner, secrets, ids)
+
+
+def _collect_from_object(record: dict[str, Json], secrets: set[str], ids: set[str]) -> None:
+    ids.update(inner for name in IDENTIFIERS if isinstance(inner := record.get(name), str))
+    texts = texts_of_plain_record(record)
+    if texts is not None and not _may_hold_secret("\n".join(texts)):
+        return
+    for name, inner in record.items():
+        if not _is_secret_field(name, record):
+            _collect(_mark_secret_fields(name, inner), secrets, ids)
+            continue
+        for leaf in _leaves(inner):
+            secrets.add(_without_host(leaf))
+            _collect_from_text(leaf, secrets, ids)
 
 
 def _letters(name: str) -> str:
+    return _letters_of_documented(name) if name in KNOWN_FIELDS else "".join(filter(str.isalnum, name.lower()))
+
+
+@cache
+def _letters_of_documented(name: str) -> str:
     return "".join(filter(str.isalnum, name.lower()))
 
 
 def _is_secret_field(name: str, record: dict[str, Json]) -> bool:
     """Whether the name of a field means a secret: `stream_key`, `rtmpKeyBackup`, `srt.passphrase`."""
-    lower = name.lower()
-    if not ("key" in lower or "pass" in lower or "secret" in lower or "whip" in lower or "token" in lower):
+    if not may_name_secret(name):
         return False
     letters = _letters(name)
     if any(part in letters for part in ("passphrase", "password", "secret", "whip")):
@@ -223,7 +239,7 @@ def _collect_from_text(text: str, secrets: set[str], ids: set[str]) -> None:
     if not _may_hold_secret(text):
         return
     found = [named[3] for named in _NAMED.finditer(text) if _is_secret_value(named)]
-    found += [part for address in _ADDRESS.finditer(text) for part in _secret_parts(address)]
+    found += [part for address in ADDRESS.finditer(text) for part in secret_parts(address)]
     secrets.update(secret for secret in found if not _ID_FORM.fullmatch(secret))
     if len(text) <= _MAX_INNER_JSON_LENGTH and text.lstrip()[:1] in {"{", "["}:
         try:
@@ -239,7 +255,7 @@ def _is_secret_value(found: "re.Match[str]") -> bool:
     value, separator = found[3], found[2]
     is_quoted = '"' in separator or "'" in separator or "=" in separator
     has_digit = len(value) >= SHORTEST_SECRET and any(map(str.isdigit, value))
-    return is_quoted or has_digit or len(value) >= _MIN_BARE_SECRET_LENGTH
+    return is_quoted or has_digit or len(value) >= MIN_BARE_SECRET_LENGTH
 
 
 def _mask_named(found: "re.Match[str]") -> str:
@@ -251,46 +267,3 @@ def _mask_keylike(found: "re.Match[str]") -> str:
     word = found[0]
     is_mixed = any(map(str.isdigit, word)) and any(map(str.isalpha, word))
     return MASK if is_mixed and not (_ID_FORM.fullmatch(word) or _ULID.fullmatch(word)) else word
-
-
-def _split_address(found: "re.Match[str]") -> tuple[str, str, str]:
-    """Return scheme, host, and path with query."""
-    place = found[2].replace("\\/", "/")
-    host, slash, rest = place.partition("/")
-    if not slash:
-        host, question, rest = place.partition("?")
-        return found[1].lower(), host, f"{question}{rest}"
-    return found[1].lower(), host, f"/{rest}"
-
-
-def _secret_parts(found: "re.Match[str]") -> list[str]:
-    """Return the removed parts of an address that are long enough to be a key."""
-    kept = _mask_address(found)
-    if kept == found[0]:
-        return []
-    parts = re.split(r"[/?&=#]", _split_address(found)[2])
-    return [part for part in parts if len(part) >= _MIN_BARE_SECRET_LENGTH and f"/{part}/" not in kept]
-
-
-def _mask_address(found: "re.Match[str]") -> str:
-    """Keep scheme, host and application of a publishing address."""
-    scheme, host, rest = _split_address(found)
-    is_http = scheme.startswith("http")
-    if is_http and not _PUBLISHES_BY_HTTP.search(rest):
-        return found[0]
-    host = host.rpartition("@")[2]
-    path, mark, _ = re.split("([?#])", rest, maxsplit=1) if re.search("[?#]", rest) else (rest, "", "")
-    parts = [part for part in path.split("/") if part]
-    kept = f"{found[1]}://{host}"
-    is_followed = len(parts) > 1 or path.endswith("/")
-    if (
-        scheme.startswith("rtmp")
-        and parts
-        and (_APPLICATION.fullmatch(parts[0]) or (is_followed and _APPLICATION_OF_WORDS.fullmatch(parts[0])))
-    ):
-        kept += f"/{parts.pop(0)}"
-        if not parts and not mark and path.endswith("/"):
-            kept += "/"
-    if parts:
-        kept += f"/{MASK}"
-    return f"{kept}{mark}{MASK}" if mark else kept

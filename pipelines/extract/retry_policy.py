@@ -1,7 +1,7 @@
 """Decides whether and when a failed request is sent again. One policy for rate limits, 5xx and incomplete replies.
 
-stamina runs the loop (`client.py`). Its own bounds cannot serve here: a rate limit has other bounds than a failure, and a
-deadline must count the time in exchanges only, not the time that the request budget makes a request wait.
+`client.py` runs the loop, without stamina: a rate limit has other bounds than a failure, a deadline must count the time in
+exchanges only, not the time that the request budget makes a request wait, and its loop costs as much as parsing a reply.
 """
 
 import random

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-_TYPES: dict[type, str] = {
+JSON_TYPES: dict[type, str] = {
     str: "string",
     int: "number",
     float: "number",
@@ -19,11 +19,7 @@ _TYPES: dict[type, str] = {
     list: "array",
     dict: "object",
 }
-
-
-def json_type(value: Any) -> str:  # noqa: ANN401 - any JSON value
-    """Return the name of the JSON type of a parsed value, as in `ops.field_types`."""
-    return _TYPES[type(value)]
+"""Name of the JSON type of a parsed value, as in `ops.field_types`."""
 
 
 def _as_text(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
@@ -39,7 +35,7 @@ def split_fields(payloads: Iterable[str], fields: Sequence[str]) -> pl.DataFrame
     has no fields.
     """
     records = [json.loads(payload) for payload in payloads]
-    columns = {"record:type": pl.Series([json_type(record) for record in records], dtype=pl.String)}
+    columns = {"record:type": pl.Series([JSON_TYPES[type(record)] for record in records], dtype=pl.String)}
     objects = [record if isinstance(record, dict) else {} for record in records]
     for field in fields:
         columns |= cells(field, [record.get(field) for record in objects])
@@ -50,5 +46,5 @@ def cells(field: str, values: Sequence[Any]) -> dict[str, pl.Series]:
     """Return the columns `FIELD` (text) and `FIELD:type` of parsed values."""
     return {
         field: pl.Series([_as_text(value) for value in values], dtype=pl.String),
-        f"{field}:type": pl.Series([_TYPES[type(value)] for value in values], dtype=pl.String),
+        f"{field}:type": pl.Series([JSON_TYPES[type(value)] for value in values], dtype=pl.String),
     }

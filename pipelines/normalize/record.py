@@ -9,7 +9,7 @@ import polars as pl
 
 from pipelines.catalog.core import LIVESTREAM_SESSIONS
 from pipelines.catalog.streams import STREAMS
-from pipelines.normalize.fields import cells, json_type
+from pipelines.normalize.fields import JSON_TYPES, cells
 
 _KEY_FIELDS = tuple(dict.fromkeys(["id", *LIVESTREAM_SESSIONS.day_fields, *(stream.day_field for stream in STREAMS)]))
 """Fields from which the key and the day of a raw row are read."""
@@ -38,21 +38,24 @@ def encode(value: Any) -> str:  # noqa: ANN401 - any JSON value
 def read_record(value: Any) -> Record:  # noqa: ANN401 - any JSON value
     """Read what landing needs from a parsed JSON value, which may be of any type."""
     if not isinstance(value, dict):
-        return Record(encode(value), (None,) * len(_KEY_FIELDS), _shared((("record", json_type(value)),)))
-    types = tuple((field, _type_with_status(field, inner)) for field, inner in value.items())
-    return Record(encode(value), tuple(value.get(field) for field in _KEY_FIELDS), _shared(types))
-
-
-def _type_with_status(field: str, value: Any) -> str:  # noqa: ANN401 - any JSON value
-    """Return the JSON type, for a `status` with its value: `string:LIVE`."""
-    is_status = field == "status" and isinstance(value, str)
-    return f"{json_type(value)}:{value[:_LONGEST_STATUS]}" if is_status else json_type(value)
+        return Record(encode(value), (None,) * len(_KEY_FIELDS), (("record", JSON_TYPES[type(value)]),))
+    status = value.get("status")
+    types = _field_types(
+        tuple(value), tuple(map(type, value.values())), status[:_LONGEST_STATUS] if isinstance(status, str) else None
+    )
+    return Record(encode(value), tuple(map(value.get, _KEY_FIELDS)), types)
 
 
 @lru_cache(maxsize=1024)
-def _shared(types: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """Return one object for all equal tuples: nearly all records of a stream have the same types."""
-    return types
+def _field_types(fields: tuple[str, ...], types: tuple[type, ...], status: str | None) -> tuple[tuple[str, str], ...]:
+    """Return the JSON type of each field, of a `status` with its value: `string:LIVE`.
+
+    One object for all records with the same fields and types: nearly all records of a stream have the same.
+    """
+    named = {field: JSON_TYPES[kind] for field, kind in zip(fields, types, strict=True)}
+    if status is not None:
+        named["status"] += f":{status}"
+    return tuple(named.items())
 
 
 def key_cells(records: Iterable[Record], *fields: str) -> pl.DataFrame:
@@ -70,4 +73,5 @@ def identity(value: Any) -> str:  # noqa: ANN401 - any JSON value
     found = value.get("id") if isinstance(value, dict) else None
     if type(found) is int:
         found = str(found)
-    return encode(found if found and isinstance(found, str) else value)
+    # The quotation mark distinguishes an id from the text of a record.
+    return f'"{found}' if found and isinstance(found, str) else encode(value)

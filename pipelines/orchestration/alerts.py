@@ -130,7 +130,7 @@ def _post(address: str, text: str) -> str | None:
             time.sleep(attempt)
             try:
                 status = connections.send(
-                    "POST", url, headers, content, seconds=_TIMEOUT_SECONDS, reads_body=False
+                    "POST", url.raw_path, headers, content, seconds=_TIMEOUT_SECONDS, reads_body=False
                 ).status
             except ExchangeError as error:
                 fault = error.failure

@@ -164,6 +164,7 @@ class Connections:
     def __init__(self, address: httpx.URL, *, max_connections: int, max_body_bytes: int) -> None:
         """Create the pool without connecting. Raises `SettingsError` for an unusable proxy or certificate file."""
         self.proxy = find_proxy(address)
+        self._address = address
         self._max_body_bytes = max_body_bytes
         self._exchange = _Exchange()
         self._is_closed = False
@@ -193,7 +194,7 @@ class Connections:
     def send(
         self,
         method: str,
-        url: httpx.URL,
+        target: bytes,
         headers: dict[str, str],
         content: bytes | None = None,
         *,
@@ -204,18 +205,19 @@ class Connections:
     ) -> Reply:
         """Send a request and read the complete reply, or only its headers, within `seconds`.
 
-        `on_headers` is called before the body is read. Raises `ExchangeError` and nothing else.
+        `target`: path and query, encoded. `on_headers` is called before the body is read. Raises `ExchangeError` and nothing else.
         """
         self._exchange.start(seconds, self._max_body_bytes + _HEADER_ALLOWANCE)
         if self._is_closed:
             raise ExchangeError("the connections are closed")
-        sent = {"Host": url.netloc.decode("ascii"), **headers}
+        address = self._address
+        sent = {"Host": address.netloc.decode("ascii"), **headers}
         if content is not None or method == "POST":
             sent["Content-Length"] = str(len(content or b""))
         timeouts = {"connect": CONNECT_SECONDS, "read": first_byte_seconds, "write": SILENCE_SECONDS, "pool": None}
         request = httpcore.Request(
             method,
-            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            httpcore.URL(scheme=address.raw_scheme, host=address.raw_host, port=address.port, target=target),
             headers=list(sent.items()),
             content=content,
             extensions={"timeout": timeouts},

@@ -115,6 +115,33 @@ def test_a_key_is_removed_in_its_url_and_json_encodings(quoted: str) -> None:
         assert found.removesuffix(MASK) in {"see ", *(f"see {host}" for host in HOSTS)}
 
 
+SESSION = {
+    "id": "0f3c1a2b-0000-4000-8000-123456789abc",
+    "livestream_id": "2c8e9115-b653-4099-a1d3-ac788a9bd2a6",
+    "created_at": "2026-11-27T07:08:40.742Z",
+    "ingest_seconds": 531.5,
+    "err_message": None,
+}
+
+
+def test_a_record_without_a_trace_of_a_secret_is_not_copied() -> None:
+    redacts = redactor()
+    redacts.remember_secrets([SESSION, {"stream_key": KEY}])
+    assert redacts.redact(SESSION) is SESSION
+    assert keep_known_fields(SESSION) is SESSION
+
+
+@given(st.dictionaries(st.sampled_from(sorted(SESSION)), st.sampled_from([KEY, f"at {KEY}", TOKEN, "x", 1, None])))
+def test_a_record_of_documented_fields_is_redacted_as_any_other(record: dict[str, Any]) -> None:
+    """An unknown field makes the record one that is walked field by field."""
+    redacts = redactor()
+    redacts.remember_secrets({"stream_key": KEY})
+    walked = redacts.redact({**record, "unknown": 1})
+    assert redacts.redact(record) | {"unknown": 1} == walked
+    assert KEY not in json.dumps(walked)
+    assert TOKEN not in json.dumps(walked)
+
+
 @pytest.mark.parametrize("key", [None, 5, True, "", ["x"], {"y": 1}])
 def test_a_key_of_any_type_is_removed(key: object) -> None:
     assert redacted({"stream_key": key, "id": "a"}) == {"id": "a"}
