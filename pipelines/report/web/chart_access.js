@@ -10,7 +10,10 @@ const STATE_COLUMN = ["Known", "state"];
 
 /** Values drawn in each chart, and its metric. */
 /** @type {Record<string, {rows: ChartRow[], metric: Metric}>} */
-const drawn = {};
+const chartValues = {};
+/** The view of each chart that is drawn now. */
+/** @type {Record<string, ChartView>} */
+const chartViews = {};
 
 /** @param {Metric} metric */
 function nameMeasure({label, unit}) {
@@ -24,7 +27,7 @@ function nameMeasure({label, unit}) {
  * @returns {ChartColumn[]}
  */
 function listChartColumns(name) {
-  const measure = nameMeasure(drawn[name].metric);
+  const measure = nameMeasure(chartValues[name].metric);
   /** @type {Record<string, ChartColumn[]>} */
   const columns = {
     days: [DAY_COLUMN, [measure, "shown", "value"], ["Period before", "shown_before", "before"], STATE_COLUMN],
@@ -68,7 +71,7 @@ function describeValue(metric, value) {
 function describeRow(name, row) {
   const value = /** @type {Cell} */ (row.value ?? null);
   const part = row.state === "partial" ? " (only a part is known)" : "";
-  const measured = describeValue(drawn[name].metric, value) + part;
+  const measured = describeValue(chartValues[name].metric, value) + part;
   /** @type {Record<string, () => string>} */
   const descriptions = {
     days: () => `${row.day}, ${measured}`,
@@ -90,7 +93,7 @@ function describeRow(name, row) {
  */
 function readChart(name) {
   const columns = listChartColumns(name);
-  const lines = drawn[name].rows.map((row) =>
+  const lines = chartValues[name].rows.map((row) =>
     columns.map(([, text, exact]) => {
       if (exact === "t") return new Date(Number(row.t)).toISOString().slice(0, 10);
       return row[exact ?? text] ?? null;
@@ -106,7 +109,7 @@ function showChartTable(name) {
   showTable(`values-${name}`, {
     caption: `${caption}: values`,
     columns: columns.map(([heading, , exact]) => [heading, exact && exact !== "t" ? "number" : "nowrap"]),
-    rows: drawn[name].rows.map((row) => ({
+    rows: chartValues[name].rows.map((row) => ({
       cells: columns.map(([, text]) =>
         text === "label" || text === "app" ? isolateText(String(row[text])) : String(row[text] ?? DASH),
       ),
@@ -138,13 +141,12 @@ function locateRow(view, row) {
 }
 
 /**
- * Make the values of a chart reachable. Called once, after it is first drawn.
+ * Put what makes the values of a chart reachable around it.
  * @param {string} name
- * @param {ChartView} view
  */
-function addChartAccess(name, view) {
+function addChartAccess(name) {
   const place = getElement(`chart-${name}`);
-  const figure = /** @type {HTMLElement} */ (place.parentElement);
+  const figure = /** @type {HTMLElement} */ (place.closest("figure"));
   const slider = /** @type {HTMLInputElement} */ (
     createElement("input", {type: "range", class: "values", min: "0", step: "1"})
   );
@@ -159,7 +161,7 @@ function addChartAccess(name, view) {
   };
   /** @param {number} n */
   const show = (n) => {
-    const row = drawn[name].rows[n];
+    const [row, view] = [chartValues[name].rows[n], chartViews[name]];
     if (!row) return hide();
     const box = locateRow(view, row);
     const text = describeRow(name, row);
@@ -183,10 +185,10 @@ function addChartAccess(name, view) {
     const [x, y] = [event.clientX - inside.left, event.clientY - inside.top];
     /** @type {(row: ChartRow) => number} */
     const measure = (row) => {
-      const box = locateRow(view, row);
+      const box = locateRow(chartViews[name], row);
       return Math.abs(box.left + box.width / 2 - x) + Math.abs(box.top + box.height / 2 - y);
     };
-    const distances = drawn[name].rows.map(measure);
+    const distances = chartValues[name].rows.map(measure);
     show(distances.indexOf(distances.reduce((a, b) => Math.min(a, b), Infinity)));
   };
   let isTap = false;
@@ -226,14 +228,23 @@ function addChartAccess(name, view) {
 }
 
 /**
- * Bring what surrounds a chart up to date with the rows that are drawn now.
+ * Bring what surrounds a chart up to date with the rows that are drawn now. Without a view it is hidden: nothing is drawn.
  * @param {string} name
+ * @param {ChartView | null} view
  */
-function updateChartAccess(name) {
+function updateChartAccess(name, view) {
   const figure = /** @type {HTMLElement} */ (getElement(`chart-${name}`).closest("figure"));
+  if (!view) {
+    for (const element of figure.querySelectorAll(".frame > input, .tools, .values"))
+      element.setAttribute("hidden", "");
+    return;
+  }
+  chartViews[name] = view;
+  if (!figure.querySelector(".frame")) addChartAccess(name);
+  for (const element of figure.querySelectorAll(".frame > input, .tools")) element.removeAttribute("hidden");
   const caption = figure.querySelector("figcaption")?.firstChild?.textContent ?? "";
   const slider = /** @type {HTMLInputElement} */ (figure.querySelector("input.values"));
-  const {rows} = drawn[name];
+  const {rows} = chartValues[name];
   slider.max = String(Math.max(0, rows.length - 1));
   slider.value = slider.max;
   slider.disabled = !rows.length;
@@ -241,7 +252,9 @@ function updateChartAccess(name) {
   slider.setAttribute("aria-valuetext", rows.length ? describeRow(name, rows[rows.length - 1]) : "none");
   figure.querySelector(".tools")?.setAttribute("aria-label", `Export: ${caption}`);
   figure.dispatchEvent(new Event("redrawn"));
-  if (!getElement(`values-${name}`).hidden) showChartTable(name);
+  const isOpen = figure.querySelector(".tools [aria-expanded]")?.getAttribute("aria-expanded") === "true";
+  getElement(`values-${name}`).hidden = !isOpen;
+  if (isOpen) showChartTable(name);
 }
 
 /**
@@ -251,7 +264,7 @@ function updateChartAccess(name) {
  * @param {Metric} metric
  */
 function describeRows(name, rows, metric) {
-  drawn[name] = {rows, metric};
+  chartValues[name] = {rows, metric};
   for (const row of rows) row.description = describeRow(name, row);
   return rows;
 }

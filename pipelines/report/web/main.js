@@ -94,8 +94,7 @@ async function drawCharts(rows) {
       logLevel: 1,
     });
     views[name] = view;
-    addChartAccess(name, view);
-    updateChartAccess(name);
+    updateChartAccess(name, view);
   }
 }
 
@@ -103,7 +102,7 @@ async function drawCharts(rows) {
 async function updateCharts(rows) {
   for (const [name, view] of Object.entries(views)) {
     await view.data(name, rows[name]).runAsync();
-    updateChartAccess(name);
+    updateChartAccess(name, view);
   }
 }
 
