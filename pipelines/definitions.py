@@ -1,6 +1,6 @@
 """The whole graph: every asset, the assets that it is built from, its checks, jobs, schedules, sensors and resources.
 
-raw.*  ──>  core.*  ──>  marts.*  ──>  publish.warehouse  ──>  publish.report
+raw.*  ──>  core.*  ──>  marts.*  ──>  publish.warehouse  ──>  publish.report, publish.export (off by default)
 
 `catalog/streams.py` draws which raw table fills which core table. The files in `sql/marts/` say what a mart reads.
 """
@@ -10,6 +10,7 @@ from functools import partial
 import dagster as dg
 
 from pipelines.orchestration.assets.core import CORE
+from pipelines.orchestration.assets.export import export
 from pipelines.orchestration.assets.live import merge_live_observations, poll_live_observations
 from pipelines.orchestration.assets.marts import MARTS
 from pipelines.orchestration.assets.publish import PUBLISH
@@ -24,8 +25,11 @@ from pipelines.settings.settings import Settings, load_settings
 
 def build_definitions(settings: Settings | None = None) -> dg.Definitions:
     """Return the whole graph, for `settings`; without them, each run reads the settings of its environment."""
-    first_day = (settings or load_settings()).start_date
+    known = settings or load_settings()
+    first_day = known.start_date
     assets = [*RAW, *CORE, poll_live_observations, merge_live_observations, *MARTS, *PUBLISH]
+    if known.export_path:
+        assets.append(export)
     run_settings = settings or SettingsResource()
     return dg.Definitions(
         assets=dg.with_source_code_references(dg.map_asset_specs(partial(start_partitions_on, first_day), assets)),

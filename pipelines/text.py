@@ -5,6 +5,9 @@ import re
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """Characters that move a terminal's cursor, change colours or its title, break lines, or reverse the text direction."""
 
+FORMULA_START = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
+"""Pattern of text that a spreadsheet evaluates instead of showing it."""
+
 
 def printable(text: str) -> str:
     """Return the text on one line, with control characters escaped: a stream's name may contain terminal escapes."""

@@ -13,7 +13,8 @@ from filelock import FileLock
 from pipelines.cli.demo_directory import MARKER, prepare_demo_directory
 from pipelines.errors import AlreadyRunningError
 from pipelines.report.chart_bundle import read_chart_bundle
-from pipelines.settings.settings import Settings, build_demo_environment, load_demo_settings
+from pipelines.settings.demo_settings import build_demo_environment, load_demo_settings
+from pipelines.settings.settings import Settings
 from pipelines.simulator.server import DEMO_APPS
 from tests.promises.fault_runner import run_cli
 

@@ -91,6 +91,7 @@ COMMAND_OPTIONS = {
     "upkeep": "",
     "move": "",
     "on-air": "",
+    "export": "target --format --tables --since",
     "ui": "",
 }
 """Command: its arguments and options. A command may have more."""

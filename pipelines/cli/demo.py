@@ -40,7 +40,7 @@ def demo_command(*, quiet: bool, as_json: bool, days: int) -> int:
 
     from pipelines.cli.demo_directory import prepare_demo_directory
     from pipelines.clock import utc_now, yesterday
-    from pipelines.settings.settings import load_demo_settings
+    from pipelines.settings.demo_settings import load_demo_settings
     from pipelines.simulator.server import DEMO_APPS, Simulator, demo_world
 
     home = demo_home(load_demo_settings())

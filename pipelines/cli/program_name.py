@@ -5,7 +5,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from pipelines.settings.settings import ExplicitSettings, Settings, has_own_warehouse
+from pipelines.settings.demo_settings import ExplicitSettings
+from pipelines.settings.settings import Settings, has_own_warehouse
 
 
 def build_program_name(settings: Settings | None = None) -> str:

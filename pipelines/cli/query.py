@@ -3,25 +3,10 @@
 import sys
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from pipelines.settings.settings import Settings
-    from pipelines.storage.warehouse import Warehouse
-
-
-def _find_published(settings: "Settings") -> tuple["Warehouse", Path]:
-    """Return the warehouse and the home to read: those of the settings, or of the demo if nothing else is loaded."""
-    from pipelines.cli.demo import find_demo_to_show
-    from pipelines.storage.file_warehouse import FileWarehouse
-    from pipelines.storage.warehouse import open_readers_warehouse
-
-    demo = find_demo_to_show(settings)
-    return (
-        (FileWarehouse(demo / "warehouse.duckdb"), demo) if demo else (open_readers_warehouse(settings), settings.home)
-    )
+from pipelines.cli.published import find_published
 
 
 def _complete_example(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
@@ -39,15 +24,6 @@ def _complete_example(_context: click.Context, _parameter: click.Parameter, type
     is_flag=True,
     help="With --format csv: put ' in front of text that a spreadsheet would evaluate (= + - @).",
 )
-@click.option(
-    "--timeout",
-    "timeout_seconds",
-    type=click.FloatRange(min=0),
-    default=600,
-    show_default=True,
-    metavar="SECONDS",
-    help="End the query after this time; 0 for no limit.",
-)
 @click.option("--example", metavar="NAME", shell_complete=_complete_example, help="Run an example, by name or number.")
 @click.option("--examples", is_flag=True, help="List the examples: queries to start from.")
 @click.option("--tables", is_flag=True, help="List all tables with their descriptions.")
@@ -57,7 +33,6 @@ def sql_command(
     file: str | None,
     style: str,
     *,
-    timeout_seconds: float,
     example: str | None,
     examples: bool,
     tables: bool,
@@ -86,7 +61,7 @@ def sql_command(
         text = _find_example(example)
     else:
         text = query if query is not None else _read_query(file or "-")
-    _run(text, style, timeout_seconds, about=columns, for_spreadsheet=spreadsheet)
+    _run(text, style, about=columns, for_spreadsheet=spreadsheet)
 
 
 _TABLES = """
@@ -99,21 +74,19 @@ _COLUMNS = """
 """
 
 
-def _run(text: str, style: str, timeout_seconds: float, *, about: str | None, for_spreadsheet: bool) -> None:
+def _run(text: str, style: str, *, about: str | None, for_spreadsheet: bool) -> None:
     import duckdb
 
-    from pipelines.cli.query_limits import TimeLimit, limit_memory
     from pipelines.cli.rendering import read_result, write_csv, write_json
     from pipelines.errors import QueryError
     from pipelines.settings.reader_settings import load_reader_settings
     from pipelines.storage.sandbox import check_query
 
-    warehouse, _ = _find_published(load_reader_settings())
-    with warehouse.open_published() as connection, limit_memory():
+    warehouse, _ = find_published(load_reader_settings())
+    with warehouse.open_published() as connection:
         try:
             query = check_query(connection, text)
-            limit = TimeLimit(connection, timeout_seconds)
-            result = read_result(connection, query, [] if about is None else [about], style, limit)
+            result = read_result(connection, query, [] if about is None else [about], style)
             if about is not None:
                 rows = list(result.rows)
                 if not rows:
@@ -185,7 +158,7 @@ def report_command(*, open_it: bool) -> None:
     from pipelines.settings.reader_settings import load_reader_settings
 
     settings = load_reader_settings()
-    published, home = _find_published(settings)
+    published, home = find_published(settings)
     rates = Rates(settings.export_rate, settings.participant_rate)
     with published.open_published() as connection:
         path = write_report(connection, home / "report.html", rates)

@@ -21,7 +21,8 @@ def ui_command(port: int, *, open_it: bool) -> None:
     from pipelines.cli.demo import find_demo_to_show
     from pipelines.cli.history import build_dagster_environment, open_history
     from pipelines.errors import UsageError
-    from pipelines.settings.settings import build_demo_environment, load_settings
+    from pipelines.settings.demo_settings import build_demo_environment
+    from pipelines.settings.settings import load_settings
 
     settings = load_settings()
     try:  # Dagster would report it after half a minute, in fifty lines

@@ -1,6 +1,5 @@
 """Every setting, declared once. Nothing here sends a request or writes a file."""
 
-import os
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Self
@@ -11,7 +10,6 @@ from pydantic_settings import (
     DotEnvSettingsSource,
     EnvSettingsSource,
     NoDecode,
-    PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
@@ -87,6 +85,11 @@ class Settings(BaseSettings):
         default=None,
         validation_alias="LIVEHOUSE_DATA_PATH",
         description="a directory, or s3://BUCKET/PREFIX, for the files of a lakehouse",
+    )
+    export_path: str | None = Field(
+        default=None,
+        validation_alias="LIVEHOUSE_EXPORT_PATH",
+        description="a directory, or s3://BUCKET/PREFIX, that each run exports core and marts to as Parquet",
     )
     start_date: date = Field(
         default=date(2025, 1, 1),
@@ -182,7 +185,7 @@ class Settings(BaseSettings):
     _file_if_no_lakehouse = field_validator("warehouse_path", mode="before")(parse_file_path)
     _lakehouse_if_no_file = field_validator("lakehouse", mode="before")(parse_lakehouse)
     _readers_have_a_lakehouse = field_validator("reader_lakehouse", mode="before")(parse_readers_lakehouse)
-    _files_can_be = field_validator("data_path")(parse_data_path)
+    _files_can_be = field_validator("data_path", "export_path")(parse_data_path)
     _path_can_be = field_validator("home", "warehouse_path")(parse_path)
 
     @field_validator("start_date")
@@ -198,9 +201,9 @@ class Settings(BaseSettings):
             "reader_access_key_id": self.reader_access_key_id,
             "reader_secret_access_key": self.reader_secret_access_key,
         }
-        missing = [_variable(name) for name, value in key.items() if not value]
+        missing = [variable_of(name) for name, value in key.items() if not value]
         if len(missing) == 1:
-            given = next(_variable(name) for name, value in key.items() if value)
+            given = next(variable_of(name) for name, value in key.items() if value)
             raise SettingsError(f"{given} is set without {missing[0]}: set both, or neither")
         return self
 
@@ -219,26 +222,13 @@ class Settings(BaseSettings):
         given = {"api_token": self.api_token, "account_id": self.account_id, "app_ids": self.app_ids}
         missing = [name for name, value in given.items() if not value]
         if missing:
-            raise SettingsError("; ".join(f"{_variable(name)} is not set: it takes {_takes(name)}" for name in missing))
+            raise SettingsError(
+                "; ".join(f"{variable_of(name)} is not set: it takes {_takes(name)}" for name in missing)
+            )
 
 
-class ExplicitSettings(Settings):
-    """Settings from the caller only, none from the environment or from `.env`."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - same
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - same
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - same
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Use the caller's values only."""
-        return (init_settings,)
-
-
-def _variable(field: str) -> str:
+def variable_of(field: str) -> str:
+    """Return the environment variable of a field."""
     return str(Settings.model_fields[field].validation_alias)
 
 
@@ -255,29 +245,12 @@ def load_settings(**given: str) -> Settings:
     return validate_settings(Settings, given)
 
 
-def load_demo_settings(**given: str) -> Settings:
-    """Return the settings of the demo: `given`, and LIVEHOUSE_HOME from the environment or `.env` if it is not given.
-
-    All other variables are ignored, also malformed ones.
-    """
-    check_env_file(ENV_FILE)
-    return validate_settings(
-        ExplicitSettings, {name: text for name, text in _read_sources().items() if name == _variable("home")} | given
-    )
-
-
-def build_demo_environment(home: Path) -> dict[str, str]:
-    """Return the environment for processes that use the demo at `home`: LIVEHOUSE_HOME is the only setting in it."""
-    ours = {_variable(name) for name in Settings.model_fields}
-    return {name: text for name, text in os.environ.items() if name not in ours} | {_variable("home"): str(home)}
-
-
 def has_own_warehouse() -> bool:
     """Return whether the environment or `.env` sets LIVEHOUSE_WAREHOUSE."""
-    return _variable("warehouse_path") in _read_sources()
+    return variable_of("warehouse_path") in read_sources()
 
 
-def _read_sources() -> dict[str, str]:
+def read_sources() -> dict[str, str]:
     """Return the unparsed values in the environment and in `.env`, by variable."""
     return {**DotEnvSettingsSource(Settings)(), **EnvSettingsSource(Settings)()}
 
@@ -287,10 +260,10 @@ def validate_settings(kind: type[Settings], given: dict[str, str]) -> Settings:
     try:
         return kind(**given)  # type: ignore[arg-type]  # read by alias, as from the environment
     except ValidationError as error:
-        by_variable = {_variable(name): name for name in Settings.model_fields}
+        by_variable = {variable_of(name): name for name in Settings.model_fields}
         faults = []
         for fault in error.errors(include_input=False, include_url=False):
             variable = str(fault["loc"][0])
             name = by_variable.get(variable, variable)
-            faults.append(f"{_variable(name)} is malformed: it takes {_takes(name)}")
+            faults.append(f"{variable_of(name)} is malformed: it takes {_takes(name)}")
         raise SettingsError("; ".join(faults)) from None

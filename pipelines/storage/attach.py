@@ -62,6 +62,13 @@ def restrict_access(connection: duckdb.DuckDBPyConnection, files: str, key: S3Ke
 
 def _hide_credentials(connection: duckdb.DuckDBPyConnection, files: str, key: S3Key | None) -> None:
     """Move credentials from settings, which queries can read, into a secret, whose values DuckDB does not show."""
+    create_reader_secret(connection, files, key)
+    for name in _S3_CREDENTIALS:
+        connection.execute(f"SET {name} = ''")
+
+
+def create_reader_secret(connection: duckdb.DuckDBPyConnection, files: str, key: S3Key | None) -> None:
+    """Create a secret for the files of a lakehouse from the readers' key; without one, from the environment."""
     query = "SELECT name, value FROM duckdb_settings() WHERE name LIKE 's3%' AND value <> ''"
     settings = dict(connection.execute(query).fetchall())
     key_id, secret, token = (settings.get(name, "") for name in _S3_CREDENTIALS)
@@ -80,5 +87,3 @@ def _hide_credentials(connection: duckdb.DuckDBPyConnection, files: str, key: S3
         parts |= {"KEY_ID": key_id, "SECRET": secret, "SCOPE": files} | ({"SESSION_TOKEN": token} if token else {})
         options = ", ".join(f"{option} {quoted(str(value))}" for option, value in parts.items())
         connection.execute(f"CREATE SECRET livehouse_reader_files (TYPE s3, {options})")
-    for name in _S3_CREDENTIALS:
-        connection.execute(f"SET {name} = ''")

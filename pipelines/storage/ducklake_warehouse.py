@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from pipelines.catalog.files import RAW_FILE, WAREHOUSE_FILE
 from pipelines.errors import WarehouseError
 from pipelines.storage import maintenance
-from pipelines.storage.attach import S3Key, attach_lake, restrict_access
+from pipelines.storage.attach import S3Key, attach_lake, create_reader_secret, restrict_access
 from pipelines.storage.ducklake_errors import is_conflict, translate_lake_errors
 from pipelines.storage.extensions import connect_with_extensions, find_extension
 from pipelines.storage.maintenance import StorageSize
@@ -196,18 +196,28 @@ class DuckLakeWarehouse:
             with self.open_working() as connection:
                 return maintenance.list_sizes(connection)
 
-    @contextmanager
-    def open_published(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def open_published(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """Open the catalog for reading, in one transaction: all queries see the same snapshot."""
+        return self._open_for_reading(None)
+
+    def open_for_export(self, target: str) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Open the catalog in the same way, on a connection that may write files."""
+        return self._open_for_reading(target)
+
+    @contextmanager
+    def _open_for_reading(self, export_to: str | None) -> Iterator[duckdb.DuckDBPyConnection]:
         with self._translate_errors():
             with self._readers_catalog.connect() as session:
                 files = find_data_path(session)
             if files is None:
                 raise WarehouseError(f"{self.address} has no tables yet: run `livehouse nightly`")
-            extensions = self._extensions_for(files)
+            extensions = self._extensions_for(files, export_to or "")
             connection = attach_lake(self._readers_catalog, extensions, "READ_ONLY", is_reader=True)
             try:
-                restrict_access(connection, files, self._readers_key)
+                if export_to is None:
+                    restrict_access(connection, files, self._readers_key)
+                elif self._readers_key:
+                    create_reader_secret(connection, files, self._readers_key)
                 connection.execute("BEGIN")
                 with hide_password_variable():
                     yield connection
@@ -253,8 +263,8 @@ class DuckLakeWarehouse:
             raise WarehouseError(f"{directory} cannot be created: {error.strerror}; set LIVEHOUSE_DATA_PATH") from None
         return f"{directory}/"
 
-    def _extensions_for(self, files: str) -> list[Path]:
-        return [*self._extensions, *([self._httpfs] if "://" in files else [])]
+    def _extensions_for(self, *places: str) -> list[Path]:
+        return [*self._extensions, *([self._httpfs] if any("://" in place for place in places) else [])]
 
     def _translate_errors(self) -> AbstractContextManager[None]:
         return translate_lake_errors(self.address, self._catalog, self._readers_catalog)

@@ -36,6 +36,9 @@ FILE_READER: Config = (
 )
 """Settings for readers of a published file."""
 
+FILE_EXPORTER: Config = NO_EXTENSIONS | NO_VARIABLES | READER_LIMITS
+"""Settings for exports of a published file: they write files, and run no query of a user."""
+
 
 def find_extension(name: str) -> Path:
     """Return the file of an installed extension. Raises `SettingsError` if the extra `lakehouse` is missing."""

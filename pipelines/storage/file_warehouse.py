@@ -19,7 +19,7 @@ from pipelines.catalog.types import Table
 from pipelines.errors import SettingsError, WarehouseError
 from pipelines.files import find_target
 from pipelines.storage.duckdb_errors import translate_errors
-from pipelines.storage.extensions import Config
+from pipelines.storage.extensions import FILE_EXPORTER, Config, find_extension
 from pipelines.storage.frames import read_frame, temporary_view
 from pipelines.storage.lock import exclusive_lock
 from pipelines.storage.maintenance import StorageSize
@@ -136,6 +136,14 @@ class FileWarehouse:
     def open_published(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """Open the readers' copy."""
         return open_published(self.published)
+
+    @contextmanager
+    def open_for_export(self, target: str) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the readers' copy on a connection that may write files."""
+        with open_published(self.published, FILE_EXPORTER) as connection:
+            if "://" in target:
+                connection.load_extension(str(find_extension("httpfs")))
+            yield connection
 
     def exists(self) -> bool:
         """Whether a copy has been published."""

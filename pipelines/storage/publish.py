@@ -20,7 +20,7 @@ import duckdb
 from pipelines.errors import WarehouseError
 from pipelines.files import TEMPORARY_PREFIX, find_target, remove_temporary_directories
 from pipelines.storage.duckdb_errors import translate_duckdb_errors, translate_errors
-from pipelines.storage.extensions import FILE_READER
+from pipelines.storage.extensions import FILE_READER, Config
 
 
 def _temporary_copy(published: Path) -> Path:
@@ -83,17 +83,19 @@ def _sync_directory(directory: Path) -> None:
 
 
 @contextmanager
-def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the readers' copy, read-only and without access to any other file."""
+def open_published(path: Path, config: Config = FILE_READER) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the readers' copy, read-only and, by the default settings, without access to any other file."""
     if not path.exists():
         raise WarehouseError(f"{path} does not exist: nothing has been published yet; run `livehouse nightly`")
     if not path.is_file():
         raise WarehouseError(f"{path} is not a file: move it away")
     with translate_duckdb_errors(path), _alias_without_wal(path) as alias:
-        connection = duckdb.connect(alias, read_only=True, config=FILE_READER)
+        connection = duckdb.connect(alias, read_only=True, config=config)
         try:
             connection.execute("SET TimeZone = 'UTC'")
-            connection.execute("SET lock_configuration = true")
+            connection.execute("SET enable_progress_bar = false")  # it would write to stdout
+            if config is FILE_READER:
+                connection.execute("SET lock_configuration = true")
             yield connection
         finally:
             connection.close()

@@ -74,6 +74,9 @@ class Warehouse(Protocol):
     def open_published(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """Open the readers' state, read-only and without access to any other file."""
 
+    def open_for_export(self, target: str) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Open the readers' state, read-only, on a connection that may write files to `target`: not for a user's queries."""
+
     def close(self) -> None:
         """Close the connections that are kept open."""
 

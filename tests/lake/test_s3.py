@@ -92,3 +92,25 @@ def test_an_unreachable_bucket_is_reported_before_any_request(lake: str, bucket:
         assert "bucket-of-nobody" in outputs
         assert "the location of the files" in outputs
         assert SECRET not in outputs
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_an_export_to_s3_replaces_its_files(bucket: str, tmp_path: Path) -> None:
+    with Simulator(tiny_world()) as simulator:
+        settings = settings_for(simulator, tmp_path / "home")
+        run_pipeline(settings)
+        target = "s3://bucket/exports of mine"
+        for arguments in ((), ("--since", f"{LAST}")):
+            done = run_cli_process(
+                simulator, settings.home, "export", target, "--tables", "core.livestream_sessions", *arguments
+            )
+            assert (done.returncode, done.stdout.strip()) == (0, target), done.stderr
+            assert SECRET not in done.stdout + done.stderr
+            first = FIRST if not arguments else LAST
+            with connect_with_extensions([find_extension("httpfs")]) as connection:
+                read = f"read_parquet('{target}/core/livestream_sessions/*/*/*.parquet', hive_types = {{'app_id': VARCHAR, 'day': DATE}})"
+                found = connection.execute(f"SELECT app_id, day, session_id FROM {read} ORDER BY ALL").fetchall()
+            wanted = "SELECT app_id, day, session_id FROM core.livestream_sessions WHERE day >= ? ORDER BY ALL"
+            assert found == query(settings, wanted, first)
+        assert [name for name in kept(bucket) if name.endswith("export.json")] == ["exports of mine/export.json"]

@@ -23,18 +23,10 @@ function formatDollars(value) {
  * @param {Cell} value
  * @param {Measure} measure
  */
-function formatValue(value, measure) {
+function formatValue(value, {unit, digits}) {
   if (value === null) return DASH;
-  if (measure.unit === "$") return formatDollars(value);
-  return formatNumber(value, measure.digits) + (measure.unit && ` ${formatUnit(value, measure)}`);
-}
-
-/**
- * @param {number} value
- * @param {Measure} measure
- */
-function formatUnit(value, {unit, unit_of_one, digits}) {
-  return unit_of_one !== null && formatNumber(value, digits) === formatNumber(1, digits) ? unit_of_one : unit;
+  if (unit === "$") return formatDollars(value);
+  return formatNumber(value, digits) + (unit && ` ${unit}`);
 }
 
 /**
@@ -74,11 +66,6 @@ function formatWeekday(day) {
 }
 
 /** @param {number} day */
-function formatDayWithWeekday(day) {
-  return `${formatWeekday(day)} ${formatDay(day)}`;
-}
-
-/** @param {number} day */
 function isWeekend(day) {
   return [0, 6].includes(new Date(toTimestamp(day)).getUTCDay());
 }
@@ -90,16 +77,11 @@ function formatTime(ms) {
 }
 
 /**
- * A range, without what its first day shares with its last: "2–8 Nov 2026".
  * @param {number} from
  * @param {number} to
  */
 function formatRange(from, to) {
-  const last = formatDay(to);
-  if (from === to) return last;
-  const [date, month, year] = formatDay(from).split(" ");
-  if (!last.endsWith(` ${year}`)) return `${date} ${month} ${year} – ${last}`;
-  return last.endsWith(` ${month} ${year}`) ? `${date}–${last}` : `${date} ${month} – ${last}`;
+  return from === to ? formatDay(from) : `${formatDay(from)} – ${formatDay(to)}`;
 }
 
 /**
@@ -163,16 +145,14 @@ function formatCoverage(result, period) {
  * @param {Metric} metric
  * @param {Result} now
  * @param {Result} before
- * @param {Comparison} comparison
+ * @param {Period} periodBefore
  */
-function formatChange(metric, now, before, comparison) {
-  if (!comparison.days.length || now.value === null || now.known < now.wanted) return {text: "", reason: ""};
+function formatChange(metric, now, before, periodBefore) {
+  if (now.value === null || now.known < now.wanted) return {text: "", reason: ""};
   if (before.known < before.wanted) {
-    const sessions = aggregate(METRICS.sessions, comparison);
-    // if their days are not all known, the top of the page says so once for all figures
-    return {text: "", reason: sessions.known < sessions.wanted ? "" : `before: ${formatCoverage(before, comparison)}`};
+    return {text: "", reason: `period before: ${before.known ? formatCoverage(before, periodBefore) : "not known"}`};
   }
-  if (before.value === null) return {text: "", reason: `before: ${DASH}`};
+  if (before.value === null) return {text: "", reason: `period before: ${DASH}`};
   const difference = now.value - before.value;
   const reason = `before ${formatValue(before.value, metric)}`;
   const isPercentage = metric.unit === "%";

@@ -1,18 +1,20 @@
 // Tiles and tables of usage: streamed, watched, failed, and the cost estimate.
 
-/** The figures of the first screen; the tiles further down show the others. */
-const HEADLINES = ["viewer_hours", "ingest_hours", "error_rate", "cost"];
 const TILES = [
-  "sessions",
-  "failed",
+  "viewer_hours",
+  "ingest_hours",
   "viewers",
   "peak",
+  "sessions",
+  "failed",
+  "error_rate",
   "p50",
   "p95",
   "recordings",
   "recording_minutes",
   "meetings",
   "meeting_minutes",
+  "cost",
 ];
 const APP_COLUMNS = [
   "viewer_hours",
@@ -31,17 +33,18 @@ const APP_COLUMNS = [
 /**
  * @param {string} id
  * @param {Period} period
- * @param {Comparison} before
+ * @param {Period} before
  */
 function createTile(id, period, before) {
   const metric = METRICS[id];
   const now = aggregate(metric, period);
   const {text, reason} = formatChange(metric, now, aggregate(metric, before), before);
   const hasUnit = now.value !== null && metric.unit !== "" && metric.unit !== "$";
-  const unit = hasUnit ? createElement("span", {class: "unit"}, ` ${formatUnit(now.value ?? 0, metric)}`) : null;
+  const unit = hasUnit ? createElement("span", {class: "unit"}, ` ${metric.unit}`) : null;
   const number = metric.unit === "$" ? formatDollars(now.value) : formatNumber(now.value, metric.digits);
   const known = formatCoverage(now, period);
   const notes = [
+    reason,
     now.value !== null ? "" : now.known ? metric.empty : "unknown",
     id === "peak" && now.at ? formatTime(now.at) : "",
     id === "cost" ? "a lower bound" : "",
@@ -52,32 +55,31 @@ function createTile(id, period, before) {
     {class: "tile", "data-metric": id},
     createElement("h3", {}, metric.label),
     createElement("p", {class: "value"}, number, unit),
-    text || reason
-      ? createElement("p", {}, createElement("span", {class: "change"}, text), text && reason ? ", " : "", reason)
-      : null,
+    text ? createElement("p", {class: "change"}, text) : null,
     ...notes.filter(Boolean).map((note) => createElement("p", {}, note)),
   );
 }
 
 /**
  * @param {Period} period
- * @param {Comparison} before
+ * @param {Period} before
  */
 function showTiles(period, before) {
-  getElement("headline").replaceChildren(...HEADLINES.map((id) => createTile(id, period, before)));
   getElement("tiles").replaceChildren(...TILES.map((id) => createTile(id, period, before)));
 }
 
 /**
  * A row of the table by app: each figure, and its change.
- * @param {number} app
+ * @param {Content} name
+ * @param {number[]} apps
  * @param {Period} period
- * @param {Comparison} before
+ * @param {Period} before
+ * @param {string} kind
  * @returns {Row}
  */
-function createAppRow(app, period, before) {
-  const now = {...period, apps: [app]};
-  const then = {...before, apps: [app]};
+function createAppRow(name, apps, period, before, kind) {
+  const now = {...period, apps};
+  const then = {...before, apps};
   const figures = APP_COLUMNS.map((id) => {
     const metric = METRICS[id];
     const result = aggregate(metric, now);
@@ -86,10 +88,10 @@ function createAppRow(app, period, before) {
     const unit = metric.unit === "$" || metric.unit === "%" ? metric.unit : "";
     return [
       createElement("span", reason ? {title: reason} : {}, formatValue(result.value, {...metric, unit})),
-      createElement("small", {}, text || missing || (result.value === null && metric.empty) || ""),
+      createElement("small", {}, text || missing || (result.value === null && metric.empty) || DASH),
     ];
   });
-  return {cells: [isolateText(data.apps[app]), ...figures]};
+  return {kind, cells: [name, ...figures]};
 }
 
 /**
@@ -105,18 +107,19 @@ function createHead(id) {
 }
 
 /**
- * The apps of the period one by one; of a single app the tiles say all.
+ * Every app and all together, whichever app is chosen.
  * @param {Period} period
- * @param {Comparison} before
+ * @param {Period} before
+ * @param {number} chosenApp
  */
-function showApps(period, before) {
-  const apps = period.apps.length > 1 ? period.apps : [];
-  const rows = apps.map((app) => createAppRow(app, period, before));
+function showApps(period, before, chosenApp) {
+  const rows = data.apps.map((name, app) =>
+    createAppRow(isolateText(name), [app], period, before, app === chosenApp ? "chosen" : ""),
+  );
+  if (data.apps.length > 1) rows.push(createAppRow("All together", ALL_APPS, period, before, "total"));
   showTable("table-apps", {
     caption: "By app",
-    note: before.days.length
-      ? "second line: the change, or what is known. Peaks and rates of all apps together are not sums of these: see the tiles"
-      : "peaks and rates of all apps together are not sums of these: see the tiles",
+    note: `${formatRange(period.days[0], period.days[period.days.length - 1])}, UTC`,
     isSticky: true,
     columns: [["App", "long"], ...APP_COLUMNS.map(createHead)],
     rows,
@@ -132,8 +135,7 @@ function countMessages({apps, days}) {
   /** @type {Map<number, {key: number, early: number, late: number, last: number}>} */
   const found = new Map();
   rows.message.forEach((key, n) => {
-    if (!days.length || !apps.includes(rows.app[n])) return;
-    if (rows.day[n] < days[0] || rows.day[n] > days[days.length - 1]) return;
+    if (!apps.includes(rows.app[n]) || rows.day[n] < days[0] || rows.day[n] > days[days.length - 1]) return;
     const line = found.get(key) ?? {key, early: 0, late: 0, last: 0};
     line.early += rows.before_live[n];
     line.late += rows.after_live[n];
@@ -144,14 +146,13 @@ function countMessages({apps, days}) {
 }
 
 /**
- * Failed sessions by message, beside the period compared with.
+ * Failed sessions by message, beside the period before.
  * @param {Period} period
- * @param {Comparison} before
+ * @param {Period} before
  */
 function showMessages(period, before) {
   const [now, then] = [countMessages(period), countMessages(before)];
   const known = aggregate(METRICS.sessions, before);
-  const isComparable = known.wanted > 0 && known.known === known.wanted;
   const lines = [...now.values()].sort((a, b) => b.early + b.late - a.early - a.late || a.key - b.key);
   const failed = lines.reduce((sum, line) => sum + line.early + line.late, 0);
   const rows = lines.slice(0, 25).map((line) => {
@@ -164,7 +165,7 @@ function showMessages(period, before) {
         `${formatNumber((count / failed) * 100, 1)} %`,
         formatNumber(line.early, 0),
         formatNumber(line.late, 0),
-        isComparable ? formatNumber(old.early + old.late, 0) : DASH,
+        known.known < known.wanted ? DASH : formatNumber(old.early + old.late, 0),
         formatDay(line.last),
       ],
     };
@@ -174,7 +175,7 @@ function showMessages(period, before) {
     caption: "Failed sessions by message",
     isSticky: true,
     note: joinParts(
-      "share of all failed sessions",
+      formatCount(failed, "failed session", "failed sessions"),
       lines.length > 25 ? `the 25 most frequent of ${formatNumber(lines.length, 0)} messages` : "",
       coverage,
     ),
@@ -184,7 +185,7 @@ function showMessages(period, before) {
       ["Share", "number"],
       ["Before going live", "number"],
       ["After going live", "number"],
-      ["Before", "number"],
+      ["Period before", "number"],
       ["Last on", "nowrap"],
     ],
     rows,
@@ -195,9 +196,9 @@ function showMessages(period, before) {
 }
 
 /**
- * The estimate line by line, beside the period compared with.
+ * The estimate line by line, beside the period before.
  * @param {Period} period
- * @param {Comparison} before
+ * @param {Period} before
  */
 function showCost(period, before) {
   const rows = data.cost_lines.map((line) => {
@@ -209,14 +210,14 @@ function showCost(period, before) {
       cells: [
         [line.label, note],
         line.cost ? formatDollars(sumColumn(line.cost, period)) : DASH,
-        line.cost && past.wanted && past.known === past.wanted ? formatDollars(sumColumn(line.cost, before)) : DASH,
+        line.cost && past.known === past.wanted ? formatDollars(sumColumn(line.cost, before)) : DASH,
         formatNumber(minutes.summed ? minutes.sums[0] * line.factor : null, 0),
         line.rate === null ? "no rate" : formatRate(line.rate),
       ],
     };
   });
   const [now, then] = [aggregate(METRICS.cost, period), aggregate(METRICS.cost, before)];
-  const past = then.wanted && then.known === then.wanted ? formatDollars(then.value) : DASH;
+  const past = then.known < then.wanted ? DASH : formatDollars(then.value);
   rows.splice(data.cost_lines.filter((line) => line.cost).length, 0, {
     kind: "total",
     cells: ["Estimated total, at least", formatDollars(now.value), past, "", ""],
@@ -228,7 +229,7 @@ function showCost(period, before) {
     columns: [
       ["Item", "long"],
       ["This period", "number"],
-      ["Before", "number"],
+      ["Period before", "number"],
       ["Minutes", "number"],
       ["Rate per minute", "number"],
     ],

@@ -1,0 +1,56 @@
+"""`export`: core and marts as files for other engines."""
+
+from datetime import date
+from pathlib import Path
+
+import click
+
+from pipelines.cli.param_types import day
+from pipelines.cli.published import find_published
+
+
+@click.command("export")
+@click.argument("target", metavar="DIR")
+@click.option("--format", "style", type=click.Choice(["parquet", "csv"]), default="parquet")
+@click.option("--tables", metavar="NAMES", help="Only these tables, separated by commas, such as marts.daily_usage.")
+@click.option("--since", type=day, metavar="DAY", help="Only days of facts from DAY on (YYYY-MM-DD).")
+@click.option(
+    "--spreadsheet",
+    is_flag=True,
+    help="With --format csv: put ' in front of text that a spreadsheet would evaluate (= + - @).",
+)
+def export_command(target: str, style: str, tables: str | None, since: date | None, *, spreadsheet: bool) -> None:
+    """Write core and marts as files into DIR, or to s3://BUCKET/PREFIX.
+
+    Facts have a file for each app and day, in app_id=…/day=…/; other tables have one file. In a directory a finished export
+    replaces the older one atomically. Days that were not loaded again since are not written again.
+    """
+    from pipelines.errors import UsageError
+    from pipelines.export.files import Export, Style
+    from pipelines.export.run import export_warehouse
+    from pipelines.export.tables import find_tables
+    from pipelines.settings.reader_settings import load_reader_settings
+    from pipelines.settings.values import parse_data_path
+    from pipelines.steps.progress import log
+
+    if spreadsheet and style != "csv":
+        raise click.UsageError("--spreadsheet goes with --format csv")
+    try:
+        parse_data_path(target)
+    except ValueError:
+        raise UsageError(
+            "DIR must be a directory, or s3://BUCKET/PREFIX"
+        ) from None  # what was given may hold a password
+    chosen = find_tables([name.strip() for name in (tables or "").split(",") if name.strip()])
+    kind: Style = "csv" if style == "csv" else "parquet"
+    settings = load_reader_settings()
+    warehouse, _ = find_published(settings)
+    exported = export_warehouse(
+        warehouse,
+        target if "://" in target else str(Path(target).expanduser()),
+        Export(chosen, kind, since, spreadsheet),
+        wait_seconds=settings.lock_wait_seconds,
+        log=log,
+    )
+    log(f"{len(exported.files):,} files, {exported.kept:,} of them unchanged since the last export")
+    click.echo(target)

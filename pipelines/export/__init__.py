@@ -1,0 +1,1 @@
+"""Writes core and marts as Parquet or CSV files for other engines."""

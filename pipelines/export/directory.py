@@ -1,0 +1,97 @@
+"""Replaces an export in a directory as a whole, while readers open its files.
+
+    DIR/.exports/20261128T021500-1f2e3d4c/     one export: core/, marts/, ops/, export.json
+    DIR/.current -> .exports/2026…             replaced atomically: all tables change at once
+    DIR/core -> .current/core                  the same for marts, ops and export.json; never changed
+
+Days that were not loaded again are hard links to the files of the export before. That one is kept, for readers that have
+listed its files and not yet opened them.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from pipelines.errors import WarehouseError
+from pipelines.export.files import ExportedFile
+from pipelines.export.manifest import MANIFEST, parse_manifest
+from pipelines.storage.lock import exclusive_lock
+
+_SHOWN = ("core", "marts", "ops", MANIFEST)
+
+
+class ExportDirectory:
+    """A directory with exports. `root` is the one that is being written."""
+
+    def __init__(self, directory: Path, now: datetime) -> None:
+        """Take the directory, and the time that names the new export."""
+        self.directory = directory
+        self.exports = directory / ".exports"
+        self.current = directory / ".current"
+        self.new = self.exports / f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+        self.root = str(self.new)
+        self.previous: Sequence[ExportedFile] = ()
+
+    def keep(self, path: str) -> None:
+        """Link a file of the current export into the new one; copy it where the file system has no hard links."""
+        file = self.new / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file.hardlink_to(self.current / path)
+        except OSError:
+            shutil.copyfile(self.current / path, file)
+
+    def make_directory(self, path: str) -> None:
+        """Create a directory in the new export."""
+        (self.new / path).mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def replaced(self, *, wait_seconds: float, log: Callable[[str], None]) -> Iterator[None]:
+        """Create the new export; then, if no error is raised, make it the current one and delete older ones."""
+        self._check_is_ours()
+        self.exports.mkdir(parents=True, exist_ok=True)
+        with exclusive_lock(self.exports / "lock", wait_seconds=wait_seconds, log=log):
+            try:
+                if (self.current / MANIFEST).is_file():
+                    self.previous = parse_manifest((self.current / MANIFEST).read_text(encoding="utf-8"))
+                yield
+                os.sync()  # a power failure must not leave a current export with empty files
+                before = self.current.resolve() if self.current.is_symlink() else None
+                self._link(self.current, Path(".exports") / self.new.name)
+                for name in _SHOWN:
+                    if (self.new / name).exists():
+                        self._link(self.directory / name, Path(".current") / name)
+                    else:
+                        (self.directory / name).unlink(missing_ok=True)
+                self._remove_all_but({self.new, before})
+            except BaseException:
+                shutil.rmtree(self.new, ignore_errors=True)
+                raise
+
+    def _check_is_ours(self) -> None:
+        """Raise `WarehouseError` if a name of an export is taken by a file that livehouse has not created."""
+        for name in _SHOWN:
+            path = self.directory / name
+            if path.exists() and not path.is_symlink():
+                raise WarehouseError(f"{path} exists, and is not from `livehouse export`: choose another directory")
+
+    @staticmethod
+    def _link(path: Path, target: Path) -> None:
+        """Make a path a symbolic link to a target, atomically."""
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            temporary.symlink_to(target)
+            temporary.replace(path)
+        finally:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+
+    def _remove_all_but(self, kept: set[Path | None]) -> None:
+        names = {path.name for path in kept if path}
+        for entry in self.exports.iterdir():
+            if entry.is_dir() and entry.name not in names:
+                shutil.rmtree(entry, ignore_errors=True)

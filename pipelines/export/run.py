@@ -1,0 +1,58 @@
+"""Exports the published warehouse to a directory or to S3."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+from pipelines.clock import utc_now
+from pipelines.export.directory import ExportDirectory
+from pipelines.export.files import Export, ExportedFile, Target, write_empty, write_files
+from pipelines.export.manifest import write_manifest
+from pipelines.export.s3 import S3Prefix
+from pipelines.storage.duckdb_errors import translate_errors
+from pipelines.storage.warehouse import Warehouse
+
+
+class Exported(NamedTuple):
+    """The files of a finished export, and those of them that were kept from the export before."""
+
+    files: list[ExportedFile]
+    kept: int
+
+
+def export_warehouse(
+    warehouse: Warehouse, target: str, export: Export, *, wait_seconds: float, log: Callable[[str], None]
+) -> Exported:
+    """Export the published tables, from one snapshot.
+
+    `target`: a directory, in which a finished export replaces an older one atomically, or `s3://BUCKET/PREFIX`, in which each
+    file is replaced atomically and the manifest last. Days that were not loaded again since the last export are not written
+    again. Raises `WarehouseError` if the directory has files of others.
+    """
+    with warehouse.open_for_export(target) as connection:
+        if "://" in target:
+            return _export_to_s3(connection, target, export)
+        with translate_errors(Path(target)):
+            directory = ExportDirectory(Path(target), utc_now())
+            with directory.replaced(wait_seconds=wait_seconds, log=log):
+                files = list(write_files(connection, directory, export))
+                write_manifest(connection, directory.root, files)
+            return Exported(files, _count_kept(directory, files))
+
+
+def _export_to_s3(connection: duckdb.DuckDBPyConnection, address: str, export: Export) -> Exported:
+    """Write the files of an export in place. Files of days that it no longer has are emptied: DuckDB cannot delete them."""
+    target = S3Prefix(connection, address)
+    files = list(write_files(connection, target, export))
+    written = {file.path for file in files}
+    for file in target.previous:
+        if file.path not in written and file.table_name in {table.name for table in export.tables}:
+            write_empty(connection, target, export.style, file)
+    write_manifest(connection, target.root, files)
+    return Exported(files, _count_kept(target, files))
+
+
+def _count_kept(target: Target, files: list[ExportedFile]) -> int:
+    return len({file for file in target.previous if file.day} & set(files))
