@@ -24,6 +24,15 @@ def _complete_example(_context: click.Context, _parameter: click.Parameter, type
     is_flag=True,
     help="With --format csv: put ' in front of text that a spreadsheet would evaluate (= + - @).",
 )
+@click.option(
+    "--timeout",
+    "timeout_seconds",
+    type=click.FloatRange(min=0),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="End the query after this time; 0 for no limit.",
+)
 @click.option("--example", metavar="NAME", shell_complete=_complete_example, help="Run an example, by name or number.")
 @click.option("--examples", is_flag=True, help="List the examples: queries to start from.")
 @click.option("--tables", is_flag=True, help="List all tables with their descriptions.")
@@ -33,6 +42,7 @@ def sql_command(
     file: str | None,
     style: str,
     *,
+    timeout_seconds: float,
     example: str | None,
     examples: bool,
     tables: bool,
@@ -61,7 +71,7 @@ def sql_command(
         text = _find_example(example)
     else:
         text = query if query is not None else _read_query(file or "-")
-    _run(text, style, about=columns, for_spreadsheet=spreadsheet)
+    _run(text, style, timeout_seconds, about=columns, for_spreadsheet=spreadsheet)
 
 
 _TABLES = """
@@ -74,19 +84,21 @@ _COLUMNS = """
 """
 
 
-def _run(text: str, style: str, *, about: str | None, for_spreadsheet: bool) -> None:
+def _run(text: str, style: str, timeout_seconds: float, *, about: str | None, for_spreadsheet: bool) -> None:
     import duckdb
 
+    from pipelines.cli.query_limits import TimeLimit, limit_memory
     from pipelines.cli.rendering import read_result, write_csv, write_json
     from pipelines.errors import QueryError
     from pipelines.settings.reader_settings import load_reader_settings
     from pipelines.storage.sandbox import check_query
 
     warehouse, _ = find_published(load_reader_settings())
-    with warehouse.open_published() as connection:
+    with warehouse.open_published() as connection, limit_memory():
         try:
             query = check_query(connection, text)
-            result = read_result(connection, query, [] if about is None else [about], style)
+            limit = TimeLimit(connection, timeout_seconds)
+            result = read_result(connection, query, [] if about is None else [about], style, limit)
             if about is not None:
                 rows = list(result.rows)
                 if not rows:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
+from pipelines.cli.query_limits import TimeLimit
 from pipelines.text import FORMULA_START, printable, printable_json
 
 _ROWS_AT_ONCE = 10_000
@@ -34,12 +35,21 @@ class Result(NamedTuple):
     rows: Iterator[tuple[Any, ...]]
 
 
-def read_result(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[object], style: str) -> Result:
-    """Run a query that `check_query` has accepted, for a style of output.
+def read_result(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: list[object], style: str, limit: TimeLimit
+) -> Result:
+    """Run a query that `check_query` has accepted, for a style of output, and within a limit of its time.
 
     For csv every value is text, for json it is JSON, and NULL is None. For table and lines only values of types that
     Python prints differently from DuckDB are text.
     """
+    with limit.running():
+        return _run_query(connection, query, parameters, style, limit)
+
+
+def _run_query(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: list[object], style: str, limit: TimeLimit
+) -> Result:
     relation: Any = connection.sql(query, params=parameters)
     types = [str(kind.id) for kind in relation.types]
     columns = ", ".join(_build_column(number, kind, style) for number, kind in enumerate(types, 1))
@@ -52,7 +62,7 @@ def read_result(connection: duckdb.DuckDBPyConnection, query: str, parameters: l
         result: Any = connection.execute(f"SELECT {columns} FROM ({body}\n)", parameters)
     else:
         result = relation.project(columns)
-    return Result(list(relation.columns), types, _fetch_rows(result))
+    return Result(list(relation.columns), types, _fetch_rows(result, limit))
 
 
 def _build_column(number: int, kind: str, style: str) -> str:
@@ -61,8 +71,11 @@ def _build_column(number: int, kind: str, style: str) -> str:
     return f"#{number}" if style != "csv" and kind in _PYTHON_TYPES else f"#{number}::VARCHAR"
 
 
-def _fetch_rows(result: Any) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - a DuckDB result
-    while rows := result.fetchmany(_ROWS_AT_ONCE):
+def _fetch_rows(result: Any, limit: TimeLimit) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - a DuckDB result
+    rows = [()]
+    while rows:
+        with limit.running():
+            rows = result.fetchmany(_ROWS_AT_ONCE)
         yield from rows
 
 

@@ -12,7 +12,7 @@ from pipelines.catalog.marts import MART_BUILDS
 from pipelines.catalog.ops import DAYS, FINGERPRINTS, LOADS, QUARANTINE, SHRINKS
 from pipelines.catalog.streams import FACTS
 from pipelines.catalog.types import Table
-from pipelines.storage.frames import read_frame, temporary_view
+from pipelines.storage.frames import temporary_view
 
 
 def replace_days(
@@ -230,19 +230,6 @@ def note_fingerprint(
     )
     key = [table.full_name, app_id, fingerprint]
     connection.execute(FINGERPRINTS.merge_sql(given), [*key, now, *key])
-
-
-def read_core_rows(
-    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, days: Sequence[date]
-) -> tuple[pl.DataFrame, pl.Series]:
-    """Return the rows of loaded days of an app, and the day of each of their records in ops.quarantine."""
-    of_days = "app_id = $app_id AND day IN (SELECT unnest($days::DATE[]))"
-    parameters = {"app_id": app_id, "days": list(days)}
-    columns = ", ".join(table.column_names)
-    rows = read_frame(connection, f"SELECT {columns} FROM {table.full_name} WHERE {of_days}", parameters)
-    quarantined = f"SELECT day FROM {QUARANTINE.full_name} WHERE table_name = $table_name AND {of_days}"
-    rejects = read_frame(connection, quarantined, parameters | {"table_name": table.full_name})
-    return rows, rejects["day"]
 
 
 def incomplete_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, oldest: date) -> list[date]:

@@ -1,8 +1,8 @@
 """Specify the page's charts with Altair, as Vega-Lite without data.
 
-Each chart names one data set. `web/charts.js` supplies its rows, in the shapes that the docstrings below give. Days are Unix
-time in milliseconds on a discrete axis, so that a single day has a place too. Colours are the CSS variables of
-`web/page.css`: switching between light, dark and print does not redraw.
+Each chart names one data set. `web/charts.js` supplies its rows, in the shapes that the docstrings below give. The days, weeks or
+months of a chart are Unix time in milliseconds on a discrete axis; the script sets the parameters `unit` and `ticks` (the times
+with a label). Colours are the CSS variables of `web/page.css`: switching between light, dark and print does not redraw.
 """
 
 from typing import Any
@@ -13,10 +13,17 @@ from pipelines.report.verdicts import VERDICTS
 
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 
-_DAY_LABEL = "utcFormat(datum.value, '%-d %b')"
+_TICK_LABEL = (
+    "[utcFormat(datum.value, unit === 'day' ? '%-d %b' : '%b'),"
+    " datum.value === ticks[0] || (utcmonth(datum.value) === 0 && (unit !== 'day' || utcdate(datum.value) < 8))"
+    " ? utcFormat(datum.value, '%Y') : '']"
+)
+"""Two lines: the day or month, and the year at the first tick and at the first of each January."""
 _BAR_WIDTH = alt.ExprRef("min(bandwidth('x'), 64)")
 """The maximum keeps a single day from filling the chart."""
 _WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+_AXIS_PARAMETERS = (alt.param(name="unit", value="day"), alt.param(name="ticks", value=[]))
+_KINDS = alt.Scale(domain=["plain", "pale"], range=["var(--series)", "var(--pale)"])
 
 
 def specify_charts() -> dict[str, dict[str, Any]]:
@@ -36,7 +43,8 @@ def specify_charts() -> dict[str, dict[str, Any]]:
 
 def _with_style(chart: Chart) -> Chart:
     specified: Chart = (
-        chart.properties(width="container", autosize=alt.AutoSizeParams(type="fit", contains="padding", resize=True))
+        chart.add_params(*_AXIS_PARAMETERS)
+        .properties(width="container", autosize=alt.AutoSizeParams(type="fit", contains="padding", resize=True))
         .configure(background="transparent", font="system-ui, sans-serif", padding=4)
         .configure_view(stroke=None)
         .configure_axis(
@@ -68,11 +76,12 @@ def _data(name: str) -> alt.NamedData:
 
 def _day_axis() -> alt.X:
     axis = alt.Axis(
-        labelExpr=_DAY_LABEL,
+        values=alt.ExprRef("ticks"),
+        labelExpr=_TICK_LABEL,
         labelAngle=0,
-        labelOverlap="parity",
-        labelSeparation=10,
-        ticks=False,
+        labelOverlap="greedy",
+        labelSeparation=8,
+        tickSize=4,
         title=None,
         grid=False,
     )
@@ -80,8 +89,8 @@ def _day_axis() -> alt.X:
 
 
 def _amount_axis(field: str, *, whole: bool = False) -> alt.Y:
-    step = {"tickMinStep": 1, "format": ",.0f"} if whole else {"format": ",~r"}
-    axis = alt.Axis(tickCount=4, title=None, domain=False, ticks=False, **step)
+    count = alt.ExprRef("max(1, min(4, domain('y')[1]))") if whole else 4
+    axis = alt.Axis(tickCount=count, format=",.0f" if whole else ",~r", title=None, domain=False, ticks=False)
     return alt.Y(field, type="quantitative", axis=axis, scale=alt.Scale(domainMin=0, nice=True))
 
 
@@ -92,9 +101,9 @@ def _tooltip(**titles: str) -> list[alt.Tooltip]:
 def _unknown(name: str) -> Chart:
     """Return bands over the whole height for rows whose `state` is unknown (?) or partial (~).
 
-    `sign` is the text on the band; "" if it does not fit.
+    `sign` is the text on the band: once for bands side by side, else "".
     """
-    base = alt.Chart(_data(name)).transform_filter("datum.state !== 'known'")
+    base = alt.Chart(_data(name)).transform_filter("datum.state === 'unknown' || datum.state === 'partial'")
     tooltip = _tooltip(day="Day", shown="Value")
     band = base.mark_bar(color="var(--unknown)", opacity=0.3, stroke="var(--soft)", strokeDash=[2, 2], strokeWidth=0.5)
     sign = base.mark_text(color="var(--soft)", fontSize=12, baseline="top", dy=3)
@@ -105,13 +114,9 @@ def _unknown(name: str) -> Chart:
 
 
 def _days() -> Chart:
-    """Rows: t, value, before, kind (weekday, weekend), state, sign; for tooltips day, shown, shown_before."""
+    """Rows: t, value, before, kind (plain, pale), state, sign; for tooltips day, shown, shown_before."""
     base = alt.Chart(_data("days"))
-    kind = alt.Color(
-        "kind:N",
-        scale=alt.Scale(domain=["weekday", "weekend"], range=["var(--series)", "var(--pale)"]),
-        legend=alt.Legend(title=None),
-    )
+    kind = alt.Color("kind:N", scale=_KINDS, legend=None)
     tooltip = _tooltip(day="Day", shown="Value", shown_before="Period before")
     bars = base.mark_bar(width=_BAR_WIDTH).encode(x=_day_axis(), y=_amount_axis("value"), color=kind, tooltip=tooltip)
     before = base.mark_line(interpolate="step", color="var(--ink)", strokeWidth=1.2, strokeDash=[3, 2], opacity=0.7)
@@ -121,16 +126,12 @@ def _days() -> Chart:
 
 
 def _weekdays() -> Chart:
-    """Rows: weekday, value, before (daily means), kind; for tooltips shown, shown_before, days."""
+    """Rows: weekday, value, before (daily means), kind (plain, pale: weekend); for tooltips shown, shown_before, days."""
     base = alt.Chart(_data("weekdays"))
     axis = alt.Axis(labelAngle=0, ticks=False, title=None)
     x = alt.X("weekday:O", sort=_WEEKDAYS, axis=axis, scale=alt.Scale(domain=_WEEKDAYS, paddingInner=0.25))
     tooltip = _tooltip(weekday="Weekday", shown="Daily mean", shown_before="Period before", days="Known days")
-    color = alt.Color(
-        "kind:N",
-        scale=alt.Scale(domain=["weekday", "weekend"], range=["var(--series)", "var(--pale)"]),
-        legend=None,
-    )
+    color = alt.Color("kind:N", scale=_KINDS, legend=None)
     bars = base.mark_bar().encode(x=x, y=_amount_axis("value"), color=color, tooltip=tooltip)
     before = base.mark_tick(color="var(--ink)", thickness=2, opacity=0.7)
     return alt.layer(bars, before.encode(x=x, y=_amount_axis("before"), tooltip=tooltip)).properties(height=230)
@@ -177,26 +178,29 @@ def _top() -> Chart:
 
 
 def _waits() -> Chart:
-    """Rows: t, series (median, 95th percentile), seconds; for tooltips day, shown, sessions."""
+    """Rows: t, series (median, 95th percentile), seconds, has_mark; for tooltips day, shown, sessions.
+
+    A point is visible if there are few points, or if it has no neighbour to draw a line to; each has a tooltip.
+    """
     domain = ["median (p50)", "95th percentile (p95)"]
-    specified: Chart = (
-        alt.Chart(_data("waits"))
-        .mark_line(point=alt.OverlayMarkDef(size=22, filled=True), strokeWidth=1.6)
-        .encode(
-            x=_day_axis(),
-            y=_amount_axis("seconds"),
-            color=alt.Color(
-                "series:N",
-                scale=alt.Scale(domain=domain, range=["var(--series)", "var(--warning)"]),
-                legend=alt.Legend(title=None),
-            ),
-            strokeDash=alt.StrokeDash("series:N", scale=alt.Scale(domain=domain, range=[[1, 0], [5, 3]])),
-            shape=alt.Shape("series:N", scale=alt.Scale(domain=domain, range=["circle", "triangle-up"])),
-            tooltip=_tooltip(day="Day", series="Time to live", shown="Value", sessions="Sessions"),
-        )
-        .properties(height=200)
+    base = alt.Chart(_data("waits")).encode(
+        x=_day_axis(),
+        y=_amount_axis("seconds"),
+        color=alt.Color(
+            "series:N",
+            scale=alt.Scale(domain=domain, range=["var(--series)", "var(--warning)"]),
+            legend=alt.Legend(title=None),
+        ),
+        tooltip=_tooltip(day="Day", series="Time to live", shown="Value", sessions="Sessions"),
     )
-    return specified
+    lines = base.mark_line(strokeWidth=1.6).encode(
+        strokeDash=alt.StrokeDash("series:N", scale=alt.Scale(domain=domain, range=[[1, 0], [5, 3]]))
+    )
+    marks = base.mark_point(size=22, filled=True).encode(
+        shape=alt.Shape("series:N", scale=alt.Scale(domain=domain, range=["circle", "triangle-up"])),
+        opacity=alt.condition("datum.has_mark", alt.value(1), alt.value(0)),
+    )
+    return alt.layer(lines, marks).properties(height=200)
 
 
 def _failures() -> Chart:
@@ -221,7 +225,7 @@ def _failures() -> Chart:
 
 
 def _verdicts() -> Chart:
-    """Rows: t, verdict; for tooltips day, app. The position of a mark gives the verdict; colour repeats it."""
+    """Rows: t, verdict; for tooltips day, app, days. The position of a mark gives the verdict; colour repeats it."""
     domain = [verdict.label for verdict in VERDICTS.values()]
     colours = [verdict.colour for verdict in VERDICTS.values()]
     y = alt.Y(
@@ -237,7 +241,7 @@ def _verdicts() -> Chart:
             x=_day_axis(),
             y=y,
             color=alt.Color("verdict:N", scale=alt.Scale(domain=domain, range=colours), legend=None),
-            tooltip=_tooltip(day="Day", app="Apps", verdict="Verdict"),
+            tooltip=_tooltip(day="Day", app="Apps", verdict="Verdict", days="Days"),
         )
         .properties(height=170)
     )

@@ -27,6 +27,8 @@ class Metric:
     unit: str = ""
     digits: int = 0
     """Decimal places."""
+    unit_of_one: str | None = None
+    """The unit's singular, where it differs."""
     share: float | None = None
     """The percentile as a share: 0.95 is the 95th."""
     known: str | None = None
@@ -99,6 +101,7 @@ METRICS = {
         "ratio",
         ("paired_viewer", "paired_ingest"),
         unit="viewers",
+        unit_of_one="viewer",
         digits=1,
         short="Avg. conc. viewers",
         empty="nothing was fed in",
@@ -123,6 +126,7 @@ METRICS = {
         "Peak concurrent streams",
         "maximum",
         unit="streams",
+        unit_of_one="stream",
         short="Peak streams",
         definition="most streams on air at one moment; the API does not report unique viewers",
     ),

@@ -26,6 +26,7 @@ WEB = Path(__file__).parent / "web"
 SCRIPTS = (
     "figures.js",
     "format.js",
+    "ranges.js",
     "usage.js",
     "streams.js",
     "trust.js",
@@ -34,6 +35,8 @@ SCRIPTS = (
     "charts.js",
     "export.js",
     "chart_access.js",
+    "captions.js",
+    "drawing.js",
     "main.js",
 )
 """The page's own scripts, in their order on the page."""

@@ -16,7 +16,6 @@ from pipelines.load.days import (
     incomplete_days,
     last_loaded_landing,
     loaded_days,
-    read_core_rows,
 )
 from pipelines.normalize.fingerprint import fingerprint
 from pipelines.normalize.resolve import Normalized, normalize
@@ -59,28 +58,12 @@ def current_rows(
     yield from _normalize_days(run, table, app_id, [None, *sorted(wanted)] if with_changed else [*sorted(wanted)])
 
 
-def rows_without_reload(
-    run: RunContext, table: Table, app_id: str, days: Range
-) -> Iterator[tuple[Collection[date], pl.DataFrame, pl.Series]]:
-    """Yield chunks of days with their current rows, and the days of their quarantined records; loads nothing.
-
-    Days that did not change since they were loaded come from the core table. Only the others are normalized.
-    """
-    wanted = run.days_to_load(app_id, days)
+def days_in_core(run: RunContext, table: Table, app_id: str, days: Collection[date]) -> set[date]:
+    """Return those of the days whose rows in a fact table are current: loaded by these rules, and unchanged in raw since."""
     with run.warehouse.open_working() as connection:
         loaded = loaded_days(connection, table, app_id)
         outdated = days_of_other_rules(connection, table, app_id, fingerprint(table))
-    unchanged = sorted({day for day in wanted if day in loaded} - _changed_days(run, table, app_id) - set(outdated))
-    for begin in range(0, len(unchanged), _DAYS_READ):
-        chunk = unchanged[begin : begin + _DAYS_READ]
-        with run.warehouse.open_working() as connection:
-            yield chunk, *read_core_rows(connection, table, app_id, chunk)
-    for changed, part in _normalize_days(run, table, app_id, [day for day in wanted if day not in set(unchanged)]):
-        yield [day for day in changed if day], part.rows, part.rejects["day"]
-
-
-_DAYS_READ = 31
-"""Days of core rows that are read together."""
+    return {day for day in days if day in loaded} - set(outdated) - _changed_days(run, table, app_id)
 
 
 def _changed_days(run: RunContext, table: Table, app_id: str) -> set[date]:

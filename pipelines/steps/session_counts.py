@@ -123,16 +123,17 @@ def _normalize_counts(run: RunContext, app_id: str, days: Sequence[date | None])
     return normalize(SESSION_COUNTS, raw, now=run.started_at, retention_days=run.settings.retention_days, days=days)
 
 
-def days_short_by_count(run: RunContext, app_id: str, known: dict[date, int]) -> dict[date, int]:
-    """Return the days on which the API counts more sessions than are `known`, each with the landing since."""
-    counted = _normalize_counts(run, app_id, list(known))
+def days_short_by_count(run: RunContext, app_id: str, known: Mapping[date, int]) -> list[date]:
+    """Return the days on which the API counts more sessions than are `known`."""
+    counted = _normalize_counts(run, app_id, list(known)) if known else None
     if counted is None:
-        return {}
+        return []
     api = dict(counted.rows.select("day", "session_count").iter_rows())
-    short = [day for day, sessions in known.items() if (api.get(day) or 0) > sessions]
-    if not short:
-        return {}
+    return [day for day, sessions in known.items() if (api.get(day) or 0) > sessions]
+
+
+def last_changes_of_counts(run: RunContext, app_id: str) -> dict[date, int]:
+    """Return the landing in which the count of each day last changed."""
     with run.warehouse.open_raw() as connection:
         versions = raw_tables.read_day_versions(connection, RAW_LIVESTREAM_DAYWISE, app_id)
-    changed = dict(versions.select("day", "changed_arrival").iter_rows())
-    return {day: changed[day] for day in short}
+    return dict(versions.select("day", "changed_arrival").iter_rows())

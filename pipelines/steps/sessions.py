@@ -2,13 +2,13 @@
 
 import random
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime, timedelta
 from functools import partial
 
 import polars as pl
 
-from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS
+from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY
 from pipelines.catalog.ops import LIVESTREAM_SYNC
 from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 from pipelines.clock import days_from, utc_now
@@ -23,11 +23,10 @@ from pipelines.normalize.record import Record, identity, read_record
 from pipelines.normalize.resolve import listed_livestreams
 from pipelines.steps.audit import audit
 from pipelines.steps.context import Counts, Failure, Range, RunContext
-from pipelines.steps.current_rows import current_rows, rows_without_reload
 from pipelines.steps.fetch import fetch_overall, unsettled_days
 from pipelines.steps.landing import BATCH, FlushTimer, land, name_livestreams, purge
 from pipelines.steps.progress import progress
-from pipelines.steps.session_counts import days_short_by_count, extract_session_counts_of
+from pipelines.steps.session_counts import extract_session_counts_of
 from pipelines.steps.totals import days_missing_sessions
 
 _SYNCED = {
@@ -72,7 +71,7 @@ def extract_sessions(run: RunContext, days: Range) -> dict[str, Counts]:
         )
         rest: list[str] = []
         if set(select(full=True, resume_from=None)) - set(wanted):
-            short = _days_missing_sessions(run, app_id, days)
+            short = days_missing_sessions(run, app_id, days)
             # Sessions fetched after *overall* last changed cannot be what it counts more.
             since = max(short.values()) if short else None
             rest = sorted(set(select(full=True, resume_from=since)) - set(wanted)) if short else []
@@ -270,22 +269,3 @@ def _land_sessions(
         synced = synced.with_columns(pl.lit(first_landing, dtype=pl.Int64).alias("arrival"))
         number = land(run, RAW_LIVESTREAM_SESSIONS, frame, records, counts, synced if is_last else None)
         first_landing = first_landing or number
-
-
-def _days_missing_sessions(run: RunContext, app_id: str, days: Range) -> dict[date, int]:
-    """Return the days for which the API's totals or counts are higher than the known sessions, each with the landing since."""
-    counted = dict.fromkeys(run.days_to_load(app_id, days), 0)
-
-    def known_sessions() -> Iterator[pl.DataFrame]:
-        for _, rows, quarantined in rows_without_reload(run, LIVESTREAM_SESSIONS, app_id, days):
-            for day in (*rows["day"], *quarantined):  # the API counts quarantined sessions, too
-                counted[day] = counted.get(day, 0) + 1
-            yield rows
-
-    overall = pl.concat(part.rows for _, part in current_rows(run, LIVESTREAM_ANALYTICS_DAILY, app_id, days))
-    short = days_missing_sessions(overall, known_sessions(), run.started_at)
-    with run.warehouse.open_raw() as connection:
-        versions = raw_tables.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, app_id)
-    changed = dict(versions.select("day", "changed_arrival").iter_rows())
-    by_count = days_short_by_count(run, app_id, counted)
-    return by_count | {day: max(changed[day], by_count.get(day, 0)) for day in short}

@@ -3,19 +3,20 @@
 import math
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, RECORDINGS_DAILY
+from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY, RECORDINGS_DAILY
 from pipelines.marts.examples import find_examples
 from pipelines.normalize.shrinks import Sums, is_explained
 from pipelines.report import figures
-from pipelines.steps.totals import days_missing_sessions
-from tests.report.conftest import SESSIONS, Row, session, with_facts
+from pipelines.steps.totals import compare_days, sum_by_day
+from pipelines.storage.frames import read_frame
+from tests.report.conftest import SESSIONS, Row, session
 
 if TYPE_CHECKING:
     from tests.report.conftest import FileWarehouse
@@ -346,7 +347,7 @@ def judge(warehouse: "FileWarehouse", sessions: list[tuple[float, float]], overa
     warehouse.load(OVERALL, DAY, overall)
     warehouse.load(SESSIONS, DAY, *rows)
     row = only(warehouse.mart("reconciliation"))
-    assert missing(rows, overall) == (row["verdict"] == "sessions_missing")
+    assert is_short(warehouse) == (row["verdict"] == "sessions_missing")
     for n, name in enumerate(("ingest_seconds", "viewer_seconds")):  # as smaller totals are judged when they are loaded
         values = [amounts[n] for amounts in sessions]
         sums = Sums(math.fsum(values), sum(map(math.floor, values)), sum(map(math.ceil, values)))
@@ -354,14 +355,26 @@ def judge(warehouse: "FileWarehouse", sessions: list[tuple[float, float]], overa
     return row
 
 
-def missing(rows: list[Row], overall: Row) -> bool:
-    """Return what extract_sessions finds for the same figures."""
-    daily = pl.DataFrame(
-        [{"app_id": "a", "day": DAY} | overall], schema_overrides=LIVESTREAM_ANALYTICS_DAILY.polars_schema
-    )
-    full: list[dict[str, Any]] = [{"app_id": "a", "day": DAY, **with_facts(row)} for row in rows]
-    frame = pl.DataFrame(full, schema_overrides=LIVESTREAM_SESSIONS.polars_schema) if full else None
-    return days_missing_sessions(daily, [] if frame is None else [frame], datetime(2026, 1, 1)) == {DAY}
+def is_short(warehouse: "FileWarehouse") -> bool:
+    """Return what extract_sessions finds for the same figures: read from core, and as sums of normalized rows."""
+    sessions, overall = (read_frame(warehouse.connection, f"FROM {name}") for name in (SESSIONS, OVERALL))
+    sums = sum_by_day(sessions, pl.Series([], dtype=pl.Date))
+    totals = overall.select("day", "session_count", "ingest_seconds", "viewer_seconds")
+    found = {
+        day.is_short
+        for in_core in (True, False)
+        for day in compare_days(
+            warehouse.connection,
+            "a",
+            [DAY],
+            session_days={DAY} if in_core else set(),
+            overall_days={DAY} if in_core else set(),
+            changed_sums=sums.clear() if in_core else sums,
+            changed_overall=totals.clear() if in_core else totals,
+        )
+    }
+    [agreed] = found
+    return agreed
 
 
 @pytest.mark.parametrize("how", ROUNDINGS)
@@ -414,7 +427,18 @@ def test_sessions_that_never_started_may_be_counted_or_not(warehouse: "FileWareh
     assert verdicts == ["overall_behind", "match", "match", "sessions_missing"]
 
 
-def test_a_day_without_loaded_sessions_misses_what_overall_counts() -> None:
-    assert missing([], {"ingest_seconds": 5.0, "viewer_seconds": 0.0})
-    assert missing([], {"ingest_seconds": 0.0, "viewer_seconds": 0.0, "session_count": 1})
-    assert not missing([], {"ingest_seconds": 0.0, "viewer_seconds": 0.0, "session_count": 0})
+@pytest.mark.parametrize(
+    ("overall", "expected"),
+    [
+        ({"ingest_seconds": 5.0, "viewer_seconds": 0.0}, True),
+        ({"ingest_seconds": 0.0, "viewer_seconds": 0.0, "session_count": 1}, True),
+        ({"ingest_seconds": 0.0, "viewer_seconds": 0.0, "session_count": 0}, False),
+    ],
+)
+def test_a_day_without_sessions_misses_what_overall_counts(
+    warehouse: "FileWarehouse",
+    overall: Row,
+    expected: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    warehouse.load(OVERALL, DAY, overall)
+    assert is_short(warehouse) == expected

@@ -1,5 +1,6 @@
 """Warehouses to render: empty, one day, a year, hostile names; and a page of each is small and quick to write."""
 
+import atexit
 import json
 import re
 import time
@@ -7,7 +8,8 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import copytree, rmtree
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import duckdb
@@ -17,6 +19,7 @@ from duckdb import DuckDBPyConnection
 from pipelines.catalog.streams import FACTS
 from pipelines.marts.build import build_mart, find_marts
 from pipelines.normalize.derived import add_session_facts
+from pipelines.report.chart_bundle import CACHE, read_chart_bundle
 from pipelines.report.metrics import DEFAULT_RATES, Rates
 from pipelines.report.page import write_report
 from pipelines.storage.file_warehouse import FileWarehouse
@@ -68,9 +71,20 @@ def _made(apps: tuple[str, ...], days: int, sessions: int, streams: int, changes
 
 
 def write_page_of(published: Path, target: Path, rates: Rates = DEFAULT_RATES) -> Path:
-    """Write the page of a published warehouse and return its path."""
+    """Write the page of a published warehouse and return its path. Its chart bundle is built once for all tests."""
+    bundles = target.parent / CACHE
+    if not bundles.exists():
+        copytree(_made_bundle(), bundles)
     with duckdb.connect(published, read_only=True) as connection:
         return write_report(connection, target, rates)
+
+
+@cache
+def _made_bundle() -> Path:
+    directory = Path(mkdtemp())
+    atexit.register(rmtree, directory)
+    read_chart_bundle(directory)
+    return directory
 
 
 def derive_facts(connection: DuckDBPyConnection) -> None:

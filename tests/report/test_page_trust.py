@@ -67,9 +67,13 @@ def test_change_is_shown_only_if_both_periods_are_known(doubtful: OpenPage) -> N
     assert f"{sign}{abs(change):.1f} %" in tile
     assert f"before {before:,.1f} h" in tile
     doubtful.show_days(MIXED_WEEK[0], QUARANTINE_WEEK[1])
-    assert "period before: 12 of 21 days known" in doubtful.text('[data-metric="viewer_hours"]')
-    doubtful.press("#presets [data-days='30']")
-    assert "28 of 30 days known" in doubtful.text('[data-metric="viewer_hours"]')
+    tiles = doubtful.text("#headline") + doubtful.text("#tiles")
+    assert "before" not in tiles
+    assert "the 3 weeks before, 18 Jan – 7 Feb 2026, of which 12 of 21 days known: no change is shown" in doubtful.text(
+        "#scope"
+    )
+    doubtful.press("#ranges [data-range='28d']")
+    assert "26 of 28 days known" in doubtful.text('[data-metric="viewer_hours"]')
 
 
 def test_unknown_days_and_gaps_are_shown_with_their_reason(doubtful: OpenPage) -> None:
@@ -101,10 +105,10 @@ def test_a_session_in_quarantine_is_named_as_the_cause(doubtful: OpenPage) -> No
     assert "On that day a session is in quarantine" in answer
     assert "2 records are in quarantine" in answer
     [kind] = doubtful.table("quarantine")
-    assert kind[3:6] == ["2", "app", "24 Feb 2026 – 25 Feb 2026"]
+    assert kind[3:6] == ["2", "app", "24–25 Feb 2026"]
     assert [row[:3] for row in doubtful.table("coverage")] == [["app", "all", "7"]]
     doubtful.show_days("2026-02-22", "2026-02-23")
-    assert doubtful.text("#answer").splitlines()[-1].endswith("Nothing is missing, in quarantine or unsettled.")
+    assert "Nothing is missing, in quarantine or unsettled." in doubtful.text("#answer")
 
 
 def test_a_total_fetched_before_the_sessions_is_named_as_the_cause(doubtful: OpenPage) -> None:

@@ -20,24 +20,24 @@ function showTrustLine(period, lines) {
   const [gaps, unknown] = [countDays("gap"), countDays("unknown")];
   const judged = counts.match + counts.sessions_missing + counts.overall_behind;
   const unit = nameUnit(period);
+  const isQuiet = !gaps && !quarantined;
+  const verdict = judged
+    ? `${formatNumber(counts.match, 0)} of ${formatCount(judged, `${unit} matches`, `${unit}s match`)} the API’s totals`
+    : "no day can be compared with the API’s totals";
   /** @type {Statement[]} */
   const items = [
     [
       !judged ? "unknown" : counts.match === judged ? "good" : "bad",
-      judged
-        ? `${formatNumber(counts.match, 0)} of ${formatCount(judged, `${unit} matches`, `${unit}s match`)} the API’s totals`
-        : "no day can be compared with the API’s totals",
+      isQuiet ? `${verdict}, no day missing, no record in quarantine` : verdict,
     ],
-    quarantined
-      ? ["warning", `${formatCount(quarantined, "record", "records")} in quarantine`]
-      : ["good", "no record in quarantine"],
-    gaps ? ["bad", formatCount(gaps, `${unit} missing`, `${unit}s missing`)] : ["good", "no gaps"],
   ];
+  if (quarantined) items.push(["warning", `${formatCount(quarantined, "record", "records")} in quarantine`]);
+  if (gaps) items.push(["bad", formatCount(gaps, `${unit} missing`, `${unit}s missing`)]);
   if (unknown) items.push(["unknown", formatCount(unknown, `unknown ${unit}`, `unknown ${unit}s`)]);
   if (counts.unsettled) {
     items.push(["warning", formatCount(counts.unsettled, `unsettled ${unit}`, `unsettled ${unit}s`)]);
   }
-  for (const item of listAuditItems(period)) items.push(item);
+  for (const item of listAuditItems(period)) if (item[0] === "bad") items.push(item);
   const loadedAt = data.days.loaded_at.reduce((latest, at) => Math.max(latest, at), 0);
   getElement("trust-line").replaceChildren(
     ...items.map(([kind, text]) => createElement("a", {href: "#trust"}, withSign(kind, text))),
@@ -244,6 +244,7 @@ function describeTrust(period, lines) {
   if (statements.every(([kind]) => kind === "good")) {
     statements.push(["good", "Nothing is missing, in quarantine or unsettled."]);
   }
+  for (const [kind, text] of listAuditItems(period)) statements.push([kind, `${text}.`]);
   return statements;
 }
 

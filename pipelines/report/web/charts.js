@@ -1,45 +1,63 @@
-// Captions and rows of each chart, in the shapes that charts.py documents.
+// Rows of each chart, in the shapes that charts.py documents.
 
-/** @param {number} day */
-function formatDayWithWeekday(day) {
-  return `${formatWeekday(day)} ${formatDay(day)}`;
+/**
+ * What is known of each bucket: "known", "partial" or "unknown", "ahead" of the loaded days; and a sign, once for neighbours alike.
+ * @param {Bucket[]} buckets
+ * @param {(days: number[]) => Result} read
+ */
+function describeStates(buckets, read) {
+  const results = buckets.map(({days}) => read(days));
+  const states = results.map(({known, wanted, value}, n) => {
+    if (buckets[n].days[0] > LAST_DAY) return "ahead";
+    return known === wanted ? "known" : known > 0 || value !== null ? "partial" : "unknown";
+  });
+  const signs = buckets.map(() => "");
+  for (let from = 0, to = 0; from < states.length; from = to) {
+    while (to < states.length && states[to] === states[from]) to += 1;
+    const middle = Math.floor((from + to - 1) / 2);
+    if (states[from] === "partial") signs[middle] = "~";
+    if (states[from] === "unknown") signs[middle] = to - from > 2 && to - from >= states.length / 6 ? "not known" : "?";
+  }
+  return results.map((result, n) => ({result, state: states[n], sign: signs[n]}));
 }
 
 /**
- * Whether a day is known, only partly known, or unknown; and the sign to write on it.
+ * A value for a tooltip; of a bucket that is known in part, also how much of it is.
  * @param {Result} result
- * @param {Period} period
+ * @param {Metric} metric
+ * @param {Period} one
  */
-function describeState(result, period) {
-  const hasSome = result.known > 0 || result.value !== null;
-  const state = result.known === result.wanted ? "known" : hasSome ? "partial" : "unknown";
-  const fits = period.days.length <= 62;
-  return {state, sign: fits ? {unknown: "?", partial: "~", known: ""}[state] : ""};
+function formatShown(result, metric, one) {
+  if (one.days[0] > LAST_DAY) return "not loaded yet";
+  if (result.value === null && !result.known) return "unknown";
+  const part = formatCoverage(result, one);
+  return formatValue(result.value, metric) + (part && ` (${part})`);
 }
 
 /**
  * @param {Metric} metric
- * @param {Period} period
- * @param {Period} before
+ * @param {ChartPeriod} period
  */
-function createDaysRows(metric, period, before) {
-  return period.days.map((day, n) => {
-    const one = {...period, days: [day]};
-    const now = aggregate(metric, one);
-    const dayBefore = before.days[n];
-    const then = aggregate(metric, {...before, days: [dayBefore]});
-    const state = describeState(now, period);
-    const part = formatCoverage(now, one);
-    const isThenKnown = then.known === then.wanted;
+function createDaysRows(metric, {apps, buckets}) {
+  const states = describeStates(buckets, (days) => aggregate(metric, {apps, days}));
+  return buckets.map(({t, days, before, isPale, label}, n) => {
+    const {result, state, sign} = states[n];
+    const then = before.length ? aggregate(metric, {apps, days: before}) : null;
+    const isThenKnown = then !== null && then.known === then.wanted;
     return {
-      t: toTimestamp(day),
-      value: now.value,
+      t,
+      value: result.value,
       before: isThenKnown ? then.value : null,
-      kind: isWeekend(day) ? "weekend" : "weekday",
-      ...state,
-      day: formatDayWithWeekday(day),
-      shown: state.state === "unknown" ? "unknown" : formatValue(now.value, metric) + (part && ` (${part})`),
-      shown_before: isThenKnown ? `${formatValue(then.value, metric)} (${formatDay(dayBefore)})` : "unknown",
+      kind: isPale ? "pale" : "plain",
+      state,
+      sign,
+      day: label,
+      shown: formatShown(result, metric, {apps, days}),
+      shown_before: isThenKnown
+        ? `${formatValue(then.value, metric)} (${formatRange(before[0], before[before.length - 1])})`
+        : then
+          ? "unknown"
+          : DASH,
     };
   });
 }
@@ -71,7 +89,7 @@ function createWeekdaysRows(metric, period, before) {
     const [now, then] = [aggregateWeekday(metric, period, name), aggregateWeekday(metric, before, name)];
     return {
       weekday: name,
-      kind: name[0] === "S" ? "weekend" : "weekday",
+      kind: name[0] === "S" ? "pale" : "plain",
       value: now.value,
       before: then.value,
       shown: formatValue(now.value, metric),
@@ -81,33 +99,38 @@ function createWeekdaysRows(metric, period, before) {
   });
 }
 
-/** @param {Period} period */
-function createPeaksRows(period) {
-  return period.days.map((day) => {
-    const peak = findPeak({...period, days: [day]});
-    const least = peak.known < peak.wanted ? "at least " : "";
+/** @param {ChartPeriod} period */
+function createPeaksRows({apps, buckets}) {
+  const states = describeStates(buckets, (days) => findPeak({apps, days}));
+  return buckets.map(({t, label}, n) => {
+    const {result, state, sign} = states[n];
+    const least = state === "partial" ? "at least " : "";
+    const missing = state === "ahead" ? "not loaded yet" : "unknown";
     return {
-      t: toTimestamp(day),
-      value: peak.value,
-      ...describeState(peak, period),
-      day: formatDayWithWeekday(day),
-      shown: peak.value === null ? "unknown" : least + formatNumber(peak.value, 0),
-      moment: formatTime(peak.at),
+      t,
+      value: result.value,
+      state,
+      sign,
+      day: label,
+      shown: result.value === null ? missing : least + formatValue(result.value, METRICS.peak),
+      moment: formatTime(result.at),
     };
   });
 }
 
-/** @param {Period} period */
-function createAudienceRows(period) {
-  return period.days.map((day) => {
-    const peak = findAudience({...period, days: [day]});
+/** @param {ChartPeriod} period */
+function createAudienceRows({apps, buckets}) {
+  const states = describeStates(buckets, (days) => findAudience({apps, days}));
+  return buckets.map(({t, label}, n) => {
+    const {result, state, sign} = states[n];
     return {
-      t: toTimestamp(day),
-      value: peak.value,
-      ...describeState(peak, period),
-      day: formatDayWithWeekday(day),
-      shown: peak.value === null ? "not observed" : formatNumber(peak.value, 1),
-      moment: formatTime(peak.at),
+      t,
+      value: result.value,
+      state,
+      sign,
+      day: label,
+      shown: result.value === null ? "not observed" : formatNumber(result.value, 1),
+      moment: formatTime(result.at),
     };
   });
 }
@@ -127,144 +150,88 @@ function createTopRows(streams, rank) {
   });
 }
 
-/** @param {Period} period */
-function createWaitsRows(period) {
+/** @param {ChartPeriod} period */
+function createWaitsRows({apps, buckets}) {
   /** @type {[string, Metric][]} */
   const series = [
     ["median (p50)", METRICS.p50],
     ["95th percentile (p95)", METRICS.p95],
   ];
-  return period.days.flatMap((day) => {
-    const one = {...period, days: [day]};
-    const sessions = formatNumber(poolTimesToLive(one).length, 0);
-    return series.map(([label, metric]) => {
-      const seconds = aggregate(metric, one).value;
-      return {
-        t: toTimestamp(day),
-        series: label,
-        seconds,
-        day: formatDayWithWeekday(day),
-        shown: formatValue(seconds, metric),
-        sessions,
-      };
-    });
+  const results = buckets.map(({days}) => series.map(([, metric]) => aggregate(metric, {apps, days})));
+  /** @type {(n: number) => boolean} */
+  const isEmpty = (n) => results[n]?.[0].value == null;
+  /** @type {(n: number) => boolean} A point without neighbours has no line to be seen by. */
+  const hasMark = (n) => buckets.length <= 31 || (isEmpty(n - 1) && isEmpty(n + 1));
+  return buckets.flatMap(({t, days, label}, n) => {
+    const sessions = formatNumber(poolTimesToLive({apps, days}).length, 0);
+    return series.map(([name, metric], one) => ({
+      t,
+      series: name,
+      seconds: results[n][one].value,
+      has_mark: Number(hasMark(n)),
+      day: label,
+      shown: formatShown(results[n][one], metric, {apps, days}),
+      sessions,
+    }));
   });
 }
 
-/** @param {Period} period */
-function createFailuresRows(period) {
+/** @param {ChartPeriod} period */
+function createFailuresRows({apps, buckets}) {
   const {rows} = data.messages;
-  const sums = new Map(period.days.map((day) => [day, [0, 0]]));
+  const place = new Map(buckets.flatMap(({days}, n) => days.map((day) => [day, n])));
+  const sums = buckets.map(() => [0, 0]);
   rows.message.forEach((_, n) => {
-    const sum = sums.get(rows.day[n]);
-    if (!sum || !period.apps.includes(rows.app[n])) return;
-    sum[0] += rows.before_live[n];
-    sum[1] += rows.after_live[n];
+    const bucket = place.get(rows.day[n]);
+    if (bucket === undefined || !apps.includes(rows.app[n])) return;
+    sums[bucket][0] += rows.before_live[n];
+    sums[bucket][1] += rows.after_live[n];
   });
-  return period.days.flatMap((day) => {
-    const sessions = aggregate(METRICS.sessions, {...period, days: [day]});
-    return ["failed before going live", "failed after going live"].map((kind, place) => {
-      const value = sessions.known ? (sums.get(day)?.[place] ?? 0) : null;
+  const states = describeStates(buckets, (days) => aggregate(METRICS.sessions, {apps, days}));
+  return buckets.flatMap(({t, days, label}, n) =>
+    ["failed before going live", "failed after going live"].map((kind, place) => {
+      const {result, state, sign} = states[n];
+      const value = result.known ? sums[n][place] : null;
       return {
-        t: toTimestamp(day),
+        t,
         kind,
         place,
         value,
-        ...(place ? {state: "known", sign: ""} : describeState(sessions, period)),
-        day: formatDayWithWeekday(day),
-        shown: value === null ? "unknown" : formatNumber(value, 0),
+        ...(place ? {state: "known", sign: ""} : {state, sign}),
+        day: label,
+        shown: formatShown({...result, value}, METRICS.failed, {apps, days}),
       };
-    });
+    }),
+  );
+}
+
+/** @param {ChartPeriod} period */
+function createVerdictsRows({apps, buckets}) {
+  return buckets.flatMap(({t, days, label}) => {
+    const loaded = days.filter((day) => day <= LAST_DAY);
+    const pairs = apps.flatMap((app) => loaded.map((day) => ({app, verdict: getVerdict(app, day)})));
+    return groupBy(pairs, ({verdict}) => verdict).map((group) => ({
+      t,
+      verdict: data.verdicts[group[0].verdict].label,
+      day: label,
+      app: [...new Set(group.map(({app}) => data.apps[app]))].join(", "),
+      days: formatNumber(group.length, 0),
+    }));
   });
-}
-
-/** @param {Period} period */
-function createVerdictsRows(period) {
-  return period.days.flatMap((day) =>
-    groupBy(period.apps, (app) => getVerdict(app, day)).map((apps) => ({
-      t: toTimestamp(day),
-      verdict: data.verdicts[getVerdict(apps[0], day)].label,
-      day: formatDayWithWeekday(day),
-      app: apps.map((app) => data.apps[app]).join(", "),
-    })),
-  );
-}
-
-/**
- * @param {Metric} metric
- * @param {Period} period
- * @param {string} rank
- */
-function captionCharts(metric, period, rank) {
-  const hasUnitInLabel = ["h", "min", ""].includes(metric.unit);
-  showCaption(
-    "days-caption",
-    `${metric.label}${hasUnitInLabel ? "" : `, ${metric.unit}`}, by day`,
-    "UTC days; weekends in a paler colour",
-  );
-  const isSum = metric.aggregate === "sum";
-  showCaption(
-    "weekdays-caption",
-    isSum ? "Weekday rhythm" : "By weekday",
-    isSum ? "daily mean of the known days" : "all known days of that weekday together",
-  );
-  const peak = findPeak(period);
-  const first = peak.at ? `, first on ${formatTime(peak.at)}` : "";
-  showCaption(
-    "peaks-caption",
-    "Peak concurrent streams, by day",
-    peak.value === null
-      ? "unknown"
-      : joinParts(`most at one moment: ${formatNumber(peak.value, 0)}${first}`, formatCoverage(peak, period)),
-  );
-  const audience = findAudience(period);
-  const {known, wanted} = audience;
-  showCaption(
-    "audience-caption",
-    "Peak concurrent viewers, by day",
-    audience.value === null
-      ? "not observed in this period"
-      : joinParts(
-          `most at once: ${formatNumber(audience.value, 1)}, first on ${formatTime(audience.at)}`,
-          known < wanted ? `observed on ${known} of ${formatCount(wanted, "day", "days")}` : "",
-        ),
-  );
-  const scope = period.apps.length > 1 ? ", all apps" : "";
-  showCaption("top-caption", `${RANKS[rank].label}${scope}`, "of the livestreams listed");
-  const sessions = poolTimesToLive(period).length;
-  const [p50, p95] = [METRICS.p50, METRICS.p95].map((one) => formatValue(aggregate(one, period).value, one));
-  showCaption(
-    "waits-caption",
-    "Time to live, by day",
-    joinParts(
-      "seconds from invoked to started",
-      `this period p50 ${p50}, p95 ${p95}`,
-      `of ${formatCount(sessions, "session that reports", "sessions that report")} both times`,
-    ),
-  );
-  showCaption("failures-caption", "Failed sessions, by day", "sessions with an error message");
-  showCaption(
-    "verdicts-caption",
-    "Reconciliation, by day",
-    "the API’s daily totals compared with the sums of sessions",
-  );
-  const rounding = data.waits_are_exact ? "" : "each time to live is rounded to the nearest of steps 2 % apart";
-  getElement("waits-note").textContent =
-    `${joinParts("Percentiles of a period are those of all its sessions, not averages of daily percentiles", rounding)}.`;
 }
 
 /**
  * Rows of every chart for the current choice.
  * @param {Metric} metric
- * @param {Period} period
- * @param {Period} before
+ * @param {ChartPeriod} period
+ * @param {Comparison} before
  * @param {string} rank
  * @param {StreamLine[]} streams
  * @returns {Record<string, ChartRow[]>}
  */
 function createChartRows(metric, period, before, rank, streams) {
   return {
-    days: createDaysRows(metric, period, before),
+    days: createDaysRows(metric, period),
     weekdays: createWeekdaysRows(metric, period, before),
     peaks: createPeaksRows(period),
     audience: createAudienceRows(period),

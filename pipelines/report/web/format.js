@@ -23,10 +23,18 @@ function formatDollars(value) {
  * @param {Cell} value
  * @param {Measure} measure
  */
-function formatValue(value, {unit, digits}) {
+function formatValue(value, measure) {
   if (value === null) return DASH;
-  if (unit === "$") return formatDollars(value);
-  return formatNumber(value, digits) + (unit && ` ${unit}`);
+  if (measure.unit === "$") return formatDollars(value);
+  return formatNumber(value, measure.digits) + (measure.unit && ` ${formatUnit(value, measure)}`);
+}
+
+/**
+ * @param {number} value
+ * @param {Measure} measure
+ */
+function formatUnit(value, {unit, unit_of_one, digits}) {
+  return unit_of_one !== null && formatNumber(value, digits) === formatNumber(1, digits) ? unit_of_one : unit;
 }
 
 /**
@@ -66,6 +74,11 @@ function formatWeekday(day) {
 }
 
 /** @param {number} day */
+function formatDayWithWeekday(day) {
+  return `${formatWeekday(day)} ${formatDay(day)}`;
+}
+
+/** @param {number} day */
 function isWeekend(day) {
   return [0, 6].includes(new Date(toTimestamp(day)).getUTCDay());
 }
@@ -77,11 +90,16 @@ function formatTime(ms) {
 }
 
 /**
+ * A range, without what its first day shares with its last: "2–8 Nov 2026".
  * @param {number} from
  * @param {number} to
  */
 function formatRange(from, to) {
-  return from === to ? formatDay(from) : `${formatDay(from)} – ${formatDay(to)}`;
+  const last = formatDay(to);
+  if (from === to) return last;
+  const [date, month, year] = formatDay(from).split(" ");
+  if (!last.endsWith(` ${year}`)) return `${date} ${month} ${year} – ${last}`;
+  return last.endsWith(` ${month} ${year}`) ? `${date}–${last}` : `${date} ${month} – ${last}`;
 }
 
 /**
@@ -145,14 +163,16 @@ function formatCoverage(result, period) {
  * @param {Metric} metric
  * @param {Result} now
  * @param {Result} before
- * @param {Period} periodBefore
+ * @param {Comparison} comparison
  */
-function formatChange(metric, now, before, periodBefore) {
-  if (now.value === null || now.known < now.wanted) return {text: "", reason: ""};
+function formatChange(metric, now, before, comparison) {
+  if (!comparison.days.length || now.value === null || now.known < now.wanted) return {text: "", reason: ""};
   if (before.known < before.wanted) {
-    return {text: "", reason: `period before: ${before.known ? formatCoverage(before, periodBefore) : "not known"}`};
+    const sessions = aggregate(METRICS.sessions, comparison);
+    // if their days are not all known, the top of the page says so once for all figures
+    return {text: "", reason: sessions.known < sessions.wanted ? "" : `before: ${formatCoverage(before, comparison)}`};
   }
-  if (before.value === null) return {text: "", reason: `period before: ${DASH}`};
+  if (before.value === null) return {text: "", reason: `before: ${DASH}`};
   const difference = now.value - before.value;
   const reason = `before ${formatValue(before.value, metric)}`;
   const isPercentage = metric.unit === "%";

@@ -1,38 +1,43 @@
 // The choices on the page, kept in its address so that a link shows the same, and the update of tables and charts after each choice.
 
-const PRESETS = [7, 14, 30, 90];
 const MOST_DAYS = 3700;
-const chosen = {app: TOGETHER, from: 0, to: LAST_DAY, metric: "viewer_hours", rank: "viewer_seconds"};
+/** `range` is a name in RANGES, or "" for the dates `from` and `to`. */
+const chosen = {app: TOGETHER, range: "", from: 0, to: LAST_DAY, metric: "viewer_hours", rank: "viewer_seconds"};
 const controls = {
   app: /** @type {HTMLSelectElement} */ (getElement("app")),
   from: /** @type {HTMLInputElement} */ (getElement("from")),
   to: /** @type {HTMLInputElement} */ (getElement("to")),
   metric: /** @type {HTMLSelectElement} */ (getElement("metric")),
   rank: /** @type {HTMLSelectElement} */ (getElement("rank")),
-  presets: getElement("presets"),
+  ranges: getElement("ranges"),
+  dates: getElement("show-dates"),
   theme: getElement("theme"),
 };
 let drawing = Promise.resolve();
-/** @type {Record<string, ChartView>} */
-const views = {};
 
-/** The longest preset of which the period before is loaded too; everything if there is no such preset. */
-function getFirstRange() {
-  const days = [30, 14, 7].find((length) => LAST_DAY + 1 >= 2 * length);
-  return [days ? LAST_DAY - days + 1 : 0, LAST_DAY];
+/** @param {string} range */
+function chooseRange(range) {
+  const [from, to] = RANGES[range].find();
+  Object.assign(chosen, {range, from, to});
 }
 
 function readAddress() {
   const given = new URLSearchParams(location.hash.slice(1));
   const [from, to] = [parseIsoDay(given.get("from")), parseIsoDay(given.get("to"))];
-  [chosen.from, chosen.to] = from <= to && to - from < MOST_DAYS ? [from, to] : getFirstRange();
+  const range = given.get("range") ?? "";
+  if (Object.hasOwn(RANGES, range)) chooseRange(range);
+  else if (from <= to && to - from < MOST_DAYS) Object.assign(chosen, {range: "", from, to});
+  else chooseRange(getFirstRange());
   chosen.app = data.apps.length === 1 ? 0 : data.apps.indexOf(given.get("app") ?? "");
   const metric = given.get("metric") ?? "";
   if (Object.hasOwn(METRICS, metric)) chosen.metric = metric;
 }
 
+/** A named range stays a name in the address: the same link shows the last 28 days of tomorrow's page too. */
 function writeAddress() {
-  const state = new URLSearchParams({from: toIsoDay(chosen.from), to: toIsoDay(chosen.to), metric: chosen.metric});
+  /** @type {Record<string, string>} */
+  const days = chosen.range ? {range: chosen.range} : {from: toIsoDay(chosen.from), to: toIsoDay(chosen.to)};
+  const state = new URLSearchParams({...days, metric: chosen.metric});
   if (chosen.app !== TOGETHER) state.set("app", data.apps[chosen.app]);
   try {
     history.replaceState(null, "", `#${state}`);
@@ -42,18 +47,45 @@ function writeAddress() {
 }
 
 /**
+ * What the period is compared with, or why not: said once here, not beside each figure.
  * @param {Period} period
- * @param {Period} before
+ * @param {Comparison} before
+ */
+function describeComparison(period, before) {
+  if (!before.days.length) return "not compared";
+  const [now, then] = [aggregate(METRICS.sessions, period), aggregate(METRICS.sessions, before)];
+  const compared = `compared with ${before.name}`;
+  if (!then.known) return `${compared}, which is not known`;
+  if (then.known < then.wanted) return `${compared}, of which ${formatCoverage(then, before)}: no change is shown`;
+  if (now.known < now.wanted) return `${compared}; no change is shown, as ${formatCoverage(now, period)}`;
+  return compared;
+}
+
+/**
+ * @param {Period} period
+ * @param {Comparison} before
  */
 function showScope(period, before) {
   const app = chosen.app === TOGETHER ? `all apps (${data.apps.length})` : data.apps[chosen.app];
   const length = formatCount(period.days.length, "day", "days");
-  const compared = `compared with ${formatRange(before.days[0], before.days[before.days.length - 1])}`;
   getElement("scope").replaceChildren(
     `${formatRange(chosen.from, chosen.to)} (${length}, UTC) · `,
     isolateText(app),
-    ` · ${compared}`,
+    ` · ${describeComparison(period, before)}`,
   );
+}
+
+/**
+ * Whether any figure of the period is loaded; if not, say so in place of figures and charts.
+ * @param {Period} period
+ */
+function showWhetherLoaded({apps, days}) {
+  const isLoaded = days.some((day) => apps.some((app) => findRow("days", app, day) !== undefined));
+  getElement("report").classList.toggle("is-unloaded", !isLoaded);
+  const loaded = formatRange(0, LAST_DAY);
+  getElement("unloaded").textContent = isLoaded
+    ? ""
+    : `None of these days is loaded. The page has figures of ${loaded}.`;
 }
 
 function showControls() {
@@ -62,73 +94,36 @@ function showControls() {
   controls.to.value = toIsoDay(chosen.to);
   controls.metric.value = chosen.metric;
   controls.rank.value = chosen.rank;
-  for (const button of controls.presets.querySelectorAll("button")) {
-    const [from, to] = getPresetRange(button.dataset.days ?? "");
-    button.setAttribute("aria-pressed", String(from === chosen.from && to === chosen.to));
-  }
-}
-
-/** @param {string} days */
-function getPresetRange(days) {
-  return [days === "all" ? 0 : LAST_DAY - Number(days) + 1, LAST_DAY];
-}
-
-/** @param {Record<string, ChartRow[]>} rows */
-async function drawCharts(rows) {
-  const specifications = JSON.parse(getElement("charts").textContent ?? "");
-  for (const [name, specification] of Object.entries(specifications)) {
-    const place = getElement(`chart-${name}`);
-    const figure = place.parentElement;
-    if (!figure || figure.hidden) continue;
-    specification.datasets = {[name]: rows[name]};
-    describeMarks(specification);
-    specification.description = figure.querySelector("figcaption")?.firstChild?.textContent;
-    // `ast`: Vega interprets expressions, so the page need not allow eval.
-    // `logLevel`: log errors only; a chart without rows is not worth a warning.
-    const {view} = await window.vegaEmbed(place, specification, {
-      renderer: "svg",
-      actions: false,
-      ast: true,
-      defaultStyle: false,
-      tooltip: {disableDefaultStyle: true},
-      logLevel: 1,
-    });
-    views[name] = view;
-    updateChartAccess(name, view);
-  }
-}
-
-/** @param {Record<string, ChartRow[]>} rows */
-async function updateCharts(rows) {
-  for (const [name, view] of Object.entries(views)) {
-    await view.data(name, rows[name]).runAsync();
-    updateChartAccess(name, view);
+  for (const button of controls.ranges.querySelectorAll("button")) {
+    button.setAttribute("aria-pressed", String(button.dataset.range === chosen.range));
   }
 }
 
 /** Show the current choice. Charts follow one update after the other, in the order of the choices. */
 function update() {
   const apps = chosen.app === TOGETHER ? ALL_APPS : [chosen.app];
-  const length = chosen.to - chosen.from + 1;
-  const period = {apps, days: listDays(chosen.from, chosen.to)};
-  const before = {apps, days: listDays(chosen.from - length, chosen.from - 1)};
+  const days = listDays(chosen.from, chosen.to);
+  const {shift, ...compared} = findComparison(chosen.range, chosen.from, chosen.to);
+  const period = {apps, days, ...listBuckets(days, shift)};
+  const before = {apps, ...compared};
   const metric = METRICS[chosen.metric];
   showControls();
   showScope(period, before);
+  showWhetherLoaded(period);
   showTiles(period, before);
-  showApps(period, before, chosen.app);
+  showApps(period, before);
   const streams = rankStreams(period, chosen.rank);
   showTop(period, chosen.rank, streams);
   showMessages(period, before);
   showCost(period, before);
   showTrust(period);
-  captionCharts(metric, period, chosen.rank);
   const rows = createChartRows(metric, period, before, chosen.rank, streams);
   for (const [name, list] of Object.entries(rows))
     describeRows(name, list, name === "top" ? RANKS[chosen.rank] : metric);
+  captionCharts(metric, period, before, chosen.rank, rows);
   document.documentElement.dataset.state = "drawing";
   drawing = drawing
-    .then(() => (Object.keys(views).length ? updateCharts(rows) : drawCharts(rows)))
+    .then(() => drawCharts(rows, period))
     .then(() => {
       document.documentElement.dataset.state = "drawn";
     });
@@ -145,8 +140,8 @@ function choose(changes) {
 function chooseDates(moved) {
   const [from, to] = [parseIsoDay(controls.from.value), parseIsoDay(controls.to.value)];
   if (Number.isNaN(from) || Number.isNaN(to) || Math.abs(to - from) >= MOST_DAYS) return;
-  if (from <= to) choose({from, to});
-  else choose(moved === "from" ? {from, to: from} : {from: to, to});
+  if (from <= to) choose({range: "", from, to});
+  else choose(moved === "from" ? {range: "", from, to: from} : {range: "", from: to, to});
 }
 
 function startThemes() {
@@ -185,24 +180,26 @@ function start() {
   for (const app of ALL_APPS) controls.app.append(createOption(String(app), data.apps[app]));
   for (const [id, {label}] of Object.entries(METRICS)) controls.metric.append(createOption(id, label));
   for (const [id, {label}] of Object.entries(RANKS)) controls.rank.append(createOption(id, label));
-  for (const days of [...PRESETS.map(String), "all"]) {
-    const label = days === "all" ? "All" : `${days} d`;
-    const button = createElement("button", {type: "button", "data-days": days}, label);
+  for (const [range, {label}] of Object.entries(RANGES)) {
+    const button = createElement("button", {type: "button", "data-range": range}, label);
     button.addEventListener("click", () => {
-      const [from, to] = getPresetRange(days);
-      choose({from, to});
+      chooseRange(range);
+      choose({});
     });
-    controls.presets.append(button);
+    controls.ranges.append(button);
   }
   controls.app.addEventListener("change", () => choose({app: Number(controls.app.value)}));
   controls.metric.addEventListener("change", () => choose({metric: controls.metric.value}));
   controls.rank.addEventListener("change", () => choose({rank: controls.rank.value}));
   controls.from.addEventListener("change", () => chooseDates("from"));
   controls.to.addEventListener("change", () => chooseDates("to"));
+  controls.dates.addEventListener("click", () => {
+    const isOpen = controls.dates.getAttribute("aria-expanded") !== "true";
+    controls.dates.setAttribute("aria-expanded", String(isOpen));
+  });
   getElement("controls").addEventListener("submit", (event) => event.preventDefault());
   startThemes();
   readAddress();
-  getElement("audience").hidden = !data.audience.day.length;
   update();
 }
 

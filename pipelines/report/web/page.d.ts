@@ -16,13 +16,14 @@ interface Metric {
   columns: string[];
   factor: number;
   unit: string;
+  unit_of_one: string | null;
   digits: number;
   share: number | null;
   known: string | null;
   short: string | null;
   empty: string;
 }
-type Measure = Pick<Metric, "unit" | "digits">;
+type Measure = Pick<Metric, "unit" | "unit_of_one" | "digits">;
 
 interface CostLine {
   label: string;
@@ -134,6 +135,25 @@ interface Period {
   days: number[];
 }
 
+type Unit = "day" | "week" | "month";
+/** One day, week or month of a chart: its days, the days it is compared with, and its name. */
+interface Bucket {
+  t: number;
+  days: number[];
+  before: number[];
+  isPale: boolean;
+  label: string;
+}
+/** A period as charts show it. */
+interface ChartPeriod extends Period {
+  unit: Unit;
+  buckets: Bucket[];
+}
+/** What a period is compared with: no days if with nothing. */
+interface Comparison extends Period {
+  name: string;
+}
+
 /** A figure of a period: null if nothing is known; `known` of the `wanted` days (of each app) are known. */
 interface Result {
   value: Cell;
@@ -159,11 +179,13 @@ interface TableContent {
 type ChartRow = Record<string, Cell | string>;
 interface ChartView {
   data(name: string, rows: ChartRow[]): ChartView;
+  signal(name: string, value: unknown): ChartView;
   runAsync(): Promise<unknown>;
   origin(): [number, number];
   width(): number;
   height(): number;
   scale(name: string): {(value: unknown): number | undefined; bandwidth?(): number} | undefined;
+  finalize(): ChartView;
 }
 interface Window {
   vegaEmbed(place: HTMLElement, specification: object, options: object): Promise<{view: ChartView}>;

@@ -1,20 +1,18 @@
 // Tiles and tables of usage: streamed, watched, failed, and the cost estimate.
 
+/** The figures of the first screen; the tiles further down show the others. */
+const HEADLINES = ["viewer_hours", "ingest_hours", "error_rate", "cost"];
 const TILES = [
-  "viewer_hours",
-  "ingest_hours",
-  "viewers",
-  "peak",
   "sessions",
   "failed",
-  "error_rate",
+  "viewers",
+  "peak",
   "p50",
   "p95",
   "recordings",
   "recording_minutes",
   "meetings",
   "meeting_minutes",
-  "cost",
 ];
 const APP_COLUMNS = [
   "viewer_hours",
@@ -33,18 +31,17 @@ const APP_COLUMNS = [
 /**
  * @param {string} id
  * @param {Period} period
- * @param {Period} before
+ * @param {Comparison} before
  */
 function createTile(id, period, before) {
   const metric = METRICS[id];
   const now = aggregate(metric, period);
   const {text, reason} = formatChange(metric, now, aggregate(metric, before), before);
   const hasUnit = now.value !== null && metric.unit !== "" && metric.unit !== "$";
-  const unit = hasUnit ? createElement("span", {class: "unit"}, ` ${metric.unit}`) : null;
+  const unit = hasUnit ? createElement("span", {class: "unit"}, ` ${formatUnit(now.value ?? 0, metric)}`) : null;
   const number = metric.unit === "$" ? formatDollars(now.value) : formatNumber(now.value, metric.digits);
   const known = formatCoverage(now, period);
   const notes = [
-    reason,
     now.value !== null ? "" : now.known ? metric.empty : "unknown",
     id === "peak" && now.at ? formatTime(now.at) : "",
     id === "cost" ? "a lower bound" : "",
@@ -55,31 +52,32 @@ function createTile(id, period, before) {
     {class: "tile", "data-metric": id},
     createElement("h3", {}, metric.label),
     createElement("p", {class: "value"}, number, unit),
-    text ? createElement("p", {class: "change"}, text) : null,
+    text || reason
+      ? createElement("p", {}, createElement("span", {class: "change"}, text), text && reason ? ", " : "", reason)
+      : null,
     ...notes.filter(Boolean).map((note) => createElement("p", {}, note)),
   );
 }
 
 /**
  * @param {Period} period
- * @param {Period} before
+ * @param {Comparison} before
  */
 function showTiles(period, before) {
+  getElement("headline").replaceChildren(...HEADLINES.map((id) => createTile(id, period, before)));
   getElement("tiles").replaceChildren(...TILES.map((id) => createTile(id, period, before)));
 }
 
 /**
  * A row of the table by app: each figure, and its change.
- * @param {Content} name
- * @param {number[]} apps
+ * @param {number} app
  * @param {Period} period
- * @param {Period} before
- * @param {string} kind
+ * @param {Comparison} before
  * @returns {Row}
  */
-function createAppRow(name, apps, period, before, kind) {
-  const now = {...period, apps};
-  const then = {...before, apps};
+function createAppRow(app, period, before) {
+  const now = {...period, apps: [app]};
+  const then = {...before, apps: [app]};
   const figures = APP_COLUMNS.map((id) => {
     const metric = METRICS[id];
     const result = aggregate(metric, now);
@@ -88,10 +86,10 @@ function createAppRow(name, apps, period, before, kind) {
     const unit = metric.unit === "$" || metric.unit === "%" ? metric.unit : "";
     return [
       createElement("span", reason ? {title: reason} : {}, formatValue(result.value, {...metric, unit})),
-      createElement("small", {}, text || missing || (result.value === null && metric.empty) || DASH),
+      createElement("small", {}, text || missing || (result.value === null && metric.empty) || ""),
     ];
   });
-  return {kind, cells: [name, ...figures]};
+  return {cells: [isolateText(data.apps[app]), ...figures]};
 }
 
 /**
@@ -107,19 +105,18 @@ function createHead(id) {
 }
 
 /**
- * Every app and all together, whichever app is chosen.
+ * The apps of the period one by one; of a single app the tiles say all.
  * @param {Period} period
- * @param {Period} before
- * @param {number} chosenApp
+ * @param {Comparison} before
  */
-function showApps(period, before, chosenApp) {
-  const rows = data.apps.map((name, app) =>
-    createAppRow(isolateText(name), [app], period, before, app === chosenApp ? "chosen" : ""),
-  );
-  if (data.apps.length > 1) rows.push(createAppRow("All together", ALL_APPS, period, before, "total"));
+function showApps(period, before) {
+  const apps = period.apps.length > 1 ? period.apps : [];
+  const rows = apps.map((app) => createAppRow(app, period, before));
   showTable("table-apps", {
     caption: "By app",
-    note: `${formatRange(period.days[0], period.days[period.days.length - 1])}, UTC`,
+    note: before.days.length
+      ? "second line: the change, or what is known. Peaks and rates of all apps together are not sums of these: see the tiles"
+      : "peaks and rates of all apps together are not sums of these: see the tiles",
     isSticky: true,
     columns: [["App", "long"], ...APP_COLUMNS.map(createHead)],
     rows,
@@ -135,7 +132,8 @@ function countMessages({apps, days}) {
   /** @type {Map<number, {key: number, early: number, late: number, last: number}>} */
   const found = new Map();
   rows.message.forEach((key, n) => {
-    if (!apps.includes(rows.app[n]) || rows.day[n] < days[0] || rows.day[n] > days[days.length - 1]) return;
+    if (!days.length || !apps.includes(rows.app[n])) return;
+    if (rows.day[n] < days[0] || rows.day[n] > days[days.length - 1]) return;
     const line = found.get(key) ?? {key, early: 0, late: 0, last: 0};
     line.early += rows.before_live[n];
     line.late += rows.after_live[n];
@@ -146,13 +144,14 @@ function countMessages({apps, days}) {
 }
 
 /**
- * Failed sessions by message, beside the period before.
+ * Failed sessions by message, beside the period compared with.
  * @param {Period} period
- * @param {Period} before
+ * @param {Comparison} before
  */
 function showMessages(period, before) {
   const [now, then] = [countMessages(period), countMessages(before)];
   const known = aggregate(METRICS.sessions, before);
+  const isComparable = known.wanted > 0 && known.known === known.wanted;
   const lines = [...now.values()].sort((a, b) => b.early + b.late - a.early - a.late || a.key - b.key);
   const failed = lines.reduce((sum, line) => sum + line.early + line.late, 0);
   const rows = lines.slice(0, 25).map((line) => {
@@ -165,7 +164,7 @@ function showMessages(period, before) {
         `${formatNumber((count / failed) * 100, 1)} %`,
         formatNumber(line.early, 0),
         formatNumber(line.late, 0),
-        known.known < known.wanted ? DASH : formatNumber(old.early + old.late, 0),
+        isComparable ? formatNumber(old.early + old.late, 0) : DASH,
         formatDay(line.last),
       ],
     };
@@ -175,7 +174,7 @@ function showMessages(period, before) {
     caption: "Failed sessions by message",
     isSticky: true,
     note: joinParts(
-      formatCount(failed, "failed session", "failed sessions"),
+      "share of all failed sessions",
       lines.length > 25 ? `the 25 most frequent of ${formatNumber(lines.length, 0)} messages` : "",
       coverage,
     ),
@@ -185,7 +184,7 @@ function showMessages(period, before) {
       ["Share", "number"],
       ["Before going live", "number"],
       ["After going live", "number"],
-      ["Period before", "number"],
+      ["Before", "number"],
       ["Last on", "nowrap"],
     ],
     rows,
@@ -196,9 +195,9 @@ function showMessages(period, before) {
 }
 
 /**
- * The estimate line by line, beside the period before.
+ * The estimate line by line, beside the period compared with.
  * @param {Period} period
- * @param {Period} before
+ * @param {Comparison} before
  */
 function showCost(period, before) {
   const rows = data.cost_lines.map((line) => {
@@ -210,14 +209,14 @@ function showCost(period, before) {
       cells: [
         [line.label, note],
         line.cost ? formatDollars(sumColumn(line.cost, period)) : DASH,
-        line.cost && past.known === past.wanted ? formatDollars(sumColumn(line.cost, before)) : DASH,
+        line.cost && past.wanted && past.known === past.wanted ? formatDollars(sumColumn(line.cost, before)) : DASH,
         formatNumber(minutes.summed ? minutes.sums[0] * line.factor : null, 0),
         line.rate === null ? "no rate" : formatRate(line.rate),
       ],
     };
   });
   const [now, then] = [aggregate(METRICS.cost, period), aggregate(METRICS.cost, before)];
-  const past = then.known < then.wanted ? DASH : formatDollars(then.value);
+  const past = then.wanted && then.known === then.wanted ? formatDollars(then.value) : DASH;
   rows.splice(data.cost_lines.filter((line) => line.cost).length, 0, {
     kind: "total",
     cells: ["Estimated total, at least", formatDollars(now.value), past, "", ""],
@@ -229,7 +228,7 @@ function showCost(period, before) {
     columns: [
       ["Item", "long"],
       ["This period", "number"],
-      ["Period before", "number"],
+      ["Before", "number"],
       ["Minutes", "number"],
       ["Rate per minute", "number"],
     ],

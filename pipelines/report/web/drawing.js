@@ -1,0 +1,70 @@
+// The charts on the page: drawn when they are first visible, then only given new rows.
+
+/** @type {Record<string, {view: ChartView}>} */
+const drawn = {};
+
+/** @param {string} name */
+function removeChart(name) {
+  drawn[name]?.view.finalize();
+  delete drawn[name];
+  updateChartAccess(name, null);
+}
+
+/**
+ * @param {string} name
+ * @param {object} specification
+ * @param {ChartRow[]} rows
+ * @param {{unit: Unit, ticks: number[]}} axis
+ */
+async function drawChart(name, specification, rows, {unit, ticks}) {
+  const place = getElement(`chart-${name}`);
+  if (drawn[name] && name !== "top") {
+    const {view} = drawn[name];
+    await view.signal("unit", unit).signal("ticks", ticks).data(name, rows).runAsync();
+    updateChartAccess(name, view);
+    return;
+  }
+  const description = getElement(`${name}-caption`).firstChild?.textContent;
+  const height = name === "top" ? 40 + 33 * rows.length : undefined; // a bar is as high as a row of the table beside it
+  const params = [
+    {name: "unit", value: unit},
+    {name: "ticks", value: ticks},
+  ];
+  // `ast`: Vega interprets expressions, so the page need not allow eval.
+  // `logLevel`: log errors only; a chart without rows is not worth a warning.
+  drawn[name] = await window.vegaEmbed(
+    place,
+    {...specification, ...(height && {height}), params, description, datasets: {[name]: rows}},
+    {
+      renderer: "svg",
+      actions: false,
+      ast: true,
+      defaultStyle: false,
+      tooltip: {disableDefaultStyle: true},
+      logLevel: 1,
+    },
+  );
+  updateChartAccess(name, drawn[name].view);
+}
+
+/** @type {Record<string, object>} */
+const specifications = JSON.parse(getElement("charts").textContent ?? "");
+Object.values(specifications).forEach(describeMarks);
+
+/**
+ * Draw every chart of the period in the order of the page. A sentence takes the place of a blank chart.
+ * @param {Record<string, ChartRow[]>} rows
+ * @param {ChartPeriod} period
+ */
+async function drawCharts(rows, period) {
+  const axis = {unit: period.unit, ticks: listTicks(period.unit, period.buckets)};
+  for (const [name, specification] of Object.entries(specifications)) {
+    const place = getElement(`chart-${name}`);
+    const figure = place.closest("figure");
+    if (figure) figure.hidden = !isChartShown(name, period);
+    const blank = explainBlank(name, rows[name]);
+    if (place.offsetParent === null || blank) removeChart(name); // drawn anew when visible: it may have another width then
+    if (blank) place.replaceChildren(createElement("p", {class: "nothing"}, blank));
+    else if (place.offsetParent !== null) await drawChart(name, specification, rows[name], axis);
+  }
+}
