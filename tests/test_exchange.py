@@ -5,8 +5,8 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import httpx
@@ -257,3 +257,31 @@ def test_connections_are_kept_alive() -> None:
         assert [connections.send("GET", url.raw_path, {}, seconds=5).body for _ in range(3)] == [b"{}"] * 3
         connections.close()
     assert len(accepted) == 1
+
+
+def test_writing_is_entered_once_a_request_on_an_established_connection() -> None:
+    steps: list[str] = []
+
+    @contextmanager
+    def writing() -> Iterator[None]:
+        steps.append("writes")
+        yield
+        steps.append("has written")
+
+    def serve(connection: socket.socket) -> None:
+        with suppress(OSError):
+            connection.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}")
+            while connection.recv(65536):
+                connection.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}")
+
+    def note_reply(_: httpx.Headers) -> None:
+        steps.append("reads")
+
+    with raw_server(serve) as port:
+        for address in (f"http://127.0.0.1:{port}/", "http://127.0.0.1:9/"):
+            connections = Connections(httpx.URL(address), max_connections=1, max_body_bytes=LARGEST)
+            for _ in range(2):
+                with suppress(ExchangeError):
+                    connections.send("GET", b"/", {}, seconds=5, on_headers=note_reply, writing=writing)
+            connections.close()
+    assert steps == ["writes", "has written", "reads"] * 2

@@ -23,6 +23,9 @@ slot that no request waited for is never late.
 
 It is less than the headroom of four slots; otherwise the fifth could start within a second of a late one."""
 
+_WRITE_TOLERANCE = 0.02
+"""The same share for the writing of requests: less than the headroom of one slot, so that it holds for a limit of any size."""
+
 _NOTIFY_FROM_SECONDS = 10.0
 """A longer wait is reported; otherwise the program would seem to hang."""
 
@@ -63,6 +66,40 @@ class WaitNotice:
         self._notify(f"waiting {seconds:,.0f} s, until {ends_at} UTC: {reason}")
 
 
+class WriteSpacing:
+    """Spaces the moments at which requests are written to their connections, over all threads of a process.
+
+    Between its slot and the write a thread may be held up: by a new connection, or because the machine is busy. Two requests
+    would then be sent together. Seen: 3 of 467 requests refused at 20 per second under load 13.
+    """
+
+    def __init__(self, interval: float) -> None:
+        """Start with no request written."""
+        self._interval = interval
+        self._tolerance = _WRITE_TOLERANCE * interval
+        self._lock = threading.Lock()
+        self._next_write = 0.0
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Wait until a request may be written, and let no other thread write until the block ends.
+
+        However late each write is, `n` intervals less the tolerance pass between a write and the n-th after it.
+        """
+        with self._lock:
+            while (seconds := self._next_write - self._tolerance - time.monotonic()) > 0:
+                time.sleep(seconds)
+            try:
+                yield
+            finally:
+                self._next_write = max(self._next_write, time.monotonic()) + self._interval
+
+
+def write_spacing(interval: float) -> WriteSpacing | None:
+    """Return the spacing for a budget; None for an unlimited one."""
+    return WriteSpacing(interval) if interval else None
+
+
 class Budget:
     """Spaces requests evenly, and pauses all of them when the API asks for it.
 
@@ -74,6 +111,7 @@ class Budget:
         """Start with no request sent, so that the first one may start at once. `notify` receives a line about each long wait."""
         self._notice = WaitNotice(notify)
         self._interval = request_interval(requests_per_second)
+        self.write_spacing = write_spacing(self._interval)
         self._lock = threading.Lock()
         self._next_start = 0.0
         self._paused_until = 0.0

@@ -171,6 +171,7 @@ class ApiClient:
                     content,
                     seconds=_REQUEST_SECONDS,
                     on_headers=self._note_headers,
+                    writing=spacing.writing if (spacing := self._budget.write_spacing) else None,
                     first_byte_seconds=_FIRST_ANSWER_SECONDS if is_first else SILENCE_SECONDS,
                 )
             except ExchangeError as error:

@@ -12,7 +12,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pipelines.errors import WarehouseError
-from pipelines.extract.budget import MAX_CATCH_UP, Notify, WaitNotice, is_subsecond_window, request_interval
+from pipelines.extract.budget import (
+    MAX_CATCH_UP,
+    Notify,
+    WaitNotice,
+    is_subsecond_window,
+    request_interval,
+    write_spacing,
+)
 from pipelines.extract.ratelimit import parse_ratelimit
 
 if TYPE_CHECKING:
@@ -64,6 +71,7 @@ class SharedBudget:
         self._connect = connect
         self._account_id = account_id
         self._interval = request_interval(requests_per_second)
+        self.write_spacing = write_spacing(self._interval)
         interval = timedelta(seconds=self._interval)
         self._taking = {"account_id": account_id, "interval": interval, "max_catch_up": MAX_CATCH_UP}
         self._session: psycopg.Connection | None = None

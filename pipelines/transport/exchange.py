@@ -13,6 +13,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
@@ -21,6 +22,7 @@ import httpcore
 import httpx
 
 from pipelines.transport.proxies import create_tls_context, find_proxy
+from pipelines.transport.write_trace import WriteTrace
 
 # At lower levels httpcore logs the headers of replies, which may echo the token.
 logging.getLogger("httpcore").setLevel(logging.WARNING)
@@ -201,11 +203,13 @@ class Connections:
         seconds: float,
         first_byte_seconds: float = SILENCE_SECONDS,
         on_headers: Callable[[httpx.Headers], None] = lambda _: None,
+        writing: Callable[[], AbstractContextManager[None]] | None = None,
         reads_body: bool = True,
     ) -> Reply:
         """Send a request and read the complete reply, or only its headers, within `seconds`.
 
-        `target`: path and query, encoded. `on_headers` is called before the body is read. Raises `ExchangeError` and nothing else.
+        `target`: path and query, encoded. `writing` is entered while the head of the request is written, on an established
+        connection. `on_headers` is called before the body is read. Raises `ExchangeError` and nothing else.
         """
         self._exchange.start(seconds, self._max_body_bytes + _HEADER_ALLOWANCE)
         if self._is_closed:
@@ -220,7 +224,7 @@ class Connections:
             httpcore.URL(scheme=address.raw_scheme, host=address.raw_host, port=address.port, target=target),
             headers=list(sent.items()),
             content=content,
-            extensions={"timeout": timeouts},
+            extensions={"timeout": timeouts} | ({"trace": WriteTrace(writing)} if writing else {}),
         )
         try:
             response = self._pool.handle_request(request)
