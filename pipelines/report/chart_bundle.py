@@ -108,7 +108,13 @@ def _save(directory: Path, bundle: ChartBundle) -> ChartBundle:
 @cache
 def _name() -> str:
     """Return the name of the cached file: a hash of its sources and of the versions of its libraries."""
-    sources = ("report/charts.py", "report/chart_bundle.py", "report/verdicts.py")
+    sources = (
+        "report/charts.py",
+        "report/chart_bundle.py",
+        "report/verdicts.py",
+        "report/timeline.py",
+        "report/session_states.py",
+    )
     own = (Path(__file__).parents[1].joinpath(source).read_bytes() for source in sources)
     versions = f"{version('altair')} {version('vl-convert-python')}"
     return f"charts-{sha256(b''.join(own) + versions.encode()).hexdigest()[:16]}.json"

@@ -9,6 +9,7 @@ from typing import Any
 
 import altair as alt
 
+from pipelines.report.timeline import specify_timeline
 from pipelines.report.verdicts import VERDICTS
 
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
@@ -37,6 +38,7 @@ def specify_charts() -> dict[str, dict[str, Any]]:
         "waits": _waits(),
         "failures": _failures(),
         "verdicts": _verdicts(),
+        "timeline": specify_timeline(),
     }
     return {name: _with_style(chart).to_dict() for name, chart in charts.items()}
 

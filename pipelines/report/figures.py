@@ -5,10 +5,7 @@ counted from `first`, apps are indexes into `apps`, times are Unix time in milli
 not zero. Nothing here depends on the clock, only on the warehouse.
 """
 
-import re
 from dataclasses import asdict
-from math import isfinite
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -17,8 +14,9 @@ from duckdb import DuckDBPyConnection
 from pipelines.catalog.core import LIVE_OBSERVATIONS
 from pipelines.catalog.streams import FACTS, part_of
 from pipelines.errors import WarehouseError
-from pipelines.marts.macros import create_macros
 from pipelines.report.metrics import DEFAULT_RATES, Rates, describe_metrics
+from pipelines.report.run_query import Columns, read_query
+from pipelines.report.sessions import read_sessions
 
 LIMITS = {
     "days": 800,  # newest days shown: a year, the year before it for comparison, and a month
@@ -32,8 +30,6 @@ LIMITS = {
 
 _TABLE_TITLES = {table.full_name: part_of(table).title for table in sorted(FACTS, key=lambda table: table.is_daily)}
 """Fact tables and their titles, sessions first."""
-
-Columns = dict[str, list[Any]]
 
 
 def read_figures(connection: DuckDBPyConnection, rates: Rates = DEFAULT_RATES) -> dict[str, Any] | None:
@@ -85,7 +81,7 @@ def read_figures(connection: DuckDBPyConnection, rates: Rates = DEFAULT_RATES) -
             f"the marts are missing or were built by an older version: run `livehouse rebuild {first} {last}`"
         ) from None
     streams = read_query(connection, "streams", parameters)
-    messages = read_query(connection, "messages", parameters)
+    messages = _split_repeated(read_query(connection, "messages", parameters), ("message",), "message")
     [(quarantined,)] = connection.execute("SELECT count(*) FROM ops.quarantine").fetchall()
     return {
         "apps": apps,
@@ -96,30 +92,14 @@ def read_figures(connection: DuckDBPyConnection, rates: Rates = DEFAULT_RATES) -
         "waits_are_exact": parameters["is_exact"],
         "streams": _split_repeated(streams, ("app", "livestream_id", "name"), "stream"),
         "livestreams": livestreams,
-        "messages": _split_repeated(messages, ("message",), "message"),
+        "messages": messages,
+        "sessions": read_sessions(connection, parameters, messages["keys"]["message"]),
         "quarantine": read_query(connection, "quarantine", parameters),
         "quarantined": quarantined,
         "shrinks": read_query(connection, "shrinks", parameters),
         "loads": read_query(connection, "loads", parameters),
         **describe_metrics(rates),
     }
-
-
-def read_query(connection: DuckDBPyConnection, query: str, parameters: dict[str, Any]) -> Columns:
-    """Run a file of `queries/` with those of the parameters that it names, and return its columns."""
-    sql = (Path(__file__).parent / "queries" / f"{query}.sql").read_text(encoding="utf-8")
-    body = "\n".join(line for line in sql.splitlines() if not line.startswith("--"))
-    named = {name: parameters[name] for name in re.findall(r"\$(\w+)", body)}
-    create_macros(connection, body)
-    result = connection.execute(body, named)
-    names = [column[0] for column in result.description or ()]
-    rows = result.fetchall()
-    return {name: [_finite_or_none(row[n]) for row in rows] for n, name in enumerate(names)}
-
-
-def _finite_or_none(value: Any) -> Any:  # noqa: ANN401 - a cell of any type
-    """Return None for a sum beyond what a DOUBLE holds: it is unknown, and JSON has no infinity."""
-    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _split_repeated(table: Columns, keys: tuple[str, ...], name: str) -> dict[str, Columns]:

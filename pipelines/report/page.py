@@ -29,11 +29,14 @@ SCRIPTS = (
     "ranges.js",
     "usage.js",
     "streams.js",
+    "sessions.js",
+    "livestream.js",
     "trust.js",
     "records.js",
     "answer.js",
     "charts.js",
     "export.js",
+    "chart_values.js",
     "chart_access.js",
     "captions.js",
     "drawing.js",
@@ -70,8 +73,11 @@ def render_page(figures: dict[str, Any] | None, cache: Path) -> str:
     own = as_script("\n".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)) if figures else ""
     environment = Environment(loader=FileSystemLoader(WEB), autoescape=True, undefined=StrictUndefined)
     verdicts = {name: verdict._asdict() for name, verdict in VERDICTS.items()}
+    figures = figures and figures | {"verdicts": verdicts}
+    sessions = figures.pop("sessions") if figures else None
     return environment.get_template("page.html.j2").render(
-        figures=as_json(figures | {"verdicts": verdicts}) if figures else None,
+        figures=as_json(figures) if figures else None,
+        sessions=as_json(sessions),
         terms=list_terms(),
         charts=as_json(drawing.charts) if drawing else None,
         style=Markup("".join((WEB / name).read_text(encoding="utf-8") for name in STYLES)),  # noqa: S704 - our own files

@@ -1,6 +1,7 @@
 """Warehouses to render: empty, one day, a year, hostile names; and a page of each is small and quick to write."""
 
 import atexit
+import gzip
 import json
 import re
 import time
@@ -186,3 +187,4 @@ def test_every_case_gives_a_small_page_quickly(case: str, tmp_path: Path) -> Non
     page = write_page_of(published, tmp_path / "report.html")
     assert time.process_time() - begun < 5
     assert page.stat().st_size < 4_000_000
+    assert len(gzip.compress(page.read_bytes())) < 1_000_000

@@ -95,6 +95,7 @@ function isChartShown(name, {days}) {
  */
 function explainBlank(name, rows) {
   if (name === "verdicts") return rows.length ? "" : "No day of this period is loaded.";
+  if (name === "timeline") return rows.length ? "" : "No session of this period is listed.";
   const values = rows.map((row) => row.value ?? row.seconds ?? null);
   if (values.some((value) => typeof value === "number" && value > 0)) return "";
   if (name === "waits") return "No session of this period reports both times.";

@@ -1,106 +1,8 @@
 // Every value of a chart by touch, keyboard and screen reader: a slider over its values, a tap, and the values as a table.
 
-/** A column of a chart's values: its heading, the text to show, and the field with the exact value for files. */
-/** @typedef {[heading: string, text: string, exact?: string]} ChartColumn */
-
-/** @type {ChartColumn} */
-const DAY_COLUMN = ["Day", "day", "t"];
-/** @type {ChartColumn} */
-const STATE_COLUMN = ["Known", "state"];
-
-/** Values drawn in each chart, and its metric. */
-/** @type {Record<string, {rows: ChartRow[], metric: Metric}>} */
-const chartValues = {};
 /** The view of each chart that is drawn now. */
 /** @type {Record<string, ChartView>} */
 const chartViews = {};
-
-/** @param {Metric} metric */
-function nameMeasure({label, unit}) {
-  return unit === "" || label.toLowerCase().includes({h: "hours", min: "minutes"}[unit] ?? unit)
-    ? label
-    : `${label} (${unit})`;
-}
-
-/**
- * @param {string} name
- * @returns {ChartColumn[]}
- */
-function listChartColumns(name) {
-  const measure = nameMeasure(chartValues[name].metric);
-  /** @type {Record<string, ChartColumn[]>} */
-  const columns = {
-    days: [DAY_COLUMN, [measure, "shown", "value"], ["Period before", "shown_before", "before"], STATE_COLUMN],
-    weekdays: [
-      ["Weekday", "weekday"],
-      [measure, "shown", "value"],
-      ["Period before", "shown_before", "before"],
-      ["Known days", "days"],
-    ],
-    peaks: [DAY_COLUMN, ["Most streams at once", "shown", "value"], ["First at", "moment"], STATE_COLUMN],
-    audience: [DAY_COLUMN, ["Most viewers at once", "shown", "value"], ["First at", "moment"], STATE_COLUMN],
-    top: [
-      ["Livestream", "label"],
-      ["App", "app"],
-      [measure, "shown", "value"],
-    ],
-    waits: [DAY_COLUMN, ["Series", "series"], ["Time to live (s)", "shown", "seconds"], ["Sessions", "sessions"]],
-    failures: [DAY_COLUMN, ["Kind", "kind"], ["Sessions", "shown", "value"]],
-    verdicts: [DAY_COLUMN, ["App", "app"], ["Verdict", "verdict"]],
-  };
-  return columns[name];
-}
-
-/**
- * A value in words, such as "812.3 viewer hours".
- * @param {Metric} metric
- * @param {Cell} value
- */
-function describeValue(metric, value) {
-  const label = metric.label[0].toLowerCase() + metric.label.slice(1);
-  if (value === null) return `${label} unknown`;
-  const number = formatValue(value, {...metric, unit: ["%", "s", "$"].includes(metric.unit) ? metric.unit : ""});
-  return `${number} ${number === "1" ? label.replace(/s$/, "") : label}`;
-}
-
-/**
- * A row of a chart in words, such as "Wed 4 Nov 2026, 812.3 viewer hours".
- * @param {string} name
- * @param {ChartRow} row
- */
-function describeRow(name, row) {
-  const value = /** @type {Cell} */ (row.value ?? null);
-  const part = row.state === "partial" ? " (only a part is known)" : "";
-  const measured = describeValue(chartValues[name].metric, value) + part;
-  /** @type {Record<string, () => string>} */
-  const descriptions = {
-    days: () => `${row.day}, ${measured}`,
-    weekdays: () => `${row.weekday}, ${measured}`,
-    peaks: () => `${row.day}, most streams at once: ${row.shown}`,
-    audience: () => `${row.day}, most viewers at once: ${row.shown}`,
-    top: () => `${row.label} (${row.app}), ${measured}`,
-    waits: () => `${row.day}, ${row.series} ${row.shown} of ${row.sessions} sessions`,
-    failures: () => `${row.day}, ${row.kind}: ${row.shown}`,
-    verdicts: () => `${row.day}, ${row.verdict}: ${row.app}`,
-  };
-  return descriptions[name]();
-}
-
-/**
- * The values of a chart as a grid: exact numbers and ISO days.
- * @param {string} name
- * @returns {Grid}
- */
-function readChart(name) {
-  const columns = listChartColumns(name);
-  const lines = chartValues[name].rows.map((row) =>
-    columns.map(([, text, exact]) => {
-      if (exact === "t") return new Date(Number(row.t)).toISOString().slice(0, 10);
-      return row[exact ?? text] ?? null;
-    }),
-  );
-  return [columns.map(([heading]) => heading), ...lines];
-}
 
 /** @param {string} name */
 function showChartTable(name) {
@@ -111,7 +13,7 @@ function showChartTable(name) {
     columns: columns.map(([heading, , exact]) => [heading, exact && exact !== "t" ? "number" : "nowrap"]),
     rows: chartValues[name].rows.map((row) => ({
       cells: columns.map(([, text]) =>
-        text === "label" || text === "app" ? isolateText(String(row[text])) : String(row[text] ?? DASH),
+        ["label", "app", "message"].includes(text) ? isolateText(String(row[text])) : String(row[text] ?? DASH),
       ),
     })),
     nothing: "none in this period.",
@@ -126,6 +28,14 @@ function showChartTable(name) {
 function locateRow(view, row) {
   const [left, top] = view.origin();
   const box = {left, top, width: view.width(), height: view.height()};
+  if (row.t_next) {
+    const [x, y] = [view.scale("x"), view.scale("y")];
+    box.left += x?.(row.t) ?? 0;
+    box.width = (x?.(row.t_next) ?? 0) - (x?.(row.t) ?? 0);
+    box.top += y?.(row.from) ?? 0;
+    box.height = Math.max(2, (y?.(row.to) ?? 0) - (y?.(row.from) ?? 0));
+    return box;
+  }
   for (const [side, size, scaleName] of /** @type {const} */ ([
     ["left", "width", "x"],
     ["top", "height", "y"],
@@ -255,28 +165,4 @@ function updateChartAccess(name, view) {
   const isOpen = figure.querySelector(".tools [aria-expanded]")?.getAttribute("aria-expanded") === "true";
   getElement(`values-${name}`).hidden = !isOpen;
   if (isOpen) showChartTable(name);
-}
-
-/**
- * Rows with a description each, which is also the accessible name of its mark.
- * @param {string} name
- * @param {ChartRow[]} rows
- * @param {Metric} metric
- */
-function describeRows(name, rows, metric) {
-  chartValues[name] = {rows, metric};
-  for (const row of rows) row.description = describeRow(name, row);
-  return rows;
-}
-
-/**
- * Let each bar and point be called by its row's description. Lines and the bands of unknown days have no name of their own.
- * @param {any} specification
- */
-function describeMarks(specification) {
-  for (const part of specification.layer ?? [specification]) {
-    if (part.layer) describeMarks(part);
-    else if (part.mark.type === "line" || part.transform) part.mark.aria = false;
-    else if (part.encoding.tooltip) part.encoding.description = {field: "description", type: "nominal"};
-  }
 }

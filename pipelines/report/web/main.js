@@ -2,7 +2,15 @@
 
 const MOST_DAYS = 3700;
 /** `range` is a name in RANGES, or "" for the dates `from` and `to`. */
-const chosen = {app: TOGETHER, range: "", from: 0, to: LAST_DAY, metric: "viewer_hours", rank: "viewer_seconds"};
+const chosen = {
+  app: TOGETHER,
+  range: "",
+  from: 0,
+  to: LAST_DAY,
+  metric: "viewer_hours",
+  rank: "viewer_seconds",
+  livestream: /** @type {LivestreamKey | null} */ (null),
+};
 const controls = {
   app: /** @type {HTMLSelectElement} */ (getElement("app")),
   from: /** @type {HTMLInputElement} */ (getElement("from")),
@@ -31,16 +39,30 @@ function readAddress() {
   chosen.app = data.apps.length === 1 ? 0 : data.apps.indexOf(given.get("app") ?? "");
   const metric = given.get("metric") ?? "";
   if (Object.hasOwn(METRICS, metric)) chosen.metric = metric;
+  const [id, app] = [given.get("livestream"), data.apps.indexOf(given.get("livestream_app") ?? "")];
+  chosen.livestream = id && app >= 0 ? {app, id} : null;
 }
 
-/** A named range stays a name in the address: the same link shows the last 28 days of tomorrow's page too. */
-function writeAddress() {
+/**
+ * The address of what is chosen, but for the livestream. A named range stays a name in it: the same link shows the last 28 days of
+ * tomorrow's page too.
+ * @param {LivestreamKey | null} livestream
+ */
+function formatAddress(livestream) {
   /** @type {Record<string, string>} */
   const days = chosen.range ? {range: chosen.range} : {from: toIsoDay(chosen.from), to: toIsoDay(chosen.to)};
   const state = new URLSearchParams({...days, metric: chosen.metric});
   if (chosen.app !== TOGETHER) state.set("app", data.apps[chosen.app]);
+  if (livestream) {
+    state.set("livestream", livestream.id);
+    state.set("livestream_app", data.apps[livestream.app]);
+  }
+  return `#${state}`;
+}
+
+function writeAddress() {
   try {
-    history.replaceState(null, "", `#${state}`);
+    history.replaceState(null, "", formatAddress(chosen.livestream));
   } catch {
     // some browsers do not let a local file change its address
   }
@@ -117,7 +139,11 @@ function update() {
   showMessages(period, before);
   showCost(period, before);
   showTrust(period);
-  const rows = createChartRows(metric, period, before, chosen.rank, streams);
+  showLivestream(chosen.livestream, period);
+  const rows = {
+    ...createChartRows(metric, period, before, chosen.rank, streams),
+    timeline: createTimelineRows(chosen.livestream, period),
+  };
   for (const [name, list] of Object.entries(rows))
     describeRows(name, list, name === "top" ? RANKS[chosen.rank] : metric);
   captionCharts(metric, period, before, chosen.rank, rows);
@@ -134,6 +160,16 @@ function choose(changes) {
   Object.assign(chosen, changes);
   writeAddress();
   update();
+}
+
+/** Show what a link within the page, or the browser's history, leads to. */
+function followAddress() {
+  const before = JSON.stringify(chosen.livestream);
+  readAddress();
+  update();
+  if (JSON.stringify(chosen.livestream) === before) return;
+  scrollTo(0, 0);
+  if (chosen.livestream) getElement("livestream-title").focus();
 }
 
 /** @param {"from" | "to"} moved the end that follows if the dates are in the wrong order */
@@ -188,7 +224,7 @@ function start() {
     });
     controls.ranges.append(button);
   }
-  controls.app.addEventListener("change", () => choose({app: Number(controls.app.value)}));
+  controls.app.addEventListener("change", () => choose({app: Number(controls.app.value), livestream: null}));
   controls.metric.addEventListener("change", () => choose({metric: controls.metric.value}));
   controls.rank.addEventListener("change", () => choose({rank: controls.rank.value}));
   controls.from.addEventListener("change", () => chooseDates("from"));
@@ -199,6 +235,7 @@ function start() {
   });
   getElement("controls").addEventListener("submit", (event) => event.preventDefault());
   startThemes();
+  window.addEventListener("hashchange", followAddress);
   readAddress();
   update();
 }

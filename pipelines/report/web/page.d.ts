@@ -129,6 +129,47 @@ interface Figures {
   loads: LoadTable;
 }
 
+interface SessionState {
+  label: string;
+  kind: Kind;
+  is_failed: boolean;
+}
+/** What `sessions.py` embeds beside the figures. */
+interface EmbeddedSessions {
+  states: SessionState[];
+  sessions_first: number;
+  failures_first: number;
+  livestreams: {
+    app: number[];
+    livestream_id: string[];
+    name: (string | null)[];
+    status: (string | null)[];
+    created_at: Cell[];
+  };
+  /** Number of sessions of each livestream. */
+  counts: number[];
+  rows: Record<"length" | "wait" | "ingest_seconds" | "viewer_seconds" | "message", Cell[]> & {
+    day: number[];
+    begun: number[];
+    state: string;
+    session_id: (string | null)[];
+  };
+  set_aside: {
+    app: number[];
+    livestream_id: string[];
+    day: Cell[];
+    table_name: string[];
+    record_id: string[];
+    field: string[];
+    reason: string[];
+  };
+  peaks: {app: number[]; livestream_id: string[]; day: number[]; peak: number[]; peak_at: number[]};
+}
+interface LivestreamKey {
+  app: number;
+  id: string;
+}
+
 /** Days and apps that a figure covers. */
 interface Period {
   apps: number[];

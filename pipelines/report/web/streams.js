@@ -58,7 +58,7 @@ function rankStreams(period, rank) {
   return lines.sort((a, b) => order(b) - order(a) || a.stream - b.stream);
 }
 
-/** @param {StreamLine} line */
+/** @param {{name: string | null, id: string}} livestream */
 function formatStream({name, id}) {
   return name || `(no name) ${id.slice(0, 8)}`;
 }
@@ -93,13 +93,9 @@ function showTop(period, rank, streams) {
   const top = streams.slice(0, LISTED);
   /** @type {Row[]} */
   const rows = top.map((line, n) => {
-    const app = data.apps[line.app];
-    const name = createElement("span", {title: `${line.id} · ${app}`}, `${n + 1}. `, isolateText(formatStream(line)));
+    const app = period.apps.length > 1 ? createElement("small", {}, isolateText(data.apps[line.app])) : null;
     return {
-      cells: [
-        [name, period.apps.length > 1 ? createElement("small", {}, isolateText(app)) : null],
-        ...createStreamCells(line.figures),
-      ],
+      cells: [[`${n + 1}. `, createStreamLink(line.app, line.id, line.name), app], ...createStreamCells(line.figures)],
     };
   });
   /** @type {Record<string, Cell>} */

@@ -159,7 +159,10 @@ function showMessages(period, before) {
     const count = line.early + line.late;
     return {
       cells: [
-        isolateText(data.messages.keys.message[line.key] ?? "(other, rarer messages)"),
+        [
+          isolateText(data.messages.keys.message[line.key] ?? OTHER_MESSAGES),
+          createFailureList(line.key, count, period),
+        ],
         formatNumber(count, 0),
         `${formatNumber((count / failed) * 100, 1)} %`,
         formatNumber(line.early, 0),
