@@ -93,13 +93,6 @@ def test_what_only_a_shell_can_give_is_one_line(command: str, expected: str, hom
     assert_one_line(run(command, LIVEHOUSE_HOME=str(home), **ACCOUNT), 2, expected)
 
 
-@pytest.mark.parametrize("style", ["csv", "json"])
-def test_a_reader_that_has_seen_enough_is_no_fault(style: str, home: Path) -> None:
-    command = f"livehouse sql --format {style} 'from range(1000000)' | head -1; exit ${{PIPESTATUS[0]}}"
-    status, _, err = run(command, LIVEHOUSE_HOME=str(home))
-    assert (status, err) == (0, "")
-
-
 @pytest.mark.parametrize(
     ("file", "content", "expected"),
     [

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from pipelines.catalog.core import LIVESTREAMS
+from pipelines.catalog.streams import stream_of
 from pipelines.errors import ApiError, ApiRefusedError
 from pipelines.extract.dialect import (
     PAGE_SIZE,
@@ -23,6 +25,9 @@ from pipelines.extract.dialect import (
 from pipelines.settings.settings import Settings
 from pipelines.simulator.dialects import TODAY
 from pipelines.simulator.server import Simulator
+from pipelines.steps.context import open_run
+from pipelines.steps.extract_stream import extract_stream
+from pipelines.steps.load_core import load_livestreams
 from pipelines.storage.warehouse import open_warehouse
 from tests.intercepting_proxy import (
     InterceptingProxy,
@@ -36,14 +41,10 @@ from tests.intercepting_proxy import (
     refuse_path,
     refuse_unix_times,
 )
+from tests.parameters import long_except
 from tests.pipeline_runner import LAST, assert_matches_world, query, run_pipeline, settings_for, small_world
 
 DAY = (LAST, LAST)
-
-
-def others_long(*values: Any) -> list[Any]:
-    """Mark parameters as long: each runs the pipeline, and the first one guards the behaviour."""
-    return [pytest.param(value, marks=pytest.mark.long) for value in values]
 
 
 WEEK = (LAST - timedelta(days=6), LAST)
@@ -68,7 +69,11 @@ def dialect_of(settings: Settings) -> dict[tuple[str, str], str]:
 
 
 @pytest.mark.parametrize(
-    ("rule", "form", "refused_at_first"), [(refuse_unix_times, "iso_8601", 2), (refuse_iso_times, "unix_seconds", 0)]
+    ("rule", "form", "refused_at_first"),
+    [
+        (refuse_unix_times, "iso_8601", 2),
+        pytest.param(refuse_iso_times, "unix_seconds", 0, marks=pytest.mark.long),
+    ],
 )
 def test_the_form_of_times_is_detected_once_and_stored(
     rule: Rule, form: str, refused_at_first: int, simulator: Simulator, tmp_path: Path
@@ -157,10 +162,13 @@ def test_another_form_is_tried_at_most_once(*, noted: bool) -> None:
     assert len(sent) == 2 + 1 + 1
 
 
-@pytest.mark.parametrize("most", [50, *others_long(99, 30, 7, 1)])
+@pytest.mark.parametrize("most", long_except([50, 99, 30, 7, 1], 50))
 @pytest.mark.parametrize(
     "message",
-    ["per_page must be between 1 and {most}", *others_long("Invalid request parameters", "page size too large")],
+    long_except(
+        ["per_page must be between 1 and {most}", "Invalid request parameters", "page size too large"],
+        "per_page must be between 1 and {most}",
+    ),
 )
 def test_a_refused_page_size_is_lowered_once_and_stored(
     most: int, message: str, simulator: Simulator, tmp_path: Path
@@ -182,7 +190,10 @@ def test_a_refused_page_size_is_lowered_once_and_stored(
 
 
 @pytest.mark.parametrize(
-    "message", ["account 50 is closed", *others_long("Invalid format for Authorization header", "Internal error")]
+    "message",
+    long_except(
+        ["account 50 is closed", "Invalid format for Authorization header", "Internal error"], "account 50 is closed"
+    ),
 )
 def test_a_refusal_about_something_else_costs_no_extra_request(
     message: str, simulator: Simulator, tmp_path: Path
@@ -250,13 +261,12 @@ def test_refused_old_days_do_not_change_the_form(simulator: Simulator, tmp_path:
     with intercept(simulator, rule) as served:
         settings = settings_at(served, tmp_path / "home")
         for night in ("nothing is known", "the form is known"):
-            _load_in_spite_of_errors(settings, (first, first + timedelta(days=2)))
+            _load_in_spite_of_errors(settings, (first, first + timedelta(days=1)))
             assert [target for target in served.targets if "T00" in target] == [], night
             figures = "SELECT count(*) FROM raw.livestream_analytics WHERE payload LIKE '%777%'"
             with open_warehouse(settings).open_raw() as connection:
                 assert connection.execute(figures).fetchall() == [(0,)], night
             run_pipeline(settings, DAY)
-        _load_in_spite_of_errors(settings, (first, LAST))
         assert [target for target in served.targets if "T00" in target] == []
         assert dialect_of(settings)["get-overall-analytics", "time_form"] == "unix_seconds"
 
@@ -285,24 +295,26 @@ def test_notes_about_one_service_do_not_apply_to_another(simulator: Simulator, t
         assert {address for (address,) in kept} == {older.base_url, newer.base_url}
 
 
-def test_counts_of_the_page_or_up_to_a_cap_lose_no_livestream(tmp_path: Path) -> None:
+@pytest.mark.parametrize("total", ["page", 200])
+def test_counts_of_the_page_or_up_to_a_cap_lose_no_livestream(
+    total: str | int, simulator: Simulator, tmp_path: Path
+) -> None:
     # 100 of 250 livestreams were loaded, and 200 of 250, exit 0.
-    for total in ("page", 200):
-        with Simulator(small_world(apps=("aula",), livestreams=250, sessions=0)) as simulated:
+    def rule(path: str, params: Query) -> tuple[int, object] | None:
+        if not path.endswith("/livestreams"):
+            return None
+        page, size = int(params["page_no"]), int(params["per_page"])
+        records = [{"id": f"l{number}"} for number in range(250)[(page - 1) * size : page * size]]
+        count = len(records) if total == "page" else total
+        return 200, {"success": True, "data": records, "paging": {"total_count": count}}
 
-            def rule(path: str, params: Query, total: Any = total, simulated: Simulator = simulated) -> Any:
-                if not path.endswith("/livestreams"):
-                    return None
-                rows = simulated.world.apps["aula"].livestreams
-                page, size = int(params["page_no"]), int(params["per_page"])
-                records = [{"id": row.id} for row in rows[(page - 1) * size : page * size]]
-                count = len(records) if total == "page" else total
-                return 200, {"success": True, "data": records, "paging": {"total_count": count}}
-
-            with intercept(simulated, rule) as served:
-                settings = settings_at(served, tmp_path / str(total))
-                run_pipeline(settings, DAY)
-                assert query(settings, "SELECT count(*) FROM core.livestreams") == [(250,)]
+    with intercept(simulator, rule) as served:
+        settings = settings_at(served, tmp_path / "home")
+        with open_run(settings, run_id="first", full=False, allow_shrink=False, backfill=None) as run:
+            extract_stream(run, stream_of(LIVESTREAMS), DAY)
+            load_livestreams(run)
+            with run.warehouse.open_working() as connection:
+                assert connection.execute("SELECT count(*) FROM core.livestreams").fetchall() == [(250,)]
 
 
 # --- counts of sessions: livestreams/daywise ------------------------------------------------------------------------
@@ -327,11 +339,11 @@ def test_sessions_are_counted_where_the_api_counts_them(simulator: Simulator, tm
         assert len(sent) == 1, "one request for a range"
 
 
-@pytest.mark.parametrize("status", [404, *others_long(405, 410, 501)])
+@pytest.mark.parametrize("status", long_except([404, 405, 410, 501], 404))
 def test_a_missing_operation_is_requested_again_after_a_week(status: int, simulator: Simulator, tmp_path: Path) -> None:
     with intercept(simulator, refuse_path("/analytics/livestreams/daywise", status, "Route not found")) as served:
         settings = settings_at(served, tmp_path / "home")
-        run = run_pipeline(settings, (LAST - timedelta(days=89), LAST))
+        run = run_pipeline(settings, (LAST - timedelta(days=34), LAST))
         assert run.failures == []
         assert len(served.refused) == 1, "not once for each month"
         assert set(counts_of(settings).values()) == {None}
@@ -360,7 +372,11 @@ def test_a_missing_operation_is_requested_again_after_a_week(status: int, simula
             0,
             marks=pytest.mark.long,
         ),
-        ([{"count": 4, "date": f"{LAST}", "total_ingest_seconds": 5, "total_viewer_seconds": 1}], 4),
+        pytest.param(
+            [{"count": 4, "date": f"{LAST}", "total_ingest_seconds": 5, "total_viewer_seconds": 1}],
+            4,
+            marks=pytest.mark.long,
+        ),
         pytest.param(
             [{"count": "4", "date": f"{LAST}T00:00:00.000Z", "total_ingest_seconds": 5, "total_viewer_seconds": 1}],
             4,

@@ -16,6 +16,7 @@ from pipelines.steps.context import open_run
 from pipelines.steps.days import keep_days_in_raw
 from tests.fixed_clock import clock_set_to
 from tests.night_runner import APP, LAST, NIGHT, WEEK, NightRunner, add_day, at_hour, ids, names_livestream, world_of
+from tests.parameters import long_except
 from tests.pipeline_runner import query
 
 DAY = timedelta(days=1)
@@ -69,6 +70,7 @@ def test_a_rebuild_does_not_make_a_day_final_that_was_fetched_at_noon(nights: Ni
     assert state(nights) == FINAL
 
 
+@pytest.mark.long
 def test_a_rebuild_of_what_a_killed_run_landed_at_noon_is_not_final(nights: NightRunner) -> None:
     nights.load(WEEK)
     with clock_set_to(NOON):
@@ -78,7 +80,7 @@ def test_a_rebuild_of_what_a_killed_run_landed_at_noon_is_not_final(nights: Nigh
     assert state(nights) == OPEN
 
 
-@pytest.mark.parametrize("cause", ["new rules", "a corrected session"])
+@pytest.mark.parametrize("cause", long_except(["new rules", "a corrected session"], "a corrected session"))
 def test_a_run_for_other_days_does_not_make_it_final(
     cause: str, nights: NightRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:

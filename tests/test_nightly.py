@@ -175,9 +175,9 @@ def test_rebuild_names_the_days_without_raw_data(tmp_path: Path) -> None:
 
 
 def rebuild_without_raw_data(settings: Settings) -> dict[str, int]:
-    """List 300 days without raw data as loaded, as an earlier version did; return the row counts before."""
+    """List 40 days without raw data as loaded, as an earlier version did; return the row counts before."""
     counts = {table: query(settings, f"SELECT count(*) FROM {table}")[0][0] for table in COUNTED}
-    never = (LOADED[0] - timedelta(days=300), LOADED[0] - timedelta(days=1))
+    never = (LOADED[0] - timedelta(days=40), LOADED[0] - timedelta(days=1))
     with open_run(settings, run_id="rebuild", full=False, allow_shrink=False, backfill=None) as run:
         for table in FACTS:
             run.warehouse.write(
@@ -201,7 +201,7 @@ def rebuild_without_raw_data(settings: Settings) -> dict[str, int]:
 
 
 COUNTED = ("marts.daily_usage", "ops.days")
-REMOVED = "300 days that a rebuild listed without raw data were removed"
+REMOVED = "40 days that a rebuild listed without raw data were removed"
 
 
 def test_days_that_were_rebuilt_without_raw_data_are_removed(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ NESTED: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.none() | TEXTS, min_size=1, max_size=4))
 def test_any_text_is_read_back_by_duckdb(home: Path, tmp_path: Path, texts: list[str | None]) -> None:
     literals = ", ".join(

@@ -1,11 +1,10 @@
 """A loaded home that tests copy, and the same home after its world changed."""
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -55,11 +54,6 @@ def load_home(request: pytest.FixtureRequest) -> LoadHome:
         return settings
 
     return load
-
-
-def long_except(cases: Iterable[Any], *quick: Any) -> list[Any]:
-    """Return parameters of a test: those of `quick` run by default, the others are `long`."""
-    return [case if case in quick else pytest.param(case, marks=pytest.mark.long) for case in cases]
 
 
 @dataclass(frozen=True)

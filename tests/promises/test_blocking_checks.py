@@ -8,8 +8,9 @@ import pytest
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.storage.warehouse import open_warehouse
+from tests.parameters import long_except
 from tests.pipeline_runner import LAST, assert_matches_world, environment_for
-from tests.promises.conftest import LoadHome, Serve, long_except, template_world
+from tests.promises.conftest import LoadHome, Serve, template_world
 from tests.promises.fault_runner import run_cli
 from tests.terminals import run_cli_on_terminal
 

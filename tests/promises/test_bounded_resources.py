@@ -15,8 +15,9 @@ from pipelines.simulator.transport_faults import FaultOptions
 from pipelines.simulator.world import World
 from pipelines.steps import fetch
 from pipelines.steps.context import open_run
+from tests.parameters import long_except
 from tests.pipeline_runner import LAST, assert_matches_world, environment_for, run_pipeline, settings_for
-from tests.promises.conftest import WHOLE, Serve, long_except
+from tests.promises.conftest import WHOLE, Serve
 from tests.promises.fault_runner import child_process, wait_for_exit
 from tests.promises.world_factory import tiny_world
 

@@ -12,8 +12,9 @@ from pipelines.settings.settings import Settings
 from pipelines.simulator.faults import GROUPS, FaultInjector
 from pipelines.simulator.server import Simulator
 from pipelines.steps.context import RunContext
+from tests.parameters import long_except
 from tests.pipeline_runner import APPS, DAYS, assert_matches_world, query, run_pipeline, settings_for
-from tests.promises.conftest import Serve, long_except
+from tests.promises.conftest import Serve
 from tests.promises.fault_runner import changed_days, published_days
 from tests.promises.world_factory import tiny_world
 

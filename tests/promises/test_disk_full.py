@@ -10,8 +10,9 @@ import pytest
 from pipelines.errors import LivehouseError, WarehouseError
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
+from tests.parameters import long_except
 from tests.pipeline_runner import DAYS, assert_matches_world, environment_for, run_pipeline
-from tests.promises.conftest import LoadHome, Serve, long_except, template_world
+from tests.promises.conftest import LoadHome, Serve, template_world
 from tests.promises.fault_runner import run_cli, run_cli_process, stored_days, unexpected_files
 from tests.promises.world_factory import change_everything, tiny_world
 

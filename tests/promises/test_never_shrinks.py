@@ -11,6 +11,7 @@ from pipelines.simulator.faults import GROUPS, FaultInjector
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from pipelines.storage.warehouse import open_warehouse
+from tests.parameters import long_except
 from tests.pipeline_runner import (
     APPS,
     DAYS,
@@ -23,7 +24,7 @@ from tests.pipeline_runner import (
     run_pipeline,
     settings_for,
 )
-from tests.promises.conftest import WHOLE, LoadHome, Serve, long_except, template_world
+from tests.promises.conftest import WHOLE, LoadHome, Serve, template_world
 from tests.promises.fault_runner import published_days, run_cli
 from tests.promises.world_factory import tiny_world
 

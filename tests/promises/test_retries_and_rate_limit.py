@@ -21,6 +21,7 @@ from pipelines.simulator.server import Simulator
 from pipelines.simulator.transport_faults import FaultOptions
 from pipelines.simulator.world import World
 from tests.extract.conftest import Canned, CannedServer
+from tests.parameters import long_except
 from tests.pipeline_runner import (
     APPS,
     DAYS,
@@ -31,7 +32,7 @@ from tests.pipeline_runner import (
     run_pipeline,
     settings_for,
 )
-from tests.promises.conftest import Serve, long_except
+from tests.promises.conftest import Serve
 from tests.promises.fault_runner import max_repeats, published_days, run_cli, run_cli_process
 from tests.promises.world_factory import change_everything, tiny_world
 
