@@ -111,7 +111,7 @@ def days_missing_sessions(run: RunContext, app_id: str, days: Range) -> dict[dat
         )
     ]
     overall = [
-        part.rows.select(_OVERALL)
+        part.rows.select(list(_OVERALL))
         for _, part in (
             current_rows(run, LIVESTREAM_ANALYTICS_DAILY, app_id, None, extra_days=changed_overall)
             if changed_overall
