@@ -14,8 +14,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pipelines.orchestration.alerts import RunFailedError, build_resume_command, post_failure
+from pipelines.orchestration.alerts import post_failure
 from pipelines.orchestration.resources import PARTITION, RANGE_END, RANGE_START
+from pipelines.orchestration.run_errors import RunFailedError, build_resume_command
 from pipelines.orchestration.run_liveness import ALERTED_BY
 from pipelines.orchestration.sensors import failure_webhook
 from pipelines.settings.settings import Settings

@@ -16,7 +16,7 @@ import pytest
 
 from pipelines.clock import machine_now
 from pipelines.errors import find_machine_cause
-from pipelines.orchestration.alerts import _describe_root_cause
+from pipelines.orchestration.run_errors import describe_root_cause
 from pipelines.simulator.server import Simulator
 from pipelines.steps.progress import log
 from tests.parameters import long_except
@@ -210,9 +210,9 @@ def test_the_machine_is_named_where_it_is_the_cause(err: str, named: str | None)
     assert (named is None and cause is None) or (named is not None and cause is not None and named in cause)
 
     class Error:
-        message, cause = err, None
+        message, cause, cls_name = err, None, None
 
-    assert named is None or named in str(_describe_root_cause(Error())), "in a run as well"
+    assert named is None or named in str(describe_root_cause(Error())), "in a run as well"
 
 
 def test_what_is_logged_does_not_command_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,8 @@ SQL_TYPES: dict[LogicalType, str] = {
     "id": "VARCHAR",
     "text": "VARCHAR",
 }
+UNITS: dict[LogicalType, str] = {"seconds": "seconds", "minutes": "minutes", "timestamp": "UTC", "day": "UTC"}
+"""The units of values; other logical types have none."""
 POLARS_TYPES: dict[LogicalType, pl.DataType] = {
     "seconds": pl.Float64(),
     "minutes": pl.Float64(),

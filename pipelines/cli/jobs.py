@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 
 from pipelines.cli.history import open_history, translate_history_errors
 from pipelines.errors import LivehouseError, UsageError
@@ -41,12 +42,7 @@ def run_job(
         from dagster._core.utils import make_new_run_id
 
         from pipelines.definitions import build_definitions
-        from pipelines.orchestration.alerts import (
-            RunFailedError,
-            RunStoppedError,
-            collect_errors,
-            post_failure,
-        )
+        from pipelines.orchestration.alerts import post_failure
         from pipelines.orchestration.resources import (
             ALLOW_SHRINK,
             CATCH_UP,
@@ -55,13 +51,18 @@ def run_job(
             RANGE_END,
             RANGE_START,
         )
+        from pipelines.orchestration.run_errors import RunFailedError, collect_errors
         from pipelines.orchestration.run_liveness import ALERTED_BY, RUN_LOCKS, hold_run_lock
+        from pipelines.orchestration.run_origin import build_job_origin
 
         tags = {RANGE_START: f"{days[0]}", RANGE_END: f"{days[1]}", ALERTED_BY: "the command line"}
         tags |= {FULL: "true"} if full else {}
         tags |= {ALLOW_SHRINK: "true"} if allow_shrink else {}
         tags |= {} if catch_up else {CATCH_UP: "false"}
         run_id = make_new_run_id()
+        instance.create_run_for_job = partial(  # type: ignore[method-assign]  # `execute_in_process` takes no origin
+            instance.create_run_for_job, remote_job_origin=build_job_origin(job)
+        )
         with translate_history_errors(settings.dagster_home), hold_run_lock(settings.dagster_home / RUN_LOCKS, run_id):
             result = (
                 build_definitions(settings)
@@ -76,9 +77,6 @@ def run_job(
             )
             errors = [] if result.success else collect_errors(result.all_events)
             run = instance.get_run_by_id(run_id)
-            if run and any(isinstance(error, RunStoppedError) for error in errors):
-                # Dagster records a signal that its own UI did not send as a failure.
-                instance.report_run_canceled(run, message=str(errors[0]))
     warnings = [
         f"{evaluation.asset_key.to_user_string().replace('/', '.')}: "
         f"{(evaluation.description or '').partition('. ')[0]}"  # the UI shows all of it, with the rows

@@ -35,7 +35,7 @@ def run_and_report(
     from pipelines.cli.jobs import run_job
     from pipelines.cli.summary import show_summary
     from pipelines.errors import SettingsError, UsageError
-    from pipelines.orchestration.alerts import RunStoppedError
+    from pipelines.orchestration.run_errors import RunStoppedError
     from pipelines.settings.settings import load_settings
     from pipelines.steps.progress import quiet_output
 

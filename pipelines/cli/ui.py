@@ -21,6 +21,7 @@ def ui_command(port: int, *, open_it: bool) -> None:
     from pipelines.cli.demo import find_demo_to_show
     from pipelines.cli.history import build_dagster_environment, open_history
     from pipelines.errors import UsageError
+    from pipelines.orchestration.partitions import find_first_day
     from pipelines.settings.demo_settings import build_demo_environment
     from pipelines.settings.settings import load_settings
 
@@ -33,7 +34,8 @@ def ui_command(port: int, *, open_it: bool) -> None:
     if demo := find_demo_to_show(settings):
         settings = settings.model_copy(update={"home": demo.absolute()})
         environment = build_demo_environment(settings.home)
-    open_history(settings).dispose()  # reports an unusable history in one line
+    with open_history(settings) as instance:  # reports an unusable history in one line
+        environment["LIVEHOUSE_START_DATE"] = f"{find_first_day(settings, instance)}"
     # Import nothing from the working directory: a `pipelines` or `dagster` there is another project's.
     ours = str(Path(pipelines.__file__).parents[1])
     found = os.pathsep.join(filter(None, (ours, environment.get("PYTHONPATH"))))

@@ -41,11 +41,27 @@ MERGE_DISTANCE = {"day": 7, "month": 31}
 """Days between two ranges up to which they are evaluated as one, since evaluating a day again changes nothing."""
 
 
+_SQL_TYPES = {
+    **dict.fromkeys(("id", "text"), "VARCHAR"),
+    **dict.fromkeys(("UTC day", "first day of the month"), "DATE"),
+    **dict.fromkeys(("count", "days", "rank", "hour of the day, 0 to 23, UTC"), "BIGINT"),
+    "UTC time": "TIMESTAMP",
+    "flag": "BOOLEAN",
+    "sessions by milliseconds": "MAP(BIGINT, UBIGINT)",
+}
+"""The SQL type of columns with these units; all others are measures."""
+
+
 class MartColumn(NamedTuple):
     """Unit and description of a column."""
 
     unit: str
     description: str
+
+    @property
+    def sql_type(self) -> str:
+        """The SQL type of its values, known without building the mart."""
+        return _SQL_TYPES.get(self.unit, "DOUBLE")
 
 
 @dataclass(frozen=True)

@@ -1,80 +1,22 @@
-"""Turn the events of a failed run into one-line errors, and post them to the alert webhook.
-
-Nothing here imports Dagster or fails a run.
-"""
+"""Post a failed run to the alert webhook. Nothing here imports Dagster or fails a run."""
 
 import json
 import re
 import time
 from base64 import b64encode
-from collections.abc import Iterable
 from datetime import date
 from http import HTTPStatus
-from typing import Any
 
 import httpx
 
-from pipelines.errors import LivehouseError, SettingsError, UsageError, find_machine_cause
+from pipelines.errors import LivehouseError
+from pipelines.orchestration.run_errors import build_resume_command
 from pipelines.settings.settings import Settings
 from pipelines.transport.exchange import Connections, ExchangeError
 
 _ATTEMPTS, _TIMEOUT_SECONDS, _MAX_ERROR_CHARACTERS = 3, 10.0, 1_600
 _RETRIED_STATUSES = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 _ZERO_WIDTH_SPACE = "\N{ZERO WIDTH SPACE}"
-
-
-class RunFailedError(LivehouseError):
-    """A run failed for a reason that is already one line."""
-
-
-class RunStoppedError(RunFailedError):
-    """A user stopped the run: ctrl-C, SIGTERM, or the UI."""
-
-
-def collect_errors(events: Iterable[Any]) -> list[LivehouseError]:
-    """Return the distinct errors in a run's Dagster events, each of one line; at least one."""
-    found: list[LivehouseError] = []
-    for event in events:
-        data = event.event_specific_data
-        failure = getattr(data, "user_failure_data", None)
-        if failure and failure.description:
-            found.append(RunFailedError(failure.description))
-        elif (event.is_step_failure or event.is_failure) and getattr(data, "error", None):
-            found.append(_describe_root_cause(data.error))
-    distinct = {str(error): error for error in found}
-    known = [error for error in distinct.values() if "caused the run" not in str(error)]
-    return known or [RunFailedError("the run failed; its page in `livehouse ui` shows the reason")]
-
-
-def _describe_root_cause(error: Any) -> LivehouseError:  # noqa: ANN401 - Dagster's SerializableErrorInfo
-    while error.cause:
-        error = error.cause
-    message = error.message.strip()
-    name, _, text = message.partition(": ")
-    if name.endswith("DagsterExecutionInterruptedError"):
-        return RunStoppedError("stopped; landed data is kept: run the same command again to resume")
-    if name.endswith("DagsterAssetCheckFailedError"):
-        broken = "; ".join(line.strip(" -*").replace("/", ".") for line in message.splitlines()[1:])
-        return RunFailedError(
-            f"not published, because figures would be wrong: {broken}. Readers keep the last published copy (a lakehouse"
-            " has none); `livehouse ui` shows the days, `livehouse rebuild DAY DAY` rebuilds them from raw"
-        )
-    if name.startswith("pipelines.errors.") or name.endswith(".events.Failure"):
-        text = " ".join(text.split())
-        kind = next((kind for kind in (SettingsError, UsageError) if name.endswith(kind.__name__)), RunFailedError)
-        return kind(text)
-    if cause := find_machine_cause(message):
-        return RunFailedError(cause)
-    return RunFailedError(f"a fault of livehouse itself: {' '.join(message.split())[:300]} (see `livehouse ui`)")
-
-
-def build_resume_command(job: str, days: tuple[date, date] | None) -> str:
-    """Return the command that repeats a failed job. A job that Dagster itself named loads days as a backfill does."""
-    if days is None:
-        return "livehouse on-air" if job == "observe" else "livehouse nightly"
-    if job == "nightly":
-        return f"livehouse nightly --date {days[1]}"
-    return f"livehouse {job if job == 'rebuild' else 'backfill'} {days[0]} {days[1]}"
 
 
 def post_failure(

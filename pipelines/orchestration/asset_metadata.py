@@ -1,12 +1,12 @@
 """Metadata for Dagster's UI: of a table, and of a load. Settings never belong here: they hold the token."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import dagster as dg
 
-from pipelines.catalog.types import SQL_TYPES, Table
+from pipelines.catalog.types import SQL_TYPES, UNITS, Table
 from pipelines.marts.lineage import Source
 from pipelines.orchestration.resources import ONE_RUN, REPORT
 from pipelines.steps.context import Counts, Range, RunContext
@@ -15,14 +15,20 @@ from pipelines.storage.preview import TablePreview
 
 _LONGEST_CELL = 200
 """Characters of a cell; longer text, such as a payload, is cut."""
+_SQL_TYPES_OF = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", date: "DATE", datetime: "TIMESTAMP"}
 
 
 def describe_asset(
-    full_name: str, description: str, columns: Iterable[tuple[str, str, str]], kinds: set[str]
+    full_name: str, description: str, columns: Iterable[tuple[str, str, str | None, str]], kinds: set[str]
 ) -> dict[str, Any]:
-    """Return the arguments of `dg.asset` for a table; each of `columns` is a name, a type or unit, and a description."""
+    """Return the arguments of `dg.asset` for a table; each of `columns` is a name, a SQL type, a unit, and a description."""
     group, _, name = full_name.partition(".")
-    schema = dg.TableSchema([dg.TableColumn(name, kind, description=text) for name, kind, text in columns])
+    schema = dg.TableSchema(
+        [
+            dg.TableColumn(name, sql_type, text, dg.TableColumnConstraints(other=[unit] if unit else []))
+            for name, sql_type, unit, text in columns
+        ]
+    )
     return {
         "key": dg.AssetKey([group, name]),
         "description": description,
@@ -36,7 +42,10 @@ def describe_asset(
 
 def describe_table(table: Table, kinds: set[str]) -> dict[str, Any]:
     """Return the arguments of `dg.asset` for a table of the catalog."""
-    columns = [(column.name, SQL_TYPES[column.logical_type], column.description) for column in table.columns]
+    columns = [
+        (column.name, SQL_TYPES[column.logical_type], UNITS.get(column.logical_type), column.description)
+        for column in table.columns
+    ]
     return describe_asset(table.full_name, table.description, columns, kinds)
 
 
@@ -87,13 +96,21 @@ def report_load(
 
 def show_sample(preview: TablePreview) -> dg.TableMetadataValue:
     """Return the newest rows of a table."""
-    return to_table(preview.columns, preview.newest)
+    return to_table([*preview.columns], preview.newest, preview.columns)
 
 
-def to_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> dg.TableMetadataValue:
-    """Return rows as a table of the UI."""
+def to_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], sql_types: Mapping[str, str] | None = None
+) -> dg.TableMetadataValue:
+    """Return rows as a table of the UI. Without `sql_types`, the types are those of the first row's values."""
+    rows = list(rows)
+    if sql_types is None:
+        first = rows[0] if rows else [None] * len(columns)
+        sql_types = {name: _SQL_TYPES_OF.get(type(cell), "VARCHAR") for name, cell in zip(columns, first, strict=True)}
     records = [dg.TableRecord({name: _cell(cell) for name, cell in zip(columns, row, strict=True)}) for row in rows]
-    return dg.MetadataValue.table(records, schema=dg.TableSchema([dg.TableColumn(name) for name in columns]))
+    return dg.MetadataValue.table(
+        records, schema=dg.TableSchema([dg.TableColumn(name, sql_types[name]) for name in columns])
+    )
 
 
 def _cell(value: Any) -> Any:  # noqa: ANN401 - a cell of any type

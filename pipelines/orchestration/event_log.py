@@ -18,6 +18,7 @@ from dagster._core.storage.sqlalchemy_compat import db_result
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, StaticPool, create_engine
 
+from pipelines.orchestration.failure_events import rewrite_entry
 from pipelines.orchestration.sqlite_files import WAIT_SECONDS, build_sqlite_address, lock_monitor
 
 
@@ -76,6 +77,10 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         """Close every file."""
         super().dispose()
         self._close()
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """Store an event; failures as one line."""
+        super().store_event(rewrite_entry(event))
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store the events of assets together, all others one by one."""

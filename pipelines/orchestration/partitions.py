@@ -1,12 +1,14 @@
-"""The days of the partitions: from LIVEHOUSE_START_DATE until today, UTC."""
+"""The days of the partitions: from LIVEHOUSE_START_DATE, or in `livehouse ui` the first day with data, until today, UTC."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from typing import Any
 
 import dagster as dg
 
+from pipelines.catalog.streams import FACTS
+from pipelines.clock import today
 from pipelines.settings.settings import Settings
 
 
@@ -40,3 +42,15 @@ DAYS = days_since(Settings.model_fields["start_date"].default)
 def start_partitions_on(first: date, asset: dg.AssetSpec) -> dg.AssetSpec:
     """Return an asset whose partitions, if it has any, begin with `first`."""
     return asset.replace_attributes(partitions_def=days_since(first)) if asset.partitions_def else asset
+
+
+def find_first_day(settings: Settings, instance: dg.DagsterInstance) -> date:
+    """Return the first day that is loaded or can be: earlier partitions would be "Missing" for ever.
+
+    The API keeps data for LIVEHOUSE_RETENTION_DAYS days. A LIVEHOUSE_START_DATE that is set is kept.
+    """
+    if "start_date" in settings.model_fields_set:
+        return settings.start_date
+    loaded = (instance.get_materialized_partitions(dg.AssetKey([table.schema, table.name])) for table in FACTS)
+    first_loaded = [date.fromisoformat(min(days)) for days in loaded if days]
+    return min([*first_loaded, max(settings.start_date, today() - timedelta(days=settings.retention_days))])

@@ -6,11 +6,13 @@ The event log is in `event_log.py`. Dagster's private API is used: see docs/deci
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
 from typing import Any
 
+from dagster._core.events import DagsterEvent, DagsterEventType
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
@@ -18,6 +20,7 @@ from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import Sqlit
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, NullPool, create_engine, make_url
 
+from pipelines.orchestration.failure_events import build_failure_tags, rewrite_event
 from pipelines.orchestration.sqlite_files import WAIT_SECONDS, build_sqlite_address, lock_monitor
 
 _lock = Lock()
@@ -58,6 +61,13 @@ class HomeRunStorage(SqliteRunStorage):
         """Open a transaction."""
         with _connect(self._conn_string) as connection:
             yield connection
+
+    def handle_run_event(self, run_id: str, event: DagsterEvent, update_timestamp: datetime | None = None) -> None:
+        """Update the status of a run, and say in its tags why it failed."""
+        event = rewrite_event(event)
+        super().handle_run_event(run_id, event, update_timestamp)
+        if event.event_type == DagsterEventType.RUN_FAILURE and (run := self._get_run_by_id(run_id)):
+            self.add_run_tags(run_id, build_failure_tags(run, event))
 
 
 class HomeScheduleStorage(SqliteScheduleStorage):

@@ -2,8 +2,9 @@
 
 import dagster as dg
 
-from pipelines.orchestration.alerts import collect_errors, post_failure
+from pipelines.orchestration.alerts import post_failure
 from pipelines.orchestration.resources import parse_range
+from pipelines.orchestration.run_errors import collect_errors
 from pipelines.orchestration.run_liveness import ALERTED_BY
 from pipelines.settings.settings import load_settings
 

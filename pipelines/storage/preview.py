@@ -17,7 +17,8 @@ class TablePreview:
     rows: int
     by_day: dict[date, int]
     """Row counts of the days in the range that have rows; empty without a range."""
-    columns: list[str]
+    columns: dict[str, str]
+    """The SQL type of each column."""
     newest: list[tuple[Any, ...]]
     """At most `MAX_ROWS` rows, newest first."""
 
@@ -37,7 +38,9 @@ def read_preview(
     period = "day" if days else period
     order = f"ORDER BY {period} DESC" if period else ""
     newest = connection.execute(f"SELECT * FROM {table} {where} {order} LIMIT {MAX_ROWS}", bounds)
-    return TablePreview(rows, by_day, [column[0] for column in newest.description or []], newest.fetchall())
+    return TablePreview(
+        rows, by_day, {name: str(kind) for name, kind, *_ in newest.description or []}, newest.fetchall()
+    )
 
 
 def sum_by_period(connection: duckdb.DuckDBPyConnection, table: str, period: str, column: str) -> list[tuple[Any, ...]]:

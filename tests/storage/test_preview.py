@@ -25,7 +25,7 @@ def test_preview_of_a_range_has_row_counts_by_day_and_newest_rows(connection: du
     )
     preview = read_preview(connection, "facts", (DAY, NEXT))
     assert (preview.rows, preview.by_day) == (8, {DAY: 4, NEXT: 4})
-    assert preview.columns == ["app_id", "day", "seconds"]
+    assert preview.columns == {"app_id": "VARCHAR", "day": "DATE", "seconds": "DOUBLE"}
     assert len(preview.newest) == MAX_ROWS
     assert [row[1] for row in preview.newest] == [NEXT] * 4 + [DAY]
     whole = read_preview(connection, "facts")

@@ -11,7 +11,7 @@ def keep_warehouse_up(context: dg.OpExecutionContext, settings: dg.ResourceParam
     """Maintain the warehouse, and show the size of each table."""
     sizes = keep_up(settings)
     rows = [dg.TableRecord({"name": size.name, "files": size.files, "bytes": size.bytes}) for size in sizes]
-    columns = [dg.TableColumn("name"), dg.TableColumn("files", "int"), dg.TableColumn("bytes", "int")]
+    columns = [dg.TableColumn("name", "VARCHAR"), dg.TableColumn("files", "BIGINT"), dg.TableColumn("bytes", "BIGINT")]
     table = dg.MetadataValue.table(rows, schema=dg.TableSchema(columns=columns))
     context.add_output_metadata({"bytes": sum(size.bytes for size in sizes), "sizes": table})
 

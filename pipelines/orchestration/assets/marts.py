@@ -29,7 +29,7 @@ def _find_dependencies(mart: Mart) -> list[dg.AssetKey]:
 
 
 def _build_asset(mart: Mart) -> dg.AssetsDefinition:
-    columns = [(name, unit, meaning) for name, (unit, meaning) in mart.columns.items()]
+    columns = [(name, column.sql_type, column.unit, column.description) for name, column in mart.columns.items()]
     arguments = describe_asset(mart.full_name, mart.description, columns, {"sql", "duckdb"})
     source = dg.LocalFileCodeReference(file_path=str(sql_directory() / "marts" / f"{mart.name}.sql"), label="the SQL")
     arguments["metadata"]["dagster/code_references"] = dg.CodeReferencesMetadataValue(code_references=[source])

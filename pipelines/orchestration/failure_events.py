@@ -1,0 +1,72 @@
+"""Rewrite the events of a run that failed or was stopped before they are stored: one line instead of a stack trace.
+
+Dagster's UI shows the stack of Dagster's own frames before the message of the error, and records a stopped run as failed
+unless its own UI has stopped it.
+"""
+
+from typing import Any
+
+import dagster as dg
+from dagster._core.events import DagsterEvent, DagsterEventType, JobCanceledData, JobFailureData
+from dagster._core.execution.plan.objects import ErrorSource, StepFailureData
+from dagster_shared.error import SerializableErrorInfo
+
+from pipelines.orchestration.run_errors import (
+    FAULT,
+    STOPPED,
+    RunFailedError,
+    RunStoppedError,
+    build_resume_command,
+    describe_root_cause,
+)
+
+FAILED, RESUME = "livehouse/failed", "livehouse/resume"
+"""The tags of a failed run that the list of runs shows: why, and the command that repeats it."""
+
+
+def rewrite_entry(entry: dg.EventLogEntry) -> dg.EventLogEntry:
+    """Return an entry of the event log with its event rewritten."""
+    event = entry.dagster_event
+    if event is None or (rewritten := rewrite_event(event)) is event:
+        return entry
+    return entry._replace(dagster_event=rewritten, user_message=rewritten.message or "")
+
+
+def rewrite_event(event: DagsterEvent) -> DagsterEvent:
+    """Return an event with a one-line error, and the end of a stopped run as "canceled"; other events unchanged."""
+    data: Any = event.event_specific_data
+    if not isinstance(data, StepFailureData | JobFailureData | JobCanceledData) or data.error is None:
+        return event
+    cause = describe_root_cause(data.error)
+    if isinstance(data, StepFailureData):
+        shortened = data._replace(error=_shorten(data.error), error_source=ErrorSource.FRAMEWORK_ERROR)
+        return event._replace(event_specific_data=shortened)
+    if isinstance(data, JobCanceledData) or isinstance(cause, RunStoppedError):
+        return event._replace(
+            event_type_value=DagsterEventType.RUN_CANCELED.value,
+            event_specific_data=JobCanceledData(None),
+            message=STOPPED,
+        )
+    first = data.first_step_failure_event
+    return event._replace(
+        event_specific_data=JobFailureData(
+            _shorten(data.error), data.failure_reason, rewrite_event(first) if first else None
+        ),
+        message=f"{event.job_name} failed: {cause}",
+    )
+
+
+def build_failure_tags(run: dg.DagsterRun, event: DagsterEvent) -> dict[str, str]:
+    """Return the tags of a run that has failed with `event`, which is rewritten."""
+    from pipelines.orchestration.resources import parse_range
+
+    reason = (event.message or "").removeprefix(f"{event.job_name} failed: ")
+    return {FAILED: reason, RESUME: build_resume_command(run.job_name, parse_range(dict(run.tags)))}
+
+
+def _shorten(error: SerializableErrorInfo) -> SerializableErrorInfo:
+    """Return an error of one line. Only a fault of livehouse itself keeps the stack of its cause."""
+    line = str(describe_root_cause(error))
+    while error.cause:
+        error = error.cause
+    return SerializableErrorInfo(line, error.stack if line.startswith(FAULT) else [], RunFailedError.__name__)
