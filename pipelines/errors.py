@@ -116,4 +116,9 @@ class WarehouseError(LivehouseError):
 
 
 class QueryError(LivehouseError):
-    """DuckDB refused a user's query."""
+    """DuckDB refused a user's query. `excerpt` quotes the line of the query, with a caret below the place; or is empty."""
+
+    def __init__(self, message: str, excerpt: str = "") -> None:
+        """Keep the line breaks of the excerpt."""
+        super().__init__(message)
+        self.excerpt = "\n".join(map(printable, excerpt.splitlines()))

@@ -75,7 +75,6 @@ def test_a_backfill_and_the_commands_that_read_it(simulator: Simulator, tmp_path
         "drop table core.livestreams",
         "copy core.livestreams to 'x.csv'",
         "select * from 'x.csv'",
-        "selec",
     ):
         assert_one_line(run_cli(environment, "sql", hostile), 1)
     assert "is empty" in assert_one_line(run_cli(environment, "sql", " ; "), 2)

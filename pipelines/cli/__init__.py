@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from pipelines.cli.streams import discard_output, prepare_streams
+from pipelines.cli.suggestions import did_you_mean
 from pipelines.steps.process_memory import collect_garbage_rarely
 
 COMMANDS = {
@@ -39,9 +40,9 @@ class _LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            raise click.UsageError(f"there is no command {cmd_name!r}{did_you_mean(cmd_name, COMMANDS)}", ctx)
         module = importlib.import_module(COMMANDS[cmd_name][0])
         command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
@@ -92,6 +93,8 @@ def main(arguments: list[str] | None = None) -> None:
         if line is None:
             raise
         click.echo(f"livehouse: {line}", err=True)
+        if excerpt := getattr(error, "excerpt", ""):  # of a query
+            click.echo(excerpt, err=True)
     sys.exit(status if isinstance(status, int) else 0)
 
 

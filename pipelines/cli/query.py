@@ -1,12 +1,23 @@
 """`sql` and `report`: read the published warehouse."""
 
+import re
 import sys
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from shutil import get_terminal_size
+from typing import TYPE_CHECKING
 
 import click
 
 from pipelines.cli.published import find_published
+from pipelines.cli.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from pipelines.errors import QueryError
+    from pipelines.marts.examples import Example
 
 
 def _complete_example(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
@@ -33,8 +44,10 @@ def _complete_example(_context: click.Context, _parameter: click.Parameter, type
     metavar="SECONDS",
     help="End the query after this time; 0 for no limit.",
 )
+@click.option("--param", "params", metavar="NAME=VALUE", multiple=True, help="Set the parameter $NAME of the query.")
 @click.option("--example", metavar="NAME", shell_complete=_complete_example, help="Run an example, by name or number.")
-@click.option("--examples", is_flag=True, help="List the examples: queries to start from.")
+@click.option("--sql", "prints_sql", is_flag=True, help="With --example: print its SQL instead of running it.")
+@click.option("--examples", is_flag=True, help="List the examples, queries to start from, with their parameters.")
 @click.option("--tables", is_flag=True, help="List all tables with their descriptions.")
 @click.option("--columns", metavar="TABLE", help="List the columns of a table with types and descriptions.")
 def sql_command(
@@ -43,53 +56,71 @@ def sql_command(
     style: str,
     *,
     timeout_seconds: float,
+    params: tuple[str, ...],
     example: str | None,
+    prints_sql: bool,
     examples: bool,
     tables: bool,
     columns: str | None,
     spreadsheet: bool,
 ) -> None:
-    """Run QUERY on the warehouse, read-only.
+    """Run QUERY on the warehouse, read-only. Without QUERY, read it from piped input.
 
     `--format table` fits the terminal, `--format lines` prints one value per line. csv and json are for programs:
     every value exactly as DuckDB writes it; in CSV, NULL is an empty cell and an empty text is "".
     """
-    if spreadsheet and style != "csv":
-        raise click.UsageError("--spreadsheet goes with --format csv")
-    if sum(source is not None for source in (query, file, example, columns)) + examples + tables != 1:
-        raise click.UsageError(
-            'give one query, or -f FILE, --example NAME, --examples, --tables or --columns TABLE: livehouse sql "from marts.daily_usage"'
-        )
+    _refuse("--spreadsheet goes with --format csv", spreadsheet and style != "csv")
+    sources = sum(source is not None for source in (query, file, example, columns)) + examples + tables
+    if not sources and (piped := _read_pipe()):
+        query, sources = piped, 1
+    _refuse(
+        'give one query, or -f FILE, --example NAME, --examples, --tables or --columns TABLE: livehouse sql "from marts.daily_usage"',
+        sources != 1,
+    )
+    _refuse("--sql goes with --example NAME", prints_sql and example is None)
+    values = _parse_params(params)
+    _refuse("--param goes with a query or --example NAME", values and (examples or tables or columns is not None))
+    run = partial(_run, style=style, timeout_seconds=timeout_seconds, for_spreadsheet=spreadsheet)
     if examples:
         _list_examples()
-        return
-    if tables:
-        text = _TABLES
-    elif columns is not None:
-        text = _COLUMNS
     elif example is not None:
-        text = _find_example(example)
+        found = _find_example(example, values)
+        if prints_sql:
+            click.echo(found.fill(values).rstrip())
+        else:
+            run(found.sql, found.defaults | values)
+    elif tables:
+        run(_TABLES, {})
+    elif columns is not None:
+        run(_COLUMNS, {"table": columns})
     else:
-        text = query if query is not None else _read_query(file or "-")
-    _run(text, style, timeout_seconds, about=columns, for_spreadsheet=spreadsheet)
+        run(query if query is not None else _read_query(file or "-"), values)
+
+
+def _refuse(message: str, is_wrong: object) -> None:
+    if is_wrong:
+        raise click.UsageError(message)
 
 
 _TABLES = """
-    SELECT schema_name || '.' || table_name AS "table", split_part(comment, '. ', 1) AS meaning FROM duckdb_tables()
-    WHERE schema_name IN ('core', 'marts', 'ops', 'raw') ORDER BY ALL
+    SELECT
+        schema_name || '.' || table_name AS "table",
+        regexp_extract(regexp_replace(comment, '\\s+', ' ', 'g'), '^(.*?)(\\.? *$|\\. )', 1) AS meaning
+    FROM duckdb_tables() WHERE schema_name IN ('core', 'marts', 'ops', 'raw') ORDER BY ALL
 """
 _COLUMNS = """
     SELECT column_name AS "column", data_type AS type, comment AS meaning FROM duckdb_columns()
-    WHERE schema_name || '.' || table_name = lower(trim(?)) ORDER BY column_index
+    WHERE schema_name || '.' || table_name = lower(trim($table)) ORDER BY column_index
 """
 
 
-def _run(text: str, style: str, timeout_seconds: float, *, about: str | None, for_spreadsheet: bool) -> None:
+def _run(
+    text: str, parameters: dict[str, str | None], *, style: str, timeout_seconds: float, for_spreadsheet: bool
+) -> None:
     import duckdb
 
     from pipelines.cli.query_limits import TimeLimit, limit_memory
     from pipelines.cli.rendering import read_result, write_csv, write_json
-    from pipelines.errors import QueryError
     from pipelines.settings.reader_settings import load_reader_settings
     from pipelines.storage.sandbox import check_query
 
@@ -98,11 +129,11 @@ def _run(text: str, style: str, timeout_seconds: float, *, about: str | None, fo
         try:
             query = check_query(connection, text)
             limit = TimeLimit(connection, timeout_seconds)
-            result = read_result(connection, query, [] if about is None else [about], style, limit)
-            if about is not None:
+            result = read_result(connection, query, parameters, style, limit)
+            if text is _COLUMNS:
                 rows = list(result.rows)
                 if not rows:
-                    raise QueryError(f"there is no table {about!r}: `livehouse sql --tables` lists them")
+                    raise _describe_missing_table(str(parameters["table"]), connection)
                 result = result._replace(rows=iter(rows))
             if style == "csv":
                 write_csv(result, for_spreadsheet=for_spreadsheet)
@@ -113,19 +144,56 @@ def _run(text: str, style: str, timeout_seconds: float, *, about: str | None, fo
 
                 (show_table if style == "table" else show_lines)(result.names, result.rows)
         except duckdb.Error as error:
-            raise QueryError(_describe_error(error, text)) from None
+            raise _describe_error(error, connection) from None
         except RuntimeError as error:  # DuckDB raises it on ctrl-C
             if "interrupted" not in str(error):
                 raise
             raise KeyboardInterrupt from None
 
 
-def _describe_error(error: Exception, query: str) -> str:
-    """Return DuckDB's message without the quoted line of the query; with its number if the query has several lines."""
+def _describe_error(error: Exception, connection: "DuckDBPyConnection") -> "QueryError":
+    """Return DuckDB's message in one line, with a suggestion, and its excerpt: the line of the query and a caret."""
+    from pipelines.errors import QueryError
+
     message, _, at = str(error).partition("\n\nLINE ")
-    line = f" (line {at.partition(':')[0]})" if at and "\n" in query.strip() else ""
-    remedy = "; `livehouse sql --tables` lists all" if message.startswith("Catalog Error: Table") else ""
-    return " ".join(message.split()) + line + remedy
+    excerpt = f"LINE {at}" if at else ""
+    if found := re.match(r"Catalog Error: Table with name (.+?) does not exist", message):
+        return _describe_missing_table(found[1], connection, excerpt)
+    if found := re.match(r'Binder Error: Referenced column "(.+?)" not found', message):
+        candidates = re.findall(r'"([^"]+)"', message.partition("Candidate bindings:")[2])
+        if suggestion := did_you_mean(found[1], candidates):
+            return QueryError(f"there is no column {found[1]!r}{suggestion}", excerpt)
+    if found := re.search(r"not provided for the following prepared statement parameters: (.+)", message):
+        return QueryError(f"the query needs {' '.join(f'--param {name}=VALUE' for name in found[1].split(', '))}")
+    if found := re.search(r"identifiers of the excess parameters: (.+)", message):
+        return QueryError(f"the query has no parameter {found[1]}")
+    return QueryError(" ".join(message.split()), excerpt)
+
+
+def _describe_missing_table(table: str, connection: "DuckDBPyConnection", excerpt: str = "") -> "QueryError":
+    from pipelines.errors import QueryError
+
+    known = [str(name) for name, _ in connection.execute(_TABLES).fetchall()]
+    remedy = did_you_mean(table, known) or ": `livehouse sql --tables` lists them"
+    return QueryError(f"there is no table {table!r}{remedy}", excerpt)
+
+
+def _parse_params(params: tuple[str, ...]) -> dict[str, str | None]:
+    """Return the values of parameters by name; an empty value is NULL."""
+    values: dict[str, str | None] = {}
+    for param in params:
+        name, equals, value = param.partition("=")
+        if not equals or not name.isidentifier():
+            raise click.UsageError(f"--param {param}: must be NAME=VALUE, e.g. --param month=2026-10")
+        values[name] = value or None
+    return values
+
+
+def _read_pipe() -> str:
+    """Return a query that another program has piped into this one; empty on a terminal."""
+    with suppress(OSError):
+        return sys.stdin.read().strip() if sys.stdin and not sys.stdin.isatty() else ""
+    return ""
 
 
 def _read_query(file: str) -> str:
@@ -141,24 +209,32 @@ def _read_query(file: str) -> str:
 
 def _list_examples() -> None:
     from pipelines.marts.examples import find_examples
-    from pipelines.marts.sql_files import sql_directory
 
     width = get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     for example in find_examples():
         click.echo(f"{example.name}\n{click.wrap_text(example.question, width, '    ', '    ')}")
-    directory = sql_directory() / "examples"
-    click.echo(f"livehouse: run one with `livehouse sql --example NAME`; their SQL is in {directory}", err=True)
+        for parameter in example.parameters:
+            default = "" if parameter.default is None else f" (default: {parameter.default})"
+            line = f"--param {parameter.name}={parameter.form}: {parameter.description}{default}"
+            click.echo(click.wrap_text(line, width, "    ", "        "))
+    click.echo("livehouse: run one with `livehouse sql --example NAME`; --sql prints its SQL instead", err=True)
 
 
-def _find_example(named: str) -> str:
-    """Return the SQL of an example, by its full name, by its name without the number, or by its number."""
+def _find_example(named: str, values: dict[str, str | None]) -> "Example":
+    """Return an example, by its full name, by its name without the number, or by its number; check its parameters."""
     from pipelines.marts.examples import find_examples
 
+    short_names = []
     for example in find_examples():
         number, _, name = example.name.partition("_")
         if named in (example.name, name, number, number.lstrip("0")):
-            return example.sql
-    raise click.UsageError(f"there is no example {named!r}: `livehouse sql --examples` lists them")
+            for parameter in values.keys() - example.defaults.keys():
+                suggestion = did_you_mean(parameter, example.defaults)
+                raise click.UsageError(f"{example.name} has no parameter {parameter!r}{suggestion}")
+            return example
+        short_names.append(name)
+    suggestion = did_you_mean(named, short_names)
+    raise click.UsageError(f"there is no example {named!r}{suggestion or ': `livehouse sql --examples` lists them'}")
 
 
 @click.command("report")

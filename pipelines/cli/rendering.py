@@ -36,7 +36,7 @@ class Result(NamedTuple):
 
 
 def read_result(
-    connection: duckdb.DuckDBPyConnection, query: str, parameters: list[object], style: str, limit: TimeLimit
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, str | None], style: str, limit: TimeLimit
 ) -> Result:
     """Run a query that `check_query` has accepted, for a style of output, and within a limit of its time.
 
@@ -48,9 +48,13 @@ def read_result(
 
 
 def _run_query(
-    connection: duckdb.DuckDBPyConnection, query: str, parameters: list[object], style: str, limit: TimeLimit
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, str | None], style: str, limit: TimeLimit
 ) -> Result:
-    relation: Any = connection.sql(query, params=parameters)
+    try:
+        relation: Any = connection.sql(query, params=parameters or None)
+    except (duckdb.BinderException, duckdb.CatalogException, duckdb.ConversionException):
+        connection.execute(query, parameters)  # fails in the same way, but its error quotes the line
+        raise
     types = [str(kind.id) for kind in relation.types]
     columns = ", ".join(_build_column(number, kind, style) for number, kind in enumerate(types, 1))
     body = query.strip().removesuffix(";")
@@ -59,7 +63,12 @@ def _run_query(
     except duckdb.Error:
         is_one_query = False
     if is_one_query and ";" not in body:  # streamed: a relation holds its whole result in memory
-        result: Any = connection.execute(f"SELECT {columns} FROM ({body}\n)", parameters)
+        try:
+            result: Any = connection.execute(f"SELECT {columns} FROM ({body}\n)", parameters)
+        except duckdb.Error as error:
+            if "\nLINE " in str(error):
+                connection.execute(query, parameters)  # fails in the same way, and quotes the user's own line
+            raise
     else:
         result = relation.project(columns)
     return Result(list(relation.columns), types, _fetch_rows(result, limit))

@@ -31,7 +31,11 @@ def show_table(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
     notes = [f"the first {ROWS_SHOWN:,} rows; --format csv gives all"] if next(rows, None) is not None else []
     console = OutputConsole()
     if not console.is_terminal:
-        OutputConsole(width=1_000_000).print(_build_table(names, shown, None))
+        wide = OutputConsole(width=1_000_000)
+        with wide.capture() as drawn:
+            wide.print(_build_table(names, shown, None))
+        for line in drawn.get().splitlines():
+            click.echo(line.rstrip())
         for note in notes:
             click.echo(f"livehouse: {note}", err=True)
         return

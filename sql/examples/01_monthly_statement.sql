@@ -1,4 +1,5 @@
 -- What did each app use in each month, and does the figure cover the whole month?
+-- param: month (YYYY-MM) = NULL: the month to show, by default every month
 SELECT
     month,
     app_id,
@@ -10,4 +11,5 @@ SELECT
     days_known || ' of ' || days_in_month AS session_days_known,
     is_complete
 FROM marts.monthly_usage
+WHERE month = coalesce(CAST($month || '-01' AS DATE), month)
 ORDER BY month DESC, app_id

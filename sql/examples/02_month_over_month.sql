@@ -1,4 +1,5 @@
 -- How did each app's usage change from one month to the next? Only months whose session days are all known and final.
+-- param: month (YYYY-MM) = NULL: the month to show, by default every month
 SELECT
     this.month,
     this.app_id,
@@ -13,4 +14,5 @@ LEFT JOIN marts.monthly_usage AS before
     AND before.month = this.month - INTERVAL 1 MONTH
     AND this.days_settled = this.days_in_month
     AND before.days_settled = before.days_in_month
+WHERE this.month = coalesce(CAST($month || '-01' AS DATE), this.month)
 ORDER BY this.month DESC, this.app_id

@@ -1,6 +1,8 @@
--- At which hours of the week (UTC) are most streams on air, on average over the last four weeks loaded?
+-- At which hours of the week (UTC) are most streams on air, on average over the last weeks loaded?
+-- param: weeks (count) = 4: the number of weeks, up to the last day loaded
+-- param: rows (count) = 20: the number of hours to show
 WITH span AS (
-    SELECT max(day) - 27 AS first_day
+    SELECT max(day) + 1 - 7 * CAST($weeks AS INTEGER) AS first_day
     FROM ops.days
     WHERE table_name = 'core.livestream_sessions'
 ),
@@ -41,4 +43,4 @@ LEFT JOIN streamed ON known.app_id = streamed.app_id AND known.hour_begins = str
 GROUP BY known.app_id, weekday, hour_of_day
 HAVING sum(streamed.stream_hours) > 0
 ORDER BY average_concurrent_streams DESC, known.app_id, weekday, hour_of_day
-LIMIT 20
+LIMIT CAST($rows AS BIGINT)

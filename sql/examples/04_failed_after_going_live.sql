@@ -1,4 +1,5 @@
--- Which sessions failed after going live in the last four weeks loaded, how long had they run, and why?
+-- Which sessions failed after going live in the last days loaded, how long had they run, and why?
+-- param: days (count) = 28: the number of days, up to the last day loaded
 SELECT
     sessions.started_at,
     sessions.app_id,
@@ -14,5 +15,5 @@ LEFT JOIN core.livestreams AS livestreams
 WHERE
     sessions.is_failed
     AND sessions.started_at IS NOT NULL
-    AND sessions.day > (SELECT max(day) - 28 FROM ops.days WHERE table_name = 'core.livestream_sessions')
+    AND sessions.day > (SELECT max(day) - CAST($days AS INTEGER) FROM ops.days WHERE table_name = 'core.livestream_sessions')
 ORDER BY sessions.viewer_seconds DESC NULLS LAST, sessions.session_id

@@ -1,4 +1,5 @@
 -- Which sessions were on air longest? Those still running count until they were last fetched.
+-- param: rows (count) = 20: the number of sessions to show
 SELECT
     sessions.app_id,
     livestreams.name,
@@ -15,4 +16,4 @@ LEFT JOIN core.livestreams AS livestreams
     ON sessions.app_id = livestreams.app_id AND sessions.livestream_id = livestreams.livestream_id
 WHERE sessions.started_at IS NOT NULL
 ORDER BY hours_on_air DESC NULLS LAST, sessions.session_id
-LIMIT 20
+LIMIT CAST($rows AS BIGINT)

@@ -1,4 +1,6 @@
--- Which livestreams of each app were watched most in the latest month, and what share of the app's watch time do they have?
+-- Which livestreams of each app were watched most in a month, and what share of the app's watch time do they have?
+-- param: month (YYYY-MM) = NULL: the month to show, by default the latest
+-- param: rows (count) = 10: the number of livestreams of each app
 SELECT
     app_id,
     name,
@@ -8,6 +10,6 @@ SELECT
     sessions,
     livestream_id
 FROM marts.livestream_performance
-WHERE month = (SELECT max(month) FROM marts.livestream_performance)
-QUALIFY row_number() OVER (PARTITION BY app_id ORDER BY viewer_seconds DESC NULLS LAST, livestream_id) <= 10
+WHERE month = coalesce(CAST($month || '-01' AS DATE), (SELECT max(month) FROM marts.livestream_performance))
+QUALIFY row_number() OVER (PARTITION BY app_id ORDER BY viewer_seconds DESC NULLS LAST, livestream_id) <= CAST($rows AS BIGINT)
 ORDER BY app_id, viewer_seconds DESC NULLS LAST, livestream_id

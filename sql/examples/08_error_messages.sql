@@ -1,4 +1,5 @@
--- What failed most in the last four weeks loaded, before and after going live, and on how many livestreams?
+-- What failed most in the last days loaded, before and after going live, and on how many livestreams?
+-- param: days (count) = 28: the number of days, up to the last day loaded
 SELECT
     err_message,
     count(*) AS sessions,
@@ -10,6 +11,6 @@ SELECT
 FROM core.livestream_sessions
 WHERE
     is_failed
-    AND day > (SELECT max(day) - 28 FROM ops.days WHERE table_name = 'core.livestream_sessions')
+    AND day > (SELECT max(day) - CAST($days AS INTEGER) FROM ops.days WHERE table_name = 'core.livestream_sessions')
 GROUP BY err_message
 ORDER BY sessions DESC, err_message

@@ -1,4 +1,5 @@
--- How long did streams take from invocation to going live in each of the last twelve weeks, and is it getting worse?
+-- How long did streams take from invocation to going live in each of the last weeks, and is it getting worse?
+-- param: weeks (count) = 12: the number of weeks, the current one included
 WITH weeks AS (
     SELECT
         CAST(date_trunc('week', day) AS DATE) AS week,
@@ -10,7 +11,7 @@ WITH weeks AS (
     WHERE
         time_to_live_seconds IS NOT NULL
         AND day >= (
-            SELECT date_trunc('week', max(day)) - INTERVAL 11 WEEK
+            SELECT date_trunc('week', max(day)) - to_weeks(CAST($weeks AS INTEGER) - 1)
             FROM ops.days
             WHERE table_name = 'core.livestream_sessions'
         )

@@ -1,4 +1,5 @@
 -- Which days should not be quoted yet: unknown, unsettled, with quarantined records, or different from the API's own totals?
+-- param: since (YYYY-MM-DD) = NULL: the first day to show, by default the first loaded
 SELECT
     day,
     app_id,
@@ -10,5 +11,5 @@ SELECT
     sessions_quarantined,
     sessions_loaded_at
 FROM marts.reconciliation
-WHERE verdict <> 'match' OR sessions_quarantined > 0
+WHERE (verdict <> 'match' OR sessions_quarantined > 0) AND day >= coalesce(CAST($since AS DATE), day)
 ORDER BY day DESC, app_id

@@ -292,17 +292,19 @@ def test_there_are_twelve_examples_in_order() -> None:
 def test_an_example_has_a_question_and_answers_it(example: Example, busy: "FileWarehouse") -> None:
     assert "?" in example.question
     assert not example.question.startswith("-")
-    assert busy.query(example.sql)
+    assert busy.query(example.fill())
 
 
 def test_every_example_runs_on_an_empty_warehouse(warehouse: "FileWarehouse") -> None:
     warehouse.build_all()
-    assert {name: warehouse.query(example.sql) for name, example in EXAMPLES.items()} == {name: [] for name in EXAMPLES}
+    assert {name: warehouse.query(example.fill()) for name, example in EXAMPLES.items()} == {
+        name: [] for name in EXAMPLES
+    }
 
 
 def test_known_answers(busy: "FileWarehouse") -> None:
     def first(name: str) -> dict[str, object]:
-        return busy.query(EXAMPLES[name].sql)[0]
+        return busy.query(EXAMPLES[name].fill())[0]
 
     hour = first("03_busiest_hour")
     # each day 10:00 to 11:30, 12:00 to 12:05 and 23:00 to 01:00

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.report.conftest import FileWarehouse
 
 OVERALL, RECORDINGS = LIVESTREAM_ANALYTICS_DAILY.full_name, RECORDINGS_DAILY.full_name
-EXAMPLES = {example.name[3:]: example.sql for example in find_examples()}
+EXAMPLES = {example.name[3:]: example.fill() for example in find_examples()}
 DAY = date(2025, 12, 10)
 TEN, ELEVEN = f"{DAY}T10:00:00", f"{DAY}T11:00:00"
 

@@ -16,7 +16,7 @@ from tests.pipeline_runner import DAYS, LoadedWarehouse, open_published, run_pip
 from tests.report import recompute
 from tests.report.recompute import GRAINS, MARTS, Facts, Row, failed, midnight, month_of, on_air_until
 
-EXAMPLES = {example.name[3:]: example.sql for example in find_examples()}
+EXAMPLES = {example.name[3:]: example.fill() for example in find_examples()}
 
 
 def query(connection: duckdb.DuckDBPyConnection, sql: str, *parameters: Any) -> list[Row]:
