@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.marts.examples import find_examples
+from pipelines.marts.examples import Example, find_examples
 from tests.promises.fault_runner import run_cli
 from tests.report.test_page_cases import LAST, make_warehouse
 
@@ -117,9 +117,8 @@ def test_parameters_of_a_query_and_of_an_example(home: Path) -> None:
     assert '"2026-13-01"' in err, "a malformed month is an error, not an empty answer"
 
 
-@pytest.mark.parametrize("example", find_examples(), ids=lambda example: example.name)
-def test_an_example_is_listed_with_its_parameters_and_can_be_printed(example: object, home: Path) -> None:
-    [found] = [one for one in find_examples() if one is example]
+@pytest.mark.parametrize("found", find_examples(), ids=lambda example: example.name)
+def test_an_example_is_listed_with_its_parameters_and_can_be_printed(found: Example, home: Path) -> None:
     listed = " ".join(sql(home, "--examples")[1].split())
     assert found.parameters
     for parameter in found.parameters:
@@ -128,4 +127,4 @@ def test_an_example_is_listed_with_its_parameters_and_can_be_printed(example: ob
     status, printed, err = sql(home, "--example", found.name, "--sql")
     assert (status, err) == (0, "")
     assert "$" not in printed, "it runs in any program as it is"
-    assert sql(home, printed, "--format", "json") == sql(home, "--example", found.name, "--format", "json")
+    assert sql(home, "--format", "json", "--", printed) == sql(home, "--example", found.name, "--format", "json")

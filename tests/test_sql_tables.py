@@ -64,7 +64,7 @@ def test_a_terminal_narrower_than_one_column_still_shows_it(
 def test_timestamps_have_no_needless_digits(capsys: pytest.CaptureFixture[str]) -> None:
     moments = [(datetime(2026, 1, 2, 3, 4, 5, 826000),), (datetime(2026, 1, 2, 3, 4, 5),)]
     show_table(["at"], iter(moments))
-    assert capsys.readouterr().out.split("\n")[1:3] == ["2026-01-02 03:04:05.826", "2026-01-02 03:04:05    "]
+    assert capsys.readouterr().out.split("\n")[1:3] == ["2026-01-02 03:04:05.826", "2026-01-02 03:04:05"]
 
 
 def test_an_empty_result_shows_a_notice(terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

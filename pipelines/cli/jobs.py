@@ -61,7 +61,7 @@ def run_job(
         tags |= {} if catch_up else {CATCH_UP: "false"}
         run_id = make_new_run_id()
         instance.create_run_for_job = partial(  # type: ignore[method-assign]  # `execute_in_process` takes no origin
-            instance.create_run_for_job, remote_job_origin=build_job_origin(job)
+            instance.create_run_for_job, remote_job_origin=build_job_origin(build_definitions.__module__, job)
         )
         with translate_history_errors(settings.dagster_home), hold_run_lock(settings.dagster_home / RUN_LOCKS, run_id):
             result = (

@@ -11,19 +11,20 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 
 from pipelines.orchestration.run_liveness import ALERTED_BY
 
-MODULE = "pipelines.definitions"
-"""The module that Dagster's servers load, and the name of its code location, as in workspace.yaml."""
+
+def build_job_origin(module: str, job: str) -> RemoteJobOrigin:
+    """Return the origin of a job of a module that Dagster's servers load; Dagster names a code location by its module.
+
+    It contains names only: a path would be wrong once the project has moved.
+    """
+    location = RegisteredCodeLocationOrigin(module)
+    return RemoteJobOrigin(RemoteRepositoryOrigin(location, SINGLETON_REPOSITORY_NAME), job)
 
 
-def build_job_origin(job: str) -> RemoteJobOrigin:
-    """Return the origin of a job. It contains names only: a path would be wrong once the project has moved."""
-    return RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(MODULE), SINGLETON_REPOSITORY_NAME), job)
-
-
-def add_missing_origins(instance: dg.DagsterInstance) -> None:
+def add_missing_origins(instance: dg.DagsterInstance, module: str) -> None:
     """Add the origin to the runs of the command line that versions before 2026-11-28 recorded without one."""
     for run in instance.get_runs(dg.RunsFilter(tags={ALERTED_BY: "the command line"})):
         if run.remote_job_origin is None:
-            origin = build_job_origin(run.job_name)
+            origin = build_job_origin(module, run.job_name)
             instance.add_run_tags(run.run_id, {".dagster/repository": origin.repository_origin.get_label()})
             instance.run_storage.replace_job_origin(run, origin)

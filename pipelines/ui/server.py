@@ -26,9 +26,10 @@ from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.version import __version__ as webserver_version
 
 import pipelines
-from pipelines.orchestration.run_origin import MODULE, add_missing_origins
+from pipelines.orchestration.run_origin import add_missing_origins
 from pipelines.ui.guard import TOKEN_PARAMETER, Guard
 
+_MODULE = "pipelines.definitions"
 _DAEMON_STOP_SECONDS = 60
 """The time that the daemon has to end."""
 
@@ -74,14 +75,14 @@ def main(*, port: int, open_it: bool) -> None:
             click.launch(address)
 
     with suppress(KeyboardInterrupt), _own_sockets(), _daemon() as daemon:
-        target = ModuleTarget(module_name=MODULE, attribute=None, working_directory=_PROJECT, location_name=None)
+        target = ModuleTarget(module_name=_MODULE, attribute=None, working_directory=_PROJECT, location_name=None)
         with (
             DagsterInstance.get() as instance,
             WorkspaceProcessContext(
                 instance, target, version=webserver_version, code_server_log_level="warning"
             ) as context,
         ):
-            add_missing_origins(instance)
+            add_missing_origins(instance, _MODULE)
             dagster_app = create_app_from_workspace_process_context(context, path_prefix, 2000)
             app = Guard(dagster_app, port=port, path_prefix=path_prefix, token=token)
             server = _Server(
@@ -127,7 +128,7 @@ def _own_sockets() -> Iterator[None]:
 
 @contextmanager
 def _daemon() -> Iterator["subprocess.Popen[bytes]"]:
-    command = [sys.executable, "-W", "ignore", "-m", "pipelines.ui.daemon", "-m", MODULE, "-d", _PROJECT]
+    command = [sys.executable, "-W", "ignore", "-m", "pipelines.ui.daemon", "-m", _MODULE, "-d", _PROJECT]
     command += ["--log-level", "warning"]
     daemon = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603 - our own interpreter and arguments
     try:

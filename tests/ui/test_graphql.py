@@ -1,4 +1,4 @@
-"""What Dagster's UI shows: the queries that its pages send, to the same web app, about runs of the command line."""
+"""Dagster's UI on runs of the command line: the queries of its pages, sent to the same web app."""
 
 import re
 import warnings
@@ -20,7 +20,7 @@ from dagster_webserver.app import create_app_from_workspace_process_context
 from pipelines.cli.history import open_history
 from pipelines.clock import today
 from pipelines.orchestration.partitions import find_first_day
-from pipelines.orchestration.run_origin import MODULE, add_missing_origins
+from pipelines.orchestration.run_origin import add_missing_origins
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from tests.night_runner import LAST, world_of
@@ -28,6 +28,7 @@ from tests.pipeline_runner import environment_for, open_published, settings_for
 from tests.promises.fault_runner import run_cli
 from tests.ui.serving import free_port, served
 
+MODULE = "pipelines.definitions"
 Query = Callable[..., dict[str, Any]]
 
 JOB = {"repositoryName": "__repository__", "repositoryLocationName": MODULE}
@@ -124,7 +125,7 @@ def test_runs_that_an_earlier_version_recorded_are_shown_too(shown: Shown) -> No
     try:
         assert find_runs(shown.query, "nightly")["Overview"] == {shown.succeeded}
         for _ in range(2):
-            add_missing_origins(shown.instance)
+            add_missing_origins(shown.instance, MODULE)
             assert [*find_runs(shown.query, "nightly").values()] == 3 * [{shown.succeeded, earlier.run_id}]
     finally:
         shown.instance.delete_run(earlier.run_id)
@@ -134,7 +135,7 @@ LOGS = """query RunLogs($id: ID!) { logsForRun(runId: $id, limit: 1000) { ... on
   ... on MessageEvent { message } ... on ErrorEvent { error { message stack cause { message } } } } } } }"""
 
 
-def test_a_failed_run_says_why_and_what_to_do_in_the_list_and_at_its_end(shown: Shown) -> None:
+def test_a_failed_run_gives_reason_and_remedy_in_the_list_and_at_its_end(shown: Shown) -> None:
     """Seen: `DagsterExecutionStepExecutionError` and twenty lines of Dagster's own frames; the list showed nothing."""
     [listed] = shown.query(JOB_RUNS, filter={"pipelineName": "backfill", "tags": OF_REPOSITORY}, view="RUNS", limit=9)[
         "runsFeedOrError"
