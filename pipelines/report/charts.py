@@ -150,7 +150,7 @@ def _peaks() -> Chart:
             tooltip=_tooltip(day="Day", shown="Most streams at once", moment="First at"),
         )
     )
-    return alt.layer(bars, _unknown("peaks")).properties(height=170)
+    return alt.layer(bars, _unknown("peaks")).properties(height=230)
 
 
 def _audience() -> Chart:

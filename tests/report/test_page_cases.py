@@ -186,5 +186,4 @@ def test_every_case_gives_a_small_page_quickly(case: str, tmp_path: Path) -> Non
     begun = time.process_time()  # CPU time: other processes on this machine do not count
     page = write_page_of(published, tmp_path / "report.html")
     assert time.process_time() - begun < 5
-    assert page.stat().st_size < 4_000_000
-    assert len(gzip.compress(page.read_bytes())) < 1_000_000
+    assert len(gzip.compress(page.read_bytes(), 6)) < 1_000_000, "what a server transfers"

@@ -134,6 +134,17 @@ def test_comparison_with_unknown_days_says_so_once_instead_of_a_number(history: 
     assert "before" not in history.text("#headline") + history.text("#tiles")
 
 
+def test_what_is_known_is_said_at_the_top_and_marked_beside_each_figure(history: OpenPage) -> None:
+    history.show_days("2024-06-10", "2024-06-30")
+    assert "9 days not loaded" in history.text("#trust-line")
+    assert "no day missing" not in history.text("#trust-line")
+    assert "12 of 21 days known" in history.text("#headline")
+    assert "known" not in history.text("#tiles")
+    values = history.page.eval_on_selector_all("#tiles .value", "tiles => tiles.map(tile => tile.innerText)")
+    assert len(values) == 10
+    assert all(value.endswith("~") for value in values)
+
+
 def test_this_month_ends_with_days_that_are_not_loaded_yet(history: OpenPage) -> None:
     scope = choose(history, "month")
     assert "1–28 Feb 2026 (28 days, UTC)" in scope

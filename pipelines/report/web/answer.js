@@ -20,7 +20,10 @@ function showTrustLine(period, lines) {
   const [gaps, unknown] = [countDays("gap"), countDays("unknown")];
   const judged = counts.match + counts.sessions_missing + counts.overall_behind;
   const unit = nameUnit(period);
-  const isQuiet = !gaps && !quarantined;
+  const outside = new Set(
+    lines.flatMap(({app, days}) => days.outside.filter((day) => day <= LAST_DAY).map((day) => `${app} ${day}`)),
+  ).size;
+  const isQuiet = !gaps && !quarantined && !outside;
   const verdict = judged
     ? `${formatNumber(counts.match, 0)} of ${formatCount(judged, `${unit} matches`, `${unit}s match`)} the API’s totals`
     : "no day can be compared with the API’s totals";
@@ -33,15 +36,14 @@ function showTrustLine(period, lines) {
   ];
   if (quarantined) items.push(["warning", `${formatCount(quarantined, "record", "records")} in quarantine`]);
   if (gaps) items.push(["bad", formatCount(gaps, `${unit} missing`, `${unit}s missing`)]);
+  if (outside) items.push(["unknown", formatCount(outside, `${unit} not loaded`, `${unit}s not loaded`)]);
   if (unknown) items.push(["unknown", formatCount(unknown, `unknown ${unit}`, `unknown ${unit}s`)]);
   if (counts.unsettled) {
     items.push(["warning", formatCount(counts.unsettled, `unsettled ${unit}`, `unsettled ${unit}s`)]);
   }
   for (const item of listAuditItems(period)) if (item[0] === "bad") items.push(item);
-  const loadedAt = data.days.loaded_at.reduce((latest, at) => Math.max(latest, at), 0);
   getElement("trust-line").replaceChildren(
     ...items.map(([kind, text]) => createElement("a", {href: "#trust"}, withSign(kind, text))),
-    createElement("span", {class: "note-inline"}, `Last loaded ${formatTime(loadedAt)}`),
   );
 }
 

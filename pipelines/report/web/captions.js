@@ -11,25 +11,33 @@ const UNIT_NOTES = {
  * @param {Metric} metric
  * @param {ChartPeriod} period
  * @param {Comparison} before
+ * @param {ChartRow[]} rows
+ */
+function captionDays(metric, period, before, rows) {
+  const [unit, pale] = UNIT_NOTES[period.unit];
+  const hasUnitInLabel = ["h", "min", ""].includes(metric.unit);
+  showCaption(
+    "days-caption",
+    `${metric.label}${hasUnitInLabel ? "" : `, ${metric.unit}`}, by ${period.unit}`,
+    joinParts(
+      unit,
+      rows.some(({kind}) => kind === "pale") ? pale : "",
+      rows.some((row) => row.before !== null) ? `dashed: ${before.name.split(",")[0]}` : "",
+      rows.some(({state}) => state === "unknown" || state === "partial") ? "grey: not known, or only in part (~)" : "",
+    ),
+  );
+}
+
+/**
+ * Captions of every chart but the main one.
+ * @param {Metric} metric
+ * @param {ChartPeriod} period
+ * @param {Comparison} before
  * @param {string} rank
  * @param {Record<string, ChartRow[]>} rows
  */
 function captionCharts(metric, period, before, rank, rows) {
   const by = `by ${period.unit}`;
-  const [unit, pale] = UNIT_NOTES[period.unit];
-  const hasUnitInLabel = ["h", "min", ""].includes(metric.unit);
-  showCaption(
-    "days-caption",
-    `${metric.label}${hasUnitInLabel ? "" : `, ${metric.unit}`}, ${by}`,
-    joinParts(
-      unit,
-      rows.days.some(({kind}) => kind === "pale") ? pale : "",
-      rows.days.some((row) => row.before !== null) ? `dashed: ${before.name.split(",")[0]}` : "",
-      rows.days.some(({state}) => state === "unknown" || state === "partial")
-        ? "grey: not known, or only in part (~)"
-        : "",
-    ),
-  );
   const isSum = metric.aggregate === "sum";
   showCaption(
     "weekdays-caption",

@@ -221,7 +221,7 @@ function createVerdictsRows({apps, buckets}) {
 }
 
 /**
- * Rows of every chart for the current choice.
+ * Rows of every chart but the main one, for the current choice.
  * @param {Metric} metric
  * @param {ChartPeriod} period
  * @param {Comparison} before
@@ -231,7 +231,6 @@ function createVerdictsRows({apps, buckets}) {
  */
 function createChartRows(metric, period, before, rank, streams) {
   return {
-    days: createDaysRows(metric, period),
     weekdays: createWeekdaysRows(metric, period, before),
     peaks: createPeaksRows(period),
     audience: createAudienceRows(period),

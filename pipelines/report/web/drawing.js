@@ -52,19 +52,19 @@ const specifications = JSON.parse(getElement("charts").textContent ?? "");
 Object.values(specifications).forEach(describeMarks);
 
 /**
- * Draw every chart of the period in the order of the page. A sentence takes the place of a blank chart.
+ * Draw charts in the order of their rows. A sentence takes the place of a blank chart.
  * @param {Record<string, ChartRow[]>} rows
  * @param {ChartPeriod} period
  */
 async function drawCharts(rows, period) {
   const axis = {unit: period.unit, ticks: listTicks(period.unit, period.buckets)};
-  for (const [name, specification] of Object.entries(specifications)) {
+  for (const [name, chartRows] of Object.entries(rows)) {
     const place = getElement(`chart-${name}`);
     const figure = place.closest("figure");
     if (figure) figure.hidden = !isChartShown(name, period);
-    const blank = explainBlank(name, rows[name]);
+    const blank = explainBlank(name, chartRows);
     if (place.offsetParent === null || blank) removeChart(name); // drawn anew when visible: it may have another width then
     if (blank) place.replaceChildren(createElement("p", {class: "nothing"}, blank));
-    else if (place.offsetParent !== null) await drawChart(name, specification, rows[name], axis);
+    else if (place.offsetParent !== null) await drawChart(name, specifications[name], chartRows, axis);
   }
 }

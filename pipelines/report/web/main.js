@@ -117,42 +117,62 @@ function showControls() {
   controls.metric.value = chosen.metric;
   controls.rank.value = chosen.rank;
   for (const button of controls.ranges.querySelectorAll("button")) {
-    button.setAttribute("aria-pressed", String(button.dataset.range === chosen.range));
+    const isChosen = button.dataset.range === chosen.range;
+    button.setAttribute("aria-pressed", String(isChosen));
+    if (isChosen) controls.ranges.scrollLeft = button.offsetLeft - controls.ranges.offsetLeft - 40;
   }
 }
 
-/** Show the current choice. Charts follow one update after the other, in the order of the choices. */
+/** Show the current choice: first what the first screen holds. One update follows the other, in the order of the choices. */
 function update() {
   const apps = chosen.app === TOGETHER ? ALL_APPS : [chosen.app];
   const days = listDays(chosen.from, chosen.to);
   const {shift, ...compared} = findComparison(chosen.range, chosen.from, chosen.to);
   const period = {apps, days, ...listBuckets(days, shift)};
   const before = {apps, ...compared};
-  const metric = METRICS[chosen.metric];
+  const lines = listCoverage(period);
   showControls();
   showScope(period, before);
   showWhetherLoaded(period);
+  showTrustLine(period, lines);
   showTiles(period, before);
-  showApps(period, before);
-  const streams = rankStreams(period, chosen.rank);
-  showTop(period, chosen.rank, streams);
-  showMessages(period, before);
-  showCost(period, before);
-  showTrust(period);
   showLivestream(chosen.livestream, period);
-  const rows = {
-    ...createChartRows(metric, period, before, chosen.rank, streams),
-    timeline: createTimelineRows(chosen.livestream, period),
-  };
-  for (const [name, list] of Object.entries(rows))
-    describeRows(name, list, name === "top" ? RANKS[chosen.rank] : metric);
-  captionCharts(metric, period, before, chosen.rank, rows);
+  const metric = METRICS[chosen.metric];
+  const rows = describeRows("days", createDaysRows(metric, period), metric);
+  captionDays(metric, period, before, rows);
+  const {rank, livestream} = chosen;
   document.documentElement.dataset.state = "drawing";
   drawing = drawing
-    .then(() => drawCharts(rows, period))
+    .then(() => drawCharts({days: rows}, period))
+    .then(() => new Promise((resolve) => setTimeout(resolve))) // lets the browser paint
+    .then(() => showRest(metric, period, before, {rank, livestream}, lines))
     .then(() => {
       document.documentElement.dataset.state = "drawn";
     });
+}
+
+/**
+ * Show what is below the first screen.
+ * @param {Metric} metric
+ * @param {ChartPeriod} period
+ * @param {Comparison} before
+ * @param {Pick<typeof chosen, "rank" | "livestream">} choice
+ * @param {CoverageLine[]} lines
+ */
+function showRest(metric, period, before, {rank, livestream}, lines) {
+  const streams = rankStreams(period, rank);
+  showApps(period, before);
+  showTop(period, rank, streams);
+  showMessages(period, before);
+  showCost(period, before);
+  showTrust(period, lines);
+  const rows = {
+    ...createChartRows(metric, period, before, rank, streams),
+    timeline: createTimelineRows(livestream, period),
+  };
+  for (const [name, list] of Object.entries(rows)) describeRows(name, list, name === "top" ? RANKS[rank] : metric);
+  captionCharts(metric, period, before, rank, rows);
+  return drawCharts(rows, period);
 }
 
 /** @param {Partial<typeof chosen>} changes */
@@ -234,6 +254,8 @@ function start() {
     controls.dates.setAttribute("aria-expanded", String(isOpen));
   });
   getElement("controls").addEventListener("submit", (event) => event.preventDefault());
+  const loadedAt = data.days.loaded_at.reduce((latest, at) => Math.max(latest, at), 0);
+  getElement("loaded-at").textContent = `Last loaded ${formatTime(loadedAt)}`;
   startThemes();
   window.addEventListener("hashchange", followAddress);
   readAddress();

@@ -195,10 +195,11 @@ function showLoads() {
   });
 }
 
-/** @param {Period} period */
-function showTrust(period) {
-  const lines = listCoverage(period);
-  showTrustLine(period, lines);
+/**
+ * @param {Period} period
+ * @param {CoverageLine[]} lines
+ */
+function showTrust(period, lines) {
   showAnswer(period, lines);
   showVerdicts(period);
   showDifferences(period);

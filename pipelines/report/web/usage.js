@@ -28,6 +28,18 @@ const APP_COLUMNS = [
   "cost",
 ];
 
+/** Marks a figure of which only as much is known as the headlines, or the name of the row, say. */
+const PARTIAL = "~";
+
+/**
+ * Whether as many days of a figure are known as of the sessions: then the headlines say how many, once for all figures.
+ * @param {Result} result
+ * @param {Period} period
+ */
+function isKnownAsSessions(result, period) {
+  return result.known === aggregate(METRICS.sessions, period).known;
+}
+
 /**
  * @param {string} id
  * @param {Period} period
@@ -40,7 +52,9 @@ function createTile(id, period, before) {
   const hasUnit = now.value !== null && metric.unit !== "" && metric.unit !== "$";
   const unit = hasUnit ? createElement("span", {class: "unit"}, ` ${formatUnit(now.value ?? 0, metric)}`) : null;
   const number = metric.unit === "$" ? formatDollars(now.value) : formatNumber(now.value, metric.digits);
-  const known = formatCoverage(now, period);
+  const isSaid = !HEADLINES.includes(id) && now.value !== null && isKnownAsSessions(now, period);
+  const known = isSaid ? "" : formatCoverage(now, period);
+  const mark = isSaid && now.known < now.wanted ? createElement("span", {class: "unit"}, ` ${PARTIAL}`) : null;
   const notes = [
     now.value !== null ? "" : now.known ? metric.empty : "unknown",
     id === "peak" && now.at ? formatTime(now.at) : "",
@@ -51,9 +65,15 @@ function createTile(id, period, before) {
     "article",
     {class: "tile", "data-metric": id},
     createElement("h3", {}, metric.label),
-    createElement("p", {class: "value"}, number, unit),
+    createElement("p", {class: "value"}, number, unit, mark),
     text || reason
-      ? createElement("p", {}, createElement("span", {class: "change"}, text), text && reason ? ", " : "", reason)
+      ? createElement(
+          "p",
+          {},
+          createElement("span", {class: "change"}, text),
+          text && reason ? ", " : "",
+          createElement("span", {class: "nowrap"}, reason),
+        )
       : null,
     ...notes.filter(Boolean).map((note) => createElement("p", {}, note)),
   );
@@ -82,14 +102,16 @@ function createAppRow(app, period, before) {
     const metric = METRICS[id];
     const result = aggregate(metric, now);
     const {text, reason} = formatChange(metric, result, aggregate(metric, then), then);
-    const missing = result.value === null && !result.known ? "unknown" : formatKnownDays(result, now);
+    const part = isKnownAsSessions(result, now) ? PARTIAL : formatKnownDays(result, now);
+    const missing = result.known === result.wanted ? "" : result.known || result.value !== null ? part : "unknown";
     const unit = metric.unit === "$" || metric.unit === "%" ? metric.unit : "";
     return [
       createElement("span", reason ? {title: reason} : {}, formatValue(result.value, {...metric, unit})),
       createElement("small", {}, text || missing || (result.value === null && metric.empty) || ""),
     ];
   });
-  return {cells: [isolateText(data.apps[app]), ...figures]};
+  const known = formatCoverage(aggregate(METRICS.sessions, now), now);
+  return {cells: [[isolateText(data.apps[app]), known ? createElement("small", {}, known) : null], ...figures]};
 }
 
 /**
@@ -114,9 +136,7 @@ function showApps(period, before) {
   const rows = apps.map((app) => createAppRow(app, period, before));
   showTable("table-apps", {
     caption: "By app",
-    note: before.days.length
-      ? "second line: the change, or what is known. Peaks and rates of all apps together are not sums of these: see the tiles"
-      : "peaks and rates of all apps together are not sums of these: see the tiles",
+    note: "the tiles have the figures of all apps together: peaks and rates do not add up",
     isSticky: true,
     columns: [["App", "long"], ...APP_COLUMNS.map(createHead)],
     rows,
