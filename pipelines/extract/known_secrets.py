@@ -1,7 +1,10 @@
 """Secrets seen by this process, and their removal from text. In memory only, bounded, and linear in the text."""
 
+import re
 import threading
+from base64 import b64encode
 from collections import deque
+from html import escape
 from urllib.parse import quote
 
 MASK = "[removed]"
@@ -21,6 +24,24 @@ _MAX_LENGTHS = 16
 """Up to this number, lengths of secrets with the same prefix are compared; beyond it, the longest is assumed."""
 
 
+_ESCAPE = re.compile("%..")
+
+
+def _encode(secret: str) -> set[str]:
+    """Return a secret as texts quote it: as is, in a URL, in JSON, in HTML, in base64, in one case of letters."""
+    encoded, encoded_path = quote(secret, safe=""), quote(secret)
+    return {
+        *(secret, secret.upper(), secret.lower(), secret.replace("/", "\\/"), secret.replace("+", " "), escape(secret)),
+        *(encoded, encoded_path, quote(encoded), encoded.replace("%20", "+"), _ESCAPE.sub(_lower, encoded)),
+        _ESCAPE.sub(_lower, encoded_path),
+        b64encode(secret.encode(errors="replace")).decode().rstrip("="),
+    }
+
+
+def _lower(found: "re.Match[str]") -> str:
+    return found[0].lower()
+
+
 class KnownSecrets:
     """Secrets to be removed from all later text. Threads share it."""
 
@@ -32,8 +53,10 @@ class KnownSecrets:
         self._lock = threading.Lock()
 
     def add(self, secret: str) -> None:
-        """Add a secret, also as written in a URL or in JSON. The oldest is dropped if there are too many."""
-        for form in {secret, quote(secret, safe=""), secret.replace("/", "\\/")}:
+        """Add a secret, also in its usual encodings. The oldest is dropped if there are too many."""
+        if self._is_known(secret):
+            return
+        for form in _encode(secret):
             kept = form[:_MAX_SECRET_LENGTH]
             if len(kept) < SHORTEST_SECRET:
                 continue
@@ -46,6 +69,10 @@ class KnownSecrets:
                 self.shortest = min(self.shortest, len(kept))
                 if len(self._in_order) > _MAX_SECRETS:
                     self._drop(self._in_order.popleft())
+
+    def _is_known(self, secret: str) -> bool:
+        kept = secret[:_MAX_SECRET_LENGTH]
+        return kept in self._by_prefix.get(kept[:_PREFIX_LENGTH], {}).get(len(kept), ())
 
     def _drop(self, secret: str) -> None:
         lengths = self._by_prefix[secret[:_PREFIX_LENGTH]]

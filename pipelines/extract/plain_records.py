@@ -18,8 +18,18 @@ _NESTED = frozenset({dict, list})
 
 def may_name_secret(name: str) -> bool:
     """Whether the name of a field may mean a secret. A quick check: `redaction.py` has the rules."""
+    if not name.isascii():  # full-width letters, or invisible ones between them
+        return True
     lower = name.lower()
-    return "key" in lower or "pass" in lower or "secret" in lower or "whip" in lower or "token" in lower
+    return (
+        "key" in lower
+        or "pass" in lower
+        or "secret" in lower
+        or "whip" in lower
+        or "token" in lower
+        or "pwd" in lower
+        or "credential" in lower
+    )
 
 
 def texts_of_plain_record(record: dict[str, Json]) -> list[str] | None:

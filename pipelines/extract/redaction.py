@@ -6,6 +6,7 @@ behind the application's name. Quoted: a remembered value is removed from every 
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator
 from functools import cache
 from typing import Literal
@@ -14,7 +15,12 @@ from pipelines.catalog.values import Json
 from pipelines.extract.known_fields import KNOWN_FIELDS
 from pipelines.extract.known_secrets import MASK, SHORTEST_SECRET, KnownSecrets
 from pipelines.extract.plain_records import IDENTIFIERS, may_name_secret, texts_of_plain_record
-from pipelines.extract.publishing_addresses import ADDRESS, MIN_BARE_SECRET_LENGTH, mask_address, secret_parts
+from pipelines.extract.publishing_addresses import (
+    MIN_BARE_SECRET_LENGTH,
+    find_secret_parts,
+    mask_addresses,
+    may_hold_address,
+)
 
 SecretTreatment = Literal["remove", "mask", "show"]
 """Treatment of fields that hold a secret: drop the field, mask its value, or show it to a person who asked for it."""
@@ -28,25 +34,9 @@ _KEYS = frozenset({"key", "keys", "token"})
 
 _STATE_WORDS = frozenset(
     [
-        "available",
-        "configured",
-        "disabled",
-        "deprecated",
-        "encrypted",
-        "generated",
-        "inactive",
-        "not_available",
-        "not_configured",
-        "not_found",
-        "not_set",
-        "provisioned",
-        "provisioning",
-        "redacted",
-        "rejected",
-        "undefined",
-        "unavailable",
-        "unchanged",
-        "unsupported",
+        *("available", "configured", "disabled", "deprecated", "encrypted", "generated", "inactive", "not_available"),
+        *("not_configured", "not_found", "not_set", "provisioned", "provisioning", "redacted", "rejected", "undefined"),
+        *("unavailable", "unchanged", "unsupported"),
     ]
 )
 """Words in the place of a missing key. Remembered as a secret, the word would be removed everywhere."""
@@ -54,12 +44,19 @@ _STATE_WORDS = frozenset(
 _ULID = re.compile(r"01[0-9A-HJKMNP-TV-Z]{24}", re.ASCII)
 """An id by its form: it starts with a time, here from 2004 to 2039."""
 
+_NAME = r"(?:(?:stream|rtmps?|ingest|publish|publishing|broadcast|srt|whip)[\s_.-]{0,3}key|pass[\s_-]?phrase|password)"
 _NAMED = re.compile(
-    r"""((?:stream|rtmps?|ingest|publish|publishing|broadcast|srt|whip)[\s_.-]{0,3}key\w{0,20}|passphrase|password)
-        (\\{0,8}["']?\s{0,5}[:=]\s{0,5}\\{0,8}["']?)
-        ([^\s"'\\,;&}\])<>]{1,512})""",
+    rf"""({_NAME}\w{{0,20}})
+        (\\{{0,8}}["']?\s{{0,5}}[:=]\s{{0,5}}\\{{0,8}}["']?)
+        ([^\s"'\\,;&}}\])<>]{{1,512}})""",
     re.IGNORECASE | re.VERBOSE,
 )
+_MENTIONED = re.compile(
+    rf"({_NAME})((?:%3D|&\#?\w{{1,6}};|\W|_|(?<=\W)(?:is|was|of|value)(?=\W)){{1,16}})([\w+/=-]{{16,512}})",
+    re.IGNORECASE,
+)
+"""A long word of letters and digits soon after the name of a secret: `the stream key 'KEY' is in use`, `<streamKey>KEY<`."""
+
 _KEYLIKE = re.compile(r"[\w+=-]{20,512}", re.ASCII)
 _ID_FORM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}", re.IGNORECASE)
 """Removed only where it is written as a key, and not remembered: it may be the id of a livestream."""
@@ -83,8 +80,11 @@ class Redactor:
         """Return a text without secrets."""
         if len(text) >= self._token.shortest:
             text = self._token.mask(text)
-        if _may_hold_secret(text):
-            text = _NAMED.sub(_mask_named, ADDRESS.sub(mask_address, text))
+        lower = text.lower()
+        if may_hold_address(lower):
+            text = mask_addresses(text)
+        if _may_name_secret(lower):
+            text = _MENTIONED.sub(_mask_mentioned, _NAMED.sub(_mask_named, text))
         return self._known.mask(text) if len(text) >= self._known.shortest else text
 
     def redact_message(self, text: str) -> str:
@@ -163,12 +163,17 @@ def _collect_from_object(record: dict[str, Json], secrets: set[str], ids: set[st
 
 
 def _letters(name: str) -> str:
-    return _letters_of_documented(name) if name in KNOWN_FIELDS else "".join(filter(str.isalnum, name.lower()))
+    return _letters_of_documented(name) if name in KNOWN_FIELDS else _keep_letters(name)
 
 
 @cache
 def _letters_of_documented(name: str) -> str:
-    return "".join(filter(str.isalnum, name.lower()))
+    return _keep_letters(name)
+
+
+def _keep_letters(name: str) -> str:
+    """Return the letters and digits of a name in lower case, and full-width ones as usual ones."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).lower()))
 
 
 def _is_secret_field(name: str, record: dict[str, Json]) -> bool:
@@ -176,13 +181,16 @@ def _is_secret_field(name: str, record: dict[str, Json]) -> bool:
     if not may_name_secret(name):
         return False
     letters = _letters(name)
-    if any(part in letters for part in ("passphrase", "password", "secret", "whip")):
+    if any(part in letters for part in ("passphrase", "password", "passwd", "pwd", "secret", "whip")):
         return True
-    if "keyframe" in letters:
+    if "keyframe" in letters or "keyword" in letters:
         return False
     if "streamkey" in letters or (letters in _KEYS and _is_publishing_point(record)):
         return True
-    return letters.endswith(("key", "keys", "token")) and any(word in letters for word in _PUBLISHING)
+    if letters.endswith(("authtoken", "accesstoken", "accesskey", "apikey", "privatekey")):
+        return True
+    is_key = letters.startswith("key") or letters.endswith(("key", "keys", "token", "credential", "credentials"))
+    return is_key and any(word in letters for word in _PUBLISHING)
 
 
 def _is_publishing_point(value: dict[str, Json]) -> bool:
@@ -194,14 +202,24 @@ def _is_publishing_point(value: dict[str, Json]) -> bool:
 
 
 def _mark_secret_fields(name: str, value: Json) -> Json:
-    """Rename a field `key` inside an object about publishing, `{"rtmps": {"url": …, "key": …}}`, so that it counts as secret."""
-    if not isinstance(value, dict):
+    """Rename fields `key` inside an object about publishing, `{"rtmps": {"url": …, "key": …}}`, so that they count as secret."""
+    if not isinstance(value, dict | list):
         return value
     letters = _letters(name)
-    if not any(word in letters for word in (*_PUBLISHING, "webrtc")):
+    if not any(word in letters for word in (*_PUBLISHING, "webrtc", "credential", "auth")):
         return value
-    secret = _KEYS | {"streamid"} if "srt" in letters else _KEYS
-    return {f"stream_key.{name}" if _letters(name) in secret else name: inner for name, inner in value.items()}
+    return _mark_nested(value, _KEYS | {"streamid"} if "srt" in letters else _KEYS)
+
+
+def _mark_nested(value: Json, secret: frozenset[str]) -> Json:
+    if isinstance(value, list):
+        return [_mark_nested(inner, secret) for inner in value]
+    if not isinstance(value, dict) or texts_of_plain_record(value) is not None:
+        return value
+    return {
+        f"stream_key.{name}" if _letters(name) in secret else name: _mark_nested(inner, secret)
+        for name, inner in value.items()
+    }
 
 
 def _leaves(value: Json) -> Iterator[str]:
@@ -224,22 +242,22 @@ def _without_host(secret: str) -> str:
 def _may_hold_secret(text: str) -> bool:
     """Whether a text may hold a secret. Called for every text of every reply, hence without loop and pattern."""
     lower = text.lower()
-    return (
-        "key" in lower
-        or "rtmp" in lower
-        or "pass" in lower
-        or "srt:" in lower
-        or "rist:" in lower
-        or "whip" in lower
-        or "webrtc" in lower
-    )
+    return _may_name_secret(lower) or may_hold_address(lower)
+
+
+def _may_name_secret(lower: str) -> bool:
+    return "key" in lower or "pass" in lower
 
 
 def _collect_from_text(text: str, secrets: set[str], ids: set[str]) -> None:
-    if not _may_hold_secret(text):
+    lower = text.lower()
+    has_address, has_name = may_hold_address(lower), _may_name_secret(lower)
+    if not has_address and not has_name:
         return
-    found = [named[3] for named in _NAMED.finditer(text) if _is_secret_value(named)]
-    found += [part for address in ADDRESS.finditer(text) for part in secret_parts(address)]
+    found = list(find_secret_parts(text)) if has_address else []
+    if has_name:
+        found += [named[3] for named in _NAMED.finditer(text) if _is_secret_value(named)]
+        found += [named[3] for named in _MENTIONED.finditer(text) if _is_keylike(named[3])]
     secrets.update(secret for secret in found if not _ID_FORM.fullmatch(secret))
     if len(text) <= _MAX_INNER_JSON_LENGTH and text.lstrip()[:1] in {"{", "["}:
         try:
@@ -262,8 +280,15 @@ def _mask_named(found: "re.Match[str]") -> str:
     return f"{found[1]}{found[2]}{MASK}" if _is_secret_value(found) else found[0]
 
 
+def _mask_mentioned(found: "re.Match[str]") -> str:
+    return f"{found[1]}{found[2]}{MASK}" if _is_keylike(found[3]) else found[0]
+
+
 def _mask_keylike(found: "re.Match[str]") -> str:
-    """Mask a long word of letters and digits, unless it has the form of an id."""
-    word = found[0]
+    return MASK if _is_keylike(found[0]) else found[0]
+
+
+def _is_keylike(word: str) -> bool:
+    """Whether a long word has letters and digits, and not the form of an id."""
     is_mixed = any(map(str.isdigit, word)) and any(map(str.isalpha, word))
-    return MASK if is_mixed and not (_ID_FORM.fullmatch(word) or _ULID.fullmatch(word)) else word
+    return is_mixed and not (_ID_FORM.fullmatch(word) or _ULID.fullmatch(word))

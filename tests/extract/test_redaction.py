@@ -1,9 +1,12 @@
 """Stream keys and the token are removed by name, by form, and wherever a reply quotes them."""
 
 import json
+import re
 import time
+from base64 import b64encode
+from html import escape
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -53,6 +56,16 @@ def redacted(value: Any, treatment: Any = "remove") -> Any:
         {"srt_passphrase": KEY},
         {"whip": f"https://x/{KEY}/webRTC/publish"},
         {"webRTC": {"url": f"https://x/{KEY}/webRTC/publish"}},
+        {"ＳＴＲＥＡＭ＿ＫＥＹ": KEY},
+        {"stream\u200b_\u200bkey": KEY},
+        {"key_for_stream": KEY},
+        {"stream_credential": KEY},
+        {"rtmps": {"primary": {"key": KEY}}},
+        {"streams": [{"id": "a", "key": KEY}]},
+        {"credentials": {"user": "x", "key": KEY}},
+        {"api_key": KEY},
+        {"authToken": KEY},
+        {"srt_passwd": KEY},
         # by form
         {"ingest_server": f"rtmps://live.example:443/live/{KEY}"},
         {"err_message": f"cannot publish to rtmp://x/live/{KEY}: in use"},
@@ -60,7 +73,20 @@ def redacted(value: Any, treatment: Any = "remove") -> Any:
         {"a": f"srt://x:778?streamid={KEY}&passphrase={KEY}"},
         {"a": f"https://x/whip/{KEY}"},
         {"a": f"whips://x/{KEY}"},
+        {"a": f"rtsps://x/live/{KEY}"},
+        {"a": f"srt+tls://x:778?streamid={KEY}"},
+        {"a": f"moq://x/live/{KEY}"},
+        {"a": f"wss://x/whip/{KEY}"},
+        {"a": f"https://x/?to=rtmps%3A%2F%2Fx%2Flive%2F{KEY}&a=b"},
         {"a": f"stream_key={KEY}"},
+        {"a": f"the stream key '{KEY}' is in use"},
+        {"a": f"the stream key is {KEY}"},
+        {"a": f"Streamkey {KEY}"},
+        {"a": f"<streamKey>{KEY}</streamKey>"},
+        {"a": f"?stream_key%3D{KEY}"},
+        {"a": f"stream_key => {KEY}"},
+        {"a": f"stream_key\n{KEY}"},
+        {"a": f"pass phrase: {KEY}"},
         {"a": f'rejected: {{"streamKey": "{KEY}"}}'},
         {"a": json.dumps({"stream_key": KEY})},
         {"a": json.dumps({"nested": json.dumps({"Stream Key": KEY})})},
@@ -113,6 +139,16 @@ def test_a_key_is_removed_in_its_url_and_json_encodings(quoted: str) -> None:
         found = redacts.redact_text(f"see {text}")
         assert found.endswith(MASK)
         assert found.removesuffix(MASK) in {"see ", *(f"see {host}" for host in HOSTS)}
+
+
+@pytest.mark.parametrize("key", [KEY, "Live/0123+456&789=abc d"])
+def test_a_key_is_removed_in_other_encodings(key: str) -> None:
+    redacts = redactor()
+    redacts.remember_secrets({"stream_key": key})
+    lower_escapes = re.sub("%..", lambda found: found[0].lower(), quote(key, safe=""))
+    in_urls = {quote(key), quote_plus(key), lower_escapes, quote(quote(key, safe=""), safe=""), key.replace("+", " ")}
+    for text in in_urls | {key.upper(), key.lower(), escape(key), b64encode(key.encode()).decode().rstrip("=")}:
+        assert redacts.redact_text(f"see {text}!") == f"see {MASK}!"
 
 
 SESSION = {
@@ -174,6 +210,10 @@ def test_a_short_key_is_not_removed_from_innocent_text(short: str) -> None:
         {"err_message": "Invalid stream key: expired, try again"},
         {"err_message": "the stream key is wrong; password policy"},
         {"created_at": "2026-11-27T07:08:40.742Z", "id": "0f3c1a2b-0000-4000-8000-123456789abc"},
+        {"err_message": "the stream key of 0f3c1a2b-0000-4000-8000-123456789abc is missing; password of administrator"},
+        {"err_message": "moved to https://play.example/regional-broadcast-center-2026/x"},
+        {"stream_keywords": ["sports-2026-championship"], "name": "sports-2026-championship"},
+        {"author": {"name": "x"}, "livestream": {"session": {"id": "a", "err_message": None}}},
         {"paging": {"next_page_token": "abcdefghijklmnop"}},
     ],
 )
