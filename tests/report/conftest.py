@@ -110,6 +110,15 @@ class FileWarehouse:
         return self.query(f"FROM marts.{name} ORDER BY {', '.join(self.marts[name].grain)}")
 
 
+def only(rows: list[Row]) -> Row:
+    [row] = rows
+    return row
+
+
+def part(row: Row, *names: str) -> dict[str, Any]:
+    return {name: row[name] for name in names}
+
+
 def session(session_id: str, started: str | None = None, stopped: str | None = None, **more: object) -> Row:
     """A session as the load writes it: invoked ten seconds before it started, fetched when the clock says."""
     started_at, stopped_at = (datetime.fromisoformat(text) if text else None for text in (started, stopped))

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from shutil import copyfile
 
 import pytest
 
@@ -10,15 +11,13 @@ from pipelines.catalog.streams import FACTS
 from pipelines.marts.build import find_marts
 from pipelines.marts.checks import find_checks
 from pipelines.marts.examples import Example, find_examples
-
-if TYPE_CHECKING:
-    from tests.report.conftest import FileWarehouse
+from tests.report.conftest import FileWarehouse
 
 CHECKS = {f"{check.table}__{check.rule}": check for check in find_checks()}
 EXAMPLES = {example.name: example for example in find_examples()}
 RAW = ("raw.livestreams", "raw.livestream_sessions", "raw.livestream_analytics", "raw.app_analytics")
 DAY = date(2025, 11, 20)
-Offence = Callable[["FileWarehouse"], object]
+Offence = Callable[[FileWarehouse], object]
 
 
 def twice(table: str) -> Offence:
@@ -26,7 +25,7 @@ def twice(table: str) -> Offence:
 
 
 def shrunk(table: str) -> Offence:
-    def commit(run: "FileWarehouse") -> None:
+    def commit(run: FileWarehouse) -> None:
         run.load(table, DAY, run_id="later")
         run.insert("ops.shrinks", {"app_id": "a", "table_name": table, "day": DAY, "record_id": "x", "run_id": "y"})
 
@@ -49,7 +48,7 @@ def at(hour: int) -> datetime:
     return datetime(2025, 12, 1) + timedelta(hours=hour)
 
 
-def loads(run: "FileWarehouse", table: str, *received: int) -> None:
+def loads(run: FileWarehouse, table: str, *received: int) -> None:
     """Add hourly loads of a table, each within its hour."""
     for hour, records in enumerate(received):
         row = {"run_id": f"run{hour}", "table_name": table, "app_id": "a", "rows_received": records}
@@ -60,7 +59,7 @@ def loads(run: "FileWarehouse", table: str, *received: int) -> None:
         )
 
 
-def seen(run: "FileWarehouse", table: str, field: str, json_type: str, records: int, *span: int) -> None:
+def seen(run: FileWarehouse, table: str, field: str, json_type: str, records: int, *span: int) -> None:
     """Note a field: in how many records it came, in which hour first, in which last."""
     first, last = span
     run.insert(
@@ -77,7 +76,7 @@ def seen(run: "FileWarehouse", table: str, field: str, json_type: str, records: 
 
 
 def new_field(table: str) -> Offence:
-    def commit(run: "FileWarehouse") -> None:
+    def commit(run: FileWarehouse) -> None:
         loads(run, table, 100, 100)
         seen(run, table, "id", "string", 200, 0, 1)
         seen(run, table, "surprise", "object", 1, 1, 1)
@@ -85,13 +84,13 @@ def new_field(table: str) -> Offence:
     return commit
 
 
-def unbalanced(run: "FileWarehouse") -> None:
+def unbalanced(run: FileWarehouse) -> None:
     loads(run, "core.livestreams", 10)
     run.connection.execute("UPDATE ops.loads SET rows_landed = 9")
 
 
 def twice_in_mart(mart: str, *, is_null: bool = False) -> Offence:
-    def commit(run: "FileWarehouse") -> None:
+    def commit(run: FileWarehouse) -> None:
         run.build(mart)
         if is_null:
             run.connection.execute(f"UPDATE marts.{mart} SET app_id = NULL WHERE rowid = 0")
@@ -101,18 +100,18 @@ def twice_in_mart(mart: str, *, is_null: bool = False) -> Offence:
     return commit
 
 
-def twice_in_audience(run: "FileWarehouse") -> None:
+def twice_in_audience(run: FileWarehouse) -> None:
     run.build("live_audience")
     for _ in range(2):
         run.connection.execute("INSERT INTO marts.live_audience BY NAME SELECT 'a' AS app_id, DATE '2026-01-01' AS day")
 
 
-def unreconciled(run: "FileWarehouse") -> None:
+def unreconciled(run: FileWarehouse) -> None:
     run.load("core.livestream_analytics_daily", DAY, {"ingest_seconds": 1e9, "viewer_seconds": 1e9})
     run.build("reconciliation")
 
 
-def list_shrunk(run: "FileWarehouse") -> None:
+def list_shrunk(run: FileWarehouse) -> None:
     loads(run, "core.livestreams", 10)
     missing = {"app_id": "a", "table_name": "core.livestreams", "record_id": "x", "run_id": "run0"}
     run.insert("ops.shrinks", missing)
@@ -139,11 +138,11 @@ for fact in (table.full_name for table in FACTS):
     }
 
 
-def offenders(run: "FileWarehouse", check: str) -> list[dict[str, object]]:
+def offenders(run: FileWarehouse, check: str) -> list[dict[str, object]]:
     return run.query(CHECKS[check].sql)
 
 
-def reconcile(run: "FileWarehouse") -> None:
+def reconcile(run: FileWarehouse) -> None:
     """Make overall say what the sessions say."""
     run.connection.execute(
         """UPDATE core.livestream_analytics_daily AS overall
@@ -162,15 +161,34 @@ def test_every_check_has_an_offence_here() -> None:
     assert set(CHECKS) == set(OFFENCES)
 
 
+@pytest.fixture(scope="module")
+def made_reconciled(
+    made_busy: tuple[Path, datetime], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, datetime]:
+    """The busy warehouse with an *overall* that says what the sessions say: every check passes."""
+    busy, now = made_busy
+    path = tmp_path_factory.mktemp("reconciled") / "reconciled.duckdb"
+    copyfile(busy, path)
+    run = FileWarehouse(path, now)
+    reconcile(run)
+    assert {check: offenders(run, check) for check in CHECKS} == {check: [] for check in CHECKS}
+    run.connection.close()
+    return path, run.now
+
+
 @pytest.mark.parametrize("check", OFFENCES)
-def test_a_check_passes_until_its_offence_is_committed(busy: "FileWarehouse", check: str) -> None:
-    reconcile(busy)
-    assert offenders(busy, check) == []
-    OFFENCES[check](busy)
-    assert offenders(busy, check) != []
+def test_a_check_passes_until_its_offence_is_committed(
+    check: str, made_reconciled: tuple[Path, datetime], tmp_path: Path
+) -> None:
+    path, now = made_reconciled
+    copyfile(path, tmp_path / "reconciled.duckdb")
+    run = FileWarehouse(tmp_path / "reconciled.duckdb", now)
+    OFFENCES[check](run)
+    assert offenders(run, check) != []
+    run.connection.close()
 
 
-def test_every_check_passes_on_an_empty_warehouse(warehouse: "FileWarehouse") -> None:
+def test_every_check_passes_on_an_empty_warehouse(warehouse: FileWarehouse) -> None:
     warehouse.build_all()
     assert {check: offenders(warehouse, check) for check in CHECKS} == {check: [] for check in CHECKS}
 
@@ -184,7 +202,7 @@ def test_a_check_describes_its_purpose_and_whether_it_blocks(check: str) -> None
 
 
 @pytest.mark.parametrize("table", RAW)
-def test_a_new_field_is_reported_once_and_not_on_the_first_load(warehouse: "FileWarehouse", table: str) -> None:
+def test_a_new_field_is_reported_once_and_not_on_the_first_load(warehouse: FileWarehouse, table: str) -> None:
     check = f"{table}__known_fields"
     loads(warehouse, table, 100)
     seen(warehouse, table, "id", "string", 100, 0, 0)
@@ -211,7 +229,7 @@ def test_a_new_field_is_reported_once_and_not_on_the_first_load(warehouse: "File
     ],
 )
 def test_a_missing_type_is_reported_only_where_its_absence_is_significant(
-    warehouse: "FileWarehouse", json_type: str, records: int, received: int, last: int, *, is_missed: bool
+    warehouse: FileWarehouse, json_type: str, records: int, received: int, last: int, *, is_missed: bool
 ) -> None:
     loads(warehouse, "raw.livestreams", 100, 100, 100, 100, 100, received)
     seen(warehouse, "raw.livestreams", "id", "string", 500 + received, 0, 5)
@@ -240,7 +258,7 @@ def test_a_missing_type_is_reported_only_where_its_absence_is_significant(
     ],
 )
 def test_harmless_changes_of_a_value_are_no_drift(
-    warehouse: "FileWarehouse", known: str, now: str, reported: list[tuple[str, str]]
+    warehouse: FileWarehouse, known: str, now: str, reported: list[tuple[str, str]]
 ) -> None:
     loads(warehouse, "raw.livestreams", 100, 100, 100)
     seen(warehouse, "raw.livestreams", "id", "string", 300, 0, 2)
@@ -250,7 +268,7 @@ def test_harmless_changes_of_a_value_are_no_drift(
     assert [(row["what"], row["json_type"]) for row in found] == reported
 
 
-def test_a_null_beside_a_known_type_is_no_drift_and_a_new_field_is(warehouse: "FileWarehouse") -> None:
+def test_a_null_beside_a_known_type_is_no_drift_and_a_new_field_is(warehouse: FileWarehouse) -> None:
     loads(warehouse, "raw.livestreams", 100, 100)
     seen(warehouse, "raw.livestreams", "name", "string", 150, 0, 1)
     seen(warehouse, "raw.livestreams", "name", "null", 50, 1, 1)
@@ -259,7 +277,7 @@ def test_a_null_beside_a_known_type_is_no_drift_and_a_new_field_is(warehouse: "F
     assert [row["field"] for row in offenders(warehouse, "raw.livestreams__known_fields")] == ["surprise"]
 
 
-def test_what_stopped_coming_is_normal_after_seven_loads(warehouse: "FileWarehouse") -> None:
+def test_what_stopped_coming_is_normal_after_seven_loads(warehouse: FileWarehouse) -> None:
     seen(warehouse, "raw.livestreams", "id", "string", 1000, 0, 9)
     seen(warehouse, "raw.livestreams", "name", "string", 200, 0, 1)
     counts = []
@@ -274,7 +292,7 @@ def test_what_stopped_coming_is_normal_after_seven_loads(warehouse: "FileWarehou
     assert counts == [1] * 7 + [0]
 
 
-def test_shrinks_are_reported_for_the_latest_run_only(busy: "FileWarehouse") -> None:
+def test_shrinks_are_reported_for_the_latest_run_only(busy: FileWarehouse) -> None:
     check = "core.livestream_sessions__never_shrinks"
     OFFENCES[check](busy)
     busy.load("core.livestream_sessions", date(2025, 11, 21), run_id="the next")
@@ -289,20 +307,20 @@ def test_there_are_twelve_examples_in_order() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
-def test_an_example_has_a_question_and_answers_it(example: Example, busy: "FileWarehouse") -> None:
+def test_an_example_has_a_question_and_answers_it(example: Example, busy: FileWarehouse) -> None:
     assert "?" in example.question
     assert not example.question.startswith("-")
     assert busy.query(example.fill())
 
 
-def test_every_example_runs_on_an_empty_warehouse(warehouse: "FileWarehouse") -> None:
+def test_every_example_runs_on_an_empty_warehouse(warehouse: FileWarehouse) -> None:
     warehouse.build_all()
     assert {name: warehouse.query(example.fill()) for name, example in EXAMPLES.items()} == {
         name: [] for name in EXAMPLES
     }
 
 
-def test_known_answers(busy: "FileWarehouse") -> None:
+def test_known_answers(busy: FileWarehouse) -> None:
     def first(name: str) -> dict[str, object]:
         return busy.query(EXAMPLES[name].fill())[0]
 

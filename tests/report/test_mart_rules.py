@@ -17,7 +17,7 @@ from pipelines.report import figures
 from pipelines.steps.totals import compare_days, sum_by_day
 from pipelines.storage.frames import read_frame
 from tests.parameters import long_except
-from tests.report.conftest import SESSIONS, Row, session
+from tests.report.conftest import SESSIONS, Row, only, session
 
 if TYPE_CHECKING:
     from tests.report.conftest import FileWarehouse
@@ -36,11 +36,6 @@ def example(warehouse: "FileWarehouse", name: str) -> list[Row]:
 def all_examples(warehouse: "FileWarehouse") -> dict[str, list[Row]]:
     warehouse.build_all()
     return {name: warehouse.query(sql) for name, sql in EXAMPLES.items()}
-
-
-def only(rows: list[Row]) -> Row:
-    [row] = rows
-    return row
 
 
 # --- the end of a session -----------------------------------------------------------------------------------
