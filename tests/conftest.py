@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
 from importlib.util import find_spec
@@ -19,7 +19,7 @@ from pipelines.simulator.server import Simulator
 from pipelines.steps.process_memory import collect_garbage_rarely
 from tests import pipeline_runner
 from tests.fixed_clock import NOW, TEST_START, clock_set_to, set_clock
-from tests.night_runner import NightRunner, Serve, world_of
+from tests.night_runner import WEEK, NightRunner, Serve, world_of
 from tests.openapi_requests import REQUEST_LOG
 from tests.pipeline_runner import LoadedWarehouse, run_pipeline, settings_for, small_world
 from tests.postgres import Postgres, find_programs, running_postgres
@@ -44,14 +44,37 @@ def chosen_warehouse(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(pipeline_runner, "lakehouse_of", cache(lambda _home: server.new_database()))
 
 
+@pytest.fixture(scope="session")
+def loaded_weeks(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Return a function that returns the home of one night over WEEK, by the number of livestreams."""
+
+    @cache
+    def load(livestreams: int) -> Path:
+        home = tmp_path_factory.mktemp("week") / "home"
+        with Simulator(world_of(livestreams)) as simulator:
+            NightRunner(simulator, home).load(WEEK)
+        return home
+
+    return load
+
+
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Yield a function that serves a small world to a home, night after night."""
+def serve(tmp_path: Path, loaded_weeks: Callable[[int], Path]) -> Iterator[Serve]:
+    """Yield a function that serves a small world to a home, night after night.
+
+    With `is_loaded`, the first night has loaded WEEK: a copy of its home saves a run.
+    """
     with ExitStack() as simulators:
 
-        def begin(livestreams: int, **variables: str) -> NightRunner:
+        def begin(livestreams: int, *, is_loaded: bool = False, **variables: str) -> NightRunner:
             simulator = simulators.enter_context(Simulator(world_of(livestreams)))
-            return NightRunner(simulator, tmp_path / "home", **variables)
+            nights = NightRunner(simulator, tmp_path / "home", **variables)
+            if is_loaded and pipeline_runner.lakehouse_of:
+                nights.load(WEEK)
+            elif is_loaded:
+                shutil.copytree(loaded_weeks(livestreams), nights.settings.home)
+                nights.number = 1
+            return nights
 
         yield begin
 
@@ -95,6 +118,16 @@ def shared_chart_bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chart_bundle, "_build", build_once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def single_cpu(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Without long tests, let DuckDB use one thread, here and in processes that tests start: more take 20 % more CPU time."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.config.getoption("markexpr") == "not long":
+            patch.setattr(os, "cpu_count", lambda: 1)
+            patch.setenv("TESTS_SINGLE_CPU", "1")
         yield
 
 

@@ -17,8 +17,7 @@ OVERALL, SESSIONS = "get-overall-analytics", "get-livestream"
 
 def test_a_settled_day_within_the_range_is_fetched_again_where_a_session_was_corrected(serve: Serve) -> None:
     """Seen in a backfill: *overall* of the day was settled, so not fetched, and the day read "overall_behind"."""
-    nights = serve(2)
-    nights.load(WEEK)
+    nights = serve(2, is_loaded=True)
     nights.load(WEEK, at=NOW + 8 * DAY)
     nights.load(WEEK, at=NOW + 9 * DAY)
     assert nights.simulator.request_count(OVERALL) == 0, "every day is settled"
@@ -32,8 +31,7 @@ def test_a_settled_day_within_the_range_is_fetched_again_where_a_session_was_cor
 
 
 def test_a_refused_day_is_not_fetched_twice_in_a_run(serve: Serve) -> None:
-    nights = serve(2)
-    nights.load(WEEK)
+    nights = serve(2, is_loaded=True)
     nights.world.now = NOW + DAY
     nights.world.change_session(
         APP, nights.world.apps[APP].livestreams[0].sessions[-1].id, ingest_seconds=900.0, viewer_seconds=9.0
@@ -44,8 +42,7 @@ def test_a_refused_day_is_not_fetched_twice_in_a_run(serve: Serve) -> None:
 
 
 def test_counts_of_sessions_follow_a_session_found_outside_the_lookback(serve: Serve) -> None:
-    nights = serve(2)
-    nights.load(WEEK)
+    nights = serve(2, is_loaded=True)
     nights.world.now = NOW + DAY
     livestream = nights.world.apps[APP].livestreams[0]
     nights.world.add_session(
@@ -111,8 +108,7 @@ def test_allow_shrink_keeps_days_that_a_reply_leaves_out_without_meaning_zero(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seen: raw lost the day and core kept it, until a rebuild erased it there, too."""
-    nights = serve(1)
-    nights.load(WEEK)
+    nights = serve(1, is_loaded=True)
     daily = """
         SELECT day, session_minutes, recording_minutes FROM core.meeting_sessions_daily JOIN core.recordings_daily
         USING (app_id, day) ORDER BY day

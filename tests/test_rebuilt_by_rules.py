@@ -10,6 +10,7 @@ from pipelines.normalize import fingerprint
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from tests.night_runner import Refusals
+from tests.parameters import long_except
 from tests.pipeline_runner import DAYS, LAST, assert_matches_world, query, run_pipeline, settings_for, small_world
 
 YESTERDAY = (LAST, LAST)
@@ -23,7 +24,12 @@ def notes(settings: Settings, run_id: str) -> list[str]:
 
 
 @pytest.mark.file_only
-@pytest.mark.parametrize("change", ["column added by an update", "rules changed", "home of before fingerprints"])
+@pytest.mark.parametrize(
+    "change",
+    long_except(
+        ["column added by an update", "rules changed", "home of before fingerprints"], "column added by an update"
+    ),
+)
 def test_every_loaded_day_is_rebuilt_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     world = small_world(apps=("aula",), livestreams=5, sessions=60)
     with Simulator(world) as simulator:
@@ -56,7 +62,7 @@ def test_every_loaded_day_is_rebuilt_once(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.file_only
-@pytest.mark.parametrize("other", ["retired", "refused"])
+@pytest.mark.parametrize("other", long_except(["retired", "refused"], "refused"))
 def test_days_of_an_app_that_is_not_fetched_are_rebuilt_too(other: str, tmp_path: Path) -> None:
     """The marts are built of every app: columns that an update added must not be NULL in some of them."""
     world = small_world(livestreams=5, sessions=60)
