@@ -16,7 +16,7 @@ import pytest
 from pipelines.cli.diagnostics_history import check_history
 from pipelines.cli.history import DAGSTER_YAML, history_files, open_history
 from pipelines.errors import AlreadyRunningError, WarehouseError
-from pipelines.orchestration import sqlite_files
+from pipelines.orchestration import event_log, sqlite_files
 from pipelines.orchestration.resources import RANGE_END, RANGE_START
 from pipelines.settings.settings import Settings
 
@@ -227,12 +227,15 @@ STORED = {
     "event_logs": "SELECT dagster_event_type, step_key, asset_key, partition FROM event_logs",
     "asset_keys": "SELECT asset_key, last_materialization IS NULL, wipe_timestamp, tags FROM asset_keys",
     "asset_event_tags": "SELECT asset_key, key FROM asset_event_tags",
+    "asset_check_executions": "SELECT asset_key, check_name, execution_status, evaluation_event_storage_id FROM asset_check_executions",
+    "sqlite_master": "SELECT type, name, sql FROM sqlite_master",
+    "alembic_version": "SELECT version_num FROM alembic_version",
 }
 """The stored columns that do not differ between two runs."""
 
 
 def load_week(instance: dg.DagsterInstance) -> str:
-    """Materialize two assets for a week, the second with metadata per day; return the id of the run."""
+    """Materialize two assets for a week, the second with metadata per day and a check; return the id of the run."""
     week = dg.DailyPartitionsDefinition("2026-01-01", timezone="UTC")
     one_run = dg.BackfillPolicy.single_run()
 
@@ -245,8 +248,15 @@ def load_week(instance: dg.DagsterInstance) -> str:
         for day in context.partition_keys:
             context.add_asset_metadata({"rows": 1}, partition_key=day)
 
+    @dg.multi_asset_check(specs=[dg.AssetCheckSpec("holds", asset=second)])
+    def holds() -> Iterator[dg.AssetCheckResult]:
+        yield dg.AssetCheckResult(passed=True, asset_key=second.key, check_name="holds")
+
     job = dg.Definitions(
-        assets=[first, second], jobs=[dg.define_asset_job("week")], executor=dg.in_process_executor
+        assets=[first, second],
+        asset_checks=[holds],
+        jobs=[dg.define_asset_job("week")],
+        executor=dg.in_process_executor,
     ).resolve_job_def("week")
     tags = {RANGE_START: "2026-01-01", RANGE_END: "2026-01-07"}
     result = job.execute_in_process(instance=instance, tags=tags, run_config=SILENT)
@@ -271,4 +281,32 @@ def test_the_batched_event_log_stores_the_rows_of_dagsters_own(tmp_path: Path) -
     with dg.DagsterInstance.local_temp(str(tmp_path / "original")) as instance:
         original = read_stored_rows(tmp_path / "original" / "history" / "runs", load_week(instance))
     assert len([row for row in batched["index.event_logs"] if row[3]]) == 28, "two events per day and asset"
+    assert batched["index.asset_check_executions"]
     assert batched == original
+
+
+def test_an_event_that_waits_for_others_is_stored_while_the_step_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_log, "_LONGEST_WAIT_SECONDS", 0.05)
+    stored = "SELECT count(*) FROM event_logs WHERE dagster_event_type = 'STEP_START'"
+    counts: list[int] = []
+    with open_history(settings_of(tmp_path)) as instance:
+
+        @dg.op
+        def wait(context: dg.OpExecutionContext) -> None:
+            """Read the file as another program does, until it has the event that says that this step has started."""
+            file = tmp_path / "dagster" / "history" / "runs" / f"{context.run_id}.db"
+            with closing(sqlite3.connect(file)) as other:
+                for _ in range(200):
+                    counts.extend(other.execute(stored).fetchone())
+                    if counts[-1]:
+                        break
+                    time.sleep(0.02)
+
+        @dg.job
+        def one() -> None:
+            wait()
+
+        assert one.execute_in_process(instance=instance, run_config=SILENT).success
+        assert counts[-1] == 1

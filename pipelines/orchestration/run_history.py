@@ -7,6 +7,7 @@ The event log is in `event_log.py`. Dagster's private API is used: see docs/deci
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
@@ -18,10 +19,10 @@ from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorag
 from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
 from dagster._serdes import ConfigurableClassData
-from sqlalchemy import Connection, NullPool, create_engine, make_url
+from sqlalchemy import Connection, Engine, NullPool, create_engine
 
 from pipelines.orchestration.failure_events import build_failure_tags, rewrite_event
-from pipelines.orchestration.sqlite_files import WAIT_SECONDS, build_sqlite_address, lock_monitor
+from pipelines.orchestration.sqlite_files import WAIT_SECONDS, build_sqlite_address, has_schema, lock_monitor
 
 _lock = Lock()
 
@@ -38,10 +39,16 @@ def _escape_addresses(module: ModuleType) -> Iterator[None]:
             module.create_db_conn_string = original  # type: ignore[attr-defined]  # same
 
 
+@cache
+def _engine(address: str) -> Engine:
+    """Return what opens connections to a file: building it takes longer than opening one."""
+    return create_engine(address, poolclass=NullPool, connect_args={"timeout": WAIT_SECONDS})
+
+
 @contextmanager
 def _connect(address: str) -> Iterator[Connection]:
-    engine = create_engine(address, poolclass=NullPool, connect_args={"timeout": WAIT_SECONDS})
-    with lock_monitor.watch(Path(make_url(address).database or "")), engine.connect() as connection, connection.begin():
+    engine = _engine(address)
+    with lock_monitor.watch(Path(engine.url.database or "")), engine.connect() as connection, connection.begin():
         yield connection
 
 
@@ -52,9 +59,12 @@ class HomeRunStorage(SqliteRunStorage):
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> "HomeRunStorage":
-        """Keep the history where Dagster would."""
+        """Keep the history where Dagster would. Only creating its file needs alembic, which takes a third of a second."""
+        directory = Path(config_value["base_dir"]) / "history"
+        if has_schema(directory / "runs.db"):
+            return cls(build_sqlite_address(str(directory), "runs"), inst_data)
         with _escape_addresses(sqlite_run_storage):
-            return cls.from_local(str(Path(config_value["base_dir"]) / "history"), inst_data)
+            return cls.from_local(str(directory), inst_data)
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
@@ -78,8 +88,11 @@ class HomeScheduleStorage(SqliteScheduleStorage):
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> "HomeScheduleStorage":
         """Keep the history where Dagster would."""
+        directory = Path(config_value["base_dir"]) / "schedules"
+        if has_schema(directory / "schedules.db"):
+            return cls(build_sqlite_address(str(directory), "schedules"), inst_data)
         with _escape_addresses(sqlite_schedule_storage):
-            storage = cls.from_local(str(Path(config_value["base_dir"]) / "schedules"), inst_data)
+            storage = cls.from_local(str(directory), inst_data)
         assert isinstance(storage, cls)  # noqa: S101 - Dagster annotates its base class
         return storage
 

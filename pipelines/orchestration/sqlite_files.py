@@ -1,13 +1,14 @@
-"""Addresses of Dagster's SQLite files, and messages while another program has one of them locked.
+"""Addresses and tables of Dagster's SQLite files, and messages while another program has one of them locked.
 
 Dagster waits for a locked file for five to thirty seconds, in silence, and then fails the run.
 """
 
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import URL
@@ -28,6 +29,32 @@ def build_sqlite_address(base_dir: str, name: str) -> str:
     """
     path = Path(base_dir).absolute() / f"{name}.db"
     return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def has_schema(file: Path) -> bool:
+    """Return whether Dagster has created the tables of a file: it writes the version of the schema last."""
+    if not file.is_file():
+        return False
+    with closing(sqlite3.connect(file, timeout=WAIT_SECONDS)) as connection:
+        try:
+            return connection.execute("SELECT 1 FROM alembic_version").fetchone() is not None
+        except sqlite3.DatabaseError:
+            return False  # no tables yet; a damaged file is reported when Dagster opens it
+
+
+def copy_schema(source: Path, target: Path) -> None:
+    """Create the tables of one file in another, empty one, with the version of the schema."""
+    with closing(sqlite3.connect(target, timeout=WAIT_SECONDS, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("ATTACH ? AS source", [str(source)])
+        connection.execute("BEGIN")  # not IMMEDIATE, which would lock the source too
+        tables = (
+            "SELECT sql FROM source.sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rowid"
+        )
+        for (statement,) in connection.execute(tables).fetchall():
+            connection.execute(statement)
+        connection.execute("INSERT INTO main.alembic_version SELECT * FROM source.alembic_version")
+        connection.execute("COMMIT")
 
 
 def find_lock_holders(path: Path) -> list[int]:
