@@ -26,7 +26,7 @@ _FILE = re.compile(
             r"\.report\.html\.\w{8}(\.tmp)?",
             r"pipeline_live\.lock",
             r"\.livehouse-(passing-)?\w{8}",
-            r"cache/(lock|charts-[0-9a-f]{16}\.json|tmp\w{8}|\.charts-\w{8}\.tmp)",
+            r"cache/(lock|\.?marts\.json(\.\d+)?|charts-[0-9a-f]{16}\.json|tmp\w{8}|\.charts-\w{8}\.tmp)",
             r"dagster/(\.?dagster\.yaml(\.\d+)?|running|setup\.lock|history|schedules|storage|logs|\.logs_queue|\.nux|\.telemetry)",
         )
     )

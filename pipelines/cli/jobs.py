@@ -35,9 +35,11 @@ def run_job(
         raise UsageError(
             f"{days[0]} is before LIVEHOUSE_START_DATE ({settings.start_date}): set that to an earlier day"
         )
+    from pipelines.marts.parsed_sql import keep_parsed_sql
     from pipelines.report.chart_bundle import CACHE, build_charts_meanwhile
 
-    with build_charts_meanwhile(settings.home / CACHE):  # beginning now: Dagster alone takes a second to import
+    cache = settings.home / CACHE
+    with build_charts_meanwhile(cache), keep_parsed_sql(cache):  # beginning now: Dagster alone takes a second to import
         instance = open_history(settings)
         from dagster._core.utils import make_new_run_id
 

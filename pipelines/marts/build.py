@@ -24,14 +24,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import sqlglot
 from duckdb import DuckDBPyConnection, TransactionException
-from sqlglot import exp
 
 from pipelines.catalog.marts import MART_BUILDS
 from pipelines.errors import LivehouseError
-from pipelines.marts.inputs import Input, affected_days, compare_inputs, read_inputs, record_inputs
+from pipelines.marts.inputs import Input, affected_days, compare_inputs, record_inputs
 from pipelines.marts.macros import create_macros, macros_used
+from pipelines.marts.parsed_sql import read_tables
 from pipelines.marts.sql_files import sql_directory
 from pipelines.text import quoted
 
@@ -116,9 +115,7 @@ def find_marts() -> tuple[Mart, ...]:
 
 def order_marts(paths: Mapping[str, Path]) -> tuple[Mart, ...]:
     """Read marts from their files, in the order in which they can be built. Raises `LivehouseError` for a circle."""
-    graph = {
-        name: _marts_read(parse_sql(path.read_text(encoding="utf-8"))) & set(paths) for name, path in paths.items()
-    }
+    graph = {name: _marts_read(path.read_text(encoding="utf-8")) & set(paths) for name, path in paths.items()}
     try:
         order = tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:
@@ -129,8 +126,8 @@ def order_marts(paths: Mapping[str, Path]) -> tuple[Mart, ...]:
     return tuple(marts.values())
 
 
-def _marts_read(query: exp.Expr) -> set[str]:
-    return {table.name for table in query.find_all(exp.Table) if table.db == "marts"}
+def _marts_read(sql: str) -> set[str]:
+    return {name.removeprefix("marts.") for name in read_tables(sql).full_names if name.startswith("marts.")}
 
 
 def read_mart(path: Path, marts: Mapping[str, Mart]) -> Mart:
@@ -141,17 +138,17 @@ def read_mart(path: Path, marts: Mapping[str, Mart]) -> Mart:
     grain = tuple(re.findall(r"\w+", fields.get("grain", "")))
     if not columns or {"day", "month"}.isdisjoint(grain):
         raise LivehouseError(f"{path}: needs `-- grain: …, day` or month, and `-- column: NAME (unit): …`")
-    query = parse_sql(sql)
-    tables = {(table.db, table.name) for table in query.find_all(exp.Table) if table.db}
-    wrong = {schema for schema, _ in tables} - {"core", "ops", "marts"}
-    wrong |= {f"marts.{name}" for name in _marts_read(query) - set(marts)}
-    builds_on = tuple(marts[name] for name in sorted(_marts_read(query) & set(marts)))
+    tables = read_tables(sql)
+    wrong = {name.partition(".")[0] for name in tables.full_names} - {"core", "ops", "marts"}
+    wrong |= {f"marts.{name}" for name in _marts_read(sql) - set(marts)}
+    builds_on = tuple(marts[name] for name in sorted(_marts_read(sql) & set(marts)))
     wrong |= {f"{mart.full_name} (it affects days by its rows)" for mart in builds_on if _affects_by_rows(mart)}
     if wrong:
         raise LivehouseError(
             f"{path} reads from {', '.join(sorted(wrong))}: a mart reads tables of core and ops, and other marts"
         )
-    direct = {f"{schema}.{name}" for schema, name in tables if schema != "marts"}
+    direct = {name for name in tables.full_names if not name.startswith("marts.")}
+    inputs = {Input(table, columns) for table, columns in tables.columns.items()}
     return Mart(
         name=path.stem,
         sql=sql,
@@ -161,7 +158,7 @@ def read_mart(path: Path, marts: Mapping[str, Mart]) -> Mart:
         depends_on=tuple(sorted(direct.union(*(mart.depends_on for mart in builds_on)))),
         builds_on=builds_on,
         period="day" if "day" in grain else "month",
-        inputs=frozenset(read_inputs(query).union(*(mart.inputs for mart in builds_on))),
+        inputs=frozenset(inputs.union(*(mart.inputs for mart in builds_on))),
         affects=tuple(fields["affects"].split(", ")) if "affects" in fields else (),
         headline_metric=fields.get("headline_metric"),
     )
@@ -170,12 +167,6 @@ def read_mart(path: Path, marts: Mapping[str, Mart]) -> Mart:
 def _affects_by_rows(mart: Mart) -> bool:
     """Whether the rows of a mart decide which days it affects: the old rows are gone when another mart is built on it."""
     return bool(set(re.findall(r"[a-z_]+", " ".join(mart.affects))) - {"day"})
-
-
-@cache
-def parse_sql(sql: str) -> exp.Expr:
-    """Parse a query, once, since parsing takes most of the time of reading a mart. Do not change the result."""
-    return sqlglot.parse_one(sql, dialect="duckdb")
 
 
 def build_mart(connection: DuckDBPyConnection, mart: Mart, now: datetime) -> MartBuild:

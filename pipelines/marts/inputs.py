@@ -14,14 +14,11 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from duckdb import DuckDBPyConnection
-from sqlglot import exp
 
 from pipelines.catalog.core import LIVE_OBSERVATIONS, LIVESTREAMS
-from pipelines.catalog.files import WAREHOUSE_FILE
 from pipelines.catalog.marts import MART_INPUTS
 from pipelines.catalog.ops import DAYS
 from pipelines.catalog.streams import FACTS
-from pipelines.catalog.types import Table
 
 _EPOCH = date(1970, 1, 1)
 _LEDGER_TABLES = {table.full_name: table for table in (*FACTS, LIVE_OBSERVATIONS)}
@@ -67,31 +64,6 @@ class Input:
         if self.table == LIVESTREAMS.full_name:
             return f"SELECT {_LIVESTREAM_KEY} AS key, {_digest(*self.columns)} AS digest FROM {self.table}"
         return f"SELECT 0 AS key, {_digest_rows(*self.columns)} AS digest FROM {self.table}"
-
-
-def read_inputs(query: exp.Expr) -> set[Input]:
-    """Find the tables and columns of core and ops that a mart's SQL reads.
-
-    A column name that several tables have counts as read from each of them.
-    """
-    tables = {table.full_name: table for table in WAREHOUSE_FILE if table is not DAYS}
-    names = {column.name for column in query.find_all(exp.Column)}
-    names |= {name.name for join in query.find_all(exp.Join) for name in join.args.get("using") or ()}
-    found = {f"{table.db}.{table.name}" for table in query.find_all(exp.Table) if table.db} & tables.keys()
-    return {Input(name, tuple(sorted(_columns_read(query, tables[name], names)))) for name in found}
-
-
-def _columns_read(query: exp.Expr, table: Table, names: set[str]) -> set[str]:
-    for select in query.find_all(exp.Select):
-        sources = [select.args.get("from_") or select.args.get("from"), *(select.args.get("joins") or ())]
-        direct = {
-            f"{source.this.db}.{source.this.name}"
-            for source in sources
-            if source and isinstance(source.this, exp.Table)
-        }
-        if table.full_name in direct and any(column.is_star for column in select.expressions):
-            return set(table.column_names)
-    return names & set(table.column_names) | set(table.key)
 
 
 def compare_inputs(connection: DuckDBPyConnection, mart: str, inputs: Collection[Input]) -> None:

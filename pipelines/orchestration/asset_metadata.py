@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from pipelines.catalog.types import SQL_TYPES, UNITS, Table
-from pipelines.marts.lineage import Source
+from pipelines.marts.parsed_sql import Source
 from pipelines.orchestration.resources import ONE_RUN, REPORT
 from pipelines.steps.context import Counts, Range, RunContext
 from pipelines.steps.report import preview_table
