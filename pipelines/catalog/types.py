@@ -1,9 +1,10 @@
-"""Tables and columns, and the types that each logical type has in DuckDB and polars."""
+"""Tables and columns, and the type that each logical type has in DuckDB."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-import polars as pl
+if TYPE_CHECKING:
+    import polars as pl
 
 LogicalType = Literal["seconds", "minutes", "count", "flag", "timestamp", "day", "id", "text"]
 """Logical types of the contract (section 4). Each has one rule, in `normalize/coerce.py`."""
@@ -20,17 +21,7 @@ SQL_TYPES: dict[LogicalType, str] = {
 }
 UNITS: dict[LogicalType, str] = {"seconds": "seconds", "minutes": "minutes", "timestamp": "UTC", "day": "UTC"}
 """The units of values; other logical types have none."""
-POLARS_TYPES: dict[LogicalType, pl.DataType] = {
-    "seconds": pl.Float64(),
-    "minutes": pl.Float64(),
-    "count": pl.Int64(),
-    "flag": pl.Boolean(),
-    "timestamp": pl.Datetime("us"),
-    "day": pl.Date(),
-    "id": pl.String(),
-    "text": pl.String(),
-}
-assert set(SQL_TYPES) == set(POLARS_TYPES) == set(get_args(LogicalType))  # noqa: S101 - a fact about this file
+assert set(SQL_TYPES) == set(get_args(LogicalType))  # noqa: S101 - a fact about this file
 
 
 @dataclass(frozen=True)
@@ -89,8 +80,10 @@ class Table:
         return "days_differ" in self.column_names
 
     @property
-    def polars_schema(self) -> dict[str, pl.DataType]:
+    def polars_schema(self) -> "dict[str, pl.DataType]":
         """Column names and polars types, in order."""
+        from pipelines.catalog.polars_types import POLARS_TYPES
+
         return {column.name: POLARS_TYPES[column.logical_type] for column in self.columns}
 
     @property

@@ -1,4 +1,4 @@
-"""What marts read, by their SQL: tables, columns, and column lineage. Found by parsing the SQL, and cached between runs.
+"""Tables, columns and column lineage of marts, found by parsing their SQL, and cached between runs.
 
 Importing sqlglot and parsing took a tenth of a night without changes. The results depend only on the SQL files, the catalog,
 sqlglot and the code here, so that a run keeps them beside the charts, under a hash of these.

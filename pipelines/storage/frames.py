@@ -4,10 +4,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import polars as pl
+
+if TYPE_CHECKING:
+    import polars as pl
 
 # DuckDB tries to import pandas for each date that is bound, and pyarrow for each frame. When they are missing, Python
 # searches every directory each time: that took most of the time of a small query bound to a year of days. None in
@@ -20,7 +22,7 @@ for _absent in ("pandas", "pyarrow"):
 class _ArrowStream:
     """Exposes only the Arrow stream of a frame: given a polars frame, DuckDB imports pyarrow."""
 
-    def __init__(self, frame: pl.DataFrame) -> None:
+    def __init__(self, frame: "pl.DataFrame") -> None:
         self._frame = frame
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
@@ -28,7 +30,7 @@ class _ArrowStream:
 
 
 @contextmanager
-def temporary_view(connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFrame) -> Iterator[None]:
+def temporary_view(connection: duckdb.DuckDBPyConnection, name: str, frame: "pl.DataFrame") -> Iterator[None]:
     """Register the frame as a view. The name must not be that of a table or column, which would take precedence."""
     connection.register(name, _ArrowStream(frame))
     try:
@@ -39,6 +41,8 @@ def temporary_view(connection: duckdb.DuckDBPyConnection, name: str, frame: pl.D
 
 def read_frame(
     connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | dict[str, Any] | None = None
-) -> pl.DataFrame:
+) -> "pl.DataFrame":
     """Run a query and return its result as a frame."""
+    import polars as pl
+
     return pl.DataFrame(connection.sql(query, params=parameters or []))

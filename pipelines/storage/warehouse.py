@@ -4,16 +4,18 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import duckdb
 
 from pipelines.errors import SettingsError
 from pipelines.settings.settings import Settings
 from pipelines.storage.attach import S3Key
-from pipelines.storage.ducklake_warehouse import DuckLakeWarehouse
 from pipelines.storage.file_warehouse import FileWarehouse
 from pipelines.storage.maintenance import StorageSize
+
+if TYPE_CHECKING:
+    from pipelines.storage.ducklake_warehouse import DuckLakeWarehouse
 
 _Result = TypeVar("_Result")
 
@@ -108,8 +110,10 @@ def open_readers_warehouse(settings: Settings) -> Warehouse:
     return open_ducklake(settings) if has_lakehouse else FileWarehouse(settings.warehouse)
 
 
-def open_ducklake(settings: Settings) -> DuckLakeWarehouse:
+def open_ducklake(settings: Settings) -> "DuckLakeWarehouse":
     """Return the lakehouse that the settings name. They must name one."""
+    from pipelines.storage.ducklake_warehouse import DuckLakeWarehouse
+
     conninfo = settings.lakehouse or settings.reader_lakehouse
     assert conninfo, "the settings name no lakehouse"  # noqa: S101 - callers check first
     key = None

@@ -7,7 +7,8 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipelines.catalog.types import POLARS_TYPES, SQL_TYPES
+from pipelines.catalog.polars_types import POLARS_TYPES
+from pipelines.catalog.types import SQL_TYPES
 from pipelines.storage.frames import read_frame, temporary_view
 
 FRAME = pl.DataFrame(

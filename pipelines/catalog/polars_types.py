@@ -1,0 +1,20 @@
+"""The type that each logical type has in polars: apart, because readers of the warehouse do not need polars."""
+
+from typing import get_args
+
+import polars as pl
+
+from pipelines.catalog.types import LogicalType
+
+POLARS_TYPES: dict[LogicalType, pl.DataType] = {
+    "seconds": pl.Float64(),
+    "minutes": pl.Float64(),
+    "count": pl.Int64(),
+    "flag": pl.Boolean(),
+    "timestamp": pl.Datetime("us"),
+    "day": pl.Date(),
+    "id": pl.String(),
+    "text": pl.String(),
+}
+
+assert set(POLARS_TYPES) == set(get_args(LogicalType))  # noqa: S101 - a fact about this file
