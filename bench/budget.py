@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench.served import DLT, LIVEHOUSE, SDK, VARIABLES, World, commands, served
+from bench.served import DLT, LIVEHOUSE, SDK, World, commands, served, variables
 
 LIMITS = {
     "4 a second": World(livestreams=500, sessions=3_000, latency=0.3, limit=(4, 1.0)),
@@ -30,7 +30,7 @@ def main() -> None:
         rate = world.limit[0] / world.limit[1]
         for name in (LIVEHOUSE, DLT, SDK):
             with served(world) as run:
-                found = run.run(commands(name, run.home, *world.range)[0], **VARIABLES[name])
+                found = run.run(commands(name, run.home, *world.range)[0], **variables(name))
             received = found.received
             share = (received.requests - received.refused - 1) / (received.last - received.first) / rate
             ended = "yes" if found.succeeded else "no: " + " ".join(found.output.splitlines()[-1:])[:120]

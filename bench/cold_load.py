@@ -1,16 +1,15 @@
-"""The same world loaded into DuckDB by livehouse, by the alternatives, and by the floor.
+"""The same world loaded into DuckDB by livehouse, by the alternatives that are installed, and by the floor.
 
 2,000 livestreams and 12,000 sessions over 30 days behind 20 ms of latency, no limit on requests, a fresh world for each: a
-cold load, then the night after with 1 % of the livestreams changed. Wall, CPU and peak memory are the loading process's;
-requests are counted by the server. `python bench/cold_load.py [ROUNDS]`, with `pip install -e '.[bench]'`.
+cold load with 8 and with 16 connections, then the night after with 1 % of the livestreams changed. Wall, CPU and peak memory
+are the loading process's; requests are counted by the server. `python bench/cold_load.py`, with `pip install -e '.[bench]'`.
 """
 
+import argparse
 import json
 import statistics
 import sys
 from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +17,28 @@ import duckdb
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench.served import DLT, DLT_AS_DOCUMENTED, FLOOR, LIVEHOUSE, SDK, VARIABLES, Measurement, World, commands, served
+from bench.served import (
+    FLOOR,
+    LIVEHOUSE,
+    Measurement,
+    World,
+    commands,
+    describe_measurement,
+    installed_programs,
+    served,
+    variables,
+)
 
-CHANGED = 20
-NAMES = (LIVEHOUSE, DLT, DLT_AS_DOCUMENTED, SDK, FLOOR)
 
-
-def one(name: str) -> tuple[Measurement, Measurement, int]:
+def one(name: str, world: World, connections: int) -> tuple[Measurement, Measurement, int]:
     """Load a fresh world by this one: cold, the night after, and how many sessions it then holds."""
-    world = World()
     with served(world) as run:
         found = []
         for command in commands(name, run.home, *world.range):
-            found.append(run.run(command, LIVEHOUSE_REQUESTS_PER_SECOND="0", **VARIABLES[name]))
+            found.append(run.run(command, LIVEHOUSE_REQUESTS_PER_SECOND="0", **variables(name, connections)))
             if not found[-1].succeeded:
                 sys.exit(f"{command} failed: {found[-1].output}")
-            run.change(CHANGED)
+            run.change(world.livestreams // 100)
         return found[0], found[1], sessions_in(run.home)
 
 
@@ -50,34 +55,49 @@ def sessions_in(home: Path) -> int:
         return int(held)
 
 
-def table(title: str, by_name: dict[str, list[Measurement]]) -> None:
-    """Print the medians as a table for docs/benchmarks.md."""
-    print(f"\n| {title} | wall s | CPU s | peak MB | requests | wall ÷ livehouse |\n|---|---|---|---|---|---|")
-    walls = {name: statistics.median(it.wall for it in found) for name, found in by_name.items()}
-    for name, found in by_name.items():
-        cpu, memory = statistics.median(it.cpu for it in found), statistics.median(it.memory for it in found)
-        requests = statistics.median(it.received.requests for it in found)
-        ratio = walls[name] / walls[LIVEHOUSE]
-        print(f"| {name} | {walls[name]:.1f} | {cpu:.1f} | {memory:.0f} | {requests:,.0f} | {ratio:.2f} |")
+def print_rows(load: str, by_name: dict[str, list[Measurement]]) -> None:
+    """Print the medians as rows of a table for docs/benchmarks.md, with the ratios to the floor."""
+    medians = {
+        name: [statistics.median(value) for value in zip(*((it.wall, it.cpu, it.memory) for it in found), strict=True)]
+        for name, found in by_name.items()
+    }
+    floor = medians[FLOOR]
+    for name, (wall, cpu, memory) in medians.items():
+        requests = statistics.median(it.received.requests for it in by_name[name])
+        cells = (load, name, f"{wall:.1f}", f"{cpu:.1f}", f"{memory:.0f}", f"{requests:,.0f}")
+        print(f"| {' | '.join(cells)} | {wall / floor[0]:.2f} | {cpu / floor[1]:.2f} |", flush=True)
 
 
-def main(rounds: int) -> None:
+def main() -> None:
     """Alternate between the programs, so that other load on the machine affects all of them."""
-    cold: dict[str, list[Measurement]] = {name: [] for name in NAMES}
-    night: dict[str, list[Measurement]] = {name: [] for name in NAMES}
-    for number in range(rounds):
-        for name in NAMES:
-            first, second, held = one(name)
-            cold[name].append(first)
-            night[name].append(second)
-            record: dict[str, Any] = {"round": number, "name": name, "sessions": held}
-            print(json.dumps(record | {"cold": asdict(first), "night": asdict(second)}), file=sys.stderr, flush=True)
-    named = ("livehouse", "dlt", "cloudflare", "httpx", "duckdb", "dagster")
-    versions = ", ".join(f"{name} {version(name)}" for name in named)
-    print(f"{datetime.now(UTC).date()}, {rounds} rounds, medians. {versions}")
-    table("cold load", cold)
-    table("the night after", night)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--connections", type=int, nargs="+", default=[8, 16])
+    parser.add_argument("--livestreams", type=int, default=World().livestreams)
+    parser.add_argument("--sessions", type=int, default=World().sessions)
+    parser.add_argument("--programs", nargs="+", default=installed_programs())
+    options = parser.parse_args()
+    world = World(livestreams=options.livestreams, sessions=options.sessions)
+    names = dict.fromkeys([*options.programs, LIVEHOUSE, FLOOR])
+    print(f"{describe_measurement()}, medians of {options.rounds}\n")
+    print(
+        "| load | loaded by | wall s | CPU s | peak MB | requests | wall ÷ floor | CPU ÷ floor |\n" + "|---" * 8 + "|"
+    )
+    for connections in options.connections:
+        cold: dict[str, list[Measurement]] = {name: [] for name in names}
+        night: dict[str, list[Measurement]] = {name: [] for name in names}
+        for number in range(options.rounds):
+            for name in names:
+                first, second, held = one(name, world, connections)
+                cold[name].append(first)
+                night[name].append(second)
+                record: dict[str, Any] = {"round": number, "connections": connections, "name": name, "sessions": held}
+                print(
+                    json.dumps(record | {"cold": asdict(first), "night": asdict(second)}), file=sys.stderr, flush=True
+                )
+        print_rows(f"cold, {connections} connections", cold)
+        print_rows(f"the night after, {connections} connections", night)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    main()

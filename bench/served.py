@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -12,24 +14,32 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
+from importlib.metadata import version
+from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-APP = "aula"
 PEERS = Path(__file__).parent / "peers"
 LIVEHOUSE = "livehouse"
 DLT, DLT_AS_DOCUMENTED, SDK, FLOOR = "dlt", "dlt as documented", "SDK loop", "floor"
 
 
 class World(NamedTuple):
-    """The contents of the world, the latency in seconds, and the rate limit: requests and seconds of a window, or None."""
+    """The contents of each app of the world, the latency in seconds, and the rate limit: requests and seconds, or None."""
 
     livestreams: int = 2_000
     sessions: int = 12_000
+    apps: int = 1
+    on_air: int = 5
     days: int = 30
     latency: float = 0.020
     limit: tuple[int, float] | None = None
+
+    @property
+    def app_ids(self) -> list[str]:
+        """The identifiers of its apps."""
+        return [f"app-{number:02}" for number in range(self.apps)]
 
     @property
     def range(self) -> tuple[date, date]:
@@ -55,12 +65,12 @@ def serve(channel: Connection, spec: World) -> None:
     now = datetime.now(UTC)
     world = Simulated.seeded(
         7,
-        apps=[APP],
+        apps=spec.app_ids,
         livestreams=spec.livestreams,
         sessions=spec.sessions,
         days=spec.days,
         now=now,
-        on_air=5,
+        on_air=spec.on_air,
         broken=False,
     )
     with Simulator(world, latency=spec.latency, rate_limit=spec.limit) as simulator:
@@ -71,15 +81,16 @@ def serve(channel: Connection, spec: World) -> None:
                 "CLOUDFLARE_API_TOKEN": simulator.token,
                 "CLOUDFLARE_ACCOUNT_ID": simulator.account_id,
                 "CLOUDFLARE_BASE_URL": simulator.base_url,
-                "REALTIMEKIT_APP_ID": APP,
+                "REALTIMEKIT_APP_ID": ",".join(spec.app_ids),
             }
         )
         begun = 0
         while (message := channel.recv()) != "stop":
             if isinstance(message, int):
-                for stream in world.apps[APP].livestreams[:message]:
+                app = spec.app_ids[0]
+                for stream in world.apps[app].livestreams[:message]:
                     world.add_session(
-                        APP, stream.id, created_at=datetime.now(UTC), ingest_seconds=600.0, viewer_seconds=6_000.0
+                        app, stream.id, created_at=datetime.now(UTC), ingest_seconds=600.0, viewer_seconds=6_000.0
                     )
             time.sleep(2 * _POLL_SECONDS)
             received, times = simulator.requests[begun:], arrivals[begun:]
@@ -176,11 +187,36 @@ def commands(name: str, home: Path, first: date, last: date) -> tuple[list[str],
     return load, load
 
 
-VARIABLES = {
-    LIVEHOUSE: {},
-    DLT: {"EXTRACT__WORKERS": "8", "RUNTIME__DLTHUB_TELEMETRY": "false"},
-    DLT_AS_DOCUMENTED: {"RUNTIME__DLTHUB_TELEMETRY": "false"},
-    SDK: {},
-    FLOOR: {},
-}
-"""Environment variables besides the address; the default number of workers of dlt is five."""
+def variables(name: str, connections: int = 8) -> dict[str, str]:
+    """Return the environment variables of a program besides the address; the default number of workers of dlt is five."""
+    return {
+        LIVEHOUSE: {"LIVEHOUSE_CONCURRENCY": f"{connections}"},
+        DLT: {"EXTRACT__WORKERS": f"{connections}", "RUNTIME__DLTHUB_TELEMETRY": "false"},
+        DLT_AS_DOCUMENTED: {"RUNTIME__DLTHUB_TELEMETRY": "false"},
+        FLOOR: {"CONNECTIONS": f"{connections}"},
+    }.get(name, {})
+
+
+def installed_programs() -> list[str]:
+    """Return the programs that can run here: the alternatives are in the extras `bench` and `dev`."""
+    needed = {DLT: "dlt", DLT_AS_DOCUMENTED: "dlt", SDK: "cloudflare"}
+    return [name for name in (LIVEHOUSE, DLT, DLT_AS_DOCUMENTED, SDK, FLOOR) if find_spec(needed.get(name, "duckdb"))]
+
+
+def measure_import() -> tuple[float, float]:
+    """Return the wall and CPU seconds of a bare import of the libraries of a run, which is the unit of its fixed cost."""
+    began, before = time.perf_counter(), os.times()
+    subprocess.run([sys.executable, "-c", "import dagster, polars, duckdb, httpx"], check=True)
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return time.perf_counter() - began, cpu
+
+
+def describe_measurement() -> str:
+    """Return date, machine, versions and command, as a line above a table."""
+    model = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    machine = f"{os.cpu_count()} cores of {model[1] if model else platform.processor() or platform.machine()}"
+    libraries = ("livehouse", "dagster", "duckdb", "polars", "httpx", "dlt", "cloudflare")
+    versions = ", ".join(f"{name} {version(name)}" for name in libraries if find_spec(name))
+    command = " ".join(["python", *sys.argv])
+    return f"{datetime.now(UTC).date()}, {machine}, Python {platform.python_version()}, {versions}, `{command}`"

@@ -16,8 +16,13 @@ PER_PAGE = 100
 def main(database: str, first_day: str, last_day: str) -> None:
     account, app = os.environ["CLOUDFLARE_ACCOUNT_ID"], os.environ["REALTIMEKIT_APP_ID"]
     base = f"{os.environ['CLOUDFLARE_BASE_URL']}/accounts/{account}/realtime/kit/{app}"
+    connections = int(os.environ["CONNECTIONS"])
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
     headers = {"Authorization": f"Bearer {os.environ['CLOUDFLARE_API_TOKEN']}"}
-    with httpx.Client(base_url=base, headers=headers, timeout=60) as client, ThreadPoolExecutor(8) as pool:
+    with (
+        httpx.Client(base_url=base, headers=headers, limits=limits, timeout=60) as client,
+        ThreadPoolExecutor(connections) as pool,
+    ):
 
         def get_json(path: str, **params: Any) -> Any:
             return client.get(path, params=params).raise_for_status().json()
