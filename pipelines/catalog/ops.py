@@ -17,9 +17,9 @@ LOADS = Table(
         Column(
             "rows_received",
             "count",
-            "Records received from the API (raw tables), or versions read from raw (core tables)",
+            "Records received from the API (raw tables), or versions read from raw and rows of unchanged days (core tables)",
         ),
-        Column("rows_landed", "count", "Rows written"),
+        Column("rows_landed", "count", "Rows written, or unchanged"),
         Column("rows_quarantined", "count", "Records quarantined, see ops.quarantine"),
         Column(
             "rows_duplicate",
@@ -74,6 +74,13 @@ DAYS = Table(
             "count",
             "Livestreams that may have had a session that day and could not be fetched; NULL for tables other than sessions",
         ),
+        Column(
+            "inputs_digest",
+            "count",
+            "Digest of the raw records, rules and settings that the day was built from; NULL if its rows can also change"
+            " for another reason, or if not recorded",
+        ),
+        Column("rows_digest", "count", "Digest of the day's rows; NULL if not recorded"),
     ),
     unique=True,
 )

@@ -110,7 +110,7 @@ def _record_day(connection: duckdb.DuckDBPyConnection, app_id: str, day: date, *
         SELECT $table_name AS table_name, $app_id AS app_id, $day::DATE AS day, count(*) AS row_count,
             true AS is_known, $now::TIMESTAMP AS loaded_at, $run_id AS run_id, NULL::BIGINT AS arrival
         FROM {_TABLE} WHERE app_id = $app_id AND day = $day)""",
-            unread_livestreams="NULL",
+            **dict.fromkeys(("unread_livestreams", "inputs_digest", "rows_digest"), "NULL"),
         ),
         {"table_name": _TABLE, "app_id": app_id, "day": day, "now": now, "run_id": run_id},
     )

@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
 
 import duckdb
 import polars as pl
 
 from pipelines.catalog.core import LIVESTREAMS
 from pipelines.catalog.marts import MART_BUILDS
-from pipelines.catalog.ops import DAYS, FINGERPRINTS, LOADS, QUARANTINE, SHRINKS
+from pipelines.catalog.ops import DAYS, LOADS, QUARANTINE, SHRINKS
 from pipelines.catalog.streams import FACTS
 from pipelines.catalog.types import Table
+from pipelines.load.loaded_days import digest_rows
 from pipelines.storage.frames import temporary_view
 
 
@@ -30,13 +30,14 @@ def replace_days(
     arrival: int,
     fetched_at: Mapping[date, datetime] | None = None,
     unread_livestreams: Mapping[date, int] | None = None,
+    inputs_digests: Mapping[date, int | None] | None = None,
 ) -> None:
     """Make these days hold exactly these rows, rejects and shrinks, or change nothing.
 
     None among the days: replace rejects without a day. `fetched_at`: when the source last answered about each day; `now`
     for days that it lacks. A rebuild from raw must not make a day that was fetched at noon look as if it had been over.
     `unread_livestreams`: how many livestreams that may have had a session on a day could not be read; such a day without
-    rows is unknown, not zero. Raises `duckdb.TransactionException` if another writer replaces the same day: both update its
+    rows is unknown, not zero. `inputs_digests`: see ops.days. Raises `duckdb.TransactionException` if another writer replaces the same day: both update its
     row in ops.days.
     """
     named = [day for day in days if day]
@@ -70,6 +71,7 @@ def replace_days(
             app_id,
             loaded_at,
             unread_livestreams=list(unread.values()),
+            inputs_digests=[(inputs_digests or {}).get(day) for day in named],
             empty_if_no_rows=empty,
             run_id=run_id,
             arrival=arrival,
@@ -84,26 +86,29 @@ def _note_days(
     loaded_at: Mapping[date, datetime],
     *,
     unread_livestreams: Sequence[int | None],
+    inputs_digests: Sequence[int | None],
     empty_if_no_rows: Sequence[date],
     run_id: str,
     arrival: int,
 ) -> None:
     """Record the days in ops.days. A day without rows is zero if it is in `empty_if_no_rows`, else unknown, unless known before.
 
-    `unread_livestreams` are in the order of `loaded_at`.
+    `unread_livestreams` and `inputs_digests` are in the order of `loaded_at`.
     """
+    rows_digest = digest_rows(*(f"held.{name}" for name in table.column_names))
     connection.execute(
         DAYS.merge_sql(
             f"""(
         SELECT $table_name AS table_name, $app_id AS app_id, wanted.day, count(held.day) AS row_count,
             count(held.day) > 0 OR list_contains($empty::DATE[], wanted.day) AS is_known,
-            wanted.loaded_at, $run_id AS run_id, $arrival::BIGINT AS arrival, wanted.unread_livestreams
+            wanted.loaded_at, $run_id AS run_id, $arrival::BIGINT AS arrival, wanted.unread_livestreams, wanted.inputs_digest,
+            CASE WHEN count(held.day) > 0 THEN {rows_digest} ELSE 0 END AS rows_digest
         FROM (
             SELECT unnest($days::DATE[]) AS day, unnest($loaded_at::TIMESTAMP[]) AS loaded_at,
-                unnest($unread::BIGINT[]) AS unread_livestreams
+                unnest($unread::BIGINT[]) AS unread_livestreams, unnest($inputs::BIGINT[]) AS inputs_digest
         ) AS wanted
         LEFT JOIN {table.full_name} AS held ON held.app_id = $app_id AND held.day = wanted.day
-        GROUP BY wanted.day, wanted.loaded_at, wanted.unread_livestreams)""",
+        GROUP BY wanted.day, wanted.loaded_at, wanted.unread_livestreams, wanted.inputs_digest)""",
             is_known="held.is_known OR given.is_known",
         ),
         {
@@ -112,6 +117,7 @@ def _note_days(
             "days": list(loaded_at),
             "loaded_at": list(loaded_at.values()),
             "unread": list(unread_livestreams),
+            "inputs": list(inputs_digests),
             "empty": list(empty_if_no_rows),
             "run_id": run_id,
             "arrival": arrival,
@@ -137,13 +143,17 @@ def remove_days(connection: duckdb.DuckDBPyConnection, days_by_app: Mapping[str,
     connection.execute("COMMIT")
 
 
-def replace_shrinks(connection: duckdb.DuckDBPyConnection, app_id: str, table: Table, shrinks: pl.DataFrame) -> None:
-    """Replace the rows of ops.shrinks of a table without days."""
+def replace_shrinks(
+    connection: duckdb.DuckDBPyConnection, table: Table, app_ids: Sequence[str], shrinks: pl.DataFrame
+) -> None:
+    """Replace the rows of ops.shrinks of a table without days, for these apps."""
+    of_apps = f"FROM {SHRINKS.full_name} WHERE table_name = $table_name AND list_contains($apps::VARCHAR[], app_id)"
+    parameters = {"table_name": table.full_name, "apps": list(app_ids)}
+    if shrinks.is_empty() and connection.execute(f"SELECT count(*) {of_apps}", parameters).fetchall() == [(0,)]:
+        return
     with temporary_view(connection, "new_shrinks", shrinks):
         connection.execute("BEGIN")
-        connection.execute(
-            f"DELETE FROM {SHRINKS.full_name} WHERE app_id = ? AND table_name = ?", [app_id, table.full_name]
-        )
+        connection.execute(f"DELETE {of_apps}", parameters)
         connection.execute(f"INSERT INTO {SHRINKS.full_name} BY NAME SELECT * FROM new_shrinks")
         connection.execute("COMMIT")
 
@@ -179,76 +189,10 @@ def replace_livestreams(
         connection.execute("COMMIT")
 
 
-class LoadedDay(NamedTuple):
-    """The state of a loaded day."""
-
-    arrival: int | None
-    """Number of the last landing that it was built from; None for days from before landings were numbered."""
-    at: datetime
-    """Time as of which it is known: `loaded_at`."""
-
-
-def loaded_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> dict[date, LoadedDay]:
+def loaded_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> set[date]:
     """Return the loaded days of an app in a fact table."""
-    query = f"SELECT day, arrival, loaded_at FROM {DAYS.full_name} WHERE table_name = ? AND app_id = ?"
-    found = connection.execute(query, [table.full_name, app_id]).fetchall()
-    return {day: LoadedDay(arrival, at) for day, arrival, at in found}
-
-
-def days_of_other_rules(
-    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, fingerprint: str
-) -> list[date]:
-    """Return the loaded days of an app that were built with other columns or rules than those of this fingerprint."""
-    query = f"""
-        SELECT day FROM {DAYS.full_name} WHERE table_name = $table_name AND app_id = $app_id AND NOT EXISTS (
-            FROM {FINGERPRINTS.full_name}
-            WHERE table_name = $table_name AND app_id = $app_id AND fingerprint = $fingerprint)
-    """
-    given = {"table_name": table.full_name, "app_id": app_id, "fingerprint": fingerprint}
-    return [day for (day,) in connection.execute(query, given).fetchall()]
-
-
-def apps_of_other_rules(connection: duckdb.DuckDBPyConnection, table: Table, fingerprint: str) -> list[str]:
-    """Return the apps with loaded days that were built with other columns or rules than those of this fingerprint."""
-    query = f"""
-        SELECT DISTINCT app_id FROM {DAYS.full_name} WHERE table_name = $table_name
-        EXCEPT
-        SELECT app_id FROM {FINGERPRINTS.full_name} WHERE table_name = $table_name AND fingerprint = $fingerprint
-        ORDER BY app_id
-    """
-    given = {"table_name": table.full_name, "fingerprint": fingerprint}
-    return [app_id for (app_id,) in connection.execute(query, given).fetchall()]
-
-
-def note_fingerprint(
-    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, fingerprint: str, now: datetime
-) -> None:
-    """Record that every loaded day of an app was built with these columns and rules; no write if that is known."""
-    given = (
-        f"(SELECT ? AS table_name, ? AS app_id, ? AS fingerprint, ?::TIMESTAMP AS noted_at"
-        f" WHERE NOT EXISTS (FROM {FINGERPRINTS.full_name} WHERE (table_name, app_id, fingerprint) = (?, ?, ?)))"
-    )
-    key = [table.full_name, app_id, fingerprint]
-    connection.execute(FINGERPRINTS.merge_sql(given), [*key, now, *key])
-
-
-def incomplete_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, oldest: date) -> list[date]:
-    """Return the loaded days since `oldest` that are not known to be empty, or that lack livestreams that were not read."""
-    query = f"""
-        SELECT day FROM {DAYS.full_name}
-        WHERE table_name = ? AND app_id = ? AND (NOT is_known OR unread_livestreams > 0) AND day >= ?
-    """
-    return [day for (day,) in connection.execute(query, [table.full_name, app_id, oldest]).fetchall()]
-
-
-def last_loaded_landing(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> int | None:
-    """Return the last landing that a load of a table of an app has read; None if no load noted one."""
-    query = f"""
-        SELECT max(arrival) FROM {LOADS.full_name}
-        WHERE table_name = ? AND app_id = ? AND NOT starts_with(coalesce(note, ''), 'failed')
-    """
-    [(arrival,)] = connection.execute(query, [table.full_name, app_id]).fetchall()
-    return arrival  # type: ignore[no-any-return]  # of a BIGINT column
+    query = f"SELECT day FROM {DAYS.full_name} WHERE table_name = ? AND app_id = ?"
+    return {day for (day,) in connection.execute(query, [table.full_name, app_id]).fetchall()}
 
 
 _COUNTED = ("rows_received", "rows_landed", "rows_quarantined", "rows_duplicate", "api_requests", "api_retries")

@@ -73,8 +73,10 @@ def listed_ids(connection: duckdb.DuckDBPyConnection, app_id: str) -> set[str]:
     return {livestream_id for (livestream_id,) in connection.execute(query, [app_id]).fetchall()}
 
 
-def livestreams_missing_upstream(connection: duckdb.DuckDBPyConnection, app_id: str, run_id: str) -> pl.DataFrame:
-    """Return rows of ops.shrinks for livestreams that are missing from the last complete list of an app.
+def livestreams_missing_upstream(
+    connection: duckdb.DuckDBPyConnection, app_ids: Sequence[str], run_id: str
+) -> pl.DataFrame:
+    """Return rows of ops.shrinks for livestreams that are missing from the last complete list of their app.
 
     `run_id` is set for those that this run misses first: they were in the list before, or the list is empty.
     """
@@ -86,9 +88,9 @@ def livestreams_missing_upstream(connection: duckdb.DuckDBPyConnection, app_id: 
             CASE WHEN list.livestreams = 0 OR max(coalesce(stream.arrival, 0)) > list.previous_arrival
                 OR list.previous_arrival IS NULL THEN $run_id END AS run_id
         FROM {RAW_LIVESTREAMS.full_name} AS stream JOIN {LIVESTREAM_LISTS.full_name} AS list USING (app_id)
-        WHERE app_id = $app_id AND livestream_id IS NOT NULL
+        WHERE list_contains($apps::VARCHAR[], app_id) AND livestream_id IS NOT NULL
         GROUP BY list.app_id, livestream_id, list.livestreams, list.arrival, list.previous_arrival
         HAVING max(coalesce(stream.arrival, 0)) <= list.arrival
     """
-    found = read_frame(connection, query, {"app_id": app_id, "run_id": run_id})
+    found = read_frame(connection, query, {"apps": list(app_ids), "run_id": run_id})
     return found.cast(pl.Schema(SHRINKS.polars_schema))

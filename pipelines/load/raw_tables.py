@@ -5,12 +5,11 @@ The rules for values are in `normalize/coerce.py`.
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
 
 import duckdb
 import polars as pl
 
-from pipelines.catalog.ops import BACKFILLS, LIVESTREAM_SYNC, SHRINKS
+from pipelines.catalog.ops import BACKFILLS
 from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 from pipelines.catalog.types import Table
 from pipelines.load.raw_versions import ARRIVED, last_landing
@@ -70,43 +69,6 @@ def rows_by_day(
     """
     parameters = {"app_id": app_id, "days": [day for day in days if day], "stats": stats}
     return dict(connection.execute(query, parameters).fetchall())
-
-
-class Change(NamedTuple):
-    """The last change of a day's raw records."""
-
-    arrival: int
-    """Number of the landing; 0 where landings were not numbered yet."""
-    at: datetime | None
-    """Time of the change, for rows from before landings were numbered."""
-
-
-def days_changed(
-    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, after: int | None
-) -> dict[date, Change]:
-    """Return the last change of each day that changed in a landing `after` this one; None: of every day."""
-    of_app = f"FROM {table.full_name} WHERE app_id = $app_id AND day IS NOT NULL"
-    changed_at = "CASE WHEN changed_arrival IS NULL THEN coalesce(changed_at, fetched_at) END"
-    # One query per condition: joined by OR, they would make DuckDB read the whole history.
-    parts = [
-        f"SELECT day, changed_arrival AS arrival, NULL::TIMESTAMP AS changed_at {of_app} AND changed_arrival > $after"
-    ]
-    if after is None:
-        parts = [f"SELECT day, changed_arrival AS arrival, {changed_at} AS changed_at {of_app} AND $after IS NULL"]
-    elif table.can_move_days:  # a session that is missing from a reply is a change, too
-        parts.append(f"SELECT day, sync.arrival, NULL {_NEWLY_MISSING} AND day IS NOT NULL AND sync.arrival > $after")
-    query = f"SELECT day, coalesce(max(arrival), 0), max(changed_at) FROM ({' UNION ALL '.join(parts)}) GROUP BY day"
-    found = connection.execute(query, {"app_id": app_id, "after": after}).fetchall()
-    return {day: Change(arrival, at) for day, arrival, at in found}
-
-
-_NEWLY_MISSING = f"""
-    FROM {RAW_LIVESTREAM_SESSIONS.full_name} AS session
-    JOIN {LIVESTREAM_SYNC.full_name} AS sync ON session.app_id = sync.app_id AND session.livestream_id = sync.livestream_id
-    WHERE session.app_id = $app_id AND sync.complete
-        AND session.arrival >= sync.previous_arrival AND session.arrival < sync.arrival
-"""
-"""Versions of sessions that the second last complete reply of their livestream had, and the last one did not."""
 
 
 def read_listed(connection: duckdb.DuckDBPyConnection, app_id: str) -> pl.DataFrame:
@@ -173,17 +135,6 @@ def read_day_versions(connection: duckdb.DuckDBPyConnection, table: Table, app_i
     return read_frame(connection, query, [app_id])
 
 
-def last_fetched(
-    connection: duckdb.DuckDBPyConnection, table: Table, app_id: str, days: Sequence[date]
-) -> dict[date, datetime]:
-    """Return when each of these days was last received; days without raw records are omitted."""
-    query = f"""
-        SELECT day, arg_max(fetched_at, {_ARRIVED}) FROM {table.full_name} AS version
-        WHERE app_id = ? AND day IN (SELECT unnest(?::DATE[])) GROUP BY day
-    """
-    return dict(connection.execute(query, [app_id, list(days)]).fetchall())
-
-
 def days_behind_sessions(connection: duckdb.DuckDBPyConnection, app_id: str, oldest: date) -> list[date]:
     """Return the days since `oldest` whose sessions changed in a later run than the one that last fetched *overall*."""
     query = f"""
@@ -200,30 +151,6 @@ def days_behind_sessions(connection: duckdb.DuckDBPyConnection, app_id: str, old
         WHERE sessions.arrival > overall.arrival AND sessions.run_id <> overall.run_id ORDER BY day
     """
     return [day for (day,) in connection.execute(query, {"app_id": app_id, "oldest": oldest}).fetchall()]
-
-
-def sessions_missing_upstream(
-    connection: duckdb.DuckDBPyConnection, app_id: str, days: Sequence[date | None], run_id: str
-) -> pl.DataFrame:
-    """Return rows of ops.shrinks for sessions that a later, complete reply of their livestream no longer had.
-
-    A session that moved to another day is not missing.
-    """
-    query = f"""
-        SELECT app_id, 'core.livestream_sessions' AS table_name, max(day) AS day, session_id AS record_id,
-            'the source no longer returns it; the older row is kept' AS reason,
-            max(fetched_at) AS fetched_at, $run_id AS run_id
-        FROM {RAW_LIVESTREAM_SESSIONS.full_name} AS session
-        JOIN {LIVESTREAM_SYNC.full_name} AS sync USING (app_id, livestream_id)
-        WHERE app_id = $app_id AND sync.complete AND session_id IS NOT NULL
-            AND day IN (SELECT unnest($days::DATE[])) AND days_differ IS NOT TRUE
-        GROUP BY app_id, session_id HAVING CASE
-            WHEN max(sync.arrival) IS NULL THEN max(fetched_at) < max(synced_at)
-            ELSE coalesce(max(session.arrival), 0) < max(sync.arrival)
-        END
-    """
-    parameters = {"app_id": app_id, "run_id": run_id, "days": [day for day in days if day]}
-    return read_frame(connection, query, parameters).cast(pl.Schema(SHRINKS.polars_schema))
 
 
 def purge_before(

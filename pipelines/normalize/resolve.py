@@ -36,10 +36,21 @@ class Normalized:
     """Versions that another version of the same record supersedes, or that are empty."""
     superseded: pl.DataFrame
     """Versions of livestreams that raw need not keep: `livestream_id` and `payload`. Empty for other tables."""
+    has_rejected_time: bool
+    """Whether a version has a rejected time. It can become plausible as time passes, and its version the current one."""
+    is_current_last: bool
+    """Whether the current version of each key is the one that was received last, so that its `fetched_at` is known."""
+    is_explained: bool = False
+    """Whether rows of another table explain why totals became smaller."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether only other raw records can change the rows."""
+        return self.is_current_last and not self.has_rejected_time and not self.is_explained
 
 
 def read_versions(table: Table, raw: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """Return every version with its values: the table's columns, `key`, `rank`, `field` and `reason`.
+    """Return every version with its values: the table's columns, `key`, `rank`, `field`, `reason` and `has_rejected_time`.
 
     `field` and `reason` name the first rejected field; they are null in a valid version. `rank` orders the versions of a key,
     the current one last.
@@ -69,7 +80,12 @@ def read_versions(table: Table, raw: pl.DataFrame, now: datetime) -> pl.DataFram
         versions = versions.with_columns(pl.col("raw_day").alias("day"))
     elif table.day_sources:
         versions = versions.with_columns(pl.coalesce(table.day_sources).dt.date().alias("day"))
-    versions = _with_first_fault(table, versions)
+    times = [f"{column.source_field}:reason" for column in sourced if column.logical_type in ("timestamp", "day")]
+    versions = _with_first_fault(table, versions).with_columns(
+        pl.any_horizontal(pl.lit(value=False), *(pl.col(name).is_not_null() for name in times)).alias(
+            "has_rejected_time"
+        )
+    )
     updated = pl.col("updated_at") if "updated_at" in table.column_names else pl.lit(None, dtype=pl.Datetime("us"))
     # Records without a key are identified by their text, which must not equal the key of another record.
     key = pl.coalesce("=" + pl.col(table.key[-1]).cast(pl.String), "payload")
@@ -145,6 +161,7 @@ def normalize(
     such a key, also those with another day. `session_sums` may explain why totals of a day became smaller.
     """
     versions = read_versions(table, raw, now)
+    has_rejected_time = bool(versions["has_rejected_time"].any())
     valid = versions.filter(pl.col("reason").is_null())
     if table.is_daily:
         valid = _known_figures(table, valid, retention_days)
@@ -164,6 +181,7 @@ def normalize(
     rejected = newest.filter(pl.col("reason").is_not_null())
     used = pl.concat([current.select("rank"), rejected.select("rank")])
     duplicates = versions.join(used, on="rank", how="anti")
+    last_received = versions.group_by("key").agg(_of_last_arrived("rank"))
     rows, shrinks = keep_forgotten_figures(table, valid, current, session_sums or {})
     if table.is_listed:
         seen = versions.group_by("key").agg(
@@ -181,6 +199,9 @@ def normalize(
         received=versions.height,
         duplicates=duplicates.height,
         superseded=_superseded(versions, duplicates) if table.is_listed else pl.DataFrame(),
+        has_rejected_time=has_rejected_time,
+        is_current_last=last_received.join(current, on="rank", how="anti").is_empty(),
+        is_explained=bool(session_sums),
     )
 
 

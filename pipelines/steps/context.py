@@ -213,6 +213,10 @@ class RunContext:
             self._raise_if_pointless(uses_api=uses_api)
         return done
 
+    def apps_with_data(self, tables: tuple[Table, ...]) -> list[str]:
+        """Return the apps of which no table failed completely in this run."""
+        return [app_id for app_id in self.settings.app_ids if not self._whole_failure(app_id, tables)]
+
     def _whole_failure(self, app_id: str, tables: tuple[Table, ...]) -> Failure | None:
         """Return the failure of a table of which nothing was fetched for an app; None if each was fetched at least in part."""
         names = {table.full_name for table in tables}

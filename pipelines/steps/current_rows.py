@@ -1,7 +1,7 @@
 """Reads the current rows of a core table: normalized from its raw table, in chunks of whole days that fit in memory."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
 from typing import TypeVar
 
@@ -10,77 +10,43 @@ import polars as pl
 from pipelines.catalog.streams import part_of, stream_of
 from pipelines.catalog.types import Table
 from pipelines.load import raw_tables
-from pipelines.load.days import (
-    LoadedDay,
-    days_of_other_rules,
-    incomplete_days,
-    last_loaded_landing,
-    loaded_days,
-)
+from pipelines.load.loaded_days import days_of_other_rules, find_loaded_days, to_frame
 from pipelines.normalize.fingerprint import fingerprint
 from pipelines.normalize.resolve import Normalized, normalize
 from pipelines.normalize.shrinks import Sums
 from pipelines.steps.context import Range, RunContext
+from pipelines.steps.load_plan import changed_days
 from pipelines.steps.process_memory import return_freed_memory
 from pipelines.steps.session_counts import with_session_counts
 
 CHUNK_ROWS = 20_000
 """Raw rows that are normalized together. This bounds memory, however long the range."""
 
-_LANDING_MARGIN = timedelta(hours=1)
-"""A load may have missed changes this much older than itself, where landings were not numbered yet."""
-
 Days = list[date | None]
 Part = TypeVar("Part")
 
 
 def current_rows(
-    run: RunContext,
-    table: Table,
-    app_id: str,
-    days: Range | None,
-    *,
-    with_changed: bool = False,
-    extra_days: Collection[date] = (),
+    run: RunContext, table: Table, app_id: str, days: Range | None, *, extra_days: Collection[date] = ()
 ) -> Iterator[tuple[Days, Normalized]]:
-    """Yield chunks of days with the current rows of a fact table, normalized from raw.
-
-    `with_changed` adds records without a day, and loaded days that changed since: in this run, or in one that was killed or
-    failed before it could load them. `extra_days` are days outside of the range.
-    """
+    """Yield chunks of days with the current rows of a fact table. `extra_days` are days outside of the range."""
     wanted = {*(run.days_to_load(app_id, days) if days else []), *extra_days}
-    if with_changed:
-        wanted |= _changed_days(run, table, app_id)
-        if not stream_of(table).is_by_day:
-            oldest = run.started_at.date() - timedelta(days=run.settings.retention_days)
-            with run.warehouse.open_working() as connection:
-                wanted |= set(incomplete_days(connection, table, app_id, oldest))
-    yield from _normalize_days(run, table, app_id, [None, *sorted(wanted)] if with_changed else [*sorted(wanted)])
+    yield from normalize_days(run, table, app_id, [*sorted(wanted)])
 
 
 def days_in_core(run: RunContext, table: Table, app_id: str, days: Collection[date]) -> set[date]:
     """Return those of the days whose rows in a fact table are current: loaded by these rules, and unchanged in raw since."""
+    changed = changed_days(run, table, [app_id])
     with run.warehouse.open_working() as connection:
-        loaded = loaded_days(connection, table, app_id)
-        outdated = days_of_other_rules(connection, table, app_id, fingerprint(table))
-    return {day for day in days if day in loaded} - set(outdated) - _changed_days(run, table, app_id)
+        loaded = find_loaded_days(connection, table, to_frame([(app_id, day) for day in days]))
+        outdated = days_of_other_rules(connection, table, fingerprint(table)).get(app_id, ())
+    return {day for _, day in loaded.keys() - changed} - set(outdated)
 
 
-def _changed_days(run: RunContext, table: Table, app_id: str) -> set[date]:
-    """Return the loaded days of which raw records changed after they were loaded."""
-    with run.warehouse.open_working() as connection:
-        last = last_loaded_landing(connection, table, app_id)
-        loaded = loaded_days(connection, table, app_id)
-    with run.warehouse.open_raw() as connection:
-        return {
-            day
-            for source in (stream_of(table).raw, *part_of(table).also_reads)
-            for day, change in raw_tables.days_changed(connection, source, app_id, last).items()
-            if day in loaded and _is_newer(change, loaded[day])
-        }
-
-
-def _normalize_days(run: RunContext, table: Table, app_id: str, days: Days) -> Iterator[tuple[Days, Normalized]]:
+def normalize_days(run: RunContext, table: Table, app_id: str, days: Days) -> Iterator[tuple[Days, Normalized]]:
+    """Yield chunks of these days with the current rows of a fact table, normalized from raw. None: records without a day."""
+    if not days:
+        return
     stream, part = stream_of(table), part_of(table)
     with run.warehouse.open_raw() as connection:
         counted = raw_tables.rows_by_day(connection, stream.raw, app_id, days, stats=part.stats)
@@ -104,7 +70,7 @@ def _normalize_days(run: RunContext, table: Table, app_id: str, days: Days) -> I
 def _sum_measures(run: RunContext, table: Table, app_id: str, days: Sequence[date]) -> dict[tuple[date, str], Sums]:
     """Sum the measures of a table's landed records by day and column. Days without records are omitted."""
     sums: dict[tuple[date, str], Sums] = {}
-    for _, found in _normalize_days(run, table, app_id, [*sorted(days)]):
+    for _, found in normalize_days(run, table, app_id, [*sorted(days)]):
         for name in table.measures:
             measure = pl.col(name)
             by_day = found.rows.group_by("day").agg(
@@ -112,13 +78,6 @@ def _sum_measures(run: RunContext, table: Table, app_id: str, days: Sequence[dat
             )
             sums |= {(day, name): Sums(*values) for day, *values in by_day.iter_rows()}
     return sums
-
-
-def _is_newer(change: raw_tables.Change, loaded: LoadedDay) -> bool:
-    """Return whether a day changed after it was loaded."""
-    if loaded.arrival is None and change.at is not None:
-        return change.at > loaded.at - _LANDING_MARGIN
-    return change.arrival > (loaded.arrival or 0)
 
 
 def split_chunks(parts: Sequence[Part], counted: Mapping[Part, int]) -> Iterator[list[Part]]:

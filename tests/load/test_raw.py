@@ -15,8 +15,9 @@ from pipelines.catalog.ops import LIVESTREAM_SYNC
 from pipelines.catalog.raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 from pipelines.catalog.streams import stream_of
 from pipelines.catalog.types import Table
-from pipelines.load import livestream_sync, raw_tables
+from pipelines.load import livestream_sync, raw_changes, raw_tables
 from pipelines.load import raw_versions as versions
+from pipelines.load.loaded_days import to_frame
 from pipelines.normalize.raw_frames import (
     field_types,
     raw_day,
@@ -221,9 +222,9 @@ def test_parts_of_daywise_are_distinguished(store: Warehouse) -> None:
 
 def days_changed(store: Warehouse, after: int, app_id: str = "app") -> dict[date, int]:
     with store.open_raw() as connection:
-        found = raw_tables.days_changed(connection, RAW_LIVESTREAM_SESSIONS, app_id, after)
+        found = raw_changes.changed_days(connection, [RAW_LIVESTREAM_SESSIONS], {app_id: after, "another": after})
     assert all(change.at is None for change in found.values())
-    return {day: change.arrival for day, change in found.items()}
+    return {day: change.arrival for (_, day), change in found.items()}
 
 
 CLOCKS = [(NOW, NOW + HOUR, NOW + 2 * HOUR), (NOW, NOW - 9 * A_DAY, NOW), (NOW + 9 * A_DAY, NOW, NOW - HOUR)]
@@ -283,11 +284,47 @@ def test_what_was_landed_before_landings_were_numbered_counts_by_when_it_came(st
         )
         read = raw_tables.read_versions_of_days(connection, RAW_LIVESTREAM_SESSIONS, "app", [DAY], stats=None)
         assert sorted(read["session_id"].to_list()) == ["a", "moved", "moved"]
-        found = raw_tables.days_changed(connection, RAW_LIVESTREAM_SESSIONS, "app", None)
-        assert found == {DAY: (0, NOW), DAY + A_DAY: (0, NOW)}
+        found = raw_changes.changed_days(connection, [RAW_LIVESTREAM_SESSIONS], {"app": None})
+        assert found == {("app", DAY): (0, NOW), ("app", DAY + A_DAY): (0, NOW)}
     assert days_changed(store, 1) == {}
     land(store, frame_of([session("a"), session("b")], NOW + HOUR))
     assert days_changed(store, 1) == {DAY: 2}
+
+
+def digests(store: Warehouse, rules: str = "rules") -> list[int | None]:
+    """Return the digests of two days, of which the first has sessions and another day's session may move there."""
+    days = [("app", DAY), ("app", DAY + A_DAY)]
+    with store.open_raw() as connection:
+        found = raw_changes.digest_inputs(
+            connection, [raw_changes.Source(RAW_LIVESTREAM_SESSIONS)], to_frame(days), rules
+        )
+    return [found[day] for day in days]
+
+
+def test_inputs_of_a_day_have_a_digest_that_every_change_of_them_changes(store: Warehouse) -> None:
+    empty, other = digests(store)
+    assert empty is not None
+    assert empty == other, "no records, the same rules"
+    land(store, frame_of([session("a"), session("b")]))
+    seen = [digests(store)[0]]
+    land(store, frame_of([session("b"), session("a")], NOW + HOUR))
+    assert digests(store) == [seen[0], empty], "received again: unchanged"
+    assert digests(store, "other rules")[0] not in (None, *seen)
+
+    for records, at in (
+        ([session("a", viewer_seconds=1)], NOW + 2 * HOUR),
+        ([session("a")], NOW + 3 * HOUR),  # came back
+        ([session("c")], NOW + 3 * HOUR),
+        ([session("c")], NOW - HOUR),  # the clock was ahead: the first receipt is repaired
+    ):
+        land(store, frame_of(records, at))
+        seen.append(digests(store)[0])
+        assert seen[-1] not in (None, *seen[:-1])
+    with store.open_raw() as connection:
+        raw_tables.purge_before(connection, RAW_LIVESTREAM_SESSIONS, "app", [DAY], 1)
+    assert digests(store)[0] not in (None, *seen)
+    land(store, frame_of([session("c", DAY + A_DAY)], NOW + 4 * HOUR))
+    assert digests(store) == [None, None], "versions of a session on two days decide together"
 
 
 def test_livestreams_are_read_some_at_a_time_and_as_last_listed(store: Warehouse) -> None:
@@ -365,9 +402,10 @@ def test_sessions_no_longer_returned(synced: pl.DataFrame, vanished: list[str], 
     land(store, frame_of([session("gone"), session("here"), {"created_at": f"{DAY}T10:00:00Z"}]), synced=sync_row())
     land(store, frame_of([session("here")], NOW + HOUR), synced=synced)
     with store.open_raw() as connection:
-        shrinks = raw_tables.sessions_missing_upstream(connection, "app", [DAY, None], "run")
+        shrinks = raw_changes.sessions_missing_upstream(connection, to_frame([("app", DAY)]), "run")
         assert shrinks["record_id"].to_list() == vanished
-        assert raw_tables.sessions_missing_upstream(connection, "app", [DAY + A_DAY], "run").is_empty()
+        others = to_frame([("app", DAY + A_DAY), ("other", DAY)])
+        assert raw_changes.sessions_missing_upstream(connection, others, "run").is_empty()
 
 
 def test_forgetting_is_of_these_days_of_this_app_and_of_what_came_before(store: Warehouse) -> None:
