@@ -10,6 +10,7 @@ from pipelines.simulator.faults import GROUPS, FaultInjector
 from pipelines.simulator.server import Simulator
 from tests.fixed_clock import NOW, clock_set_to
 from tests.night_runner import APP, LAST, WEEK, NightRunner, add_day, ids, names_livestream, world_of
+from tests.normalize_again import assert_nothing_was_skipped_wrongly
 from tests.pipeline_runner import assert_matches_world, query
 
 DAY = timedelta(days=1)
@@ -61,6 +62,8 @@ def test_any_order_of_nights_kills_clocks_and_gaps_leaves_the_truth(seed: int, t
                     nights.land_only(days)
             else:
                 nights.load(days, at=at, clock=clock)
+                with clock_set_to(at + clock):
+                    assert_nothing_was_skipped_wrongly(nights.settings, f"night {nights.number}", days)
         nights.heal()
         nights.load((WEEK[0], last), at=at + timedelta(hours=1))
         nights.load((WEEK[0], last), at=at + timedelta(hours=2))

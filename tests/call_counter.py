@@ -1,0 +1,39 @@
+"""Counts the statements and the normalized records of a block of code, as it runs."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from pipelines.normalize.resolve import normalize
+
+_LOADS = "steps/load_core.py"
+
+
+@contextmanager
+def count_calls() -> Iterator[Counter[str]]:
+    """Count in this thread `statements` sent to DuckDB, and in loads of `core` tables; there also versions `normalized`."""
+    counted: Counter[str] = Counter()
+
+    def note(frame: FrameType, event: str, called: Any) -> None:
+        if event == "c_call":
+            if called.__module__ == "_duckdb" and called.__name__ in ("execute", "sql"):
+                counted["statements"] += 1
+                counted["core"] += _is_below(frame, _LOADS)
+        elif event == "call" and frame.f_code is normalize.__code__ and _is_below(frame, _LOADS):
+            counted["normalized"] += frame.f_locals["raw"].height
+
+    sys.setprofile(note)
+    try:
+        yield counted
+    finally:
+        sys.setprofile(None)
+
+
+def _is_below(frame: FrameType | None, file: str) -> bool:
+    while frame := frame.f_back if frame else None:
+        if frame.f_code.co_filename.endswith(file):
+            return True
+    return False

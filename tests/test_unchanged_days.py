@@ -1,0 +1,98 @@
+"""A night skips what did not change, and leaves the rows that normalizing everything would leave."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pipelines.settings.settings import Settings
+from pipelines.simulator.server import Simulator
+from tests.call_counter import count_calls
+from tests.fixed_clock import NOW, clock_set_to
+from tests.night_runner import APP, NIGHT, WEEK, NightRunner, ids, names_livestream, world_of
+from tests.normalize_again import assert_nothing_was_skipped_wrongly
+from tests.pipeline_runner import query, run_pipeline, settings_for, small_world
+
+HOUR = timedelta(hours=1)
+
+
+def correct_a_session(nights: NightRunner) -> None:
+    session = nights.world.apps[APP].livestreams[0].sessions[-1]
+    nights.world.change_session(APP, session.id, ingest_seconds=5.0, viewer_seconds=50.0)
+
+
+def delete_a_session(nights: NightRunner) -> None:
+    nights.world.delete_sessions(APP, [nights.world.apps[APP].livestreams[1].sessions[-1].id])
+    correct_a_session(nights)
+
+
+def break_a_session(nights: NightRunner) -> None:
+    session = nights.world.apps[APP].livestreams[0].sessions[-2]
+    nights.world.break_record(session.id, "stopped_time", f"{NOW + timedelta(days=3):%Y-%m-%dT%H:%M:%SZ}")
+    correct_a_session(nights)
+
+
+def refuse_a_livestream(nights: NightRunner) -> None:
+    correct_a_session(nights)
+    nights.refuse(names_livestream(ids(nights.world)[0]))
+
+
+def keep_days_for_less_time(nights: NightRunner) -> None:
+    nights.settings = nights.settings.model_copy(update={"retention_days": 2})
+
+
+CHANGES = (correct_a_session, delete_a_session, break_a_session, refuse_a_livestream, keep_days_for_less_time)
+
+
+def load_nights(nights: NightRunner, *changes: Callable[[NightRunner], None]) -> None:
+    """Load a week; then, hour after hour, make a change, load a night, and once more after four days."""
+    nights.load(WEEK)
+    for hours, change in enumerate((*changes, NightRunner.heal), 1):
+        nights.world.now = NOW + hours * HOUR
+        change(nights)
+        at = NOW + hours * HOUR + (timedelta(days=4) if change is NightRunner.heal else timedelta(0))
+        nights.load(NIGHT, at=at)
+        with clock_set_to(at):
+            assert_nothing_was_skipped_wrongly(nights.settings, f"night {nights.number}", NIGHT)
+
+
+def test_nothing_that_changed_is_skipped(tmp_path: Path) -> None:
+    with Simulator(world_of(2)) as simulator:
+        load_nights(NightRunner(simulator, tmp_path / "home"), break_a_session)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("change", CHANGES)
+def test_nothing_that_changed_is_skipped_after_any_change(
+    change: Callable[[NightRunner], None], tmp_path: Path
+) -> None:
+    with Simulator(world_of(3)) as simulator:
+        load_nights(NightRunner(simulator, tmp_path / "home"), change, correct_a_session)
+
+
+def test_a_night_without_news_normalizes_nothing_and_sends_as_many_statements_for_four_apps_as_for_one(
+    tmp_path: Path,
+) -> None:
+    statements = []
+    for apps in (("one",), tuple(f"app{number}" for number in range(4))):
+        with Simulator(small_world(apps=apps, livestreams=1, sessions=2, values="numbers")) as simulator:
+            settings = settings_for(simulator, tmp_path / f"{len(apps)}")
+            for _ in range(2):
+                run_pipeline(settings)
+            with count_calls() as counted:
+                run_pipeline(settings)
+            assert counted["normalized"] == 0
+            statements.append(counted["core"])
+            assert_figures_are_as_of_the_last_run(settings)
+    assert statements[0] == statements[1]
+    assert statements[0] <= 90
+
+
+def assert_figures_are_as_of_the_last_run(settings: Settings) -> None:
+    """The days of the range name the last landing, and every load balances with the rows of unchanged days."""
+    of_days = "SELECT count(DISTINCT arrival) FROM ops.days WHERE table_name = 'core.recordings_daily'"
+    assert query(settings, of_days) == [(1,)]
+    assert query(settings, "SELECT min(rows_landed) > 0 FROM ops.loads WHERE table_name = 'core.recordings_daily'") == [
+        (True,)
+    ]
