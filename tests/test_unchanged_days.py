@@ -71,7 +71,7 @@ def test_nothing_that_changed_is_skipped_after_any_change(
         load_nights(NightRunner(simulator, tmp_path / "home"), change, correct_a_session)
 
 
-def test_a_night_without_news_normalizes_nothing_and_sends_as_many_statements_for_four_apps_as_for_one(
+def test_a_night_without_news_normalizes_nothing_and_sends_no_more_statements_for_four_apps(
     tmp_path: Path,
 ) -> None:
     statements = []
@@ -85,8 +85,8 @@ def test_a_night_without_news_normalizes_nothing_and_sends_as_many_statements_fo
             assert counted["normalized"] == 0
             statements.append(counted["core"])
             assert_figures_are_as_of_the_last_run(settings)
-    assert statements[0] == statements[1]
-    assert statements[0] <= 90
+    assert statements[1] < statements[0] + 3, "not one more for each app"
+    assert statements[0] <= 80
 
 
 def assert_figures_are_as_of_the_last_run(settings: Settings) -> None:
