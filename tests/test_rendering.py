@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipelines.text import FORMULA, MARKED_FORMULA
 from tests.promises.fault_runner import run_cli
 
 EVERYTHING = """
@@ -150,6 +152,24 @@ def test_a_text_is_no_formula_in_a_spreadsheet(text: str, sql: Callable[..., str
     safe = list(csv.reader(io.StringIO(sql("--format", "csv", "--spreadsheet", query), newline="")))
     assert safe[1] == [f"'{text}", "-5", "-1.5", "2026-01-01", ""]
     assert not safe[0][0].startswith(("=", "+", "-", "@", "＝"))
+
+
+@pytest.mark.parametrize(
+    ("text", "marked"),
+    [
+        ("a;=1+1", "a;'=1+1"),  # Excel begins a cell at a semicolon where numbers have a decimal comma
+        ("a\n=1;+2", "a\n'=1;'+2"),
+        ("a\t\t@x", "a\t'\t@x"),
+        (" =1", "' =1"),
+        ("\u00a0-1", "'\u00a0-1"),
+        ("=;=", "'=;'="),
+        ("a-b, c=d; e", "a-b, c=d; e"),
+    ],
+)
+def test_a_formula_is_marked_wherever_a_cell_may_begin(text: str, marked: str) -> None:
+    assert re.sub(FORMULA, MARKED_FORMULA, text) == marked
+    in_sql = "SELECT regexp_replace(?, ?, ?, 'g')"
+    assert duckdb.execute(in_sql, [text, FORMULA, MARKED_FORMULA]).fetchall() == [(marked,)]
 
 
 def test_the_safe_form_goes_with_csv(home: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import duckdb
 
 from pipelines.cli.query_limits import TimeLimit
-from pipelines.text import FORMULA_START, printable, printable_json
+from pipelines.text import FORMULA, MARKED_FORMULA, printable, printable_json
 
 _ROWS_AT_ONCE = 10_000
 
@@ -91,7 +91,7 @@ def _fetch_rows(result: Any, limit: TimeLimit) -> Iterator[tuple[Any, ...]]:  # 
 # --- CSV ----------------------------------------------------------------------------------------------------
 
 _QUOTED = re.compile(r'[",\r\n]')
-_FORMULA = re.compile(FORMULA_START)
+_FORMULA = re.compile(FORMULA)
 
 
 def write_csv(result: Result, *, for_spreadsheet: bool) -> None:
@@ -105,8 +105,8 @@ def write_csv(result: Result, *, for_spreadsheet: bool) -> None:
     def cell(text: str | None, *, is_text: bool) -> str:
         if text is None:
             return ""
-        if for_spreadsheet and is_text and _FORMULA.match(text):
-            text = f"'{text}"
+        if for_spreadsheet and is_text:
+            text = _FORMULA.sub(MARKED_FORMULA, text)
         if is_terminal:
             text = printable(text)
         return '"' + text.replace('"', '""') + '"' if not text or _QUOTED.search(text) else text

@@ -11,7 +11,7 @@ import polars as pl
 
 from pipelines.export.tables import ExportTable, Partition, read_columns, read_tokens
 from pipelines.storage.frames import temporary_view
-from pipelines.text import FORMULA_START, quoted
+from pipelines.text import FORMULA, MARKED_FORMULA, quoted
 
 Style = Literal["parquet", "csv"]
 
@@ -83,11 +83,9 @@ def write_files(connection: duckdb.DuckDBPyConnection, target: Target, export: E
 def _select(columns: Mapping[str, str], export: Export) -> str:
     if not export.for_spreadsheet:
         return ", ".join(columns)
-    formula = quoted(FORMULA_START)
+    arguments = f"{quoted(FORMULA)}, {quoted(MARKED_FORMULA)}, 'g'"
     return ", ".join(
-        f"CASE WHEN regexp_matches({name}, {formula}) THEN '''' ELSE '' END || {name} AS {name}"
-        if sql_type == "VARCHAR"
-        else name
+        f"regexp_replace({name}, {arguments}) AS {name}" if sql_type == "VARCHAR" else name
         for name, sql_type in columns.items()
     )
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import duckdb
 
 from pipelines.errors import QueryError, UsageError
+from pipelines.text import is_utf8
 
 TABLE_FUNCTIONS = frozenset(
     {
@@ -67,6 +68,8 @@ def run_query(
 
 def check_query(connection: duckdb.DuckDBPyConnection, text: str) -> str:
     """Return the SQL to execute. Raises `QueryError` if it is not one query that only reads the warehouse."""
+    if not is_utf8(text):
+        raise UsageError("the query is not UTF-8 text")
     statements = connection.extract_statements(text)
     kinds = [statement.type.name for statement in statements]
     if not statements:

@@ -262,6 +262,12 @@ def test_an_empty_query_is_a_mistake_of_usage(empty: str, reader: duckdb.DuckDBP
         run_query(reader, empty)
 
 
+@pytest.mark.parametrize("query", ["SELECT '\udcff'", "PIVOT marts.t ON b -- \udcff"])
+def test_bytes_that_are_no_text_are_a_mistake_of_usage(query: str, reader: duckdb.DuckDBPyConnection) -> None:
+    with pytest.raises(UsageError, match="not UTF-8"):
+        run_query(reader, query)
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(

@@ -4,8 +4,8 @@
 /** @typedef {Cell | string} Value */
 /** @typedef {Value[][]} Grid */
 
-/** The first character of a text that a spreadsheet evaluates, as in `livehouse sql --format csv`. */
-const FORMULA = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/;
+/** Text that a spreadsheet evaluates, as in `livehouse sql --format csv`. Excel may begin a cell behind a semicolon. */
+const FORMULA = /(^|[;\t\r\n])([\s\u200b]*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n])/g;
 /** Marks the start of UTF-8 text: without it, Excel reads names with accents in another encoding. */
 const UTF8_MARK = "\ufeff";
 const IMAGE_MARGIN = 12;
@@ -16,7 +16,7 @@ const PNG_SCALE = 2;
 /** @param {Value} value */
 function toSafeText(value) {
   if (value === null) return "";
-  return typeof value === "string" && FORMULA.test(value) ? `'${value}` : String(value);
+  return typeof value === "string" ? value.replace(FORMULA, "$1'$2") : String(value);
 }
 
 /** @param {Grid} grid */
