@@ -81,6 +81,7 @@ bench: setup
 	$(BIN)/python -W ignore bench/cold_load.py
 	$(BIN)/python -W ignore bench/budget.py
 	$(BIN)/python -W ignore bench/night.py
+	$(BIN)/python -W ignore bench/apps.py
 	$(BIN)/python -W ignore bench/history.py
 	$(BIN)/python -W ignore bench/memory.py
 	$(BIN)/python -W ignore bench/ranges.py

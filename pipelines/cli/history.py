@@ -84,6 +84,8 @@ def open_history(settings: Settings) -> "DagsterInstance":
     from dagster._core.instance.ref import InstanceRef
     from filelock import FileLock
 
+    from pipelines.orchestration.sqlite_files import read_migrations_once
+
     home = prepare_dagster_home(settings)
     _wait_until_unlocked(home, settings.lock_wait_seconds)
     with translate_history_errors(home), FileLock(home / "setup.lock"):  # two first runs would both create the database
@@ -94,7 +96,8 @@ def open_history(settings: Settings) -> "DagsterInstance":
                 overrides[name] = {"module": module, "class": class_name, "config": {"base_dir": str(home)}}
         with _translate_config_errors(home):
             reference = InstanceRef.from_dir(str(home), overrides=overrides)
-        instance = DagsterInstance.from_ref(reference)
+        with read_migrations_once():
+            instance = DagsterInstance.from_ref(reference)
         # Dagster reads this from the environment only (DAGSTER_EVENT_BATCH_SIZE).
         instance._get_event_batch_size = lambda: _EVENT_BATCH_SIZE  # type: ignore[method-assign]  # noqa: SLF001 - same
         instance.get_runs(limit=1)

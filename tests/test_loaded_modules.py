@@ -1,0 +1,79 @@
+"""The modules that each command imports: what it does not need costs each call time."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipelines.cli import COMMANDS
+from pipelines.simulator.server import Simulator
+from pipelines.simulator.world import World
+from tests.pipeline_runner import environment_for
+
+PROGRAM = """
+import json, os, sys
+import livehouse
+for command in json.loads(sys.argv[1]):
+    sys.argv = ["livehouse", *command]
+    try:
+        livehouse.main()
+    except SystemExit as ended:
+        assert not ended.code, ended.code
+os.write(2, json.dumps(sorted(sys.modules)).encode())
+"""
+LIBRARIES = {
+    *("alembic", "altair", "dagster", "duckdb", "httpx", "jinja2", "polars", "psycopg", "pydantic_settings", "rich"),
+    *("sqlalchemy", "sqlglot", "stamina", "uvicorn", "vl_convert"),
+}
+
+
+def load(home: Path, *commands: list[str], **environment: str) -> tuple[int, set[str]]:
+    """Return how many modules these commands import in one process, and which of the libraries."""
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM, json.dumps(commands)],
+        env={"LIVEHOUSE_HOME": str(home), "PATH": "/usr/bin:/bin", **environment},
+        cwd=Path(__file__).parents[1],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    names = set(json.loads(ran.stderr.splitlines()[-1]))
+    return len(names), names & LIBRARIES
+
+
+def test_help_imports_no_library(tmp_path: Path) -> None:
+    count, libraries = load(tmp_path, ["--help"], *([command, "--help"] for command in COMMANDS))
+    assert not libraries
+    assert count < 250
+
+
+def test_a_query_imports_what_reads_a_file(tmp_path: Path) -> None:
+    with duckdb.connect(tmp_path / "warehouse.duckdb") as connection:
+        connection.execute("CREATE TABLE t AS SELECT 1 AS x")
+    count, libraries = load(tmp_path, ["sql", "--format", "csv", "from t"])
+    assert libraries == {"duckdb", "pydantic_settings"}
+    assert count < 420
+
+
+@pytest.mark.long
+def test_a_night_without_changes_parses_no_sql_and_draws_no_chart(tmp_path: Path) -> None:
+    world = World.seeded(1, apps=["a"], livestreams=3, sessions=9, days=3, now=datetime.now(UTC))
+    with Simulator(world) as simulator:
+        environment = environment_for(simulator, tmp_path)
+        for _ in range(2):
+            _, libraries = load(tmp_path, ["nightly", "--quiet"], **environment)
+    assert libraries == {
+        "dagster",
+        "duckdb",
+        "httpx",
+        "jinja2",
+        "polars",
+        "pydantic_settings",
+        "rich",
+        "sqlalchemy",
+        "alembic",
+    }
