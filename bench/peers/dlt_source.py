@@ -4,6 +4,7 @@ Paged as its documentation shows for numbered pages without a count of pages, un
 paginator of our own that ends with the last row the API counts.
 """
 
+import calendar
 import os
 import sys
 from collections.abc import Iterator
@@ -39,7 +40,9 @@ def main(database: str, first_day: str, last_day: str, paging: str) -> None:
     def days() -> Iterator[list[dict[str, str]]]:
         start, end = date.fromisoformat(first_day), date.fromisoformat(last_day)
         for offset in range((end - start).days + 1):
-            yield [{"day": f"{start + timedelta(days=offset)}"}]
+            day = start + timedelta(days=offset)
+            midnight = calendar.timegm(day.timetuple())
+            yield [{"day": f"{day}", "midnight": f"{midnight}", "last_second": f"{midnight + 86_399}"}]
 
     config: Any = {
         "client": {
@@ -76,8 +79,8 @@ def main(database: str, first_day: str, last_day: str, paging: str) -> None:
                 "endpoint": {
                     "path": "analytics/livestreams/overall",
                     "params": {
-                        "start_time": "{resources.days.day}T00:00:00.000Z",
-                        "end_time": "{resources.days.day}T23:59:59.999Z",
+                        "start_time": "{resources.days.midnight}",
+                        "end_time": "{resources.days.last_second}",
                     },
                     "data_selector": "$",
                     "paginator": "single_page",

@@ -1,5 +1,6 @@
 """The floor: plain httpx with as many connections as livehouse, and one insert per table, without any checks."""
 
+import calendar
 import json
 import os
 import sys
@@ -44,8 +45,8 @@ def main(database: str, first_day: str, last_day: str) -> None:
             pool.map(
                 lambda day: get_json(
                     "/analytics/livestreams/overall",
-                    start_time=f"{day}T00:00:00.000Z",
-                    end_time=f"{day}T23:59:59.999Z",
+                    start_time=calendar.timegm(day.timetuple()),
+                    end_time=calendar.timegm(day.timetuple()) + 86_399,
                 )["data"],
                 days,
             )
