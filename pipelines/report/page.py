@@ -40,6 +40,7 @@ SCRIPTS = (
     "chart_access.js",
     "captions.js",
     "drawing.js",
+    "printing.js",
     "main.js",
 )
 """The page's own scripts, in their order on the page."""

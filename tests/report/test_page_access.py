@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,19 @@ CHANGES = [
     f"UPDATE core.livestreams SET name = '{name}' WHERE livestream_id = 'stream-{number}'"
     for number, name in enumerate(FORMULAS)
 ] + ["UPDATE core.livestream_sessions SET err_message = '=HYPERLINK(\"x\")' WHERE err_message = 'encoder gone'"]
+
+TROUBLES = [
+    "DELETE FROM ops.days WHERE day IN ('2026-02-20', '2026-02-23')",
+    "DELETE FROM core.livestream_sessions WHERE day IN ('2026-02-20', '2026-02-23')",
+    "UPDATE ops.days SET is_known = false WHERE day = '2026-02-10' AND app_id = 'side-app'",
+    "UPDATE core.livestream_analytics_daily SET viewer_seconds = viewer_seconds + 7200 * (1 + dayofmonth(day))",
+    """INSERT INTO ops.quarantine BY NAME SELECT 'main-app' AS app_id, 'core.livestream_sessions' AS table_name,
+        DATE '2026-02-27' - n::INTEGER AS day, 'record' || n AS record_id, 'field ' || n AS field, 'not a number' AS reason
+        FROM range(20) AS numbers(n)""",
+    """INSERT INTO ops.shrinks BY NAME SELECT 'side-app' AS app_id, 'core.recordings_daily' AS table_name,
+        DATE '2026-02-27' - n::INTEGER AS day, 'x' AS record_id, 'reason ' || n AS reason FROM range(20) AS numbers(n)""",
+    "UPDATE core.livestream_sessions SET err_message = err_message || ' ' || dayofmonth(day) WHERE err_message <> ''",
+]
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +169,29 @@ def test_values_are_copied_for_a_spreadsheet(shown: OpenPage) -> None:
     copied = shown.page.evaluate("navigator.clipboard.readText()").splitlines()
     assert copied[0].split("\t")[:2] == ["Message", "Sessions"]
     assert any(line.startswith("'=HYPERLINK") for line in copied)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [pytest.param(CHANGES, id="nothing is wrong"), pytest.param(TROUBLES, id="much is wrong", marks=pytest.mark.long)],
+)
+def test_four_pages_hold_the_printed_report(browser: Any, tmp_path: Path, changes: list[str]) -> None:
+    report = write_page_of(make_warehouse(tmp_path, changes=changes), tmp_path / "report.html")
+    with opened(browser, report, width=1440) as seen:
+        before = chart_sizes(seen)
+        paper = seen.page.pdf(prefer_css_page_size=True)
+        assert 2 <= len(re.findall(rb"/Type\s*/Page\b", paper)) <= 4
+        assert chart_sizes(seen) == before
+        seen.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert all(width <= 700 for width, _ in chart_sizes(seen)), "else they are scaled down, labels too"
+
+
+def chart_sizes(seen: OpenPage) -> list[list[int]]:
+    """Return width and height of each drawn chart."""
+    sizes: list[list[int]] = seen.page.eval_on_selector_all(
+        ".chart svg", "all => all.map(svg => ['width', 'height'].map(side => Number(svg.getAttribute(side))))"
+    )
+    return sizes
 
 
 def _is_number(text: str) -> bool:

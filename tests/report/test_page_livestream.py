@@ -92,6 +92,21 @@ def test_a_name_opens_the_page_of_its_livestream(shown: OpenPage) -> None:
 
 
 @needs_chromium
+def test_a_bar_opens_the_page_of_its_livestream(shown: OpenPage) -> None:
+    go(shown, RANGE)
+    [name, *_] = shown.table("top")[0]
+    shown.page.click("#chart-top .mark-rect path >> nth=0")
+    shown.page.wait_for_selector("#livestream")
+    assert name == f"1. {shown.text('#livestream-title')}"
+    go(shown, RANGE)
+    shown.page.focus("figure:has(#chart-top) input.values")
+    shown.page.keyboard.press("Home")
+    shown.page.keyboard.press("Enter")
+    shown.page.wait_for_selector("#livestream")
+    assert name == f"1. {shown.text('#livestream-title')}"
+
+
+@needs_chromium
 def test_sessions_of_a_livestream_equal_sql(shown: OpenPage) -> None:
     go(shown, OF_STREAM)
     with duckdb.connect(shown.published, read_only=True) as connection:

@@ -20,6 +20,11 @@ function showChartTable(name) {
   });
 }
 
+/** @param {ChartRow | undefined} row of a mark, to which Vega binds it */
+function followLink(row) {
+  if (row?.link) location.hash = String(row.link);
+}
+
 /**
  * Where a row is in its chart, in pixels of the chart's element.
  * @param {ChartView} view
@@ -81,6 +86,7 @@ function addChartAccess(name) {
     reading.replaceChildren(
       text,
       row.shown_before ? createElement("small", {}, `Period before: ${row.shown_before}`) : "",
+      row.link ? createElement("a", {href: String(row.link), tabindex: "-1"}, "Open its page") : "",
     );
     band.hidden = false;
     reading.hidden = false;
@@ -103,9 +109,10 @@ function addChartAccess(name) {
   };
   let isTap = false;
   frame.addEventListener("pointerup", (event) => {
-    isTap = event.pointerType !== "mouse";
+    isTap = event.pointerType !== "mouse" && !reading.contains(/** @type {Node} */ (event.target));
     if (isTap) showNearest(event);
   });
+  frame.addEventListener("click", (event) => followLink(/** @type {any} */ (event.target).__data__?.datum));
   // after a tap, the browser would imitate a mouse, for which Vega shows its own tooltip
   frame.addEventListener("touchend", (event) => isTap && event.preventDefault(), {passive: false});
   document.addEventListener("pointerdown", (event) => {
@@ -116,6 +123,7 @@ function addChartAccess(name) {
   slider.addEventListener("blur", hide);
   slider.addEventListener("keydown", (event) => {
     if (event.key === "Escape") hide();
+    if (event.key === "Enter") followLink(chartValues[name].rows[Number(slider.value)]);
   });
 
   const table = createTool("Show as table", "Show the values as a table", () => {

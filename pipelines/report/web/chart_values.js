@@ -43,7 +43,7 @@ function listChartColumns(name) {
     ],
     waits: [DAY_COLUMN, ["Series", "series"], ["Time to live (s)", "shown", "seconds"], ["Sessions", "sessions"]],
     failures: [DAY_COLUMN, ["Kind", "kind"], ["Sessions", "shown", "value"]],
-    verdicts: [DAY_COLUMN, ["App", "app"], ["Verdict", "verdict"]],
+    verdicts: [DAY_COLUMN, ["Verdict", "verdict"], ["Days", "days"], ["App", "app"]],
     timeline: [
       DAY_COLUMN,
       ["On air", "hours"],
@@ -59,10 +59,11 @@ function listChartColumns(name) {
  * A value in words, such as "812.3 viewer hours".
  * @param {Metric} metric
  * @param {Cell} value
+ * @param {string} [missing] why there is none
  */
-function describeValue(metric, value) {
+function describeValue(metric, value, missing = "unknown") {
   const label = metric.label[0].toLowerCase() + metric.label.slice(1);
-  if (value === null) return `${label} unknown`;
+  if (value === null) return `${label} ${missing}`;
   const number = formatValue(value, {...metric, unit: ["%", "s", "$"].includes(metric.unit) ? metric.unit : ""});
   return `${number} ${number === "1" ? label.replace(/s$/, "") : label}`;
 }
@@ -75,7 +76,8 @@ function describeValue(metric, value) {
 function describeRow(name, row) {
   const value = /** @type {Cell} */ (row.value ?? null);
   const part = row.state === "partial" ? " (only a part is known)" : "";
-  const measured = describeValue(chartValues[name].metric, value) + part;
+  const missing = row.shown === DASH ? "unknown" : String(row.shown);
+  const measured = describeValue(chartValues[name].metric, value, missing) + part;
   /** @type {Record<string, () => string>} */
   const descriptions = {
     days: () => `${row.day}, ${measured}`,

@@ -146,7 +146,8 @@ function createTopRows(streams, rank) {
     if (figure === null) return [];
     const value = figure * metric.factor;
     const label = `${n + 1}. \u2068${formatStream(line)}\u2069`;
-    return [{label, value, app: data.apps[line.app], shown: formatValue(value, metric)}];
+    const link = formatAddress({app: line.app, id: line.id});
+    return [{label, value, app: data.apps[line.app], shown: formatValue(value, metric), link}];
   });
 }
 

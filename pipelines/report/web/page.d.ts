@@ -224,6 +224,9 @@ interface ChartView {
   runAsync(): Promise<unknown>;
   origin(): [number, number];
   width(): number;
+  width(pixels: number): ChartView;
+  run(): ChartView;
+  height(pixels: number): ChartView;
   height(): number;
   scale(name: string): {(value: unknown): number | undefined; bandwidth?(): number} | undefined;
   finalize(): ChartView;
