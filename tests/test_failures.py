@@ -21,6 +21,7 @@ from pipelines.orchestration.run_liveness import ALERTED_BY
 from pipelines.orchestration.sensors import failure_webhook
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
+from tests.parameters import long_except
 from tests.pipeline_runner import DAYS, environment_for, settings_for, small_world
 from tests.promises.fault_runner import run_cli
 from tests.raw_server import Behaviour, drip, raw_server
@@ -179,12 +180,15 @@ def test_an_answer_of_any_size_and_speed_is_not_waited_for(
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [
-        ("SSL_CERT_FILE", "/nowhere/at/all.pem"),
-        pytest.param("SSL_CERT_DIR", "/nowhere/at/all", marks=pytest.mark.long),
+    long_except(
+        [
+            ("SSL_CERT_FILE", "/nowhere/at/all.pem"),
+            ("SSL_CERT_DIR", "/nowhere/at/all"),
+            ("ALL_PROXY", "socks5://user:hidden-word@127.0.0.1:9"),
+            ("HTTPS_PROXY", "http://user:hidden-word@127.0.0.1:no-port"),
+        ],
         ("ALL_PROXY", "socks5://user:hidden-word@127.0.0.1:9"),
-        pytest.param("HTTPS_PROXY", "http://user:hidden-word@127.0.0.1:no-port", marks=pytest.mark.long),
-    ],
+    ),
 )
 def test_an_environment_that_cannot_be_used_does_not_hide_the_runs_own_errors(
     variable: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
