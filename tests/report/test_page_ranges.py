@@ -184,8 +184,12 @@ def test_a_year_is_drawn_by_week_and_longer_ranges_by_month(history: OpenPage) -
     weekly = history.query(HOURS.format("2025-03-03", "2025-03-09"))[0]
     labels = history.page.eval_on_selector_all(BARS.format("days"), "bars => bars.map(bar => bar.ariaLabel)")
     assert f"3–9 Mar 2025, {weekly:,.1f} viewer hours" in labels
+    history.page.set_viewport_size({"width": 390, "height": 844})
     choose(history, "all")
     assert "by month" in history.text("#days-caption")
+    assert history.page.get_attribute("#chart-peaks", "aria-label") == "Peak concurrent streams, by month"
+    assert {"Jan2025", "Jan2026"} <= set(texts(history, LABELS.format("days"))), "of few labels, those with the year"
+    history.page.set_viewport_size({"width": 1280, "height": 900})
     monthly = history.query(HOURS.format("2025-03-01", "2025-03-31"))[0]
     labels = history.page.eval_on_selector_all(BARS.format("days"), "bars => bars.map(bar => bar.ariaLabel)")
     assert f"1–31 Mar 2025, {monthly:,.1f} viewer hours" in labels
@@ -195,9 +199,12 @@ def test_ranges_without_figures_have_no_blank_chart(history: OpenPage) -> None:
     history.show_days(*(day.isoformat() for day in SILENT))
     assert history.text("#chart-days") == "Zero on all known days of this period."
     assert history.text("#chart-failures") == "No session failed on the known days of this period."
-    assert history.text("#chart-waits") == "No session of this period reports both times."
+    assert history.text("#chart-waits") == "No known session of this period reports both times."
     history.show_days("2025-06-03", "2025-06-05")
     assert history.text("#chart-days") == "Not known in this period."
+    assert history.text("#table-top") == "Top 12 by viewer hours: not known in this period."
+    assert history.text("#table-messages") == "Failed sessions by message: not known in this period."
+    assert "0 of 3 days" not in history.text("#tiles"), "unknown says it"
     history.show_days("2030-01-01", "2030-01-31")
     assert (
         history.text("#usage").strip()
@@ -206,6 +213,15 @@ def test_ranges_without_figures_have_no_blank_chart(history: OpenPage) -> None:
     assert not history.page.query_selector("#chart-days svg")
     choose(history, "28d")
     assert history.page.query_selector("#chart-days svg")
+
+
+def test_a_chart_without_its_neighbour_takes_the_whole_width(history: OpenPage) -> None:
+    width = "document.querySelector('#chart-peaks svg').getBoundingClientRect().width"
+    choose(history, "28d")
+    beside = history.page.evaluate(width)
+    choose(history, "7d")
+    assert not history.page.is_visible("#chart-weekdays")
+    assert history.page.evaluate(width) > 1.8 * beside
 
 
 def test_one_day_has_no_charts_by_day_and_right_singulars(browser: Any, tmp_path: Path) -> None:

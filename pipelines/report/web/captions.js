@@ -106,8 +106,8 @@ function explainBlank(name, rows) {
   if (name === "timeline") return rows.length ? "" : "No session of this period is listed.";
   const values = rows.map((row) => row.value ?? row.seconds ?? null);
   if (values.some((value) => typeof value === "number" && value > 0)) return "";
-  if (name === "waits") return "No session of this period reports both times.";
-  if (name === "top") return "No livestream has any in this period.";
+  if (name === "waits") return "No known session of this period reports both times.";
+  if (name === "top") return "No livestream has a known figure above zero in this period.";
   if (values.every((value) => value === null))
     return name === "audience" ? "Not observed." : "Not known in this period.";
   if (name === "failures") return "No session failed on the known days of this period.";

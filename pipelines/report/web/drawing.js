@@ -1,6 +1,6 @@
 // The charts on the page: drawn when they are first visible, then only given new rows.
 
-/** @type {Record<string, {view: ChartView}>} */
+/** @type {Record<string, {view: ChartView, width: number}>} Charts on the page, and the widths they were drawn for. */
 const drawn = {};
 
 /** @param {string} name */
@@ -14,17 +14,18 @@ function removeChart(name) {
  * @param {string} name
  * @param {object} specification
  * @param {ChartRow[]} rows
- * @param {{unit: Unit, ticks: number[]}} axis
+ * @param {ChartPeriod} period
  */
-async function drawChart(name, specification, rows, {unit, ticks}) {
+async function drawChart(name, specification, rows, {unit, buckets}) {
   const place = getElement(`chart-${name}`);
-  if (drawn[name] && name !== "top") {
+  const ticks = listTicks(unit, buckets, place.clientWidth);
+  const description = getElement(`${name}-caption`).firstChild?.textContent ?? "";
+  if (drawn[name]?.width === place.clientWidth && name !== "top") {
     const {view} = drawn[name];
-    await view.signal("unit", unit).signal("ticks", ticks).data(name, rows).runAsync();
+    await view.description(description).signal("unit", unit).signal("ticks", ticks).data(name, rows).runAsync();
     updateChartAccess(name, view);
     return;
   }
-  const description = getElement(`${name}-caption`).firstChild?.textContent;
   const height = name === "top" ? 40 + 33 * rows.length : undefined; // a bar is as high as a row of the table beside it
   const params = [
     {name: "unit", value: unit},
@@ -32,7 +33,8 @@ async function drawChart(name, specification, rows, {unit, ticks}) {
   ];
   // `ast`: Vega interprets expressions, so the page need not allow eval.
   // `logLevel`: log errors only; a chart without rows is not worth a warning.
-  drawn[name] = await window.vegaEmbed(
+  drawn[name]?.view.finalize();
+  const {view} = await window.vegaEmbed(
     place,
     {...specification, ...(height && {height}), params, description, datasets: {[name]: rows}},
     {
@@ -44,7 +46,8 @@ async function drawChart(name, specification, rows, {unit, ticks}) {
       logLevel: 1,
     },
   );
-  updateChartAccess(name, drawn[name].view);
+  drawn[name] = {view, width: place.clientWidth};
+  updateChartAccess(name, view);
 }
 
 /** @type {Record<string, object>} */
@@ -57,7 +60,6 @@ Object.values(specifications).forEach(describeMarks);
  * @param {ChartPeriod} period
  */
 async function drawCharts(rows, period) {
-  const axis = {unit: period.unit, ticks: listTicks(period.unit, period.buckets)};
   for (const [name, chartRows] of Object.entries(rows)) {
     const place = getElement(`chart-${name}`);
     const figure = place.closest("figure");
@@ -65,6 +67,6 @@ async function drawCharts(rows, period) {
     const blank = explainBlank(name, chartRows);
     if (place.offsetParent === null || blank) removeChart(name); // drawn anew when visible: it may have another width then
     if (blank) place.replaceChildren(createElement("p", {class: "nothing"}, blank));
-    else if (place.offsetParent !== null) await drawChart(name, specifications[name], chartRows, axis);
+    else if (place.offsetParent !== null) await drawChart(name, specifications[name], chartRows, period);
   }
 }

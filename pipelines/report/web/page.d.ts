@@ -229,6 +229,7 @@ interface ChartView {
   height(pixels: number): ChartView;
   height(): number;
   scale(name: string): {(value: unknown): number | undefined; bandwidth?(): number} | undefined;
+  description(text: string): ChartView;
   finalize(): ChartView;
 }
 interface Window {

@@ -143,16 +143,27 @@ function listBuckets(days, shift) {
   return {unit, buckets};
 }
 
+const TICK_WIDTH = 44;
+
 /**
- * Where the axis of buckets has labels: at each day of a short range, at Mondays, or at the first week or month of each month.
+ * Where the axis of buckets has labels: at each day of a short range, at Mondays, or at the first week or month of each month. Of
+ * more than fit beside each other every second, third … is kept, among them every January, which has the year.
  * @param {Unit} unit
  * @param {Bucket[]} buckets
+ * @param {number} width of the chart in pixels
  */
-function listTicks(unit, buckets) {
-  if (unit === "day" && buckets.length <= 14) return buckets.map(({t}) => t);
+function listTicks(unit, buckets, width) {
+  const isShort = unit === "day" && buckets.length <= 14;
   /** @type {(bucket: Bucket) => number} */
-  const group = ({days: [day]}) => (unit === "day" ? BUCKET_STARTS.week(day) : findMonthStart(day));
+  const group = ({days: [day]}) => (isShort ? day : unit === "day" ? BUCKET_STARTS.week(day) : findMonthStart(day));
   const places = buckets.flatMap((bucket, n) => (n === 0 || group(bucket) !== group(buckets[n - 1]) ? [n] : []));
-  if (places.length > 1 && places[1] < (unit === "month" ? 1 : 3)) places.shift(); // its label would cover the next
-  return places.map((n) => buckets[n].t);
+  const step = Math.ceil(places.length / Math.max(1, Math.floor(width / TICK_WIDTH)));
+  const [first, second] = places;
+  const isCrowded = second && ((second - first) / buckets.length) * width < TICK_WIDTH;
+  return places
+    .filter((n, index) => {
+      if (n === first && !isShort) return step === 1 && !isCrowded; // its group is cut off: the label would cover the next
+      return unit === "day" ? index % step === 0 : readDate(buckets[n].days[0]).month % step === 0;
+    })
+    .map((n) => buckets[n].t);
 }

@@ -128,7 +128,7 @@ function showTop(period, rank, streams) {
       ["Failed", "number"],
     ],
     rows,
-    nothing: "no session in this period.",
+    nothing: aggregate(METRICS.sessions, period).known ? "no session in this period." : "not known in this period.",
   });
   getElement("top-note").textContent = isCapped
     ? `Only ${formatNumber(embedded, 0)} of ${formatNumber(data.livestreams, 0)} livestreams are listed one by one: ` +

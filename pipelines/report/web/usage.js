@@ -52,11 +52,13 @@ function createTile(id, period, before) {
   const hasUnit = now.value !== null && metric.unit !== "" && metric.unit !== "$";
   const unit = hasUnit ? createElement("span", {class: "unit"}, ` ${formatUnit(now.value ?? 0, metric)}`) : null;
   const number = metric.unit === "$" ? formatDollars(now.value) : formatNumber(now.value, metric.digits);
-  const isSaid = !HEADLINES.includes(id) && now.value !== null && isKnownAsSessions(now, period);
+  const isUnknown = now.value === null && !now.known;
+  const isSaid = isUnknown || (!HEADLINES.includes(id) && isKnownAsSessions(now, period));
   const known = isSaid ? "" : formatCoverage(now, period);
-  const mark = isSaid && now.known < now.wanted ? createElement("span", {class: "unit"}, ` ${PARTIAL}`) : null;
+  const mark =
+    isSaid && !isUnknown && now.known < now.wanted ? createElement("span", {class: "unit"}, ` ${PARTIAL}`) : null;
   const notes = [
-    now.value !== null ? "" : now.known ? metric.empty : "unknown",
+    isUnknown ? "unknown" : now.value === null ? metric.empty : "",
     id === "peak" && now.at ? formatTime(now.at) : "",
     id === "cost" ? "a lower bound" : "",
     id === "cost" && known ? `complete: ${known}` : known,
@@ -192,7 +194,8 @@ function showMessages(period, before) {
       ],
     };
   });
-  const coverage = formatCoverage(aggregate(METRICS.sessions, period), period);
+  const sessions = aggregate(METRICS.sessions, period);
+  const coverage = formatCoverage(sessions, period);
   showTable("table-messages", {
     caption: "Failed sessions by message",
     isSticky: true,
@@ -211,9 +214,11 @@ function showMessages(period, before) {
       ["Last on", "nowrap"],
     ],
     rows,
-    nothing: coverage
-      ? `no failed session on the days that are known (${coverage}).`
-      : "no session failed in this period.",
+    nothing: !sessions.known
+      ? "not known in this period."
+      : coverage
+        ? `no failed session on the days that are known (${coverage}).`
+        : "no session failed in this period.",
   });
 }
 
