@@ -73,7 +73,8 @@ class FileWarehouse:
         self.connection.execute(
             DAYS.merge_sql(
                 "(SELECT $table_name AS table_name, $app_id AS app_id, $day AS day, $rows AS row_count,"
-                " $is_known AS is_known, $loaded_at AS loaded_at, $run_id AS run_id, NULL::BIGINT AS arrival)",
+                " $is_known AS is_known, $loaded_at AS loaded_at, $run_id AS run_id, NULL::BIGINT AS arrival,"
+                " NULL AS inputs_digest, NULL::BIGINT AS rows_digest)",
                 unread_livestreams="$unread_livestreams",
             ),
             {
