@@ -5,8 +5,11 @@ import pty
 import struct
 import subprocess
 import termios
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr
 from fcntl import ioctl
+
+import pytest
 
 from tests.promises.fault_runner import run_cli_with_streams
 
@@ -56,3 +59,13 @@ def _read_all(ours: int) -> str:
         pass
     os.close(ours)
     return seen.decode()
+
+
+def read_on_terminal(body: Callable[[], None]) -> str:
+    """Call a function whose stderr is a terminal; return what it wrote."""
+    ours, theirs = _terminal()
+    with os.fdopen(theirs, "w") as terminal, redirect_stderr(terminal), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TERM", "xterm-256color")
+        patch.setenv("NO_COLOR", "1")
+        body()
+    return _read_all(ours)

@@ -20,9 +20,10 @@ import pytest
 from pipelines.cli import COMMANDS
 from pipelines.report.chart_bundle import read_chart_bundle
 from pipelines.simulator.server import Simulator
+from pipelines.storage.file_warehouse import FileWarehouse
 from tests.pipeline_runner import APPS, FIRST, LAST, assert_matches_world, environment_for, settings_for, small_world
 from tests.promises.fault_runner import run_cli
-from tests.terminals import run_on_terminal
+from tests.terminals import run_cli_on_terminal, run_on_terminal
 
 LIVEHOUSE = Path(sys.executable).with_name("livehouse")
 ACCOUNT = {"CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID", "REALTIMEKIT_APP_ID", "CLOUDFLARE_BASE_URL"}
@@ -57,10 +58,14 @@ def test_a_backfill_and_the_commands_that_read_it(simulator: Simulator, tmp_path
     status, written, seen = run_on_terminal(command, stdout=subprocess.PIPE, NO_COLOR="1", **environment)
     assert status == 0, seen
     assert re.search(r"aula sessions ━.* \d+/\d+ [\d.]+/s \d\d:\d\d", seen), "count, rate and time left"
+    assert re.search(rf"backfill of {FIRST} to {LAST} ━.* \d+ %.* \d\d:\d\d", seen), "the whole run, and its time left"
     assert not re.search(r"\x1b\[[\d;]*[34]\d[\d;]*m", seen), "no colour"
     summary = json.loads(written)
     assert [app["app_id"] for app in summary["apps"]] == sorted(APPS)
     assert_matches_world(settings_for(simulator, tmp_path / "home"), simulator.world)
+    span = "select epoch(max(finished_at) - min(started_at)) as seconds from ops.loads"
+    [loads] = json.loads(run_cli(environment, "sql", span, "--format", "json")[1])
+    assert summary["seconds"] > loads["seconds"], "the time on the clock: marts and publishing too"
 
     query = (
         "select app_id, count(*) as n, max(day) as day from core.livestream_sessions group by app_id order by app_id"
@@ -97,6 +102,27 @@ def test_a_backfill_and_the_commands_that_read_it(simulator: Simulator, tmp_path
     status, path, err = run_cli(environment, "report")
     assert status == 0, err
     assert Path(path.strip()).read_text().startswith("<!")
+
+
+def test_upkeep_prints_sizes_with_a_header_and_units(tmp_path: Path) -> None:
+    warehouse = FileWarehouse(tmp_path / "warehouse.duckdb")
+    with warehouse.open_working(), warehouse.open_raw():
+        """Create both files."""
+    environment = {"LIVEHOUSE_HOME": str(tmp_path)}
+    status, written, err = run_cli(environment, "upkeep")
+    assert status == 0, err
+    header, *rows = [line.split("\t") for line in written.splitlines()]
+    assert header == ["table", "files", "bytes"]
+    assert all(int(size) > 0 for _, _, size in rows)
+    status, shown = run_cli_on_terminal(environment, "upkeep")
+    assert status == 0
+    assert re.search(r"table +files +size", re.sub(r"\x1b\[[\d;]*m", "", shown))
+    assert re.search(r"pipeline.duckdb +1 +[\d.]+ [kM]B", shown)
+
+
+def test_an_empty_home_leads_to_the_demo(tmp_path: Path) -> None:
+    line = assert_one_line(run_cli({"LIVEHOUSE_HOME": str(tmp_path)}, "sql", "select 1"), 1)
+    assert "nothing has been published yet; run `livehouse nightly`, or `livehouse demo`" in line
 
 
 def test_api_masks_stream_keys_unless_requested_or_just_created(simulator: Simulator, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -37,18 +38,20 @@ def run_and_report(
     from pipelines.errors import SettingsError, UsageError
     from pipelines.orchestration.run_errors import RunStoppedError
     from pipelines.settings.settings import load_settings
-    from pipelines.steps.progress import quiet_output
+    from pipelines.steps.progress import quiet_output, run_progress
 
+    started = time.monotonic()
     settings = settings or load_settings()
     if job != "rebuild":
         settings.require_account()
     if not quiet and sys.stderr.isatty():  # Dagster takes seconds to start before progress is shown
         click.echo(f"livehouse: {job} of {days[0]} to {days[1]}; ctrl-C stops it, landed data is kept", err=True)
-    with quiet_output(quiet=quiet):
+    label = f"{job} of {days[0]} to {days[1]}"
+    with quiet_output(quiet=quiet), run_progress(label, len(settings.app_ids) or 1):
         outcome = run_job(settings, job, days, full=full, allow_shrink=allow_shrink, catch_up=catch_up)
     if as_json or not quiet:
         try:
-            show_summary(settings, outcome, job, days, as_json=as_json)
+            show_summary(settings, outcome, job, days, seconds=time.monotonic() - started, as_json=as_json)
             sys.stdout.flush()
         except OSError as error:
             # The reader has closed stdout, or the disk is full: still report errors and the status.

@@ -20,15 +20,17 @@ _APPS_SHOWN, _LINES_SHOWN = 8, 3
 """The number of apps, and of lines of each section, that fit on one screen."""
 
 
-def show_summary(settings: Settings, outcome: Outcome, job: str, days: tuple[date, date], *, as_json: bool) -> None:
-    """Print the summary of a run to stdout, with figures from the published warehouse.
+def show_summary(
+    settings: Settings, outcome: Outcome, job: str, days: tuple[date, date], *, seconds: float, as_json: bool
+) -> None:
+    """Print the summary of a run, which took `seconds` on the clock, to stdout, with figures from the published warehouse.
 
     If a reader has that file locked, the summary has a warning instead of figures: the run itself has not failed.
     """
     warehouse = open_warehouse(settings)
     exists = warehouse.exists()
     warnings = list(outcome.warnings)
-    figures: dict[str, Any] = {"seconds": None, "apps": [], "quarantined": [], "notes": []}
+    figures: dict[str, Any] = {"apps": [], "quarantined": [], "notes": []}
     if exists:
         try:
             with warehouse.open_published() as connection:
@@ -42,6 +44,7 @@ def show_summary(settings: Settings, outcome: Outcome, job: str, days: tuple[dat
         "first_day": f"{days[0]}",
         "last_day": f"{days[1]}",
         "caught_up": outcome.caught_up,
+        "seconds": round(seconds, 1),
         **figures,
         "warnings": warnings,
         "errors": [str(error) for error in outcome.errors],

@@ -12,8 +12,18 @@ def upkeep_command(keep_days: float | None) -> None:
 
     Runs and readers can continue meanwhile. A warehouse in a file needs no maintenance: only sizes are printed.
     """
+    import sys
+
+    from rich.filesize import decimal
+
+    from pipelines.cli.table import show_table
     from pipelines.settings.settings import load_settings
     from pipelines.steps.maintenance import KEEP_DAYS, keep_up
 
-    for size in keep_up(load_settings(), keep_days=KEEP_DAYS if keep_days is None else keep_days):
+    sizes = keep_up(load_settings(), keep_days=KEEP_DAYS if keep_days is None else keep_days)
+    if sys.stdout.isatty():
+        show_table(["table", "files", "size"], ((size.name, size.files, decimal(size.bytes)) for size in sizes))
+        return
+    click.echo("table\tfiles\tbytes")
+    for size in sizes:
         click.echo(f"{printable(size.name)}\t{size.files}\t{size.bytes}")

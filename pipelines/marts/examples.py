@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipelines.marts.sql_files import sql_directory
+from pipelines.text import quoted
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Example:
         """Return the SQL with values in place of its parameters, for a program that has none."""
         text = self.sql
         for name, value in (self.defaults | dict(values or {})).items():
-            literal = "NULL" if value is None else "'" + value.replace("'", "''") + "'"
+            literal = "NULL" if value is None else quoted(value)
             text = re.sub(rf"\${name}\b", literal.replace("\\", r"\\"), text)
         return text
 

@@ -20,7 +20,7 @@ from pipelines.load.raw_versions import describe_future, last_landing
 from pipelines.settings.settings import Settings
 from pipelines.steps import dialect
 from pipelines.steps.process_memory import prepare_for_runs
-from pipelines.steps.progress import log, notify
+from pipelines.steps.progress import log, notify, show_retries
 from pipelines.storage.postgres import Catalog
 from pipelines.storage.warehouse import Warehouse, check_readers_see, open_warehouse
 
@@ -157,6 +157,7 @@ class RunContext:
         client = make_client(self.settings)
         with self.warehouse.open_working() as connection:
             dialect.recall(client, connection, self.settings.base_url)
+        show_retries(lambda: client.retried)
         return client
 
     def for_each_app(

@@ -30,7 +30,10 @@ def extract_livestreams(run: RunContext) -> dict[str, Counts]:
         listed: set[str] = set()
         with run.warehouse.open_raw() as connection:
             after, _ = last_landing(connection)
-        with prefetch_pages(fetch, run.client.concurrency) as page, progress(f"{app_id} livestreams") as advance:
+        with (
+            prefetch_pages(fetch, run.client.concurrency) as page,
+            progress(f"{app_id} livestreams", phase="livestreams") as advance,
+        ):
             for values in _batches(read_all(f"livestreams of app {app_id}", page, identity)):
                 # A page may quote a stream key that only a later page names as one.
                 batch = [read_record(value) for value in run.client.redact(values)]
@@ -96,7 +99,7 @@ def fetch_overall(
     failed: list[Result[date, Record]] = []
     flush_timer = FlushTimer()
     try:
-        with progress(f"{app_id} overall", len(days)) as advance:
+        with progress(f"{app_id} overall", len(days), phase="overall") as advance:
             # Newest first: an old day may be refused in any form of time, which reveals nothing about the dialect.
             for result in fetch_concurrently(overall, days[::-1], run.client.concurrency):
                 advance(1)

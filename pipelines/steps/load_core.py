@@ -124,7 +124,7 @@ def load_facts(run: RunContext, table: Table, days: Range) -> dict[str, Counts]:
         counts.received = counts.landed = unchanged.get(app_id, 0)
         if outdated := plan.outdated.get(app_id):
             counts.note = f"columns or rules changed: {table.full_name} was rebuilt from raw, {len(outdated):,} days"
-        with progress(f"{app_id} {table.full_name}, days") as advance:
+        with progress(f"{app_id} {table.full_name}, days", phase="core") as advance:
             for chunk, found in normalize_days(run, table, app_id, plan.days[app_id]):
                 _replace_days(run, table, app_id, plan, chunk, found)
                 _count(counts, found)

@@ -3,8 +3,14 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING
 
+from pipelines.catalog.streams import CORE_TABLES
 from pipelines.text import printable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 
 def log(message: str) -> None:
@@ -32,28 +38,119 @@ def quiet_output(*, quiet: bool) -> Iterator[None]:
         _is_quiet = before
 
 
+_SHARES = {"livestreams": 5.0, "overall": 20.0, "sessions": 50.0, "core": 15.0}
+"""The typical share of each phase in the duration of a run, in percent. Marts, checks and publishing take the rest."""
+_REPEATS = {"core": len(CORE_TABLES)}
+"""How often a phase occurs for each app, if more than once."""
+
+
+class _RunProgress:
+    """The bar of a whole run, above the bars of its phases."""
+
+    def __init__(self, bars: "Progress", label: str, apps: int) -> None:
+        self._bars, self._apps = bars, apps
+        self._lock = Lock()
+        self._done = dict.fromkeys(_SHARES, 0.0)
+        self._task: TaskID = bars.add_task(label, total=100, count="", rate="")
+        self.count_retries: Callable[[], int] = int
+
+    def advance(self, phase: str, part: float) -> None:
+        """Add a part of a phase of one app, and show the retries so far."""
+        share = _SHARES[phase]
+        with self._lock:
+            done = self._done[phase] + part * share / self._apps / _REPEATS.get(phase, 1)
+            self._done[phase] = min(done, share)  # a phase may be repeated
+            percent = sum(self._done.values())
+            retries = _describe_retries(self.count_retries())
+            self._bars.update(self._task, completed=percent, count=f"{percent:.0f} %", rate=retries)
+
+
+def _describe_retries(count: int) -> str:
+    return "" if not count else "1 retry" if count == 1 else f"{count:,} retries"
+
+
+_run_progress: tuple["Progress", _RunProgress] | None = None
+
+
 @contextmanager
-def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar if stderr is a terminal. Yields a function that advances it by a count."""
+def run_progress(label: str, apps: int) -> Iterator[None]:
+    """Show one bar for a run of `apps` apps, with the time left, if stderr is a terminal."""
+    global _run_progress  # noqa: PLW0603 - one process has one stderr
+    if _is_quiet or not sys.stderr.isatty():
+        yield
+        return
+    with _build_bars() as bars:
+        _run_progress = bars, _RunProgress(bars, label, apps)
+        try:
+            yield
+        finally:
+            _run_progress = None
+
+
+def show_retries(count: Callable[[], int]) -> None:
+    """Show the number that `count` returns, the retries so far, beside the bar of the run."""
+    if _run_progress:
+        _run_progress[1].count_retries = count
+
+
+@contextmanager
+def progress(label: str, total: int | None = None, *, phase: str = "") -> Iterator[Callable[[int], None]]:
+    """Show a progress bar if stderr is a terminal. Yields a function that advances it by a count.
+
+    `phase`, a key of `_SHARES`, is the part of the run that is done when the context ends.
+    """
     if _is_quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
+    if _run_progress is None:
+        with _build_bars() as bars, _show_phase(bars, label, total, lambda _: None) as advance:
+            yield advance
+        return
+    bars, whole = _run_progress
+    left = 1.0
+
+    def advance_run(part: float) -> None:
+        nonlocal left
+        if phase:
+            left -= part
+            whole.advance(phase, part)
+
+    with _show_phase(bars, label, total, advance_run) as advance:
+        yield advance
+    advance_run(left)
+
+
+@contextmanager
+def _show_phase(
+    bars: "Progress", label: str, total: int | None, advance_run: Callable[[float], None]
+) -> Iterator[Callable[[int], None]]:
+    task = bars.add_task(label, total=total, count="", rate="")
+    of_total = f"/{total}" if total is not None else ""
+
+    def advance(count: int) -> None:
+        bars.advance(task, count)
+        shown = next(one for one in bars.tasks if one.id == task)
+        rate = f"{shown.speed:.1f}/s" if shown.speed else ""
+        bars.update(task, count=f"{shown.completed:.0f}{of_total}", rate=rate)
+        if total:
+            advance_run(count / total)
+
+    try:
+        yield advance
+    finally:
+        bars.refresh()
+        bars.remove_task(task)
+
+
+def _build_bars() -> "Progress":
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}"),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(compact=True),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=total, rate="")
-
-        def advance(count: int) -> None:
-            bar.advance(task, count)
-            speed = bar.tasks[task].speed
-            bar.update(task, rate=f"{speed:.1f}/s" if speed else "")
-
-        yield advance
+    return Progress(*columns, console=Console(stderr=True), transient=True)

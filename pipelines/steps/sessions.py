@@ -199,7 +199,7 @@ def _fetch_and_land_sessions(
     pending_records = 0
     flush_timer = FlushTimer()
     try:
-        with progress(f"{app_id} sessions", len(livestream_ids)) as advance:
+        with progress(f"{app_id} sessions", len(livestream_ids), phase="sessions") as advance:
             for result in fetch_concurrently(
                 lambda livestream_id: _fetch_sessions(run, app_id, livestream_id),
                 livestream_ids,

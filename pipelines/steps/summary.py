@@ -26,7 +26,6 @@ _TOTALS = f"""
     FROM ops.loads LEFT JOIN (SELECT app_id, count(*) AS records FROM quarantined GROUP BY app_id) AS aside USING (app_id)
     WHERE run_id = $run_id GROUP BY app_id ORDER BY app_id
 """
-_SECONDS = "SELECT round(epoch(max(finished_at) - min(started_at)), 1) AS seconds FROM ops.loads WHERE run_id = ?"
 _QUARANTINE = f"""
     WITH {_QUARANTINED}
     SELECT table_name, field, reason, count(*) AS records FROM quarantined
@@ -45,9 +44,8 @@ _LOADS = """
 
 
 def summarize(connection: DuckDBPyConnection, run_id: str) -> dict[str, Any]:
-    """Return the seconds a run took, totals by app, quarantined records by reason, and the notes of its loads."""
+    """Return the totals by app, quarantined records by reason, and the notes of its loads."""
     return {
-        **read_frame(connection, _SECONDS, [run_id]).to_dicts()[0],
         "apps": read_frame(connection, _TOTALS, {"run_id": run_id}).to_dicts(),
         "quarantined": read_frame(connection, _QUARANTINE, {"run_id": run_id}).to_dicts(),
         "notes": read_frame(connection, _NOTES, [run_id])["note"].to_list(),

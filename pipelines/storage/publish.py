@@ -86,7 +86,9 @@ def _sync_directory(directory: Path) -> None:
 def open_published(path: Path, config: Config = FILE_READER) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the readers' copy, read-only and, by the default settings, without access to any other file."""
     if not path.exists():
-        raise WarehouseError(f"{path} does not exist: nothing has been published yet; run `livehouse nightly`")
+        raise WarehouseError(
+            f"{path} does not exist: nothing has been published yet; run `livehouse nightly`, or `livehouse demo` for simulated figures"
+        )
     if not path.is_file():
         raise WarehouseError(f"{path} is not a file: move it away")
     with translate_duckdb_errors(path), _alias_without_wal(path) as alias:
