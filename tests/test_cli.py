@@ -57,8 +57,8 @@ def test_a_backfill_and_the_commands_that_read_it(simulator: Simulator, tmp_path
     command = [str(LIVEHOUSE), "backfill", f"{FIRST}", f"{LAST}", "--json"]
     status, written, seen = run_on_terminal(command, stdout=subprocess.PIPE, NO_COLOR="1", **environment)
     assert status == 0, seen
-    assert re.search(r"aula sessions ━.* \d+/\d+ [\d.]+/s \d\d:\d\d", seen), "count, rate and time left"
-    assert re.search(rf"backfill of {FIRST} to {LAST} ━.* \d+ %.* \d\d:\d\d", seen), "the whole run, and its time left"
+    assert re.search(r"aula sessions +━.* \d+/\d+ [\d.]+/s \d\d:\d\d", seen), "count, rate and time left"
+    assert re.search(rf"backfill of {FIRST} to {LAST} +━.* \d+ %.* \d\d:\d\d", seen), "the whole run, and its time left"
     assert not re.search(r"\x1b\[[\d;]*[34]\d[\d;]*m", seen), "no colour"
     summary = json.loads(written)
     assert [app["app_id"] for app in summary["apps"]] == sorted(APPS)

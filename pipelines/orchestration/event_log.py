@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Timer, get_ident
 from typing import Any
 
-from dagster import AssetKey, EventLogEntry, EventLogRecord
+from dagster import AssetKey, DagsterRun, EventLogEntry, EventLogRecord
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS, DagsterEventType
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import AssetKeyTable, SqlEventLogStorageTable
@@ -140,13 +140,16 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         super().dispose()
         self._close()
 
+    def _find_run(self, run_id: str) -> DagsterRun | None:
+        return self._instance.get_run_by_id(run_id) if self.has_instance else None
+
     def store_event(self, event: EventLogEntry) -> None:
         """Store an event."""
         self.store_event_batch([event])
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events, failures as one line: at once if one of them is urgent, else together with the next ones."""
-        events = [rewrite_entry(event) for event in events]
+        events = [rewrite_entry(event, self._find_run) for event in events]
         with self._db_lock:
             if any(_is_urgent(event) for event in events) or len(self._pending) + len(events) >= _LARGEST_BATCH:
                 self._store(events)

@@ -4,6 +4,8 @@ Dagster's UI shows the stack of Dagster's own frames before the message of the e
 unless its own UI has stopped it.
 """
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
@@ -20,15 +22,19 @@ from pipelines.orchestration.run_errors import (
     describe_root_cause,
 )
 
-FAILED, RESUME = "livehouse/failed", "livehouse/resume"
-"""The tags of a failed run that the list of runs shows: why, and the command that repeats it."""
+_API_PATH = re.compile(r"/accounts/[^/\s]+/realtime/kit/[^/\s]+")
+
+FindRun = Callable[[str], dg.DagsterRun | None]
 
 
-def rewrite_entry(entry: dg.EventLogEntry) -> dg.EventLogEntry:
-    """Return an entry of the event log with its event rewritten."""
+def rewrite_entry(entry: dg.EventLogEntry, find_run: FindRun) -> dg.EventLogEntry:
+    """Return an entry of the event log with its event rewritten; `find_run` returns the run with an id."""
     event = entry.dagster_event
     if event is None or (rewritten := rewrite_event(event)) is event:
         return entry
+    if rewritten.event_type == DagsterEventType.RUN_FAILURE and (run := find_run(entry.run_id)):
+        remedy = f"landed data is kept; to resume: `{_build_resume_command(run)}`"
+        rewritten = rewritten._replace(message=f"{rewritten.message}; {remedy}")
     return entry._replace(dagster_event=rewritten, user_message=rewritten.message or "")
 
 
@@ -37,10 +43,10 @@ def rewrite_event(event: DagsterEvent) -> DagsterEvent:
     data: Any = event.event_specific_data
     if not isinstance(data, StepFailureData | JobFailureData | JobCanceledData) or data.error is None:
         return event
-    cause = describe_root_cause(data.error)
     if isinstance(data, StepFailureData):
         shortened = data._replace(error=_shorten(data.error), error_source=ErrorSource.FRAMEWORK_ERROR)
         return event._replace(event_specific_data=shortened)
+    cause = describe_root_cause(data.error)
     if isinstance(data, JobCanceledData) or isinstance(cause, RunStoppedError):
         return event._replace(
             event_type_value=DagsterEventType.RUN_CANCELED.value,
@@ -48,20 +54,29 @@ def rewrite_event(event: DagsterEvent) -> DagsterEvent:
             message=STOPPED,
         )
     first = data.first_step_failure_event
+    error = _shorten(data.error)
     return event._replace(
+        # The UI shows the error below the message, so an error without a stack would say the same twice.
         event_specific_data=JobFailureData(
-            _shorten(data.error), data.failure_reason, rewrite_event(first) if first else None
+            error if error.stack else None, data.failure_reason, rewrite_event(first) if first else None
         ),
         message=f"{event.job_name} failed: {cause}",
     )
 
 
 def build_failure_tags(run: dg.DagsterRun, event: DagsterEvent) -> dict[str, str]:
-    """Return the tags of a run that has failed with `event`, which is rewritten."""
+    """Return the tags of a run that has failed with `event`, for lists of runs: why, and the command that repeats it.
+
+    Lists show the beginning of a tag: the keys are short, and paths of the API are abbreviated.
+    """
+    reason = (rewrite_event(event).message or "").removeprefix(f"{event.job_name} failed: ")
+    return {"failed": _API_PATH.sub("…", reason), "resume": _build_resume_command(run)}
+
+
+def _build_resume_command(run: dg.DagsterRun) -> str:
     from pipelines.orchestration.resources import parse_range
 
-    reason = (event.message or "").removeprefix(f"{event.job_name} failed: ")
-    return {FAILED: reason, RESUME: build_resume_command(run.job_name, parse_range(dict(run.tags)))}
+    return build_resume_command(run.job_name, parse_range(dict(run.tags)))
 
 
 def _shorten(error: SerializableErrorInfo) -> SerializableErrorInfo:

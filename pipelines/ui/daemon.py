@@ -16,7 +16,8 @@ def main(arguments: list[str]) -> None:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1024):  # not sys.stdin: its lock, held at the end of the interpreter, is a fatal error
+        pass
     os.kill(os.getpid(), signal.SIGINT)
 
 

@@ -143,16 +143,19 @@ def test_a_failed_run_gives_reason_and_remedy_in_the_list_and_at_its_end(shown: 
     tags = {tag["key"]: tag["value"] for tag in listed["tags"]}
     events = shown.query(LOGS, id=shown.failed)["logsForRun"]["events"]
     failures = [event for event in events if event.get("error")]
-    assert {event["__typename"] for event in failures} == {"ExecutionStepFailureEvent", "RunFailureEvent"}
+    assert {event["__typename"] for event in failures} == {"ExecutionStepFailureEvent"}
     for event in failures:
         assert re.fullmatch(r"aula: GET \S+: 5\d\d: .*", event["error"]["message"])
         assert (event["error"]["stack"], event["error"]["cause"]) == ([], None)
-    assert events[-1]["message"] == f"backfill failed: {tags['livehouse/failed']}"
-    assert tags["livehouse/failed"] == failures[0]["error"]["message"]
-    assert tags["livehouse/resume"] == f"livehouse backfill {LAST - timedelta(days=1)} {LAST}"
+    command = f"livehouse backfill {LAST - timedelta(days=1)} {LAST}"
+    reason = failures[0]["error"]["message"]
+    assert events[-1]["__typename"] == "RunFailureEvent"
+    assert events[-1]["message"] == f"backfill failed: {reason}; landed data is kept; to resume: `{command}`"
+    assert re.fullmatch(r"aula: GET …/livestreams: 5\d\d: .*", tags["failed"])
+    assert tags["resume"] == command
     succeeded = shown.instance.get_run_by_id(shown.succeeded)
     assert succeeded
-    assert "livehouse/failed" not in succeeded.tags
+    assert "failed" not in succeeded.tags
 
 
 COLUMNS = """{ assetNodes { assetKey { path } metadataEntries { label ... on TableSchemaMetadataEntry {
@@ -213,3 +216,10 @@ def test_no_asset_waits_for_the_polls_which_are_off_by_default(shown: Shown) -> 
     of_job = {tuple(node["assetKey"]["path"]): node for node in answer if "backfill" in node["jobNames"]}
     upstream = {tuple(key["path"]) for node in of_job.values() for key in node["dependencyKeys"]}
     assert upstream <= of_job.keys(), "whatever the job builds on is built by the job itself"
+
+
+def test_groups_form_a_chain(shown: Shown) -> None:
+    answer = shown.query("{ assetNodes { groupName dependedByKeys { path } } }")["assetNodes"]
+    edges = {(node["groupName"], key["path"][0]) for node in answer for key in node["dependedByKeys"]}
+    between = {(upper, lower) for upper, lower in edges if upper != lower}
+    assert between == {("raw", "core"), ("core", "marts"), ("marts", "publish")}
