@@ -83,8 +83,6 @@ def test_a_backfill_and_the_commands_that_read_it(simulator: Simulator, tmp_path
     ):
         assert_one_line(run_cli(environment, "sql", hostile), 1)
     assert "is empty" in assert_one_line(run_cli(environment, "sql", " ; "), 2)
-    assert "(line 2)" in assert_one_line(run_cli(environment, "sql", "select 1\nfrm x y z"), 1)
-    assert "--tables" in assert_one_line(run_cli(environment, "sql", "from no_such"), 1)
     for named in ("8", "08", "error_messages", "08_error_messages"):
         _, answer, err = run_cli(environment, "sql", "--example", named, "--format", "csv")
         assert answer.startswith("err_message,sessions,"), err
