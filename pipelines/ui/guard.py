@@ -49,9 +49,14 @@ class RefusedError(Exception):
 class Guard:
     """An ASGI app that forwards the user's requests to another app, and refuses all others."""
 
-    def __init__(self, app: App, *, port: int, path_prefix: str, token: str) -> None:
-        """Take the app, its port, the random path below which it is served (`/…`), and the token of its user."""
+    def __init__(self, app: App, *, port: int, path_prefix: str, token: str, token_for_once: str | None = None) -> None:
+        """Take the app, its port, the random path below which it is served (`/…`), and the token of its user.
+
+        `token_for_once`: another one, which opens one browser, at `/`. Every user of the machine can read the address in the
+        arguments of the browser, so it must not contain the other token, nor the path.
+        """
         self._app = app
+        self._token_for_once = token_for_once
         self._hosts = {f"{host}:{port}" for host in ("127.0.0.1", "localhost", "[::1]")}
         if port == 80:  # noqa: PLR2004 - browsers omit it
             self._hosts |= {host.rpartition(":")[0] for host in self._hosts}
@@ -91,6 +96,8 @@ class Guard:
             return None
         parameters = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         given = [value for name, value in parameters if name == TOKEN_PARAMETER]
+        if any(map(self._use_token_for_once, given)):
+            return f"{self._path_prefix}/"
         if not any(map(self._is_token, given)):
             return None
         rest = urlencode([(name, value) for name, value in parameters if name != TOKEN_PARAMETER])
@@ -108,6 +115,12 @@ class Guard:
 
     def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), self._token.encode())
+
+    def _use_token_for_once(self, given: str) -> bool:
+        if self._token_for_once is None or not hmac.compare_digest(given.encode(), self._token_for_once.encode()):
+            return False
+        self._token_for_once = None
+        return True
 
     def _check_method(self, scope: Scope) -> None:
         if scope["type"] == "websocket":

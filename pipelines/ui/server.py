@@ -65,14 +65,15 @@ def main(*, port: int, open_it: bool) -> None:
     token = secrets.token_urlsafe(32)
     path_prefix = f"/{secrets.token_urlsafe(16)}"
     address = f"http://127.0.0.1:{port}{path_prefix}/?{TOKEN_PARAMETER}={token}"
+    token_for_once = secrets.token_urlsafe(32) if open_it else None
 
     def announce() -> None:
         click.echo(address)
         click.echo(
             "livehouse: open that address; it contains a token, so do not share it; serving until ctrl-C", err=True
         )
-        if open_it:
-            click.launch(address)
+        if token_for_once:
+            click.launch(f"http://127.0.0.1:{port}/?{TOKEN_PARAMETER}={token_for_once}")
 
     with suppress(KeyboardInterrupt), _own_sockets(), _daemon() as daemon:
         target = ModuleTarget(module_name=_MODULE, attribute=None, working_directory=_PROJECT, location_name=None)
@@ -84,7 +85,7 @@ def main(*, port: int, open_it: bool) -> None:
         ):
             add_missing_origins(instance, _MODULE)
             dagster_app = create_app_from_workspace_process_context(context, path_prefix, 2000)
-            app = Guard(dagster_app, port=port, path_prefix=path_prefix, token=token)
+            app = Guard(dagster_app, port=port, path_prefix=path_prefix, token=token, token_for_once=token_for_once)
             server = _Server(
                 uvicorn.Config(
                     app,

@@ -179,6 +179,29 @@ def test_no_other_method_is_served(method: str) -> None:
     assert status_of(OURS, method=method, path="/graphql") == 405
 
 
+def test_the_token_in_the_arguments_of_a_browser_works_once() -> None:
+    """`ps` shows them to every user of the machine."""
+    guard = Guard(Inner(), port=PORT, path_prefix=PREFIX, token=TOKEN, token_for_once="for-once")
+
+    def status_and_headers(query: str) -> tuple[int, dict[bytes, bytes]]:
+        sent = list[dict[str, Any]]()
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [(b"host", HERE.encode())]
+        scope = {"type": "http", "method": "GET", "path": "/", "query_string": query.encode(), "headers": headers}
+        asyncio.run(guard(scope, None, send))  # type: ignore[arg-type]  # the guard reads no body
+        return sent[0]["status"], dict(sent[0]["headers"])
+
+    assert status_and_headers("token=for-twice")[0] == 401
+    status, headers = status_and_headers("token=for-once")
+    assert (status, headers[b"location"].decode()) == (303, f"{PREFIX}/")
+    assert headers[b"set-cookie"].decode().startswith(f"livehouse-ui-{PORT}={TOKEN};")
+    assert status_and_headers("token=for-once")[0] == 401
+    assert status_and_headers(f"token={TOKEN}")[0] == 303
+
+
 @pytest.mark.parametrize(
     "headers",
     [
