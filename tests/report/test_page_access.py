@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.report.open_page import OpenPage, needs_chromium, opened
+from tests.report.open_page import DRAWN, OpenPage, needs_chromium, opened
 from tests.report.test_page_cases import make_warehouse, write_page_of
 
 pytestmark = needs_chromium
@@ -75,6 +75,11 @@ def test_axe_finds_nothing(browser: Any, report: Path) -> None:
         assert find_problems(seen, TAGS) == {}
         seen.page.emulate_media(color_scheme="light")
         assert find_problems(seen, ["color-contrast"]) == {}
+        seen.page.click("#table-messages summary")
+        seen.page.click("#table-messages li a")
+        seen.page.wait_for_selector("#livestream")
+        seen.page.wait_for_selector(DRAWN)
+        assert find_problems(seen, TAGS) == {}
 
 
 def find_problems(seen: OpenPage, rules: list[str]) -> dict[str, list[str]]:

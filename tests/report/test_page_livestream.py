@@ -75,6 +75,7 @@ def test_a_name_opens_the_page_of_its_livestream(shown: OpenPage) -> None:
     shown.page.wait_for_selector(DRAWN)
     assert shown.text("#livestream-title") == "Show 6"
     assert not shown.page.is_visible("#usage")
+    assert shown.text("#scope") == "1–28 Feb 2026 (28 days, UTC)"
     [wanted] = [
         shown.query(
             f"""SELECT count(*), count(*) FILTER (WHERE is_failed), sum(viewer_seconds) / 3600, sum(ingest_seconds) / 3600,

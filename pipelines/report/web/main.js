@@ -90,11 +90,12 @@ function describeComparison(period, before) {
 function showScope(period, before) {
   const app = chosen.app === TOGETHER ? `all apps (${data.apps.length})` : data.apps[chosen.app];
   const length = formatCount(period.days.length, "day", "days");
-  getElement("scope").replaceChildren(
-    `${formatRange(chosen.from, chosen.to)} (${length}, UTC) · `,
-    isolateText(app),
-    ` · ${describeComparison(period, before)}`,
-  );
+  const range = `${formatRange(chosen.from, chosen.to)} (${length}, UTC)`;
+  if (chosen.livestream) {
+    getElement("scope").replaceChildren(range);
+    return;
+  }
+  getElement("scope").replaceChildren(`${range} · `, isolateText(app), ` · ${describeComparison(period, before)}`);
 }
 
 /**
