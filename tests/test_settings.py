@@ -509,16 +509,14 @@ def test_a_file_that_others_can_write_is_refused(mode: int) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link away")
-@pytest.mark.parametrize("is_target_ours", [True, False])
-def test_a_link_that_another_user_planted_is_refused(is_target_ours: bool, tmp_path: Path) -> None:  # noqa: FBT001 - a parameter of the test
-    target = tmp_path / "settings"
+@pytest.mark.parametrize("foreign", [".env", "second link", "settings"])
+def test_a_link_that_another_user_planted_is_refused(foreign: str, tmp_path: Path) -> None:
+    target, second = tmp_path / "settings", tmp_path / "second link"
     target.write_text("CLOUDFLARE_BASE_URL=https://elsewhere.example\n")
-    Path(".env").symlink_to(target)
+    second.symlink_to("settings")
+    Path(".env").symlink_to(second)
     load_settings()
-    if is_target_ours:
-        os.chown(".env", 65533, -1, follow_symlinks=False)
-    else:
-        os.chown(target, 65533, -1)
+    os.chown(foreign if foreign == ".env" else tmp_path / foreign, 65533, -1, follow_symlinks=False)
     with pytest.raises(SettingsError, match=r"another user.*`chown"):
         load_settings()
 

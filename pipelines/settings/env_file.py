@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from dotenv.parser import parse_stream
@@ -19,8 +20,11 @@ def check_env_file(path: Path) -> None:
     try:
         held = path.stat()
         trusted = {0, os.geteuid()}
-        if path.is_symlink() and path.lstat().st_uid not in trusted:
-            raise SettingsError(f"{path} is a link that another user made: remove it, or `chown -h $(id -un) {path}`")
+        for link in _follow_links(path):
+            if link.lstat().st_uid not in trusted:
+                raise SettingsError(
+                    f"{link} is a link that another user made: remove it, or `chown -h $(id -un) {link}`"
+                )
         if held.st_uid not in trusted:
             raise SettingsError(
                 f"{path} belongs to another user, who could have the token sent elsewhere: `chown $(id -un) {path}`"
@@ -39,3 +43,10 @@ def check_env_file(path: Path) -> None:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
     if wrong:
         raise SettingsError(f"{path}, line {wrong[0]}, is not NAME=value: correct it, or put # in front of it")
+
+
+def _follow_links(path: Path) -> Iterator[Path]:
+    """Yield the path if it is a link, and every further link up to the file. The file exists, so the links end."""
+    while path.is_symlink():
+        yield path
+        path = path.parent / path.readlink()
