@@ -148,7 +148,9 @@ def read_mart(path: Path, marts: Mapping[str, Mart]) -> Mart:
             f"{path} reads from {', '.join(sorted(wrong))}: a mart reads tables of core and ops, and other marts"
         )
     direct = {name for name in tables.full_names if not name.startswith("marts.")}
-    inputs = {Input(table, columns) for table, columns in tables.columns.items()}
+    columns_read = {table: set(names) for table, names in tables.columns.items()}
+    for one in (one for mart in builds_on for one in mart.inputs):  # a table that both read is one input
+        columns_read.setdefault(one.table, set()).update(one.columns)
     return Mart(
         name=path.stem,
         sql=sql,
@@ -158,7 +160,7 @@ def read_mart(path: Path, marts: Mapping[str, Mart]) -> Mart:
         depends_on=tuple(sorted(direct.union(*(mart.depends_on for mart in builds_on)))),
         builds_on=builds_on,
         period="day" if "day" in grain else "month",
-        inputs=frozenset(inputs.union(*(mart.inputs for mart in builds_on))),
+        inputs=frozenset(Input(table, tuple(sorted(names))) for table, names in columns_read.items()),
         affects=tuple(fields["affects"].split(", ")) if "affects" in fields else (),
         headline_metric=fields.get("headline_metric"),
     )

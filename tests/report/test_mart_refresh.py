@@ -157,3 +157,16 @@ def test_a_refresh_does_not_read_the_history() -> None:
     built = build_mart(connection, MARTS["stream_concurrency"], datetime(2026, 1, 2))
     assert built.rows == 400
     connection.close()
+
+
+def test_a_mart_records_each_key_of_its_inputs_once(warehouse: FileWarehouse) -> None:
+    """Seen: a table read directly and through another mart counted twice, and its rows doubled with each change."""
+    counts = "SELECT DISTINCT count(*) AS n FROM ops.mart_inputs WHERE table_name = ? GROUP BY mart_name, key"
+    for viewer_seconds in (1.0, 2.0, 3.0):
+        warehouse.load(SESSIONS, DAY, {"session_id": "s", "livestream_id": "l", "viewer_seconds": viewer_seconds})
+        warehouse.build_all()
+        assert warehouse.connection.execute(counts, [SESSIONS]).fetchall() == [(1,)]
+        warehouse.connection.execute(
+            "INSERT INTO ops.mart_inputs FROM ops.mart_inputs"
+        )  # as an earlier version left them
+    assert all(len({one.table for one in mart.inputs}) == len(mart.inputs) for mart in warehouse.marts.values())
