@@ -153,6 +153,9 @@ def test_this_month_ends_with_days_that_are_not_loaded_yet(history: OpenPage) ->
         "the rest of the month is not unknown, but to come"
     )
     assert "15 of 28 days known" in history.text("[data-metric=viewer_hours]")
+    assert "15 of 15 days match" in history.text("#trust-line")
+    assert "never loaded" not in history.text("#answer")
+    assert [row[:3] for row in history.table("coverage")] == [["app", "all", "15"]]
 
 
 def test_address_keeps_the_preset_and_chosen_dates(history: OpenPage) -> None:

@@ -15,14 +15,11 @@ function nameUnit(period) {
 function showTrustLine(period, lines) {
   const counts = countVerdicts(period);
   const quarantined = countRecords(data.quarantine, findGroups(data.quarantine, period));
-  /** @type {(state: DayState) => number} */
+  /** @type {(state: DayState | "outside") => number} */
   const countDays = (state) => new Set(lines.flatMap(({app, days}) => days[state].map((day) => `${app} ${day}`))).size;
-  const [gaps, unknown] = [countDays("gap"), countDays("unknown")];
+  const [gaps, unknown, outside] = [countDays("gap"), countDays("unknown"), countDays("outside")];
   const judged = counts.match + counts.sessions_missing + counts.overall_behind;
   const unit = nameUnit(period);
-  const outside = new Set(
-    lines.flatMap(({app, days}) => days.outside.filter((day) => day <= LAST_DAY).map((day) => `${app} ${day}`)),
-  ).size;
   const isQuiet = !gaps && !quarantined && !outside;
   const verdict = judged
     ? `${formatNumber(counts.match, 0)} of ${formatCount(judged, `${unit} matches`, `${unit}s match`)} the API’s totals`

@@ -20,19 +20,27 @@ function formatVerdict(name) {
   return withSign(data.verdicts[name].kind, data.verdicts[name].label);
 }
 
+/**
+ * Days up to the last one loaded: later days of this month are to come, and neither missing nor unknown.
+ * @param {Period} period
+ */
+function listPastDays(period) {
+  return period.days.filter((day) => day <= LAST_DAY);
+}
+
 /** @param {Period} period */
 function countVerdicts(period) {
   const counts = /** @type {Record<VerdictName, number>} */ (
     Object.fromEntries(VERDICT_NAMES.map((name) => [name, 0]))
   );
-  for (const app of period.apps) for (const day of period.days) counts[getVerdict(app, day)] += 1;
+  for (const app of period.apps) for (const day of listPastDays(period)) counts[getVerdict(app, day)] += 1;
   return counts;
 }
 
 /** @param {Period} period */
 function showVerdicts(period) {
   const counts = countVerdicts(period);
-  const days = period.apps.length * period.days.length;
+  const days = period.apps.length * listPastDays(period).length;
   showTable("table-verdicts", {
     caption: "Reconciliation: days by verdict",
     note:
@@ -161,7 +169,7 @@ function readCoverage(app, table, days) {
 
 /** @param {Period} period */
 function listCoverage(period) {
-  return period.apps.flatMap((app) => DAILY_TABLES.map((table) => readCoverage(app, table, period.days)));
+  return period.apps.flatMap((app) => DAILY_TABLES.map((table) => readCoverage(app, table, listPastDays(period))));
 }
 
 /**
@@ -192,7 +200,7 @@ function showCoverage(period, lines) {
   const groups = groupBy(lines, (line) => JSON.stringify({...line, table: ""}));
   showTable("table-coverage", {
     caption: "Loaded days",
-    note: `days of this period (${formatCount(period.days.length, "day", "days")}), by app and source`,
+    note: `days of this period (${formatCount(listPastDays(period).length, "day", "days")}), by app and source`,
     isSticky: true,
     columns: [
       ["App", "long"],
