@@ -7,8 +7,10 @@ Knows the API's conventions. `transport/exchange.py` moves the bytes, `retry_pol
 import json
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
@@ -46,6 +48,14 @@ _NOTIFY_FROM_RETRY, _NOTIFY_FROM_SECONDS, _NOTIFY_INTERVAL_SECONDS = 2, 10.0, 1.
 """A single short retry is not reported; many at once are reported as one line a second."""
 
 
+@dataclass
+class RequestCounts:
+    """The requests about one app."""
+
+    sent: int = 0
+    retried: int = 0
+
+
 class ApiClient:
     """A client of one account. Threads share it; `sent` and `retried` count the requests of all of them."""
 
@@ -73,12 +83,14 @@ class ApiClient:
         self.concurrency = concurrency
         self.sent = 0
         self.retried = 0
+        self.counts_by_app: defaultdict[str, RequestCounts] = defaultdict(RequestCounts)
         self.last_headers: Mapping[str, str] = {}
         self.clock_ahead: timedelta | None = None
         """How far this machine's clock is ahead of the API's (negative: behind), by its last reply with a date."""
         self.dialect = ApiDialect()
         self._base_url = _parse_address(base_url)
         self._base_path = self._base_url.raw_path.decode("ascii").rstrip("/")
+        self._is_closed = False
         self._is_patient = is_patient
         self._pause_seconds = retry_pause_seconds
         self._stream_keys = stream_keys
@@ -104,23 +116,27 @@ class ApiClient:
         return self._budget.remaining
 
     def close(self) -> None:
-        """Close the connections. In-flight requests of other threads then fail."""
+        """Close the connections. In-flight requests of other threads then fail, without retries."""
+        self._is_closed = True
         self._connections.close()
         self._budget.close()
 
-    def get(self, path: str, params: Mapping[str, str | int], *, is_optional: bool = False) -> dict[str, Any]:
+    def get(
+        self, path: str, params: Mapping[str, str | int], *, app_id: str = "", is_optional: bool = False
+    ) -> dict[str, Any]:
         """Send a GET and return the JSON object of a successful reply.
 
-        `is_optional`: the service may lack the operation, so a 501 is final. Raises `ApiError` for a refusal, or when
+        `app_id`: the app that it is counted for. `is_optional`: the service may lack the operation, so a 501 is final. Raises `ApiError` for a refusal, or when
         retries are exhausted; `ApiUnreachableError` if the host does not answer.
         """
         policy = self._retry_policy(is_repeatable=True, is_optional=is_optional)
-        return self._request("GET", path, policy, params=params)
+        return self._request("GET", path, policy, app_id=app_id, params=params)
 
-    def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def post(self, path: str, body: Mapping[str, Any] | None = None, *, app_id: str = "") -> dict[str, Any]:
         """Send a POST, with a body only if one is given. Retried after a 429 only: it could create a second livestream."""
         policy = self._retry_policy(is_repeatable=False)
-        return self._request("POST", path, policy, content=None if body is None else json.dumps(body).encode())
+        content = None if body is None else json.dumps(body).encode()
+        return self._request("POST", path, policy, app_id=app_id, content=content)
 
     def redact(self, value: Json) -> Json:
         """Return a parsed value without the secrets seen so far: a later reply may have named one."""
@@ -137,22 +153,25 @@ class ApiClient:
         path: str,
         policy: RetryPolicy,
         *,
+        app_id: str,
         params: Mapping[str, str | int] | None = None,
         content: bytes | None = None,
     ) -> dict[str, Any]:
         query = f"?{urlencode(params)}" if params else ""
+        with self._lock:
+            counts = self.counts_by_app[app_id]
         target = f"{self._base_path}{path}{query}".encode("ascii")
         while True:
             try:
-                return self._send(method, path, target, content, policy)
+                return self._send(method, path, target, content, policy, counts)
             except TransientApiError as error:
-                pause_seconds = self._backoff(policy, error)
+                pause_seconds = self._backoff(policy, counts, error)
                 if pause_seconds is None:
                     raise
             time.sleep(pause_seconds)
 
     def _send(
-        self, method: str, path: str, target: bytes, content: bytes | None, policy: RetryPolicy
+        self, method: str, path: str, target: bytes, content: bytes | None, policy: RetryPolicy, counts: RequestCounts
     ) -> dict[str, Any]:
         headers = self._headers if content is None else {**self._headers, "Content-Type": "application/json"}
         # Take the slot last: a delay after taking it would send two requests at once.
@@ -161,6 +180,7 @@ class ApiClient:
                 raise ApiUnreachableError(self._host.unreachable)
             with self._lock:
                 self.sent += 1
+                counts.sent += 1
             is_first = not self._host.has_answered and policy.retries == 0
             began = time.monotonic()
             try:
@@ -200,13 +220,15 @@ class ApiClient:
                 message += f"; it asks to wait {wait_seconds:,.0f} s, and the limit is {MAX_WAIT_SECONDS:,.0f} s"
             raise TransientApiError(message, status=error.status, wait_seconds=wait_seconds) from None
 
-    def _backoff(self, policy: RetryPolicy, error: TransientApiError) -> float | None:
+    def _backoff(self, policy: RetryPolicy, counts: RequestCounts, error: TransientApiError) -> float | None:
         """Return the seconds to sleep before the next try, or None to raise the error."""
-        pause_seconds = None if self._host.has_stopped_answering else policy.next_pause(error)
+        has_ended = self._is_closed or self._host.has_stopped_answering
+        pause_seconds = None if has_ended else policy.next_pause(error)
         if pause_seconds is None:
             return None
         with self._lock:
             self.retried += 1
+            counts.retried += 1
         message = policy.describe(error, pause_seconds)
         if is_rate_limit(error) or error.wait_seconds:
             self._budget.pause(pause_seconds, message)  # the API asks everyone to wait, not only this thread

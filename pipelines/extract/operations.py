@@ -71,7 +71,7 @@ def _get_page(
     per_page: int | None,
 ) -> Reply:
     def send(size: str) -> Reply:
-        return client.get(path, {"page_no": page_no, "per_page": int(size), **params})
+        return client.get(path, {"page_no": page_no, "per_page": int(size), **params}, app_id=app_id)
 
     if per_page is not None:
         return send(str(per_page))
@@ -81,17 +81,19 @@ def _get_page(
 
 def get_session(client: ApiClient, app_id: str, session_id: str) -> Reply:
     """Fetch one session."""
-    return client.get(_path(client, app_id, "livestreams", "sessions", session_id), {})
+    return client.get(_path(client, app_id, "livestreams", "sessions", session_id), {}, app_id=app_id)
 
 
 def get_active_session(client: ApiClient, app_id: str, livestream_id: str) -> Reply:
     """Fetch the active session of a livestream. Raises `NotFoundError` if there is none."""
-    return client.get(_path(client, app_id, "livestreams", livestream_id, "active-livestream-session"), {})
+    return client.get(
+        _path(client, app_id, "livestreams", livestream_id, "active-livestream-session"), {}, app_id=app_id
+    )
 
 
 def get_meeting_livestream(client: ApiClient, app_id: str, meeting_id: str) -> Reply:
     """Fetch the active livestream of a meeting. Raises `NotFoundError` if there is none."""
-    return client.get(_path(client, app_id, "meetings", meeting_id, "active-livestream"), {})
+    return client.get(_path(client, app_id, "meetings", meeting_id, "active-livestream"), {}, app_id=app_id)
 
 
 def get_overall_analytics(client: ApiClient, app_id: str, first_day: date, last_day: date) -> Reply:
@@ -117,7 +119,7 @@ def _get_by_time(
     is_optional: bool = False,
 ) -> Reply:
     def send_days(form: str, first: date, last: date) -> Reply:
-        return client.get(path, time_range(form, first, last), is_optional=is_optional)
+        return client.get(path, time_range(form, first, last), app_id=app_id, is_optional=is_optional)
 
     def others(form: str, refused: ApiRefusedError) -> Iterator[str]:
         """Yield the other form of times if the service accepts it for yesterday, and refuses this one for that day too.
@@ -150,20 +152,22 @@ def get_daywise_analytics(client: ApiClient, app_id: str, first_day: date, last_
 
 def get_days(client: ApiClient, app_id: str, path: Sequence[str], first_day: date, last_day: date) -> Reply:
     """Fetch a range of days from an operation that takes two dates. Without both, the API returns the last 30 days."""
-    return client.get(_path(client, app_id, *path), {"start_date": f"{first_day}", "end_date": f"{last_day}"})
+    return client.get(
+        _path(client, app_id, *path), {"start_date": f"{first_day}", "end_date": f"{last_day}"}, app_id=app_id
+    )
 
 
 def create_livestream(client: ApiClient, app_id: str, name: str | None) -> Reply:
     """Create an independent livestream. The reply holds its stream key."""
-    return client.post(_path(client, app_id, "livestreams"), {} if name is None else {"name": name})
+    return client.post(_path(client, app_id, "livestreams"), {} if name is None else {"name": name}, app_id=app_id)
 
 
 def start_livestream(client: ApiClient, app_id: str, meeting_id: str, name: str | None) -> Reply:
     """Start streaming a meeting. The reply holds its stream key."""
     path = _path(client, app_id, "meetings", meeting_id, "livestreams")
-    return client.post(path, {} if name is None else {"name": name})
+    return client.post(path, {} if name is None else {"name": name}, app_id=app_id)
 
 
 def stop_livestream(client: ApiClient, app_id: str, meeting_id: str) -> Reply:
     """Stop streaming a meeting. Sends no body: a strict server answers 415 to one."""
-    return client.post(_path(client, app_id, "meetings", meeting_id, "active-livestream", "stop"))
+    return client.post(_path(client, app_id, "meetings", meeting_id, "active-livestream", "stop"), app_id=app_id)

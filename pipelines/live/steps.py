@@ -23,7 +23,8 @@ from pipelines.live.poller import LivePoller
 from pipelines.normalize.record import identity
 from pipelines.settings.settings import Settings
 from pipelines.steps import dialect
-from pipelines.steps.context import Counts, RunContext
+from pipelines.steps.context import RunContext
+from pipelines.steps.outcomes import Counts
 from pipelines.storage.warehouse import Warehouse, open_warehouse
 
 STAGING_RETENTION = timedelta(hours=2)

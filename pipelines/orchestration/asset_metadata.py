@@ -9,7 +9,8 @@ import dagster as dg
 from pipelines.catalog.types import SQL_TYPES, UNITS, Table
 from pipelines.marts.parsed_sql import Source
 from pipelines.orchestration.resources import ONE_RUN, REPORT
-from pipelines.steps.context import Counts, Range, RunContext
+from pipelines.steps.context import Range, RunContext
+from pipelines.steps.outcomes import Counts
 from pipelines.steps.report import preview_table
 from pipelines.storage.preview import TablePreview
 

@@ -4,7 +4,7 @@ That is not documented. Totals and counts of sessions contradict it where they c
 """
 
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Generator, Iterator
 from datetime import date
 from functools import partial
 from typing import Any
@@ -32,8 +32,8 @@ def audit(
     app_id: str,
     skipped: Collection[str],
     synced: pl.DataFrame,
-    fetch: Callable[[list[str]], list[str]],
-) -> list[str]:
+    fetch: Callable[[list[str]], Generator[Iterator[Any], Any, list[str]]],
+) -> Generator[Iterator[Any], Any, list[str]]:
     """Fetch a sample of the skipped livestreams; if one of their sessions has changed, fetch all of them.
 
     `synced` is ops.livestream_sync before this run. `fetch` lands the sessions of livestreams and returns those that failed.
@@ -45,7 +45,7 @@ def audit(
     if not chosen:
         return []
     before = _sessions_of(run, app_id, chosen)
-    unread = fetch(chosen)
+    unread = yield from fetch(chosen)
     after = _sessions_of(run, app_id, chosen)
     known = set(synced.filter(pl.col("complete"))["livestream_id"])
     with run.warehouse.open_working() as connection:
@@ -64,7 +64,7 @@ def audit(
         )
         log(line)
         run.warnings.append(line)
-        unread += fetch(refreshed)
+        unread += yield from fetch(refreshed)
     noted = {
         "run_id": run.run_id,
         "app_id": app_id,

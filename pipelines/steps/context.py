@@ -1,26 +1,27 @@
 """Holds the state of one run: settings, API client, warehouse, flags, failures."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from functools import cached_property, partial
+from functools import cached_property
 from http import HTTPStatus
 from typing import Literal
 
 from pipelines.catalog.types import Table
 from pipelines.clock import days_from, utc_now
-from pipelines.errors import ApiError, LivehouseError
 from pipelines.extract.client import ApiClient
 from pipelines.extract.shared_budget import SharedBudget
-from pipelines.load.days import note_loads
 from pipelines.load.raw_tables import begin_backfill
 from pipelines.load.raw_versions import describe_future, last_landing
 from pipelines.settings.settings import Settings
 from pipelines.steps import dialect
+from pipelines.steps.outcomes import Counts, Failure
 from pipelines.steps.process_memory import prepare_for_runs
 from pipelines.steps.progress import log, notify, show_retries
+from pipelines.steps.side_by_side import Fetching
+from pipelines.steps.table_step import TableStep
 from pipelines.storage.postgres import Catalog
 from pipelines.storage.warehouse import Warehouse, check_readers_see, open_warehouse
 
@@ -56,43 +57,6 @@ def _shared_budget(settings: Settings) -> SharedBudget | None:
         return None
     catalog = Catalog(settings.lakehouse)
     return SharedBudget(catalog.connect, settings.account_id or "", settings.requests_per_second, notify)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Data of one app that this run could not fetch. Steps that do not depend on it continue."""
-
-    app_id: str
-    table: str
-    """The raw table without this data."""
-    error: ApiError
-    part: str | None = None
-    """The missing part of the table in words, such as days or livestreams; None: everything of this run."""
-
-    @property
-    def message(self) -> str:
-        """The missing part and the error, without the app."""
-        return f"{self.part}: {self.error}" if self.part else f"{self.error}"
-
-
-@dataclass
-class Counts:
-    """Counts of one app and table in this run: received = landed + quarantined + duplicates."""
-
-    received: int = 0
-    landed: int = 0
-    quarantined: int = 0
-    duplicates: int = 0
-    requests: int = 0
-    """Requests sent, retries included."""
-    retries: int = 0
-    note: str | None = None
-    arrival: int | None = None
-    """The last landing that a load has read."""
-
-    def add_note(self, line: str) -> None:
-        """Append a line about something unusual."""
-        self.note = f"{self.note}; {line}" if self.note else line
 
 
 @dataclass
@@ -166,65 +130,53 @@ class RunContext:
         body: Callable[[str, Counts], None],
         *,
         days: Range | None,
-        apps: list[str] | None = None,
         needs: tuple[Table, ...] = (),
-        uses_api: bool = False,
     ) -> dict[str, Counts]:
-        """Run `body` for each app and record the result in ops.loads.
+        """Run `body`, which sends no requests, for each app and record the result in ops.loads.
+
+        An app is skipped if a table that it `needs` failed completely. Raises `ApiError` if no app is left.
+        """
+
+        def run_body(app_id: str, counts: Counts) -> Fetching:
+            with self.warehouse.lock_table(table.full_name, app_id):
+                body(app_id, counts)
+            yield from ()
+
+        return TableStep(self, table, days, uses_api=False).run(run_body, self.settings.app_ids, needs)
+
+    def fetch_for_each_app(
+        self,
+        table: Table,
+        body: Callable[[str, Counts], Fetching],
+        *,
+        days: Range | None,
+        apps: Sequence[str] | None = None,
+        needs: tuple[Table, ...] = (),
+    ) -> dict[str, Counts]:
+        """Run `body`, which sends requests, for several apps side by side, and record the results in ops.loads.
 
         A body that could not fetch a part of its data adds a `Failure` for that part; without any data it raises `ApiError`.
         An app is skipped if a table that it `needs` failed completely. Raises `ApiError` if continuing is pointless: the
         token is refused, or no app is left and nothing was fetched.
         """
-        done: dict[str, Counts] = {}
-        loads: list[dict[str, object]] = []
-        apps = list(self.settings.app_ids) if apps is None else apps
-        try:
-            for app_id in apps:
-                if missing := self._whole_failure(app_id, needs):
-                    self.failures.append(replace(missing, table=table.full_name))
-                    continue
-                counts, started_at = Counts(), utc_now()
-                loaded = self.days_to_load(app_id, days) if days else []
-                if days and not loaded and self.rebuilt is None:
-                    continue  # by the API's clock, none of the days has begun
-                sent = (self.client.sent, self.client.retried) if uses_api else (0, 0)
-                known = len(self.failures)
-                try:
-                    with self.warehouse.lock_table(table.full_name, app_id):
-                        body(app_id, counts)
-                    done[app_id] = counts
-                    if uses_api:
-                        self.fetched.add((app_id, table.full_name))
-                except ApiError as error:
-                    self.failures.append(Failure(app_id, table.full_name, error))
-                state = "incomplete" if app_id in done else "failed"
-                new = [f"{state}: {failure.message}" for failure in self.failures[known:]]
-                counts.note = "; ".join([*new, *([counts.note] if counts.note else [])]) or None
-                if uses_api:
-                    counts.requests, counts.retries = self.client.sent - sent[0], self.client.retried - sent[1]
-                    dialect.keep(self.client, self.warehouse.write, self.settings.base_url)
-                loads.append(self._describe_load(table, app_id, counts, loaded, started_at))
-        except BaseException:
-            with suppress(LivehouseError):  # the first error is the one to report
-                self._note_loads(loads)
-            raise
-        self._note_loads(loads)
-        if apps and not done and self.failures:
-            self._raise_if_pointless(uses_api=uses_api)
-        return done
+        apps = self.settings.app_ids if apps is None else apps
+        with ExitStack() as locks:
+            # In one order on every machine: two runs that each wait for an app of the other would wait for ever.
+            for app_id in sorted(apps):
+                locks.enter_context(self.warehouse.lock_table(table.full_name, app_id))
+            return TableStep(self, table, days, uses_api=True).run(body, apps, needs)
 
     def apps_with_data(self, tables: tuple[Table, ...]) -> list[str]:
         """Return the apps of which no table failed completely in this run."""
-        return [app_id for app_id in self.settings.app_ids if not self._whole_failure(app_id, tables)]
+        return [app_id for app_id in self.settings.app_ids if not self.whole_failure(app_id, tables)]
 
-    def _whole_failure(self, app_id: str, tables: tuple[Table, ...]) -> Failure | None:
+    def whole_failure(self, app_id: str, tables: tuple[Table, ...]) -> Failure | None:
         """Return the failure of a table of which nothing was fetched for an app; None if each was fetched at least in part."""
         names = {table.full_name for table in tables}
         failed = (f for f in self.failures if f.app_id == app_id and f.table in names and f.part is None)
         return next(failed, None)
 
-    def _raise_if_pointless(self, *, uses_api: bool) -> None:
+    def raise_if_pointless(self, *, uses_api: bool) -> None:
         """Raise the first error if no further step can succeed."""
         statuses = {getattr(failure.error, "status", None) for failure in self.failures}
         if not self.fetched and (not uses_api or statuses == {HTTPStatus.UNAUTHORIZED}):
@@ -233,31 +185,6 @@ class RunContext:
                 error = copy(error)
                 error.args = ("; ".join(self.failure_lines()),)
             raise error
-
-    def _describe_load(
-        self, table: Table, app_id: str, counts: Counts, days: list[date], started_at: datetime
-    ) -> dict[str, object]:
-        return {
-            "run_id": self.run_id,
-            "table_name": table.full_name,
-            "app_id": app_id,
-            "first_day": days[0] if days else None,
-            "last_day": days[-1] if days else None,
-            "rows_received": counts.received,
-            "rows_landed": counts.landed,
-            "rows_quarantined": counts.quarantined,
-            "rows_duplicate": counts.duplicates,
-            "api_requests": counts.requests,
-            "api_retries": counts.retries,
-            "started_at": started_at,
-            "finished_at": utc_now(),
-            "note": counts.note,
-            "arrival": counts.arrival,
-        }
-
-    def _note_loads(self, loads: Sequence[dict[str, object]]) -> None:
-        if loads:
-            self.warehouse.write(partial(note_loads, loads=loads))
 
     def failure_lines(self) -> list[str]:
         """Return every distinct failure of this run, one line each."""

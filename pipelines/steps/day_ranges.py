@@ -15,8 +15,10 @@ from pipelines.extract.concurrency import fetch_concurrently
 from pipelines.extract.day_parsers import DAY_PARSERS
 from pipelines.normalize.raw_frames import raw_day_entries
 from pipelines.normalize.record import Record, read_record
-from pipelines.steps.context import Counts, Range, RunContext
+from pipelines.steps.context import Range, RunContext
 from pipelines.steps.landing import fail_in_part, land, purge
+from pipelines.steps.outcomes import Counts
+from pipelines.steps.side_by_side import Fetching
 
 _REFUSALS_TO_GIVE_UP = 8
 """Ranges of a chunk refused in a row, after which the rest is not sent: a month is down to single days after five."""
@@ -36,12 +38,13 @@ class _Part:
 def extract_day_ranges(run: RunContext, stream: Stream, days: Range) -> dict[str, Counts]:
     """Fetch and land the days of a range, a month in one request."""
 
-    def fetch(app_id: str, counts: Counts) -> None:
+    def fetch(app_id: str, counts: Counts) -> Fetching:
         parts: list[_Part] = []
         chunks = selection.split_days(run.days_to_load(app_id, days))
-        for result in fetch_concurrently(
+        replies = fetch_concurrently(
             lambda chunk: _fetch_chunk(run, stream, app_id, chunk), chunks, run.client.concurrency
-        ):
+        )
+        while result := (yield replies):
             found = result.value or [_Part(result.item, [], result.error)]
             for frame, records in (landing for part in found for landing in part.landing):
                 land(run, stream.raw, frame, records, counts)
@@ -54,7 +57,7 @@ def extract_day_ranges(run: RunContext, stream: Stream, days: Range) -> dict[str
         errors = [part.error for part in failed if part.error]
         fail_in_part(run, stream.raw, app_id, missing, errors, answered=len(parts) - len(failed))
 
-    return run.for_each_app(stream.raw, fetch, days=days, uses_api=True)
+    return run.fetch_for_each_app(stream.raw, fetch, days=days)
 
 
 def _fetch_chunk(run: RunContext, stream: Stream, app_id: str, chunk: Range) -> list[_Part]:

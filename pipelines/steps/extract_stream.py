@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 from pipelines.catalog.streams import Stream
-from pipelines.steps.context import Counts, Range, RunContext
+from pipelines.steps.context import Range, RunContext
 from pipelines.steps.day_ranges import extract_day_ranges
 from pipelines.steps.fetch import extract_livestreams, extract_overall
+from pipelines.steps.outcomes import Counts
 from pipelines.steps.session_counts import extract_session_counts
 from pipelines.steps.sessions import extract_sessions
 

@@ -1,7 +1,7 @@
 """Fetches and lands livestreams and the totals of days (*overall*). Sessions: `sessions.py`; ranges: `day_ranges.py`."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
 from functools import partial
 from typing import Any
 
@@ -16,31 +16,31 @@ from pipelines.load import livestream_sync, raw_tables
 from pipelines.load.raw_versions import last_landing
 from pipelines.normalize.raw_frames import raw_day, raw_livestreams
 from pipelines.normalize.record import Record, identity, read_record
-from pipelines.steps.context import Counts, Range, RunContext
+from pipelines.steps.context import Range, RunContext
 from pipelines.steps.landing import BATCH, FlushTimer, fail_in_part, land, purge
+from pipelines.steps.outcomes import Counts
 from pipelines.steps.progress import progress
+from pipelines.steps.side_by_side import Fetching
 
 
 def extract_livestreams(run: RunContext) -> dict[str, Counts]:
     """Fetch and land the complete list of livestreams of each app."""
 
-    def fetch(app_id: str, counts: Counts) -> None:
+    def fetch(app_id: str, counts: Counts) -> Fetching:
         fetched_at = utc_now()
-        fetch = page_fetchers.livestream_page_fetcher(run.client, app_id)
-        listed: set[str] = set()
         with run.warehouse.open_raw() as connection:
             after, _ = last_landing(connection)
-        with (
-            prefetch_pages(fetch, run.client.concurrency) as page,
-            progress(f"{app_id} livestreams", phase="livestreams") as advance,
-        ):
-            for values in _batches(read_all(f"livestreams of app {app_id}", page, identity)):
-                # A page may quote a stream key that only a later page names as one.
-                batch = [read_record(value) for value in run.client.redact(values)]
-                frame = raw_livestreams(batch, app_id=app_id, fetched_at=fetched_at, run_id=run.run_id)
-                land(run, RAW_LIVESTREAMS, frame, batch, counts)
-                listed.update(frame["livestream_id"].drop_nulls())
-                advance(len(batch))
+        pages = _read_pages(run, app_id)
+        listed: set[str] = set()
+        pending: list[Any] = []
+        with progress(f"{app_id} livestreams", phase="livestreams") as advance:
+            while (page := (yield pages)) is not None:
+                pending += page
+                if len(pending) >= BATCH:
+                    listed |= _land_livestreams(run, app_id, pending, fetched_at, counts)
+                    advance(len(pending))
+                    pending = []
+            listed |= _land_livestreams(run, app_id, pending, fetched_at, counts)
         run.warehouse.write_raw(
             partial(
                 livestream_sync.note_list,
@@ -52,27 +52,35 @@ def extract_livestreams(run: RunContext) -> dict[str, Counts]:
             )
         )
 
-    return run.for_each_app(RAW_LIVESTREAMS, fetch, days=None, uses_api=True)
+    return run.fetch_for_each_app(RAW_LIVESTREAMS, fetch, days=None)
 
 
-def _batches(pages: Iterable[list[Any]]) -> Iterator[list[Any]]:
-    batch: list[Any] = []
-    for page in pages:
-        batch += page
-        if len(batch) >= BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _read_pages(run: RunContext, app_id: str) -> Iterator[list[Any]]:
+    fetch_page = page_fetchers.livestream_page_fetcher(run.client, app_id)
+    with prefetch_pages(fetch_page, run.client.concurrency) as page:
+        yield from read_all(f"livestreams of app {app_id}", page, identity)
+
+
+def _land_livestreams(
+    run: RunContext, app_id: str, values: list[Any], fetched_at: datetime, counts: Counts
+) -> set[str]:
+    """Land livestreams and return their ids."""
+    if not values:
+        return set()
+    # A page may quote a stream key that only a later page names as one.
+    records = [read_record(value) for value in run.client.redact(values)]
+    frame = raw_livestreams(records, app_id=app_id, fetched_at=fetched_at, run_id=run.run_id)
+    land(run, RAW_LIVESTREAMS, frame, records, counts)
+    return set(frame["livestream_id"].drop_nulls())
 
 
 def extract_overall(run: RunContext, days: Range) -> dict[str, Counts]:
     """Fetch and land the totals of each day that is not settled."""
 
-    def fetch(app_id: str, counts: Counts) -> None:
-        fetch_overall(run, app_id, unsettled_days(run, app_id, days), counts)
+    def fetch(app_id: str, counts: Counts) -> Fetching:
+        yield from fetch_overall(run, app_id, unsettled_days(run, app_id, days), counts)
 
-    return run.for_each_app(RAW_LIVESTREAM_ANALYTICS, fetch, days=days, uses_api=True)
+    return run.fetch_for_each_app(RAW_LIVESTREAM_ANALYTICS, fetch, days=days)
 
 
 def unsettled_days(run: RunContext, app_id: str, days: Range) -> list[date]:
@@ -86,7 +94,7 @@ def unsettled_days(run: RunContext, app_id: str, days: Range) -> list[date]:
 
 def fetch_overall(
     run: RunContext, app_id: str, days: Sequence[date], counts: Counts, *, is_whole_table: bool = True
-) -> None:
+) -> Fetching:
     """Fetch and land the totals of these days. Days that fail become a failure of the run.
 
     `is_whole_table`: the run fetches no other days, so if all of these fail the whole table has failed.
@@ -98,10 +106,11 @@ def fetch_overall(
     results: list[Result[date, Record]] = []
     failed: list[Result[date, Record]] = []
     flush_timer = FlushTimer()
+    # Newest first: an old day may be refused in any form of time, which reveals nothing about the dialect.
+    replies = fetch_concurrently(overall, days[::-1], run.client.concurrency)
     try:
         with progress(f"{app_id} overall", len(days), phase="overall") as advance:
-            # Newest first: an old day may be refused in any form of time, which reveals nothing about the dialect.
-            for result in fetch_concurrently(overall, days[::-1], run.client.concurrency):
+            while result := (yield replies):
                 advance(1)
                 (failed if result.error else results).append(result)
                 if flush_timer.is_due():

@@ -13,7 +13,8 @@ from pipelines.errors import ApiError
 from pipelines.load import raw_tables, raw_versions
 from pipelines.normalize.raw_frames import field_types
 from pipelines.normalize.record import Record
-from pipelines.steps.context import Counts, Failure, RunContext
+from pipelines.steps.context import RunContext
+from pipelines.steps.outcomes import Counts, Failure
 from pipelines.steps.process_memory import return_freed_memory
 
 BATCH = 5_000

@@ -17,9 +17,10 @@ from pipelines.load.days import replace_days, replace_livestreams, replace_shrin
 from pipelines.load.raw_versions import last_landing
 from pipelines.normalize.fingerprint import fingerprint
 from pipelines.normalize.resolve import Normalized, listed_livestreams, normalize
-from pipelines.steps.context import Counts, Range, RunContext
+from pipelines.steps.context import Range, RunContext
 from pipelines.steps.current_rows import Days, normalize_days, split_chunks
 from pipelines.steps.load_plan import LoadPlan, confirm_unchanged, plan_load
+from pipelines.steps.outcomes import Counts
 from pipelines.steps.progress import progress
 
 _CAN_CHANGE = "{rules}, and with the time"

@@ -70,6 +70,8 @@ def _describe_retries(count: int) -> str:
 
 
 _run_progress: tuple["Progress", _RunProgress] | None = None
+_only_display = Lock()
+"""Held while the bar of one phase is shown, outside of a run with a bar of its own."""
 
 
 @contextmanager
@@ -103,8 +105,14 @@ def progress(label: str, total: int | None = None, *, phase: str = "") -> Iterat
         yield lambda _: None
         return
     if _run_progress is None:
-        with _build_bars() as bars, _show_phase(bars, label, total, lambda _: None) as advance:
-            yield advance
+        if not _only_display.acquire(blocking=False):  # rich allows one, and several apps are fetched side by side
+            yield lambda _: None
+            return
+        try:
+            with _build_bars() as bars, _show_phase(bars, label, total, lambda _: None) as advance:
+                yield advance
+        finally:
+            _only_display.release()
         return
     bars, whole = _run_progress
     left = 1.0

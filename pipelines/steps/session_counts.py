@@ -4,7 +4,7 @@ Services of the older dialect lack the operation. No other step depends on it: w
 other figures are loaded as usual.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -22,8 +22,10 @@ from pipelines.load import raw_tables
 from pipelines.normalize.raw_frames import raw_session_counts
 from pipelines.normalize.record import read_record
 from pipelines.normalize.resolve import Normalized, normalize
-from pipelines.steps.context import Counts, Range, RunContext
+from pipelines.steps.context import Range, RunContext
 from pipelines.steps.landing import land, purge
+from pipelines.steps.outcomes import Counts
+from pipelines.steps.side_by_side import Fetching
 
 
 def extract_session_counts(run: RunContext, days: Range) -> dict[str, Counts]:
@@ -38,25 +40,25 @@ def extract_session_counts_of(
 ) -> dict[str, Counts]:
     """Fetch the counts of sessions of the days `wanted` by app, in a run for a range."""
 
-    def fetch(app_id: str, counts: Counts) -> None:
+    def fetch(app_id: str, counts: Counts) -> Fetching:
         if not run.client.dialect.is_offered(app_id, GET_LIVESTREAM_DAYWISE):
             return
         # First only the newest chunk: a service without the operation then refuses one request, not one for each month.
         newest, *older = selection.split_days(wanted[app_id])[::-1]
         errors: dict[Range, ApiError] = {}
         try:
-            is_offered = _fetch(run, app_id, [newest], counts, errors)
+            is_offered = yield from _fetch(run, app_id, [newest], counts, errors)
             run.client.dialect.note_offered(app_id, GET_LIVESTREAM_DAYWISE, is_offered=is_offered)
             if not is_offered:
                 return
-            _fetch(run, app_id, older, counts, errors)
+            yield from _fetch(run, app_id, older, counts, errors)
         except ApiError as error:  # the service or the token is at fault, so the other operations fail too
             errors.setdefault(newest, error)
         if errors:
             missing = describe_days(day for chunk in errors for day in days_from(*chunk))
             counts.note = f"counts of sessions are unknown for {missing}: {next(iter(errors.values()))}"
 
-    done = run.for_each_app(RAW_LIVESTREAM_DAYWISE, fetch, days=days, apps=list(wanted), uses_api=True)
+    done = run.fetch_for_each_app(RAW_LIVESTREAM_DAYWISE, fetch, days=days, apps=list(wanted))
     # If every other operation fails, the run must fail too: counts alone cannot be loaded.
     run.fetched -= {(app_id, RAW_LIVESTREAM_DAYWISE.full_name) for app_id in done}
     return done
@@ -64,14 +66,15 @@ def extract_session_counts_of(
 
 def _fetch(
     run: RunContext, app_id: str, chunks: Sequence[Range], counts: Counts, errors: dict[Range, ApiError]
-) -> bool:
+) -> Generator[Iterator[Any], Any, bool]:
     """Fetch and land ranges of days, and add failures to `errors`. Returns whether the API offers the operation."""
 
     def fetch(chunk: Range) -> dict[str, Any]:
         return operations.get_livestream_daywise_analytics(run.client, app_id, *chunk)
 
     answered: list[date] = []
-    for result in fetch_concurrently(fetch, chunks, run.client.concurrency):
+    replies = fetch_concurrently(fetch, chunks, run.client.concurrency)
+    while result := (yield replies):
         error = result.error or _land(run, app_id, result, counts)
         if getattr(error, "status", None) in NOT_OFFERED_STATUSES:
             return False

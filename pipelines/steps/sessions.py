@@ -2,9 +2,10 @@
 
 import random
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import polars as pl
 
@@ -22,11 +23,13 @@ from pipelines.normalize.raw_frames import raw_sessions
 from pipelines.normalize.record import Record, identity, read_record
 from pipelines.normalize.resolve import listed_livestreams
 from pipelines.steps.audit import audit
-from pipelines.steps.context import Counts, Failure, Range, RunContext
+from pipelines.steps.context import Range, RunContext
 from pipelines.steps.fetch import fetch_overall, unsettled_days
 from pipelines.steps.landing import BATCH, FlushTimer, land, name_livestreams, purge
+from pipelines.steps.outcomes import Counts, Failure
 from pipelines.steps.progress import progress
 from pipelines.steps.session_counts import extract_session_counts_of
+from pipelines.steps.side_by_side import Fetching
 from pipelines.steps.totals import days_missing_sessions
 
 _SYNCED = {
@@ -38,7 +41,7 @@ _SYNCED = {
 def extract_sessions(run: RunContext, days: Range) -> dict[str, Counts]:
     """Fetch and land the sessions of every livestream that could have had one in these days and is not known yet."""
 
-    def fetch(app_id: str, counts: Counts) -> None:
+    def fetch(app_id: str, counts: Counts) -> Fetching:
         with run.warehouse.open_raw() as connection:
             known = listed_livestreams(raw_tables.read_listed(connection, app_id), run.started_at)
             ids_in_list = livestream_sync.listed_ids(connection, app_id)
@@ -66,7 +69,7 @@ def extract_sessions(run: RunContext, days: Range) -> dict[str, Counts]:
         wanted = select(full=run.full, resume_from=run.resume_from)
         outdated = frozenset(select(full=False, resume_from=run.resume_from))
         _note_given_up(run, counts, {name: n for name, n in given_up.items() if name not in wanted})
-        unread = _fetch_and_land_sessions(
+        unread = yield from _fetch_and_land_sessions(
             run, app_id, _order_to_fetch(wanted, synced, run.run_id), listed, counts, outdated
         )
         rest: list[str] = []
@@ -81,17 +84,17 @@ def extract_sessions(run: RunContext, days: Range) -> dict[str, Counts]:
                     f"the API's own totals (overall) were higher than the known sessions for {span}:"
                     f" fetched {len(rest):,} more livestream{'s' * (len(rest) != 1)}"
                 )
-                unread += _fetch_and_land_sessions(
+                unread += yield from _fetch_and_land_sessions(
                     run, app_id, _order_to_fetch(rest, synced, run.run_id), listed, counts
                 )
         skipped = set(select(full=True, resume_from=None)) - {*wanted, *rest}
-        unread += audit(
+        unread += yield from audit(
             run, app_id, skipped, synced, lambda some: _fetch_and_land_sessions(run, app_id, some, listed, counts)
         )
         if run.allow_shrink:
             purge(run, RAW_LIVESTREAM_SESSIONS, app_id, days_from(*days), unread)
 
-    done = run.for_each_app(RAW_LIVESTREAM_SESSIONS, fetch, days=days, needs=(RAW_LIVESTREAMS,), uses_api=True)
+    done = run.fetch_for_each_app(RAW_LIVESTREAM_SESSIONS, fetch, days=days, needs=(RAW_LIVESTREAMS,))
     refetch_overall_behind_sessions(run, days)
     return done
 
@@ -147,11 +150,11 @@ def refetch_overall_behind_sessions(run: RunContext, days: Range) -> None:
         if outdated := sorted({day for day in found if day in loaded} - set(unsettled_days(run, app_id, days))):
             behind[app_id] = outdated
 
-    def fetch(app_id: str, counts: Counts) -> None:
-        fetch_overall(run, app_id, behind[app_id], counts, is_whole_table=False)
+    def fetch(app_id: str, counts: Counts) -> Fetching:
+        yield from fetch_overall(run, app_id, behind[app_id], counts, is_whole_table=False)
 
     if behind:
-        run.for_each_app(RAW_LIVESTREAM_ANALYTICS, fetch, days=days, apps=list(behind), uses_api=True)
+        run.fetch_for_each_app(RAW_LIVESTREAM_ANALYTICS, fetch, days=days, apps=list(behind))
         extract_session_counts_of(run, days, behind)
 
 
@@ -186,7 +189,7 @@ def _fetch_and_land_sessions(
     listed: pl.DataFrame,
     counts: Counts,
     outdated: Collection[str] = (),
-) -> list[str]:
+) -> Generator[Iterator[Any], Any, list[str]]:
     """Fetch sessions and land them in batches, together with ops.livestream_sync. Returns the livestreams that failed.
 
     A livestream that was not requested, because the API stopped answering, is marked as failed only if it is `outdated`. The
@@ -198,13 +201,12 @@ def _fetch_and_land_sessions(
     pending: list[Result[str, list[Record] | None]] = []
     pending_records = 0
     flush_timer = FlushTimer()
+    replies = fetch_concurrently(
+        lambda livestream_id: _fetch_sessions(run, app_id, livestream_id), livestream_ids, run.client.concurrency
+    )
     try:
         with progress(f"{app_id} sessions", len(livestream_ids), phase="sessions") as advance:
-            for result in fetch_concurrently(
-                lambda livestream_id: _fetch_sessions(run, app_id, livestream_id),
-                livestream_ids,
-                run.client.concurrency,
-            ):
+            while result := (yield replies):
                 advance(1)
                 if result.error:
                     unread.append(result.item)
