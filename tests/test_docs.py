@@ -85,6 +85,24 @@ def test_every_fault_of_the_simulator_is_in_the_table() -> None:
     assert set(KINDS) <= shown
 
 
+LONG_ONLY = {
+    "test_the_ui_shows_the_demo_to_a_newcomer_and_ends_with_its_process",  # a demo, Dagster's server and a browser
+    "test_the_proxy_requires_a_login_and_forwards_same_origin_requests_only",  # a proxy beside it, which must be installed
+}
+
+
+@pytest.mark.parametrize("text", ["docs/failures.md", "SECURITY.md"])
+def test_every_fault_and_attack_keeps_a_test_in_the_default_suite(text: str, request: pytest.FixtureRequest) -> None:
+    items = [item for item in request.session.items if item.get_closest_marker("long") is None]
+    files = {item.path for item in items}
+    if len(files) < len(list(ROOT.glob("tests/**/test_*.py"))) / 2:
+        pytest.skip("only a part of the suite was collected")
+    collected = {item.name.partition("[")[0] for item in items} | {str(file.relative_to(ROOT)) for file in files}
+    rows = [line.rstrip(" |").rpartition("|")[2] for line in TEXTS[text].splitlines() if line.startswith("| ")]
+    named = [set(re.findall(r"`([\w/.]+)`", cell)) for cell in rows[1:]]
+    assert [tests for tests in named if not tests & (collected | LONG_ONLY)] == []
+
+
 def test_every_make_target_shown_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", MANUAL, re.MULTILINE)) <= targets

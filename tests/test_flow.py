@@ -104,6 +104,7 @@ def test_a_livestream_of_many_batches_is_known_once_all_of_it_is_landed(
         assert held(settings, "SELECT count(*) FROM ops.livestream_sync WHERE complete") == [(1,)]
 
 
+@pytest.mark.promise(2)
 def test_promise_2_nothing_is_counted_or_fetched_twice(loaded: LoadedWarehouse) -> None:
     simulator, settings = loaded
     assert_matches_world(settings, simulator.world)

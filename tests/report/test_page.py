@@ -389,7 +389,6 @@ def test_charts_are_built_each_time_if_the_cache_is_not_writable(tmp_path: Path)
     assert read_chart_bundle(tmp_path / "cache").charts.keys() >= {"days", "top"}
 
 
-@pytest.mark.long
 def test_charts_are_built_without_packages_on_pythonpath(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another package `pipelines`, or an `altair`, of another project must not run in the process that makes them."""
     for name in ("pipelines", "altair", "filelock", "json"):
