@@ -56,9 +56,9 @@ def rewrite_event(event: DagsterEvent) -> DagsterEvent:
     first = data.first_step_failure_event
     error = _shorten(data.error)
     return event._replace(
-        # The UI shows the error below the message, so an error without a stack would say the same twice.
+        # The UI shows the error below the message: an error that a step has reported would be there a third time.
         event_specific_data=JobFailureData(
-            error if error.stack else None, data.failure_reason, rewrite_event(first) if first else None
+            None if first and not error.stack else error, data.failure_reason, rewrite_event(first) if first else None
         ),
         message=f"{event.job_name} failed: {cause}",
     )

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from pipelines.catalog.streams import CORE_TABLES
+from pipelines.catalog.streams import FACTS
 from pipelines.text import printable
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def quiet_output(*, quiet: bool) -> Iterator[None]:
 
 _SHARES = {"livestreams": 5.0, "overall": 20.0, "sessions": 50.0, "core": 15.0}
 """The typical share of each phase in the duration of a run, in percent. Marts, checks and publishing take the rest."""
-_REPEATS = {"core": len(CORE_TABLES)}
+_REPEATS = {"core": len(FACTS)}
 """How often a phase occurs for each app, if more than once."""
 
 

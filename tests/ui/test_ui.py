@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.ui.serving import CHROMIUM, browser, free_port
 LIVEHOUSE = Path(sys.executable).parent / "livehouse"
 PATIENCE = 120
 
+PARTITIONS = "{assetNodes {partitionKeys}}"
 RUNS = "{runsOrError {... on Runs {results {status pipelineName tags {key}}}}}"
 LAUNCH = """mutation {launchRun(executionParams: {mode: "default", runConfigData: "{}", selector: {pipelineName: "upkeep",
     repositoryName: "__repository__", repositoryLocationName: "pipelines.definitions"}}) {__typename}}"""
@@ -92,9 +94,14 @@ def test_the_ui_shows_the_demo_to_a_newcomer_and_ends_with_its_process(home: Pat
             assert client.post("/graphql", json={"query": RUNS}).status_code == 401
             client.get(f"/?token={token}", follow_redirects=True).raise_for_status()
             runs = client.post("/graphql", json={"query": RUNS}).json()
+            assets = client.post("/graphql", json={"query": PARTITIONS}).json()["data"]["assetNodes"]
         [run] = runs["data"]["runsOrError"]["results"]
         assert run["status"] == "SUCCESS"
         assert {"livehouse/requests", "livehouse/findings"} <= {tag["key"] for tag in run["tags"]}
+        first_days = {asset["partitionKeys"][0] for asset in assets if asset["partitionKeys"]}
+        assert first_days == {f"{datetime.now(UTC).date() - timedelta(days=180)}"}, (
+            "older days are no longer at the API"
+        )
         children = descendants(ui.pid)
         assert len(children) >= 2
         ui.terminate()
