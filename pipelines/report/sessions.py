@@ -16,7 +16,7 @@ from pipelines.report.session_states import SESSION_STATES
 LIMITS = {
     "sessions": 30_000,  # sessions listed one by one
     "failures": 5_000,  # failed sessions, which may be older
-    "set_aside": 500,  # quarantined records
+    "quarantine": 500,  # quarantined records
     "stream_peaks": 5_000,  # days with observed viewers
 }
 """Bounds that keep the page small for any account. Sessions are listed for whole days, the newest first."""
@@ -65,7 +65,7 @@ def read_sessions(
             "message": [positions.get(message) for state, message, _ in rows if SESSION_STATES[state].is_failed],
             "session_id": [session_id for state, _, session_id in rows if state != "ended"],
         },
-        "set_aside": read_query(connection, "set_aside", parameters),
+        "quarantine": read_query(connection, "stream_quarantine", parameters),
         "peaks": read_query(connection, "stream_peaks", parameters),
     }
 

@@ -12,7 +12,7 @@ from tests.report.open_page import DRAWN, OpenPage, needs_chromium, opened
 from tests.report.test_page_cases import HOSTILE, embedded, make_warehouse, named, write_page_of
 
 STREAM = "app_id = 'main-app' AND livestream_id = 'stream-6'"
-SET_ASIDE = """INSERT INTO ops.quarantine BY NAME SELECT 'main-app' AS app_id, 'core.livestream_sessions' AS table_name,
+QUARANTINED = """INSERT INTO ops.quarantine BY NAME SELECT 'main-app' AS app_id, 'core.livestream_sessions' AS table_name,
     DATE '2026-02-20' AS day, 'record-' || n AS record_id, 'viewer_seconds' AS field, 'not a number: "n/a"' AS reason,
     payload FROM (VALUES (1, '{"livestream_id": "stream-6"}'), (2, '{"livestream_id": "stream-7"}'), (3, 'no JSON'))
     AS payloads(n, payload)"""
@@ -25,7 +25,7 @@ OF_STREAM = f"{RANGE}&livestream=stream-6&livestream_app=main-app"
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("livestream")
-    changes = (*named(HOSTILE[:2]), SET_ASIDE, ON_AIR)
+    changes = (*named(HOSTILE[:2]), QUARANTINED, ON_AIR)
     return write_page_of(make_warehouse(directory, changes=changes), directory / "report.html")
 
 
@@ -129,11 +129,11 @@ def test_sessions_of_a_livestream_equal_sql(shown: OpenPage) -> None:
 @needs_chromium
 def test_records_in_quarantine_are_listed_with_their_livestream(shown: OpenPage) -> None:
     go(shown, OF_STREAM)
-    assert shown.table("set-aside") == [
+    assert shown.table("own-quarantine") == [
         ["record-1", "Sessions", "20 Feb 2026", "viewer_seconds", 'not a number: "n/a"']
     ]
     go(shown, OF_STREAM.replace("stream-6", "stream-9"))
-    assert shown.text("#table-set-aside") == "Records in quarantine: none in this period."
+    assert shown.text("#table-own-quarantine") == "Records in quarantine: none in this period."
 
 
 @needs_chromium

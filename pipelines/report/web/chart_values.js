@@ -1,4 +1,4 @@
-// What the values of each chart are called: in its table, in files, and spoken.
+// Names of the values of each chart: in its table, in files, and spoken.
 
 /** A column of a chart's values: its heading, the text to show, and the field with the exact value for files. */
 /** @typedef {[heading: string, text: string, exact?: string]} ChartColumn */

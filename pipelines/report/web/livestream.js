@@ -157,14 +157,14 @@ function showFailures(sessions) {
  * @param {LivestreamKey} key
  * @param {Period} period
  */
-function showSetAside({app, id}, {days}) {
-  const table = readSessions().sessions.set_aside;
+function showOwnQuarantine({app, id}, {days}) {
+  const table = readSessions().sessions.quarantine;
   const found = [...table.app.keys()].filter((n) => {
     const day = table.day[n];
     const isInside = day === null || (day >= days[0] && day <= days[days.length - 1]);
     return table.app[n] === app && table.livestream_id[n] === id && isInside;
   });
-  showTable("table-set-aside", {
+  showTable("table-own-quarantine", {
     caption: "Records in quarantine",
     note: "missing from the figures until they arrive with valid values",
     isSticky: true,
@@ -264,5 +264,5 @@ function showLivestream(key, period) {
   showCaption("timeline-caption", "Sessions by day and time of day", "UTC; a bar is as long as the session was on air");
   showFailures(found);
   showSessions(found);
-  showSetAside(key, own);
+  showOwnQuarantine(key, own);
 }

@@ -134,7 +134,7 @@ interface SessionState {
   kind: Kind;
   is_failed: boolean;
 }
-/** What `sessions.py` embeds beside the figures. */
+/** The block that `sessions.py` embeds beside the figures. */
 interface EmbeddedSessions {
   states: SessionState[];
   sessions_first: number;
@@ -154,7 +154,7 @@ interface EmbeddedSessions {
     state: string;
     session_id: (string | null)[];
   };
-  set_aside: {
+  quarantine: {
     app: number[];
     livestream_id: string[];
     day: Cell[];

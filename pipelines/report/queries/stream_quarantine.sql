@@ -1,4 +1,4 @@
--- Quarantined livestreams and sessions, one by one with the livestream that they belong to: the $set_aside newest days.
+-- Quarantined livestreams and sessions, one by one with the livestream that they belong to: the $quarantine newest.
 SELECT
     apps.app,
     CASE
@@ -17,4 +17,4 @@ WHERE
     AND (quarantined.day IS NULL OR quarantined.day >= $first)
     AND livestream_id IS NOT NULL
 ORDER BY quarantined.day DESC NULLS FIRST, apps.app, livestream_id, record_id, field
-LIMIT $set_aside
+LIMIT $quarantine
