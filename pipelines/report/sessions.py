@@ -14,7 +14,7 @@ from pipelines.report.run_query import Column, read_query
 from pipelines.report.session_states import SESSION_STATES
 
 LIMITS = {
-    "sessions": 30_000,  # sessions listed one by one
+    "sessions": 20_000,  # sessions listed one by one
     "failures": 5_000,  # failed sessions, which may be older
     "quarantine": 500,  # quarantined records
     "stream_peaks": 5_000,  # days with observed viewers
