@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cache
+from functools import cache, cached_property
 from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
 from pathlib import Path
@@ -28,7 +28,14 @@ from duckdb import DuckDBPyConnection, TransactionException
 
 from pipelines.catalog.marts import MART_BUILDS
 from pipelines.errors import LivehouseError
-from pipelines.marts.inputs import Input, affected_days, compare_inputs, record_inputs
+from pipelines.marts.inputs import (
+    Input,
+    affected_days,
+    compare_inputs,
+    merge_inputs,
+    read_input,
+    record_inputs,
+)
 from pipelines.marts.macros import create_macros, macros_used
 from pipelines.marts.parsed_sql import read_tables
 from pipelines.marts.sql_files import sql_directory
@@ -89,7 +96,7 @@ class Mart:
         """`marts.name`."""
         return f"marts.{self.name}"
 
-    @property
+    @cached_property
     def sql_hash(self) -> str:
         """SHA-256 of its file, of the macros it uses and of the marts it builds on: if it changes, the mart is rebuilt."""
         parts = [*(mart.sql_hash for mart in self.builds_on), *macros_used(self.sql), self.sql]
@@ -148,9 +155,7 @@ def read_mart(path: Path, marts: Mapping[str, Mart]) -> Mart:
             f"{path} reads from {', '.join(sorted(wrong))}: a mart reads tables of core and ops, and other marts"
         )
     direct = {name for name in tables.full_names if not name.startswith("marts.")}
-    columns_read = {table: set(names) for table, names in tables.columns.items()}
-    for one in (one for mart in builds_on for one in mart.inputs):  # a table that both read is one input
-        columns_read.setdefault(one.table, set()).update(one.columns)
+    inputs = {read_input(table, columns, sql) for table, columns in tables.columns.items()}
     return Mart(
         name=path.stem,
         sql=sql,
@@ -160,7 +165,7 @@ def read_mart(path: Path, marts: Mapping[str, Mart]) -> Mart:
         depends_on=tuple(sorted(direct.union(*(mart.depends_on for mart in builds_on)))),
         builds_on=builds_on,
         period="day" if "day" in grain else "month",
-        inputs=frozenset(Input(table, tuple(sorted(names))) for table, names in columns_read.items()),
+        inputs=merge_inputs(inputs.union(*(mart.inputs for mart in builds_on))),
         affects=tuple(fields["affects"].split(", ")) if "affects" in fields else (),
         headline_metric=fields.get("headline_metric"),
     )
@@ -228,7 +233,8 @@ def _refresh(connection: DuckDBPyConnection, mart: Mart, days: set[date]) -> lis
     """Evaluate the days that a change to these days affected before, and those that it affects now."""
     before = _affected_days(connection, mart, days)
     ranges = _evaluate(connection, mart, before)
-    return ranges + _evaluate(connection, mart, _affected_days(connection, mart, days) - before)
+    more = _affected_days(connection, mart, days) - before
+    return ranges + (_evaluate(connection, mart, more) if more else [])
 
 
 def _affected_days(connection: DuckDBPyConnection, mart: Mart, days: set[date]) -> set[date]:

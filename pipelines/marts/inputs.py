@@ -2,23 +2,27 @@
 
 Every table that a mart reads is an input, whether it is partitioned by day or only joined. `ops.mart_inputs` has a digest of
 what the last build read, by key: by day for facts and other tables with a day, by livestream for core.livestreams, and one
-for the whole of any other table. If a digest changes, appears or disappears, the days with that key are rebuilt. No clock is
-involved: a change that a build could not see yet is found by the next one.
+for the whole of any other table. For facts, ops.days has a digest of the rows of each day, which loads keep up to date.
+If a digest changes, appears or disappears, the days with that key are rebuilt. No clock is involved: a change that a build
+could not see yet is found by the next one.
 
 A night reads the inputs once, which are small (days and livestreams, no sessions), and the livestreams of sessions once if a
 livestream changed.
 """
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+import polars as pl
 from duckdb import DuckDBPyConnection
 
 from pipelines.catalog.core import LIVE_OBSERVATIONS, LIVESTREAMS
 from pipelines.catalog.marts import MART_INPUTS
 from pipelines.catalog.ops import DAYS
 from pipelines.catalog.streams import FACTS
+from pipelines.storage.frames import temporary_view
 
 _EPOCH = date(1970, 1, 1)
 _LEDGER_TABLES = {table.full_name: table for table in (*FACTS, LIVE_OBSERVATIONS)}
@@ -34,6 +38,10 @@ def _digest_rows(*columns: str) -> str:
     return _digest("count(*)", f"sum(CAST(hash({', '.join(columns)}) AS HUGEINT))")
 
 
+_CONTENT = ("app_id", "row_count", "is_known", "unread_livestreams", "rows_digest")
+"""Columns of ops.days that differ if the rows of a day do."""
+_LOAD = "loaded_at, run_id, arrival"
+"""Columns of ops.days that differ with each load, where the digest of the rows is not recorded."""
 _LIVESTREAM_KEY = _digest(*LIVESTREAMS.key)
 
 
@@ -43,6 +51,8 @@ class Input:
 
     table: str
     columns: tuple[str, ...]
+    ledger_columns: tuple[str, ...] = ()
+    """Columns of ops.days that the mart itself reads, such as the time of the load."""
 
     @property
     def is_by_day(self) -> bool:
@@ -53,7 +63,7 @@ class Input:
     def query(self) -> str:
         """The SELECT that returns `key` and `digest`."""
         if self.table in _LEDGER_TABLES:
-            rows = _digest_rows(*(name for name in DAYS.column_names if name not in ("table_name", "day")))
+            rows = _digest_rows(*_CONTENT, f"CASE WHEN rows_digest IS NULL THEN row({_LOAD}) END", *self.ledger_columns)
             return (
                 f"SELECT day - DATE '{_EPOCH}' AS key, {rows} AS digest FROM {DAYS.full_name}"
                 f" WHERE table_name = '{self.table}' GROUP BY day"
@@ -64,6 +74,28 @@ class Input:
         if self.table == LIVESTREAMS.full_name:
             return f"SELECT {_LIVESTREAM_KEY} AS key, {_digest(*self.columns)} AS digest FROM {self.table}"
         return f"SELECT 0 AS key, {_digest_rows(*self.columns)} AS digest FROM {self.table}"
+
+
+def merge_inputs(inputs: Iterable[Input]) -> frozenset[Input]:
+    """Return one input for each table, with the columns of all."""
+    merged: dict[str, Input] = {}
+    for one in inputs:
+        other = merged.get(one.table, one)
+        columns, ledger_columns = (
+            tuple(sorted({*some, *others}))
+            for some, others in ((one.columns, other.columns), (one.ledger_columns, other.ledger_columns))
+        )
+        merged[one.table] = Input(one.table, columns, ledger_columns)
+    return frozenset(merged.values())
+
+
+def read_input(table: str, columns: tuple[str, ...], sql: str) -> Input:
+    """Return the input that a mart's SQL reads, with the columns of ops.days that it names or may read by a `*`."""
+    if table not in _LEDGER_TABLES:
+        return Input(table, columns)
+    is_any = re.search(r"(SELECT|,|\.)\s*\*", sql) is not None
+    others = [name for name in DAYS.column_names if name not in (*_CONTENT, "table_name", "day")]
+    return Input(table, columns, tuple(name for name in others if is_any or re.search(rf"\b{name}\b", sql)))
 
 
 def compare_inputs(connection: DuckDBPyConnection, mart: str, inputs: Collection[Input]) -> None:
@@ -85,6 +117,31 @@ def compare_inputs(connection: DuckDBPyConnection, mart: str, inputs: Collection
         WHERE current.digest IS DISTINCT FROM recorded.digest""",
         {"mart": mart},
     )
+
+
+def find_changed(connection: DuckDBPyConnection, inputs_by_mart: Mapping[str, Collection[Input]]) -> set[str]:
+    """Return the marts of which an input differs from the recorded one. Each input is read once for all of them."""
+    inputs = sorted(
+        {one for inputs in inputs_by_mart.values() for one in inputs},
+        key=lambda one: (one.table, one.columns, one.ledger_columns),
+    )
+    reads = pl.DataFrame(
+        [(mart, inputs.index(one)) for mart, needed in inputs_by_mart.items() for one in needed],
+        schema={"mart_name": pl.String, "input": pl.Int64},
+        orient="row",
+    )
+    current = " UNION ALL ".join(
+        f"SELECT {number} AS input, '{one.table}' AS table_name, key, digest FROM ({one.query})"
+        for number, one in enumerate(inputs)
+    )
+    with temporary_view(connection, "inputs_of_marts", reads):
+        found = connection.execute(
+            f"""SELECT DISTINCT coalesce(current.mart_name, recorded.mart_name)
+            FROM (SELECT * FROM ({current}) JOIN inputs_of_marts USING (input)) AS current
+            FULL JOIN {MART_INPUTS.full_name} AS recorded USING (mart_name, table_name, key)
+            WHERE current.digest IS DISTINCT FROM recorded.digest"""
+        ).fetchall()
+    return {mart for (mart,) in found}
 
 
 def affected_days(connection: DuckDBPyConnection, inputs: Collection[Input]) -> set[date] | None:

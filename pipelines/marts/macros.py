@@ -30,5 +30,5 @@ def macros_used(sql: str) -> tuple[str, ...]:
 
 def create_macros(connection: DuckDBPyConnection, sql: str) -> None:
     """Create the macros that a query uses. They are temporary, so the warehouse may be read-only."""
-    for statement in macros_used(sql):
-        connection.execute(statement)
+    if statements := macros_used(sql):
+        connection.execute("\n".join(statements))

@@ -85,6 +85,11 @@ class RunContext:
     rebuilt: dict[str, list[date]] | None = None
     """Days with raw records, by app; set for a rebuild, which fetches nothing and can load no other days."""
 
+    marts_up_to_date: dict[str, int] = field(default_factory=dict)
+    """Number of rows of each mart that is up to date, by full name."""
+    marts_as_of: int | None = None
+    """The number of writes to the warehouse by which these marts are up to date."""
+
     @property
     def app_ids(self) -> str:
         """Its apps, as part of the key of ops.open_backfills: machines may backfill the same days of different apps."""

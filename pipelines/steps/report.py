@@ -13,8 +13,9 @@ from pipelines.catalog.types import Table
 from pipelines.clock import utc_now
 from pipelines.files import find_temporary_files
 from pipelines.load.raw_tables import end_backfill
-from pipelines.marts.build import Mart, MartBuild, build_mart
+from pipelines.marts.build import Mart, MartBuild, build_mart, find_marts
 from pipelines.marts.checks import Check, CheckResult, run_check
+from pipelines.marts.up_to_date import find_up_to_date
 from pipelines.report.metrics import Rates
 from pipelines.report.page import write_report
 from pipelines.steps.context import Range, RunContext
@@ -23,10 +24,22 @@ from pipelines.storage.preview import TablePreview, read_preview, sum_by_period
 
 
 def refresh_mart(run: RunContext, mart: Mart) -> MartBuild:
-    """Build those days of a mart that changed."""
+    """Build those days of a mart that changed.
+
+    The inputs of all marts are compared at once, and again after something else was written.
+    """
     warehouse = run.warehouse
+    if run.marts_as_of != warehouse.writes:
+        with warehouse.open_working() as connection:
+            run.marts_up_to_date = find_up_to_date(connection, find_marts())
+        run.marts_as_of = warehouse.writes
+    if mart.full_name in run.marts_up_to_date and mart in find_marts():
+        return MartBuild(run.marts_up_to_date[mart.full_name], [])
     with warehouse.lock_table(mart.full_name, "every app"):
-        return warehouse.write(lambda connection: build_mart(connection, mart, utc_now()))
+        build = warehouse.write(lambda connection: build_mart(connection, mart, utc_now()))
+    run.marts_up_to_date[mart.full_name] = build.rows
+    run.marts_as_of = warehouse.writes
+    return build
 
 
 def preview_table(run: RunContext, table: Table | Mart, days: Range | None = None) -> TablePreview:

@@ -68,6 +68,7 @@ class DuckLakeWarehouse:
         self.address = self._catalog.address
         self.directory = home
         self.lock = home / "pipeline.lock"
+        self.writes = 0
         self._session: psycopg.Connection | None = None
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._is_kept_open = False
@@ -139,6 +140,7 @@ class DuckLakeWarehouse:
 
     def write(self, operation: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         """Run one transaction; run it again after a conflict with another writer."""
+        self.writes += 1
         try:
             return self._write_with_retries(operation)
         except duckdb.Error as error:

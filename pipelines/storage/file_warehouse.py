@@ -48,6 +48,7 @@ class FileWarehouse:
         self.raw = self.directory / "pipeline_raw.duckdb"
         self.lock = self.directory / "pipeline.lock"
         self.address = f"{published}"
+        self.writes = 0
         self._kept_open: _OpenFiles | None = None
         # DuckDB names a file's catalog by the part before the first dot: with `core.v2.duckdb`, `core.livestreams` is
         # ambiguous. Names that begin like the pipeline's files may belong to them, such as their .wal.
@@ -128,10 +129,13 @@ class FileWarehouse:
 
     def write(self, operation: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         """Run one transaction that writes other tables."""
+        self.writes += 1
+        return self.read(operation)
+
+    def read(self, operation: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+        """Run a query."""
         with self.open_working() as connection:
             return retry_with_more_memory(connection, operation)
-
-    read = write
 
     def open_published(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """Open the readers' copy."""

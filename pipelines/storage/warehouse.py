@@ -29,6 +29,9 @@ class Warehouse(Protocol):
     def address(self) -> str:
         """Where it is, for messages: without secrets."""
 
+    writes: int
+    """Number of transactions that `write` has run."""
+
     @property
     def directory(self) -> Path:
         """Where this machine keeps its local state, such as observations that no run has merged yet."""
