@@ -49,6 +49,7 @@ class FileWarehouse:
         self.lock = self.directory / "pipeline.lock"
         self.address = f"{published}"
         self.writes = 0
+        self._is_mirrored = False
         self._kept_open: _OpenFiles | None = None
         # DuckDB names a file's catalog by the part before the first dot: with `core.v2.duckdb`, `core.livestreams` is
         # ambiguous. Names that begin like the pipeline's files may belong to them, such as their .wal.
@@ -124,6 +125,7 @@ class FileWarehouse:
 
     def write_raw(self, operation: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         """Run one transaction that writes raw tables. The run holds the lock, so there are no conflicts."""
+        self._is_mirrored = False
         with self.open_raw() as connection:
             return retry_with_more_memory(connection, operation)
 
@@ -158,6 +160,7 @@ class FileWarehouse:
         """Take the lock, open the files, and remove what a killed run left behind."""
         with exclusive_lock(self.lock, wait_seconds=wait_seconds, log=log), self.keep_open():
             remove_unfinished(self.published, (self.raw, self.working))
+            self._is_mirrored = False  # another process may have landed records since
             with (
                 self.open_raw(),
                 self.open_working() as connection,
@@ -176,7 +179,9 @@ class FileWarehouse:
         return nullcontext()
 
     def mirror(self) -> None:
-        """Copy the state of extraction into the working file, since raw tables are not published."""
+        """Copy the state of extraction into the working file, since raw tables are not published; once for each change."""
+        if self._is_mirrored:
+            return
         with self.open_raw() as connection:
             states = {table: read_frame(connection, f"FROM {table.full_name}") for table in MIRRORED}
         with self.open_working() as connection:
@@ -186,6 +191,7 @@ class FileWarehouse:
                     connection.execute(f"DELETE FROM {table.full_name}")
                     connection.execute(f"INSERT OR REPLACE INTO {table.full_name} BY NAME SELECT * FROM mirrored_rows")
             connection.execute("COMMIT")
+        self._is_mirrored = self._kept_open is not None  # no other process writes while this one holds the lock
 
     def publish(self, log: Callable[[str], None]) -> int:
         """Replace the readers' copy."""
@@ -194,7 +200,11 @@ class FileWarehouse:
                 f"another program has {self.published} open for writing: it keeps the copy it has; let it close"
                 " it, or what it writes from now on is read together with the new copy (open it read-only)"
             )
-        self.close()
+        with self.open_working() as connection:
+            # A killed run leaves a .wal beside the working file; a checkpoint writes it into the file.
+            connection.execute("CHECKPOINT")
+        if self._kept_open:
+            self._kept_open.close_file(self.working)
         return publish(self.working, self.published)
 
     def maintain(self, *, keep_days: float, now: datetime) -> list[StorageSize]:  # noqa: ARG002 - files need no maintenance
@@ -245,6 +255,7 @@ class _OpenFiles:
         }
         self._engine: duckdb.DuckDBPyConnection | None = None
         self._connections: dict[Path, duckdb.DuckDBPyConnection] = {}
+        self._migrated: set[Path] = set()
 
     def open(self, path: Path, tables: Iterable[Table]) -> duckdb.DuckDBPyConnection:
         """Return a connection with this file as its default catalog; missing tables are created."""
@@ -254,8 +265,16 @@ class _OpenFiles:
             connection = self._connections[path] = self._engine.cursor()
             connection.execute(f"ATTACH {quoted(str(path))} AS {path.stem}")
             connection.execute(f"USE {path.stem}")
-            migrate_schema(connection, tables)
+            if path not in self._migrated:
+                migrate_schema(connection, tables)
+                self._migrated.add(path)
         return self._connections[path]
+
+    def close_file(self, path: Path) -> None:
+        """Close one file, so that it can be copied. Opening and closing the whole DuckDB costs more."""
+        if self._engine and (connection := self._connections.pop(path, None)):
+            connection.close()
+            self._engine.execute(f"DETACH {path.stem}")
 
     def close(self) -> None:
         """Close every file."""

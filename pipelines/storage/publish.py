@@ -39,15 +39,13 @@ def remove_unfinished(published: Path, written: Sequence[Path]) -> None:
 
 
 def publish(working: Path, published: Path) -> int:
-    """Replace the readers' copy by a copy of the working file, which must be closed. Returns its size in bytes.
+    """Replace the readers' copy by a copy of the working file, which must be checkpointed and closed. Returns its size in bytes.
 
     If `published` is a symbolic link, its target is replaced, on the target's disk.
     """
     published = find_target(published)
     unfinished = _temporary_copy(published)
     with translate_errors(published):
-        # A killed run leaves a .wal beside the working file; a checkpoint writes it into the file.
-        duckdb.connect(working).execute("CHECKPOINT").close()
         try:
             shutil.copyfile(working, unfinished)
             if published.exists():
