@@ -13,7 +13,7 @@ from pipelines.steps.context import RunContext, open_run
 from pipelines.steps.report import refresh_mart
 
 _FORGET_DAYS = f"""
-    UPDATE {DAYS.full_name} SET inputs_digest = NULL, rows_digest = NULL WHERE day BETWEEN ? AND ?
+    UPDATE {DAYS.full_name} SET inputs_digest = NULL WHERE day BETWEEN ? AND ?
 """
 _FORGET_RULES = f"DELETE FROM {FINGERPRINTS.full_name} WHERE table_name = 'core.livestreams'"
 

@@ -71,9 +71,8 @@ def plan_load(run: RunContext, table: Table, days: Range, apps: Collection[str])
         if not stream.is_by_day:
             missing = raw_changes.sessions_missing_upstream(connection, frame, run.run_id)
             unread = raw_changes.apps_with_unread_livestreams(connection)
-    unchanged = _find_unchanged(
-        run, table, {app_day: digests[app_day] for app_day in wanted - changed}, missing, unread
-    )
+    candidates = {app_day: digests[app_day] for app_day in wanted - changed if app_day[0] not in dayless}
+    unchanged = _find_unchanged(run, table, candidates, missing, unread)
     confirmed = set(unchanged.select("app_id", "day").iter_rows())
     to_build = group_by_app(sorted((wanted | changed) - confirmed))
     return LoadPlan(
@@ -108,6 +107,7 @@ def _find_unchanged(
       back after another version, were deleted by `--allow-shrink`, or have another time of first receipt, which decides whether
       an empty reply means zero or unknown. All of them change `inputs_digest`.
     - Versions of the same sessions on other days: such a day has no digest.
+    - Records that name no day, as those of a later day are by a clock that is behind: while an app has one, no day is skipped.
     - Columns, rules and LIVEHOUSE_RETENTION_DAYS: they are part of the digest.
     - The present time: a rejected time can become plausible, and then its version may become the current one. A day with such a
       version has no digest (`Normalized.is_settled`), whether or not it is quarantined.
