@@ -71,7 +71,7 @@ def test_nothing_that_changed_is_skipped_after_any_change(
         load_nights(NightRunner(simulator, tmp_path / "home"), change, correct_a_session)
 
 
-def test_a_night_without_news_normalizes_nothing_and_sends_no_more_statements_for_four_apps(
+def test_a_night_without_changes_normalizes_nothing_and_sends_no_more_statements_for_four_apps(
     tmp_path: Path,
 ) -> None:
     statements = []

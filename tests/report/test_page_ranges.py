@@ -118,7 +118,7 @@ def test_chosen_dates_are_compared_by_weekday_month_or_year(history: OpenPage) -
         assert f"compared with {compared}" in history.text("#scope")
 
 
-def test_comparison_with_unknown_days_says_so_once_instead_of_a_number(history: OpenPage) -> None:
+def test_comparison_with_unknown_days_is_explained_once_without_a_number(history: OpenPage) -> None:
     scope = choose(history, "year")
     assert "16 Feb 2025 – 15 Feb 2026 (365 days, UTC)" in scope
     assert "the year before, 16 Feb 2024 – 15 Feb 2025, of which 242 of 366 days known: no change is shown" in scope
@@ -134,7 +134,7 @@ def test_comparison_with_unknown_days_says_so_once_instead_of_a_number(history: 
     assert "before" not in history.text("#headline") + history.text("#tiles")
 
 
-def test_what_is_known_is_said_at_the_top_and_marked_beside_each_figure(history: OpenPage) -> None:
+def test_what_is_known_is_stated_at_the_top_and_marked_beside_each_figure(history: OpenPage) -> None:
     history.show_days("2024-06-10", "2024-06-30")
     assert "9 days not loaded" in history.text("#trust-line")
     assert "no day missing" not in history.text("#trust-line")

@@ -65,7 +65,7 @@ async function drawCharts(rows, period) {
     const figure = place.closest("figure");
     if (figure) figure.hidden = !isChartShown(name, period);
     const blank = explainBlank(name, chartRows);
-    if (place.offsetParent === null || blank) removeChart(name); // drawn anew when visible: it may have another width then
+    if (place.offsetParent === null || blank) removeChart(name); // drawn again when visible: it may have another width then
     if (blank) place.replaceChildren(createElement("p", {class: "nothing"}, blank));
     else if (place.offsetParent !== null) await drawChart(name, specifications[name], chartRows, period);
   }

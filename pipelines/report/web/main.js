@@ -69,7 +69,7 @@ function writeAddress() {
 }
 
 /**
- * What the period is compared with, or why not: said once here, not beside each figure.
+ * What the period is compared with, or why not: stated once here, not beside each figure.
  * @param {Period} period
  * @param {Comparison} before
  */

@@ -190,7 +190,7 @@ interface ChartPeriod extends Period {
   unit: Unit;
   buckets: Bucket[];
 }
-/** What a period is compared with: no days if with nothing. */
+/** The period compared with: no days if there is none. */
 interface Comparison extends Period {
   name: string;
 }

@@ -53,10 +53,12 @@ function createTile(id, period, before) {
   const unit = hasUnit ? createElement("span", {class: "unit"}, ` ${formatUnit(now.value ?? 0, metric)}`) : null;
   const number = metric.unit === "$" ? formatDollars(now.value) : formatNumber(now.value, metric.digits);
   const isUnknown = now.value === null && !now.known;
-  const isSaid = isUnknown || (!HEADLINES.includes(id) && isKnownAsSessions(now, period));
-  const known = isSaid ? "" : formatCoverage(now, period);
+  const isStatedAbove = isUnknown || (!HEADLINES.includes(id) && isKnownAsSessions(now, period));
+  const known = isStatedAbove ? "" : formatCoverage(now, period);
   const mark =
-    isSaid && !isUnknown && now.known < now.wanted ? createElement("span", {class: "unit"}, ` ${PARTIAL}`) : null;
+    isStatedAbove && !isUnknown && now.known < now.wanted
+      ? createElement("span", {class: "unit"}, ` ${PARTIAL}`)
+      : null;
   const notes = [
     isUnknown ? "unknown" : now.value === null ? metric.empty : "",
     id === "peak" && now.at ? formatTime(now.at) : "",
