@@ -200,6 +200,7 @@ class FileWarehouse:
                 f"another program has {self.published} open for writing: it keeps the copy it has; let it close"
                 " it, or what it writes from now on is read together with the new copy (open it read-only)"
             )
+        find_target(self.published)  # refuses a link that leads to no file, before any file is created
         with self.open_working() as connection:
             # A killed run leaves a .wal beside the working file; a checkpoint writes it into the file.
             connection.execute("CHECKPOINT")

@@ -76,8 +76,6 @@ class FileWarehouse:
                 " $is_known AS is_known, $loaded_at AS loaded_at, $run_id AS run_id, NULL::BIGINT AS arrival,"
                 " NULL AS inputs_digest, NULL::BIGINT AS rows_digest)",
                 unread_livestreams="$unread_livestreams",
-                inputs_digest="NULL",
-                rows_digest="NULL",
             ),
             {
                 "table_name": table,
