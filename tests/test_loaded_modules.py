@@ -3,13 +3,13 @@
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from pipelines.cli import COMMANDS
+from pipelines.clock import utc_now
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from tests.pipeline_runner import environment_for
@@ -61,7 +61,7 @@ def test_a_query_imports_what_reads_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_night_without_changes_parses_no_sql_and_draws_no_chart(tmp_path: Path) -> None:
-    world = World.seeded(1, apps=["a"], livestreams=3, sessions=9, days=3, now=datetime.now(UTC))
+    world = World.seeded(1, apps=["a"], livestreams=3, sessions=9, days=3, now=utc_now())
     with Simulator(world) as simulator:
         environment = environment_for(simulator, tmp_path)
         for _ in range(2):

@@ -4,6 +4,7 @@ rich draws the table. It cannot drop a column, and would cut numbers; DuckDB's o
 drops, and does not escape control characters.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -34,8 +35,8 @@ def show_table(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
         wide = OutputConsole(width=1_000_000)
         with wide.capture() as drawn:
             wide.print(_build_table(names, shown, None))
-        for line in drawn.get().splitlines():
-            click.echo(line.rstrip())
+        # not click.echo, which writes UTF-8 where the encoding of the output is ASCII
+        sys.stdout.write("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))
         for note in notes:
             click.echo(f"livehouse: {note}", err=True)
         return
@@ -73,7 +74,7 @@ def show_lines(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
 
 def _print_or_page(text: str, console: Console) -> None:
     if not console.is_terminal or text.count("\n") < console.height:
-        click.echo(text, nl=False)
+        sys.stdout.write(text)
     else:
         click.echo_via_pager(text)
 

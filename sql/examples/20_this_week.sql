@@ -1,4 +1,5 @@
--- How does the last week loaded compare with an average week of the four before it?
+-- How does the last week loaded compare with an average week of those before it?
+-- param: weeks (count) = 4: the number of weeks before
 WITH span AS (
     SELECT max(day) AS last_day FROM marts.daily_usage
 ),
@@ -8,22 +9,23 @@ sums AS (
         count(usage.sessions) FILTER (WHERE usage.day > span.last_day - 7) AS days_known,
         count(usage.sessions) FILTER (WHERE usage.day <= span.last_day - 7) AS days_known_before,
         sum(usage.sessions) FILTER (WHERE usage.day > span.last_day - 7) AS sessions,
-        sum(usage.sessions) FILTER (WHERE usage.day <= span.last_day - 7) / 4 AS sessions_before,
+        sum(usage.sessions) FILTER (WHERE usage.day <= span.last_day - 7) / CAST($weeks AS INTEGER) AS sessions_before,
         sum(usage.viewer_seconds) FILTER (WHERE usage.day > span.last_day - 7) / 3600 AS viewer_hours,
-        sum(usage.viewer_seconds) FILTER (WHERE usage.day <= span.last_day - 7) / 3600 / 4 AS viewer_hours_before
+        sum(usage.viewer_seconds) FILTER (WHERE usage.day <= span.last_day - 7) / 3600 / CAST($weeks AS INTEGER)
+            AS viewer_hours_before
     FROM marts.daily_usage AS usage
-    INNER JOIN span ON usage.day > span.last_day - 35
+    INNER JOIN span ON usage.day > span.last_day - 7 * (1 + CAST($weeks AS INTEGER))
     GROUP BY usage.app_id
 )
 SELECT
     app_id,
     sessions,
     round(viewer_hours, 1) AS viewer_hours,
-    -- compared only where every day of the five weeks is known
-    CASE WHEN days_known_before = 28 THEN round(sessions_before, 1) END AS sessions_before,
-    CASE WHEN days_known_before = 28 THEN round(viewer_hours_before, 1) END AS viewer_hours_before,
+    -- compared only where every day of these weeks is known
+    CASE WHEN days_known_before = 7 * CAST($weeks AS INTEGER) THEN round(sessions_before, 1) END AS sessions_before,
+    CASE WHEN days_known_before = 7 * CAST($weeks AS INTEGER) THEN round(viewer_hours_before, 1) END AS viewer_hours_before,
     CASE
-        WHEN days_known + days_known_before = 35 THEN round(100 * (viewer_hours / nullif(viewer_hours_before, 0) - 1), 1) + 0.0
+        WHEN days_known + days_known_before = 7 * (1 + CAST($weeks AS INTEGER)) THEN round(100 * (viewer_hours / nullif(viewer_hours_before, 0) - 1), 1) + 0.0
     END AS viewer_change_percent,
     days_known || ' of 7' AS session_days_known
 FROM sums

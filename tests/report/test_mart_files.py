@@ -127,9 +127,12 @@ def test_a_changed_macro_changes_the_hash_of_the_marts_that_use_it(monkeypatch: 
     before = {name: mart.sql_hash for name, mart in MARTS.items()}
     changed = {name: text.replace("'inf'", "'nan'") for name, text in macros.find_macros().items()}
     monkeypatch.setattr(macros, "find_macros", lambda: changed)
-    macros.macros_used.cache_clear()
-    after = {name: mart.sql_hash for name, mart in MARTS.items()}
-    macros.macros_used.cache_clear()
+    caches = (macros.macros_used, find_marts)
+    for cached in caches:
+        cached.cache_clear()
+    after = {mart.name: mart.sql_hash for mart in find_marts()}
+    for cached in caches:
+        cached.cache_clear()
     assert {name for name in before if before[name] == after[name]} == {"session_reliability"}
 
 

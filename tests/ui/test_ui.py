@@ -7,13 +7,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from pipelines.clock import utc_now
 from tests.ui.serving import CHROMIUM, browser, free_port
 
 LIVEHOUSE = Path(sys.executable).parent / "livehouse"
@@ -99,9 +100,7 @@ def test_the_ui_shows_the_demo_to_a_newcomer_and_ends_with_its_process(home: Pat
         assert run["status"] == "SUCCESS"
         assert {"livehouse/requests", "livehouse/findings"} <= {tag["key"] for tag in run["tags"]}
         first_days = {asset["partitionKeys"][0] for asset in assets if asset["partitionKeys"]}
-        assert first_days == {f"{datetime.now(UTC).date() - timedelta(days=180)}"}, (
-            "older days are no longer at the API"
-        )
+        assert first_days == {f"{utc_now().date() - timedelta(days=180)}"}, "older days are no longer at the API"
         children = descendants(ui.pid)
         assert len(children) >= 2
         ui.terminate()
