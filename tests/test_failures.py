@@ -1,6 +1,7 @@
 """A failed run is posted to a real HTTP server: once, as text, without a secret."""
 
 import json
+import signal
 import time
 from base64 import b64encode
 from collections.abc import Iterator
@@ -14,9 +15,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from pipelines.cli.history import open_history
 from pipelines.orchestration.alerts import post_failure
 from pipelines.orchestration.resources import PARTITION, RANGE_END, RANGE_START
-from pipelines.orchestration.run_errors import RunFailedError, build_resume_command
+from pipelines.orchestration.run_errors import SIGNALED, RunFailedError, build_resume_command
 from pipelines.orchestration.run_liveness import ALERTED_BY
 from pipelines.orchestration.sensors import failure_webhook
 from pipelines.settings.settings import Settings
@@ -137,6 +139,40 @@ def test_the_sensor_posts_only_runs_that_the_command_line_does_not_post(
     text = posted_text(receiver)
     assert "• aula: GET /livestreams: 403 &lt;no permission&gt; &amp; more\n" in text
     assert command in text
+
+
+@pytest.mark.parametrize("started_by", ["a schedule", "the command line"])
+def test_a_scheduled_run_that_a_signal_ended_is_a_failure_and_posted(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, started_by: str
+) -> None:
+    """Seen: it was "canceled" like a run that a user stopped, and nobody heard that the night did not run."""
+
+    @dg.op
+    def stopped() -> None:
+        signal.raise_signal(signal.SIGINT)  # the process of a scheduled run handles SIGTERM in the same way
+
+    @dg.job
+    def nightly() -> None:
+        stopped()
+
+    monkeypatch.setenv("LIVEHOUSE_ALERT_WEBHOOK", receiver.address)
+    tags = {RANGE_START: "2026-11-20", RANGE_END: "2026-11-22"}
+    is_scheduled = started_by == "a schedule"
+    tags |= {} if is_scheduled else {ALERTED_BY: started_by}
+    with open_history(settings_of(tmp_path, receiver.address)) as instance:
+        run_id = nightly.execute_in_process(instance=instance, raise_on_error=False, tags=tags).run_id
+        run = instance.get_run_by_id(run_id)
+        assert run
+        assert run.status.value == ("FAILURE" if is_scheduled else "CANCELED")
+        failures = instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+        assert len(failures) == is_scheduled
+        for entry in failures:
+            context = dg.build_run_status_sensor_context("x", entry.get_dagster_event(), instance, run)
+            failure_webhook(context.for_run_failure())
+    if is_scheduled:
+        assert run.tags["failed"] == SIGNALED
+        assert run.tags["resume"] in entry.user_message
+        assert SIGNALED in posted_text(receiver)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pipelines.errors import LivehouseError, SettingsError, UsageError, find_mac
 
 FAULT = "a fault of livehouse itself"
 STOPPED = "stopped; landed data is kept: run the same command again to resume"
+SIGNALED = "ended by a signal, such as at a shutdown of the machine"
 
 
 class RunFailedError(LivehouseError):

@@ -7,7 +7,7 @@ The event log is in `event_log.py`. Dagster's private API is used: see docs/deci
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
@@ -74,7 +74,7 @@ class HomeRunStorage(SqliteRunStorage):
 
     def handle_run_event(self, run_id: str, event: DagsterEvent, update_timestamp: datetime | None = None) -> None:
         """Update the status of a run, and say in its tags why it failed."""
-        event = rewrite_event(event)
+        event = rewrite_event(event, partial(self._get_run_by_id, run_id))
         super().handle_run_event(run_id, event, update_timestamp)
         if event.event_type == DagsterEventType.RUN_FAILURE and (run := self._get_run_by_id(run_id)):
             self.add_run_tags(run_id, build_failure_tags(run, event))
