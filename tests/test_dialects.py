@@ -438,7 +438,6 @@ def test_session_counts_that_fail_are_unknown_and_affect_nothing_else(
         assert_matches_world(settings, simulator.world, DAY)
 
 
-@pytest.mark.long
 def test_an_entry_without_a_day_leaves_the_other_days_unknown(simulator: Simulator, tmp_path: Path) -> None:
     entries: list[dict[str, Any]] = [
         {"count": 4, "date": f"{LAST}", "total_ingest_seconds": 5, "total_viewer_seconds": 1},
@@ -448,6 +447,8 @@ def test_an_entry_without_a_day_leaves_the_other_days_unknown(simulator: Simulat
         settings = settings_at(served, tmp_path / "home")
         run_pipeline(settings, (LAST - timedelta(days=1), LAST))
         assert counts_of(settings) == {LAST - timedelta(days=1): None, LAST: 4}
+        aside = query(settings, "SELECT day, field FROM ops.quarantine WHERE ends_with(record_id, 'daywise')")
+        assert aside == [(None, "day")]
 
 
 def test_a_session_without_figures_is_found_by_count_though_updated_at_did_not_move(tmp_path: Path) -> None:

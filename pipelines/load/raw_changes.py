@@ -139,11 +139,14 @@ def livestreams_received(connection: duckdb.DuckDBPyConnection, after: Mapping[s
         return read_frame(connection, query)
 
 
-def apps_with_dayless_records(connection: duckdb.DuckDBPyConnection, source: Source) -> set[str]:
-    """Return the apps with raw records that name no day."""
-    of_stats = "AND stats = $stats" if source.stats else "AND $stats IS NULL"
-    query = f"SELECT DISTINCT app_id FROM {source.table.full_name} WHERE day IS NULL {of_stats}"
-    return {app_id for (app_id,) in connection.execute(query, {"stats": source.stats}).fetchall()}
+def apps_with_dayless_records(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -> set[str]:
+    """Return the apps with raw records of any of these sources that name no day."""
+    found: set[str] = set()
+    for table, stats in sources:
+        of_stats = "AND stats = $stats" if stats else "AND $stats IS NULL"
+        query = f"SELECT DISTINCT app_id FROM {table.full_name} WHERE day IS NULL {of_stats}"
+        found |= {app_id for (app_id,) in connection.execute(query, {"stats": stats}).fetchall()}
+    return found
 
 
 def last_fetched(

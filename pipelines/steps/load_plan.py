@@ -66,7 +66,7 @@ def plan_load(run: RunContext, table: Table, days: Range, apps: Collection[str])
     rules = f"{fingerprint(table)} {run.settings.retention_days}"
     with run.warehouse.open_raw() as connection:
         digests = raw_changes.digest_inputs(connection, _sources(table), frame, rules)
-        dayless |= raw_changes.apps_with_dayless_records(connection, _sources(table)[0])
+        dayless |= raw_changes.apps_with_dayless_records(connection, _sources(table))
         missing, unread = frame.clear(), set[str]()
         if not stream.is_by_day:
             missing = raw_changes.sessions_missing_upstream(connection, frame, run.run_id)
