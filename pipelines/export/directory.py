@@ -5,10 +5,11 @@
     DIR/core -> .current/core                  the same for marts, ops and export.json; never changed
 
 Days that were not loaded again are hard links to the files of the export before. That one is kept, for readers that have
-listed its files and not yet opened them.
+resolved the link and go on with its files.
 """
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ from pipelines.export.manifest import MANIFEST, parse_manifest
 from pipelines.storage.lock import exclusive_lock
 
 _SHOWN = ("core", "marts", "ops", MANIFEST)
+_EXPORT_NAME = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
 
 
 class ExportDirectory:
@@ -35,6 +37,15 @@ class ExportDirectory:
         self.new = self.exports / f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         self.root = str(self.new)
         self.previous: Sequence[ExportedFile] = ()
+        self.kept = 0
+
+    def is_unchanged(self, path: str) -> bool:
+        """Whether a file of the current export is as it was written: neither deleted nor edited after its manifest."""
+        try:
+            written_at, changed_at = ((self.current / name).stat().st_mtime_ns for name in (MANIFEST, path))
+        except FileNotFoundError:
+            return False
+        return changed_at <= written_at
 
     def keep(self, path: str) -> None:
         """Link a file of the current export into the new one; copy it where the file system has no hard links."""
@@ -44,6 +55,7 @@ class ExportDirectory:
             file.hardlink_to(self.current / path)
         except OSError:
             shutil.copyfile(self.current / path, file)
+        self.kept += 1
 
     def make_directory(self, path: str) -> None:
         """Create a directory in the new export."""
@@ -60,24 +72,34 @@ class ExportDirectory:
                     self.previous = parse_manifest((self.current / MANIFEST).read_text(encoding="utf-8"))
                 yield
                 os.sync()  # a power failure must not leave a current export with empty files
-                before = self.current.resolve() if self.current.is_symlink() else None
+                before = self._find_current()
                 self._link(self.current, Path(".exports") / self.new.name)
                 for name in _SHOWN:
                     if (self.new / name).exists():
                         self._link(self.directory / name, Path(".current") / name)
                     else:
                         (self.directory / name).unlink(missing_ok=True)
-                self._remove_all_but({self.new, before})
+                self._remove_all_but({self.new.name, before})
             except BaseException:
-                shutil.rmtree(self.new, ignore_errors=True)
+                if self._find_current() != self.new.name:  # else readers have it already
+                    shutil.rmtree(self.new, ignore_errors=True)
                 raise
+
+    def _find_current(self) -> str | None:
+        """Return the name of the current export."""
+        return self.current.readlink().name if self.current.is_symlink() else None
 
     def _check_is_ours(self) -> None:
         """Raise `WarehouseError` if a name of an export is taken by a file that livehouse has not created."""
-        for name in _SHOWN:
-            path = self.directory / name
-            if path.exists() and not path.is_symlink():
+        for path in (*(self.directory / name for name in _SHOWN), self.current):
+            if os.path.lexists(path) and not self._is_ours(path):
                 raise WarehouseError(f"{path} exists, and is not from `livehouse export`: choose another directory")
+
+    def _is_ours(self, path: Path) -> bool:
+        if not path.is_symlink():
+            return False
+        target = path.readlink()
+        return target.parent == Path(".exports") if path == self.current else target == Path(".current") / path.name
 
     @staticmethod
     def _link(path: Path, target: Path) -> None:
@@ -90,8 +112,7 @@ class ExportDirectory:
             with suppress(FileNotFoundError):
                 temporary.unlink()
 
-    def _remove_all_but(self, kept: set[Path | None]) -> None:
-        names = {path.name for path in kept if path}
+    def _remove_all_but(self, kept: set[str | None]) -> None:
         for entry in self.exports.iterdir():
-            if entry.is_dir() and entry.name not in names:
+            if _EXPORT_NAME.fullmatch(entry.name) and entry.name not in kept:
                 shutil.rmtree(entry, ignore_errors=True)

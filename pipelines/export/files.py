@@ -44,6 +44,13 @@ class Target(Protocol):
     def previous(self) -> Sequence[ExportedFile]:
         """The files of the export that this one replaces."""
 
+    @property
+    def kept(self) -> int:
+        """How many of them this one keeps."""
+
+    def is_unchanged(self, path: str) -> bool:
+        """Whether a file of the previous export is as it was written."""
+
     def keep(self, path: str) -> None:
         """Make a file of the previous export part of this one."""
 
@@ -98,18 +105,22 @@ def _write_days(
     select: str,
     wanted: Mapping[Partition, str],
 ) -> Iterator[ExportedFile]:
-    """Write the days of a fact table that were loaded again, each to `app_id=…/day=…/`, and keep the others."""
-    kept = {}
+    """Write the days of a fact table that were loaded again, each to `app_id=…/day=…/`, and keep the others.
+
+    All files of a day are kept, or none: DuckDB would write into a kept one, which is a hard link.
+    """
+    previous: dict[Partition, list[ExportedFile]] = {}
     for file in target.previous:
-        if (
-            file.table_name == table.name
-            and file.app_id
-            and file.day
-            and wanted.get((file.app_id, file.day)) == file.token
-        ):
-            target.keep(file.path)
-            kept[file.app_id, file.day] = file
-            yield file
+        if file.table_name == table.name and file.app_id and file.day:
+            previous.setdefault((file.app_id, file.day), []).append(file)
+    kept = {
+        partition
+        for partition, files in previous.items()
+        if all(wanted.get(partition) == file.token and target.is_unchanged(file.path) for file in files)
+    }
+    for file in (file for partition in kept for file in previous[partition]):
+        target.keep(file.path)
+        yield file
     changed = sorted(wanted.keys() - kept)
     target.make_directory(table.path)
     options = f"{_COPY_OPTIONS[style]}, PARTITION_BY (app_id, day), OVERWRITE_OR_IGNORE, RETURN_FILES"
@@ -127,11 +138,12 @@ def _write_days(
             yield ExportedFile(table.name, app_id, day, path.removeprefix(f"{target.root}/"), wanted[app_id, day])
 
 
-def write_empty(connection: duckdb.DuckDBPyConnection, target: Target, style: Style, file: ExportedFile) -> None:
+def write_empty(connection: duckdb.DuckDBPyConnection, target: Target, file: ExportedFile) -> None:
     """Replace a file of a day, or of a table, by one without rows."""
     columns = "* EXCLUDE (app_id, day)" if file.day else "*"
     query = f"SELECT {columns} FROM {file.table_name} LIMIT 0"
-    connection.execute(f"COPY ({query}) TO {quoted(f'{target.root}/{file.path}')} ({_COPY_OPTIONS[style]})")
+    options = next(options for style, options in _COPY_OPTIONS.items() if file.path.endswith(f".{style}"))
+    connection.execute(f"COPY ({query}) TO {quoted(f'{target.root}/{file.path}')} ({options})")
 
 
 def _parse_partition(path: str) -> Partition:

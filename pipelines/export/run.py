@@ -8,7 +8,7 @@ import duckdb
 
 from pipelines.clock import utc_now
 from pipelines.export.directory import ExportDirectory
-from pipelines.export.files import Export, ExportedFile, Target, write_empty, write_files
+from pipelines.export.files import Export, ExportedFile, write_empty, write_files
 from pipelines.export.manifest import write_manifest
 from pipelines.export.s3 import S3Prefix
 from pipelines.storage.duckdb_errors import translate_errors
@@ -39,20 +39,17 @@ def export_warehouse(
             with directory.replaced(wait_seconds=wait_seconds, log=log):
                 files = list(write_files(connection, directory, export))
                 write_manifest(connection, directory.root, files)
-            return Exported(files, _count_kept(directory, files))
+            return Exported(files, directory.kept)
 
 
 def _export_to_s3(connection: duckdb.DuckDBPyConnection, address: str, export: Export) -> Exported:
     """Write the files of an export in place. Files of days that it no longer has are emptied: DuckDB cannot delete them."""
     target = S3Prefix(connection, address)
     files = list(write_files(connection, target, export))
-    written = {file.path for file in files}
+    written, names = {file.path for file in files}, {table.name for table in export.tables}
+    others = [file for file in target.previous if file.table_name not in names]  # a later export has to know them
     for file in target.previous:
-        if file.path not in written and file.table_name in {table.name for table in export.tables}:
-            write_empty(connection, target, export.style, file)
-    write_manifest(connection, target.root, files)
-    return Exported(files, _count_kept(target, files))
-
-
-def _count_kept(target: Target, files: list[ExportedFile]) -> int:
-    return len({file for file in target.previous if file.day} & set(files))
+        if file.path not in written and file.table_name in names:
+            write_empty(connection, target, file)
+    write_manifest(connection, target.root, [*files, *others])
+    return Exported(files, target.kept)

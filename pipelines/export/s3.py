@@ -19,12 +19,18 @@ class S3Prefix:
         # Only with a pattern does DuckDB check whether the object exists.
         pattern = quoted(f"{self.root}/{MANIFEST}*")
         self.previous: list[ExportedFile] = []
+        self.kept = 0
         if connection.execute(f"FROM glob({pattern})").fetchall():
             [(text,)] = connection.execute(f"SELECT content FROM read_text({pattern})").fetchall()
             self.previous = parse_manifest(text)
 
-    def keep(self, path: str) -> None:
-        """Do nothing: the file is there."""
+    def is_unchanged(self, path: str) -> bool:  # noqa: ARG002 - of the protocol `Target`
+        """Return that it is: asking takes a request for each file."""
+        return True
+
+    def keep(self, path: str) -> None:  # noqa: ARG002 - of the protocol `Target`
+        """Leave the file where it is."""
+        self.kept += 1
 
     def make_directory(self, path: str) -> None:
         """Do nothing: S3 has no directories."""

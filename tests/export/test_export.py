@@ -1,6 +1,7 @@
 """`livehouse export`: the published tables as files that other engines read, replaced as a whole."""
 
 import csv
+import errno
 import json
 import resource
 import signal
@@ -190,6 +191,48 @@ def test_files_of_others_are_not_replaced(taken: str, nights: NightRunner, tmp_p
     assert status == 1
     assert f"{taken} exists, and is not from `livehouse export`" in err
     assert (tmp_path / taken).read_text() == "mine"
+
+
+def test_links_and_directories_of_others_stay(nights: NightRunner, tmp_path: Path) -> None:
+    (tmp_path / "marts").symlink_to("elsewhere")
+    status, _, err = export(nights, str(tmp_path))
+    assert (status, err.count("\n")) == (1, 1)
+    assert "marts exists, and is not from `livehouse export`" in err
+    (tmp_path / "marts").unlink()
+    (tmp_path / ".exports" / "mine").mkdir(parents=True)
+    assert export(nights, str(tmp_path), "--tables", "marts.daily_usage")[0] == 0
+    assert (tmp_path / ".exports" / "mine").is_dir()
+
+
+def test_files_that_a_user_deleted_or_edited_are_written_again(nights: NightRunner, tmp_path: Path) -> None:
+    arguments = [str(tmp_path), "--tables", SESSIONS]
+    assert export(nights, *arguments)[0] == 0
+    first, second = sorted((tmp_path / "core" / "livestream_sessions").rglob("*.parquet"))[:2]
+    first.unlink()
+    second.write_bytes(b"edited")
+    older = second.resolve()
+    status, _, err = export(nights, *arguments)
+    assert status == 0, err
+    assert "5 of them unchanged" in err
+    with duckdb.connect() as reader, open_published(nights.settings) as published:
+        columns = "app_id, day, session_id, viewer_seconds"
+        assert rows_of(reader, scan(tmp_path, SESSIONS), columns) == rows_of(published, SESSIONS, columns)
+    assert older.read_bytes() == b"edited"
+
+
+def test_a_failure_after_the_replacement_leaves_the_new_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = Path.symlink_to
+
+    def link_on_full_disk(path: Path, target: Path) -> None:
+        if target.parts[0] == ".current":
+            raise OSError(errno.ENOSPC, "No space left on device", f"{path}")
+        link(path, target)
+
+    monkeypatch.setattr(Path, "symlink_to", link_on_full_disk)
+    directory = ExportDirectory(tmp_path, NOW)
+    with pytest.raises(OSError, match="No space left"), directory.replaced(wait_seconds=0, log=print):
+        directory.make_directory("core")
+    assert (tmp_path / ".current" / "core").is_dir()
 
 
 def test_a_target_that_is_a_file_is_one_line(nights: NightRunner, tmp_path: Path) -> None:

@@ -114,3 +114,15 @@ def test_an_export_to_s3_replaces_its_files(bucket: str, tmp_path: Path) -> None
             wanted = "SELECT app_id, day, session_id FROM core.livestream_sessions WHERE day >= ? ORDER BY ALL"
             assert found == query(settings, wanted, first)
         assert [name for name in kept(bucket) if name.endswith("export.json")] == ["exports of mine/export.json"]
+        for others in (
+            ("--tables", "core.livestreams"),
+            ("--tables", "core.livestream_sessions", "--format", "csv"),
+        ):
+            done = run_cli_process(simulator, settings.home, "export", target, *others)
+            assert done.returncode == 0, done.stderr
+        with connect_with_extensions([find_extension("httpfs")]) as connection:
+            assert connection.execute(f"SELECT count(*) FROM {read}").fetchall() == [(0,)], "emptied, and still Parquet"
+            listed = connection.execute(
+                f"SELECT DISTINCT table_name FROM '{target}/export.json' ORDER BY ALL"
+            ).fetchall()
+            assert listed == [("core.livestream_sessions",), ("core.livestreams",)]
