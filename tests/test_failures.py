@@ -17,9 +17,9 @@ import pytest
 
 from pipelines.cli.history import open_history
 from pipelines.orchestration.alerts import post_failure
-from pipelines.orchestration.resources import PARTITION, RANGE_END, RANGE_START
+from pipelines.orchestration.resources import PARTITION, RANGE_END, RANGE_START, post_dead_runs
 from pipelines.orchestration.run_errors import SIGNALED, RunFailedError, build_resume_command
-from pipelines.orchestration.run_liveness import ALERTED_BY
+from pipelines.orchestration.run_liveness import ALERTED_BY, RUN_LOCKS, mark_dead_runs
 from pipelines.orchestration.sensors import failure_webhook
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
@@ -173,6 +173,33 @@ def test_a_scheduled_run_that_a_signal_ended_is_a_failure_and_posted(
         assert run.tags["failed"] == SIGNALED
         assert run.tags["resume"] in entry.user_message
         assert SIGNALED in posted_text(receiver)
+
+
+@pytest.mark.parametrize("started_by", ["the command line", "a schedule"])
+def test_a_killed_run_of_the_command_line_is_posted_by_the_next_run(
+    receiver: Receiver, tmp_path: Path, started_by: str
+) -> None:
+    """Seen: nobody heard of a night whose process was killed; the sensor leaves its alert to that process."""
+
+    @dg.job
+    def nightly() -> None:
+        pass
+
+    tags = {RANGE_START: "2026-11-20", RANGE_END: "2026-11-22"}
+    by = ALERTED_BY if started_by == "the command line" else ".dagster/grpc_info"
+    tags |= {by: json.dumps({"socket": f"{tmp_path / 'gone'}"})}
+    settings = settings_of(tmp_path, receiver.address)
+    with open_history(settings) as instance:
+        run = instance.create_run_for_job(nightly, tags=tags, status=dg.DagsterRunStatus.STARTED)
+        for _ in range(2):
+            post_dead_runs(settings, mark_dead_runs(instance, settings.dagster_home / RUN_LOCKS, "another", print))
+        assert [failed.status.value for failed in instance.get_runs()] == ["FAILURE"]
+    if started_by == "a schedule":
+        assert receiver.posted == []
+        return
+    text = posted_text(receiver)
+    assert f"{run.run_id[:8]}: its process was killed, or the machine restarted" in text
+    assert "`livehouse nightly --date 2026-11-22`" in text
 
 
 @pytest.mark.parametrize(

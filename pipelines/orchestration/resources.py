@@ -4,13 +4,21 @@ Keep the work itself in `steps/`.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
 
 import dagster as dg
 
-from pipelines.orchestration.run_liveness import RUN_LOCKS, hold_run_lock, mark_dead_runs, terminate_on_hangup
+from pipelines.orchestration.alerts import post_failure
+from pipelines.orchestration.run_errors import RunFailedError
+from pipelines.orchestration.run_liveness import (
+    ALERTED_BY,
+    RUN_LOCKS,
+    hold_run_lock,
+    mark_dead_runs,
+    terminate_on_hangup,
+)
 from pipelines.settings.settings import Settings, load_settings
 from pipelines.steps.context import Range, RunContext, open_run
 from pipelines.steps.days import add_missing_days, describe_catch_up, keep_days_in_raw, remove_days_never_landed
@@ -97,7 +105,7 @@ class RunContextResource(dg.ConfigurableResource[RunContext]):
                 )
             )
             if dagster_run and instance:
-                mark_dead_runs(instance, run_locks, dagster_run.run_id, log)
+                post_dead_runs(self.settings, mark_dead_runs(instance, run_locks, dagster_run.run_id, log))
             remove_days_never_landed(run)
             days = parse_range(tags)
             if days and not sends_requests(dagster_run):
@@ -107,6 +115,16 @@ class RunContextResource(dg.ConfigurableResource[RunContext]):
                 if dagster_run and context.instance and run.catch_up_days:
                     context.instance.add_run_tags(dagster_run.run_id, {CAUGHT_UP: describe_catch_up(run) or ""})
             yield run
+
+
+def post_dead_runs(settings: Settings, failed: Mapping[str, dg.DagsterRun]) -> None:
+    """Post the runs of the command line whose process died, which would have posted the alert; the sensor posts the others."""
+    for line, run in failed.items():
+        if ALERTED_BY in run.tags:
+            days = parse_range(dict(run.tags))
+            fault = post_failure(settings, run.job_name, run.run_id, days, [RunFailedError(line)])
+            if fault:
+                log(f"livehouse: {fault}")
 
 
 def days_of(context: dg.AssetExecutionContext) -> Range:

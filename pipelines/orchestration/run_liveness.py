@@ -64,8 +64,14 @@ def terminate_on_hangup() -> Iterator[None]:
         signal.signal(signal.SIGHUP, before)
 
 
-def mark_dead_runs(instance: dg.DagsterInstance, directory: Path, own_run_id: str, log: Callable[[str], None]) -> None:
-    """Mark the runs whose process has died: as canceled if a user had requested that, else as failed."""
+def mark_dead_runs(
+    instance: dg.DagsterInstance, directory: Path, own_run_id: str, log: Callable[[str], None]
+) -> dict[str, dg.DagsterRun]:
+    """Mark the runs whose process has died: as canceled if a user had requested that, else as failed.
+
+    Returns those marked as failed, each with a line about it.
+    """
+    failed: dict[str, dg.DagsterRun] = {}
     for run in instance.get_runs(dg.RunsFilter(statuses=_NOT_FINISHED)):
         if run.run_id == own_run_id or not _is_dead(instance, directory, run):
             continue
@@ -77,9 +83,11 @@ def mark_dead_runs(instance: dg.DagsterInstance, directory: Path, own_run_id: st
             instance.report_run_canceled(run, message=line)
         else:
             instance.report_run_failed(run, message=f"{line}; landed data is kept, the next run continues")
+            failed[line] = run
         with suppress(OSError):
             (directory / f"{run.run_id}.lock").unlink(missing_ok=True)
         log(f"{line}; it is now marked as ended")
+    return failed
 
 
 def _is_dead(instance: dg.DagsterInstance, directory: Path, run: dg.DagsterRun) -> bool:
