@@ -9,9 +9,10 @@ from pipelines.simulator.faults import FaultInjector
 from pipelines.storage.warehouse import open_warehouse
 from tests.fixed_clock import NOW
 from tests.night_runner import APP, LAST, NIGHT, WEEK, Serve, add_day, at_hour
+from tests.parameters import long_except
 from tests.pipeline_runner import assert_matches_world, query
 
-DAY = timedelta(days=1)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 OVERALL, SESSIONS = "get-overall-analytics", "get-livestream"
 
 
@@ -53,6 +54,34 @@ def test_counts_of_sessions_follow_a_session_found_outside_the_lookback(serve: S
     nights.load((LAST, LAST + DAY), at=NOW + DAY)
     counts = "SELECT overall_session_count, sessions FROM marts.reconciliation WHERE day = ?"
     assert query(nights.settings, counts, WEEK[0]) == [(3, 3)]
+    assert nights.verdicts() == {"match"}
+
+
+@pytest.mark.parametrize("kind", long_except(["empty_list", "zeros"], "empty_list"))
+def test_a_list_of_sessions_that_was_incomplete_is_fetched_again_by_the_next_night(kind: str, serve: Serve) -> None:
+    """Seen: it was fetched after *overall* had last changed, so it was taken as complete, and the session never arrived."""
+    nights = serve(2, is_loaded=True)
+    add_day(nights.world, LAST + DAY)
+    for at in (NOW + DAY, NOW + DAY + HOUR):
+        nights.simulator.service.faults = FaultInjector(rate=1.0, kinds=(kind,), operations=(SESSIONS,))
+        nights.load((LAST, LAST + DAY), at=at)
+        assert nights.simulator.request_count(SESSIONS) == 2
+    nights.heal()
+    nights.load((LAST, LAST + DAY), at=NOW + DAY + 2 * HOUR)
+    assert_matches_world(nights.settings, nights.world, (WEEK[0], LAST + DAY))
+    assert nights.verdicts() == {"match"}
+
+
+def test_totals_that_sessions_never_reach_cost_two_fetches_and_a_backfill_fetches_again(serve: Serve) -> None:
+    """Nothing shows that a reply without sessions was incomplete where none was known before."""
+    nights = serve(2)
+    nights.simulator.service.faults = FaultInjector(rate=1.0, kinds=("empty_list",), operations=(SESSIONS,))
+    for number, requests in enumerate((2, 2, 0)):
+        nights.load((LAST, LAST), at=NOW + number * HOUR)
+        assert nights.simulator.request_count(SESSIONS) == requests
+    nights.heal()
+    nights.load((LAST, LAST), at=NOW + 3 * HOUR, backfill=True)
+    assert_matches_world(nights.settings, nights.world, (LAST, LAST))
     assert nights.verdicts() == {"match"}
 
 

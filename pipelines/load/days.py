@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 import duckdb
 import polars as pl
 
-from pipelines.catalog.core import LIVESTREAMS
+from pipelines.catalog.core import LIVESTREAM_SESSIONS, LIVESTREAMS
 from pipelines.catalog.marts import MART_BUILDS
 from pipelines.catalog.ops import DAYS, LOADS, QUARANTINE, SHRINKS
 from pipelines.catalog.streams import FACTS
@@ -222,3 +222,14 @@ def unfinished_sessions(connection: duckdb.DuckDBPyConnection, app_id: str) -> l
         WHERE app_id = ? AND coalesce(is_provisional, stopped_at IS NULL) -- NULL until a first run after an update
     """
     return connection.execute(query, [app_id]).fetchall()
+
+
+def livestreams_with_shrinks(connection: duckdb.DuckDBPyConnection, app_id: str, oldest: date) -> list[str]:
+    """Return the livestreams with sessions since `oldest` that the source has lost, or whose figures it has lost."""
+    query = f"""
+        SELECT DISTINCT livestream_id FROM {LIVESTREAM_SESSIONS.full_name} AS session JOIN {SHRINKS.full_name} AS shrink
+            ON shrink.table_name = ? AND shrink.app_id = session.app_id AND shrink.record_id = session.session_id
+        WHERE session.app_id = ? AND session.day >= ?
+    """
+    found = connection.execute(query, [LIVESTREAM_SESSIONS.full_name, app_id, oldest]).fetchall()
+    return [livestream_id for (livestream_id,) in found]

@@ -95,6 +95,11 @@ class RunContext:
         """Its apps, as part of the key of ops.open_backfills: machines may backfill the same days of different apps."""
         return ",".join(sorted(self.settings.app_ids))
 
+    @property
+    def landing_before(self) -> int:
+        """The last landing before this run, or before the interrupted backfill that it resumes."""
+        return self.first_landing if self.resume_from is None else self.resume_from
+
     def days_to_load(self, app_id: str, days: Range) -> list[date]:
         """Return the days of an app to load in a run for a range, in order."""
         if self.rebuilt is not None:

@@ -78,9 +78,15 @@ def purge(run: RunContext, table: Table, app_id: str, days: Iterable[date], unre
 
     `days`: only days whose requests succeeded. `unread`: the livestreams whose requests failed.
     """
-    landing = run.first_landing if run.resume_from is None else run.resume_from
     run.warehouse.write_raw(
-        partial(raw_tables.purge_before, table=table, app_id=app_id, days=list(days), landing=landing, unread=unread)
+        partial(
+            raw_tables.purge_before,
+            table=table,
+            app_id=app_id,
+            days=list(days),
+            landing=run.landing_before,
+            unread=unread,
+        )
     )
 
 

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from pipelines.extract import page_fetchers, selection
 from pipelines.extract.concurrency import Result, fetch_concurrently, prefetch_pages
 from pipelines.extract.paging import read_all
 from pipelines.load import livestream_sync, raw_tables
-from pipelines.load.days import loaded_days, unfinished_sessions
+from pipelines.load.days import livestreams_with_shrinks, loaded_days, unfinished_sessions
 from pipelines.normalize.raw_frames import raw_sessions
 from pipelines.normalize.record import Record, identity, read_record
 from pipelines.normalize.resolve import listed_livestreams
@@ -53,10 +53,10 @@ def extract_sessions(run: RunContext, days: Range) -> dict[str, Counts]:
         unfinished, given_up = _find_unfinished(run, app_id, ids_in_list, synced)
         now = utc_now()
 
-        def select(*, full: bool, resume_from: int | None) -> list[str]:
+        def select(*, full: bool, resume_from: int | None, fetched: pl.DataFrame = synced) -> list[str]:
             return selection.livestreams_to_fetch(
                 listed,
-                synced,
+                fetched,
                 unfinished,
                 given_up.keys(),
                 first_day=run.days_to_load(app_id, days)[0],
@@ -75,9 +75,7 @@ def extract_sessions(run: RunContext, days: Range) -> dict[str, Counts]:
         rest: list[str] = []
         if set(select(full=True, resume_from=None)) - set(wanted):
             short = days_missing_sessions(run, app_id, days)
-            # Sessions fetched after *overall* last changed cannot be what it counts more.
-            since = max(short.values()) if short else None
-            rest = sorted(set(select(full=True, resume_from=since)) - set(wanted)) if short else []
+            rest = sorted(_select_for_short_days(run, app_id, short, synced, select) - set(wanted)) if short else []
             if rest:
                 span = f"{min(short)}" if len(short) == 1 else f"{len(short)} days from {min(short)} to {max(short)}"
                 counts.add_note(
@@ -97,6 +95,24 @@ def extract_sessions(run: RunContext, days: Range) -> dict[str, Counts]:
     done = run.fetch_for_each_app(RAW_LIVESTREAM_SESSIONS, fetch, days=days, needs=(RAW_LIVESTREAMS,))
     refetch_overall_behind_sessions(run, days)
     return done
+
+
+def _select_for_short_days(
+    run: RunContext, app_id: str, short: Mapping[date, int], synced: pl.DataFrame, select: Callable[..., list[str]]
+) -> set[str]:
+    """Return the livestreams that may have the sessions that *overall* counts more. `short`: days, each with the landing since.
+
+    A reply may have been incomplete. So a night believes only the second reply since *overall* last changed, and none of a
+    livestream with shrinks; a difference that stays costs two fetches. A backfill believes only its own replies.
+    """
+    since = max(short.values())
+    if run.is_backfill:
+        return set(select(full=True, resume_from=max(since, run.landing_before)))
+    oldest = run.started_at.date() - timedelta(days=run.settings.retention_days)
+    with run.warehouse.open_working() as connection:
+        shrunk = livestreams_with_shrinks(connection, app_id, oldest)
+    second_last = pl.when(~pl.col("livestream_id").is_in(shrunk)).then("previous_arrival").alias("arrival")
+    return set(select(full=True, resume_from=since, fetched=synced.with_columns(second_last)))
 
 
 def _find_unfinished(
