@@ -6,7 +6,7 @@ WITH used AS (
     SELECT
         *,
         viewer_seconds / 3600 AS viewer_hours,
-        100 * viewer_seconds / 3600 / nullif(CAST($allowance_hours AS DOUBLE), 0) AS used_percent
+        viewer_seconds / 36 / nullif(CAST($allowance_hours AS DOUBLE), 0) AS used_percent
     FROM marts.monthly_usage
     WHERE month = coalesce(CAST($month || '-01' AS DATE), (SELECT max(month) FROM marts.monthly_usage))
 )
@@ -16,9 +16,9 @@ SELECT
     round(viewer_hours, 1) AS viewer_hours,
     round(used_percent, 1) AS used_percent,
     CASE
-        WHEN used_percent >= 100 THEN 'over'
+        WHEN used_percent >= 100 OR viewer_hours > CAST($allowance_hours AS DOUBLE) THEN 'over'
         WHEN used_percent >= CAST($warn_percent AS DOUBLE) THEN 'near'
-        WHEN used_percent IS NOT NULL THEN 'within'
+        WHEN viewer_hours IS NOT NULL THEN 'within'
         ELSE 'unknown'
     END AS state,
     -- at the average of the days known so far

@@ -13,7 +13,8 @@ livestreams AS (
         livestream_id,
         count(*) AS sessions,
         count(*) FILTER (WHERE is_failed) AS failed_sessions,
-        max(begun_at) FILTER (WHERE NOT is_failed) AS last_success_at,
+        -- a session that never went live proves nothing
+        max(begun_at) FILTER (WHERE NOT is_failed AND started_at IS NOT NULL) AS last_success_at,
         max(begun_at) FILTER (WHERE is_failed) AS last_failure_at,
         arg_max(err_message, begun_at) FILTER (WHERE is_failed) AS last_message
     FROM sessions

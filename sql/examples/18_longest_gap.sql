@@ -9,7 +9,7 @@ on_air AS (
     SELECT app_id, started_at AS begins, CASE WHEN is_live THEN fetched_at ELSE ended_at END AS ends
     FROM core.livestream_sessions
     CROSS JOIN span
-    WHERE day >= span.first_day AND ends > started_at
+    WHERE ends > span.first_day AND ends > started_at
 ),
 gaps AS (
     SELECT

@@ -39,7 +39,7 @@ SELECT
     count(*) AS livestreams_of_that_age,
     count(used.livestream_id) AS livestreams_used,
     round(100 * count(used.livestream_id) / count(*), 1) AS used_percent,
-    nullif(round(sum(used.viewer_seconds) / 3600, 1), 'inf') AS viewer_hours
+    CASE WHEN count(used.livestream_id) > 0 THEN nullif(round(sum(used.viewer_seconds) / 3600, 1), 'inf') ELSE 0 END AS viewer_hours
 FROM weeks
 LEFT JOIN used
     ON weeks.app_id = used.app_id

@@ -8,6 +8,8 @@ sums AS (
         usage.app_id,
         count(usage.sessions) FILTER (WHERE usage.day > span.last_day - 7) AS days_known,
         count(usage.sessions) FILTER (WHERE usage.day <= span.last_day - 7) AS days_known_before,
+        count(usage.viewer_seconds) FILTER (WHERE usage.day > span.last_day - 7) AS viewer_days,
+        count(usage.viewer_seconds) FILTER (WHERE usage.day <= span.last_day - 7) AS viewer_days_before,
         sum(usage.sessions) FILTER (WHERE usage.day > span.last_day - 7) AS sessions,
         sum(usage.sessions) FILTER (WHERE usage.day <= span.last_day - 7) / CAST($weeks AS INTEGER) AS sessions_before,
         sum(usage.viewer_seconds) FILTER (WHERE usage.day > span.last_day - 7) / 3600 AS viewer_hours,
@@ -23,9 +25,9 @@ SELECT
     round(viewer_hours, 1) AS viewer_hours,
     -- compared only where every day of these weeks is known
     CASE WHEN days_known_before = 7 * CAST($weeks AS INTEGER) THEN round(sessions_before, 1) END AS sessions_before,
-    CASE WHEN days_known_before = 7 * CAST($weeks AS INTEGER) THEN round(viewer_hours_before, 1) END AS viewer_hours_before,
+    CASE WHEN viewer_days_before = 7 * CAST($weeks AS INTEGER) THEN round(viewer_hours_before, 1) END AS viewer_hours_before,
     CASE
-        WHEN days_known + days_known_before = 7 * (1 + CAST($weeks AS INTEGER)) THEN round(100 * (viewer_hours / nullif(viewer_hours_before, 0) - 1), 1) + 0.0
+        WHEN viewer_days + viewer_days_before = 7 * (1 + CAST($weeks AS INTEGER)) THEN round(100 * (viewer_hours / nullif(viewer_hours_before, 0) - 1), 1) + 0.0
     END AS viewer_change_percent,
     days_known || ' of 7' AS session_days_known
 FROM sums

@@ -1,10 +1,10 @@
--- How long after their end did the API still change sessions, in the last days loaded?
+-- How long after their stop did the API still change sessions, in the last days loaded?
 -- param: days (count) = 28: the number of days, up to the last day loaded
 WITH changes AS (
-    SELECT app_id, viewer_seconds, updated_at - ended_at AS lateness
+    SELECT app_id, viewer_seconds, updated_at - stopped_at AS lateness
     FROM core.livestream_sessions
     WHERE
-        updated_at >= ended_at
+        updated_at >= stopped_at -- without a stop, the end of a failed session is its last change
         AND day > (SELECT max(day) FROM ops.days WHERE table_name = 'core.livestream_sessions') - CAST($days AS INTEGER)
 )
 SELECT

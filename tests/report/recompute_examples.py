@@ -199,7 +199,7 @@ def repeated_failures(facts: Facts) -> list[Row]:
     made = []
     for (app, livestream), rows in found.items():
         bad = [begun(row) for row in rows if failed(row)]
-        good = [begun(row) for row in rows if not failed(row)]
+        good = [begun(row) for row in rows if not failed(row) and row["started_at"]]
         if len(bad) >= 2:
             made.append(
                 {
@@ -261,7 +261,7 @@ def longest_gap(facts: Facts) -> list[Row]:
         spans = sorted(
             (row["started_at"], until)
             for row in facts.of_apps([app])
-            if row["day"] >= since and (until := recompute.on_air_until(row)) and until > row["started_at"]
+            if (until := recompute.on_air_until(row)) and until > max(row["started_at"], midnight(since))
         )
         ends = [max(end for _, end in spans[: number + 1]) for number in range(len(spans))]
         gaps = [(begin - end, end, begin) for end, (begin, _) in zip(ends, spans[1:], strict=False) if begin > end]
@@ -295,7 +295,7 @@ def hours_by_age(facts: Facts) -> list[Row]:
                         "week_of_age": week,
                         "livestreams_of_that_age": len(old),
                         "livestreams_used": len({row["livestream_id"] for row in rows}),
-                        "viewer_hours": hours([row["viewer_seconds"] for row in rows]),
+                        "viewer_hours": hours([row["viewer_seconds"] for row in rows]) if rows else 0.0,
                     }
                 )
     return made
@@ -311,16 +311,16 @@ def this_week(facts: Facts) -> list[Row]:
             continue
         week = [row for age, row in rows.items() if age < 7]
         before = [row for age, row in rows.items() if age >= 7]
-        known_before = sum(row["sessions"] is not None for row in before)
         known = sum(row["sessions"] is not None for row in week)
+        watched, watched_before = (sum(row["viewer_seconds"] is not None for row in part) for part in (week, before))
         now, then = hours([r["viewer_seconds"] for r in week]), hours([r["viewer_seconds"] for r in before])
         made.append(
             {
                 "app_id": app,
                 "viewer_hours": now,
-                "viewer_hours_before": then / 4 if known_before == 28 and then is not None else None,
+                "viewer_hours_before": then / 4 if watched_before == 28 and then is not None else None,
                 "viewer_change_percent": 100 * (now / (then / 4) - 1)
-                if known + known_before == 35 and now is not None and then
+                if watched + watched_before == 35 and now is not None and then
                 else None,
                 "session_days_known": f"{known} of 7",
             }
@@ -333,7 +333,7 @@ def late_corrections(facts: Facts) -> list[Row]:
     names = {0: "1: within an hour", 1: "2: within a day", 2: "3: within a week", 3: "4: later"}
     found: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in facts.sessions:
-        end = row["stopped_at"] or (recompute.on_air_until(row) if failed(row) else None)
+        end = row["stopped_at"]
         if row["day"] > since and row["updated_at"] and end and row["updated_at"] >= end:
             late = (row["updated_at"] - end).total_seconds()
             found[row["app_id"], names[sum(late > limit for limit in (3_600, 86_400, 604_800))]].append(row)

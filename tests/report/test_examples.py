@@ -11,7 +11,7 @@ from pipelines.catalog.streams import FACTS
 from pipelines.marts.build import find_marts
 from pipelines.marts.checks import find_checks
 from pipelines.marts.examples import Example, find_examples
-from tests.report.conftest import FileWarehouse
+from tests.report.conftest import FileWarehouse, session
 
 CHECKS = {f"{check.table}__{check.rule}": check for check in find_checks()}
 EXAMPLES = {example.name: example for example in find_examples()}
@@ -353,3 +353,47 @@ def test_known_answers(busy: FileWarehouse) -> None:
     assert first("09_time_to_live_by_week")["p50_seconds"] == 10.0
     assert first("10_weekday_rhythm")["sessions_a_day"] == 4.0
     assert first("12_peak_streams")["peak_concurrent_streams"] == 1
+
+
+NEW = date(2025, 12, 1)
+"""The day after those of the busy warehouse."""
+
+
+def test_a_session_that_never_went_live_does_not_count_as_working_again(busy: FileWarehouse) -> None:
+    failed = [session(f"f{hour}", f"{NEW}T0{hour}:00:00", err_message="lost") for hour in (1, 2)]
+    later: dict[str, object] = {"created_at": datetime(2025, 12, 1, 9), "livestream_id": "l9"}
+    busy.load("core.livestream_sessions", NEW, *(row | {"livestream_id": "l9"} for row in failed), session("n") | later)
+    rows = busy.query(EXAMPLES["15_repeated_failures"].fill())
+    assert [row["works_again"] for row in rows if row["livestream_id"] == "l9"] == [False]
+
+
+def test_a_stream_from_before_the_days_looked_at_is_no_gap(busy: FileWarehouse) -> None:
+    busy.load("core.livestream_sessions", NEW - timedelta(days=1))
+    busy.load("core.livestream_sessions", NEW, session("x", f"{NEW}T10:00:00", f"{NEW}T11:00:00"))
+    busy.load("core.livestream_sessions", date(2025, 11, 2), session("long", "2025-11-02T00:00:00", f"{NEW}T09:00:00"))
+    rows = busy.query(EXAMPLES["18_longest_gap"].fill())
+    assert [row["gap_hours"] for row in rows if row["app_id"] == "a"] == [1.0]
+
+
+def test_a_week_without_use_is_zero_hours(busy: FileWarehouse) -> None:
+    old = session("old", "2025-11-03T03:00:00", "2025-11-03T04:00:00", livestream_id="l9")
+    busy.connection.execute("DELETE FROM core.livestream_sessions")
+    busy.load("core.livestream_sessions", date(2025, 11, 3), old)
+    rows = busy.query(EXAMPLES["19_hours_by_age"].fill())
+    assert [row["viewer_hours"] for row in rows] == [2.0, 0.0, 0.0, 0.0]
+
+
+def test_any_use_of_an_allowance_of_zero_is_over(busy: FileWarehouse) -> None:
+    rows = busy.query(EXAMPLES["13_allowance_use"].fill({"allowance_hours": "0"}))
+    assert {(row["state"], row["used_percent"]) for row in rows} == {("over", None)}
+
+
+def test_an_unknown_viewer_day_is_not_compared(busy: FileWarehouse) -> None:
+    unreported = {"viewer_seconds": None}
+    day = session("x", "2025-11-05T03:00:00", "2025-11-05T04:00:00") | unreported
+    busy.load("core.livestream_sessions", date(2025, 11, 5), day)
+    busy.load("core.livestream_sessions", NEW)
+    busy.build_all()
+    [row] = [row for row in busy.query(EXAMPLES["20_this_week"].fill({"weeks": "3"})) if row["app_id"] == "a"]
+    assert (row["viewer_hours_before"], row["viewer_change_percent"]) == (None, None)
+    assert row["sessions_before"] is not None
