@@ -68,6 +68,19 @@ def test_changes_landed_by_a_killed_run_with_a_slow_clock_are_loaded_by_the_next
     assert nights.verdicts() == {"match"}
 
 
+def test_changes_that_land_after_raw_was_restored_from_a_backup_are_loaded(serve: Serve) -> None:
+    nights = serve(1)
+    nights.load(WEEK)
+    raw = nights.settings.home / "pipeline_raw.duckdb"
+    backup = raw.read_bytes()
+    for number in (1, 2):
+        nights.load(NIGHT, at=NOW + number * timedelta(hours=1))
+    raw.write_bytes(backup)
+    change(nights, 0, 999, 9_999, NOW + timedelta(hours=3))
+    nights.load(NIGHT, at=NOW + timedelta(hours=3))
+    assert query(nights.settings, "SELECT max(ingest_seconds) FROM core.livestream_sessions") == [(999.0,)]
+
+
 def test_a_session_of_the_future_is_read_once_the_clock_is_right(serve: Serve) -> None:
     nights = serve(1)
     nights.load((LAST - 60 * DAY, LAST - 60 * DAY), clock=-60 * DAY)

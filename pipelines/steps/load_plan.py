@@ -170,20 +170,29 @@ def changed_days(run: RunContext, table: Table, apps: Collection[str]) -> set[Ap
     with run.warehouse.open_working() as connection:
         last = loaded_days.last_loaded_landings(connection, table)
     sources = [stream_of(table).raw, *part_of(table).also_reads]
+    after = {app_id: _known_landing(run, last.get(app_id)) for app_id in apps}
     with run.warehouse.open_raw() as connection:
-        changes = raw_changes.changed_days(connection, sources, {app_id: last.get(app_id) for app_id in apps})
+        changes = raw_changes.changed_days(connection, sources, after)
     if not changes:
         return set()
     with run.warehouse.open_working() as connection:
         loaded = loaded_days.find_loaded_days(connection, table, to_frame(changes))
-    return {app_day for app_day, day in loaded.items() if _is_newer(changes[app_day], day)}
+    return {app_day for app_day, day in loaded.items() if _is_newer(run, changes[app_day], day)}
 
 
-def _is_newer(change: Change, loaded: LoadedDay) -> bool:
+def _known_landing(run: RunContext, number: int | None) -> int | None:
+    """Return a landing that was loaded, or the last one before this run if that is lower.
+
+    Higher numbers are of raw tables that were since replaced by a backup, so that they are given out again.
+    """
+    return None if number is None else min(number, run.first_landing)
+
+
+def _is_newer(run: RunContext, change: Change, loaded: LoadedDay) -> bool:
     """Return whether a day changed after it was loaded."""
     if loaded.arrival is None and change.at is not None:
         return change.at > loaded.at - _LANDING_MARGIN
-    return change.arrival > (loaded.arrival or 0)
+    return change.arrival > (_known_landing(run, loaded.arrival) or 0)
 
 
 def _fetched_at(
