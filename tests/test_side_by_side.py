@@ -3,17 +3,23 @@
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from pipelines.catalog.core import LIVESTREAM_SESSIONS, LIVESTREAMS
 from pipelines.catalog.streams import stream_of
+from pipelines.clock import days_from
 from pipelines.errors import ApiError, TransientApiError
+from pipelines.extract.operations import GET_LIVESTREAM_DAYWISE
+from pipelines.extract.selection import split_days
+from pipelines.simulator.refusals import Refusal
 from pipelines.simulator.server import Simulator
 from pipelines.steps import side_by_side
 from pipelines.steps.context import open_run
 from pipelines.steps.extract_stream import extract_stream
+from pipelines.steps.session_counts import extract_session_counts
 from pipelines.steps.side_by_side import Fetching, Work, run_side_by_side
 from tests.pipeline_runner import DAYS, settings_for, small_world
 
@@ -133,3 +139,18 @@ def test_requests_are_counted_for_the_app_they_are_about(tmp_path: Path) -> None
         received = Counter(request.app_id for request in simulator.requests)
     assert counted == received
     assert len(received) == 3
+
+
+def test_months_whose_counts_are_not_found_are_named_and_their_requests_are_counted(tmp_path: Path) -> None:
+    """Seen: after the first of them the other months were not read, and no note said so."""
+    days = DAYS[1] - timedelta(days=149), DAYS[1]
+    older = split_days(days_from(*days))[:-1]
+    refusal = Refusal.parse(f"{GET_LIVESTREAM_DAYWISE}@<{older[-1][1]}=404")
+    with (
+        Simulator(small_world(apps=("a",), livestreams=1, sessions=2), refusals=[refusal]) as simulator,
+        open_run(settings_for(simulator, tmp_path), run_id="run", full=False, allow_shrink=False, backfill=None) as run,
+    ):
+        counts = extract_session_counts(run, days)["a"]
+        assert counts.requests == simulator.request_count(GET_LIVESTREAM_DAYWISE) == len(older) + 1
+    assert counts.note
+    assert f"{older[0][0]} to {older[-1][1]}" in counts.note

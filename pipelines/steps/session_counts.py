@@ -4,7 +4,7 @@ Services of the older dialect lack the operation. No other step depends on it: w
 other figures are loaded as usual.
 """
 
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -47,7 +47,8 @@ def extract_session_counts_of(
         newest, *older = selection.split_days(wanted[app_id])[::-1]
         errors: dict[Range, ApiError] = {}
         try:
-            is_offered = yield from _fetch(run, app_id, [newest], counts, errors)
+            yield from _fetch(run, app_id, [newest], counts, errors)
+            is_offered = getattr(errors.get(newest), "status", None) not in NOT_OFFERED_STATUSES
             run.client.dialect.note_offered(app_id, GET_LIVESTREAM_DAYWISE, is_offered=is_offered)
             if not is_offered:
                 return
@@ -66,8 +67,8 @@ def extract_session_counts_of(
 
 def _fetch(
     run: RunContext, app_id: str, chunks: Sequence[Range], counts: Counts, errors: dict[Range, ApiError]
-) -> Generator[Iterator[Any], Any, bool]:
-    """Fetch and land ranges of days, and add failures to `errors`. Returns whether the API offers the operation."""
+) -> Fetching:
+    """Fetch and land ranges of days, and add failures to `errors`."""
 
     def fetch(chunk: Range) -> dict[str, Any]:
         return operations.get_livestream_daywise_analytics(run.client, app_id, *chunk)
@@ -76,15 +77,12 @@ def _fetch(
     replies = fetch_concurrently(fetch, chunks, run.client.concurrency)
     while result := (yield replies):
         error = result.error or _land(run, app_id, result, counts)
-        if getattr(error, "status", None) in NOT_OFFERED_STATUSES:
-            return False
         if error:
             errors[result.item] = error
         else:
             answered += days_from(*result.item)
     if run.allow_shrink:
         purge(run, RAW_LIVESTREAM_DAYWISE, app_id, answered)
-    return True
 
 
 def _land(run: RunContext, app_id: str, result: Result[Range, dict[str, Any]], counts: Counts) -> ApiError | None:
