@@ -5,6 +5,7 @@ from the session before, `length` the difference from the ingest, `state` has a 
 lists only failed sessions, `session_id` only those that did not end well.
 """
 
+import math
 from itertools import groupby
 from typing import Any
 
@@ -71,5 +72,8 @@ def read_sessions(
 
 
 def _subtract(values: Column, others: Column) -> Column:
-    """Return how much each value exceeds the other; an unknown other counts as 0."""
-    return [None if value is None else value - round(other or 0) for value, other in zip(values, others, strict=False)]
+    """Return how much each value exceeds the other, rounded as `Math.round` of the page does; an unknown other counts as 0."""
+    return [
+        None if value is None else value - math.floor((other or 0) + 0.5)
+        for value, other in zip(values, others, strict=False)
+    ]

@@ -19,7 +19,12 @@ FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\uff1d1")
 CHANGES = [
     f"UPDATE core.livestreams SET name = '{name}' WHERE livestream_id = 'stream-{number}'"
     for number, name in enumerate(FORMULAS)
-] + ["UPDATE core.livestream_sessions SET err_message = '=HYPERLINK(\"x\")' WHERE err_message = 'encoder gone'"]
+] + [
+    "UPDATE core.livestream_sessions SET err_message = '=HYPERLINK(\"x\")' WHERE err_message = 'encoder gone'",
+    "DELETE FROM core.recordings_daily WHERE day = '2026-02-20' AND app_id = 'side-app'",
+    """UPDATE ops.days SET is_known = false, row_count = 0
+        WHERE day = '2026-02-20' AND app_id = 'side-app' AND table_name = 'core.recordings_daily'""",
+]
 
 TROUBLES = [
     "DELETE FROM ops.days WHERE day IN ('2026-02-20', '2026-02-23')",
@@ -154,6 +159,9 @@ def test_csv_of_every_table_is_safe_in_a_spreadsheet(shown: OpenPage) -> None:
     assert '\'=HYPERLINK("x")' in cells
     for name, rows in files.items():
         assert len(rows) == 1 + len(shown.page.query_selector_all(f"#{name} tbody tr")), name
+    partly = {row[0]: row[-1] for row in files["table-apps"]}
+    assert partly["App"] == "Partly known"
+    assert "Recordings: 27 of 28 days" in partly["side-app"]
     [hours] = shown.query("SELECT sum(viewer_seconds) / 3600 FROM marts.daily_usage WHERE day > DATE '2026-02-28' - 28")
     assert sum(float(row[1]) for row in files["table-apps"][1:]) == pytest.approx(hours, abs=0.11)
 

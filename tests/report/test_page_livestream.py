@@ -1,5 +1,6 @@
 """The page of a livestream, and the sessions behind an error message: every session of SQL, linked from every name."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ QUARANTINED = """INSERT INTO ops.quarantine BY NAME SELECT 'main-app' AS app_id,
     AS payloads(n, payload)"""
 ON_AIR = """UPDATE core.livestream_sessions SET stopped_at = NULL, err_message = NULL, viewer_seconds = NULL
     WHERE session_id = 'session-2-0' AND app_id = 'main-app'"""
+HALF_SECOND = "UPDATE core.livestream_sessions SET ingest_seconds = 2.5 WHERE session_id LIKE 'session-3-%'"
 RANGE = "from=2026-02-01&to=2026-02-28"
 OF_STREAM = f"{RANGE}&livestream=stream-6&livestream_app=main-app"
 
@@ -25,7 +27,7 @@ OF_STREAM = f"{RANGE}&livestream=stream-6&livestream_app=main-app"
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("livestream")
-    changes = (*named(HOSTILE[:2]), QUARANTINED, ON_AIR)
+    changes = (*named(HOSTILE[:2]), QUARANTINED, ON_AIR, HALF_SECOND)
     return write_page_of(make_warehouse(directory, changes=changes), directory / "report.html")
 
 
@@ -54,6 +56,9 @@ def test_every_session_is_embedded(report: Path) -> None:
             """SELECT app_id, livestream_id, count(*), sum(ingest_seconds), sum(viewer_seconds), sum(is_failed::INTEGER)
             FROM core.livestream_sessions GROUP BY ALL ORDER BY ALL"""
         ).fetchall()
+        [(on_air,)] = connection.execute(
+            "SELECT sum(round(epoch(ended_at) - epoch(started_at))) FROM core.livestream_sessions"
+        ).fetchall()
     lists = found["rows"]
     assert [(found["livestreams"]["livestream_id"][n], count) for n, count in enumerate(found["counts"])] == [
         row[1:3] for row in rows
@@ -61,6 +66,12 @@ def test_every_session_is_embedded(report: Path) -> None:
     for column, place in (("ingest_seconds", 3), ("viewer_seconds", 4)):
         total = sum(row[place] for row in rows)
         assert sum(value or 0 for value in lists[column]) == pytest.approx(total, abs=1)
+    lengths = [  # as the page decodes them, with Math.round
+        length + math.floor((ingest or 0) + 0.5)
+        for length, ingest in zip(lists["length"], lists["ingest_seconds"], strict=True)
+        if length is not None
+    ]
+    assert sum(lengths) == on_air
     assert len(lists["message"]) == sum(row[5] for row in rows)
     labels = [found["states"][int(state)]["label"] for state in lists["state"]]
     assert len(lists["session_id"]) == sum(label != "ended" for label in labels)

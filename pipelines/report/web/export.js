@@ -61,18 +61,27 @@ function parseNumber(text) {
 }
 
 /**
- * The values of a table on the page.
+ * The values of a table on the page; the last column names figures of which not every day is known, if there are any.
  * @param {HTMLTableElement} table
  * @returns {Grid}
  */
 function readTable(table) {
-  return [...table.rows].map((row) =>
+  const [head] = table.rows;
+  const grid = [...table.rows].map((row) =>
     [...row.cells].map((cell) => {
       const isNumber = cell.classList.contains("number") && cell.tagName === "TD";
       const text = readCellText(cell, isNumber);
       return isNumber ? parseNumber(text) : text;
     }),
   );
+  const notes = [...table.rows].map((row) =>
+    [...row.cells].flatMap((cell, n) => {
+      const coverage = cell.querySelector(".coverage")?.textContent;
+      return coverage ? [`${readCellText(head.cells[n], false)}: ${coverage}`] : [];
+    }),
+  );
+  if (!notes.some((line) => line.length)) return grid;
+  return grid.map((line, n) => [...line, n ? notes[n].join("; ") : "Partly known"]);
 }
 
 /**

@@ -111,7 +111,11 @@ function createAppRow(app, period, before) {
     const unit = metric.unit === "$" || metric.unit === "%" ? metric.unit : "";
     return [
       createElement("span", reason ? {title: reason} : {}, formatValue(result.value, {...metric, unit})),
-      createElement("small", {}, text || missing || (result.value === null && metric.empty) || ""),
+      createElement(
+        "small",
+        missing && missing === formatKnownDays(result, now) ? {class: "coverage"} : {},
+        text || missing || (result.value === null && metric.empty) || "",
+      ),
     ];
   });
   const known = formatCoverage(aggregate(METRICS.sessions, now), now);
