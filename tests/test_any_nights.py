@@ -61,9 +61,10 @@ def test_any_order_of_nights_kills_clocks_and_gaps_leaves_the_truth(seed: int, t
                 with clock_set_to(at + clock):
                     nights.land_only(days)
             else:
-                nights.load(days, at=at, clock=clock)
-                with clock_set_to(at + clock):
-                    assert_nothing_was_skipped_wrongly(nights.settings, f"night {nights.number}", days)
+                run = nights.load(days, at=at, clock=clock)
+                if all(failure.part for failure in run.failures):  # else a table was not loaded, which the run reports
+                    with clock_set_to(at + clock):
+                        assert_nothing_was_skipped_wrongly(nights.settings, f"night {nights.number}", days)
         nights.heal()
         nights.load((WEEK[0], last), at=at + timedelta(hours=1))
         nights.load((WEEK[0], last), at=at + timedelta(hours=2))
