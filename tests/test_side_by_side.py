@@ -142,7 +142,7 @@ def test_requests_are_counted_for_the_app_they_are_about(tmp_path: Path) -> None
 
 
 def test_months_whose_counts_are_not_found_are_named_and_their_requests_are_counted(tmp_path: Path) -> None:
-    """Seen: after the first of them the other months were not read, and no note said so."""
+    """Seen: after the first of them the other months were not read, without a note."""
     days = DAYS[1] - timedelta(days=149), DAYS[1]
     older = split_days(days_from(*days))[:-1]
     refusal = Refusal.parse(f"{GET_LIVESTREAM_DAYWISE}@<{older[-1][1]}=404")

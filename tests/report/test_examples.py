@@ -367,7 +367,7 @@ def test_a_session_that_never_went_live_does_not_count_as_working_again(busy: Fi
     assert [row["works_again"] for row in rows if row["livestream_id"] == "l9"] == [False]
 
 
-def test_a_stream_from_before_the_days_looked_at_is_no_gap(busy: FileWarehouse) -> None:
+def test_a_stream_from_before_the_chosen_days_is_no_gap(busy: FileWarehouse) -> None:
     busy.load("core.livestream_sessions", NEW - timedelta(days=1))
     busy.load("core.livestream_sessions", NEW, session("x", f"{NEW}T10:00:00", f"{NEW}T11:00:00"))
     busy.load("core.livestream_sessions", date(2025, 11, 2), session("long", "2025-11-02T00:00:00", f"{NEW}T09:00:00"))
