@@ -35,6 +35,7 @@ def test_every_loaded_day_is_rebuilt_once(tmp_path: Path, monkeypatch: pytest.Mo
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path / "home")
         run_pipeline(settings)
+        run_pipeline(settings, YESTERDAY, run_id="second")  # asks once more for days that the API counts more of
         run_pipeline(settings, YESTERDAY, run_id="nothing new")
         assert notes(settings, "nothing new") == []
         with duckdb.connect(tmp_path / "home" / "pipeline.duckdb") as connection:

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -297,6 +297,7 @@ def test_an_accepted_address_can_be_parsed_by_httpx(monkeypatch: pytest.MonkeyPa
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12))
+@example("[::1]")
 def test_no_address_sends_the_token_unencrypted_or_crashes_later(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     for url in (f"https://{text}", f"http://{text}", f"http://127.0.0.1{text}", text):
         try:

@@ -73,8 +73,10 @@ def show_lines(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
 
 
 def _print_or_page(text: str, console: Console) -> None:
-    if not console.is_terminal or text.count("\n") < console.height:
+    if not console.is_terminal:
         sys.stdout.write(text)
+    elif text.count("\n") < console.height:
+        click.echo(text, nl=False)
     else:
         click.echo_via_pager(text)
 

@@ -6,6 +6,9 @@ from urllib.parse import urlsplit
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
 
+_BRACKETS = re.compile(r"([^@]*@)?\[[^\[\]]+\](:\d*)?")
+"""How a host of IPv6 is written. urlsplit ignores text around the brackets, as in `127.0.0.1[::1]`."""
+
 _SCHEME_OR_HOST = re.compile(r"[^/]*:")
 """A colon before the first slash: `md:x`, `:memory:`, `user:password@host`. No file of ours has such a name."""
 
@@ -29,6 +32,8 @@ def is_safe(address: str) -> bool:
     parts = urlsplit(address)
     _ = parts.port  # urlsplit checks a port only when it is read
     host = parts.hostname or ""
+    if "[" in parts.netloc and not _BRACKETS.fullmatch(parts.netloc):
+        return False
     try:
         is_here = ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
