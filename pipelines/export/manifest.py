@@ -23,6 +23,9 @@ def write_manifest(connection: duckdb.DuckDBPyConnection, root: str, files: Sequ
 
 
 def parse_manifest(text: str) -> list[ExportedFile]:
-    """Return the files of an export."""
-    files = (ExportedFile(**{name: file.get(name) for name in _SCHEMA}) for file in json.loads(text))
-    return [file._replace(day=date.fromisoformat(str(file.day))) if file.day else file for file in files]
+    """Return the files of an export; none if the manifest is damaged, so that the next export writes every file again."""
+    try:
+        files = [ExportedFile(**{name: file.get(name) for name in _SCHEMA}) for file in json.loads(text)]
+        return [file._replace(day=date.fromisoformat(str(file.day))) if file.day else file for file in files]
+    except (ValueError, TypeError, AttributeError):
+        return []

@@ -270,6 +270,16 @@ def test_an_export_killed_while_it_writes_leaves_the_older_one(nights: NightRunn
     assert left == {before.parent.name, (tmp_path / "core").resolve().parent.name}
 
 
+@pytest.mark.parametrize("damaged", ["", "{", "null", "[1]", '[{"day": "soon"}]', "\x00"])
+def test_an_export_with_a_damaged_manifest_is_written_again(damaged: str, nights: NightRunner, tmp_path: Path) -> None:
+    tables = ("--tables", SESSIONS)
+    assert export(nights, str(tmp_path), *tables)[0] == 0
+    (tmp_path / "export.json").write_text(damaged)
+    status, _, err = export(nights, str(tmp_path), *tables)
+    assert status == 0
+    assert "0 of them unchanged" in err
+
+
 def test_two_exports_to_one_directory_do_not_mix(nights: NightRunner, tmp_path: Path) -> None:
     with ExportDirectory(tmp_path, NOW).replaced(wait_seconds=0, log=print):
         environment = environment_for(nights.simulator, nights.settings.home, LIVEHOUSE_LOCK_WAIT_SECONDS="0")
