@@ -1,4 +1,4 @@
-"""Every request that livehouse sends is valid by the vendor's OpenAPI document, and the check finds invalid ones."""
+"""Promise 7: every request that livehouse sends is valid by the vendor's OpenAPI document, and the check finds invalid ones."""
 
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ def served() -> Any:
         yield simulator
 
 
+@pytest.mark.promise(7)
 @pytest.mark.undescribed_requests
 @pytest.mark.parametrize(
     ("method", "path", "sent", "message"),
@@ -57,6 +58,7 @@ def test_undocumented_requests_are_found(
     assert message in violation
 
 
+@pytest.mark.promise(7)
 @pytest.mark.long
 def test_every_operation_is_sent_as_documented(served: Simulator, tmp_path: Path) -> None:
     """`described_requests` in conftest.py checks the requests of each test, this one included."""

@@ -10,13 +10,14 @@ import tomllib
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pytest
 
 from pipelines.clock import machine_now
 from pipelines.errors import find_machine_cause
-from pipelines.orchestration.run_errors import describe_root_cause
+from pipelines.orchestration.run_errors import collect_errors, describe_root_cause
 from pipelines.simulator.server import Simulator
 from pipelines.steps.progress import log
 from tests.parameters import long_except
@@ -213,6 +214,20 @@ def test_the_machine_is_named_where_it_is_the_cause(err: str, named: str | None)
         message, cause, cls_name = err, None, None
 
     assert named is None or named in str(describe_root_cause(Error())), "in a run as well"
+
+
+def test_what_a_failure_entails_is_not_reported_beside_it() -> None:
+    """Once polars could not start its threads, each later use of it fails, with another message."""
+
+    def failed_step(text: str) -> SimpleNamespace:
+        error = SimpleNamespace(message=text, cause=None, cls_name="PanicException")
+        data = SimpleNamespace(user_failure_data=None, error=error)
+        return SimpleNamespace(event_specific_data=data, is_step_failure=True, is_failure=False)
+
+    panic = 'could not spawn threads: ThreadPoolBuildError { message: "Resource temporarily unavailable" }'
+    entailed = "pyo3_runtime.PanicException: LazyLock instance has previously been poisoned"
+    [error] = collect_errors([failed_step(panic), failed_step(entailed)])
+    assert "ulimit -u" in str(error)
 
 
 def test_what_is_logged_does_not_command_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,8 @@ from pipelines.errors import LivehouseError, SettingsError, UsageError, find_mac
 FAULT = "a fault of livehouse itself"
 STOPPED = "stopped; landed data is kept: run the same command again to resume"
 SIGNALED = "ended by a signal, such as at a shutdown of the machine"
+_CONSEQUENCES = ("caused the run", "LazyLock instance has previously been poisoned")
+"""Parts of messages that only repeat an earlier failure: Dagster's, and polars' once it could not start its threads."""
 
 
 class RunFailedError(LivehouseError):
@@ -30,7 +32,7 @@ def collect_errors(events: Iterable[Any]) -> list[LivehouseError]:
         elif (event.is_step_failure or event.is_failure) and getattr(data, "error", None):
             found.append(describe_root_cause(data.error))
     distinct = {str(error): error for error in found}
-    known = [error for error in distinct.values() if "caused the run" not in str(error)]
+    known = [error for text, error in distinct.items() if not any(part in text for part in _CONSEQUENCES)]
     return known or [RunFailedError("the run failed; its page in `livehouse ui` shows the reason")]
 
 
