@@ -1,7 +1,6 @@
 """Every variable: its default, what it takes, and one line about what it does not."""
 
 import logging
-import os
 from datetime import date, timedelta
 from itertools import product
 from pathlib import Path
@@ -16,10 +15,8 @@ from pydantic import SecretStr
 
 from pipelines.clock import today
 from pipelines.errors import LivehouseError, SettingsError
-from pipelines.settings.reader_settings import load_reader_settings
 from pipelines.settings.settings import Settings, load_settings
 from pipelines.storage.file_warehouse import FileWarehouse
-from pipelines.storage.warehouse import check_readers_see, open_readers_warehouse
 
 TOKEN = "s3cret-token-0123456789abcdefghij"
 ACCOUNT = {"CLOUDFLARE_API_TOKEN": TOKEN, "CLOUDFLARE_ACCOUNT_ID": "account", "REALTIMEKIT_APP_ID": "app"}
@@ -369,53 +366,6 @@ def test_nothing_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded(monkeypatch, **ACCOUNT).require_account()
 
 
-KEY = ("LIVEHOUSE_READER_ACCESS_KEY_ID", "LIVEHOUSE_READER_SECRET_ACCESS_KEY")
-READER = "ducklake:postgres:dbname=x user=reader"
-
-
-@pytest.mark.parametrize("given", KEY)
-def test_half_a_key_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    [missing] = set(KEY) - {given}
-    with pytest.raises(SettingsError, match=rf"^{given} is set without {missing}: set both, or neither$"):
-        loaded(monkeypatch, **{given: "hush"})
-
-
-def test_readers_open_what_runs_load_into(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run would load into a file, and `livehouse sql` show the lakehouse: old figures that look right."""
-    settings = loaded(monkeypatch, LIVEHOUSE_READER_WAREHOUSE=READER)
-    with pytest.raises(
-        SettingsError, match=r"^LIVEHOUSE_READER_WAREHOUSE is a lakehouse, and LIVEHOUSE_WAREHOUSE is not"
-    ):
-        check_readers_see(settings)
-    with pytest.raises(
-        SettingsError, match=r"^LIVEHOUSE_READER_WAREHOUSE is a lakehouse, and LIVEHOUSE_WAREHOUSE is a file"
-    ):
-        open_readers_warehouse(loaded(monkeypatch, LIVEHOUSE_WAREHOUSE="w.duckdb"))
-    check_readers_see(loaded(monkeypatch, LIVEHOUSE_WAREHOUSE=READER))
-
-
-def test_a_readers_key_needs_a_lakehouse(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = loaded(monkeypatch, **dict.fromkeys(KEY, "hush"))
-    with pytest.raises(SettingsError, match=rf"^{KEY[0]} is a key for the files of a lakehouse"):
-        open_readers_warehouse(settings)
-
-
-def test_readers_load_no_secret_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    secrets = {"CLOUDFLARE_API_TOKEN": TOKEN, "LIVEHOUSE_ALERT_WEBHOOK": "https://x.example/hush"}
-    Path(".env").write_text(
-        "".join(f"{name}={text}\n" for name, text in secrets.items()) + "LIVEHOUSE_HOME=elsewhere\n"
-    )
-    for _ in ("from .env", "from the environment"):
-        settings = load_reader_settings()
-        assert (settings.api_token, settings.alert_webhook, settings.home) == (None, None, Path("elsewhere"))
-        for name, text in secrets.items():
-            monkeypatch.setenv(name.lower(), text)
-            monkeypatch.setenv(name, text)
-    Path(".env").write_text("CLOUDFLARE_API_TOKEN=two\\nlines\nLIVEHOUSE_LOOKBACK_DAYS=x\n")
-    with pytest.raises(SettingsError, match=r"^LIVEHOUSE_LOOKBACK_DAYS is malformed: [^;]+$"):
-        load_reader_settings()
-
-
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_an_empty_variable_is_not_set(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert loaded(monkeypatch, **{variable: ""}) == load_settings()
@@ -441,117 +391,3 @@ def test_the_names_of_fields_are_no_variables(field: str, monkeypatch: pytest.Mo
     # HOME is in everybody's environment.
     assert loaded(monkeypatch, **{field.upper(): "/somewhere/else"}) == Settings()
     assert loaded(monkeypatch, **{field: "/somewhere/else"}) == Settings()
-
-
-# --- .env -------------------------------------------------------------------------------------------------------
-
-
-def test_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    Path(".env").write_text(
-        "# comment\nCLOUDFLARE_API_TOKEN='"
-        + TOKEN
-        + '\'\nexport CLOUDFLARE_ACCOUNT_ID="a"\nREALTIMEKIT_APP_ID=one,two\n'
-        "LIVEHOUSE_CONCURRENCY=\nUNKNOWN=5\nHOME=/x\nhome=/x\n\nLIVEHOUSE_LOOKBACK_DAYS=7 # a week\n"
-    )
-    settings = load_settings()
-    settings.require_account()
-    assert (settings.account_id, settings.app_ids, settings.concurrency) == ("a", ("one", "two"), 8)
-    assert (settings.lookback_days, settings.home) == (7, Path("data"))
-    assert loaded(monkeypatch, LIVEHOUSE_LOOKBACK_DAYS="2").lookback_days == 2  # the environment comes first
-    assert "CLOUDFLARE_API_TOKEN" not in os.environ
-
-
-def test_a_home_in_the_file_may_begin_with_a_tilde(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    Path(".env").write_text("LIVEHOUSE_HOME=~/livehouse\nLIVEHOUSE_WAREHOUSE=~/w.duckdb\n")
-    settings = load_settings()
-    assert (settings.home, settings.warehouse) == (tmp_path / "livehouse", tmp_path / "w.duckdb")
-
-
-def test_a_fault_in_the_file_names_the_variable() -> None:
-    Path(".env").write_text("LIVEHOUSE_LOOKBACK_DAYS=badvalue\n")
-    with pytest.raises(SettingsError, match=r"^LIVEHOUSE_LOOKBACK_DAYS is malformed") as raised:
-        load_settings()
-    assert "badvalue" not in str(raised.value)
-
-
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"CLOUDFLARE_API_TOKEN=\xe4\n"])
-def test_a_file_that_is_no_text_is_one_line(content: bytes) -> None:
-    Path(".env").write_bytes(content)
-    with pytest.raises(SettingsError, match=r"\.env is not UTF-8 text"):
-        load_settings()
-
-
-@pytest.mark.parametrize("content", ["", "\n\n", "# x\n", "A" * 100_000, "LIVEHOUSE_HOME\n"])
-def test_an_empty_file(content: str, caplog: pytest.LogCaptureFixture) -> None:
-    Path(".env").write_text(content)
-    assert load_settings() == Settings(_env_file=None)  # type: ignore[call-arg]  # pydantic-settings' own
-
-
-@pytest.mark.parametrize("line", ["no assignment", "=", 'LIVEHOUSE_HOME="never closed', "LIVEHOUSE HOME=x"])
-def test_a_malformed_line_is_named_and_not_shown(line: str) -> None:
-    Path(".env").write_text(f"# first\nLIVEHOUSE_LOOKBACK_DAYS=5\n{line}\nLIVEHOUSE_CONCURRENCY=4\n")
-    with pytest.raises(SettingsError, match=r"^\.env, line 3, is not NAME=value"):
-        load_settings()
-
-
-def test_a_dangling_link_is_reported() -> None:
-    Path(".env").symlink_to(".env")
-    with pytest.raises(SettingsError, match=r"\.env cannot be read"):
-        load_settings()
-
-
-@pytest.mark.parametrize("mode", [0o666, 0o664, 0o620, 0o602])
-def test_a_file_that_others_can_write_is_refused(mode: int) -> None:
-    Path(".env").write_text("CLOUDFLARE_BASE_URL=https://elsewhere.example\n")
-    Path(".env").chmod(mode)
-    with pytest.raises(SettingsError, match=r"can be written by others.*`chmod go-w"):
-        load_settings()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link away")
-@pytest.mark.parametrize("foreign", [".env", "second link", "settings"])
-def test_a_link_that_another_user_planted_is_refused(foreign: str, tmp_path: Path) -> None:
-    target, second = tmp_path / "settings", tmp_path / "second link"
-    target.write_text("CLOUDFLARE_BASE_URL=https://elsewhere.example\n")
-    second.symlink_to("settings")
-    Path(".env").symlink_to(second)
-    load_settings()
-    os.chown(foreign if foreign == ".env" else tmp_path / foreign, 65533, -1, follow_symlinks=False)
-    with pytest.raises(SettingsError, match=r"another user.*`chown"):
-        load_settings()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
-    """Placed in a directory where another user starts the program, it would decide where that user's token is sent."""
-    Path(".env").write_text("CLOUDFLARE_BASE_URL=https://elsewhere.example\n")
-    os.chown(".env", 65533, -1)
-    with pytest.raises(SettingsError, match="belongs to another user"):
-        load_settings()  # as root too, which may start the program anywhere
-    tmp_path.chmod(0o755)
-    os.seteuid(65534)
-    try:
-        with pytest.raises(SettingsError, match="belongs to another user"):
-            load_settings()
-    finally:
-        os.seteuid(0)
-
-
-def test_a_path_that_no_file_can_have() -> None:
-    Path(".env").write_bytes(b"LIVEHOUSE_HOME=a\0b\n")
-    with pytest.raises(SettingsError, match="LIVEHOUSE_HOME"):
-        load_settings()
-
-
-def test_a_directory_of_that_name_is_no_file() -> None:
-    Path(".env").mkdir()
-    load_settings()
-
-
-def test_the_example_names_every_variable_of_the_contract_and_loads(monkeypatch: pytest.MonkeyPatch) -> None:
-    example = (Path(__file__).parents[1] / ".env.example").read_text()
-    contract = {variable for variable in VARIABLES if variable != "LIVEHOUSE_RETRY_PAUSE_SECONDS"}
-    assert not {variable for variable in contract if f"{variable}=" not in example}
-    Path(".env").write_text(example)
-    assert load_settings() == Settings(_env_file=None)  # type: ignore[call-arg]  # pydantic-settings' own

@@ -1,22 +1,18 @@
 """The current version of a record: the later wins, invalid ones are quarantined, lost figures are kept."""
 
 import json
-import random
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, LIVESTREAMS, MEETING_SESSIONS_DAILY
+from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS, LIVESTREAMS
 from pipelines.catalog.ops import QUARANTINE, SHRINKS
 from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS
-from pipelines.catalog.streams import stream_of
 from pipelines.catalog.types import Table
-from pipelines.normalize.raw_frames import raw_day, raw_day_entries, raw_livestreams, raw_sessions
-from pipelines.normalize.record import encode, read_record
+from pipelines.normalize.raw_frames import raw_day, raw_livestreams, raw_sessions
+from pipelines.normalize.record import read_record
 from pipelines.normalize.resolve import Normalized, listed_livestreams, normalize
 
 NOW = datetime(2025, 3, 14, 15, 9, 26)
@@ -35,6 +31,7 @@ SESSION: dict[str, Any] = {
     "viewer_seconds": 116.11599994199997,
     "err_message": None,
 }
+FIGURES = {"count": 3, "total_ingest_seconds": 100, "total_viewer_seconds": 250.5}
 
 
 def raw_of(*versions: tuple[Any, datetime]) -> pl.DataFrame:
@@ -273,109 +270,6 @@ def test_an_empty_answer_that_came_first_but_is_ranked_last_changes_nothing() ->
     assert only(made)["ingest_seconds"] == 3600
 
 
-# --- days of an app --------------------------------------------------------------------------------------------
-
-
-def overall(*versions: tuple[Any, datetime], day: date = DAY, first: datetime | None = None) -> Normalized:
-    raw = pl.concat(
-        raw_day(RAW_LIVESTREAM_ANALYTICS, read_record(record), day, app_id="app", fetched_at=at, run_id="run")
-        for record, at in versions
-    )
-    if first:
-        raw = raw.with_columns(pl.lit(first).cast(pl.Datetime("us")).alias("first_fetched_at"))
-    return balanced(LIVESTREAM_ANALYTICS_DAILY, raw)
-
-
-FIGURES = {"count": 3, "total_ingest_seconds": 100, "total_viewer_seconds": 250.5}
-ZEROS = {"count": 0, "total_ingest_seconds": 0, "total_viewer_seconds": 0}
-OLDEST = NOW.date() - timedelta(days=RETENTION)
-
-
-def figures(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["livestream_count"], row["ingest_seconds"], row["viewer_seconds"]
-
-
-@pytest.mark.parametrize("record", [None, ZEROS, ZEROS | {"total_viewer_seconds": "0.0"}])
-def test_nothing_is_zero_as_long_as_the_source_remembers(record: Any) -> None:
-    assert figures(only(overall((record, NOW), day=DAY))) == (0, 0, 0)
-    assert figures(only(overall((record, NOW), day=OLDEST))) == (0, 0, 0)
-
-
-@pytest.mark.parametrize("record", [None, ZEROS, {}, {"count": None}])
-def test_nothing_about_an_older_day_is_unknown(record: Any) -> None:
-    made = overall((record, NOW), day=OLDEST - A_DAY)
-    assert made.rows.is_empty()
-    assert made.rejects.is_empty()
-    assert made.duplicates == 1
-
-
-def test_figures_of_an_older_day_are_figures() -> None:
-    assert figures(only(overall((FIGURES, NOW), day=OLDEST - 100 * A_DAY))) == (3, 100, 250.5)
-
-
-def test_what_was_known_to_be_zero_does_not_become_unknown() -> None:
-    made = overall((None, NOW), day=OLDEST - 10 * A_DAY, first=NOW - 20 * A_DAY)
-    assert figures(only(made)) == (0, 0, 0)
-
-
-def test_an_unknown_day_does_not_become_zero_when_it_is_fetched_again() -> None:
-    assert overall((None, NOW), day=OLDEST - 10 * A_DAY, first=NOW - 5 * A_DAY).rows.is_empty()
-
-
-@pytest.mark.parametrize("later", [None, ZEROS, {}, {"count": 0}, {"count": 3, "total_ingest_seconds": 0}])
-@pytest.mark.parametrize("day", [DAY, OLDEST - A_DAY])
-def test_landed_figures_of_a_day_are_never_erased(later: Any, day: date) -> None:
-    made = overall((FIGURES, NOW - HOUR), (later, NOW), day=day)
-    assert figures(only(made)) == (3, 100, 250.5)
-
-
-def test_and_it_is_noted() -> None:
-    made = overall((FIGURES, NOW - HOUR), (None, NOW))
-    assert made.shrinks["table_name"].to_list() == ["core.livestream_analytics_daily"]
-
-
-def test_a_count_alone_may_grow_and_is_not_erased_either() -> None:
-    few, more = {"count": 1} | dict.fromkeys(("total_ingest_seconds", "total_viewer_seconds"), 0), {"count": 2}
-    assert figures(only(overall((few, NOW - HOUR), (more, NOW))))[0] == 2
-    assert figures(only(overall((more, NOW - HOUR), (ZEROS, NOW))))[0] == 2
-
-
-@pytest.mark.parametrize("record", [5, "text", [], True, [FIGURES]])
-def test_a_day_that_is_not_an_object_is_quarantined(record: Any) -> None:
-    made = overall((record, NOW))
-    assert made.rows.is_empty()
-    assert (made.rejects["field"].to_list(), made.rejects["day"].to_list()) == (["record"], [DAY])
-
-
-@pytest.mark.parametrize("count", ["4.5", -1, True, "9223372036854775808", [1]])
-def test_a_broken_figure_keeps_the_day_as_it_was(count: Any) -> None:
-    made = overall((FIGURES, NOW - HOUR), (FIGURES | {"count": count}, NOW))
-    assert figures(only(made)) == (3, 100, 250.5)
-    assert made.rejects["field"].to_list() == ["count"]
-
-
-def test_daywise_days() -> None:
-    days = [DAY + n * A_DAY for n in range(3)]
-    entry = {"day": "2025-03-11T00:00:00.000Z", "total_sessions": "4", "total_session_minutes": 365.66666666666697}
-    invalid = {"day": "someday", "total_sessions": 1, "total_session_minutes": 1}
-    for entries, zeros in (([entry], 2), ([entry, invalid], 0)):
-        raw = raw_day_entries(
-            stream_of(MEETING_SESSIONS_DAILY),
-            [read_record(entry) for entry in entries],
-            days,
-            omitted_is_zero=True,
-            stats="session_stats",
-            app_id="app",
-            fetched_at=NOW,
-            run_id="run",
-        )
-        made = balanced(MEETING_SESSIONS_DAILY, raw)
-        held = {row["day"]: (row["session_count"], row["session_minutes"]) for row in made.rows.to_dicts()}
-        assert held.pop(days[1]) == (4, 365.66666666666697)
-        assert list(held.values()) == [(0, 0.0)] * zeros
-        assert made.rejects["field"].to_list() == ([] if zeros else ["day"])
-
-
 # --- a part of the days ----------------------------------------------------------------------------------------
 
 
@@ -460,77 +354,3 @@ def test_a_record_without_an_id_is_not_taken_for_the_one_whose_id_is_its_text() 
     made = sessions((None, NOW), ({"id": "null"}, NOW), (5, NOW), (SESSION | {"id": 5}, NOW))
     assert made.rows["session_id"].to_list() == ["5"]
     assert made.rejects.height == 3
-
-
-# --- conservation ----------------------------------------------------------------------------------------------
-
-UGLY: list[Any] = [
-    None, "", "null", " 531.0 ", "1e3", -1, "NaN", True, [], {}, "text", "2025-03-10T10:00:00Z", 1741600000,
-    "9999-12-31T00:00:00Z", 2**63 - 1, "9223372036854775808", 1e300, "x" * 300, "a\x00b", "\u202egnp", 0, 4.5,
-]  # fmt: skip
-ids = st.sampled_from(["a", "b", "c", 5, "5"]) | st.sampled_from(UGLY)
-records = (
-    st.fixed_dictionaries({}, optional={name: st.sampled_from(UGLY) for name in SESSION} | {"id": ids, "new": ids})
-    .map(lambda changed: SESSION | changed)
-    | st.sampled_from(UGLY)
-    | st.fixed_dictionaries({"id": ids})
-)  # fmt: skip
-
-
-@settings(deadline=None, max_examples=12)
-@given(st.lists(st.tuples(records, st.integers(0, 5)), max_size=40))
-def test_received_is_landed_and_quarantined_and_duplicates(received: list[tuple[Any, int]]) -> None:
-    raw = raw_of(*[(record, NOW + hours * HOUR) for record, hours in received])
-    raw = raw.unique(["session_id", "payload"], keep="last", maintain_order=True)  # as raw keeps them
-    made = balanced(LIVESTREAM_SESSIONS, raw)
-    landed, rejected = set(made.rows["session_id"]), made.rejects
-    # no record is in neither, and none without a name is in fewer places than it has versions
-    assert set(raw["session_id"].drop_nulls()) == landed | set(rejected["record_id"].drop_nulls())
-    assert set(rejected.filter(pl.col("record_id").is_null())["payload"]) == set(
-        raw.filter(pl.col("session_id").is_null())["payload"]
-    )
-    assert set(rejected["payload"]) <= {encode(record) for record, _ in received}
-    # taken apart by the day, it is the same
-    days = [*raw["day"].unique().to_list()]
-    parts = [balanced(LIVESTREAM_SESSIONS, raw, days=half) for half in (days[::2], days[1::2])]
-    assert sum(part.received for part in parts) == made.received
-    assert sorted(id_ for part in parts for id_ in part.rows["session_id"]) == sorted(landed)
-
-
-@settings(deadline=None, max_examples=20)
-@given(
-    st.lists(
-        st.tuples(st.sampled_from([FIGURES, ZEROS, None, {}, 5, *UGLY]), st.integers(0, 9)), min_size=1, max_size=8
-    )
-)
-def test_figures_once_landed_never_become_nothing(received: list[tuple[Any, int]]) -> None:
-    best = 0.0
-    versions: list[tuple[Any, datetime]] = []
-    for record, hours in sorted(received, key=lambda item: item[1]):
-        versions.append((record, NOW + hours * HOUR))
-        rows = overall(*versions, day=OLDEST - A_DAY).rows
-        held = max([row["ingest_seconds"] or 0 for row in rows.to_dicts()], default=0)
-        assert held > 0 or best == 0
-        best = max(best, held)
-
-
-@pytest.mark.long
-def test_a_hundred_thousand_records_are_conserved() -> None:
-    choose = random.Random(2025)  # seeded: the same records every time
-    received = []
-    for number in range(100_000):
-        record: Any = SESSION | {"id": f"s{choose.randrange(40_000)}"}
-        for name in choose.sample(sorted(SESSION), choose.randrange(3)):
-            record[name] = choose.choice(UGLY)
-        received.append((choose.choice(UGLY) if number % 97 == 0 else record, NOW + choose.randrange(100) * HOUR))
-    raw = raw_of(*received).unique(["session_id", "payload"], keep="last", maintain_order=True)
-    made = balanced(LIVESTREAM_SESSIONS, raw)
-    assert made.rows.height > 20_000
-    assert made.rejects.height > 1_000
-    assert set(raw["session_id"].drop_nulls()) == set(made.rows["session_id"]) | set(
-        made.rejects["record_id"].drop_nulls()
-    )
-    days: list[date | None] = raw["day"].unique().to_list()
-    parts = [balanced(LIVESTREAM_SESSIONS, raw, days=half) for half in (days[::2], days[1::2])]
-    assert sum(part.received for part in parts) == made.received
-    assert sum(part.rows.height for part in parts) == made.rows.height
