@@ -353,6 +353,7 @@ def test_a_receiver_that_refuses_is_one_line_without_its_address(receiver: Recei
         ("nightly", (date(2026, 1, 1), date(2026, 1, 3)), "livehouse nightly --date 2026-01-03"),
         ("rebuild", (date(2026, 1, 1), date(2026, 1, 3)), "livehouse rebuild 2026-01-01 2026-01-03"),
         ("observe", None, "livehouse on-air"),
+        ("upkeep", None, "livehouse upkeep"),
         ("__ASSET_JOB", (date(2026, 1, 1), date(2026, 1, 3)), "livehouse backfill 2026-01-01 2026-01-03"),
         ("__ASSET_JOB", None, "livehouse nightly"),
     ],

@@ -11,6 +11,8 @@ STOPPED = "stopped; landed data is kept: run the same command again to resume"
 SIGNALED = "ended by a signal, such as at a shutdown of the machine"
 _CONSEQUENCES = ("caused the run", "LazyLock instance has previously been poisoned")
 """Parts of messages that only repeat an earlier failure: Dagster's, and polars' once it could not start its threads."""
+_COMMANDS_WITHOUT_DAYS = {"observe": "on-air", "upkeep": "upkeep"}
+"""Job that has no days: the command that does the same."""
 
 
 class RunFailedError(LivehouseError):
@@ -64,7 +66,7 @@ def describe_root_cause(error: Any) -> LivehouseError:  # noqa: ANN401 - Dagster
 def build_resume_command(job: str, days: tuple[date, date] | None) -> str:
     """Return the command that repeats a failed job. A job that Dagster itself named loads days as a backfill does."""
     if days is None:
-        return "livehouse on-air" if job == "observe" else "livehouse nightly"
+        return f"livehouse {_COMMANDS_WITHOUT_DAYS.get(job, 'nightly')}"
     if job == "nightly":
         return f"livehouse nightly --date {days[1]}"
     return f"livehouse {job if job == 'rebuild' else 'backfill'} {days[0]} {days[1]}"
