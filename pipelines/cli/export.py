@@ -2,11 +2,17 @@
 
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.cli.options import check_spreadsheet, spreadsheet_option
 from pipelines.cli.param_types import day
 from pipelines.cli.published import find_published
+from pipelines.cli.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from pipelines.export.tables import ExportTable
 
 
 @click.command("export")
@@ -14,11 +20,7 @@ from pipelines.cli.published import find_published
 @click.option("--format", "style", type=click.Choice(["parquet", "csv"]), default="parquet")
 @click.option("--tables", metavar="NAMES", help="Only these tables, separated by commas, such as marts.daily_usage.")
 @click.option("--since", type=day, metavar="DAY", help="Only days of facts from DAY on (YYYY-MM-DD).")
-@click.option(
-    "--spreadsheet",
-    is_flag=True,
-    help="With --format csv: put ' in front of text that a spreadsheet would evaluate (= + - @).",
-)
+@spreadsheet_option
 def export_command(target: str, style: str, tables: str | None, since: date | None, *, spreadsheet: bool) -> None:
     """Write core and marts as files into DIR, or to s3://BUCKET/PREFIX.
 
@@ -28,20 +30,16 @@ def export_command(target: str, style: str, tables: str | None, since: date | No
     from pipelines.errors import UsageError
     from pipelines.export.files import Export, Style
     from pipelines.export.run import export_warehouse
-    from pipelines.export.tables import find_tables
     from pipelines.settings.reader_settings import load_reader_settings
     from pipelines.settings.values import parse_data_path
     from pipelines.steps.progress import log
 
-    if spreadsheet and style != "csv":
-        raise click.UsageError("--spreadsheet goes with --format csv")
+    check_spreadsheet(style, for_spreadsheet=spreadsheet)
     try:
         parse_data_path(target)
-    except ValueError:
-        raise UsageError(
-            "DIR must be a directory, or s3://BUCKET/PREFIX"
-        ) from None  # what was given may hold a password
-    chosen = find_tables([name.strip() for name in (tables or "").split(",") if name.strip()])
+    except ValueError:  # its value may hold a password
+        raise UsageError("DIR must be a directory, or s3://BUCKET/PREFIX") from None
+    chosen = _choose_tables(tables or "")
     kind: Style = "csv" if style == "csv" else "parquet"
     settings = load_reader_settings()
     warehouse, _ = find_published(settings)
@@ -54,3 +52,16 @@ def export_command(target: str, style: str, tables: str | None, since: date | No
     )
     log(f"{len(exported.files):,} files, {exported.kept:,} of them unchanged since the last export")
     click.echo(target)
+
+
+def _choose_tables(names: str) -> "list[ExportTable]":
+    """Return the tables with these names, separated by commas; without any, all of them."""
+    from pipelines.export.tables import find_tables
+
+    known = {table.name: table for table in find_tables()}
+    chosen = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    for name in chosen:
+        if name not in known:
+            remedy = did_you_mean(name, known) or f"; the tables are {', '.join(sorted(known))}"
+            raise click.UsageError(f"--tables: there is no {name!r} to export{remedy}")
+    return [known[name] for name in chosen or known]

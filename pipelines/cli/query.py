@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.cli.options import check_spreadsheet, spreadsheet_option
 from pipelines.cli.published import find_published
 from pipelines.cli.suggestions import did_you_mean
 
@@ -30,11 +31,7 @@ def _complete_example(_context: click.Context, _parameter: click.Parameter, type
 @click.argument("query", required=False)
 @click.option("-f", "--file", "file", help="Read the query from a file (- for stdin).")
 @click.option("--format", "style", type=click.Choice(["table", "lines", "csv", "json"]), default="table")
-@click.option(
-    "--spreadsheet",
-    is_flag=True,
-    help="With --format csv: put ' in front of text that a spreadsheet would evaluate (= + - @).",
-)
+@spreadsheet_option
 @click.option(
     "--timeout",
     "timeout_seconds",
@@ -69,7 +66,7 @@ def sql_command(
     `--format table` fits the terminal, `--format lines` prints one value per line. csv and json are for programs:
     every value exactly as DuckDB writes it; in CSV, NULL is an empty cell and an empty text is "".
     """
-    _refuse("--spreadsheet goes with --format csv", spreadsheet and style != "csv")
+    check_spreadsheet(style, for_spreadsheet=spreadsheet)
     sources = sum(source is not None for source in (query, file, example, columns)) + examples + tables
     if not sources and (piped := _read_pipe()):
         query, sources = piped, 1

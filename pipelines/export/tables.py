@@ -1,9 +1,7 @@
-"""Chooses the tables of an export, and tells which days of facts were loaded again."""
+"""Lists the tables of an export, and tells which days of facts were loaded again."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from difflib import get_close_matches
 
 import duckdb
 
@@ -11,7 +9,7 @@ from pipelines.catalog.core import LIVE_OBSERVATIONS
 from pipelines.catalog.ops import DAYS
 from pipelines.catalog.streams import CORE_TABLES
 from pipelines.catalog.types import Table
-from pipelines.errors import UsageError, WarehouseError
+from pipelines.errors import WarehouseError
 from pipelines.marts.build import Mart, find_marts
 
 Partition = tuple[str, date]
@@ -33,19 +31,13 @@ class ExportTable:
         return self.name.replace(".", "/")
 
 
-def find_tables(names: Sequence[str] = ()) -> list[ExportTable]:
-    """Return the tables with these names; without any, all of core and marts, and `ops.days`.
+def find_tables() -> list[ExportTable]:
+    """Return all of core and marts, and `ops.days`.
 
-    `ops.days` says which days are loaded: a day without rows is zero if it is known there, else unknown. Raises
-    `UsageError` for a name that is none of them.
+    `ops.days` says which days are loaded: a day without rows is zero if it is known there, else unknown.
     """
     sources: list[Table | Mart] = [*CORE_TABLES, LIVE_OBSERVATIONS, DAYS, *find_marts()]
-    found = {source.full_name: _describe(source) for source in sources}
-    if unknown := [name for name in names if name not in found]:
-        close = get_close_matches(unknown[0], found, n=1, cutoff=0.5)
-        remedy = f"did you mean {close[0]}?" if close else f"the tables are {', '.join(sorted(found))}"
-        raise UsageError(f"--tables: there is no {unknown[0]!r} to export; {remedy}")
-    return [found[name] for name in dict.fromkeys(names)] if names else [*found.values()]
+    return [_describe(source) for source in sources]
 
 
 def _describe(source: Table | Mart) -> ExportTable:

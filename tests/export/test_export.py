@@ -159,9 +159,12 @@ def test_csv_for_spreadsheets_disarms_formulas(nights: NightRunner, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--tables", "marts.daily_usag"], "there is no 'marts.daily_usag' to export; did you mean marts.daily_usage?"),
-        (["--tables", "raw.livestreams; DROP TABLE x"], "did you mean core.livestreams?"),
-        (["--tables", "nothing"], "the tables are core.live_observations"),
+        (
+            ["--tables", "marts.daily_usag"],
+            "there is no 'marts.daily_usag' to export: did you mean 'marts.daily_usage'?",
+        ),
+        (["--tables", "marts.daily_usage, raw.livestreams"], "did you mean 'core.livestreams'?"),
+        (["--tables", "nothing; DROP TABLE x"], "the tables are core.live_observations"),
         (["--since", "yesterday"], "write it YYYY-MM-DD"),
         (["--spreadsheet"], "--spreadsheet goes with --format csv"),
     ],
