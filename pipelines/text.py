@@ -8,7 +8,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u202
 FORMULA = "(^|[;\t\r\n])([\\s\u00a0\u200b\ufeff]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n])"
 """Pattern of text that a spreadsheet evaluates instead of showing it, for Python and DuckDB.
 
-Also behind a `;`, a tab or a line break: where numbers have a decimal comma, Excel begins a cell there.
+`report/web/export.js` has it for JavaScript. Also behind a `;`, a tab or a line break: where numbers have a decimal comma, Excel begins a cell there.
 """
 MARKED_FORMULA = r"\1'\2"
 """Its replacement."""

@@ -129,7 +129,9 @@ def _describe_error(error: BaseException) -> tuple[str | None, int]:
     if isinstance(error, click.ClickException):
         return _describe_usage_error(error), 2
     if isinstance(error, click.Abort | KeyboardInterrupt):
-        return "stopped; landed data is kept: run the same command again to resume", 130
+        from pipelines.orchestration.run_errors import STOPPED
+
+        return STOPPED, 130
     from pipelines.errors import LivehouseError, SettingsError, UsageError, find_machine_cause
     from pipelines.text import printable
 

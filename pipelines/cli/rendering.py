@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, count
 from typing import Any, NamedTuple
 
@@ -114,7 +114,9 @@ def write_csv(result: Result, *, for_spreadsheet: bool) -> None:
     def line(values: Iterable[str | None], kinds: Iterable[bool]) -> str:
         return ",".join([cell(value, is_text=kind) for value, kind in zip(values, kinds, strict=True)]) + "\n"
 
-    _write(chain([line(result.names, [True] * len(result.names))], (line(row, as_text) for row in result.rows)))
+    sys.stdout.writelines(
+        chain([line(result.names, [True] * len(result.names))], (line(row, as_text) for row in result.rows))
+    )
 
 
 # --- JSON ---------------------------------------------------------------------------------------------------
@@ -135,7 +137,7 @@ def write_json(result: Result) -> None:
     if first is None:
         sys.stdout.write("[]\n")
         return
-    _write(chain([f"[{record(first)}"], (f",\n {record(row)}" for row in result.rows), ["]\n"]))
+    sys.stdout.writelines(chain([f"[{record(first)}"], (f",\n {record(row)}" for row in result.rows), ["]\n"]))
 
 
 def _quote_non_finite(value: str | None) -> str:
@@ -153,9 +155,3 @@ def _number_duplicates(names: list[str]) -> list[str]:
         numbered = (f"{name}_{n}" for n in count(1))
         taken[name if name not in taken else next(one for one in numbered if one not in taken)] = None
     return list(taken)
-
-
-def _write(lines: Iterable[str]) -> None:
-    write: Callable[[str], object] = sys.stdout.write
-    for line in lines:
-        write(line)

@@ -1,5 +1,7 @@
 """`upkeep`: maintain a lakehouse, as the weekly job does."""
 
+import sys
+
 import click
 
 from pipelines.text import printable
@@ -12,8 +14,6 @@ def upkeep_command(keep_days: float | None) -> None:
 
     Runs and readers can continue meanwhile. A warehouse in a file needs no maintenance: only sizes are printed.
     """
-    import sys
-
     from rich.filesize import decimal
 
     from pipelines.cli.table import show_table

@@ -90,6 +90,7 @@ def build_failure_tags(run: dg.DagsterRun, event: DagsterEvent) -> dict[str, str
 
 
 def _build_resume_command(run: dg.DagsterRun) -> str:
+    # Here, because it imports the code of a run, which takes a second: `livehouse ui` needs it only for a failed run.
     from pipelines.orchestration.resources import parse_range
 
     return build_resume_command(run.job_name, parse_range(dict(run.tags)))

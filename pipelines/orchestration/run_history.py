@@ -40,14 +40,14 @@ def _escape_addresses(module: ModuleType) -> Iterator[None]:
 
 
 @cache
-def _engine(address: str) -> Engine:
-    """Return what opens connections to a file: building it takes longer than opening one."""
+def _build_engine(address: str) -> Engine:
+    """Return the engine of a file, once: building it takes longer than opening a connection."""
     return create_engine(address, poolclass=NullPool, connect_args={"timeout": WAIT_SECONDS})
 
 
 @contextmanager
 def _connect(address: str) -> Iterator[Connection]:
-    engine = _engine(address)
+    engine = _build_engine(address)
     with lock_monitor.watch(Path(engine.url.database or "")), engine.connect() as connection, connection.begin():
         yield connection
 
