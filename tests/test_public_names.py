@@ -9,6 +9,7 @@ from pipelines.catalog.files import RAW_FILE, WAREHOUSE_FILE
 from pipelines.catalog.types import SQL_TYPES, Table
 from pipelines.cli import COMMANDS
 from pipelines.cli.api import api_command
+from pipelines.marts.build import find_marts
 from pipelines.settings.settings import Settings
 
 PUBLISHED = {table.full_name: table for table in WAREHOUSE_FILE}
@@ -80,19 +81,19 @@ RAW_KEYS = {
 
 COMMAND_OPTIONS = {
     "demo": "",
-    "nightly": "--date --no-catch-up",
+    "nightly": "--date --no-catch-up --quiet --json",
     "backfill": "start end --full --allow-shrink",
     "rebuild": "start end",
-    "sql": "query -f --format",
+    "sql": "query -f --format --spreadsheet --timeout --param --example --examples --tables --columns",
     "report": "--open",
     "doctor": "",
     "simulate": "--port",
     "api": "",
-    "upkeep": "",
-    "move": "",
-    "on-air": "",
-    "export": "target --format --tables --since",
-    "ui": "",
+    "upkeep": "--keep-days",
+    "move": "source target",
+    "on-air": "--watch --json",
+    "export": "target --format --tables --since --spreadsheet",
+    "ui": "--port --open",
 }
 """Command: its arguments and options. A command may have more."""
 
@@ -104,8 +105,12 @@ API_OPERATIONS = (
 SETTINGS = (
     "CLOUDFLARE_API_TOKEN CLOUDFLARE_ACCOUNT_ID REALTIMEKIT_APP_ID CLOUDFLARE_BASE_URL LIVEHOUSE_HOME LIVEHOUSE_WAREHOUSE"
     " LIVEHOUSE_DATA_PATH LIVEHOUSE_START_DATE LIVEHOUSE_LOOKBACK_DAYS LIVEHOUSE_RETENTION_DAYS"
-    " LIVEHOUSE_REQUESTS_PER_SECOND LIVEHOUSE_CONCURRENCY"
+    " LIVEHOUSE_REQUESTS_PER_SECOND LIVEHOUSE_CONCURRENCY LIVEHOUSE_EXPORT_PATH LIVEHOUSE_READER_WAREHOUSE"
+    " LIVEHOUSE_ALERT_WEBHOOK LIVEHOUSE_EXPORT_RATE LIVEHOUSE_PARTICIPANT_RATE"
 )
+
+
+MARTS = "daily_usage monthly_usage livestream_performance session_reliability stream_concurrency live_audience reconciliation"
 
 
 def typed_columns(table: Table) -> set[str]:
@@ -136,6 +141,10 @@ def test_arguments_and_options_of_a_command(name: str) -> None:
 
 def test_operations_of_api() -> None:
     assert set(API_OPERATIONS.split()) <= api_command.commands.keys()
+
+
+def test_marts() -> None:
+    assert set(MARTS.split()) <= {mart.name for mart in find_marts()}
 
 
 def test_variables_of_settings() -> None:

@@ -132,6 +132,9 @@ def test_the_same_days_in_another_style_are_written_again(nights: NightRunner, t
     for style in ("parquet", "csv"):
         assert export(nights, str(tmp_path), "--format", style)[0] == 0
     assert {file.suffix for file in (tmp_path / "core" / "livestream_sessions").rglob("data*")} == {".csv"}
+    with duckdb.connect() as reader, open_published(nights.settings) as published:
+        columns = "app_id, day, session_id, viewer_seconds, is_live, ended_at"
+        assert rows_of(reader, scan(tmp_path, SESSIONS, "csv"), columns) == rows_of(published, SESSIONS, columns)
 
 
 def test_some_tables_and_days(nights: NightRunner, tmp_path: Path) -> None:
