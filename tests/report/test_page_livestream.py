@@ -20,6 +20,7 @@ QUARANTINED = """INSERT INTO ops.quarantine BY NAME SELECT 'main-app' AS app_id,
 ON_AIR = """UPDATE core.livestream_sessions SET stopped_at = NULL, err_message = NULL, viewer_seconds = NULL
     WHERE session_id = 'session-2-0' AND app_id = 'main-app'"""
 HALF_SECOND = "UPDATE core.livestream_sessions SET ingest_seconds = 2.5 WHERE session_id LIKE 'session-3-%'"
+UNWATCHED = "UPDATE core.livestream_sessions SET viewer_seconds = 0 WHERE livestream_id = 'stream-5'"
 RANGE = "from=2026-02-01&to=2026-02-28"
 OF_STREAM = f"{RANGE}&livestream=stream-6&livestream_app=main-app"
 
@@ -27,7 +28,7 @@ OF_STREAM = f"{RANGE}&livestream=stream-6&livestream_app=main-app"
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("livestream")
-    changes = (*named(HOSTILE[:2]), QUARANTINED, ON_AIR, HALF_SECOND)
+    changes = (*named(HOSTILE[:2]), QUARANTINED, ON_AIR, HALF_SECOND, UNWATCHED)
     return write_page_of(make_warehouse(directory, changes=changes), directory / "report.html")
 
 
@@ -101,6 +102,13 @@ def test_a_name_opens_the_page_of_its_livestream(shown: OpenPage) -> None:
     shown.page.go_back()
     shown.page.wait_for_selector("#usage")
     assert not shown.page.is_visible("#livestream")
+
+
+@needs_chromium
+def test_a_livestream_that_nobody_watched_has_an_average_of_zero(shown: OpenPage) -> None:
+    go(shown, OF_STREAM.replace("stream-6", "stream-5"))
+    found = figures(shown)
+    assert [found[label] for label in ("Viewer hours", "Average concurrent viewers")] == ["0.0 h", "0.0"]
 
 
 @needs_chromium

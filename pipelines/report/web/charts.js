@@ -142,9 +142,8 @@ function createAudienceRows({apps, buckets}) {
 function createTopRows(streams, rank) {
   const metric = RANKS[rank];
   return streams.slice(0, LISTED).flatMap((line, n) => {
-    const figure = line.figures[rank];
-    if (figure === null) return [];
-    const value = figure * metric.factor;
+    const value = readFigure(line.figures, rank);
+    if (value === null) return [];
     const label = `${n + 1}. \u2068${formatStream(line)}\u2069`;
     const link = formatAddress({app: line.app, id: line.id});
     return [{label, value, app: data.apps[line.app], shown: formatValue(value, metric), link}];

@@ -47,12 +47,7 @@ function showLivestreamFigures({app, id}, period, sessions) {
   /** @type {Record<string, Cell>} */
   const figures = line?.figures ?? {};
   /** @type {(column: string) => string} */
-  const format = (column) => {
-    const value = figures[column] ?? null;
-    return formatValue(value === null ? null : value * RANKS[column].factor, RANKS[column]);
-  };
-  const {paired_viewer: viewer, paired_ingest: ingest} = figures;
-  const average = viewer && ingest ? viewer / ingest : null;
+  const format = (column) => formatValue(readFigure(figures, column), RANKS[column]);
   const waits = Float64Array.from(sessions.flatMap(({wait}) => (wait === null ? [] : [wait]))).sort();
   const {sessions: embedded} = readSessions();
   const isComplete = period.days[0] >= embedded.sessions_first;
@@ -70,7 +65,7 @@ function showLivestreamFigures({app, id}, period, sessions) {
     createFigure("Failed sessions", format("failed")),
     createFigure("Viewer hours", format("viewer_seconds")),
     createFigure("Ingest hours", format("ingest_seconds")),
-    createFigure(METRICS.viewers.label, formatNumber(average, METRICS.viewers.digits)),
+    createFigure(METRICS.viewers.label, formatAverageViewers(figures)),
     createFigure(METRICS.p50.label, percentile(0.5), formatCount(waits.length, "session", "sessions")),
     createFigure(METRICS.p95.label, percentile(0.95)),
     createFigure(

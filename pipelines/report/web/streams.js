@@ -64,21 +64,34 @@ function formatStream({name, id}) {
 }
 
 /**
+ * A figure in the unit of its metric; null if it is unknown.
+ * @param {Record<string, Cell>} figures
+ * @param {string} column
+ */
+function readFigure(figures, column) {
+  const value = figures[column] ?? null;
+  return value === null ? null : value * RANKS[column].factor;
+}
+
+/**
+ * Average concurrent viewers; not defined if nothing was fed in.
+ * @param {Record<string, Cell>} figures
+ */
+function formatAverageViewers({paired_viewer: viewer = null, paired_ingest: ingest = null}) {
+  return formatNumber(viewer !== null && ingest ? viewer / ingest : null, METRICS.viewers.digits);
+}
+
+/**
  * The cells of figures, in the order of the columns.
  * @param {Record<string, Cell>} figures
  */
 function createStreamCells(figures) {
-  const {paired_viewer: viewer, paired_ingest: ingest} = figures;
-  const average = viewer !== null && ingest !== null && ingest > 0 ? viewer / ingest : null;
   /** @type {(column: string) => string} */
-  const format = (column) => {
-    const value = figures[column];
-    return formatNumber(value === null ? null : value * RANKS[column].factor, RANKS[column].digits);
-  };
+  const format = (column) => formatNumber(readFigure(figures, column), RANKS[column].digits);
   return [
     format("viewer_seconds"),
     format("ingest_seconds"),
-    formatNumber(average, METRICS.viewers.digits),
+    formatAverageViewers(figures),
     format("sessions"),
     format("failed"),
   ];
