@@ -22,6 +22,8 @@ from pipelines.storage.warehouse import open_warehouse
 Row = dict[str, Any]
 SESSIONS = "core.livestream_sessions"
 NOON = datetime(2026, 1, 1, 12)
+DAY = date(2025, 12, 10)
+NEXT = DAY + timedelta(days=1)
 _COLUMNS = {table.full_name: set(table.column_names) for table in WAREHOUSE_FILE}
 
 
@@ -205,3 +207,12 @@ def browser() -> Iterator[Any]:
 
     with launched() as chromium:
         yield chromium
+
+
+@pytest.fixture(scope="module")
+def shown(browser: Any, report: Path) -> Iterator[Any]:
+    """The module's report, open for all of its tests."""
+    from tests.report.open_page import opened
+
+    with opened(browser, report) as seen:
+        yield seen

@@ -3,15 +3,13 @@
 from datetime import date, datetime, timedelta
 
 from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY, MEETING_SESSIONS_DAILY, RECORDINGS_DAILY
-from tests.report.conftest import SESSIONS, FileWarehouse, Row, only, part, session
+from tests.report.conftest import DAY, NEXT, SESSIONS, FileWarehouse, Row, only, part, session
 
 OVERALL, MEETINGS, RECORDINGS = (
     LIVESTREAM_ANALYTICS_DAILY.full_name,
     MEETING_SESSIONS_DAILY.full_name,
     RECORDINGS_DAILY.full_name,
 )
-DAY = date(2025, 12, 10)
-NEXT = DAY + timedelta(days=1)
 
 
 def test_daily_usage_adds_up_a_day(warehouse: FileWarehouse) -> None:

@@ -12,12 +12,10 @@ from pipelines.catalog.files import WAREHOUSE_FILE
 from pipelines.marts import build as marts
 from pipelines.marts import macros
 from pipelines.marts.build import Mart, MartColumn, build_mart, find_marts
-from tests.report.conftest import SESSIONS, FileWarehouse, Row, only, session
+from tests.report.conftest import DAY, NEXT, SESSIONS, FileWarehouse, Row, only, session
 from tests.report.random_loads import load_at_random
 
 MARTS = {mart.name: mart for mart in find_marts()}
-DAY = date(2025, 12, 10)
-NEXT = DAY + timedelta(days=1)
 
 
 def test_only_what_was_loaded_since_is_built_again(warehouse: FileWarehouse) -> None:

@@ -17,14 +17,13 @@ from pipelines.report import figures
 from pipelines.steps.totals import compare_days, sum_by_day
 from pipelines.storage.frames import read_frame
 from tests.parameters import long_except
-from tests.report.conftest import SESSIONS, Row, only, session
+from tests.report.conftest import DAY, SESSIONS, Row, only, session
 
 if TYPE_CHECKING:
     from tests.report.conftest import FileWarehouse
 
 OVERALL, RECORDINGS = LIVESTREAM_ANALYTICS_DAILY.full_name, RECORDINGS_DAILY.full_name
 EXAMPLES = {example.name[3:]: example.fill() for example in find_examples()}
-DAY = date(2025, 12, 10)
 TEN, ELEVEN = f"{DAY}T10:00:00", f"{DAY}T11:00:00"
 
 

@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +43,6 @@ TROUBLES = [
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("access")
     return write_page_of(make_warehouse(directory, changes=CHANGES), directory / "report.html")
-
-
-@pytest.fixture(scope="module")
-def shown(browser: Any, report: Path) -> Iterator[OpenPage]:
-    with opened(browser, report) as seen:
-        yield seen
 
 
 def save(seen: OpenPage, button: str) -> bytes:

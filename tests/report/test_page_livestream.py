@@ -1,7 +1,6 @@
 """The page of a livestream, and the sessions behind an error message: every session of SQL, linked from every name."""
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +29,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("livestream")
     changes = (*named(HOSTILE[:2]), QUARANTINED, ON_AIR, HALF_SECOND, UNWATCHED)
     return write_page_of(make_warehouse(directory, changes=changes), directory / "report.html")
-
-
-@pytest.fixture(scope="module")
-def shown(browser: Any, report: Path) -> Iterator[OpenPage]:
-    with opened(browser, report) as seen:
-        yield seen
 
 
 def go(seen: OpenPage, address: str) -> None:

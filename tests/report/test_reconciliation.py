@@ -1,15 +1,13 @@
 """marts.reconciliation: the verdict on a day, by its sessions and the API's own totals."""
 
-from datetime import date, datetime, timedelta
+from datetime import datetime
 
 import pytest
 
 from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY
-from tests.report.conftest import SESSIONS, FileWarehouse, Row, only, part, session
+from tests.report.conftest import DAY, NEXT, SESSIONS, FileWarehouse, Row, only, part, session
 
 OVERALL = LIVESTREAM_ANALYTICS_DAILY.full_name
-DAY = date(2025, 12, 10)
-NEXT = DAY + timedelta(days=1)
 
 
 def reconciled(warehouse: FileWarehouse, overall: Row | None, *sessions: Row) -> Row:

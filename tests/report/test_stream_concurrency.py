@@ -5,11 +5,8 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
-from tests.report.conftest import SESSIONS, FileWarehouse, Row, part, session
+from tests.report.conftest import DAY, NEXT, SESSIONS, FileWarehouse, Row, part, session
 from tests.report.random_loads import load_at_random
-
-DAY = date(2025, 12, 10)
-NEXT = DAY + timedelta(days=1)
 
 
 def test_stream_concurrency_over_midnight(warehouse: FileWarehouse) -> None:
