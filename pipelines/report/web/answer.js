@@ -14,7 +14,7 @@ function nameUnit(period) {
  */
 function showTrustLine(period, lines) {
   const counts = countVerdicts(period);
-  const quarantined = countRecords(data.quarantine, findGroups(data.quarantine, period));
+  const quarantined = countRecords(data.quarantine, findRecords(data.quarantine, period));
   /** @type {(state: DayState | "outside") => number} */
   const countDays = (state) => new Set(lines.flatMap(({app, days}) => days[state].map((day) => `${app} ${day}`))).size;
   const [gaps, unknown, outside] = [countDays("gap"), countDays("unknown"), countDays("outside")];
@@ -199,7 +199,7 @@ function describeTrust(period, lines) {
   const [unit, units] = [nameUnit(period), `${nameUnit(period)}s`];
   const judged = counts.match + counts.sessions_missing + counts.overall_behind;
   const unknown = counts.unknown + counts.not_loaded;
-  const quarantined = countRecords(data.quarantine, findGroups(data.quarantine, period));
+  const quarantined = countRecords(data.quarantine, findRecords(data.quarantine, period));
   /** @type {Statement[]} */
   const statements = [];
   if (!judged) statements.push(["unknown", "No day of this period can be compared with the API’s totals yet."]);

@@ -15,10 +15,9 @@ const UNIT_NOTES = {
  */
 function captionDays(metric, period, before, rows) {
   const [unit, pale] = UNIT_NOTES[period.unit];
-  const hasUnitInLabel = ["h", "min", ""].includes(metric.unit);
   showCaption(
-    "days-caption",
-    `${metric.label}${hasUnitInLabel ? "" : `, ${metric.unit}`}, by ${period.unit}`,
+    "days",
+    `${nameMeasure(metric)}, by ${period.unit}`,
     joinParts(
       unit,
       rows.some(({kind}) => kind === "pale") ? pale : "",
@@ -40,7 +39,7 @@ function captionCharts(metric, period, before, rank, rows) {
   const by = `by ${period.unit}`;
   const isSum = metric.aggregate === "sum";
   showCaption(
-    "weekdays-caption",
+    "weekdays",
     `${metric.label}, by weekday`,
     joinParts(
       isSum ? "daily mean of the known days" : "all known days of that weekday together",
@@ -48,14 +47,14 @@ function captionCharts(metric, period, before, rank, rows) {
     ),
   );
   showCaption(
-    "peaks-caption",
+    "peaks",
     `${METRICS.peak.label}, ${by}`,
     joinParts("most on air at one moment", formatCoverage(findPeak(period), period)),
   );
   const audience = findAudience(period);
   const {known, wanted} = audience;
   showCaption(
-    "audience-caption",
+    "audience",
     `Peak concurrent viewers, ${by}`,
     audience.value === null
       ? "not observed in this period"
@@ -65,18 +64,18 @@ function captionCharts(metric, period, before, rank, rows) {
         ),
   );
   const scope = period.apps.length > 1 ? ", all apps" : "";
-  showCaption("top-caption", `${RANKS[rank].label}${scope}`, "of the livestreams listed");
+  showCaption("top", `${RANKS[rank].label}${scope}`, "of the livestreams listed");
   const sessions = poolTimesToLive(period).length;
   showCaption(
-    "waits-caption",
+    "waits",
     `Time to live, ${by}`,
     joinParts(
       "seconds from invoked to started",
       `of ${formatCount(sessions, "session that reports", "sessions that report")} both times`,
     ),
   );
-  showCaption("failures-caption", `Failed sessions, ${by}`, "sessions with an error message");
-  showCaption("verdicts-caption", `Reconciliation, ${by}`, "the API’s daily totals compared with the sums of sessions");
+  showCaption("failures", `Failed sessions, ${by}`, "sessions with an error message");
+  showCaption("verdicts", `Reconciliation, ${by}`, "the API’s daily totals compared with the sums of sessions");
   const rounding = data.waits_are_exact ? "" : "each time to live is rounded to the nearest of steps 2 % apart";
   getElement("waits-note").textContent =
     `${joinParts("Percentiles of a period are those of all its sessions, not averages of daily percentiles", rounding)}.`;

@@ -7,9 +7,8 @@ const chartViews = {};
 /** @param {string} name */
 function showChartTable(name) {
   const columns = listChartColumns(name);
-  const caption = getElement(`${name}-caption`).firstChild?.textContent ?? "";
   showTable(`values-${name}`, {
-    caption: `${caption}: values`,
+    caption: `${readCaption(name)}: values`,
     columns: columns.map(([heading, , exact]) => [heading, exact && exact !== "t" ? "number" : "nowrap"]),
     rows: chartValues[name].rows.map((row) => ({
       cells: columns.map(([, text]) =>
@@ -160,7 +159,7 @@ function updateChartAccess(name, view) {
   chartViews[name] = view;
   if (!figure.querySelector(".frame")) addChartAccess(name);
   for (const element of figure.querySelectorAll(".frame > input, .tools")) element.removeAttribute("hidden");
-  const caption = figure.querySelector("figcaption")?.firstChild?.textContent ?? "";
+  const caption = readCaption(name);
   const slider = /** @type {HTMLInputElement} */ (figure.querySelector("input.values"));
   const {rows} = chartValues[name];
   slider.max = String(Math.max(0, rows.length - 1));

@@ -12,13 +12,6 @@ const STATE_COLUMN = ["Known", "state"];
 /** @type {Record<string, {rows: ChartRow[], metric: Metric}>} */
 const chartValues = {};
 
-/** @param {Metric} metric */
-function nameMeasure({label, unit}) {
-  return unit === "" || label.toLowerCase().includes({h: "hours", min: "minutes"}[unit] ?? unit)
-    ? label
-    : `${label} (${unit})`;
-}
-
 /**
  * @param {string} name
  * @returns {ChartColumn[]}
@@ -103,7 +96,7 @@ function readChart(name) {
   const columns = listChartColumns(name);
   const lines = chartValues[name].rows.map((row) =>
     columns.map(([, text, exact]) => {
-      if (exact === "t") return new Date(Number(row.t)).toISOString().slice(0, 10);
+      if (exact === "t") return toIsoDay(toDay(Number(row.t)));
       return row[exact ?? text] ?? null;
     }),
   );

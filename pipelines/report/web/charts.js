@@ -43,7 +43,7 @@ function createDaysRows(metric, {apps, buckets}) {
   return buckets.map(({t, days, before, isPale, label}, n) => {
     const {result, state, sign} = states[n];
     const then = before.length ? aggregate(metric, {apps, days: before}) : null;
-    const isThenKnown = then !== null && then.known === then.wanted;
+    const isThenKnown = then !== null && isFullyKnown(then);
     return {
       t,
       value: result.value,
@@ -69,11 +69,9 @@ function createDaysRows(metric, {apps, buckets}) {
  * @param {string} name
  */
 function aggregateWeekday(metric, period, name) {
-  const days = period.days.filter((day) => {
-    if (formatWeekday(day) !== name) return false;
-    const one = aggregate(metric, {...period, days: [day]});
-    return one.known === one.wanted;
-  });
+  const days = period.days.filter(
+    (day) => formatWeekday(day) === name && isFullyKnown(aggregate(metric, {...period, days: [day]})),
+  );
   const value = days.length ? aggregate(metric, {...period, days}).value : null;
   const isMean = metric.aggregate === "sum" && value !== null;
   return {days: days.length, value: isMean ? value / days.length : value};

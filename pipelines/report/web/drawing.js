@@ -19,7 +19,7 @@ function removeChart(name) {
 async function drawChart(name, specification, rows, {unit, buckets}) {
   const place = getElement(`chart-${name}`);
   const ticks = listTicks(unit, buckets, place.clientWidth);
-  const description = getElement(`${name}-caption`).firstChild?.textContent ?? "";
+  const description = readCaption(name);
   if (drawn[name]?.width === place.clientWidth && name !== "top") {
     const {view} = drawn[name];
     await view.description(description).signal("unit", unit).signal("ticks", ticks).data(name, rows).runAsync();

@@ -14,11 +14,19 @@ function getElement(id) {
   return element;
 }
 
+/**
+ * The day of a time at its beginning.
+ * @param {number} timestamp
+ */
+function toDay(timestamp) {
+  return Math.round((timestamp - FIRST) / DAY_MS);
+}
+
 /** @type {Figures} */
 const data = JSON.parse(getElement("figures").textContent ?? "");
 const METRICS = data.metrics;
 const FIRST = Date.parse(data.first);
-const LAST_DAY = Math.round((Date.parse(data.last) - FIRST) / DAY_MS);
+const LAST_DAY = toDay(Date.parse(data.last));
 const ALL_APPS = data.apps.map((_, app) => app);
 /** The app index of rows that are about all apps together. */
 const TOGETHER = -1;
@@ -61,6 +69,33 @@ function findRow(table, app, day) {
  */
 function listDays(from, to) {
   return Array.from({length: Math.max(0, to - from + 1)}, (_, n) => from + n);
+}
+
+/**
+ * Whether a day is in a period, which is a range of days; in none if it has no days.
+ * @param {number} day
+ * @param {Period} period
+ */
+function isWithin(day, {days}) {
+  return day >= days[0] && day <= days[days.length - 1];
+}
+
+/**
+ * Values with the same key together, in the order of the first of each.
+ * @template T
+ * @param {T[]} values
+ * @param {(value: T) => string} key
+ */
+function groupBy(values, key) {
+  /** @type {Map<string, T[]>} */
+  const groups = new Map();
+  for (const value of values) {
+    const name = key(value);
+    const group = groups.get(name);
+    if (group) group.push(value);
+    else groups.set(name, [value]);
+  }
+  return [...groups.values()];
 }
 
 /**
@@ -166,6 +201,14 @@ function readPercentile(sorted, share) {
   const below = Math.floor(place);
   const above = Math.min(below + 1, sorted.length - 1);
   return sorted[below] + (sorted[above] - sorted[below]) * (place - below);
+}
+
+/**
+ * Whether every day is known of a period that has days.
+ * @param {Pick<Result, "known" | "wanted">} result
+ */
+function isFullyKnown({known, wanted}) {
+  return wanted > 0 && known === wanted;
 }
 
 /**

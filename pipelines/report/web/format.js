@@ -30,6 +30,16 @@ function formatValue(value, measure) {
 }
 
 /**
+ * The name of a metric, with the unit if the name does not say it.
+ * @param {Metric} metric
+ */
+function nameMeasure({label, unit}) {
+  return unit === "" || label.toLowerCase().includes({h: "hours", min: "minutes"}[unit] ?? unit)
+    ? label
+    : `${label} (${unit})`;
+}
+
+/**
  * @param {number} value
  * @param {Measure} measure
  */
@@ -60,7 +70,7 @@ function toIsoDay(day) {
 
 /** @param {string | null} iso */
 function parseIsoDay(iso) {
-  return Math.round((Date.parse(iso ?? "") - FIRST) / DAY_MS);
+  return toDay(Date.parse(iso ?? ""));
 }
 
 /** @param {number} day */
@@ -83,10 +93,14 @@ function isWeekend(day) {
   return [0, 6].includes(new Date(toTimestamp(day)).getUTCDay());
 }
 
+/** @param {number} ms */
+function formatClock(ms) {
+  return new Date(ms).toISOString().slice(11, 16);
+}
+
 /** @param {Cell | undefined} ms */
 function formatTime(ms) {
-  if (ms === null || ms === undefined) return DASH;
-  return `${dayFormat.format(ms)}, ${new Date(ms).toISOString().slice(11, 16)} UTC`;
+  return ms === null || ms === undefined ? DASH : `${dayFormat.format(ms)}, ${formatClock(ms)} UTC`;
 }
 
 /**
@@ -261,10 +275,18 @@ function showTable(id, {caption, note, columns, rows, nothing, isSticky}) {
 }
 
 /**
- * @param {string} id
+ * @param {string} chart
  * @param {string} text
- * @param {string} [small]
+ * @param {string} small
  */
-function showCaption(id, text, small) {
-  getElement(id).replaceChildren(text, ...(small ? [createElement("small", {}, small)] : []));
+function showCaption(chart, text, small) {
+  getElement(`${chart}-caption`).replaceChildren(text, createElement("small", {}, small));
+}
+
+/**
+ * The caption of a chart without its note.
+ * @param {string} chart
+ */
+function readCaption(chart) {
+  return getElement(`${chart}-caption`).firstChild?.textContent ?? "";
 }

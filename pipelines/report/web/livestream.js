@@ -53,7 +53,7 @@ function showLivestreamFigures({app, id}, period, sessions) {
   const isComplete = period.days[0] >= embedded.sessions_first;
   const {app: apps, livestream_id, day, peak, peak_at} = embedded.peaks;
   const observed = [...day.keys()]
-    .filter((n) => apps[n] === app && livestream_id[n] === id && period.days.includes(day[n]))
+    .filter((n) => apps[n] === app && livestream_id[n] === id && isWithin(day[n], period))
     .sort((a, b) => peak[b] - peak[a]);
   /** @type {(share: number) => string} */
   const percentile = (share) => {
@@ -150,15 +150,11 @@ function showFailures(sessions) {
 
 /**
  * @param {LivestreamKey} key
- * @param {Period} period
+ * @param {Period} period of its app
  */
-function showOwnQuarantine({app, id}, {days}) {
+function showOwnQuarantine({id}, period) {
   const table = readSessions().sessions.quarantine;
-  const found = [...table.app.keys()].filter((n) => {
-    const day = table.day[n];
-    const isInside = day === null || (day >= days[0] && day <= days[days.length - 1]);
-    return table.app[n] === app && table.livestream_id[n] === id && isInside;
-  });
+  const found = findRecords(table, period).filter((n) => table.livestream_id[n] === id);
   showTable("table-own-quarantine", {
     caption: "Records in quarantine",
     note: "missing from the figures until they arrive with valid values",
@@ -199,7 +195,7 @@ function createTimelineRows(key, period) {
     .reverse()
     .flatMap((session) => {
       const until = session.begun + (session.length ?? 0) * 1000;
-      const clock = (/** @type {number} */ time) => new Date(time).toISOString().slice(11, 16);
+      const value = session.viewer === null ? null : session.viewer * METRICS.viewer_hours.factor;
       const rows = [];
       for (let from = session.begun; from < end && (from < until || from === session.begun); ) {
         const t = Math.floor(from / DAY_MS) * DAY_MS;
@@ -212,10 +208,10 @@ function createTimelineRows(key, period) {
           from: (from - t) / HOUR_MS,
           to: (to - t) / HOUR_MS,
           state: session.state.label,
-          day: formatDayWithWeekday(Math.round((t - FIRST) / DAY_MS)),
-          hours: until > session.begun ? `${clock(session.begun)}–${clock(until)} UTC` : `${clock(session.begun)} UTC`,
-          value: session.viewer === null ? null : session.viewer / 3600,
-          shown: formatValue(session.viewer === null ? null : session.viewer / 3600, METRICS.viewer_hours),
+          day: formatDayWithWeekday(toDay(t)),
+          hours: `${formatClock(session.begun)}${until > session.begun ? `–${formatClock(until)}` : ""} UTC`,
+          value,
+          shown: formatValue(value, METRICS.viewer_hours),
           message: formatMessage(session),
         });
         from = t + DAY_MS;
@@ -256,7 +252,7 @@ function showLivestream(key, period) {
   );
   const found = listOwnSessions(key, own);
   showLivestreamFigures(key, own, found);
-  showCaption("timeline-caption", "Sessions by day and time of day", "UTC; a bar is as long as the session was on air");
+  showCaption("timeline", "Sessions by day and time of day", "UTC; a bar is as long as the session was on air");
   showFailures(found);
   showSessions(found);
   showOwnQuarantine(key, own);

@@ -49,11 +49,13 @@ interface PeakTable {
   known: number[];
 }
 
-interface GroupTable {
+interface RecordTable {
   app: number[];
   day: Cell[];
   table_name: string[];
   reason: string[];
+}
+interface GroupTable extends RecordTable {
   records: number[];
 }
 
@@ -154,15 +156,7 @@ interface EmbeddedSessions {
     state: string;
     session_id: (string | null)[];
   };
-  quarantine: {
-    app: number[];
-    livestream_id: string[];
-    day: Cell[];
-    table_name: string[];
-    record_id: string[];
-    field: string[];
-    reason: string[];
-  };
+  quarantine: RecordTable & Record<"livestream_id" | "record_id" | "field", string[]>;
   peaks: {app: number[]; livestream_id: string[]; day: number[]; peak: number[]; peak_at: number[]};
 }
 interface LivestreamKey {

@@ -12,8 +12,8 @@ function readDate(day) {
  * @param {number} month
  * @param {number} date
  */
-function toDay(year, month, date) {
-  return Math.round((Date.UTC(year, month, date) - FIRST) / DAY_MS);
+function findDay(year, month, date) {
+  return toDay(Date.UTC(year, month, date));
 }
 
 /**
@@ -23,13 +23,13 @@ function toDay(year, month, date) {
  */
 function findMonthStart(day, offset = 0) {
   const {year, month} = readDate(day);
-  return toDay(year, month + offset, 1);
+  return findDay(year, month + offset, 1);
 }
 
 /** @param {number} day */
 function findYearBefore(day) {
   const {year, month, date} = readDate(day);
-  return toDay(year - 1, month, date);
+  return findDay(year - 1, month, date);
 }
 
 /** @type {Record<string, {label: string, find: () => [number, number]}>} */

@@ -1,14 +1,13 @@
 // Records that are missing from the figures, quarantined or shrunk, and the latest loads.
 
 /**
- * Rows of a table of groups that concern the period; a group without a day concerns every period.
- * @param {GroupTable} table
+ * Rows of records, or groups of them, that concern the period; those without a day concern every period.
+ * @param {RecordTable} table
  * @param {Period} period
  */
-function findGroups(table, {apps, days}) {
-  const [from, to] = [days[0], days[days.length - 1]];
+function findRecords(table, period) {
   return table.day.flatMap((day, n) =>
-    apps.includes(table.app[n]) && (day === null || (day >= from && day <= to)) ? [n] : [],
+    period.apps.includes(table.app[n]) && (day === null || isWithin(day, period)) ? [n] : [],
   );
 }
 
@@ -62,7 +61,7 @@ function labelTable(name) {
 /** @param {Period} period */
 function showQuarantine(period) {
   const table = data.quarantine;
-  const found = findGroups(table, period);
+  const found = findRecords(table, period);
   const groups = mergeGroups(table, found, (n) =>
     JSON.stringify([table.table_name[n], table.field[n], table.reason[n]]),
   );
@@ -102,7 +101,7 @@ function showQuarantine(period) {
 /** @param {Period} period */
 function showShrinks(period) {
   const table = data.shrinks;
-  const found = findGroups(table, period);
+  const found = findRecords(table, period);
   const groups = mergeGroups(table, found, (n) => JSON.stringify([table.table_name[n], table.reason[n]]));
   showTable("table-shrinks", {
     caption: "Records of which the source now reports less than before",

@@ -63,10 +63,10 @@ function readSessions() {
  * @param {number} stream
  * @param {Period} period
  */
-function listSessions(stream, {days}) {
+function listSessions(stream, period) {
   const {all, ends} = readSessions();
   const own = all.slice(stream ? ends[stream - 1] : 0, ends[stream]);
-  return own.filter(({day}) => day >= days[0] && day <= days[days.length - 1]).reverse();
+  return own.filter(({day}) => isWithin(day, period)).reverse();
 }
 
 /**
@@ -74,7 +74,7 @@ function listSessions(stream, {days}) {
  * @param {number} messageKey
  * @param {Period} period
  */
-function listFailedSessions(messageKey, {apps, days}) {
+function listFailedSessions(messageKey, period) {
   const {all, sessions} = readSessions();
   const wanted = data.messages.keys.message[messageKey] === null ? null : messageKey;
   return all
@@ -82,9 +82,8 @@ function listFailedSessions(messageKey, {apps, days}) {
       ({state, messageKey: key, day, stream}) =>
         state.is_failed &&
         key === wanted &&
-        day >= days[0] &&
-        day <= days[days.length - 1] &&
-        apps.includes(sessions.livestreams.app[stream]),
+        isWithin(day, period) &&
+        period.apps.includes(sessions.livestreams.app[stream]),
     )
     .sort((a, b) => b.begun - a.begun);
 }

@@ -31,11 +31,10 @@ const SUMMED = [
 function rankStreams(period, rank) {
   const {keys, rows} = data.streams;
   const apps = new Set(period.apps);
-  const [from, to] = [period.days[0], period.days[period.days.length - 1]];
   /** @type {Map<number, Record<string, number>>} */
   const found = new Map();
   rows.stream.forEach((stream, n) => {
-    if (!apps.has(keys.app[stream]) || rows.day[n] < from || rows.day[n] > to) return;
+    if (!apps.has(keys.app[stream]) || !isWithin(rows.day[n], period)) return;
     const sums = found.get(stream) ?? Object.fromEntries(SUMMED.map((column) => [column, 0]));
     for (const column of SUMMED) sums[column] += rows[column][n] ?? 0;
     // NULL: the same as the sum

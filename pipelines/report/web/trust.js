@@ -172,19 +172,6 @@ function listCoverage(period) {
   return period.apps.flatMap((app) => DAILY_TABLES.map((table) => readCoverage(app, table, listPastDays(period))));
 }
 
-/**
- * Values with the same key together, in the order of the first of each.
- * @template T
- * @param {T[]} values
- * @param {(value: T) => string} key
- */
-function groupBy(values, key) {
-  /** @type {Map<string, T[]>} */
-  const groups = new Map();
-  for (const value of values) groups.set(key(value), [...(groups.get(key(value)) ?? []), value]);
-  return [...groups.values()];
-}
-
 /** @param {CoverageLine[]} lines */
 function formatTables(lines) {
   return lines.length === DAILY_TABLES.length ? "all" : lines.map(({table}) => TABLE_LABELS[table]).join(", ");

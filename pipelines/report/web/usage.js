@@ -123,18 +123,6 @@ function createAppRow(app, period, before) {
 }
 
 /**
- * The head of a metric's column, with the unit if the label does not name it.
- * @param {string} id
- * @returns {[string, string]}
- */
-function createHead(id) {
-  const {label, short, unit} = METRICS[id];
-  const text = short ?? label;
-  const word = {h: "hours", min: "minutes"}[unit];
-  return [word && !text.toLowerCase().includes(word) ? `${text}, ${unit}` : text, "number"];
-}
-
-/**
  * The apps of the period one by one; of a single app the tiles say all.
  * @param {Period} period
  * @param {Comparison} before
@@ -146,7 +134,10 @@ function showApps(period, before) {
     caption: "By app",
     note: "the tiles have the figures of all apps together: peaks and rates do not add up",
     isSticky: true,
-    columns: [["App", "long"], ...APP_COLUMNS.map(createHead)],
+    columns: [
+      ["App", "long"],
+      ...APP_COLUMNS.map(/** @returns {[string, string]} */ (id) => [METRICS[id].short ?? METRICS[id].label, "number"]),
+    ],
     rows,
   });
 }
@@ -155,13 +146,12 @@ function showApps(period, before) {
  * Failed sessions by message, in the order of the first that arrived.
  * @param {Period} period
  */
-function countMessages({apps, days}) {
+function countMessages(period) {
   const {rows} = data.messages;
   /** @type {Map<number, {key: number, early: number, late: number, last: number}>} */
   const found = new Map();
   rows.message.forEach((key, n) => {
-    if (!days.length || !apps.includes(rows.app[n])) return;
-    if (rows.day[n] < days[0] || rows.day[n] > days[days.length - 1]) return;
+    if (!period.apps.includes(rows.app[n]) || !isWithin(rows.day[n], period)) return;
     const line = found.get(key) ?? {key, early: 0, late: 0, last: 0};
     line.early += rows.before_live[n];
     line.late += rows.after_live[n];
@@ -178,8 +168,7 @@ function countMessages({apps, days}) {
  */
 function showMessages(period, before) {
   const [now, then] = [countMessages(period), countMessages(before)];
-  const known = aggregate(METRICS.sessions, before);
-  const isComparable = known.wanted > 0 && known.known === known.wanted;
+  const isComparable = isFullyKnown(aggregate(METRICS.sessions, before));
   const lines = [...now.values()].sort((a, b) => b.early + b.late - a.early - a.late || a.key - b.key);
   const failed = lines.reduce((sum, line) => sum + line.early + line.late, 0);
   const rows = lines.slice(0, 25).map((line) => {
@@ -243,14 +232,14 @@ function showCost(period, before) {
       cells: [
         [line.label, note],
         line.cost ? formatDollars(sumColumn(line.cost, period)) : DASH,
-        line.cost && past.wanted && past.known === past.wanted ? formatDollars(sumColumn(line.cost, before)) : DASH,
+        line.cost && isFullyKnown(past) ? formatDollars(sumColumn(line.cost, before)) : DASH,
         formatNumber(minutes.summed ? minutes.sums[0] * line.factor : null, 0),
         line.rate === null ? "no rate" : formatRate(line.rate),
       ],
     };
   });
   const [now, then] = [aggregate(METRICS.cost, period), aggregate(METRICS.cost, before)];
-  const past = then.wanted && then.known === then.wanted ? formatDollars(then.value) : DASH;
+  const past = isFullyKnown(then) ? formatDollars(then.value) : DASH;
   rows.splice(data.cost_lines.filter((line) => line.cost).length, 0, {
     kind: "total",
     cells: ["Estimated total, at least", formatDollars(now.value), past, "", ""],
