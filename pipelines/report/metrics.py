@@ -192,7 +192,7 @@ def describe_metrics(rates: Rates) -> dict[str, Any]:
     """Return the declarations as the page's script reads them."""
     prices = asdict(rates)
     lines = [asdict(line) | {"rate": prices[line.rate] if line.rate else None} for line in COST_LINES]
-    return {"metrics": {name: asdict(metric) for name, metric in METRICS.items()}, "cost_lines": lines, "rates": prices}
+    return {"metrics": {name: asdict(metric) for name, metric in METRICS.items()}, "cost_lines": lines}
 
 
 def list_terms() -> dict[str, str]:

@@ -20,3 +20,4 @@ SESSION_STATES = {
     "on_air": SessionState("on air", "good", "var(--good)"),
     "ended": SessionState("ended", "good", "var(--series)"),
 }
+"""The page's script relies on the first, a failure before going live, and on the last, a session that ended well."""

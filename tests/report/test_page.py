@@ -297,14 +297,19 @@ def test_page_of_an_empty_warehouse_names_the_commands_to_load_it(tmp_path: Path
     assert "<script" not in page
 
 
+def embedded_rates(data: dict[str, Any]) -> list[float]:
+    """Return the rates of recordings, livestreams of meetings, and meetings."""
+    return [line["rate"] for line in data["cost_lines"] if line["rate"] is not None]
+
+
 def test_rates_come_from_the_settings(tmp_path: Path) -> None:
     published = make_warehouse(tmp_path)
-    assert embedded(page_of(published))["rates"] == {"export": 0.01, "participant": 0.002}
+    assert embedded_rates(embedded(page_of(published))) == [0.01, 0.01, 0.002]
     settings = Settings.model_construct()
     assert Rates(settings.export_rate, settings.participant_rate) == DEFAULT_RATES
     page = write_page_of(published, tmp_path / "other.html", Rates(0.5, 0.25)).read_text(encoding="utf-8")
     data = embedded(page)
-    assert data["rates"] == {"export": 0.5, "participant": 0.25}
+    assert embedded_rates(data) == [0.5, 0.5, 0.25]
     [(recordings, meetings, exports)] = query(
         published,
         """SELECT 0.5 * sum(recording_minutes), 0.25 * sum(meeting_minutes), 0.5 / 60 * sum(meeting_ingest_seconds)
