@@ -83,8 +83,8 @@ def test_a_rule_that_many_tables_break_is_one_line(capsys: pytest.CaptureFixture
 
 
 def test_a_run_that_brought_nothing_points_at_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert printed(summary_of(0, succeeded=False, warnings=[], notes=[], seconds=None), capsys) == [
-        "2026-10-26 to 2026-11-24 not loaded"
+    assert printed(summary_of(0, succeeded=False, warnings=[], notes=[]), capsys) == [
+        "2026-10-26 to 2026-11-24 not loaded in 4.5 s"
     ]
 
 

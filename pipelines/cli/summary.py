@@ -70,8 +70,7 @@ def print_summary(summary: dict[str, Any], program_name: str = "livehouse") -> N
 
     done = "rebuilt" if summary["job"] == "rebuild" else "loaded"
     state = done if summary["succeeded"] else f"{done} with errors" if summary["apps"] else f"not {done}"
-    seconds = f" in {summary['seconds']:.1f} s" if summary["seconds"] is not None else ""
-    line(f"{summary['first_day']} to {summary['last_day']} {state}{seconds}")
+    line(f"{summary['first_day']} to {summary['last_day']} {state} in {summary['seconds']:.1f} s")
     if summary["caught_up"]:
         line(f"{summary['caught_up']}.")
     if summary["apps"]:

@@ -22,7 +22,7 @@ def ui_command(port: int, *, open_it: bool) -> None:
     from pipelines.cli.history import build_dagster_environment, open_history
     from pipelines.errors import UsageError
     from pipelines.orchestration.partitions import find_first_day
-    from pipelines.settings.demo_settings import build_demo_environment
+    from pipelines.settings.demo_settings import build_demo_environment, load_demo_settings
     from pipelines.settings.settings import load_settings
 
     settings = load_settings()
@@ -32,7 +32,7 @@ def ui_command(port: int, *, open_it: bool) -> None:
         raise UsageError(f"cannot serve on port {port}: {error.strerror}; try another one with --port") from None
     environment = dict(os.environ)
     if demo := find_demo_to_show(settings):
-        settings = settings.model_copy(update={"home": demo.absolute()})
+        settings = load_demo_settings(LIVEHOUSE_HOME=str(demo.absolute()))
         environment = build_demo_environment(settings.home)
     with open_history(settings) as instance:  # reports an unusable history in one line
         environment["LIVEHOUSE_START_DATE"] = f"{find_first_day(settings, instance)}"

@@ -39,13 +39,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def started(home: Path, directory: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+def started(home: Path, directory: Path, **variables: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """The address that it prints, and its process."""
     port, log = free_port(), directory / "log"
     with log.open("wb") as out:
         ui = subprocess.Popen(
             [LIVEHOUSE, "ui", "--port", f"{port}"],
-            env=os.environ | {"LIVEHOUSE_HOME": f"{home}"},
+            env=os.environ | {"LIVEHOUSE_HOME": f"{home}"} | variables,
             cwd=directory,
             stdout=out,
             stderr=out,
@@ -89,7 +89,8 @@ def left_running(processes: list[int]) -> list[int]:
 def test_the_ui_shows_the_demo_to_a_newcomer_and_ends_with_its_process(home: Path, tmp_path: Path) -> None:
     for planted in ("dagster", "pipelines", "httpx"):  # in the directory it is started from
         (tmp_path / f"{planted}.py").write_text("raise SystemExit('hijacked')")
-    with started(home, tmp_path) as (address, ui):
+    today = utc_now().date()
+    with started(home, tmp_path, LIVEHOUSE_START_DATE=f"{today}") as (address, ui):  # of an account, not of the demo
         origin, _, token = address.partition("/?token=")
         with httpx.Client(base_url=origin, timeout=60) as client:
             assert client.post("/graphql", json={"query": RUNS}).status_code == 401
@@ -100,7 +101,7 @@ def test_the_ui_shows_the_demo_to_a_newcomer_and_ends_with_its_process(home: Pat
         assert run["status"] == "SUCCESS"
         assert {"livehouse/requests", "livehouse/findings"} <= {tag["key"] for tag in run["tags"]}
         first_days = {asset["partitionKeys"][0] for asset in assets if asset["partitionKeys"]}
-        assert first_days == {f"{utc_now().date() - timedelta(days=180)}"}, "older days are no longer at the API"
+        assert first_days == {f"{today - timedelta(days=180)}"}, "older days are no longer at the API"
         children = descendants(ui.pid)
         assert len(children) >= 2
         ui.terminate()
