@@ -1,5 +1,5 @@
 # Start with `make demo` and `make test`. Both create .venv first, with uv if it is installed.
-.PHONY: help setup demo test test-long test-dates test-lake test-newest lint lint-page types check bench clean
+.PHONY: help setup demo test test-long test-dates test-lake test-newest lint lint-page types check docs bench clean
 BIN := .venv/bin
 PYTHON ?= python3
 # Always keep bytecode: tests start the program dozens of times.
@@ -13,16 +13,17 @@ help:
 	@echo "make test-lake    tests of the flow on a lakehouse with its own PostgreSQL"
 	@echo "make test-newest  the suite with the newest duckdb, polars and dagster"
 	@echo "make lint types   ruff, codespell, and biome and tsc for the report's JavaScript (if npm is installed); mypy"
+	@echo "make docs         the documentation as a site under build/docs/site"
 	@echo "make bench        measurements: a cold load compared with dlt and the SDK, growth, event log, observations"
 
 setup: .venv/.ready
 
 .venv/.ready: pyproject.toml constraints.txt
 	@if command -v uv >/dev/null; then \
-	  uv venv --quiet --allow-existing .venv && uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,lakehouse,deploy]'; \
+	  uv venv --quiet --allow-existing .venv && uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,lakehouse,deploy,docs]'; \
 	else \
 	  $(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None' \
-	  && $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,lakehouse,deploy]'; \
+	  && $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,lakehouse,deploy,docs]'; \
 	fi
 	@touch $@
 
@@ -75,6 +76,10 @@ types: setup
 	$(BIN)/mypy
 
 check: lint types test
+
+# A broken link, a page outside of the navigation, or a name without a description is an error.
+docs: setup
+	@$(BIN)/python -m docs.generator
 
 bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

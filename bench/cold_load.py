@@ -56,7 +56,7 @@ def sessions_in(home: Path) -> int:
 
 
 def print_rows(load: str, by_name: dict[str, list[Measurement]]) -> None:
-    """Print the medians as rows of a table for docs/benchmarks.md, with the ratios to the floor."""
+    """Print the medians as rows of a table for docs/explanation/benchmarks.md, with the ratios to the floor."""
     medians = {
         name: [statistics.median(value) for value in zip(*((it.wall, it.cpu, it.memory) for it in found), strict=True)]
         for name, found in by_name.items()

@@ -13,6 +13,9 @@ _app = click.option("--app", "app_id", type=identifier, help="App to query; need
 _per_page = click.option(
     "--per-page", type=click.IntRange(1), help="Rows per page; 100, or the largest page that the API accepts."
 )
+_page_no = click.option(
+    "--page-no", type=click.IntRange(1), default=1, show_default=True, help="Page of the list, from 1."
+)
 _name = click.option("--name", type=livestream_name, help="Name of the livestream: letters, digits, - and _.")
 _show_keys = click.option("--show-keys", is_flag=True, help="Show stream keys, which are secrets.")
 
@@ -43,7 +46,7 @@ def _perform(app_id: str | None, operation: str, *, show_keys: bool, **arguments
 
 
 @api_command.command("list-livestreams")
-@click.option("--page-no", type=click.IntRange(1), default=1, show_default=True)
+@_page_no
 @_per_page
 @click.option("--status", type=text, help="LIVE, IDLE, ERRORED or INVOKED.")
 @_app
@@ -55,7 +58,7 @@ def _list(app_id: str | None, page_no: int, per_page: int | None, status: str | 
 
 @api_command.command("get-livestream")
 @click.argument("livestream_id", type=identifier)
-@click.option("--page-no", type=click.IntRange(1), default=1, show_default=True)
+@_page_no
 @_per_page
 @_app
 @_show_keys

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 @click.command("export")
 @click.argument("target", metavar="DIR")
-@click.option("--format", "style", type=click.Choice(["parquet", "csv"]), default="parquet")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["parquet", "csv"]),
+    default="parquet",
+    show_default=True,
+    help="Format of the files.",
+)
 @click.option("--tables", metavar="NAMES", help="Only these tables, separated by commas, such as marts.daily_usage.")
 @click.option("--since", type=day, metavar="DAY", help="Only days of facts from DAY on (YYYY-MM-DD).")
 @spreadsheet_option

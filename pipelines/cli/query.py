@@ -30,7 +30,14 @@ def _complete_example(_context: click.Context, _parameter: click.Parameter, type
 @click.command("sql")
 @click.argument("query", required=False)
 @click.option("-f", "--file", "file", help="Read the query from a file (- for stdin).")
-@click.option("--format", "style", type=click.Choice(["table", "lines", "csv", "json"]), default="table")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "lines", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="table fits the terminal; lines, csv and json leave nothing out.",
+)
 @spreadsheet_option
 @click.option(
     "--timeout",

@@ -33,7 +33,7 @@ from pipelines.simulator.dialects import DIALECTS
 )
 @click.option(
     "--faults",
-    help="Faults to inject, as KIND,KIND:SHARE, e.g. server_error,cut_body:0.08. Kinds are listed in docs/failures.md; groups of them: "
+    help="Faults to inject, as KIND,KIND:SHARE, e.g. server_error,cut_body:0.08. Kinds are listed in docs/reference/failures.md; groups of them: "
     "all, transient, hostile, drift, strange, forgetting.",
 )
 @click.option(

@@ -4,7 +4,7 @@ import click
 
 
 @click.command("ui")
-@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port on this machine.")
 @click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
 def ui_command(port: int, *, open_it: bool) -> None:
     """Serve Dagster's UI, with its daemon, until stopped. Its history is under $LIVEHOUSE_HOME/dagster.

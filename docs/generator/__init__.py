@@ -1,0 +1,1 @@
+"""Builds the documentation site: stages the Markdown pages, generates the reference from the code, runs Sphinx."""
