@@ -126,8 +126,8 @@ class ApiClient:
     ) -> dict[str, Any]:
         """Send a GET and return the JSON object of a successful reply.
 
-        `app_id`: the app that it is counted for. `is_optional`: the service may lack the operation, so a 501 is final. Raises `ApiError` for a refusal, or when
-        retries are exhausted; `ApiUnreachableError` if the host does not answer.
+        `app_id`: the app that it is counted for. `is_optional`: the service may lack the operation, so a 501 is final. Raises
+        `ApiError` for a refusal, or when retries are exhausted; `ApiUnreachableError` if the host does not answer.
         """
         policy = self._retry_policy(is_repeatable=True, is_optional=is_optional)
         return self._request("GET", path, policy, app_id=app_id, params=params)

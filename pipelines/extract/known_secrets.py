@@ -23,7 +23,6 @@ _FEW_PREFIXES = 8
 _MAX_LENGTHS = 16
 """Up to this number, lengths of secrets with the same prefix are compared; beyond it, the longest is assumed."""
 
-
 _ESCAPE = re.compile("%..")
 
 

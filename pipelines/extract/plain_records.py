@@ -8,8 +8,6 @@ from functools import lru_cache
 from pipelines.catalog.values import Json
 from pipelines.extract.known_fields import KNOWN_FIELDS
 
-IDENTIFIERS = frozenset({"id", "livestream_id", "session_id", "meeting_id"})
-
 _MAX_FIELDS = 64
 """A larger object is not recognized: its names would fill the cache."""
 

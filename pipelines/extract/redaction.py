@@ -14,7 +14,7 @@ from typing import Literal
 from pipelines.catalog.values import Json
 from pipelines.extract.known_fields import KNOWN_FIELDS
 from pipelines.extract.known_secrets import MASK, SHORTEST_SECRET, KnownSecrets
-from pipelines.extract.plain_records import IDENTIFIERS, may_name_secret, texts_of_plain_record
+from pipelines.extract.plain_records import may_name_secret, texts_of_plain_record
 from pipelines.extract.publishing_addresses import (
     MIN_BARE_SECRET_LENGTH,
     find_secret_parts,
@@ -31,6 +31,7 @@ PROCESS_SECRETS = KnownSecrets()
 _MAX_INNER_JSON_LENGTH = 2**16
 _PUBLISHING = ("stream", "rtmp", "ingest", "publish", "broadcast", "encoder", "srt", "whip", "push")
 _KEYS = frozenset({"key", "keys", "token"})
+_IDENTIFIERS = ("id", "livestream_id", "session_id", "meeting_id")
 
 _STATE_WORDS = frozenset(
     [
@@ -149,7 +150,7 @@ def _collect(value: Json, secrets: set[str], ids: set[str]) -> None:
 
 
 def _collect_from_object(record: dict[str, Json], secrets: set[str], ids: set[str]) -> None:
-    ids.update(inner for name in IDENTIFIERS if isinstance(inner := record.get(name), str))
+    ids.update(inner for name in _IDENTIFIERS if isinstance(inner := record.get(name), str))
     texts = texts_of_plain_record(record)
     if texts is not None and not _may_hold_secret("\n".join(texts)):
         return

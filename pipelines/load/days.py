@@ -11,7 +11,7 @@ from pipelines.catalog.marts import MART_BUILDS
 from pipelines.catalog.ops import DAYS, LOADS, QUARANTINE, SHRINKS
 from pipelines.catalog.streams import FACTS
 from pipelines.catalog.types import Table
-from pipelines.load.loaded_days import digest_rows
+from pipelines.storage.digests import digest_rows
 from pipelines.storage.frames import temporary_view
 
 
@@ -37,8 +37,8 @@ def replace_days(
     None among the days: replace rejects without a day. `fetched_at`: when the source last answered about each day; `now`
     for days that it lacks. A rebuild from raw must not make a day that was fetched at noon look as if it had been over.
     `unread_livestreams`: how many livestreams that may have had a session on a day could not be read; such a day without
-    rows is unknown, not zero. `inputs_digests`: see ops.days. Raises `duckdb.TransactionException` if another writer replaces the same day: both update its
-    row in ops.days.
+    rows is unknown, not zero. `inputs_digests`: see ops.days. Raises `duckdb.TransactionException` if another writer
+    replaces the same day: both update its row in ops.days.
     """
     named = [day for day in days if day]
     outside = rows.filter(~pl.col("day").is_in(named))
@@ -171,31 +171,22 @@ def replace_livestreams(
         "app_id": app_id,
         "ids": [livestream_id for livestream_id in livestream_ids if livestream_id is not None],
         "nameless": None in livestream_ids,
-        "table_name": LIVESTREAMS.full_name,
     }
     of_ids = "app_id = $app_id AND ({0} IN (SELECT unnest($ids::VARCHAR[])) OR ($nameless AND {0} IS NULL))"
     with temporary_view(connection, "new_rows", rows), temporary_view(connection, "new_rejects", rejects):
         connection.execute("BEGIN")
-        connection.execute(
-            f"DELETE FROM {LIVESTREAMS.full_name} WHERE {of_ids.format('livestream_id')} AND $table_name IS NOT NULL",
-            parameters,
-        )
+        connection.execute(f"DELETE FROM {LIVESTREAMS.full_name} WHERE {of_ids.format('livestream_id')}", parameters)
         connection.execute(f"INSERT INTO {LIVESTREAMS.full_name} BY NAME SELECT * FROM new_rows ORDER BY livestream_id")
         connection.execute(
             f"DELETE FROM {QUARANTINE.full_name} WHERE table_name = $table_name AND {of_ids.format('record_id')}",
-            parameters,
+            parameters | {"table_name": LIVESTREAMS.full_name},
         )
         connection.execute(f"INSERT INTO {QUARANTINE.full_name} BY NAME SELECT * FROM new_rejects")
         connection.execute("COMMIT")
 
 
-def loaded_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> set[date]:
-    """Return the loaded days of an app in a fact table."""
-    query = f"SELECT day FROM {DAYS.full_name} WHERE table_name = ? AND app_id = ?"
-    return {day for (day,) in connection.execute(query, [table.full_name, app_id]).fetchall()}
-
-
 _COUNTED = ("rows_received", "rows_landed", "rows_quarantined", "rows_duplicate", "api_requests", "api_retries")
+_SPANS = {"first_day": "least", "last_day": "greatest", "finished_at": "greatest", "arrival": "greatest"}
 
 
 def note_loads(connection: duckdb.DuckDBPyConnection, loads: Sequence[dict[str, object]]) -> None:
@@ -210,9 +201,6 @@ def note_loads(connection: duckdb.DuckDBPyConnection, loads: Sequence[dict[str, 
             f" WHEN MATCHED THEN UPDATE SET {', '.join(both)}, note = nullif(concat_ws('; ', held.note, given.note), '')"
             " WHEN NOT MATCHED THEN INSERT BY NAME"
         )
-
-
-_SPANS = {"first_day": "least", "last_day": "greatest", "finished_at": "greatest", "arrival": "greatest"}
 
 
 def unfinished_sessions(connection: duckdb.DuckDBPyConnection, app_id: str) -> list[tuple[str, date]]:

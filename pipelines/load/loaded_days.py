@@ -10,6 +10,7 @@ import polars as pl
 from pipelines.catalog.ops import DAYS, FINGERPRINTS, LOADS, QUARANTINE, SHRINKS
 from pipelines.catalog.types import Table
 from pipelines.load.raw_changes import AppDay
+from pipelines.storage.digests import digest_rows
 from pipelines.storage.frames import read_frame, temporary_view
 
 APP_DAYS = {"app_id": pl.String(), "day": pl.Date()}
@@ -25,9 +26,10 @@ class LoadedDay(NamedTuple):
     """Time as of which it is known: `loaded_at`."""
 
 
-def digest_rows(*columns: str) -> str:
-    """Return the SQL expression for a digest of a group of rows in any order."""
-    return f"(hash(count(*), sum(hash({', '.join(columns)})::HUGEINT)) >> 1)::BIGINT"
+def read_loaded_days(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> set[date]:
+    """Return the loaded days of an app in a fact table."""
+    query = f"SELECT day FROM {DAYS.full_name} WHERE table_name = ? AND app_id = ?"
+    return {day for (day,) in connection.execute(query, [table.full_name, app_id]).fetchall()}
 
 
 def find_loaded_days(

@@ -1,6 +1,7 @@
 """Finds what changed in raw tables since days were loaded, for every app in one query each."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -17,15 +18,16 @@ _ARRIVED = ARRIVED.format(table="version")
 
 AppDay = tuple[str, date]
 
-AFTER = {"app_id": pl.String(), "after": pl.Int64()}
-"""Columns of frames with the last landing that each app has loaded; null for all landings."""
-
 
 class Source(NamedTuple):
     """A raw table that a core table is built from, or the part of it with these `stats`."""
 
     table: Table
     stats: str | None = None
+
+    def is_read_by(self, parameter: str) -> str:
+        """Return the SQL condition for its rows, with a parameter for its `stats`, which may be None."""
+        return f"stats = ${parameter}" if self.stats else f"${parameter} IS NULL"
 
 
 class Change(NamedTuple):
@@ -47,15 +49,16 @@ def digest_inputs(
     """
     parts = []
     parameters: dict[str, object] = {"rules": rules}
-    for number, (table, stats) in enumerate(sources):
+    for number, source in enumerate(sources):
+        table = source.table
         moves = "coalesce(days_differ, true)" if table.can_move_days else "false"
         livestream = ", livestream_id" if table.can_move_days else ""
-        parameters[f"stats_{number}"] = stats
+        parameters[f"stats_{number}"] = source.stats
         parts.append(
             f"""SELECT app_id, day, {number} AS source, count(*) AS versions, bool_or(digest IS NULL OR {moves}) AS is_open,
                 sum(hash(digest, key_digest, first_fetched_at, changed_arrival{livestream})::HUGEINT) AS digest
             FROM {table.full_name} JOIN wanted_days USING (app_id, day)
-            WHERE {"stats = " if stats else ""}$stats_{number}{"" if stats else " IS NULL"} GROUP BY app_id, day"""
+            WHERE {source.is_read_by(f"stats_{number}")} GROUP BY app_id, day"""
         )
     query = f"""
         SELECT app_id, day, CASE WHEN NOT coalesce(bool_or(is_open), false)
@@ -89,9 +92,8 @@ def changed_days(
         f"SELECT app_id, day, coalesce(max(arrival), 0), max(changed_at) FROM ({' UNION ALL '.join(parts)})"
         " GROUP BY app_id, day"
     )
-    landings = pl.DataFrame(list(after.items()), schema=AFTER, orient="row")
     least = min((number for number in after.values() if number is not None), default=0)
-    with temporary_view(connection, "loaded_landings", landings):
+    with _loaded_landings(connection, after):
         found = connection.execute(query, {"least": least}).fetchall()
     return {(app_id, day): Change(arrival, at) for app_id, day, arrival, at in found}
 
@@ -105,6 +107,14 @@ _NEWLY_MISSING = f"""
 """Versions of sessions that the second last complete reply of their livestream had, and the last one did not."""
 
 
+def _loaded_landings(
+    connection: duckdb.DuckDBPyConnection, after: Mapping[str, int | None]
+) -> AbstractContextManager[None]:
+    """Register the last landing that each app has loaded as `loaded_landings`; None: all landings count."""
+    landings = pl.DataFrame(list(after.items()), schema={"app_id": pl.String(), "after": pl.Int64()}, orient="row")
+    return temporary_view(connection, "loaded_landings", landings)
+
+
 def changed_livestreams(
     connection: duckdb.DuckDBPyConnection, after: Mapping[str, int | None]
 ) -> dict[str, list[str | None]]:
@@ -116,15 +126,14 @@ def changed_livestreams(
         SELECT DISTINCT app_id, livestream_id FROM {RAW_LIVESTREAMS.full_name} JOIN loaded_landings USING (app_id)
         WHERE after IS NULL OR changed_arrival > after ORDER BY ALL
     """
-    landings = pl.DataFrame(list(after.items()), schema=AFTER, orient="row")
     found: dict[str, list[str | None]] = {}
-    with temporary_view(connection, "loaded_landings", landings):
+    with _loaded_landings(connection, after):
         for app_id, livestream_id in connection.execute(query).fetchall():
             found.setdefault(app_id, []).append(livestream_id)
     return found
 
 
-def livestreams_received(connection: duckdb.DuckDBPyConnection, after: Mapping[str, int | None]) -> pl.DataFrame:
+def livestreams_received(connection: duckdb.DuckDBPyConnection, after: Mapping[str, int]) -> pl.DataFrame:
     """Return when livestreams that were received `after` this landing were first and last received.
 
     Columns: `app_id`, `livestream_id`, `first_seen_at`, `last_seen_at`.
@@ -132,20 +141,19 @@ def livestreams_received(connection: duckdb.DuckDBPyConnection, after: Mapping[s
     query = f"""
         SELECT app_id, livestream_id, min(first_fetched_at) AS first_seen_at, arg_max(fetched_at, {_ARRIVED}) AS last_seen_at
         FROM {RAW_LIVESTREAMS.full_name} AS version JOIN loaded_landings USING (app_id)
-        WHERE livestream_id IS NOT NULL GROUP BY app_id, livestream_id, after HAVING max(arrival) > coalesce(after, -1)
+        WHERE livestream_id IS NOT NULL GROUP BY app_id, livestream_id, after HAVING max(arrival) > after
     """
-    landings = pl.DataFrame(list(after.items()), schema=AFTER, orient="row")
-    with temporary_view(connection, "loaded_landings", landings):
+    with _loaded_landings(connection, after):
         return read_frame(connection, query)
 
 
 def apps_with_dayless_records(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -> set[str]:
     """Return the apps with raw records of any of these sources that name no day."""
     found: set[str] = set()
-    for table, stats in sources:
-        of_stats = "AND stats = $stats" if stats else "AND $stats IS NULL"
-        query = f"SELECT DISTINCT app_id FROM {table.full_name} WHERE day IS NULL {of_stats}"
-        found |= {app_id for (app_id,) in connection.execute(query, {"stats": stats}).fetchall()}
+    for source in sources:
+        condition = source.is_read_by("stats")
+        query = f"SELECT DISTINCT app_id FROM {source.table.full_name} WHERE day IS NULL AND {condition}"
+        found |= {app_id for (app_id,) in connection.execute(query, {"stats": source.stats}).fetchall()}
     return found
 
 
@@ -158,12 +166,12 @@ def last_fetched(
     """
     parts = []
     parameters: dict[str, object] = {}
-    for number, (table, stats) in enumerate(sources):
-        parameters[f"stats_{number}"] = stats
+    for number, source in enumerate(sources):
+        parameters[f"stats_{number}"] = source.stats
         parts.append(
             f"""SELECT app_id, day, arg_max(fetched_at, {_ARRIVED}) AS fetched_at
-            FROM {table.full_name} AS version JOIN wanted_days USING (app_id, day)
-            WHERE {"stats = " if stats else ""}$stats_{number}{"" if stats else " IS NULL"} GROUP BY app_id, day"""
+            FROM {source.table.full_name} AS version JOIN wanted_days USING (app_id, day)
+            WHERE {source.is_read_by(f"stats_{number}")} GROUP BY app_id, day"""
         )
     query = f"SELECT app_id, day, min(fetched_at) FROM ({' UNION ALL '.join(parts)}) GROUP BY app_id, day"
     with temporary_view(connection, "wanted_days", days):

@@ -186,7 +186,8 @@ def build_mart(connection: DuckDBPyConnection, mart: Mart, now: datetime) -> Mar
     connection.begin()
     try:
         compare_inputs(connection, mart.full_name, mart.inputs)
-        days = affected_days(connection, mart.inputs) if _is_built(connection, mart) else None
+        is_built = find_builds(connection).get(mart.full_name) == mart.sql_hash
+        days = affected_days(connection, mart.inputs) if is_built else None
         if days is None:
             _create(connection, mart)
             _evaluate(connection, mart, None)
@@ -205,14 +206,13 @@ def build_mart(connection: DuckDBPyConnection, mart: Mart, now: datetime) -> Mar
     return MartBuild(rows, refreshed)
 
 
-def _is_built(connection: DuckDBPyConnection, mart: Mart) -> bool:
-    """Whether the mart exists and was built from this SQL."""
-    query = """
-        SELECT count(*) > 0 FROM ops.mart_builds WHERE mart_name = $mart AND sql_hash = $sql_hash AND EXISTS (
-            FROM duckdb_tables()
-            WHERE database_name = current_database() AND schema_name || '.' || table_name = $mart)"""
-    [(is_built,)] = connection.execute(query, {"mart": mart.full_name, "sql_hash": mart.sql_hash}).fetchall()
-    return bool(is_built)
+def find_builds(connection: DuckDBPyConnection) -> dict[str, str]:
+    """Return the hash of the SQL that each existing mart was built from, by full name."""
+    query = f"""
+        SELECT mart_name, sql_hash FROM {MART_BUILDS.full_name} WHERE mart_name IN (
+            SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE database_name = current_database())
+    """
+    return dict(connection.execute(query).fetchall())
 
 
 def _create(connection: DuckDBPyConnection, mart: Mart) -> None:

@@ -22,6 +22,7 @@ from pipelines.catalog.core import LIVE_OBSERVATIONS, LIVESTREAMS
 from pipelines.catalog.marts import MART_INPUTS
 from pipelines.catalog.ops import DAYS
 from pipelines.catalog.streams import FACTS
+from pipelines.storage.digests import digest, digest_rows
 from pipelines.storage.frames import temporary_view
 
 _EPOCH = date(1970, 1, 1)
@@ -29,20 +30,11 @@ _LEDGER_TABLES = {table.full_name: table for table in (*FACTS, LIVE_OBSERVATIONS
 """Tables that are written in whole days: `ops.days` records each write."""
 
 
-def _digest(*columns: str) -> str:
-    return f"CAST(hash({', '.join(columns)}) >> 1 AS BIGINT)"
-
-
-def _digest_rows(*columns: str) -> str:
-    """Return the expression for the digest of a group of rows in any order."""
-    return _digest("count(*)", f"sum(CAST(hash({', '.join(columns)}) AS HUGEINT))")
-
-
 _CONTENT = ("app_id", "row_count", "is_known", "unread_livestreams", "rows_digest")
 """Columns of ops.days that differ if the rows of a day do."""
 _LOAD = "loaded_at, run_id, arrival"
 """Columns of ops.days that differ with each load, where the digest of the rows is not recorded."""
-_LIVESTREAM_KEY = _digest(*LIVESTREAMS.key)
+_LIVESTREAM_KEY = digest(*LIVESTREAMS.key)
 
 
 @dataclass(frozen=True)
@@ -63,17 +55,17 @@ class Input:
     def query(self) -> str:
         """The SELECT that returns `key` and `digest`."""
         if self.table in _LEDGER_TABLES:
-            rows = _digest_rows(*_CONTENT, f"CASE WHEN rows_digest IS NULL THEN row({_LOAD}) END", *self.ledger_columns)
+            rows = digest_rows(*_CONTENT, f"CASE WHEN rows_digest IS NULL THEN row({_LOAD}) END", *self.ledger_columns)
             return (
                 f"SELECT day - DATE '{_EPOCH}' AS key, {rows} AS digest FROM {DAYS.full_name}"
                 f" WHERE table_name = '{self.table}' GROUP BY day"
             )
         if self.is_by_day:
-            columns = _digest_rows(*self.columns)
+            columns = digest_rows(*self.columns)
             return f"SELECT day - DATE '{_EPOCH}' AS key, {columns} AS digest FROM {self.table} WHERE day IS NOT NULL GROUP BY day"
         if self.table == LIVESTREAMS.full_name:
-            return f"SELECT {_LIVESTREAM_KEY} AS key, {_digest(*self.columns)} AS digest FROM {self.table}"
-        return f"SELECT 0 AS key, {_digest_rows(*self.columns)} AS digest FROM {self.table}"
+            return f"SELECT {_LIVESTREAM_KEY} AS key, {digest(*self.columns)} AS digest FROM {self.table}"
+        return f"SELECT 0 AS key, {digest_rows(*self.columns)} AS digest FROM {self.table}"
 
 
 def merge_inputs(inputs: Iterable[Input]) -> frozenset[Input]:

@@ -4,19 +4,14 @@ from collections.abc import Collection
 
 from duckdb import DuckDBPyConnection
 
-from pipelines.catalog.marts import MART_BUILDS
-from pipelines.marts.build import Mart
+from pipelines.marts.build import Mart, find_builds
 from pipelines.marts.inputs import find_changed
 
 
 def find_up_to_date(connection: DuckDBPyConnection, marts: Collection[Mart]) -> dict[str, int]:
     """Return the number of rows of each mart for which `build_mart` has nothing to do, by full name."""
     changed = find_changed(connection, {mart.full_name: mart.inputs for mart in marts})
-    query = f"""
-        SELECT mart_name, sql_hash FROM {MART_BUILDS.full_name} WHERE mart_name IN (
-            SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE database_name = current_database())
-    """
-    built = dict(connection.execute(query).fetchall())
+    built = find_builds(connection)
     current = [
         mart.full_name for mart in marts if mart.full_name not in changed and built.get(mart.full_name) == mart.sql_hash
     ]

@@ -94,7 +94,7 @@ _FALSE = ["false", "0", "no", "enabled"]
 def _flag(value: Cell, _now: datetime) -> pl.Expr:
     word = value.stripped.str.to_lowercase().str.replace(r"^([01])\.0$", "$1")
     scalar = value.is_type("boolean", "number", "string")
-    return pl.when(scalar & word.is_in(_TRUE)).then(True).when(scalar & word.is_in(_FALSE)).then(False)  # noqa: FBT003
+    return pl.when(scalar & word.is_in(_TRUE)).then(True).when(scalar & word.is_in(_FALSE)).then(False)  # noqa: FBT003 - a value
 
 
 def _any_timestamp(value: Cell) -> pl.Expr:

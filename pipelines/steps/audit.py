@@ -15,7 +15,7 @@ from pipelines.catalog.core import LIVESTREAM_SESSIONS
 from pipelines.clock import utc_now
 from pipelines.load import raw_tables
 from pipelines.load.audits import note_audit
-from pipelines.load.days import loaded_days
+from pipelines.load.loaded_days import read_loaded_days
 from pipelines.normalize.resolve import normalize
 from pipelines.steps.context import RunContext
 from pipelines.steps.landing import name_livestreams
@@ -49,7 +49,7 @@ def audit(
     after = _sessions_of(run, app_id, chosen)
     known = set(synced.filter(pl.col("complete"))["livestream_id"])
     with run.warehouse.open_working() as connection:
-        loaded = loaded_days(connection, LIVESTREAM_SESSIONS, app_id)
+        loaded = read_loaded_days(connection, LIVESTREAM_SESSIONS, app_id)
     changed = [
         session
         for session_id, session in after.items()

@@ -14,7 +14,7 @@ from pipelines.load.loaded_days import days_of_other_rules, find_loaded_days, to
 from pipelines.normalize.fingerprint import fingerprint
 from pipelines.normalize.resolve import Normalized, normalize
 from pipelines.normalize.shrinks import Sums
-from pipelines.steps.context import Range, RunContext
+from pipelines.steps.context import RunContext
 from pipelines.steps.load_plan import changed_days
 from pipelines.steps.process_memory import return_freed_memory
 from pipelines.steps.session_counts import with_session_counts
@@ -24,14 +24,6 @@ CHUNK_ROWS = 20_000
 
 Days = list[date | None]
 Part = TypeVar("Part")
-
-
-def current_rows(
-    run: RunContext, table: Table, app_id: str, days: Range | None, *, extra_days: Collection[date] = ()
-) -> Iterator[tuple[Days, Normalized]]:
-    """Yield chunks of days with the current rows of a fact table. `extra_days` are days outside of the range."""
-    wanted = {*(run.days_to_load(app_id, days) if days else []), *extra_days}
-    yield from normalize_days(run, table, app_id, [*sorted(wanted)])
 
 
 def days_in_core(run: RunContext, table: Table, app_id: str, days: Collection[date]) -> set[date]:

@@ -18,7 +18,8 @@ from pipelines.extract import page_fetchers, selection
 from pipelines.extract.concurrency import Result, fetch_concurrently, prefetch_pages
 from pipelines.extract.paging import read_all
 from pipelines.load import livestream_sync, raw_tables
-from pipelines.load.days import livestreams_with_shrinks, loaded_days, unfinished_sessions
+from pipelines.load.days import livestreams_with_shrinks, unfinished_sessions
+from pipelines.load.loaded_days import read_loaded_days
 from pipelines.normalize.raw_frames import raw_sessions
 from pipelines.normalize.record import Record, identity, read_record
 from pipelines.normalize.resolve import listed_livestreams
@@ -162,7 +163,7 @@ def refetch_overall_behind_sessions(run: RunContext, days: Range) -> None:
         with run.warehouse.open_raw() as connection:
             found = raw_tables.days_behind_sessions(connection, app_id, oldest)
         with run.warehouse.open_working() as connection:
-            loaded = loaded_days(connection, LIVESTREAM_ANALYTICS_DAILY, app_id) if found else {}
+            loaded = read_loaded_days(connection, LIVESTREAM_ANALYTICS_DAILY, app_id) if found else set()
         if outdated := sorted({day for day in found if day in loaded} - set(unsettled_days(run, app_id, days))):
             behind[app_id] = outdated
 

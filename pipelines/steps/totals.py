@@ -17,7 +17,7 @@ from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS
 from pipelines.load import raw_tables
 from pipelines.marts.macros import create_macros
 from pipelines.steps.context import Range, RunContext
-from pipelines.steps.current_rows import current_rows, days_in_core
+from pipelines.steps.current_rows import days_in_core, normalize_days
 from pipelines.steps.session_counts import days_short_by_count, last_changes_of_counts
 from pipelines.storage.frames import temporary_view
 
@@ -100,23 +100,15 @@ def days_missing_sessions(run: RunContext, app_id: str, days: Range) -> dict[dat
     wanted = run.days_to_load(app_id, days)
     session_days = days_in_core(run, LIVESTREAM_SESSIONS, app_id, wanted)
     overall_days = days_in_core(run, LIVESTREAM_ANALYTICS_DAILY, app_id, wanted)
-    changed_sessions = set(wanted) - session_days
-    changed_overall = set(wanted) - overall_days
+    changed_sessions = [day for day in wanted if day not in session_days]
+    changed_overall = [day for day in wanted if day not in overall_days]
     sums = [
         sum_by_day(part.rows, part.rejects["day"])
-        for _, part in (
-            current_rows(run, LIVESTREAM_SESSIONS, app_id, None, extra_days=changed_sessions)
-            if changed_sessions
-            else ()
-        )
+        for _, part in normalize_days(run, LIVESTREAM_SESSIONS, app_id, [*changed_sessions])
     ]
     overall = [
         part.rows.select(list(_OVERALL))
-        for _, part in (
-            current_rows(run, LIVESTREAM_ANALYTICS_DAILY, app_id, None, extra_days=changed_overall)
-            if changed_overall
-            else ()
-        )
+        for _, part in normalize_days(run, LIVESTREAM_ANALYTICS_DAILY, app_id, [*changed_overall])
     ]
     with run.warehouse.open_working() as connection:
         compared = compare_days(

@@ -81,7 +81,7 @@ class Catalog:
         options = {"connect_timeout": _CONNECT_TIMEOUT_SECONDS, "application_name": "livehouse"}
         password = {"password": self._password} if self._password else {}
         try:
-            return psycopg.connect(autocommit=True, **(options | self._options | password))  # type: ignore[arg-type]
+            return psycopg.connect(autocommit=True, **(options | self._options | password))  # type: ignore[arg-type]  # options by name
         except psycopg.OperationalError as error:
             message = self.mask_password(" ".join(str(error).split()))
             raise WarehouseError(f"{self.address}: {message}; start PostgreSQL, or correct {self._variable}") from None

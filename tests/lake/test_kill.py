@@ -45,11 +45,11 @@ def test_promise_1_killed_at_a_write_each_day_is_old_or_new(lake: str, postgres:
         change_everything(world, world.now + timedelta(minutes=10))
         finished = place("finished")
         writes = run_until(finished, None)
-        after = published_days(Settings(**finished))  # type: ignore[arg-type]
+        after = published_days(Settings(**finished))  # type: ignore[arg-type]  # same
         assert {day for _, _, day in {*before, *after} if before != after} >= set(DAYS)
         for share in (0.35, 0.7, 0.95):
             environment = place(f"killed{share}")
-            settings = Settings(**environment)  # type: ignore[arg-type]
+            settings = Settings(**environment)  # type: ignore[arg-type]  # same
             run_until(environment, 1 + round(share * (len(writes) - 1)))
             found = published_days(settings)
             for at in found.keys() | before.keys() | after.keys():

@@ -115,8 +115,8 @@ def test_the_password_comes_from_the_setting_that_names_the_same_place(
 
 def test_what_is_there_is_never_overwritten(lake: str, tmp_path: Path) -> None:
     row = "INSERT INTO core.recordings_daily (app_id, day, recording_count) VALUES ('a', '2026-01-02', {})"
-    here = Settings(LIVEHOUSE_HOME=tmp_path / "here")  # type: ignore[call-arg]
-    there = Settings(LIVEHOUSE_HOME=tmp_path / "there", LIVEHOUSE_WAREHOUSE=lake)  # type: ignore[call-arg]
+    here = Settings(LIVEHOUSE_HOME=tmp_path / "here")  # type: ignore[call-arg]  # read by alias
+    there = Settings(LIVEHOUSE_HOME=tmp_path / "there", LIVEHOUSE_WAREHOUSE=lake)  # type: ignore[call-arg]  # read by alias
     for settings, count in ((here, 1), (there, 2)):
         store = open_warehouse(settings)
         store.prepare()

@@ -21,7 +21,7 @@ ROWS = "SELECT count(*), sum(recording_count) FROM core.recordings_daily"
 @pytest.fixture
 def worn(lake: str, tmp_path: Path) -> Settings:
     """A lakehouse of which one day was replaced many times, beside a file that a run left when it was killed."""
-    settings = Settings(LIVEHOUSE_HOME=tmp_path, LIVEHOUSE_WAREHOUSE=lake)  # type: ignore[call-arg]
+    settings = Settings(LIVEHOUSE_HOME=tmp_path, LIVEHOUSE_WAREHOUSE=lake)  # type: ignore[call-arg]  # read by alias
     insert = "INSERT INTO core.recordings_daily (app_id, day, recording_count) SELECT 'a', '2026-01-01', i FROM range(50) t(i)"
     with open_warehouse(settings).open_working() as connection:
         for _ in range(4):

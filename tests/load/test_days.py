@@ -12,13 +12,8 @@ from hypothesis import strategies as st
 
 from pipelines.catalog.core import LIVESTREAM_SESSIONS, LIVESTREAMS
 from pipelines.catalog.ops import LOADS, SHRINKS
-from pipelines.load.days import (
-    loaded_days,
-    note_loads,
-    replace_days,
-    replace_livestreams,
-    unfinished_sessions,
-)
+from pipelines.load.days import note_loads, replace_days, replace_livestreams, unfinished_sessions
+from pipelines.load.loaded_days import read_loaded_days
 from pipelines.normalize.raw_frames import raw_livestreams, raw_sessions
 from pipelines.normalize.record import read_record
 from pipelines.normalize.resolve import Normalized, normalize
@@ -200,8 +195,8 @@ def test_loaded_days_and_unfinished_livestreams(store: Warehouse) -> None:
     ]
     swap(store, records, [DAY, None])
     with store.open_working() as connection:
-        assert loaded_days(connection, LIVESTREAM_SESSIONS, "app") == {DAY}
-        assert loaded_days(connection, LIVESTREAM_SESSIONS, "other") == set()
+        assert read_loaded_days(connection, LIVESTREAM_SESSIONS, "app") == {DAY}
+        assert read_loaded_days(connection, LIVESTREAM_SESSIONS, "other") == set()
         assert sorted(unfinished_sessions(connection, "app")) == [("m", DAY), ("o", DAY)]
         assert unfinished_sessions(connection, "other") == []
 

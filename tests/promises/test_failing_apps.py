@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import ApiError, ApiRefusedError, TransientApiError
+from pipelines.settings.settings import Settings
 from pipelines.simulator.faults import FaultInjector
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.transport_faults import FaultOptions
@@ -26,12 +27,12 @@ from tests.promises.test_retries_and_rate_limit import ALWAYS
 from tests.promises.world_factory import change_everything, tiny_world
 
 
-def assert_app_matches_world(settings: object, world: World, app_id: str) -> None:
+def assert_app_matches_world(settings: Settings, world: World, app_id: str) -> None:
     """The rows of one app are exact, whatever happened to the others."""
     one_app = World(now=world.now)
     one_app.apps = {app_id: world.apps[app_id]}
     one_app.broken = world.broken
-    assert_matches_world(settings, one_app)  # type: ignore[arg-type]
+    assert_matches_world(settings, one_app)
 
 
 # --- the explanation of refusals -------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def store(request: pytest.FixtureRequest, made_once: Path, tmp_path: Path) -> It
     if request.param == "file":
         shutil.copytree(made_once, tmp_path / "home")
     place = request.getfixturevalue("lake") if request.param == "lake" else f"{tmp_path / 'home' / 'warehouse.duckdb'}"
-    made = open_warehouse(Settings(LIVEHOUSE_HOME=tmp_path / "home", LIVEHOUSE_WAREHOUSE=place))  # type: ignore[call-arg]
+    made = open_warehouse(Settings(LIVEHOUSE_HOME=tmp_path / "home", LIVEHOUSE_WAREHOUSE=place))  # type: ignore[call-arg]  # read by alias
     made.prepare()
     with made.run(wait_seconds=0, log=print):
         yield made
@@ -67,6 +67,34 @@ class Program:
     def kill(self) -> None:
         self.process.kill()
         self.process.communicate()
+
+
+def with_little_disk(module: str, statement: str, most_bytes: int) -> str:
+    """Return a program that imports all of a module, and that the kernel kills when it writes a file beyond this size."""
+    return f"""
+import resource, signal, sys
+from pathlib import Path
+from {module} import *
+print("ready", flush=True)
+sys.stdin.readline()
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_FSIZE, ({most_bytes}, {most_bytes}))
+{statement}
+"""
+
+
+def insert_and_die(statement: str) -> str:
+    """Return a program that ends with status 9 without closing the file, so that the rows of a statement stay in its .wal."""
+    return f"""
+import os, sys, duckdb
+connection = duckdb.connect(sys.argv[1])
+connection.execute("SET checkpoint_threshold = '1GB'")
+connection.execute({statement!r})
+print("ready", flush=True)
+sys.stdin.readline()
+os._exit(9)
+"""
 
 
 Start = Callable[..., Program]

@@ -18,7 +18,7 @@ from pipelines.report.metrics import DEFAULT_RATES
 from pipelines.report.page import write_report
 from pipelines.storage.file_warehouse import FileWarehouse
 from pipelines.storage.publish import remove_unfinished
-from tests.storage.conftest import Start
+from tests.storage.conftest import Start, insert_and_die
 
 READER = """
 import sys, duckdb
@@ -28,15 +28,7 @@ with duckdb.connect(sys.argv[1], read_only=sys.argv[2] == "True") as connection:
     sys.stdin.readline()
     print(read(), flush=True)
 """
-WRITER_THAT_DIES = """
-import os, sys, duckdb
-connection = duckdb.connect(sys.argv[1])
-connection.execute("SET checkpoint_threshold = '1GB'")
-connection.execute("INSERT INTO ops.loads (run_id) SELECT 'theirs' FROM range(100)")
-print("ready", flush=True)
-sys.stdin.readline()
-os._exit(9)
-"""
+WRITER_THAT_DIES = insert_and_die("INSERT INTO ops.loads (run_id) SELECT 'theirs' FROM range(100)")
 
 
 def add(warehouse: FileWarehouse, run_id: str = "run") -> None:

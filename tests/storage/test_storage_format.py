@@ -12,23 +12,15 @@ import pytest
 from pipelines.errors import WarehouseError
 from pipelines.storage.file_warehouse import FileWarehouse
 from pipelines.storage.storage_format import convert_database_file
-from tests.storage.conftest import Start
+from tests.storage.conftest import Start, insert_and_die, with_little_disk
 
 NEWER: dict[str, str | bool | int | float | list[str]] = {"storage_compatibility_version": "v1.5.0"}
 NUMBER_OF_1_0 = 64
 """Version number in the header of a DuckDB file. A DuckDB refuses a file with a number it does not know."""
 
-CONVERT_WITH_LITTLE_DISK = """
-import resource, signal, sys
-from pathlib import Path
-from pipelines.storage.storage_format import convert_database_file
-print("ready", flush=True)
-sys.stdin.readline()
-signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))  # the kernel kills a process that writes beyond
-convert_database_file(Path(sys.argv[1]))
-"""
+CONVERT_WITH_LITTLE_DISK = with_little_disk(
+    "pipelines.storage.storage_format", "convert_database_file(Path(sys.argv[1]))", 50_000
+)
 READ_WITH_OTHER_DUCKDB = """
 import sys, duckdb
 with duckdb.connect(sys.argv[1], read_only=True) as connection:
@@ -94,16 +86,7 @@ def test_a_file_of_a_newer_format_is_converted_once(older: FileWarehouse) -> Non
 
 
 def test_rows_of_a_killed_run_are_converted_too(older: FileWarehouse, start: Start) -> None:
-    source = """
-import os, sys, duckdb
-connection = duckdb.connect(sys.argv[1])
-connection.execute("SET checkpoint_threshold = '1GB'")
-connection.execute("INSERT INTO marts.made VALUES (-1, 'in the .wal')")
-print("ready", flush=True)
-sys.stdin.readline()
-os._exit(9)
-"""
-    start(source, older.working).finish()
+    start(insert_and_die("INSERT INTO marts.made VALUES (-1, 'in the .wal')"), older.working).finish()
     assert older.working.with_name("pipeline.duckdb.wal").exists()
     with older.run(wait_seconds=0, log=print):
         older.publish(print)

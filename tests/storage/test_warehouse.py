@@ -15,7 +15,7 @@ from pipelines.errors import SettingsError, WarehouseError
 from pipelines.storage.duckdb_errors import translate_errors
 from pipelines.storage.file_warehouse import FileWarehouse
 from pipelines.storage.publish import open_published
-from tests.storage.conftest import Start
+from tests.storage.conftest import Start, with_little_disk
 
 HOLD_FILE = """
 import sys, duckdb
@@ -24,19 +24,9 @@ print("ready", flush=True)
 sys.stdin.readline()
 """
 
-
-DIES_WHILE_MAKING = """
-import resource, signal, sys
-from pathlib import Path
-from pipelines.storage.file_warehouse import FileWarehouse
-print("ready", flush=True)
-sys.stdin.readline()
-signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # the kernel kills a process that writes beyond
-with FileWarehouse(Path(sys.argv[1])).open_working():
-    pass
-"""
+DIES_WHILE_MAKING = with_little_disk(
+    "pipelines.storage.file_warehouse", "with FileWarehouse(Path(sys.argv[1])).open_working(): pass", 4096
+)
 
 
 def described(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str, str], tuple[str, str]]:
