@@ -3,7 +3,7 @@
 A simulated account is loaded; then sessions of earlier years are added to raw and core, as if nightly runs had loaded them.
 The next night, with 1 % of the livestreams changed, is measured: wall time without publishing, which is proportional to
 size, and peak memory. Then the slowest query that sums every measure of a mart by app and month.
-`python bench/history.py [SESSIONS …]`
+`python bench/history.py [--lake] [SESSIONS …]`; with `--lake`, on a lakehouse with a PostgreSQL of its own.
 """
 
 import os
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -20,10 +21,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pipelines.clock import utc_now, yesterday
 from pipelines.marts.build import find_marts
+from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
-from pipelines.storage.file_warehouse import FileWarehouse
+from pipelines.storage.warehouse import Warehouse, open_warehouse
 from tests.pipeline_runner import environment_for
+from tests.postgres import find_programs, running_postgres
 
 APP, LIVESTREAMS, CHANGED, YEARS, NIGHTS = "aula", 500, 5, 3, 3
 LAST = yesterday()
@@ -57,7 +60,7 @@ LEDGER = """
 AT_ONCE = 500_000
 
 
-def put_history(warehouse: FileWarehouse, sessions: int) -> None:
+def put_history(warehouse: Warehouse, sessions: int) -> None:
     """Sessions of earlier days, in the order in which nights land them."""
     days = 365 * YEARS
     for begin in range(0, sessions, AT_ONCE):
@@ -93,11 +96,11 @@ def steps_of_last_run(home: Path) -> dict[str, float]:
     return {stat.step_key: (stat.end_time or 0) - (stat.start_time or 0) for stat in stats}
 
 
-def slowest_query(home: Path) -> tuple[float, str]:
+def slowest_query(warehouse: Warehouse) -> tuple[float, str]:
     """Seconds and name of the mart whose figures take longest to sum, each on a connection of its own."""
     taken = []
     for mart in find_marts():
-        with FileWarehouse(home / "warehouse.duckdb").open_published() as connection:
+        with warehouse.open_published() as connection:
             columns = connection.execute(f"DESCRIBE {mart.full_name}").fetchall()
             sums = ", ".join(f"sum({name})" for name, kind, *_ in columns if kind in ("DOUBLE", "BIGINT", "HUGEINT"))
             grouped = f"SELECT app_id, date_trunc('month', {mart.period}) AS month, count(*), {sums}"
@@ -107,12 +110,13 @@ def slowest_query(home: Path) -> tuple[float, str]:
     return max(taken)
 
 
-def measure(sessions: int, home: Path) -> None:
+def measure(sessions: int, home: Path, **at: str) -> None:
     world = World.seeded(7, apps=[APP], livestreams=LIVESTREAMS, sessions=3_000, days=30, now=utc_now(), broken=False)
     with Simulator(world) as simulator:
-        environment = environment_for(simulator, home, LIVEHOUSE_START_DATE=f"{date(2022, 1, 1)}")
+        environment = environment_for(simulator, home, LIVEHOUSE_START_DATE=f"{date(2022, 1, 1)}", **at)
+        warehouse = open_warehouse(Settings(**environment))  # type: ignore[arg-type]  # read by alias
         livehouse(environment, "backfill", f"{LAST - timedelta(days=29)}", f"{LAST}")
-        put_history(FileWarehouse(home / "warehouse.duckdb"), sessions)
+        put_history(warehouse, sessions)
         livehouse(environment, "nightly")  # builds the marts of what was put there
         nights = []
         for _ in range(NIGHTS):
@@ -121,7 +125,7 @@ def measure(sessions: int, home: Path) -> None:
             seconds, peak = livehouse(environment, "nightly")
             steps = steps_of_last_run(home)
             nights.append((seconds - steps["publish__warehouse"], seconds, peak, steps))
-        query, of_mart = slowest_query(home)
+        query, of_mart = slowest_query(warehouse)
         rest, whole, peak, steps = sorted(nights, key=lambda night: night[0])[NIGHTS // 2]
     slowest = sorted(steps.items(), key=lambda step: -step[1])[:6]
     described = ", ".join(f"{name} {seconds:.1f}" for name, seconds in slowest)
@@ -136,6 +140,11 @@ if __name__ == "__main__":
         "| sessions landed before | night without publishing s | publishing s | peak MB | query s | slowest steps s |"
     )
     print("|---|---|---|---|---|---|")
-    for count in map(int, sys.argv[1:] or ("100000", "10000000")):
-        with tempfile.TemporaryDirectory() as directory:
-            measure(count, Path(directory))
+    options = [argument for argument in sys.argv[1:] if argument == "--lake"]
+    counts = [int(argument) for argument in sys.argv[1:] if argument not in options] or [100_000, 10_000_000]
+    programs = find_programs()
+    assert programs or not options, "no PostgreSQL to run"
+    with running_postgres(programs) if programs and options else nullcontext() as server:
+        for count in counts:
+            with tempfile.TemporaryDirectory() as directory:
+                measure(count, Path(directory), **({"LIVEHOUSE_WAREHOUSE": server.new_database()} if server else {}))

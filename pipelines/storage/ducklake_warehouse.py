@@ -21,6 +21,7 @@ from pipelines.catalog.files import RAW_FILE, WAREHOUSE_FILE
 from pipelines.errors import WarehouseError
 from pipelines.storage import maintenance
 from pipelines.storage.attach import S3Key, attach_lake, create_reader_secret, restrict_access
+from pipelines.storage.catalog_indexes import create_indexes
 from pipelines.storage.ducklake_errors import is_conflict, translate_lake_errors
 from pipelines.storage.extensions import connect_with_extensions, find_extension
 from pipelines.storage.maintenance import StorageSize
@@ -250,6 +251,7 @@ class DuckLakeWarehouse:
             try:
                 connection.execute(f"SET memory_limit = '{LAKEHOUSE_MEMORY_LIMIT}'")
                 migrate_schema(connection, _TABLES, in_lake=True)
+                create_indexes(session, self._log)
             except BaseException:
                 _close(connection)
                 raise
