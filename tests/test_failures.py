@@ -7,10 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from datetime import date
 from functools import partial
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -27,43 +24,13 @@ from tests.parameters import long_except
 from tests.pipeline_runner import DAYS, environment_for, settings_for, small_world
 from tests.promises.fault_runner import run_cli
 from tests.raw_server import Behaviour, drip, raw_server
-
-SECRET_PATH = "/services/T000/B000/the-address-is-the-password"
-
-
-class Receiver:
-    """Takes what is posted, and answers with each of `statuses` in turn, then 200."""
-
-    def __init__(self) -> None:
-        self.posted: list[tuple[str, dict[str, str]]] = []
-        self.authorizations: list[str | None] = []
-        self.statuses: list[int] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.posted.append((self.path, json.loads(body)))
-                outer.authorizations.append(self.headers["Authorization"])
-                self.send_response(outer.statuses.pop(0) if outer.statuses else 200)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                """Say nothing."""
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.server.server_port}{SECRET_PATH}"
+from tests.webhook_receiver import SECRET_PATH, Receiver
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    thread = Thread(target=receiver.server.serve_forever, args=(0.01,))
-    thread.start()
-    yield receiver
-    receiver.server.shutdown()
-    thread.join()
-    receiver.server.server_close()
+    with Receiver.listening() as receiver:
+        yield receiver
 
 
 def posted_text(receiver: Receiver) -> str:

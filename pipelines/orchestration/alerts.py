@@ -20,17 +20,25 @@ _ZERO_WIDTH_SPACE = "\N{ZERO WIDTH SPACE}"
 
 
 def post_failure(
-    settings: Settings, job: str, run_id: str, days: tuple[date, date] | None, errors: list[LivehouseError]
+    settings: Settings,
+    job: str,
+    run_id: str,
+    days: tuple[date, date] | None,
+    errors: list[LivehouseError],
+    *,
+    is_retried: bool = False,
 ) -> str | None:
     """Post to LIVEHOUSE_ALERT_WEBHOOK, if that is set, that a run failed.
 
     Posts `{"text": …}`, the format of Slack and of services compatible with it. Returns one line with the reason if that
     was not possible (never the address, which is a secret), else None. Never raises: the run's own errors come first.
+    `is_retried`: Dagster starts the run again.
     """
     if settings.alert_webhook is None:
         return None
     try:
-        fault = _post(settings.alert_webhook.get_secret_value(), _describe_failure(job, run_id, days, errors))
+        text = _describe_failure(job, run_id, days, errors, is_retried=is_retried)
+        fault = _post(settings.alert_webhook.get_secret_value(), text)
     except LivehouseError as error:  # a proxy or certificates in the environment
         fault = str(error)
     except (ValueError, httpx.InvalidURL):
@@ -38,15 +46,18 @@ def post_failure(
     return fault and f"could not post to LIVEHOUSE_ALERT_WEBHOOK: {fault}"
 
 
-def _describe_failure(job: str, run_id: str, days: tuple[date, date] | None, errors: list[LivehouseError]) -> str:
+def _describe_failure(
+    job: str, run_id: str, days: tuple[date, date] | None, errors: list[LivehouseError], *, is_retried: bool
+) -> str:
     """Return the message. Quoted errors come from outside, and must not mention people, link, or format anything."""
     if job.startswith("__"):
         job = "a run of assets"  # a name that Dagster made up
     span = f" of {days[0]} to {days[1]}" if days else ""
     lines = "\n".join(f"• {_neutralize_markup(str(error))}" for error in errors)[:_MAX_ERROR_CHARACTERS]
+    remedy = "The run is started again" if is_retried else f"To resume: `{build_resume_command(job, days)}`"
     text = (
         f"livehouse: {job}{span} failed (run {run_id[:8]})\n```\n{lines}\n```\n"
-        f"Landed data is kept. To resume: `{build_resume_command(job, days)}`; `livehouse ui` shows the run."
+        f"Landed data is kept. {remedy}; `livehouse ui` shows the run."
     )
     for sign, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):  # Slack reads <…> as links and mentions
         text = text.replace(sign, escaped)

@@ -19,6 +19,7 @@ from pipelines.orchestration.run_liveness import (
     mark_dead_runs,
     terminate_on_hangup,
 )
+from pipelines.orchestration.run_sessions import hold_run_session
 from pipelines.settings.settings import Settings, load_settings
 from pipelines.steps.context import Range, RunContext, open_run
 from pipelines.steps.days import add_missing_days, describe_catch_up, keep_days_in_raw, remove_days_never_landed
@@ -95,6 +96,7 @@ class RunContextResource(dg.ConfigurableResource[RunContext]):
             stack.enter_context(terminate_on_hangup())
             if dagster_run and instance:
                 stack.enter_context(hold_run_lock(run_locks, dagster_run.run_id))
+                stack.enter_context(hold_run_session(instance, dagster_run.run_id))
             run = stack.enter_context(
                 open_run(
                     self.settings,

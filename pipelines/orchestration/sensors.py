@@ -1,11 +1,19 @@
-"""The sensor that posts an alert for each failed run. The command line posts alerts for its own runs: see cli/jobs.py."""
+"""The sensor that posts an alert for each failed run, and the one that finds runs whose process has died.
+
+The command line posts alerts for its own runs: see cli/jobs.py.
+"""
+
+import json
+import time
 
 import dagster as dg
+from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from pipelines.orchestration.alerts import post_failure
 from pipelines.orchestration.resources import parse_range
 from pipelines.orchestration.run_errors import collect_errors
 from pipelines.orchestration.run_liveness import ALERTED_BY
+from pipelines.orchestration.run_sessions import find_lost_runs, report_lost_run, shares_history
 from pipelines.settings.settings import load_settings
 
 
@@ -17,9 +25,26 @@ def failure_webhook(context: dg.RunFailureSensorContext) -> None:
         return
     days = parse_range(dict(run.tags))
     errors = collect_errors([*context.get_step_failure_events(), context.failure_event])
-    fault = post_failure(load_settings(), run.job_name, run.run_id, days, errors)
+    is_retried = run.tags.get(WILL_RETRY_TAG) == "true"
+    fault = post_failure(load_settings(), run.job_name, run.run_id, days, errors, is_retried=is_retried)
     if fault:
         context.log.warning(fault)
 
 
-SENSORS = [failure_webhook]
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Marks runs whose process has died as failed, so that they are posted and retried: for a history on"
+    " PostgreSQL. On one machine the next run does it.",
+)
+def lost_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Mark the runs that have had no session in PostgreSQL for two minutes."""
+    if not shares_history(context.instance):
+        return dg.SkipReason("the history is not on PostgreSQL: the next run marks the runs whose process has died")
+    lost, missing_since = find_lost_runs(context.instance, json.loads(context.cursor or "{}"), time.time())
+    lines = [one.line for one in lost if report_lost_run(context.instance, one)]
+    context.update_cursor(json.dumps(missing_since))
+    return dg.SkipReason("; ".join(lines) or "every run that has started is alive, or was until just now")
+
+
+SENSORS = [failure_webhook, lost_runs]

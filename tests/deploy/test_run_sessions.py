@@ -1,0 +1,114 @@
+"""Runs with a history on PostgreSQL: one whose process has died is found by its session, told once, and retried."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.storage.dagster_run import DagsterRunStatus
+from dagster._core.storage.tags import RETRY_STRATEGY_TAG, WILL_RETRY_TAG
+
+from pipelines.orchestration.run_sessions import find_live_runs, find_lost_runs, hold_run_session, shares_history
+from pipelines.orchestration.sensors import lost_runs
+from pipelines.simulator.server import Simulator
+from tests.deploy.history import open_postgres_history
+from tests.deploy.topology import kill, running_topology
+from tests.pipeline_runner import DAYS, assert_matches_world, environment_for, settings_for
+from tests.postgres import Postgres
+from tests.promises.world_factory import tiny_world
+from tests.webhook_receiver import Receiver
+
+STARTING, STARTED, CANCELING = DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING
+
+
+@dg.job
+def nightly() -> None:
+    """A job for runs that are only recorded."""
+
+
+@pytest.fixture(scope="module")
+def history(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    with open_postgres_history(postgres, tmp_path_factory.mktemp("history")) as instance:
+        yield instance
+
+
+def run_of(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun:
+    run = instance.get_run_by_id(run_id)
+    assert run
+    return run
+
+
+def begin(instance: dg.DagsterInstance, status: DagsterRunStatus) -> str:
+    run = instance.create_run_for_job(nightly, status=status)
+    return run.run_id
+
+
+def test_a_run_without_a_session_for_two_minutes_has_failed(history: dg.DagsterInstance) -> None:
+    assert shares_history(history)
+    alive, killed, stopped, queued = (begin(history, status) for status in (STARTED, STARTED, CANCELING, STARTING))
+    with hold_run_session(history, alive):
+        assert find_live_runs(history, [alive, killed]) == {alive}
+        missing: dict[str, float] = {}
+        for seconds, expected in (
+            (0, set()),
+            (119, set()),
+            (121, {killed, stopped}),
+            (50_000, {killed, stopped, queued}),
+        ):
+            lost, missing = find_lost_runs(history, missing, 1e9 + seconds)
+            assert {one.run.run_id for one in lost} == expected, seconds
+        context = dg.build_sensor_context(history, cursor=json.dumps(missing))
+        lost_runs(context)
+        lost_runs(context)
+    statuses = {run.run_id: run.status for run in history.get_runs()}
+    assert statuses[alive] == STARTED
+    assert statuses[killed] == DagsterRunStatus.FAILURE
+    assert statuses[stopped] == DagsterRunStatus.CANCELED
+    for run_id in (killed, queued):
+        [failure] = history.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+        assert failure.dagster_event
+        assert "\n" not in (failure.dagster_event.message or "\n")
+        run = run_of(history, run_id)
+        assert run.tags[WILL_RETRY_TAG] == "true"
+        assert run.tags[RETRY_STRATEGY_TAG] == "ALL_STEPS"
+    assert find_live_runs(history, [alive]) == set()
+    history.report_run_failed(run_of(history, alive))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_backfill_survives_an_upgrade_and_a_killed_worker(postgres: Postgres, lake: str, tmp_path: Path) -> None:
+    pytest.importorskip("dagster_celery", reason="the extra `deploy` is not installed")
+    place = {"LIVEHOUSE_WAREHOUSE": lake, "LIVEHOUSE_DATA_PATH": f"{tmp_path / 'files'}"}
+    world = tiny_world(livestreams=4, sessions=40)
+    with Receiver.listening() as receiver, Simulator(world) as simulator:
+        environment = environment_for(simulator, tmp_path, LIVEHOUSE_REQUESTS_PER_SECOND="6", **place)
+        environment |= {"LIVEHOUSE_ALERT_WEBHOOK": receiver.address}
+        with running_topology(postgres, tmp_path, environment) as services:
+            services.start_daemon()
+
+            def wait_for_requests(number: int) -> None:
+                before = simulator.request_count()
+                services.wait_for(lambda: simulator.request_count() > before + number)
+
+            upgraded = services.start_worker("worker1")
+            services.launch("backfill", DAYS)
+            wait_for_requests(10)
+            upgraded.send_signal(signal.SIGTERM)
+            services.start_worker("worker2")
+            assert upgraded.wait(60) == 0, "the worker ends within its grace"
+            services.wait_for(lambda: services.statuses()[0] == "FAILURE", 10)
+            services.wait_for(lambda: services.statuses() == ["FAILURE", "STARTED"])
+            wait_for_requests(5)
+            kill(services.processes["worker2"])
+            services.start_worker("worker3")
+            services.wait_for(lambda: services.statuses() == ["FAILURE", "FAILURE", "SUCCESS"], 500)
+            services.wait_for(lambda: len(receiver.posted) > 1)
+        first, second = (body["text"] for _, body in receiver.posted)
+        assert "stopped" in first
+        assert "its process ended without a word" in second
+        assert all("The run is started again" in text for text in (first, second))
+        settings = settings_for(simulator, tmp_path / "reader", **place)
+        assert_matches_world(settings, world)

@@ -1,0 +1,106 @@
+"""The services of `deploy/compose.yaml` as processes of this machine: a daemon, and workers that come and go."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines.orchestration.resources import RANGE_END, RANGE_START
+from tests.deploy.history import DEPLOY, build_history_environment
+from tests.postgres import Postgres
+from tests.ui.serving import free_port
+
+BIN = Path(sys.executable).parent
+PROJECT = DEPLOY.parent
+
+
+class Topology:
+    """Starts the services, each in a home of its own, and asks the history in PostgreSQL about the runs."""
+
+    def __init__(self, postgres: Postgres, directory: Path, environment: dict[str, str], stack: ExitStack) -> None:
+        self._postgres, self._directory, self._stack = postgres, directory, stack
+        self.homes: dict[str, Path] = {}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        others = {name: value for name, value in os.environ.items() if not name.startswith("LIVEHOUSE_")}
+        self._environment = others | environment | build_history_environment(postgres, directory)
+        self.database = self._environment["DAGSTER_POSTGRES_URL"].partition("@/")[2].partition("?")[0]
+        self._environment |= {"PYTHONPATH": f"{PROJECT}", "PATH": f"{BIN}:{os.environ['PATH']}"}
+        self._environment |= self._start_redis()
+
+    def _start_redis(self) -> dict[str, str]:
+        """Start the broker of compose.yaml; without Debian's redis-server, PostgreSQL is the broker."""
+        program = shutil.which("redis-server")
+        if program is None:
+            return {}
+        port = free_port()
+        self._start("broker", [program, "--port", f"{port}", "--bind", "127.0.0.1", "--save", ""], self._directory)
+        address = f"redis://127.0.0.1:{port}"
+        return {"CELERY_BROKER_URL": f"{address}/0", "CELERY_RESULT_BACKEND": f"{address}/1"}
+
+    def _start(
+        self, name: str, command: list[str], home: Path, environment: dict[str, str] | None = None
+    ) -> "subprocess.Popen[bytes]":
+        log = self._stack.enter_context((self._directory / f"{name}.log").open("wb"))
+        process = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=log, start_new_session=True)
+        self._stack.callback(kill, process)
+        self.processes[name] = process
+        return process
+
+    def _at(self, name: str) -> tuple[Path, dict[str, str]]:
+        home = self._directory / name
+        home.mkdir(exist_ok=True)
+        (home / "dagster.yaml").write_text((DEPLOY / "dagster.yaml").read_text())
+        self.homes[name] = home
+        return home, self._environment | {"DAGSTER_HOME": f"{home}", "LIVEHOUSE_HOME": f"{home / 'data'}"}
+
+    def start_daemon(self) -> "subprocess.Popen[bytes]":
+        home, environment = self._at("daemon")
+        return self._start("daemon", ["dagster-daemon", "run", "-m", "pipelines.definitions"], home, environment)
+
+    def start_worker(self, name: str) -> "subprocess.Popen[bytes]":
+        home, environment = self._at(name)
+        command = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["worker"]["command"]
+        return self._start(name, [*command, "-n", f"{name}@%h"], home, environment)
+
+    def launch(self, job: str, days: tuple[date, date]) -> None:
+        """Put a run into the queue, as a schedule does."""
+        home, environment = self._at("daemon")
+        tags = json.dumps({RANGE_START: f"{days[0]}", RANGE_END: f"{days[1]}"})
+        command = [f"{BIN / 'dagster'}", "job", "launch", "-m", "pipelines.definitions", "-j", job, "--tags", tags]
+        subprocess.run(command, env=environment, cwd=home, check=True, stderr=subprocess.DEVNULL)
+
+    def statuses(self) -> list[str]:
+        """Return the status of each run, oldest first."""
+        found = self._postgres.execute("SELECT status FROM runs ORDER BY id", self.database)
+        return [str(status) for (status,) in found]
+
+    def wait_for(self, reached: Callable[[], Any], seconds: float = 240.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not reached():
+            logs = {path.name: path.read_text()[-1_500:] for path in self._directory.glob("*.log")}
+            assert time.monotonic() < deadline, (self.statuses(), logs)
+            time.sleep(0.2)
+
+
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a service with its children, as Docker does."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@contextmanager
+def running_topology(postgres: Postgres, directory: Path, environment: dict[str, str]) -> Iterator[Topology]:
+    """Start the broker, and end every service with the block."""
+    with ExitStack() as stack:
+        yield Topology(postgres, directory, environment, stack)
