@@ -1,4 +1,4 @@
-"""Runs with a history on PostgreSQL: one whose process has died is found by its session, told once, and retried."""
+"""Runs with a history on PostgreSQL: one whose process has died is found by its session, posted once, and retried."""
 
 import json
 import signal
