@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.live import staging
+from pipelines.live.staging import open_staging
 from pipelines.live.steps import AppPollSummary, merge_observations, poll_apps
 from pipelines.marts.build import find_marts
 from pipelines.settings.settings import Settings
@@ -17,7 +17,6 @@ from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from pipelines.steps import report
 from pipelines.steps.context import RunContext, make_client, open_run
-from pipelines.storage.file_warehouse import FileWarehouse
 from tests.fixed_clock import NOW
 from tests.pipeline_runner import query
 
@@ -57,8 +56,12 @@ def merge(settings: Settings, run_id: str = "run") -> RunContext:
 
 def staged_rows(settings: Settings) -> list[tuple[Any, ...]]:
     """The staged rows: those not merged yet, and those kept for two hours."""
-    with staging.open_staging(FileWarehouse(settings.warehouse)) as connection:
-        return connection.execute("FROM raw.live_observations ORDER BY observed_at, livestream_id").fetchall()
+    with open_staging(settings) as staging:
+        return (
+            staging.read_observations_since(MIDNIGHT - timedelta(days=9_999))
+            .sort("observed_at", "livestream_id")
+            .rows()
+        )
 
 
 def expected_viewer_seconds(world: World) -> dict[str, float]:

@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -12,7 +12,7 @@ import pytest
 from pipelines.clock import today, yesterday
 from pipelines.definitions import build_definitions
 from pipelines.errors import AlreadyRunningError
-from pipelines.live import staging
+from pipelines.live.file_staging import FileStaging
 from pipelines.live.steps import merge_observations
 from pipelines.orchestration.schedules import live_poll_schedule
 from pipelines.simulator.server import Simulator
@@ -98,11 +98,11 @@ def test_a_merge_killed_at_any_moment_neither_loses_nor_duplicates_rows(
     seen = len(staged_rows(settings))
     name = "mark_merged" if killed == "before it is marked" else "read_unmerged"
 
-    def die(*_: object) -> None:
+    def die(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(staging, name, die)
+        patched.setattr(FileStaging, name, die)
         with pytest.raises(KeyboardInterrupt):
             merge(settings, "killed")
     for run in ("second", "third"):
@@ -167,10 +167,25 @@ def test_dagster_polls_in_one_job_and_merges_in_the_others(
         assert "raw/live_observations" not in nodes
 
 
+@dg.job(name="observe")
+def observe_only() -> None:
+    """A job for runs that are only recorded."""
+
+
 def test_the_polling_schedule_is_every_minute_and_off() -> None:
     assert live_poll_schedule.cron_schedule == "* * * * *"
     assert live_poll_schedule.default_status == dg.DefaultScheduleStatus.STOPPED
-    moment = datetime(2026, 3, 10, 2, 30)
-    request = live_poll_schedule(dg.build_schedule_context(scheduled_execution_time=moment))
-    assert isinstance(request, dg.RunRequest)
-    assert request.run_key == "observe 2026-03-10 02:30"
+    now = datetime.now(UTC)
+    with dg.instance_for_test() as instance:
+
+        def request(moment: datetime) -> object:
+            return live_poll_schedule(dg.build_schedule_context(instance, scheduled_execution_time=moment))
+
+        first = request(now)
+        assert isinstance(first, dg.RunRequest)
+        assert first.run_key == f"observe {now:%Y-%m-%d %H:%M}"
+        instance.create_run_for_job(observe_only, status=dg.DagsterRunStatus.STARTED)
+        assert isinstance(request(now), dg.SkipReason), "polls do not queue up behind a busy worker"
+        assert isinstance(request(now + timedelta(minutes=11)), dg.RunRequest), (
+            "a killed poll stops polling for minutes"
+        )

@@ -6,26 +6,25 @@ run holds the lock. It holds no lock that a run waits for.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
 import polars as pl
-from duckdb import DuckDBPyConnection
 
 from pipelines.catalog.core import LIVE_OBSERVATIONS
 from pipelines.clock import utc_now
 from pipelines.errors import AlreadyRunningError, ApiError
 from pipelines.extract.client import ApiClient
-from pipelines.live import merge, staging
+from pipelines.extract.dialect import DialectNote
+from pipelines.live import merge
 from pipelines.live.observations import ENDED, FAILED, Observation, parse_observations
 from pipelines.live.poller import LivePoller
+from pipelines.live.staging import RunningSession, Staging, open_staging
 from pipelines.normalize.record import identity
 from pipelines.settings.settings import Settings
-from pipelines.steps import dialect
 from pipelines.steps.context import RunContext
 from pipelines.steps.outcomes import Counts
-from pipelines.storage.warehouse import Warehouse, open_warehouse
 
 STAGING_RETENTION = timedelta(hours=2)
 """How long merged rows stay staged: `livehouse on-air` shows the last poll and the trend before it."""
@@ -60,36 +59,28 @@ def poll_apps(
 
     Raises `AlreadyRunningError` at once if a run is active or another process is polling.
     """
-    warehouse = open_warehouse(settings)
-    warehouse.prepare()
+    with open_staging(settings) as staging, staging.lock_polling(settings.app_ids):
 
-    def check_may_continue() -> None:
-        if is_stopped():
-            raise AlreadyRunningError("polling was stopped")
-        if run := staging.describe_active_run(warehouse):
-            raise AlreadyRunningError(f"polling is suspended: a run ({run}) needs the request budget")
+        def check_may_continue() -> None:
+            if is_stopped():
+                raise AlreadyRunningError("polling was stopped")
+            if run := staging.describe_active_run():
+                raise AlreadyRunningError(f"polling is suspended: a run ({run}) needs the request budget")
 
-    with staging.lock_polling(warehouse):
         check_may_continue()
-        with staging.open_staging(warehouse) as connection:
-            dialect.recall(client, connection, settings.base_url)
+        client.dialect.load_notes(DialectNote(**row) for row in staging.read_dialect(settings.base_url))
         polls = [
-            _poll_app(warehouse, LivePoller(client, app_id, identity, check_may_continue, now))
+            _poll_app(staging, LivePoller(client, app_id, identity, check_may_continue, now))
             for app_id in settings.app_ids
         ]
-        dialect.keep(client, partial(_write, warehouse), settings.base_url)
+        if changed := client.dialect.pop_changes():
+            staging.keep_dialect(settings.base_url, [asdict(note) for note in changed])
         return polls
 
 
-def _write(warehouse: Warehouse, body: Callable[[DuckDBPyConnection], None]) -> None:
-    with staging.open_staging(warehouse) as connection:
-        body(connection)
-
-
-def _poll_app(warehouse: Warehouse, poller: LivePoller) -> AppPollSummary:
+def _poll_app(staging: Staging, poller: LivePoller) -> AppPollSummary:
     app_id, polled_at, started, retried = poller.app_id, poller.now(), time.monotonic(), poller.client.retried
-    with staging.open_staging(warehouse) as connection:
-        running = staging.read_running_sessions(connection, app_id, ended_statuses=(ENDED, FAILED))
+    running = staging.read_running_sessions(app_id, ended_statuses=(ENDED, FAILED))
     running_by_id = {session.session_id: session for session in running}
     try:
         result = poller.poll()
@@ -101,8 +92,7 @@ def _poll_app(warehouse: Warehouse, poller: LivePoller) -> AppPollSummary:
             for session_id, session in ended_sessions.items()
         ]
     except ApiError as error:
-        with staging.open_staging(warehouse) as connection:
-            staging.record_failed_poll(connection, app_id, polled_at, str(error))
+        staging.record_failed_poll(app_id, polled_at, str(error))
         seconds = time.monotonic() - started
         return AppPollSummary(app_id, polled_at, seconds=seconds, warnings=str(error), is_failed=True)
     rows, rejects = parse_observations(found, app_id=app_id, polled_at=polled_at)
@@ -117,12 +107,11 @@ def _poll_app(warehouse: Warehouse, poller: LivePoller) -> AppPollSummary:
         seconds=time.monotonic() - started,
         warnings=_describe_warnings(result.errors + errors, rejects, poller.client.retried - retried),
     )
-    with staging.open_staging(warehouse) as connection:
-        staging.record_poll(connection, app_id, polled_at, rows=rows, rejects=rejects, warnings=summary.warnings)
+    staging.record_poll(app_id, polled_at, rows=rows, rejects=rejects, warnings=summary.warnings)
     return summary
 
 
-def _observe_end(running: staging.RunningSession, session: object, answered_at: datetime) -> Observation:
+def _observe_end(running: RunningSession, session: object, answered_at: datetime) -> Observation:
     """Return the observation of a session that is no longer active. Its livestream is not fetched again."""
     livestream = {"name": running.name, "meeting_id": running.meeting_id}
     return Observation(running.livestream_id, livestream, session, answered_at, last_on_air_at=running.observed_at)
@@ -142,30 +131,27 @@ def _describe_warnings(errors: list[ApiError], rejects: pl.DataFrame, retried: i
 
 def merge_observations(run: RunContext) -> dict[str, Counts]:
     """Move the staged observations of each app into core.live_observations, and thin old days. Sends no request."""
-
-    def merge_app(app_id: str, counts: Counts) -> None:
-        now, observation_days = utc_now(), run.settings.observation_days
-        with staging.open_staging(run.warehouse) as staged:
-            unmerged_days = staging.find_unmerged_days(staged, app_id)
-            rejects = staging.read_rejects(staged, app_id)
-        with run.warehouse.open_working() as working:
-            days_to_thin = merge.find_days_to_thin(working, app_id, observation_days=observation_days, now=now)
-        for day in sorted({*unmerged_days, *days_to_thin}):
-            with staging.open_staging(run.warehouse) as staged:
-                rows = staging.read_unmerged(staged, app_id, day)
-            by_hour = day < merge.first_day_by_minute(observation_days, now)
-            inserted = run.warehouse.write(
-                partial(merge.merge_day, app_id=app_id, day=day, rows=rows, by_hour=by_hour, run_id=run.run_id, now=now)
-            )
-            with staging.open_staging(run.warehouse) as staged:
-                staging.mark_merged(staged, app_id, rows, keep_since=now - STAGING_RETENTION)
-            counts.received += rows.height
-            counts.landed += inserted
-            counts.duplicates += rows.height - inserted
-        run.warehouse.write(partial(merge.replace_quarantined, app_id=app_id, rejects=rejects, run_id=run.run_id))
-        counts.received += rejects.height
-        counts.quarantined += rejects.height
-
     with run.warehouse.open_raw():
         pass  # creates the file: a warehouse without it looks as if it had lost it
-    return run.for_each_app(LIVE_OBSERVATIONS, merge_app, days=None)
+    with open_staging(run.settings) as staging:
+        return run.for_each_app(LIVE_OBSERVATIONS, partial(_merge_app, run, staging), days=None)
+
+
+def _merge_app(run: RunContext, staging: Staging, app_id: str, counts: Counts) -> None:
+    now, observation_days = utc_now(), run.settings.observation_days
+    unmerged_days, rejects = staging.find_unmerged_days(app_id), staging.read_rejects(app_id)
+    with run.warehouse.open_working() as working:
+        days_to_thin = merge.find_days_to_thin(working, app_id, observation_days=observation_days, now=now)
+    for day in sorted({*unmerged_days, *days_to_thin}):
+        rows = staging.read_unmerged(app_id, day)
+        by_hour = day < merge.first_day_by_minute(observation_days, now)
+        inserted = run.warehouse.write(
+            partial(merge.merge_day, app_id=app_id, day=day, rows=rows, by_hour=by_hour, run_id=run.run_id, now=now)
+        )
+        staging.mark_merged(app_id, rows, keep_since=now - STAGING_RETENTION)
+        counts.received += rows.height
+        counts.landed += inserted
+        counts.duplicates += rows.height - inserted
+    run.warehouse.write(partial(merge.replace_quarantined, app_id=app_id, rejects=rejects, run_id=run.run_id))
+    counts.received += rejects.height
+    counts.quarantined += rejects.height

@@ -6,11 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pipelines.clock import utc_now
-from pipelines.live import staging
 from pipelines.live.observations import ENDED, FAILED, MAX_GAP, PLACEHOLDER_SECONDS
+from pipelines.live.staging import open_staging
 from pipelines.live.steps import STAGING_RETENTION
 from pipelines.settings.settings import Settings
-from pipelines.storage.warehouse import open_warehouse
 
 _MAX_PENDING = timedelta(minutes=2)
 """A session without figures for longer has none: that is another matter than placeholders."""
@@ -61,11 +60,9 @@ class LiveSnapshot:
 
 def read_snapshot(settings: Settings, *, now: datetime | None = None) -> LiveSnapshot:
     """Return the streams that the last poll of each app found on air, the most watched first."""
-    warehouse = open_warehouse(settings)
-    warehouse.prepare()
-    with staging.open_staging(warehouse) as connection:
-        polls = staging.read_polls(connection).to_dicts()
-        rows = staging.read_observations_since(connection, (now or utc_now()) - STAGING_RETENTION).to_dicts()
+    with open_staging(settings) as staging:
+        polls = staging.read_polls().to_dicts()
+        rows = staging.read_observations_since((now or utc_now()) - STAGING_RETENTION).to_dicts()
     apps = [AppPoll(**poll) for poll in polls if poll["app_id"] in settings.app_ids]
     history: dict[str, list[dict[str, Any]]] = {}
     for row in rows:

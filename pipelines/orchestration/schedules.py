@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from pipelines.orchestration.assets.live import poll_live_observations
 from pipelines.orchestration.assets.maintenance import upkeep
@@ -18,6 +19,9 @@ _ALL_BUT_LIVE_POLL = dg.AssetSelection.all() - dg.AssetSelection.assets(poll_liv
 
 _FULL_REFRESH_DAYS = 35
 """A month and some days: everything that a bill is based on is fetched in full before the bill."""
+
+_MAX_POLL_AGE = timedelta(minutes=10)
+"""An older poll that has not finished does not keep the next one from starting."""
 
 nightly = dg.define_asset_job(
     NIGHTLY, _ALL_BUT_LIVE_POLL, description="Reload the last days, and update everything that depends on them."
@@ -87,8 +91,16 @@ def weekly_full_refresh_schedule(context: dg.ScheduleEvaluationContext) -> dg.Ru
     default_status=dg.DefaultScheduleStatus.STOPPED,
     description="Polls which livestreams are on air. Its requests come on top of those of the nightly runs.",
 )
-def live_poll_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Request one poll per minute. Off by default, because it adds requests to those of the nightly runs."""
+def live_poll_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Request one poll per minute. Off by default, because it adds requests to those of the nightly runs.
+
+    Polls must not queue up while every worker is busy with a run: they would then be executed one after the other.
+    """
+    # A killed poll stays unfinished until the next run marks it.
+    since = context.scheduled_execution_time - _MAX_POLL_AGE
+    unfinished = dg.RunsFilter(job_name=observe.name, statuses=NOT_FINISHED_STATUSES, created_after=since)
+    if context.instance.get_runs(unfinished, limit=1):
+        return dg.SkipReason("the poll before has not finished")
     return dg.RunRequest(run_key=f"observe {context.scheduled_execution_time:%Y-%m-%d %H:%M}")
 
 

@@ -27,7 +27,7 @@ from pipelines.storage.extensions import connect_with_extensions, find_extension
 from pipelines.storage.maintenance import StorageSize
 from pipelines.storage.memory import LAKEHOUSE_MEMORY_LIMIT, retry_with_more_memory
 from pipelines.storage.migrations import migrate_schema
-from pipelines.storage.postgres import Catalog, Role, advisory_lock, find_data_path, hide_password_variable
+from pipelines.storage.postgres import Catalog, Role, advisory_lock, find_data_path, hide_password_variable, mark_as_run
 from pipelines.text import quoted
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ class DuckLakeWarehouse:
         try:
             with self._catalog.connect() as self._session:
                 self._catalog.check_clock(self._session)
+                mark_as_run(self._session)
                 with self.open_working():
                     pass  # refuses a newer schema before any request is sent
                 yield

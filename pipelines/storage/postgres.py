@@ -1,6 +1,7 @@
 """PostgreSQL, which holds the catalog of a lakehouse: connections, direct queries, and the advisory locks of runs."""
 
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -138,6 +139,35 @@ def hide_password_variable() -> Iterator[None]:
             os.environ[_PASSWORD_VARIABLE] = password
 
 
+_KEY = "hashtextextended(%s, 0)"
+_ACTIVE_RUN = "a run of livehouse"
+"""The name of a lock that every run holds, shared: polling pauses meanwhile."""
+
+
+def mark_as_run(session: "psycopg.Connection") -> None:
+    """Let other sessions find this one as that of a run, as long as it is open."""
+    name = f"livehouse PID {os.getpid()} on {socket.gethostname()}"
+    session.execute(
+        f"SELECT set_config('application_name', %s, false), pg_advisory_lock_shared({_KEY})", [name, _ACTIVE_RUN]
+    )
+
+
+def find_active_run(session: "psycopg.Connection") -> str | None:
+    """Return the process of a run on any machine, as `PID n on host`; None if there is none."""
+    query = f"""
+        SELECT application_name FROM pg_locks JOIN pg_stat_activity AS activity USING (pid)
+        WHERE locktype = 'advisory' AND objsubid = 1 AND (classid::bigint << 32) | objid::bigint = {_KEY}
+            AND datname = current_database() ORDER BY backend_start LIMIT 1
+    """
+    found = _fetch_value(session, query, _ACTIVE_RUN)
+    return None if found is None else str(found).removeprefix("livehouse ")
+
+
+def try_advisory_lock(session: "psycopg.Connection", name: str) -> bool:
+    """Take an advisory lock, if no other session holds it, until the session unlocks it or ends."""
+    return bool(_fetch_value(session, f"SELECT pg_try_advisory_lock({_KEY})", name))
+
+
 @contextmanager
 def advisory_lock(
     session: "psycopg.Connection", name: str, *, wait_seconds: float, log: Callable[[str], None]
@@ -148,12 +178,11 @@ def advisory_lock(
     """
     import psycopg
 
-    key = "hashtextextended(%s, 0)"
-    if not _fetch_value(session, f"SELECT pg_try_advisory_lock({key})", name):
+    if not try_advisory_lock(session, name):
         log(f"waiting for another run, which is working on {name}")
         try:
             session.execute(f"SET lock_timeout = {max(1, int(wait_seconds * 1000))}")
-            session.execute(f"SELECT pg_advisory_lock({key})", [name])
+            session.execute(f"SELECT pg_advisory_lock({_KEY})", [name])
         except psycopg.errors.LockNotAvailable:
             raise AlreadyRunningError(
                 f"another run is still working on {name} after {wait_seconds:.0f} s: wait for it, end it,"
@@ -165,7 +194,7 @@ def advisory_lock(
         yield
     finally:
         if not session.broken:
-            session.execute(f"SELECT pg_advisory_unlock({key})", [name])
+            session.execute(f"SELECT pg_advisory_unlock({_KEY})", [name])
 
 
 def _fetch_value(session: "psycopg.Connection", query: str, *parameters: str) -> object:

@@ -56,7 +56,7 @@ def test_a_backfill_on_a_lakehouse_is_a_backfill_on_a_file(lake: str, tmp_path: 
             for settings, others in ((in_file, {}), (in_lake, {"LIVEHOUSE_WAREHOUSE": lake}))
         ]
         assert outputs[0] == outputs[1] != ""
-        assert [file.name for file in (tmp_path / "lake").glob("*.duckdb")] == ["pipeline_live.duckdb"]
+        assert not list((tmp_path / "lake").glob("*.duckdb"))
 
 
 @pytest.mark.long

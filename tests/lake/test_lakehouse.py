@@ -208,7 +208,7 @@ def test_a_connection_that_is_cut_is_one_line_and_the_next_write_has_a_new_one(
     """Seen: `a fault of livehouse itself`, with DuckDB's questions to the catalog in it, and all later writes failed."""
     made, database = lakehouse(lake, tmp_path), lake.rpartition("=")[2]
     rows = pl.DataFrame({"run_id": ["r"]})
-    of_duckdb = f"application_name <> 'livehouse' AND datname = '{database}'"
+    of_duckdb = f"application_name NOT LIKE 'livehouse%' AND datname = '{database}'"
     cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {of_duckdb}"
 
     def note(connection: duckdb.DuckDBPyConnection, *, cut_off: bool) -> None:

@@ -13,7 +13,7 @@ from pipelines.catalog.ops import FIELD_TYPES, LIVESTREAM_SYNC
 from pipelines.clock import utc_now
 from pipelines.errors import WarehouseError
 from pipelines.files import replace_file
-from pipelines.live.staging import lock_polling, open_staging
+from pipelines.live.file_staging import FileStaging
 from pipelines.report.metrics import DEFAULT_RATES
 from pipelines.report.page import write_report
 from pipelines.storage.file_warehouse import FileWarehouse
@@ -211,9 +211,10 @@ def test_every_file_respects_the_umask(tmp_path: Path) -> None:
         warehouse = FileWarehouse(tmp_path / "home" / "warehouse.duckdb")
         warehouse.prepare()
         with warehouse.run(wait_seconds=0, log=print):
-            with warehouse.open_raw(), open_staging(warehouse):
+            staging = FileStaging(warehouse.directory, warehouse.lock)
+            with warehouse.open_raw(), staging.open():
                 pass
-            with lock_polling(warehouse):
+            with staging.lock_polling(["aula"]):
                 add(warehouse)
             warehouse.publish(print)
             with warehouse.open_published() as connection:
