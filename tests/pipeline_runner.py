@@ -16,6 +16,7 @@ from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from pipelines.steps import load_core as core
 from pipelines.steps import report
+from pipelines.steps.alerts import update_alerts
 from pipelines.steps.context import RunContext, open_run
 from pipelines.steps.extract_stream import extract_stream
 from pipelines.storage.warehouse import open_warehouse
@@ -76,6 +77,7 @@ def run_pipeline(
             core.load_facts(run, table, days)
         for mart in find_marts():
             report.refresh_mart(run, mart)
+        update_alerts(run)
         report.publish_warehouse(run, days if backfill else None)
         return run
 

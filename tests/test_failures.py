@@ -37,7 +37,7 @@ def posted_text(receiver: Receiver) -> str:
     [(path, body)] = receiver.posted
     assert path == SECRET_PATH
     assert set(body) == {"text"}
-    return body["text"]
+    return str(body["text"])
 
 
 def test_a_refused_token_is_reported_on_stderr_as_json_and_to_the_webhook_once(
@@ -199,8 +199,8 @@ def test_what_a_message_quotes_calls_nobody_and_links_nowhere(
 def test_an_answer_of_any_size_and_speed_is_not_waited_for(
     answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.orchestration.alerts._TIMEOUT_SECONDS", 0.3)
-    monkeypatch.setattr("pipelines.orchestration.alerts._ATTEMPTS", 1)
+    monkeypatch.setattr("pipelines.alerts.webhook._TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr("pipelines.alerts.webhook._ATTEMPTS", 1)
     with raw_server(ANSWERS[answer]) as port:
         began = time.monotonic()
         fault = failed(settings_of(tmp_path, f"http://127.0.0.1:{port}/x"))

@@ -17,7 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("settings",),
     ("transport", "storage"),
     ("extract", "normalize", "load", "marts"),
-    ("report", "export"),
+    ("report", "export", "alerts"),
     ("steps",),
     ("live",),
     ("orchestration",),

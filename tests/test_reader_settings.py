@@ -48,12 +48,14 @@ def test_a_readers_key_needs_a_lakehouse(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_readers_load_no_secret_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = {"CLOUDFLARE_API_TOKEN": TOKEN, "LIVEHOUSE_ALERT_WEBHOOK": "https://x.example/hush"}
+    secrets |= {"LIVEHOUSE_ALERT_SECRET": "hush-hush-hush-hush"}
     Path(".env").write_text(
         "".join(f"{name}={text}\n" for name, text in secrets.items()) + "LIVEHOUSE_HOME=elsewhere\n"
     )
     for _ in ("from .env", "from the environment"):
         settings = load_reader_settings()
-        assert (settings.api_token, settings.alert_webhook, settings.home) == (None, None, Path("elsewhere"))
+        assert (settings.api_token, settings.alert_webhook, settings.alert_secret) == (None, None, None)
+        assert settings.home == Path("elsewhere")
         for name, text in secrets.items():
             monkeypatch.setenv(name.lower(), text)
             monkeypatch.setenv(name, text)

@@ -1,5 +1,6 @@
 """The tables of each database file."""
 
+from pipelines.catalog.alerts import INCIDENTS
 from pipelines.catalog.core import LIVE_OBSERVATIONS
 from pipelines.catalog.live import POLLS, RAW_LIVE_OBSERVATIONS
 from pipelines.catalog.marts import MART_BUILDS, MART_INPUTS
@@ -36,6 +37,7 @@ WAREHOUSE_FILE = (
     MART_INPUTS,
     API_DIALECT,
     AUDITS,
+    INCIDENTS,
     FINGERPRINTS,
     SCHEMA_VERSIONS,
     *MIRRORED,

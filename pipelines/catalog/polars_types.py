@@ -15,6 +15,7 @@ POLARS_TYPES: dict[LogicalType, pl.DataType] = {
     "day": pl.Date(),
     "id": pl.String(),
     "text": pl.String(),
+    "number": pl.Float64(),
 }
 
 assert set(POLARS_TYPES) == set(get_args(LogicalType))  # noqa: S101 - a fact about this file

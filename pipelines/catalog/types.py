@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Literal, get_args
 if TYPE_CHECKING:
     import polars as pl
 
-LogicalType = Literal["seconds", "minutes", "count", "flag", "timestamp", "day", "id", "text"]
-"""Logical types of the contract (section 4). Each has one rule, in `normalize/coerce.py`."""
+LogicalType = Literal["seconds", "minutes", "count", "flag", "timestamp", "day", "id", "text", "number"]
+"""Logical types of the contract (section 4). Each has one rule, in `normalize/coerce.py`.
+
+Except for `number`, which no field of the API has: a figure in a unit that its row implies.
+"""
 
 SQL_TYPES: dict[LogicalType, str] = {
     "seconds": "DOUBLE",
@@ -18,6 +21,7 @@ SQL_TYPES: dict[LogicalType, str] = {
     "day": "DATE",
     "id": "VARCHAR",
     "text": "VARCHAR",
+    "number": "DOUBLE",
 }
 UNITS: dict[LogicalType, str] = {"seconds": "seconds", "minutes": "minutes", "timestamp": "UTC", "day": "UTC"}
 """The units of values; other logical types have none."""

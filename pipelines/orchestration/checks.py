@@ -15,7 +15,7 @@ from pipelines.orchestration.asset_metadata import to_table
 from pipelines.steps.context import RunContext
 from pipelines.steps.report import run_checks
 
-_SHOWN_AT = {"ops.loads": "core.livestream_sessions"}
+_SHOWN_AT = {"ops.loads": "core.livestream_sessions", "ops.incidents": "core.livestream_sessions"}
 """Tables of the pipeline itself are not assets: their checks belong to the asset that they cover."""
 
 

@@ -6,7 +6,6 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
-    BaseSettings,
     DotEnvSettingsSource,
     EnvSettingsSource,
     NoDecode,
@@ -15,6 +14,7 @@ from pydantic_settings import (
 
 from pipelines.clock import today
 from pipelines.errors import SettingsError
+from pipelines.settings.alert_settings import AlertSettings
 from pipelines.settings.env_file import check_env_file
 from pipelines.settings.values import (
     parse_account_id,
@@ -26,7 +26,6 @@ from pipelines.settings.values import (
     parse_path,
     parse_readers_lakehouse,
     parse_token,
-    parse_webhook,
 )
 
 ENV_FILE = Path(".env")
@@ -37,7 +36,7 @@ _Days = Annotated[int, Field(ge=1, le=36_500)]
 _DAYS = "a whole number of days, 1 to 36500"
 
 
-class Settings(BaseSettings):
+class Settings(AlertSettings):
     """All settings, from the environment or from `.env` in the working directory."""
 
     model_config = SettingsConfigDict(
@@ -155,11 +154,6 @@ class Settings(BaseSettings):
         validation_alias="LIVEHOUSE_LOCK_WAIT_SECONDS",
         description="seconds to wait for another run on the same home, 0 or more",
     )
-    alert_webhook: SecretStr | None = Field(
-        default=None,
-        validation_alias="LIVEHOUSE_ALERT_WEBHOOK",
-        description="an https address (http only for this machine) that accepts Slack's JSON",
-    )
     export_rate: float = Field(
         default=0.010,
         ge=0,
@@ -181,7 +175,6 @@ class Settings(BaseSettings):
     _account_is_an_id = field_validator("account_id")(parse_account_id)
     _apps_are_ids = field_validator("app_ids", mode="before")(parse_app_ids)
     _address_is_safe = field_validator("base_url")(parse_base_url)
-    _webhook_is_safe = field_validator("alert_webhook")(parse_webhook)
     _file_if_no_lakehouse = field_validator("warehouse_path", mode="before")(parse_file_path)
     _lakehouse_if_no_file = field_validator("lakehouse", mode="before")(parse_lakehouse)
     _readers_have_a_lakehouse = field_validator("reader_lakehouse", mode="before")(parse_readers_lakehouse)

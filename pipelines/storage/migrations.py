@@ -12,7 +12,7 @@ from pipelines.clock import utc_now
 from pipelines.errors import WarehouseError
 from pipelines.text import quoted
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Increment it with every change to a table: an older livehouse then refuses the warehouse instead of failing later.
 
 A warehouse without a version has version 1.

@@ -87,6 +87,11 @@ def unbalanced(run: FileWarehouse) -> None:
     run.connection.execute("UPDATE ops.loads SET rows_landed = 9")
 
 
+def open_twice(run: FileWarehouse) -> None:
+    for number in (1, 2):
+        run.insert("ops.incidents", {"incident_id": f"{number}", "rule": "error_rate", "app_id": "a"})
+
+
 def twice_in_mart(mart: str, *, is_null: bool = False) -> Offence:
     def commit(run: FileWarehouse) -> None:
         run.build(mart)
@@ -121,6 +126,7 @@ OFFENCES: dict[str, Offence] = {
     "core.livestreams__quarantine_empty": quarantined("core.livestreams"),
     "marts.reconciliation__reconciles": unreconciled,
     "ops.loads__balances": unbalanced,
+    "ops.incidents__unique_incident": open_twice,
     **{f"{table}__known_fields": new_field(table) for table in RAW},
     "marts.live_audience__unique_grain": twice_in_audience,
 }

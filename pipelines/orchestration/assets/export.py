@@ -7,7 +7,7 @@ import dagster as dg
 from pipelines.export.files import Export
 from pipelines.export.run import export_warehouse
 from pipelines.export.tables import find_tables
-from pipelines.orchestration.assets.publish import warehouse
+from pipelines.orchestration.assets.publish import WAREHOUSE
 from pipelines.orchestration.resources import ONE_RUN
 from pipelines.steps.context import RunContext
 from pipelines.steps.progress import log
@@ -15,7 +15,7 @@ from pipelines.steps.progress import log
 
 @dg.asset(
     key=dg.AssetKey(["publish", "export"]),
-    deps=[warehouse],
+    deps=[WAREHOUSE],
     description="core and marts as Parquet files in LIVEHOUSE_EXPORT_PATH, replaced as a whole, for other engines.",
     group_name="publish",
     kinds={"parquet"},

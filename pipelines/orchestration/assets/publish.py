@@ -4,11 +4,15 @@ from typing import Any
 
 import dagster as dg
 
+from pipelines.alerts.rules import RULES_CHECK, load_rules
 from pipelines.clock import utc_now
+from pipelines.marts.checks import MAX_ROWS_SHOWN
 from pipelines.orchestration.asset_metadata import to_table
 from pipelines.orchestration.assets.core import CORE
 from pipelines.orchestration.assets.marts import MARTS
 from pipelines.orchestration.resources import ONE_RUN, REPORT, find_resumable_range, parse_range, sends_requests
+from pipelines.settings.settings import Settings
+from pipelines.steps.alerts import AlertState, update_alerts
 from pipelines.steps.context import RunContext
 from pipelines.steps.days import check_clock, describe_catch_up, note_days_still_missing
 from pipelines.steps.report import publish_warehouse, write_page
@@ -18,30 +22,64 @@ from pipelines.text import printable
 _READ_BY_MARTS = {dep.asset_key for mart in MARTS for spec in mart.specs for dep in spec.deps}
 
 
-@dg.asset(
-    key=dg.AssetKey(["publish", "warehouse"]),
-    deps=[
-        *(table for table in CORE if table.key not in _READ_BY_MARTS),
-        *MARTS,
-    ],  # each edge once: the graph stays readable
-    description="`warehouse.duckdb`: a finished copy for readers, replaced atomically, also by a run in which an app failed.",
-    group_name="publish",
-    kinds={"duckdb"},
-    owners=["team:data"],
-    backfill_policy=ONE_RUN,
-)
-def warehouse(context: dg.AssetExecutionContext, run: dg.ResourceParam[RunContext]) -> dg.MaterializeResult[Any]:
-    """Publish the working copy."""
-    if (days := parse_range(dict(context.run.tags))) and sends_requests(context.run):
-        check_clock(run, days)
-    note_days_still_missing(run)
-    size = publish_warehouse(run, find_resumable_range(context.run.job_name, dict(context.run.tags)))
-    return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(run.warehouse.address), "bytes": size})
+WAREHOUSE = dg.AssetKey(["publish", "warehouse"])
+
+
+def build_publish(settings: Settings) -> list[dg.AssetsDefinition]:
+    """Return both assets. The checks of the first are the alert rules of the settings."""
+    rules = load_rules(settings.alert_rules)
+    specs = [
+        dg.AssetCheckSpec(rule.name, asset=WAREHOUSE, description=f"Warns while an incident is open. {rule.why}")
+        for rule in rules.rules
+    ]
+    about_rules = "Warns if an alert rule could not be evaluated, or the webhook did not accept a message."
+    specs.append(dg.AssetCheckSpec(RULES_CHECK, asset=WAREHOUSE, description=about_rules))
+
+    @dg.asset(
+        key=WAREHOUSE,
+        deps=[
+            *(table for table in CORE if table.key not in _READ_BY_MARTS),
+            *MARTS,
+        ],  # each edge once: the graph stays readable
+        description="`warehouse.duckdb`: a finished copy for readers, replaced atomically, also by a run in which an app failed."
+        " Before that, alert rules are evaluated, and incidents that opened or closed are posted.",
+        group_name="publish",
+        kinds={"duckdb"},
+        owners=["team:data"],
+        backfill_policy=ONE_RUN,
+        check_specs=specs,
+    )
+    def warehouse(context: dg.AssetExecutionContext, run: dg.ResourceParam[RunContext]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # with checks, Dagster takes only the plain class
+        """Evaluate the alert rules, and publish the working copy."""
+        if (days := parse_range(dict(context.run.tags))) and sends_requests(context.run):
+            check_clock(run, days)
+        note_days_still_missing(run)
+        alerts = update_alerts(run)
+        size = publish_warehouse(run, find_resumable_range(context.run.job_name, dict(context.run.tags)))
+        return dg.MaterializeResult(
+            metadata={"path": dg.MetadataValue.path(run.warehouse.address), "bytes": size},
+            check_results=[_check_rule(spec.name, alerts) for spec in specs],
+        )
+
+    return [warehouse, report]
+
+
+def _check_rule(name: str, alerts: AlertState) -> dg.AssetCheckResult:
+    """Return the result of the check of a rule, or of all rules together."""
+    lines = alerts.faults if name == RULES_CHECK else [one.text for one in alerts.open_incidents if one.rule == name]
+    more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=not lines,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"`{name}`: {lines[0]}{more}" if lines else None,
+        metadata={"incidents": to_table(["incident"], [[line] for line in lines[:MAX_ROWS_SHOWN]])} if lines else {},
+    )
 
 
 @dg.asset(
     key=REPORT,
-    deps=[warehouse],
+    deps=[WAREHOUSE],
     description="`report.html`: usage, audience, failures, cost, and how complete the figures are. As the last step "
     "of a run, it also reports the loads, requests and findings of the run, and fails if an app failed: the data of the "
     "other apps is published by then.",
@@ -88,6 +126,3 @@ def _summarize_run(context: dg.AssetExecutionContext, run: RunContext) -> dict[s
         "findings": to_table(["finding"], [[line] for line in found]),
         "loads": to_table(list(loads[0]) if loads else [], [list(load.values()) for load in loads]),
     }
-
-
-PUBLISH = [warehouse, report]

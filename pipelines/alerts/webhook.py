@@ -1,0 +1,105 @@
+"""Post messages to the alert webhook: the only place that does. Nothing here raises an error that could fail a run.
+
+Two formats: Slack's `{"text": …}`, and JSON with the message's own fields. With LIVEHOUSE_ALERT_SECRET set, the header
+`Livehouse-Signature: t=UNIX_SECONDS,v1=HEX` carries the HMAC-SHA256 of `UNIX_SECONDS.BODY`. The address and the secret never enter
+a message or an error.
+"""
+
+import hmac
+import json
+import re
+import time
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from pipelines.errors import LivehouseError
+from pipelines.settings.settings import Settings
+from pipelines.transport.exchange import Connections, ExchangeError
+
+_ATTEMPTS, _TIMEOUT_SECONDS = 3, 10.0
+_RETRIED_STATUSES = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+_ZERO_WIDTH_SPACE = "\N{ZERO WIDTH SPACE}"
+
+LONGEST_TEXT = 3_000
+"""Characters of a message. Slack cuts texts above 4,000 into several messages; escaping may lengthen a text."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message: its text, and the fields that the JSON format adds. `id` is the same if the message is posted again."""
+
+    kind: str
+    id: str
+    text: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+def post_message(settings: Settings, message: Message) -> str | None:
+    """Post a message to LIVEHOUSE_ALERT_WEBHOOK, if that is set. Return one line with the reason if it was not accepted."""
+    if settings.alert_webhook is None:
+        return None
+    try:
+        fault = _post(settings, settings.alert_webhook.get_secret_value(), message)
+    except LivehouseError as error:  # a proxy or certificates in the environment
+        fault = str(error)
+    except (ValueError, httpx.InvalidURL):
+        fault = "the address is malformed"
+    return fault and f"could not post to LIVEHOUSE_ALERT_WEBHOOK: {fault}"
+
+
+def neutralize_markup(text: str) -> str:
+    """Break mentions and links, which chat programs recognize even inside a code block; a reader sees no difference."""
+    text = text.replace("`", "'").replace("@", f"@{_ZERO_WIDTH_SPACE}").replace("](", f"]{_ZERO_WIDTH_SPACE}(")
+    return re.sub(r"(?i)\b(https?|ftp|mailto|slack|tel|www)([:.])", rf"\1{_ZERO_WIDTH_SPACE}\2", text)
+
+
+def sign(secret: str, timestamp: int, body: bytes) -> str:
+    """Return the signature header of a body."""
+    digest = hmac.digest(secret.encode(), f"{timestamp}.".encode() + body, "sha256").hex()
+    return f"t={timestamp},v1={digest}"
+
+
+def _build_body(settings: Settings, message: Message) -> bytes:
+    if settings.alert_format == "json":
+        body = {"id": message.id, "type": message.kind, "text": message.text, **message.fields}
+        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    text = message.text
+    for sign_, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):  # Slack reads <…> as links and mentions
+        text = text.replace(sign_, escaped)
+    return json.dumps({"text": text}).encode()
+
+
+def _post(settings: Settings, address: str, message: Message) -> str | None:
+    """Post, with retries where they may help; return the last failure, or None."""
+    url, content = httpx.URL(address), _build_body(settings, message)
+    headers = {"Content-Type": "application/json", "User-Agent": "livehouse", "Accept": "*/*"}
+    if url.userinfo:
+        headers["Authorization"] = f"Basic {b64encode(f'{url.username}:{url.password}'.encode()).decode()}"
+    connections = Connections(url, max_connections=1, max_body_bytes=0)
+    fault: str | None = None
+    try:
+        for attempt in range(_ATTEMPTS):
+            time.sleep(attempt)
+            if settings.alert_secret is not None:
+                secret = settings.alert_secret.get_secret_value()
+                headers["Livehouse-Signature"] = sign(secret, round(time.time()), content)
+            try:
+                status = connections.send(
+                    "POST", url.raw_path, headers, content, seconds=_TIMEOUT_SECONDS, reads_body=False
+                ).status
+            except ExchangeError as error:
+                fault = error.failure
+                continue
+            if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+                return None
+            fault = f"HTTP {status}"
+            if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _RETRIED_STATUSES:
+                return fault
+    finally:
+        connections.close()
+    return fault
