@@ -69,3 +69,18 @@ CREATE OR REPLACE TEMP MACRO unexplained_seconds(total, sessions, sessions_round
         THEN total - CASE WHEN total = floor(total) THEN sessions_rounded_down ELSE sessions END
     ELSE 0
 END;
+
+-- Estimated costs in US dollars: of recordings, of livestreams that stream a meeting, and of meetings. Meetings are counted as if
+-- each had one participant, because the API does not report participants: a lower bound.
+CREATE OR REPLACE TEMP MACRO estimate_recording_cost(recording_minutes, export_rate) AS recording_minutes * export_rate;
+CREATE OR REPLACE TEMP MACRO estimate_export_cost(meeting_ingest_seconds, export_rate) AS meeting_ingest_seconds / 60 * export_rate;
+CREATE OR REPLACE TEMP MACRO estimate_meeting_cost(meeting_minutes, participant_rate) AS meeting_minutes * participant_rate;
+
+-- Sum of the costs that are known; NULL if none is.
+CREATE OR REPLACE TEMP MACRO add_known(recording_cost, export_cost, meeting_cost) AS CASE
+    WHEN coalesce(recording_cost, export_cost, meeting_cost) IS NOT NULL
+        THEN coalesce(recording_cost, 0) + coalesce(export_cost, 0) + coalesce(meeting_cost, 0)
+END;
+
+-- An amount of money to the millionth of a US dollar, so that sums are exact in any order; NULL if it is too large.
+CREATE OR REPLACE TEMP MACRO to_dollars(amount) AS TRY_CAST(amount AS DECIMAL(18, 6));

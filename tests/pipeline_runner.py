@@ -82,6 +82,14 @@ def run_pipeline(
         return run
 
 
+def apply_settings(settings: Settings) -> None:
+    """Run without loading anything: write the terms of the settings, build the marts, publish."""
+    with open_run(settings, run_id="terms", full=False, allow_shrink=False, backfill=None) as run:
+        for mart in find_marts():
+            report.refresh_mart(run, mart)
+        report.publish_warehouse(run, None)
+
+
 @contextmanager
 def open_published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the published warehouse."""

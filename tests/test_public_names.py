@@ -107,10 +107,11 @@ SETTINGS = (
     " LIVEHOUSE_DATA_PATH LIVEHOUSE_START_DATE LIVEHOUSE_LOOKBACK_DAYS LIVEHOUSE_RETENTION_DAYS"
     " LIVEHOUSE_REQUESTS_PER_SECOND LIVEHOUSE_CONCURRENCY LIVEHOUSE_EXPORT_PATH LIVEHOUSE_READER_WAREHOUSE"
     " LIVEHOUSE_ALERT_WEBHOOK LIVEHOUSE_EXPORT_RATE LIVEHOUSE_PARTICIPANT_RATE"
+    " LIVEHOUSE_AUDIO_EXPORT_RATE LIVEHOUSE_AUDIO_PARTICIPANT_RATE LIVEHOUSE_AUDIO_APPS LIVEHOUSE_ALLOWANCES LIVEHOUSE_CUSTOMERS"
 )
 
 
-MARTS = "daily_usage monthly_usage livestream_performance session_reliability stream_concurrency live_audience reconciliation"
+MARTS = "daily_usage monthly_usage monthly_cost monthly_allowance livestream_performance session_reliability stream_concurrency live_audience reconciliation"
 
 
 def typed_columns(table: Table) -> set[str]:

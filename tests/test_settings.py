@@ -85,6 +85,10 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("LIVEHOUSE_CONCURRENCY", "64", "concurrency", 64),
     ("LIVEHOUSE_RETRY_PAUSE_SECONDS", "0.001", "retry_pause_seconds", 0.001),
     ("LIVEHOUSE_LOCK_WAIT_SECONDS", "0", "lock_wait_seconds", 0.0),
+    ("LIVEHOUSE_AUDIO_EXPORT_RATE", "0.004", "audio_export_rate", 0.004),
+    ("LIVEHOUSE_AUDIO_APPS", " one, two,one", "audio_apps", ("one", "two")),
+    ("LIVEHOUSE_ALLOWANCES", "terms/allowances.toml", "allowances_path", Path("terms/allowances.toml")),
+    ("LIVEHOUSE_CUSTOMERS", "/srv/customers.csv", "customers_path", Path("/srv/customers.csv")),
 ]
 
 
@@ -211,6 +215,11 @@ BAD: list[tuple[str, str]] = [
             "LOCK_WAIT_SECONDS": ["-1", "nan", "inf", "badvalue"],
             "EXPORT_RATE": ["-1", "badvalue", "inf"],
             "PARTICIPANT_RATE": ["-1", "badvalue", "nan"],
+            "AUDIO_EXPORT_RATE": ["-1", "badvalue", "1001"],
+            "AUDIO_PARTICIPANT_RATE": ["-1", "badvalue", "0,5"],
+            "AUDIO_APPS": ["bad\tvalue"],
+            "ALLOWANCES": ["https://badvalue.example/a.toml", "badvalue?"],
+            "CUSTOMERS": ["s3://badvalue/customers.csv", "~nobodyofthisname/badvalue"],
         }.items()
         for value in values
     ],
@@ -319,6 +328,8 @@ def test_no_address_sends_the_token_unencrypted_or_crashes_later(monkeypatch: py
         ("LIVEHOUSE_RETRY_PAUSE_SECONDS", 60),
         ("LIVEHOUSE_EXPORT_RATE", 1_000),
         ("LIVEHOUSE_PARTICIPANT_RATE", 1_000),
+        ("LIVEHOUSE_AUDIO_EXPORT_RATE", 1_000),
+        ("LIVEHOUSE_AUDIO_PARTICIPANT_RATE", 1_000),
     ],
 )
 def test_the_error_of_a_too_large_number_names_the_limit(

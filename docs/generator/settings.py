@@ -43,6 +43,7 @@ def settings_page() -> str:
     """Return the page of all settings. A variable without a comment in `.env.example` raises `KeyError`."""
     meanings = read_meanings()
     fields = {str(field.validation_alias): field for field in Settings.model_fields.values()}
+    fields = dict(sorted(fields.items(), key=lambda item: [*meanings, item[0]].index(item[0])))
     rows = []
     for variable, field in fields.items():
         secret = " **Secret.**" if _is_secret(field) and "Secret" not in meanings[variable] else ""

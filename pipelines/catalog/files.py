@@ -2,6 +2,7 @@
 
 from pipelines.catalog.alerts import INCIDENTS
 from pipelines.catalog.core import LIVE_OBSERVATIONS
+from pipelines.catalog.cost import TERMS
 from pipelines.catalog.live import POLLS, RAW_LIVE_OBSERVATIONS
 from pipelines.catalog.marts import MART_BUILDS, MART_INPUTS
 from pipelines.catalog.ops import (
@@ -40,6 +41,7 @@ WAREHOUSE_FILE = (
     INCIDENTS,
     FINGERPRINTS,
     SCHEMA_VERSIONS,
+    *TERMS,
     *MIRRORED,
 )
 """Tables of `pipeline.duckdb`, and so of the published `warehouse.duckdb`."""

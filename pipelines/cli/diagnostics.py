@@ -16,6 +16,7 @@ from pipelines.cli.diagnostics_history import check_history
 from pipelines.clock import utc_now
 from pipelines.errors import LivehouseError, SettingsError, WarehouseError
 from pipelines.load.raw_versions import describe_future, last_landing
+from pipelines.settings.billing_terms import read_billing_terms
 from pipelines.settings.settings import Settings, load_settings
 from pipelines.storage.duckdb_errors import translate_errors
 from pipelines.storage.file_warehouse import FileWarehouse
@@ -37,10 +38,11 @@ def diagnose() -> Iterator[Finding]:
         return
     try:
         settings.require_account()
+        read_billing_terms(settings)
         yield Finding("ok", "settings", f"{len(settings.app_ids)} app(s) at {settings.base_url}")
         yield from check_api(settings)
     except LivehouseError as error:
-        yield Finding("fault", "settings", str(error), "set it in the environment or in .env, see .env.example")
+        yield Finding("fault", "settings", str(error), "correct it in the environment or in .env, see .env.example")
     yield from _check_lakehouse(settings) if settings.lakehouse or settings.reader_lakehouse else _check_home(settings)
     yield from check_history(settings)
 

@@ -245,15 +245,13 @@ def _find_example(named: str, values: dict[str, str | None]) -> "Example":
 @click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
 def report_command(*, open_it: bool) -> None:
     """Write $LIVEHOUSE_HOME/report.html from the published warehouse, and print its path."""
-    from pipelines.report.metrics import Rates
     from pipelines.report.page import write_report
     from pipelines.settings.reader_settings import load_reader_settings
 
     settings = load_reader_settings()
     published, home = find_published(settings)
-    rates = Rates(settings.export_rate, settings.participant_rate)
     with published.open_published() as connection:
-        path = write_report(connection, home / "report.html", rates)
+        path = write_report(connection, home / "report.html")
     click.echo(path)
     if open_it:
         click.launch(str(path))

@@ -37,6 +37,7 @@ def run_and_report(
     from pipelines.cli.summary import show_summary
     from pipelines.errors import SettingsError, UsageError
     from pipelines.orchestration.run_errors import RunStoppedError
+    from pipelines.settings.billing_terms import read_billing_terms
     from pipelines.settings.settings import load_settings
     from pipelines.steps.progress import quiet_output, run_progress
 
@@ -44,6 +45,7 @@ def run_and_report(
     settings = settings or load_settings()
     if job != "rebuild":
         settings.require_account()
+    read_billing_terms(settings)  # a run would refuse them too, but Dagster takes seconds to start
     if not quiet and sys.stderr.isatty():  # Dagster takes seconds to start before progress is shown
         click.echo(f"livehouse: {job} of {days[0]} to {days[1]}; ctrl-C stops it, landed data is kept", err=True)
     label = f"{job} of {days[0]} to {days[1]}"

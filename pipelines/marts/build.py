@@ -54,6 +54,7 @@ _SQL_TYPES = {
     "UTC time": "TIMESTAMP",
     "flag": "BOOLEAN",
     "sessions by milliseconds": "MAP(BIGINT, UBIGINT)",
+    "US dollars": "DECIMAL(18,6)",
 }
 """The SQL type of columns with these units; all others are measures."""
 

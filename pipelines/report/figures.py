@@ -5,7 +5,6 @@ counted from `first`, apps are indexes into `apps`, times are Unix time in milli
 not zero. Nothing here depends on the clock, only on the warehouse.
 """
 
-from dataclasses import asdict
 from typing import Any
 
 import duckdb
@@ -14,7 +13,7 @@ from duckdb import DuckDBPyConnection
 from pipelines.catalog.core import LIVE_OBSERVATIONS
 from pipelines.catalog.streams import FACTS, part_of
 from pipelines.errors import WarehouseError
-from pipelines.report.metrics import DEFAULT_RATES, Rates, describe_metrics
+from pipelines.report.metrics import describe_metrics
 from pipelines.report.run_query import Columns, read_query
 from pipelines.report.sessions import read_sessions
 
@@ -32,7 +31,7 @@ _TABLE_TITLES = {table.full_name: part_of(table).title for table in sorted(FACTS
 """Fact tables and their titles, sessions first."""
 
 
-def read_figures(connection: DuckDBPyConnection, rates: Rates = DEFAULT_RATES) -> dict[str, Any] | None:
+def read_figures(connection: DuckDBPyConnection) -> dict[str, Any] | None:
     """Read everything the page shows; None if no day was ever loaded.
 
     Raises:
@@ -64,18 +63,15 @@ def read_figures(connection: DuckDBPyConnection, rates: Rates = DEFAULT_RATES) -
                 )""",
             {"first": first},
         ).fetchall()
-        parameters = (
-            LIMITS
-            | asdict(rates)
-            | {
-                "first": first,
-                "last": last,
-                "is_exact": times_to_live <= LIMITS["exact"],
-                "tables": list(_TABLE_TITLES),
-            }
-        )
-        names = ("days", "coverage", "peaks", "audience", "waits", "reconciliation", "audits")
+        parameters = LIMITS | {
+            "first": first,
+            "last": last,
+            "is_exact": times_to_live <= LIMITS["exact"],
+            "tables": list(_TABLE_TITLES),
+        }
+        names = ("days", "coverage", "peaks", "audience", "waits", "reconciliation", "audits", "rates")
         tables = {name: read_query(connection, name, parameters) for name in names}
+        rates = tables.pop("rates")
     except (duckdb.CatalogException, duckdb.BinderException):
         raise WarehouseError(
             f"the marts are missing or were built by an older version: run `livehouse rebuild {first} {last}`"

@@ -4,10 +4,9 @@ The queries compute the columns by day and app. The page aggregates them over th
 `Aggregate`, and knows nothing else about a metric.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
-
-from pipelines.settings.settings import Settings
 
 Aggregate = Literal["sum", "ratio", "maximum", "percentile"]
 """How days are combined: the sum of one column, the sum of one over that of another, the highest daily peak of `peaks.sql`, or a
@@ -41,22 +40,6 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Rates:
-    """Price of a minute in US dollars, for the estimate only."""
-
-    export: float
-    """A recorded minute, or a minute of a meeting that is streamed out."""
-    participant: float
-    """A minute of one participant in a meeting."""
-
-
-DEFAULT_RATES = Rates(
-    export=Settings.model_fields["export_rate"].default,
-    participant=Settings.model_fields["participant_rate"].default,
-)
-
-
-@dataclass(frozen=True)
 class CostLine:
     """A line of the cost estimate; one without a rate shows only its minutes."""
 
@@ -69,7 +52,7 @@ class CostLine:
     cost: str | None = None
     """Column of `queries/days.sql` with the estimate."""
     rate: str | None = None
-    """Field of `Rates`."""
+    """Column of `ops.rates`."""
 
 
 HOUR = 1 / 3600
@@ -156,21 +139,21 @@ OTHER_TERMS = {
 """Terms that are not the name of a metric."""
 
 COST_LINES = (
-    CostLine("Recordings", "minutes recorded", "recording_minutes", cost="recording_cost", rate="export"),
+    CostLine("Recordings", "minutes recorded", "recording_minutes", cost="recording_cost", rate="export_rate"),
     CostLine(
         "Livestreams of meetings",
         "ingest minutes of livestreams that stream a meeting",
         "exported_seconds",
         MINUTE,
         cost="export_cost",
-        rate="export",
+        rate="export_rate",
     ),
     CostLine(
         "Meetings, at least",
         "session minutes, as if each meeting had one participant",
         "meeting_minutes",
         cost="meeting_cost",
-        rate="participant",
+        rate="participant_rate",
     ),
     CostLine(
         "Not estimated: livestreams that are not listed",
@@ -188,10 +171,9 @@ COST_LINES = (
 )
 
 
-def describe_metrics(rates: Rates) -> dict[str, Any]:
-    """Return the declarations as the page's script reads them."""
-    prices = asdict(rates)
-    lines = [asdict(line) | {"rate": prices[line.rate] if line.rate else None} for line in COST_LINES]
+def describe_metrics(rates: Mapping[str, Sequence[float | None]]) -> dict[str, Any]:
+    """Return the declarations as the page's script reads them. `rates` has the columns of `ops.rates`, a value for each app."""
+    lines = [asdict(line) | {"rates": rates[line.rate] if line.rate else None} for line in COST_LINES]
     return {"metrics": {name: asdict(metric) for name, metric in METRICS.items()}, "cost_lines": lines}
 
 

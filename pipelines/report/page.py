@@ -19,7 +19,7 @@ from pipelines.errors import WarehouseError
 from pipelines.files import replace_file
 from pipelines.report.chart_bundle import CACHE, read_chart_bundle
 from pipelines.report.figures import read_figures
-from pipelines.report.metrics import DEFAULT_RATES, Rates, list_terms
+from pipelines.report.metrics import list_terms
 from pipelines.report.verdicts import VERDICTS
 
 WEB = Path(__file__).parent / "web"
@@ -48,14 +48,14 @@ SCRIPTS = (
 STYLES = ("page.css", "parts.css", "print.css")
 
 
-def write_report(connection: duckdb.DuckDBPyConnection, target: Path, rates: Rates = DEFAULT_RATES) -> Path:
+def write_report(connection: duckdb.DuckDBPyConnection, target: Path) -> Path:
     """Write the page of an open warehouse atomically, and return its path.
 
     Raises:
         WarehouseError: the marts are missing or outdated, or the file cannot be written.
 
     """
-    page = render_page(read_figures(connection, rates), target.parent / CACHE)
+    page = render_page(read_figures(connection), target.parent / CACHE)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replace_file(target) as temporary:

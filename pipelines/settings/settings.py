@@ -15,6 +15,7 @@ from pydantic_settings import (
 from pipelines.clock import today
 from pipelines.errors import SettingsError
 from pipelines.settings.alert_settings import AlertSettings
+from pipelines.settings.cost_settings import CostSettings
 from pipelines.settings.env_file import check_env_file
 from pipelines.settings.values import (
     parse_account_id,
@@ -36,7 +37,7 @@ _Days = Annotated[int, Field(ge=1, le=36_500)]
 _DAYS = "a whole number of days, 1 to 36500"
 
 
-class Settings(AlertSettings):
+class Settings(AlertSettings, CostSettings):
     """All settings, from the environment or from `.env` in the working directory."""
 
     model_config = SettingsConfigDict(
@@ -153,22 +154,6 @@ class Settings(AlertSettings):
         allow_inf_nan=False,
         validation_alias="LIVEHOUSE_LOCK_WAIT_SECONDS",
         description="seconds to wait for another run on the same home, 0 or more",
-    )
-    export_rate: float = Field(
-        default=0.010,
-        ge=0,
-        le=1000,
-        allow_inf_nan=False,
-        validation_alias="LIVEHOUSE_EXPORT_RATE",
-        description="dollars per minute recorded or exported, for the report's estimate, 0 to 1000",
-    )
-    participant_rate: float = Field(
-        default=0.002,
-        ge=0,
-        le=1000,
-        allow_inf_nan=False,
-        validation_alias="LIVEHOUSE_PARTICIPANT_RATE",
-        description="dollars per participant minute, for the report's estimate, 0 to 1000",
     )
 
     _token_fits_a_header = field_validator("api_token")(parse_token)

@@ -15,8 +15,10 @@ from pipelines.extract.client import ApiClient
 from pipelines.extract.shared_budget import SharedBudget
 from pipelines.load.raw_tables import begin_backfill
 from pipelines.load.raw_versions import describe_future, last_landing
+from pipelines.settings.billing_terms import read_billing_terms
 from pipelines.settings.settings import Settings
 from pipelines.steps import dialect
+from pipelines.steps.billing_terms import write_billing_terms
 from pipelines.steps.outcomes import Counts, Failure
 from pipelines.steps.process_memory import prepare_for_runs
 from pipelines.steps.progress import log, notify, show_retries
@@ -207,6 +209,7 @@ def open_run(
     """Open a run: wait for the lock, clean up after a killed run, and resume its backfill."""
     prepare_for_runs()
     check_readers_see(settings)
+    terms = read_billing_terms(settings)
     warehouse = open_warehouse(settings)
     warehouse.prepare()
     with warehouse.run(wait_seconds=settings.lock_wait_seconds, log=log):
@@ -215,6 +218,7 @@ def open_run(
         )
         with warehouse.open_raw() as connection:
             run.first_landing, landed_at = last_landing(connection)
+        write_billing_terms(warehouse, settings, terms)
         if line := describe_future(landed_at, run.started_at):
             run.warnings.append(line)
             log(line)

@@ -16,7 +16,6 @@ from pipelines.load.raw_tables import end_backfill
 from pipelines.marts.build import Mart, MartBuild, build_mart, find_marts
 from pipelines.marts.checks import Check, CheckResult, run_check
 from pipelines.marts.up_to_date import find_up_to_date
-from pipelines.report.metrics import Rates
 from pipelines.report.page import write_report
 from pipelines.steps.context import Range, RunContext
 from pipelines.steps.progress import log
@@ -71,9 +70,7 @@ def write_page(run: RunContext) -> Path:
 
     The snapshot is read from the working file, because a reader may have locked the published copy.
     """
-    settings = run.settings
-    rates = Rates(settings.export_rate, settings.participant_rate)
-    target = settings.home / "report.html"
+    target = run.settings.home / "report.html"
     started = run.started_at.replace(tzinfo=UTC).timestamp()
     for temporary in find_temporary_files(target):
         with suppress(FileNotFoundError):  # another process has just moved it into place
@@ -82,7 +79,7 @@ def write_page(run: RunContext) -> Path:
 
     def write(connection: duckdb.DuckDBPyConnection) -> Path:
         connection.begin()
-        page = write_report(connection, target, rates)
+        page = write_report(connection, target)
         connection.rollback()
         return page
 

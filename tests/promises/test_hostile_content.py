@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.report.metrics import DEFAULT_RATES
 from pipelines.report.page import write_report
 from pipelines.simulator.faults import GROUPS, FaultInjector
 from pipelines.simulator.server import Simulator
@@ -69,7 +68,7 @@ def test_names_and_messages_are_never_interpreted(serve: Serve, tmp_path: Path) 
         assert re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", out + err) is None, style
         assert "\u202e" not in out
     with open_published(settings) as connection:
-        page = write_report(connection, tmp_path / "report.html", DEFAULT_RATES).read_text(encoding="utf-8")
+        page = write_report(connection, tmp_path / "report.html").read_text(encoding="utf-8")
     for name in NAMES[2:4]:
         assert name not in page
 

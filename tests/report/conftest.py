@@ -45,6 +45,8 @@ class FileWarehouse:
         if connection is None:
             for table in WAREHOUSE_FILE:
                 self.connection.execute(table.create_sql)
+        self.connection.execute("DELETE FROM ops.rates")
+        self.insert("ops.rates", *(app_rates(app_id) for app_id in "ab"))
 
     def tick(self) -> datetime:
         self.now += timedelta(minutes=1)
@@ -111,6 +113,10 @@ class FileWarehouse:
         """Build a mart and read it whole."""
         self.build(name)
         return self.query(f"FROM marts.{name} ORDER BY {', '.join(self.marts[name].grain)}")
+
+
+def app_rates(app_id: str) -> Row:
+    return {"app_id": app_id, "media": "video", "export_rate": 0.010, "participant_rate": 0.002}
 
 
 def only(rows: list[Row]) -> Row:
@@ -184,6 +190,8 @@ def made_busy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, datetime]
     for app_id in ("a", "b"):
         for name in ("l1", "l2"):
             warehouse.insert("core.livestreams", {"app_id": app_id, "livestream_id": name, "name": f"Stream {name}"})
+    allowance = {"holder_type": "app", "holder": "a", "measure": "viewer_minutes", "included_minutes": 60.0}
+    warehouse.insert("ops.allowances", allowance | {"overage_rate": 0.5})
     warehouse.connection.commit()
     warehouse.build_all()
     warehouse.connection.close()

@@ -38,14 +38,29 @@ def load_at_random(warehouse: FileWarehouse, dice: random.Random) -> None:
     change_at_random(warehouse, dice, start)
 
 
-def change_at_random(warehouse: FileWarehouse, dice: random.Random, start: date) -> None:  # noqa: C901 - a list of cases
+def change_at_random(warehouse: FileWarehouse, dice: random.Random, start: date) -> None:  # noqa: C901, PLR0912 - a list of cases
     """Changes of tables that are only joined, and of days that are repaired."""
     run = warehouse.connection.execute
     for _ in range(dice.randint(0, 3)):
         one = [dice.choice("ab"), f"l{dice.randint(1, 3)}"]
         day = start + timedelta(days=dice.randint(0, 40))
         table = dice.choice(FACTS).full_name
-        match dice.choice(["list", "rename", "move", "touch", "unlist", "quarantine", "repair", "forget", "observe"]):
+        match dice.choice(
+            [
+                "list",
+                "rename",
+                "move",
+                "touch",
+                "unlist",
+                "quarantine",
+                "repair",
+                "forget",
+                "observe",
+                "assign",
+                "price",
+                "allow",
+            ]
+        ):
             case "list":
                 run("DELETE FROM core.livestreams WHERE app_id = ? AND livestream_id = ?", one)
                 meeting = dice.choice([None, "", "m1"])
@@ -75,6 +90,18 @@ def change_at_random(warehouse: FileWarehouse, dice: random.Random, start: date)
             case "forget":
                 run("DELETE FROM ops.days WHERE (table_name, app_id, day) = (?, ?, ?)", [table, one[0], day])
                 run(f"DELETE FROM {table} WHERE (app_id, day) = (?, ?)", [one[0], day])
+            case "assign":
+                assigned = dice.choice(["livestream", "meeting"]), dice.choice(["l1", "l2", "m1"])
+                run("DELETE FROM ops.customers WHERE (assigned_by, record_id) = (?, ?)", assigned)
+                run("INSERT INTO ops.customers VALUES (?, ?, ?)", [*assigned, dice.choice(["north", "south"])])
+            case "price":
+                run("UPDATE ops.rates SET export_rate = ? WHERE app_id = ?", [dice.choice([0.5, 0.01]), one[0]])
+            case "allow":
+                holder = dice.choice([("app", one[0]), ("customer", "north")])
+                run("DELETE FROM ops.allowances WHERE (holder_type, holder) = (?, ?)", holder)
+                run(
+                    "INSERT INTO ops.allowances VALUES (?, ?, 'viewer_minutes', ?, 0.5)", [*holder, dice.randint(0, 99)]
+                )
             case "observe":
                 observe(warehouse, dice, one[0], one[1], day)
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 Row = dict[str, Any]
@@ -32,6 +33,12 @@ class Facts:
     """By table, app and day: whether it is known, and when it was loaded."""
     quarantine: list[tuple[str, str, date | None]] = field(default_factory=list)
     """Table, app and day of each record."""
+    rates: dict[str, tuple[str, float, float]] = field(default_factory=dict)
+    """By app: media, export rate, participant rate."""
+    customers: dict[tuple[str, str], str] = field(default_factory=dict)
+    """By kind of record, livestream or meeting, and its id."""
+    allowances: dict[tuple[str, str, str], tuple[float, float | None]] = field(default_factory=dict)
+    """By kind of holder, holder and measure: minutes included, and the price of each minute beyond."""
 
     def of_day(self, app: str, day: date) -> list[Row]:
         return [row for row in self.sessions if (row["app_id"], row["day"]) == (app, day)]
@@ -205,6 +212,90 @@ def monthly_usage(facts: Facts) -> dict[Key, Row]:
             "days_settled": sum(row["is_settled"] for row in days),
             "is_complete": sum(row["is_complete"] for row in days) == days_in_month(month),
         }
+    return made
+
+
+def dollars(minutes: float | None, rate: float | None) -> Decimal | None:
+    """To the millionth, half away from zero."""
+    if minutes is None or rate is None:
+        return None
+    return Decimal(minutes * rate).quantize(Decimal("0.000001"), ROUND_HALF_UP)
+
+
+def monthly_cost(facts: Facts) -> dict[Key, Row]:
+    streams = {(row["app_id"], row["livestream_id"]): row for row in facts.livestreams}
+    made = {}
+    for (app, month), usage in monthly_usage(facts).items():
+        groups: dict[str, list[Row]] = {"unassigned": []}
+        for row in facts.sessions:
+            if (row["app_id"], month_of(row["day"])) == (app, month):
+                meeting = streams.get((app, row["livestream_id"]), {}).get("meeting_id") or ""
+                by_meeting = facts.customers.get(("meeting", meeting), "unassigned")
+                groups.setdefault(facts.customers.get(("livestream", row["livestream_id"]), by_meeting), []).append(row)
+        media, export_rate, participant_rate = facts.rates[app]
+        for customer, rows in groups.items():
+            is_rest = customer == "unassigned"
+            ingest = figure(rows, "ingest_seconds") if usage["ingest_seconds"] is not None else None
+            exported = unlisted = 0.0
+            for row in rows:
+                stream = streams.get((app, row["livestream_id"]))
+                exported += (row["ingest_seconds"] or 0) if stream and stream["meeting_id"] else 0
+                unlisted += (row["ingest_seconds"] or 0) if stream is None else 0
+            costs = {
+                "recording_cost": dollars(usage["recording_minutes"] if is_rest else None, export_rate),
+                "export_cost": dollars(None if ingest is None else exported / 60, export_rate),
+                "meeting_cost": dollars(usage["meeting_minutes"] if is_rest else None, participant_rate),
+            }
+            made[app, month, customer] = {
+                "sessions": len(rows) if usage["days_known"] else None,
+                "viewer_seconds": figure(rows, "viewer_seconds") if usage["viewer_seconds"] is not None else None,
+                "ingest_seconds": ingest,
+                "meeting_ingest_seconds": None if ingest is None else exported,
+                "unlisted_ingest_seconds": None if ingest is None else unlisted,
+                "meeting_minutes": usage["meeting_minutes"] if is_rest else None,
+                "recording_minutes": usage["recording_minutes"] if is_rest else None,
+                "media": media,
+                "export_rate": export_rate,
+                "participant_rate": participant_rate,
+                **costs,
+                "cost": sum((cost for cost in costs.values() if cost is not None), Decimal(0))
+                if set(costs.values()) != {None}
+                else None,
+                **{name: usage[name] for name in ("days_in_month", "days_known", "is_complete")},
+                **{name: usage[name] for name in ("provisional_sessions", "quarantined_records")},
+            }
+    return made
+
+
+def monthly_allowance(facts: Facts) -> dict[Key, Row]:
+    costs = monthly_cost(facts)
+    seconds = {"viewer_minutes": "viewer_seconds", "ingest_minutes": "ingest_seconds"}
+    made = {}
+    for (holder_type, holder, measure), (included, rate) in facts.allowances.items():
+        place = 0 if holder_type == "app" else 2
+        for month in {month for _, month, _ in costs}:
+            of_month = {key: row for key, row in costs.items() if key[1] == month}
+            mine = [row for key, row in of_month.items() if key[place] == holder]
+            if holder_type == "app" and not mine:
+                continue
+            name = seconds.get(measure, measure)
+            known = [row[name] for row in mine if row[name] is not None]
+            used = sum(known) / (60 if name != measure else 1) if known else None
+            if not mine and any(row[name] is not None for row in of_month.values()):
+                used = 0.0
+            beyond = None if used is None else max(used - included, 0.0)
+            made[month, holder_type, holder, measure] = {
+                "used_minutes": used,
+                "included_minutes": included,
+                "used_percent": None if used is None or not included else used * 100 / included,
+                "overage_minutes": beyond,
+                "overage_rate": rate,
+                "overage_cost": dollars(beyond, rate),
+                "days_in_month": days_in_month(month),
+                "is_complete": all(
+                    row["is_complete"] for key, row in of_month.items() if holder_type == "customer" or key[0] == holder
+                ),
+            }
     return made
 
 
@@ -417,6 +508,8 @@ def reconciliation(facts: Facts) -> dict[Key, Row]:
 MARTS: dict[str, Callable[[Facts], dict[Key, Row]]] = {
     "daily_usage": daily_usage,
     "livestream_performance": livestream_performance,
+    "monthly_allowance": monthly_allowance,
+    "monthly_cost": monthly_cost,
     "monthly_usage": monthly_usage,
     "reconciliation": reconciliation,
     "session_reliability": session_reliability,
@@ -424,5 +517,7 @@ MARTS: dict[str, Callable[[Facts], dict[Key, Row]]] = {
 }
 GRAINS = dict.fromkeys(MARTS, ("app_id", "day")) | {
     "livestream_performance": ("app_id", "livestream_id", "month"),
+    "monthly_allowance": ("month", "holder_type", "holder", "measure"),
+    "monthly_cost": ("app_id", "month", "customer"),
     "monthly_usage": ("app_id", "month"),
 }

@@ -96,7 +96,8 @@ def twice_in_mart(mart: str, *, is_null: bool = False) -> Offence:
     def commit(run: FileWarehouse) -> None:
         run.build(mart)
         if is_null:
-            run.connection.execute(f"UPDATE marts.{mart} SET app_id = NULL WHERE rowid = 0")
+            key = run.marts[mart].grain[0]
+            run.connection.execute(f"UPDATE marts.{mart} SET {key} = NULL WHERE rowid = 0")
         else:
             run.connection.execute(f"INSERT INTO marts.{mart} FROM marts.{mart} LIMIT 1")
 
@@ -114,6 +115,11 @@ def unreconciled(run: FileWarehouse) -> None:
     run.build("reconciliation")
 
 
+def count_customer_twice(run: FileWarehouse) -> None:
+    run.build("monthly_cost")
+    run.connection.execute("INSERT INTO marts.monthly_cost SELECT * REPLACE ('x' AS customer) FROM marts.monthly_cost")
+
+
 def list_shrunk(run: FileWarehouse) -> None:
     loads(run, "core.livestreams", 10)
     missing = {"app_id": "a", "table_name": "core.livestreams", "record_id": "x", "run_id": "run0"}
@@ -124,6 +130,7 @@ OFFENCES: dict[str, Offence] = {
     "core.livestreams__never_shrinks": list_shrunk,
     "core.livestreams__unique_key": twice("core.livestreams"),
     "core.livestreams__quarantine_empty": quarantined("core.livestreams"),
+    "marts.monthly_cost__adds_up": count_customer_twice,
     "marts.reconciliation__reconciles": unreconciled,
     "ops.loads__balances": unbalanced,
     "ops.incidents__unique_incident": open_twice,
@@ -202,7 +209,7 @@ def test_a_check_describes_its_purpose_and_whether_it_blocks(check: str) -> None
     found = CHECKS[check]
     assert len(found.description) > 40
     assert "{" not in found.description + found.sql
-    assert found.is_blocking == (found.rule in {"unique_key", "unique_grain", "ledger_matches", "balances"})
+    assert found.is_blocking == (found.rule in {"unique_key", "unique_grain", "ledger_matches", "balances", "adds_up"})
 
 
 @pytest.mark.parametrize("table", RAW)

@@ -20,6 +20,8 @@ def test_marts_are_those_of_the_contract_and_live_audience() -> None:
         "daily_usage",
         "live_audience",
         "livestream_performance",
+        "monthly_allowance",
+        "monthly_cost",
         "monthly_usage",
         "reconciliation",
         "session_reliability",
@@ -51,6 +53,7 @@ def test_a_head_describes_every_column_and_the_database_has_the_comments(mart: M
         "id": "VARCHAR",
         "text": "VARCHAR",
         "days": "BIGINT",
+        "US dollars": "DECIMAL(18,6)",
     }
     for row in columns:
         unit = mart.columns[row["column_name"]][0]

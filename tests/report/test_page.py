@@ -17,9 +17,7 @@ import pytest
 from pipelines.errors import WarehouseError
 from pipelines.report import figures
 from pipelines.report.chart_bundle import _start_build, build_charts_meanwhile, read_chart_bundle
-from pipelines.report.metrics import DEFAULT_RATES, Rates
 from pipelines.report.page import SCRIPTS, WEB, as_json, as_script, render_page
-from pipelines.settings.settings import Settings
 from tests.report.test_page_cases import HOSTILE, embedded, make_warehouse, named, write_page_of
 
 COLUMNS = {
@@ -297,27 +295,23 @@ def test_page_of_an_empty_warehouse_names_the_commands_to_load_it(tmp_path: Path
     assert "<script" not in page
 
 
-def embedded_rates(data: dict[str, Any]) -> list[float]:
-    """Return the rates of recordings, livestreams of meetings, and meetings."""
-    return [line["rate"] for line in data["cost_lines"] if line["rate"] is not None]
+def embedded_rates(data: dict[str, Any]) -> list[list[float]]:
+    """Return the rates of recordings, livestreams of meetings, and meetings, of each app."""
+    return [line["rates"] for line in data["cost_lines"] if line["rates"] is not None]
 
 
-def test_rates_come_from_the_settings(tmp_path: Path) -> None:
-    published = make_warehouse(tmp_path)
-    assert embedded_rates(embedded(page_of(published))) == [0.01, 0.01, 0.002]
-    settings = Settings.model_construct()
-    assert Rates(settings.export_rate, settings.participant_rate) == DEFAULT_RATES
-    page = write_page_of(published, tmp_path / "other.html", Rates(0.5, 0.25)).read_text(encoding="utf-8")
-    data = embedded(page)
-    assert embedded_rates(data) == [0.5, 0.5, 0.25]
-    [(recordings, meetings, exports)] = query(
+def test_rates_come_from_the_warehouse_and_costs_are_those_of_the_mart(tmp_path: Path) -> None:
+    audio = "UPDATE ops.rates SET media = 'audio', export_rate = 0.5, participant_rate = 0.25 WHERE app_id = 'side-app'"
+    published = make_warehouse(tmp_path, changes=[audio])
+    data = embedded(page_of(published))
+    assert embedded_rates(data) == [[0.01, 0.5], [0.01, 0.5], [0.002, 0.25]]
+    [(recordings, meetings, exports, cost)] = query(
         published,
-        """SELECT 0.5 * sum(recording_minutes), 0.25 * sum(meeting_minutes), 0.5 / 60 * sum(meeting_ingest_seconds)
-        FROM marts.daily_usage""",
+        "SELECT sum(recording_cost), sum(meeting_cost), sum(export_cost), sum(cost) FROM marts.monthly_cost",
     )
     costs = [sum(data["days"][f"{name}_cost"]) for name in ("recording", "meeting", "export")]
-    assert costs == pytest.approx([recordings, meetings, exports])
-    assert sum(data["days"]["cost"]) == pytest.approx(sum(costs))
+    assert costs == pytest.approx([float(recordings), float(meetings), float(exports)], abs=1e-5)
+    assert sum(data["days"]["cost"]) == pytest.approx(float(cost), abs=1e-5)
 
 
 def test_quarantine_shrinks_loads_and_verdicts_are_embedded(tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from pipelines.catalog.streams import FACTS
 from pipelines.marts.build import build_mart, find_marts
 from pipelines.normalize.derived import add_session_facts
 from pipelines.report.chart_bundle import CACHE, read_chart_bundle
-from pipelines.report.metrics import DEFAULT_RATES, Rates
 from pipelines.report.page import write_report
 from pipelines.storage.file_warehouse import FileWarehouse
 from pipelines.storage.frames import read_frame, temporary_view
@@ -71,13 +70,13 @@ def _made(apps: tuple[str, ...], days: int, sessions: int, streams: int, changes
         return warehouse.working.read_bytes()
 
 
-def write_page_of(published: Path, target: Path, rates: Rates = DEFAULT_RATES) -> Path:
+def write_page_of(published: Path, target: Path) -> Path:
     """Write the page of a published warehouse and return its path. Its chart bundle is built once for all tests."""
     bundles = target.parent / CACHE
     if not bundles.exists():
         copytree(_made_bundle(), bundles)
     with duckdb.connect(published, read_only=True) as connection:
-        return write_report(connection, target, rates)
+        return write_report(connection, target)
 
 
 @cache
@@ -102,6 +101,7 @@ def _fill(connection: DuckDBPyConnection, bound: dict[str, Any], days: int, sess
     def run(sql: str) -> None:
         connection.execute(sql, {name: bound[name] for name in re.findall(r"\$(\w+)", sql)})
 
+    run("INSERT INTO ops.rates VALUES ($app_id, 'video', 0.010, 0.002)")
     run(f"""INSERT INTO core.livestreams BY NAME
         SELECT $app_id AS app_id, 'stream-' || n AS livestream_id, CASE WHEN n % 5 > 0 THEN 'Show ' || n END AS name,
             CASE WHEN n % 3 = 0 THEN 'meeting-' || n END AS meeting_id FROM range({streams}) AS numbers(n)""")

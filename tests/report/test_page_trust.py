@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from pipelines.report.metrics import Rates
 from tests.report.open_page import USAGE, OpenPage, needs_chromium, opened
 from tests.report.test_page_cases import make_warehouse, write_page_of
 
@@ -43,6 +42,7 @@ CHANGES = (
     QUARANTINE.format("2026-02-24"),
     QUARANTINE.format("2026-02-25"),
     "DELETE FROM core.livestreams WHERE livestream_id = 'stream-6'",
+    "UPDATE ops.rates SET export_rate = 0.0004, participant_rate = 0.0000125",
 )
 
 
@@ -50,7 +50,7 @@ CHANGES = (
 def doubtful(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenPage]:
     directory = tmp_path_factory.mktemp("doubtful")
     published = make_warehouse(directory, ("app",), days=35, changes=CHANGES)
-    report = write_page_of(published, directory / "report.html", Rates(export=0.0004, participant=0.0000125))
+    report = write_page_of(published, directory / "report.html")
     with opened(browser, report) as seen:
         yield seen
 

@@ -1,7 +1,9 @@
 """Every mart and the examples, recomputed in plain Python from the simulator's truth: what is loaded says the same."""
 
 import math
+from dataclasses import replace
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,15 @@ import pytest
 from pipelines.marts.examples import find_examples
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
-from tests.pipeline_runner import DAYS, LoadedWarehouse, open_published, run_pipeline, settings_for, small_world
+from tests.pipeline_runner import (
+    DAYS,
+    LoadedWarehouse,
+    apply_settings,
+    open_published,
+    run_pipeline,
+    settings_for,
+    small_world,
+)
 from tests.report.recompute import GRAINS, MARTS, Facts, Row, on_air_until
 from tests.report.recompute_examples import KEYS, RECOMPUTED, ROWS_SHOWN
 
@@ -41,7 +51,7 @@ def facts_of(connection: duckdb.DuckDBPyConnection, world: World, days: tuple[da
         for row in query(connection, "FROM ops.days")
     }
     aside = [(row["table_name"], row["app_id"], row["day"]) for row in query(connection, "FROM ops.quarantine")]
-    facts = Facts([], [], {}, {}, {}, loaded, aside)
+    facts = Facts([], [], {}, {}, {}, loaded, aside, dict.fromkeys(world.apps, ("video", 0.01, 0.002)))
     for app_id in world.apps:
         truth = world.expected_rows(app_id, *days)
         facts.livestreams += truth.livestreams.values()
@@ -53,6 +63,8 @@ def facts_of(connection: duckdb.DuckDBPyConnection, world: World, days: tuple[da
 
 
 def same(ours: Any, theirs: Any) -> bool:
+    if isinstance(ours, Decimal) and isinstance(theirs, Decimal):
+        return abs(ours - theirs) <= Decimal("0.000001")  # seconds are added in another order
     if isinstance(ours, float | int) and isinstance(theirs, float | int) and not isinstance(ours, bool):
         return math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1e-6)
     return bool(ours == theirs)
@@ -93,9 +105,44 @@ def near(ours: Any, theirs: Any) -> bool:
     return same(ours, theirs) or (isinstance(theirs, float) and ours is not None and abs(ours - theirs) < 0.051)
 
 
-def test_a_small_account_is_recomputed(loaded: LoadedWarehouse) -> None:
+def assign_customers(loaded: LoadedWarehouse, directory: Path) -> tuple[LoadedWarehouse, dict[str, Any]]:
+    """Publish the account again with customers and allowances in its settings. Returns these as `Facts` has them."""
+    [aula, stage] = (app.livestreams for app in loaded.simulator.world.apps.values())
+    meeting = next(livestream.meeting_id for livestream in stage if livestream.meeting_id)
+    customers = {("livestream", stream.id): "Nord; AG" for stream in aula[:5]} | {("meeting", meeting): "süd"}
+    allowances: dict[tuple[str, str, str], tuple[float, float | None]] = {
+        ("app", "aula", "viewer_minutes"): (100.0, 0.001),
+        ("app", "aula", "recording_minutes"): (5.0, None),
+        ("app", "stage", "meeting_minutes"): (0.0, 0.5),
+        ("customer", "Nord; AG", "viewer_minutes"): (1e9, 0.001),
+        ("customer", "süd", "ingest_minutes"): (2.5, 0.25),
+    }
+    table = directory / "customers.csv"
+    rows = [f"{id_},,{name}" if kind == "livestream" else f",{id_},{name}" for (kind, id_), name in customers.items()]
+    table.write_text("\n".join(["livestream_id,meeting_id,customer", *rows]), encoding="utf-8-sig")
+    contract = directory / "allowances.toml"
+    contract.write_text(
+        """[apps.aula]
+        viewer_minutes = {included = 100, overage_rate = 0.001}
+        recording_minutes = {included = 5.0}
+        [apps.stage]
+        meeting_minutes = {included = 0, overage_rate = 0.5}
+        [customers]
+        "Nord; AG" = {viewer_minutes = {included = 1e9, overage_rate = 0.001}}
+        "süd".ingest_minutes = {included = 2.5, overage_rate = 0.25}
+        """,
+        encoding="utf-8",
+    )
+    named = {"LIVEHOUSE_CUSTOMERS": str(table), "LIVEHOUSE_ALLOWANCES": str(contract)}
+    settings = settings_for(loaded.simulator, loaded.settings.home, **named)
+    apply_settings(settings)
+    return loaded._replace(settings=settings), {"customers": customers, "allowances": allowances}
+
+
+def test_a_small_account_is_recomputed(loaded: LoadedWarehouse, tmp_path: Path) -> None:
+    loaded, terms = assign_customers(loaded, tmp_path)
     with open_published(loaded.settings) as connection:
-        facts = facts_of(connection, loaded.simulator.world, DAYS)
+        facts = replace(facts_of(connection, loaded.simulator.world, DAYS), **terms)
         assert any(on_air_until(row) for row in facts.sessions)
         assert_marts_are_recomputed(connection, facts)
         assert_examples_are_recomputed(connection, facts)

@@ -14,7 +14,6 @@ from pipelines.clock import utc_now
 from pipelines.errors import WarehouseError
 from pipelines.files import replace_file
 from pipelines.live.file_staging import FileStaging
-from pipelines.report.metrics import DEFAULT_RATES
 from pipelines.report.page import write_report
 from pipelines.storage.file_warehouse import FileWarehouse
 from pipelines.storage.publish import remove_unfinished
@@ -218,7 +217,7 @@ def test_every_file_respects_the_umask(tmp_path: Path) -> None:
                 add(warehouse)
             warehouse.publish(print)
             with warehouse.open_published() as connection:
-                write_report(connection, warehouse.directory / "report.html", DEFAULT_RATES)
+                write_report(connection, warehouse.directory / "report.html")
             (warehouse.directory / "report.html").chmod(0o644)  # as it was made until 2026-11
             with replace_file(warehouse.directory / "report.html") as page:
                 page.touch()

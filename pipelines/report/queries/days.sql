@@ -1,5 +1,5 @@
--- Figures of each app and day that any fact table holds; NULL is unknown. Estimated costs are US dollars at the rates of
--- the settings: of a day of which only a part is known, cost is that part and is_cost_known false.
+-- Figures of each app and day that any fact table holds; NULL is unknown. Estimated costs are US dollars at the rates in
+-- ops.rates, as in marts.monthly_cost: of a day of which only a part is known, cost is that part and is_cost_known false.
 WITH loaded AS (
     SELECT app_id, day, max(loaded_at) AS loaded_at
     FROM ops.days
@@ -8,13 +8,14 @@ WITH loaded AS (
 ),
 costs AS (
     SELECT
-        app_id,
-        day,
-        recording_minutes * $export AS recording_cost,
-        meeting_ingest_seconds / 60 * $export AS export_cost,
-        meeting_minutes * $participant AS meeting_cost
-    FROM marts.daily_usage
-    WHERE day >= $first
+        usage.app_id,
+        usage.day,
+        estimate_recording_cost(usage.recording_minutes, rates.export_rate) AS recording_cost,
+        estimate_export_cost(usage.meeting_ingest_seconds, rates.export_rate) AS export_cost,
+        estimate_meeting_cost(usage.meeting_minutes, rates.participant_rate) AS meeting_cost
+    FROM marts.daily_usage AS usage
+    INNER JOIN ops.rates AS rates ON usage.app_id = rates.app_id
+    WHERE usage.day >= $first
 )
 SELECT
     apps.app,
@@ -40,10 +41,7 @@ SELECT
     round(costs.recording_cost, 9) AS recording_cost,
     round(costs.export_cost, 9) AS export_cost,
     round(costs.meeting_cost, 9) AS meeting_cost,
-    CASE
-        WHEN coalesce(costs.recording_cost, costs.export_cost, costs.meeting_cost) IS NOT NULL
-            THEN round(coalesce(costs.recording_cost, 0) + coalesce(costs.export_cost, 0) + coalesce(costs.meeting_cost, 0), 9)
-    END AS cost,
+    round(add_known(costs.recording_cost, costs.export_cost, costs.meeting_cost), 9) AS cost,
     costs.recording_cost + costs.export_cost + costs.meeting_cost IS NOT NULL AS is_cost_known
 FROM loaded
 INNER JOIN apps ON loaded.app_id = apps.app_id

@@ -48,11 +48,14 @@ function formatUnit(value, {unit, unit_of_one, digits}) {
 }
 
 /**
- * A rate with all its digits: a rounded rate would not give the amount beside it.
- * @param {number} rate
+ * The lowest and the highest rate of apps, with all their digits: a rounded rate would not give the amount beside it.
+ * @param {Cell[]} rates
  */
-function formatRate(rate) {
-  return `$${rate.toLocaleString(LOCALE, {minimumFractionDigits: 3, maximumFractionDigits: 20})}`;
+function formatRates(rates) {
+  const known = rates.filter((rate) => rate !== null);
+  const ends = known.length ? [...new Set([Math.min(...known), Math.max(...known)])] : [];
+  const digits = {minimumFractionDigits: 3, maximumFractionDigits: 20};
+  return ends.map((rate) => `$${rate.toLocaleString(LOCALE, digits)}`).join(" – ") || DASH;
 }
 
 const dayFormat = new Intl.DateTimeFormat("en-GB", {timeZone: "UTC", day: "numeric", month: "short", year: "numeric"});

@@ -31,7 +31,8 @@ interface CostLine {
   minutes: string;
   factor: number;
   cost: string | null;
-  rate: number | null;
+  /** Prices of a minute by app; null if none is published. */
+  rates: Cell[] | null;
 }
 
 interface DayTable {

@@ -234,7 +234,7 @@ function showCost(period, before) {
         line.cost ? formatDollars(sumColumn(line.cost, period)) : DASH,
         line.cost && isFullyKnown(past) ? formatDollars(sumColumn(line.cost, before)) : DASH,
         formatNumber(minutes.summed ? minutes.sums[0] * line.factor : null, 0),
-        line.rate === null ? "no rate" : formatRate(line.rate),
+        line.rates === null ? "no rate" : formatRates(period.apps.map((app) => line.rates?.[app] ?? null)),
       ],
     };
   });
