@@ -1,11 +1,12 @@
 """Sphinx's configuration. Sphinx reads these names."""
 
-from importlib.metadata import version as installed_version
+import tomllib
+from pathlib import Path
 
 project = "livehouse"
 author = "the livehouse contributors"
 project_copyright = "the livehouse contributors, Apache-2.0"
-version = release = installed_version("livehouse")
+version = release = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["version"]
 html_title = f"livehouse {version}"
 root_doc = "index"
 extensions = ["myst_parser"]

@@ -28,7 +28,7 @@ def plain(text: str) -> str:
     """Return text that is not Markdown with the characters escaped that Markdown would interpret, outside of inline code."""
     parts = text.split("`")
     for number in range(0, len(parts), 2):
-        parts[number] = re.sub(r"([*_<>\[\]{}$])", r"\\\1", parts[number])
+        parts[number] = re.sub(r"([_<\[\]{}$])", r"\\\1", parts[number])
     return "`".join(parts)
 
 

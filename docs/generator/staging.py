@@ -30,13 +30,16 @@ REFERENCE: dict[str, Callable[[], str]] = {
 """Generated pages by name, in `docs/reference`."""
 
 PARTS = {
-    "Tutorial": ("docs/tutorial/README",),
-    "How-to": ("docs/how-to/README",),
-    "Reference": ("docs/reference/README",),
-    "Explanation": ("docs/explanation/README", "docs/decisions/README"),
+    "Documentation": (
+        "docs/tutorial/README",
+        "docs/how-to/README",
+        "docs/reference/README",
+        "docs/explanation/README",
+        "docs/decisions/README",
+    ),
     "Project": ("docs/README", "CONTRIBUTING", "SECURITY", "CHANGELOG", "deploy/README"),
 }
-"""The parts of the site, and the pages that begin them. Each of these lists the pages below it."""
+"""The captions of the navigation, and the pages below each. Overviews in `docs` list the pages of their directory."""
 
 COPIED = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "LICENSE", ".env.example", "deploy", "docs")
 """Pages, and the files that they link to."""

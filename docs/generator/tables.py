@@ -1,13 +1,16 @@
 """The reference of tables, marts, checks and example queries, from the catalog and the heads of the SQL files."""
 
+from collections.abc import Sequence
+
 from docs.generator.markdown import code, codes, fenced, heading, page, plain, table
 from pipelines.catalog.files import RAW_FILE, WAREHOUSE_FILE
 from pipelines.catalog.streams import STREAMS
 from pipelines.catalog.types import SQL_TYPES, UNITS, Column, Table
-from pipelines.marts.build import Mart, find_marts
+from pipelines.marts.build import Mart, MartColumn, find_marts
 from pipelines.marts.checks import Check, find_checks
 from pipelines.marts.examples import Example, find_examples
 from pipelines.marts.lineage import column_lineage
+from pipelines.marts.parsed_sql import Source
 
 PARTS = {
     "core": "One row per entity, typed. Facts are replaced by whole days of an app.",
@@ -28,9 +31,9 @@ def _read_by() -> dict[str, list[str]]:
 
 
 def _column_row(column: Column) -> tuple[str, ...]:
-    unit = UNITS.get(column.logical_type, "")
+    unit = f" ({UNITS[column.logical_type]})" if column.logical_type in UNITS else ""
     source = code(column.source_field) if column.source_field else "-"
-    return code(column.name), SQL_TYPES[column.logical_type], unit, plain(column.description), source
+    return code(column.name), SQL_TYPES[column.logical_type], plain(f"{column.description}{unit}"), source
 
 
 def _describe_table(found: Table, readers: dict[str, list[str]]) -> list[str]:
@@ -43,7 +46,7 @@ def _describe_table(found: Table, readers: dict[str, list[str]]) -> list[str]:
         heading(3, code(found.full_name)),
         plain(found.description),
         f"Key: {codes(found.key)}. {origin}{read_by}",
-        table(("column", "type", "unit", "meaning", "field of the API"), map(_column_row, found.columns)),
+        table(("column", "type", "meaning (unit)", "field of the API"), map(_column_row, found.columns)),
     ]
 
 
@@ -66,22 +69,18 @@ def tables_page() -> str:
     return page(*blocks)
 
 
+def _mart_row(name: str, column: MartColumn, sources: Sequence[Source]) -> tuple[str, ...]:
+    origin = f" Computed from {codes(f'{table}.{field}' for table, field in sources)}." if sources else ""
+    return code(name), column.sql_type, plain(f"{column.description} ({column.unit}).") + origin
+
+
 def _describe_mart(mart: Mart) -> list[str]:
     lineage = column_lineage(mart)
-    rows = [
-        (
-            code(name),
-            column.sql_type,
-            plain(column.unit),
-            plain(column.description),
-            codes(f"{source}.{field}" for source, field in lineage.get(name, ())) or "-",
-        )
-        for name, column in mart.columns.items()
-    ]
+    rows = [_mart_row(name, column, lineage.get(name, ())) for name, column in mart.columns.items()]
     blocks = [heading(2, code(mart.full_name)), plain(mart.description), f"One row per {codes(mart.grain)}."]
     if mart.headline_metric:
         blocks.append(f"Headline metric: {code(mart.headline_metric)}.")
-    return [*blocks, table(("column", "type", "unit", "meaning", "computed from"), rows)]
+    return [*blocks, table(("column", "type", "meaning (unit)"), rows)]
 
 
 def marts_page() -> str:
@@ -89,7 +88,7 @@ def marts_page() -> str:
     blocks = [
         heading(1, "Marts"),
         (
-            "Each mart is one file in `sql/marts`. The last column lists the columns that its values are computed from, read from the "
+            "Each mart is one file in `sql/marts`. The columns that values are computed from are read from the "
             "SQL; columns that only join or filter rows are left out."
         ),
     ]
