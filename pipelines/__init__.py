@@ -9,3 +9,6 @@ report     writes the report page
 
 `steps` runs these for each app, `orchestration` makes them a Dagster graph. CONTRIBUTING.md has the whole map.
 """
+
+DISTRIBUTION = "livehouse"
+"""The distribution that these files belong to: another one may have a package of the same name."""

@@ -6,6 +6,7 @@ import os
 import resource
 import sys
 from contextlib import suppress
+from importlib.metadata import version
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ from pipelines.steps.process_memory import collect_garbage_rarely
 
 COMMANDS = {
     "demo": ("pipelines.cli.demo", "Load a simulated account; needs no real one. Start here."),
+    "init": ("pipelines.cli.init", "Write a .env to fill in; on request, a cron line or systemd units."),
     "nightly": ("pipelines.cli.runs", "Reload the last days in one run. For cron."),
     "backfill": ("pipelines.cli.runs", "Load every day from START to END; resumes after an interruption."),
     "rebuild": ("pipelines.cli.runs", "Rebuild core tables and marts from the raw tables; sends no request."),
@@ -54,8 +56,19 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
+def _print_version(ctx: click.Context, _: click.Parameter, is_requested: bool) -> None:  # noqa: FBT001 - click's signature
+    if is_requested and not ctx.resilient_parsing:
+        python = ".".join(map(str, sys.version_info[:3]))
+        click.echo(
+            f"livehouse {version('livehouse')} (Python {python}, DuckDB {version('duckdb')}, Dagster {version('dagster')})"
+        )
+        ctx.exit()
+
+
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="livehouse", message="%(version)s")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the versions."
+)
 def cli() -> None:
     """Cloudflare RealtimeKit livestreams, their sessions and analytics, in DuckDB.
 
