@@ -167,7 +167,9 @@ def test_every_file_named_for_contributors_exists() -> None:
     named = re.findall(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|sql|md|sh|txt|toml)|(?:\w+/)+\w*|\.env\.example)`", text)
     placeholders = re.compile(r"[A-Z]{4,}(?:__RULE)?\.(?:py|sql)$")
     roots = (ROOT, ROOT / "pipelines")
-    missing = [name for name in named if not any((root / name).exists() for root in roots)]
+    missing = [
+        name for name in named if not name.startswith("build/") and not any((root / name).exists() for root in roots)
+    ]
     assert len(named) > 40
     assert [name for name in missing if not placeholders.search(name)] == []
 

@@ -18,6 +18,7 @@ from pipelines.marts.build import find_marts
 from pipelines.marts.checks import find_checks
 from pipelines.marts.examples import find_examples
 from pipelines.settings.settings import Settings
+from pipelines.telemetry.otlp import METRICS as RUN_METRICS
 
 ROOT = Path(__file__).parents[1]
 PAGES = {name: generate() for name, generate in REFERENCE.items()}
@@ -33,6 +34,7 @@ DOCUMENTED = {
     "operations": OPERATIONS,
     "errors": list(error_classes()),
     "metrics": [],
+    "telemetry": [metric.name for metric in RUN_METRICS],
 }
 
 

@@ -199,8 +199,8 @@ def test_what_a_message_quotes_calls_nobody_and_links_nowhere(
 def test_an_answer_of_any_size_and_speed_is_not_waited_for(
     answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.alerts.webhook._TIMEOUT_SECONDS", 0.3)
-    monkeypatch.setattr("pipelines.alerts.webhook._ATTEMPTS", 1)
+    monkeypatch.setattr("pipelines.transport.delivery._TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr("pipelines.transport.delivery._ATTEMPTS", 1)
     with raw_server(ANSWERS[answer]) as port:
         began = time.monotonic()
         fault = failed(settings_of(tmp_path, f"http://127.0.0.1:{port}/x"))

@@ -16,6 +16,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("catalog",),
     ("settings",),
     ("transport", "storage"),
+    ("telemetry",),
     ("extract", "normalize", "load", "marts"),
     ("report", "export", "alerts"),
     ("steps",),

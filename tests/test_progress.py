@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from pipelines.steps.progress import log, progress, quiet_output, run_progress, show_retries
+from pipelines.steps.progress import progress, quiet_output, run_progress, show_retries
+from pipelines.telemetry.logs import log
 from tests.terminals import read_on_terminal
 
 

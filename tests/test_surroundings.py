@@ -19,7 +19,7 @@ from pipelines.clock import machine_now
 from pipelines.errors import find_machine_cause
 from pipelines.orchestration.run_errors import collect_errors, describe_root_cause
 from pipelines.simulator.server import Simulator
-from pipelines.steps.progress import log
+from pipelines.telemetry.logs import log
 from tests.parameters import long_except
 from tests.pipeline_runner import environment_for, small_world
 from tests.promises.fault_runner import run_cli

@@ -1,7 +1,8 @@
-"""The reference of the report's metrics, from their declarations."""
+"""The references of the report's metrics and of the telemetry of runs, from their declarations."""
 
 from docs.generator.markdown import code, codes, heading, page, plain, table
 from pipelines.report.metrics import COST_LINES, METRICS, OTHER_TERMS, Metric
+from pipelines.telemetry.otlp import METRICS as RUN_METRICS
 
 _AGGREGATES = {
     "sum": "sum over the days",
@@ -36,4 +37,20 @@ def metrics_page() -> str:
             ("line", "quantity", "column"),
             ((plain(line.label), plain(line.note), code(line.minutes)) for line in COST_LINES),
         ),
+    )
+
+
+def telemetry_page() -> str:
+    """Return the page of the metrics that runs send."""
+    return page(
+        heading(1, "Telemetry"),
+        "What each run sends to `LIVEHOUSE_OTLP_ENDPOINT`. All metrics are gauges with the figures of the last run of a job. "
+        "Prometheus shows the dots as underscores and appends the unit: `livehouse_run_duration_seconds`.",
+        table(
+            ("metric", "unit", "meaning"),
+            ((code(metric.name), code(metric.unit), plain(metric.description)) for metric in RUN_METRICS),
+        ),
+        heading(2, "Traces"),
+        "Each run is one trace, whose id is the id of the run. The root span has the name of the job; in it, each asset is a span, and "
+        "each table of an app is a span of its asset, with attributes for app, table, requests, retries and rows.",
     )

@@ -12,7 +12,7 @@ from docs.generator.api import operations_page
 from docs.generator.commands import commands_page
 from docs.generator.errors import errors_page
 from docs.generator.markdown import fenced, page
-from docs.generator.metrics import metrics_page
+from docs.generator.metrics import metrics_page, telemetry_page
 from docs.generator.settings import ROOT, settings_page
 from docs.generator.tables import checks_page, examples_page, marts_page, tables_page
 
@@ -26,6 +26,7 @@ REFERENCE: dict[str, Callable[[], str]] = {
     "operations": operations_page,
     "errors": errors_page,
     "metrics": metrics_page,
+    "telemetry": telemetry_page,
 }
 """Generated pages by name, in `docs/reference`."""
 

@@ -9,20 +9,13 @@ import hmac
 import json
 import re
 import time
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any
 
-import httpx
-
-from pipelines.errors import LivehouseError
 from pipelines.settings.settings import Settings
-from pipelines.transport.exchange import Connections, ExchangeError
+from pipelines.transport.delivery import deliver
 
-_ATTEMPTS, _TIMEOUT_SECONDS = 3, 10.0
-_RETRIED_STATUSES = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 _ZERO_WIDTH_SPACE = "\N{ZERO WIDTH SPACE}"
 
 LONGEST_TEXT = 3_000
@@ -43,12 +36,16 @@ def post_message(settings: Settings, message: Message) -> str | None:
     """Post a message to LIVEHOUSE_ALERT_WEBHOOK, if that is set. Return one line with the reason if it was not accepted."""
     if settings.alert_webhook is None:
         return None
-    try:
-        fault = _post(settings, settings.alert_webhook.get_secret_value(), message)
-    except LivehouseError as error:  # a proxy or certificates in the environment
-        fault = str(error)
-    except (ValueError, httpx.InvalidURL):
-        fault = "the address is malformed"
+    content = _build_body(settings, message)
+
+    def build_headers() -> dict[str, str]:
+        headers = {"Content-Type": "application/json"}
+        if settings.alert_secret is not None:
+            signature = sign(settings.alert_secret.get_secret_value(), round(time.time()), content)
+            headers["Livehouse-Signature"] = signature
+        return headers
+
+    fault = deliver("POST", settings.alert_webhook.get_secret_value(), content, build_headers)
     return fault and f"could not post to LIVEHOUSE_ALERT_WEBHOOK: {fault}"
 
 
@@ -72,34 +69,3 @@ def _build_body(settings: Settings, message: Message) -> bytes:
     for sign_, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):  # Slack reads <…> as links and mentions
         text = text.replace(sign_, escaped)
     return json.dumps({"text": text}).encode()
-
-
-def _post(settings: Settings, address: str, message: Message) -> str | None:
-    """Post, with retries where they may help; return the last failure, or None."""
-    url, content = httpx.URL(address), _build_body(settings, message)
-    headers = {"Content-Type": "application/json", "User-Agent": "livehouse", "Accept": "*/*"}
-    if url.userinfo:
-        headers["Authorization"] = f"Basic {b64encode(f'{url.username}:{url.password}'.encode()).decode()}"
-    connections = Connections(url, max_connections=1, max_body_bytes=0)
-    fault: str | None = None
-    try:
-        for attempt in range(_ATTEMPTS):
-            time.sleep(attempt)
-            if settings.alert_secret is not None:
-                secret = settings.alert_secret.get_secret_value()
-                headers["Livehouse-Signature"] = sign(secret, round(time.time()), content)
-            try:
-                status = connections.send(
-                    "POST", url.raw_path, headers, content, seconds=_TIMEOUT_SECONDS, reads_body=False
-                ).status
-            except ExchangeError as error:
-                fault = error.failure
-                continue
-            if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-                return None
-            fault = f"HTTP {status}"
-            if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _RETRIED_STATUSES:
-                return fault
-    finally:
-        connections.close()
-    return fault

@@ -107,9 +107,11 @@ def main(arguments: list[str] | None = None) -> None:
         line, status = _describe_error(error)
         if line is None:
             raise
-        click.echo(f"livehouse: {line}", err=True)
-        if excerpt := getattr(error, "excerpt", ""):  # of a query
-            click.echo(excerpt, err=True)
+        from pipelines.telemetry.logs import log
+
+        log(f"livehouse: {line}", "error")
+        for text in getattr(error, "excerpt", "").splitlines():  # of a query
+            log(text, "error")
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -39,7 +39,7 @@ def export_command(target: str, style: str, tables: str | None, since: date | No
     from pipelines.export.run import export_warehouse
     from pipelines.settings.reader_settings import load_reader_settings
     from pipelines.settings.values import parse_data_path
-    from pipelines.steps.progress import log
+    from pipelines.telemetry.logs import log
 
     check_spreadsheet(style, for_spreadsheet=spreadsheet)
     try:

@@ -115,7 +115,7 @@ def _wait_until_unlocked(home: Path, wait_seconds: float) -> None:
     import sqlite3
 
     from pipelines.orchestration.sqlite_files import describe_holders
-    from pipelines.steps.progress import log
+    from pipelines.telemetry.logs import log
 
     deadline, is_reported = time.monotonic() + wait_seconds, False
     for file in history_files(home):

@@ -1,6 +1,6 @@
 """Run a Dagster job in this process, recorded in the history that the UI shows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 
@@ -19,6 +19,8 @@ class Outcome:
     """The checks that failed, one line each."""
     caught_up: str | None = None
     """The missing earlier days that it loaded too."""
+    telemetry_faults: list[str] = field(default_factory=list)
+    """Receivers of metrics and heartbeats that did not accept them. The run itself has not failed."""
 
 
 def run_job(
@@ -56,6 +58,7 @@ def run_job(
         from pipelines.orchestration.run_errors import RunFailedError, collect_errors
         from pipelines.orchestration.run_liveness import ALERTED_BY, RUN_LOCKS, hold_run_lock
         from pipelines.orchestration.run_origin import build_job_origin
+        from pipelines.orchestration.run_telemetry import report_run
 
         tags = {RANGE_START: f"{days[0]}", RANGE_END: f"{days[1]}", ALERTED_BY: "the command line"}
         tags |= {FULL: "true"} if full else {}
@@ -79,6 +82,7 @@ def run_job(
             )
             errors = [] if result.success else collect_errors(result.all_events)
             run = instance.get_run_by_id(run_id)
+            telemetry_faults = report_run(settings, instance, run_id)
     warnings = [
         f"{evaluation.asset_key.to_user_string().replace('/', '.')}: "
         f"{(evaluation.description or '').partition('. ')[0]}"  # the UI shows all of it, with the rows
@@ -87,4 +91,6 @@ def run_job(
     ]
     caught_up = run.tags.get(CAUGHT_UP) if run else None
     alert_fault = post_failure(settings, job, run_id, days, errors) if errors else None
-    return Outcome(run_id, errors + ([RunFailedError(alert_fault)] if alert_fault else []), warnings, caught_up)
+    return Outcome(
+        run_id, errors + ([RunFailedError(alert_fault)] if alert_fault else []), warnings, caught_up, telemetry_faults
+    )

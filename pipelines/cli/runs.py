@@ -40,6 +40,7 @@ def run_and_report(
     from pipelines.settings.billing_terms import read_billing_terms
     from pipelines.settings.settings import load_settings
     from pipelines.steps.progress import quiet_output, run_progress
+    from pipelines.telemetry.logs import log
 
     started = time.monotonic()
     settings = settings or load_settings()
@@ -47,7 +48,7 @@ def run_and_report(
         settings.require_account()
     read_billing_terms(settings)  # a run would refuse them too, but Dagster takes seconds to start
     if not quiet and sys.stderr.isatty():  # Dagster takes seconds to start before progress is shown
-        click.echo(f"livehouse: {job} of {days[0]} to {days[1]}; ctrl-C stops it, landed data is kept", err=True)
+        log(f"livehouse: {job} of {days[0]} to {days[1]}; ctrl-C stops it, landed data is kept")
     label = f"{job} of {days[0]} to {days[1]}"
     with quiet_output(quiet=quiet), run_progress(label, len(settings.app_ids) or 1):
         outcome = run_job(settings, job, days, full=full, allow_shrink=allow_shrink, catch_up=catch_up)
@@ -58,10 +59,12 @@ def run_and_report(
         except OSError as error:
             # The reader has closed stdout, or the disk is full: still report errors and the status.
             if not isinstance(error, BrokenPipeError):
-                click.echo(f"livehouse: cannot write the summary: {error.strerror}", err=True)
+                log(f"livehouse: cannot write the summary: {error.strerror}", "error")
             discard_output()
     for failure in outcome.errors:
-        click.echo(f"livehouse: {failure}", err=True)
+        log(f"livehouse: {failure}", "error")
+    for line in outcome.telemetry_faults:
+        log(f"livehouse: {line}", "warning")
     if any(isinstance(failure, RunStoppedError) for failure in outcome.errors):
         os._exit(STOPPED)  # Python would wait for threads with a request in flight, possibly for minutes
     if any(isinstance(failure, SettingsError | UsageError) for failure in outcome.errors):

@@ -23,7 +23,7 @@ from pipelines.orchestration.run_sessions import hold_run_session
 from pipelines.settings.settings import Settings, load_settings
 from pipelines.steps.context import Range, RunContext, open_run
 from pipelines.steps.days import add_missing_days, describe_catch_up, keep_days_in_raw, remove_days_never_landed
-from pipelines.steps.progress import log
+from pipelines.telemetry.logs import log, log_with_run
 
 # `backfill_policy`, which makes a range one run, is in beta: our tests notice when Dagster renames it.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
@@ -97,6 +97,7 @@ class RunContextResource(dg.ConfigurableResource[RunContext]):
             if dagster_run and instance:
                 stack.enter_context(hold_run_lock(run_locks, dagster_run.run_id))
                 stack.enter_context(hold_run_session(instance, dagster_run.run_id))
+                stack.enter_context(log_with_run(dagster_run.run_id, job_name))
             run = stack.enter_context(
                 open_run(
                     self.settings,

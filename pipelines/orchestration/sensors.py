@@ -14,6 +14,7 @@ from pipelines.orchestration.resources import parse_range
 from pipelines.orchestration.run_errors import collect_errors
 from pipelines.orchestration.run_liveness import ALERTED_BY
 from pipelines.orchestration.run_sessions import find_lost_runs, report_lost_run, shares_history
+from pipelines.orchestration.run_telemetry import report_run
 from pipelines.settings.settings import load_settings
 
 
@@ -27,8 +28,8 @@ def failure_webhook(context: dg.RunFailureSensorContext) -> None:
     errors = collect_errors([*context.get_step_failure_events(), context.failure_event])
     is_retried = run.tags.get(WILL_RETRY_TAG) == "true"
     fault = post_failure(load_settings(), run.job_name, run.run_id, days, errors, is_retried=is_retried)
-    if fault:
-        context.log.warning(fault)
+    for line in [*([fault] if fault else []), *report_run(load_settings(), context.instance, run.run_id)]:
+        context.log.warning(line)
 
 
 @dg.sensor(
@@ -47,4 +48,13 @@ def lost_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     return dg.SkipReason("; ".join(lines) or "every run that has started is alive, or was until just now")
 
 
-SENSORS = [failure_webhook, lost_runs]
+@dg.run_status_sensor(run_status=dg.DagsterRunStatus.SUCCESS, default_status=dg.DefaultSensorStatus.RUNNING)
+def success_telemetry(context: dg.RunStatusSensorContext) -> None:
+    """Send metrics, a trace and a heartbeat about each successful run, if LIVEHOUSE_OTLP_ENDPOINT or _HEARTBEAT_URL is set."""
+    if ALERTED_BY in context.dagster_run.tags:
+        return
+    for line in report_run(load_settings(), context.instance, context.dagster_run.run_id):
+        context.log.warning(line)
+
+
+SENSORS = [failure_webhook, lost_runs, success_telemetry]

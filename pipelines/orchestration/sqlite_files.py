@@ -15,7 +15,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL
 
-from pipelines.steps.progress import log
+from pipelines.telemetry.logs import log
 
 WAIT_SECONDS = 600
 """How long a run waits for a file that another program has locked."""

@@ -5,7 +5,15 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from pipelines.settings.env_file import check_env_file
 from pipelines.settings.settings import ENV_FILE, Settings, validate_settings
 
-SECRETS_OF_RUNS = frozenset({"CLOUDFLARE_API_TOKEN", "LIVEHOUSE_ALERT_WEBHOOK", "LIVEHOUSE_ALERT_SECRET"})
+SECRETS_OF_RUNS = frozenset(
+    {
+        "CLOUDFLARE_API_TOKEN",
+        "LIVEHOUSE_ALERT_WEBHOOK",
+        "LIVEHOUSE_ALERT_SECRET",
+        "LIVEHOUSE_OTLP_HEADERS",
+        "LIVEHOUSE_HEARTBEAT_URL",
+    }
+)
 """Variables that these commands do not load, from the environment or from `.env`."""
 
 

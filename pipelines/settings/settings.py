@@ -17,6 +17,7 @@ from pipelines.errors import SettingsError
 from pipelines.settings.alert_settings import AlertSettings
 from pipelines.settings.cost_settings import CostSettings
 from pipelines.settings.env_file import check_env_file
+from pipelines.settings.telemetry_settings import TelemetrySettings
 from pipelines.settings.values import (
     parse_account_id,
     parse_app_ids,
@@ -37,7 +38,7 @@ _Days = Annotated[int, Field(ge=1, le=36_500)]
 _DAYS = "a whole number of days, 1 to 36500"
 
 
-class Settings(AlertSettings, CostSettings):
+class Settings(AlertSettings, CostSettings, TelemetrySettings):
     """All settings, from the environment or from `.env` in the working directory."""
 
     model_config = SettingsConfigDict(

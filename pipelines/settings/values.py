@@ -13,6 +13,8 @@ from pipelines.settings.addresses import is_address, is_safe
 ID_PATTERN = re.compile("[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,256}")
 """An identifier of the API: at most 256 characters, no control characters."""
 
+_HEADER = re.compile(r"[\w-]{1,100}=[!-~]{1,4000}", re.ASCII)
+
 LAKEHOUSE = "ducklake:postgres:"
 
 _FORBIDDEN_IN_PATHS = {*map(chr, range(0x20)), "\x7f", "?", *map(chr, range(0xD800, 0xE000))}
@@ -76,6 +78,29 @@ def parse_webhook(address: SecretStr | None) -> SecretStr | None:
     text = address.get_secret_value().strip()
     if not _is_one_word(text) or not is_safe(text):
         raise ValueError("not an address, or it would travel unencrypted")
+    return SecretStr(text)
+
+
+def parse_collector(address: str | None) -> str | None:
+    """Return the address of a collector. It receives no secret unless headers are set, so http is enough for it."""
+    if address is None:
+        return None
+    address = address.strip().rstrip("/")
+    scheme, _, place = address.partition("://")
+    if scheme not in {"http", "https"} or not _is_one_word(address) or set(place) & set("?#@\\"):
+        raise ValueError("not a plain address")
+    if not is_safe(f"https://{place}"):
+        raise ValueError("no host")
+    return address
+
+
+def parse_collector_headers(given: SecretStr | None) -> SecretStr | None:
+    """Return headers as a collector's libraries write them: `NAME=VALUE,NAME=VALUE`."""
+    if given is None:
+        return None
+    text = given.get_secret_value().strip()
+    if not all(_HEADER.fullmatch(pair.strip()) for pair in text.split(",")):
+        raise ValueError("not NAME=VALUE")
     return SecretStr(text)
 
 

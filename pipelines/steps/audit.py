@@ -19,7 +19,7 @@ from pipelines.load.loaded_days import read_loaded_days
 from pipelines.normalize.resolve import normalize
 from pipelines.steps.context import RunContext
 from pipelines.steps.landing import name_livestreams
-from pipelines.steps.progress import log
+from pipelines.telemetry.logs import log
 
 _IGNORED_COLUMNS = ("app_id", "session_id", "updated_at", "fetched_at")
 """Columns whose difference does not count as a change of a session."""

@@ -12,9 +12,9 @@ from pipelines.catalog.ops import DAYS
 from pipelines.catalog.types import Table
 from pipelines.settings.billing_terms import BillingTerms
 from pipelines.settings.settings import Settings
-from pipelines.steps.progress import log
 from pipelines.storage.frames import read_frame, temporary_view
 from pipelines.storage.warehouse import Warehouse
+from pipelines.telemetry.logs import log
 
 
 def write_billing_terms(warehouse: Warehouse, settings: Settings, terms: BillingTerms) -> None:

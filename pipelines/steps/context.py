@@ -21,11 +21,12 @@ from pipelines.steps import dialect
 from pipelines.steps.billing_terms import write_billing_terms
 from pipelines.steps.outcomes import Counts, Failure
 from pipelines.steps.process_memory import prepare_for_runs
-from pipelines.steps.progress import log, notify, show_retries
+from pipelines.steps.progress import notify, show_retries
 from pipelines.steps.side_by_side import Fetching
 from pipelines.steps.table_step import TableStep
 from pipelines.storage.postgres import Catalog
 from pipelines.storage.warehouse import Warehouse, check_readers_see, open_warehouse
+from pipelines.telemetry.logs import log
 
 _CLOCKS_AGREE_WITHIN = timedelta(minutes=5)
 

@@ -8,7 +8,7 @@ from pipelines.errors import ClockError, UsageError
 from pipelines.load.days import remove_days
 from pipelines.load.gaps import days_in_raw, days_only_rebuilt, failed_attempts, missing_days, note_attempts
 from pipelines.steps.context import Range, RunContext
-from pipelines.steps.progress import log
+from pipelines.telemetry.logs import log
 
 _ATTEMPTS = 3
 _RETRIED_PER_NIGHT = 7

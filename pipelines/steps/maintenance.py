@@ -2,9 +2,9 @@
 
 from pipelines.clock import machine_now
 from pipelines.settings.settings import Settings
-from pipelines.steps.progress import log
 from pipelines.storage.maintenance import StorageSize
 from pipelines.storage.warehouse import open_warehouse
+from pipelines.telemetry.logs import log
 
 KEEP_DAYS = 7.0
 """Longer than any reader keeps a snapshot open. Data replaced in the last week stays readable as it was."""

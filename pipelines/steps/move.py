@@ -6,9 +6,10 @@ from pipelines.clock import utc_now
 from pipelines.errors import UsageError, WarehouseError
 from pipelines.marts.build import build_mart, find_marts
 from pipelines.settings.settings import Settings
-from pipelines.steps.progress import log, progress
+from pipelines.steps.progress import progress
 from pipelines.storage.move import copy_missing, list_moved_tables
 from pipelines.storage.warehouse import open_warehouse
+from pipelines.telemetry.logs import log
 
 
 def move(source_settings: Settings, target_settings: Settings) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Writes messages and progress bars of a run to stderr."""
+"""Shows the progress of a run on stderr."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -7,15 +7,10 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from pipelines.catalog.streams import FACTS
-from pipelines.text import printable
+from pipelines.telemetry.logs import is_json, log
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
-
-
-def log(message: str) -> None:
-    """Write one line to stderr, also with `--quiet`."""
-    print(printable(message), file=sys.stderr, flush=True)  # noqa: T201 - messages belong on stderr
 
 
 _is_quiet = False
@@ -36,6 +31,10 @@ def quiet_output(*, quiet: bool) -> Iterator[None]:
         yield
     finally:
         _is_quiet = before
+
+
+def _shows_bars() -> bool:
+    return not _is_quiet and sys.stderr.isatty() and not is_json()
 
 
 _SHARES = {"livestreams": 5.0, "overall": 20.0, "sessions": 50.0, "core": 15.0}
@@ -78,7 +77,7 @@ _only_display = Lock()
 def run_progress(label: str, apps: int) -> Iterator[None]:
     """Show one bar for a run of `apps` apps, with the time left, if stderr is a terminal."""
     global _run_progress  # noqa: PLW0603 - one process has one stderr
-    if _is_quiet or not sys.stderr.isatty():
+    if not _shows_bars():
         yield
         return
     with _build_bars() as bars:
@@ -101,7 +100,7 @@ def progress(label: str, total: int | None = None, *, phase: str = "") -> Iterat
 
     `phase`, a key of `_SHARES`, is the part of the run that is done when the context ends.
     """
-    if _is_quiet or not sys.stderr.isatty():
+    if not _shows_bars():
         yield lambda _: None
         return
     if _run_progress is None:

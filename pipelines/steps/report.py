@@ -18,8 +18,8 @@ from pipelines.marts.checks import Check, CheckResult, run_check
 from pipelines.marts.up_to_date import find_up_to_date
 from pipelines.report.page import write_report
 from pipelines.steps.context import Range, RunContext
-from pipelines.steps.progress import log
 from pipelines.storage.preview import TablePreview, read_preview, sum_by_period
+from pipelines.telemetry.logs import log
 
 
 def refresh_mart(run: RunContext, mart: Mart) -> MartBuild:

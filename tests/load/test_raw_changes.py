@@ -1,4 +1,4 @@
-"""What a landing changed: the days to load again, and since when a day is as it is."""
+"""Changes by a landing: the days to load again, and since when a day is as it is."""
 
 from datetime import date, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""What lies where the copy belongs: the target of a link is replaced, and files of others are not."""
+"""Publishing over what already exists: the target of a link is replaced, and files of others are not."""
 
 import stat
 from pathlib import Path

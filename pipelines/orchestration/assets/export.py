@@ -10,7 +10,7 @@ from pipelines.export.tables import find_tables
 from pipelines.orchestration.assets.publish import WAREHOUSE
 from pipelines.orchestration.resources import ONE_RUN
 from pipelines.steps.context import RunContext
-from pipelines.steps.progress import log
+from pipelines.telemetry.logs import log
 
 
 @dg.asset(
