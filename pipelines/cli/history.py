@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,11 @@ def open_history(settings: Settings) -> "DagsterInstance":
     from dagster._core.instance.ref import InstanceRef
     from filelock import FileLock
 
-    from pipelines.orchestration.sqlite_files import read_migrations_once
+    from pipelines.orchestration.deferred_imports import defer_unused_imports
+
+    with defer_unused_imports():
+        from pipelines.orchestration import event_log, run_history  # noqa: F401 - the storages of dagster.yaml
+        from pipelines.orchestration.sqlite_files import has_schema, read_migrations_once
 
     home = prepare_dagster_home(settings)
     _wait_until_unlocked(home, settings.lock_wait_seconds)
@@ -96,7 +100,8 @@ def open_history(settings: Settings) -> "DagsterInstance":
                 overrides[name] = {"module": module, "class": class_name, "config": {"base_dir": str(home)}}
         with _translate_config_errors(home):
             reference = InstanceRef.from_dir(str(home), overrides=overrides)
-        with read_migrations_once():
+        is_new = not all(has_schema(file) for file in history_files(home))
+        with read_migrations_once() if is_new else nullcontext():
             instance = DagsterInstance.from_ref(reference)
         # Dagster reads this from the environment only (DAGSTER_EVENT_BATCH_SIZE).
         instance._get_event_batch_size = lambda: _EVENT_BATCH_SIZE  # type: ignore[method-assign]  # noqa: SLF001 - same
@@ -167,7 +172,6 @@ def _translate_config_errors(home: Path) -> Iterator[None]:
 @contextmanager
 def translate_history_errors(home: Path) -> Iterator[None]:
     """Turn database errors about a full disk, a locked or an unusable file into one-line errors."""
-    from alembic.util import CommandError
     from sqlalchemy.exc import DatabaseError
 
     from pipelines.orchestration.sqlite_files import describe_holders
@@ -188,9 +192,11 @@ def translate_history_errors(home: Path) -> Iterator[None]:
             else "fix its permissions, or move it away: it contains the history of runs and no figures"
         )
         raise WarehouseError(f"{home}: {message}; {remedy}") from None
-    except CommandError:
+    except OSError as error:
+        raise WarehouseError(f"{error.filename or home}: {error.strerror}; fix its permissions") from None
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "alembic":  # which is imported only if it is needed
+            raise
         raise WarehouseError(
             f"{home / 'history'} was written by a newer Dagster: install that version, or move it away: it contains no figures"
         ) from None
-    except OSError as error:
-        raise WarehouseError(f"{error.filename or home}: {error.strerror}; fix its permissions") from None

@@ -10,12 +10,14 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import URL
 
 from pipelines.telemetry.logs import log
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 WAIT_SECONDS = 600
 """How long a run waits for a file that another program has locked."""
@@ -47,9 +49,11 @@ def has_schema(file: Path) -> bool:
 @contextmanager
 def read_migrations_once() -> Iterator[None]:
     """Let alembic read Dagster's migrations once. For a new history it reads all 89 of them six times, which takes half a second."""
+    from alembic.script import ScriptDirectory
+
     original, found = ScriptDirectory.from_config, dict[str | None, ScriptDirectory]()
 
-    def from_config(config: Config) -> ScriptDirectory:
+    def from_config(config: "Config") -> ScriptDirectory:
         location = config.get_main_option("script_location")
         if location not in found:
             found[location] = original(config)
