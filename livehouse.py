@@ -1,6 +1,9 @@
 """The command `livehouse`: finds its own packages, whatever else is named `pipelines`, and says where it cannot run."""
 
+import atexit
+import os
 import sys
+from contextlib import suppress
 from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,9 +34,25 @@ def main() -> None:
         _refuse(
             f"another package here{named} overwrote files of `pipelines`: install livehouse into an environment of its own"
         )
-    run()
+    statuses: list[int] = []
+    atexit.register(_end_process, statuses)  # before any library's, so that it runs after all of them
+    try:
+        run()
+    except SystemExit as ended:
+        if ended.code is None or isinstance(ended.code, int):
+            statuses.append(ended.code or 0)
+        raise
 
 
 def _refuse(reason: str) -> NoReturn:
     sys.stderr.write(f"livehouse: {reason}\n")
     sys.exit(2)
+
+
+def _end_process(statuses: list[int]) -> None:
+    """End the process once everything else has ended: to take down its modules one by one takes a tenth of their import."""
+    if statuses:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(statuses[-1])

@@ -9,6 +9,8 @@ from duckdb import DuckDBPyConnection
 
 from pipelines.marts.macros import create_macros
 
+_FLOATS = ("DOUBLE", "FLOAT")
+
 Column = list[Any]
 Columns = dict[str, Column]
 
@@ -20,11 +22,15 @@ def read_query(connection: DuckDBPyConnection, query: str, parameters: dict[str,
     named = {name: parameters[name] for name in re.findall(r"\$(\w+)", body)}
     create_macros(connection, body)
     result = connection.execute(body, named)
-    names = [column[0] for column in result.description or ()]
+    described = result.description or []
     rows = result.fetchall()
-    return {name: [_finite_or_none(row[n]) for row in rows] for n, name in enumerate(names)}
+    columns = zip(*rows, strict=True) if rows else [()] * len(described)
+    return {
+        name: [*map(_finite_or_none, values)] if str(sql_type) in _FLOATS else list(values)
+        for (name, sql_type, *_), values in zip(described, columns, strict=True)
+    }
 
 
-def _finite_or_none(value: Any) -> Any:  # noqa: ANN401 - a cell of any type
+def _finite_or_none(value: float | None) -> float | None:
     """Return None for a sum beyond what a DOUBLE holds: it is unknown, and JSON has no infinity."""
-    return None if isinstance(value, float) and not isfinite(value) else value
+    return value if value is None or isfinite(value) else None
