@@ -22,7 +22,7 @@ _ALEMBIC = {
     "alembic.runtime.migration": ("MigrationContext",),
     "alembic.script": ("ScriptDirectory",),
 }
-"""What `dagster._core.storage.sql` imports; `test_history.py` notices if a new Dagster imports more."""
+"""The imports of `dagster._core.storage.sql`; `test_history.py` notices if a new Dagster imports more."""
 _DAEMON = "dagster._daemon"
 """A package whose `types` the storages need, without what its `__init__` imports."""
 
@@ -48,18 +48,18 @@ class _Deferred:
 @contextmanager
 def defer_unused_imports() -> Iterator[None]:
     """Let the modules that are imported meanwhile do without alembic and Dagster's daemon; both stay importable."""
-    stand_ins: dict[str, ModuleType] = {}
+    placeholders: dict[str, ModuleType] = {}
     if "alembic" not in sys.modules:
-        stand_ins |= {name: ModuleType(name) for name in _ALEMBIC}
+        placeholders |= {name: ModuleType(name) for name in _ALEMBIC}
         for module, names in _ALEMBIC.items():
             for name in names:
-                setattr(stand_ins[module], name, _Deferred(module, name))
+                setattr(placeholders[module], name, _Deferred(module, name))
     if _DAEMON not in sys.modules and (spec := find_spec(_DAEMON)):
-        stand_ins[_DAEMON] = ModuleType(_DAEMON)
-        stand_ins[_DAEMON].__path__ = spec.submodule_search_locations or []
-    sys.modules.update(stand_ins)
+        placeholders[_DAEMON] = ModuleType(_DAEMON)
+        placeholders[_DAEMON].__path__ = spec.submodule_search_locations or []
+    sys.modules.update(placeholders)
     try:
         yield
     finally:
-        for name in stand_ins:
+        for name in placeholders:
             del sys.modules[name]
