@@ -12,10 +12,19 @@ import pytest
 
 from pipelines.catalog import streams
 from pipelines.definitions import build_definitions
+from pipelines.errors import SettingsError
 from pipelines.extract.day_parsers import DAY_PARSERS
 from pipelines.marts.build import find_marts
 from pipelines.orchestration.partitions import DAYS
-from pipelines.orchestration.resources import FULL, NIGHTLY, NIGHTLY_FRESHNESS, RANGE_END, RANGE_START
+from pipelines.orchestration.resources import (
+    APPS,
+    FULL,
+    NIGHTLY,
+    NIGHTLY_FRESHNESS,
+    RANGE_END,
+    RANGE_START,
+    select_apps,
+)
 from pipelines.orchestration.schedules import nightly_schedule, weekly_full_refresh_schedule
 from pipelines.settings.settings import load_settings
 from pipelines.simulator.server import Simulator
@@ -156,6 +165,38 @@ def test_the_nightly_schedule_requests_the_lookback_days(monkeypatch: pytest.Mon
     request = nightly_schedule(context)
     assert isinstance(request, dg.RunRequest)
     assert (request.tags[RANGE_START], request.tags[RANGE_END]) == ("2026-03-05", "2026-03-09")
+
+
+@pytest.mark.parametrize(("size", "groups"), [(0, 1), (2, 3), (4, 2), (5, 1), (99, 1)])
+def test_schedules_request_a_run_for_each_group_of_apps(
+    size: int, groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REALTIMEKIT_APP_ID", "a,b,c,d,e")
+    monkeypatch.setenv("LIVEHOUSE_APPS_PER_RUN", f"{size}")
+    for schedule in (nightly_schedule, weekly_full_refresh_schedule):
+        context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, 10, 2, 30))
+        requested = schedule(context)
+        listed = requested if isinstance(requested, list) else [requested]
+        requests = [request for request in listed if isinstance(request, dg.RunRequest)]
+        assert len(requests) == len({request.run_key for request in requests}) == groups
+        assert len({request.tags[RANGE_START] for request in requests}) == 1
+        apps = [select_apps(load_settings(), request.tags).app_ids for request in requests]
+        assert [app_id for group in apps for app_id in group] == list("abcde")
+        assert all(len(group) <= (size or 5) for group in apps)
+
+
+def test_a_run_loads_the_apps_of_its_tag_only(
+    simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment_for(simulator, tmp_path).items():
+        monkeypatch.setenv(name, value)
+    with dg.instance_for_test() as instance:
+        DEFINITIONS.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance, asset_selection=[dg.AssetKey(["raw", "livestreams"])], tags={APPS: "aula"}
+        )
+    assert {request.app_id for request in simulator.requests} == {"aula"}
+    with pytest.raises(SettingsError, match="names nowhere, which REALTIMEKIT_APP_ID does not"):
+        select_apps(load_settings(), {APPS: "aula, nowhere"})
 
 
 @pytest.mark.parametrize(("started_before", "days"), [(0, None), (1, 1), (2, 2), (9, 3)])

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 from pipelines.errors import WarehouseError
 from pipelines.extract.budget import (
     MAX_CATCH_UP,
+    WRITE_TOLERANCE,
     Notify,
     WaitNotice,
+    WriteSpacing,
     is_subsecond_window,
     request_interval,
-    write_spacing,
 )
 from pipelines.extract.ratelimit import parse_ratelimit
 
@@ -50,6 +51,20 @@ _PAUSE = """
     UPDATE livehouse_budget SET held_until = greatest(held_until, clock_timestamp() + make_interval(secs => %s))
     WHERE account_id = %s
 """
+_CREATE_WRITES = """
+    CREATE TABLE IF NOT EXISTS livehouse_writes (
+        account_id text PRIMARY KEY,
+        next_write timestamptz NOT NULL DEFAULT to_timestamp(0)
+    )
+"""
+_WRITE = """
+    UPDATE livehouse_writes SET next_write = greatest(next_write, clock_timestamp()) + %(interval)s
+    WHERE account_id = %(account_id)s AND next_write <= clock_timestamp() + %(tolerance)s
+    RETURNING true
+"""
+_WRITE_WAIT = """
+    SELECT extract(epoch FROM next_write - clock_timestamp())::float8 FROM livehouse_writes WHERE account_id = %s
+"""
 _SET_QUOTA = """
     UPDATE livehouse_budget SET credit = %s, credit_ends = clock_timestamp() + make_interval(secs => %s)
     WHERE account_id = %s
@@ -71,8 +86,9 @@ class SharedBudget:
         self._connect = connect
         self._account_id = account_id
         self._interval = request_interval(requests_per_second)
-        self.write_spacing = write_spacing(self._interval)
         interval = timedelta(seconds=self._interval)
+        self._writing = {"account_id": account_id, "interval": interval, "tolerance": WRITE_TOLERANCE * interval}
+        self.write_spacing = WriteSpacing(self._interval, self._wait_to_write) if self._interval else None
         self._taking = {"account_id": account_id, "interval": interval, "max_catch_up": MAX_CATCH_UP}
         self._session: psycopg.Connection | None = None
         self._lock = threading.Lock()
@@ -95,6 +111,14 @@ class SharedBudget:
         finally:
             with self._lock:
                 self._in_flight -= 1
+
+    def _wait_to_write(self) -> None:
+        """Wait until no request that another machine has written is too close.
+
+        Between its slot and the write, each machine may be held up for a different time.
+        """
+        while not self._execute(_WRITE, self._writing):
+            time.sleep(max(0.0, float(str(self._execute(_WRITE_WAIT, [self._account_id])))))
 
     def pause(self, seconds: float, reason: str = "") -> None:
         """Start no request on any machine for this long."""
@@ -134,6 +158,7 @@ class SharedBudget:
         session = self._connect()
         with session.transaction():
             session.execute("SELECT pg_advisory_xact_lock(hashtextextended('livehouse_budget', 0))")
-            session.execute(_CREATE)
-            session.execute("INSERT INTO livehouse_budget VALUES (%s) ON CONFLICT DO NOTHING", [self._account_id])
+            for table, statement in (("livehouse_budget", _CREATE), ("livehouse_writes", _CREATE_WRITES)):
+                session.execute(statement)
+                session.execute(f"INSERT INTO {table} VALUES (%s) ON CONFLICT DO NOTHING", [self._account_id])
         return session

@@ -10,6 +10,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 
+from pipelines.errors import SettingsError
 from pipelines.orchestration.alerts import post_failure
 from pipelines.orchestration.run_errors import RunFailedError
 from pipelines.orchestration.run_liveness import (
@@ -34,6 +35,8 @@ PARTITION = "dagster/partition"
 FULL, ALLOW_SHRINK = "livehouse/full", "livehouse/allow_shrink"
 CATCH_UP = "livehouse/catch_up"
 """A nightly run with this tag at `false` loads its own days only, not the days that earlier nights missed."""
+APPS = "livehouse/apps"
+"""A run with this tag loads only these apps of REALTIMEKIT_APP_ID, separated by commas."""
 CAUGHT_UP = "livehouse/caught_up"
 """A nightly run sets this tag to the days that it loads besides its own."""
 NIGHTLY = "nightly"
@@ -54,6 +57,19 @@ def parse_range(tags: dict[str, str]) -> Range | None:
     first = tags.get(RANGE_START) or tags.get(PARTITION)
     last = tags.get(RANGE_END) or tags.get(PARTITION)
     return (date.fromisoformat(first), date.fromisoformat(last)) if first and last else None
+
+
+def select_apps(settings: Settings, tags: Mapping[str, str]) -> Settings:
+    """Return the settings of a run, with the apps of its tag. Raises `SettingsError` if an app is not in the settings."""
+    if APPS not in tags:
+        return settings
+    given = tuple(dict.fromkeys(app_id.strip() for app_id in tags[APPS].split(",")))
+    if unknown := [app_id for app_id in given if app_id not in settings.app_ids]:
+        raise SettingsError(
+            f"the tag {APPS} of this run names {', '.join(unknown)[:200]}, which REALTIMEKIT_APP_ID does not: add it there,"
+            " on every worker, or start the run again without the tag"
+        )
+    return settings.model_copy(update={"app_ids": given})
 
 
 def find_resumable_range(job_name: str, tags: dict[str, str]) -> Range | None:
@@ -100,7 +116,7 @@ class RunContextResource(dg.ConfigurableResource[RunContext]):
                 stack.enter_context(log_with_run(dagster_run.run_id, job_name))
             run = stack.enter_context(
                 open_run(
-                    self.settings,
+                    select_apps(self.settings, tags),
                     run_id=dagster_run.run_id if dagster_run else "",
                     full=tags.get(FULL) == "true",
                     allow_shrink=tags.get(ALLOW_SHRINK) == "true",

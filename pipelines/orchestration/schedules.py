@@ -3,6 +3,7 @@
 Users have switched the schedules on by name: a schedule's `name` stays, whatever its function is called.
 """
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,8 +12,8 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from pipelines.orchestration.assets.live import poll_live_observations
 from pipelines.orchestration.assets.maintenance import upkeep
-from pipelines.orchestration.resources import FULL, NIGHTLY, RANGE_END, RANGE_START
-from pipelines.settings.settings import load_settings
+from pipelines.orchestration.resources import APPS, FULL, NIGHTLY, RANGE_END, RANGE_START
+from pipelines.settings.settings import Settings, load_settings
 
 _ALL_BUT_LIVE_POLL = dg.AssetSelection.all() - dg.AssetSelection.assets(poll_live_observations)
 """The live poll is left out: it pauses while a run holds the lock. Every run merges what earlier polls recorded."""
@@ -41,6 +42,21 @@ observe = dg.define_asset_job(
 )
 
 
+_Requested = dg.RunRequest | list[dg.RunRequest] | dg.SkipReason
+
+
+def _request_runs(settings: Settings, run_key: str, tags: Mapping[str, str]) -> _Requested:
+    """Request one run for all apps, or one for each group of LIVEHOUSE_APPS_PER_RUN apps, which workers share."""
+    size = settings.apps_per_run
+    if not 0 < size < len(settings.app_ids):
+        return dg.RunRequest(run_key=run_key, tags=dict(tags))
+    groups = [settings.app_ids[at : at + size] for at in range(0, len(settings.app_ids), size)]
+    return [
+        dg.RunRequest(run_key=f"{run_key}, {number} of {len(groups)}", tags={**tags, APPS: ",".join(group)})
+        for number, group in enumerate(groups, 1)
+    ]
+
+
 def _skip_before(start_date: date) -> dg.SkipReason:
     return dg.SkipReason(f"no day is over yet since LIVEHOUSE_START_DATE ({start_date})")
 
@@ -52,7 +68,7 @@ def _skip_before(start_date: date) -> dg.SkipReason:
     execution_timezone="UTC",
     description="Loads the last LIVEHOUSE_LOOKBACK_DAYS days, yesterday included, and earlier days that are missing.",
 )
-def nightly_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+def nightly_schedule(context: dg.ScheduleEvaluationContext) -> _Requested:
     """Request the `LIVEHOUSE_LOOKBACK_DAYS` days that end with yesterday.
 
     The run itself finds the earlier days that are missing: the warehouse may be locked now.
@@ -62,7 +78,8 @@ def nightly_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | d
     first = max(last - timedelta(days=settings.lookback_days - 1), settings.start_date)
     if first > last:
         return _skip_before(settings.start_date)
-    return dg.RunRequest(run_key=f"nightly {last}", tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat()})
+    tags = {RANGE_START: first.isoformat(), RANGE_END: last.isoformat()}
+    return _request_runs(settings, f"nightly {last}", tags)
 
 
 @dg.schedule(
@@ -72,15 +89,15 @@ def nightly_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | d
     execution_timezone="UTC",
     description=f"Sundays. Fetches the last {_FULL_REFRESH_DAYS} days in full, also livestreams known to be unchanged.",
 )
-def weekly_full_refresh_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+def weekly_full_refresh_schedule(context: dg.ScheduleEvaluationContext) -> _Requested:
     """Request a full refresh of the 35 days that end with yesterday."""
     last = context.scheduled_execution_time.date() - timedelta(days=1)
-    start_date = load_settings().start_date
-    first = max(last - timedelta(days=_FULL_REFRESH_DAYS - 1), start_date)
+    settings = load_settings()
+    first = max(last - timedelta(days=_FULL_REFRESH_DAYS - 1), settings.start_date)
     if first > last:
-        return _skip_before(start_date)
+        return _skip_before(settings.start_date)
     tags = {RANGE_START: first.isoformat(), RANGE_END: last.isoformat(), FULL: "true"}
-    return dg.RunRequest(run_key=f"in full {last}", tags=tags)
+    return _request_runs(settings, f"in full {last}", tags)
 
 
 @dg.schedule(

@@ -141,6 +141,13 @@ class Settings(AlertSettings, CostSettings, TelemetrySettings):
         validation_alias="LIVEHOUSE_CONCURRENCY",
         description="a whole number of requests in flight, 1 to 64",
     )
+    apps_per_run: int = Field(
+        default=0,
+        ge=0,
+        le=100_000,
+        validation_alias="LIVEHOUSE_APPS_PER_RUN",
+        description="a whole number of apps for each run that a schedule starts, 0 for all of them in one run",
+    )
     retry_pause_seconds: float = Field(
         default=0.5,
         gt=0,

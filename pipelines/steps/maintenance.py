@@ -16,5 +16,5 @@ def keep_up(settings: Settings, *, keep_days: float = KEEP_DAYS) -> list[Storage
     warehouse.prepare()
     with warehouse.run(wait_seconds=settings.lock_wait_seconds, log=log):
         return warehouse.maintain(
-            keep_days=keep_days, now=machine_now()
+            keep_days=keep_days, clock=machine_now
         )  # compared with times of files and of snapshots

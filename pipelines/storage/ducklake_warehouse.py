@@ -28,6 +28,7 @@ from pipelines.storage.maintenance import StorageSize
 from pipelines.storage.memory import LAKEHOUSE_MEMORY_LIMIT, retry_with_more_memory
 from pipelines.storage.migrations import migrate_schema
 from pipelines.storage.postgres import Catalog, Role, advisory_lock, find_data_path, hide_password_variable, mark_as_run
+from pipelines.storage.s3 import check_files_reachable
 from pipelines.text import quoted
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class DuckLakeWarehouse:
             files = find_data_path(session) or self._files or ""
         if "://" in files:
             with self._translate_errors(), connect_with_extensions([self._httpfs]) as connection:
-                connection.execute(f"FROM glob({quoted(files.rstrip('/') + '/livehouse-*')})").fetchall()
+                check_files_reachable(connection, files)
 
     def exists(self) -> bool:
         """Whether the catalog has been created."""
@@ -192,10 +193,10 @@ class DuckLakeWarehouse:
             ).fetchall()
         return int(size or 0)
 
-    def maintain(self, *, keep_days: float, now: datetime) -> list[StorageSize]:
+    def maintain(self, *, keep_days: float, clock: Callable[[], datetime]) -> list[StorageSize]:
         """Merge small files, expire old snapshots, delete unreferenced files."""
         with self.lock_table("every table", "every app, for upkeep"):
-            for statement in maintenance.list_statements(keep_days=keep_days, now=now):
+            for statement in maintenance.list_statements(keep_days=keep_days, clock=clock):
                 self.write(partial(maintenance.run_statement, statement=statement))
             with self.open_working() as connection:
                 return maintenance.list_sizes(connection)

@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from pipelines.errors import SettingsError
+from pipelines.storage.s3 import set_endpoint
 
 Config = dict[str, str | bool | int | float | list[str]]
 
@@ -57,4 +58,6 @@ def connect_with_extensions(files: Iterable[Path], *, is_reader: bool = False) -
     connection = duckdb.connect(config=NO_EXTENSIONS | (NO_VARIABLES | READER_LIMITS if is_reader else {}))
     for file in files:
         connection.load_extension(str(file))
+        if file.name.startswith("httpfs"):
+            set_endpoint(connection)
     return connection

@@ -210,7 +210,7 @@ class FileWarehouse:
             self._kept_open.close_file(self.working)
         return publish(self.working, self.published)
 
-    def maintain(self, *, keep_days: float, now: datetime) -> list[StorageSize]:  # noqa: ARG002 - files need no maintenance
+    def maintain(self, *, keep_days: float, clock: Callable[[], datetime]) -> list[StorageSize]:  # noqa: ARG002 - files need no maintenance
         """Return the sizes of the files. They need no maintenance: DuckDB reuses the space of replaced rows."""
         files = [file for file in (self.working, self.raw, self.published) if file.exists()]
         return [StorageSize(file.name, 1, file.stat().st_size) for file in files]

@@ -1,6 +1,6 @@
 """Weekly maintenance of a lakehouse: merge small files, expire old snapshots, delete unreferenced files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -24,18 +24,19 @@ class StorageSize(NamedTuple):
     bytes: int
 
 
-def list_statements(*, keep_days: float, now: datetime) -> Iterator[str]:
-    """List the maintenance statements, in order; each is a transaction of its own. `now` is naive UTC.
+def list_statements(*, keep_days: float, clock: Callable[[], datetime]) -> Iterator[str]:
+    """List the maintenance statements, in order; each is a transaction of its own. `clock` returns naive UTC.
 
+    It is read for each statement: with `keep_days` 0, a file that one statement replaces is old enough for the next one.
     A reader of an expired snapshot, or of a deleted file, fails: both are therefore kept for `keep_days` days.
     """
     kept = timedelta(days=keep_days)
-    kept_since, orphaned_since = _timestamp(now - kept), _timestamp(now - max(ORPHAN_MIN_AGE, kept))
     yield "CALL ducklake_flush_inlined_data('lake')"
     yield f"CALL ducklake_rewrite_data_files('lake', delete_threshold => {REWRITE_THRESHOLD})"
     yield "CALL ducklake_merge_adjacent_files('lake')"
-    yield f"CALL ducklake_expire_snapshots('lake', older_than => {kept_since})"
-    yield f"CALL ducklake_cleanup_old_files('lake', older_than => {kept_since})"
+    yield f"CALL ducklake_expire_snapshots('lake', older_than => {_timestamp(clock() - kept)})"
+    yield f"CALL ducklake_cleanup_old_files('lake', older_than => {_timestamp(clock() - kept)})"
+    orphaned_since = _timestamp(clock() - max(ORPHAN_MIN_AGE, kept))
     yield f"CALL ducklake_delete_orphaned_files('lake', older_than => {orphaned_since})"
 
 

@@ -1,6 +1,7 @@
 """PostgreSQL, which holds the catalog of a lakehouse: connections, direct queries, and the advisory locks of runs."""
 
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,17 @@ _CLIENT_KEEPALIVES = {"keepalives_idle": "30", "keepalives_interval": "10", "kee
 
 _READ_ONLY = "-c default_transaction_read_only=on"
 """PostgreSQL then refuses writes from a reader's session, whatever the privileges of its role."""
+
+_REMEDIES = {
+    "password authentication failed|no password supplied": "correct the password in {}, in PGPASSWORD or in ~/.pgpass",
+    'database ".*" does not exist': "create it as deploy/postgres/roles.sql does, or correct dbname in {}",
+    'role ".*" does not exist': "create it as deploy/postgres/roles.sql does, or correct user in {}",
+    "no pg_hba.conf entry": "add this role and host to the server's pg_hba.conf, or correct sslmode in {}",
+    "certificate|SSL": "correct sslmode and sslrootcert in {}",
+    "remaining connection slots|too many connections": "raise max_connections of PostgreSQL, or start fewer workers",
+    "resolve host|translate host name": "correct host in {}",
+}
+_DEFAULT_REMEDY = "start PostgreSQL, or correct {}"
 
 _PASSWORD_VARIABLE = "PGPASSWORD"  # noqa: S105 - a variable's name
 """libpq, and therefore DuckDB, sends its value to any host that asks for a password."""
@@ -85,7 +97,8 @@ class Catalog:
             return psycopg.connect(autocommit=True, **(options | self._options | password))  # type: ignore[arg-type]  # options by name
         except psycopg.OperationalError as error:
             message = self.mask_password(" ".join(str(error).split()))
-            raise WarehouseError(f"{self.address}: {message}; start PostgreSQL, or correct {self._variable}") from None
+            remedy = next((remedy for part, remedy in _REMEDIES.items() if re.search(part, message)), _DEFAULT_REMEDY)
+            raise WarehouseError(f"{self.address}: {message}; {remedy.format(self._variable)}") from None
 
     def check_clock(self, session: "psycopg.Connection") -> None:
         """Raise `WarehouseError` if this machine's clock differs from PostgreSQL's by more than `_MAX_CLOCK_SKEW_SECONDS`."""

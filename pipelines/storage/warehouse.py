@@ -73,7 +73,7 @@ class Warehouse(Protocol):
     def publish(self, log: Callable[[str], None]) -> int:
         """Make the current state visible to readers. Returns its size in bytes."""
 
-    def maintain(self, *, keep_days: float, now: datetime) -> list[StorageSize]:
+    def maintain(self, *, keep_days: float, clock: Callable[[], datetime]) -> list[StorageSize]:
         """Run the weekly maintenance, which removes nothing younger than `keep_days` days. Returns the sizes."""
 
     def open_published(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:

@@ -4,6 +4,7 @@ import fnmatch
 import importlib.metadata
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,33 @@ def test_a_service_cannot_gain_privileges(name: str) -> None:
     assert not [
         volume for volume in service.get("volumes", []) if volume.startswith("./") and not volume.endswith(":ro")
     ]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_limited_and_its_health_is_known(name: str) -> None:
+    service = SERVICES[name]
+    assert service["mem_limit"]
+    assert service["pids_limit"]
+    assert service["logging"]["options"]["max-size"]
+    assert re.fullmatch(r"\d+:\d+", service.get("user", "0:0")), "runAsNonRoot refuses a name"
+    assert name == "reader" or service["healthcheck"]["test"]
+    needs = service.get("depends_on", {})
+    assert all(one["condition"] == "service_healthy" for one in needs.values())
+    # They may be on another machine.
+    assert all(needs[other]["required"] is False for other in needs.keys() & {"postgres", "broker"})
+
+
+def test_the_compose_file_is_valid() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        "vendor.compose-spec",
+        f"{DEPLOY / 'compose.yaml'}",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 ALLOWED = {
@@ -77,7 +105,9 @@ def test_every_image_is_pinned_by_digest() -> None:
     ours = {image for image in used if image.startswith("livehouse:")}
     assert {re.sub(r"\W", "", image.partition(":?")[0]) for image in used - ours} == pinned
     assert re.findall(r"^FROM (.+)$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE) == ["${PYTHON_IMAGE}"]
-    assert "USER livehouse" in (DEPLOY / "Dockerfile").read_text()
+    assert re.search(r"^USER \d+:\d+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE), (
+        "runAsNonRoot refuses a name"
+    )
     [deployment] = VALUES["dagster-user-deployments"]["deployments"]
     assert "@sha256:" in deployment["image"]["tag"]
 

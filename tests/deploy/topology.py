@@ -37,6 +37,11 @@ class Topology:
         self._environment |= {"PYTHONPATH": f"{PROJECT}", "PATH": f"{BIN}:{os.environ['PATH']}"}
         self._environment |= self._start_redis()
 
+    @property
+    def has_redis(self) -> bool:
+        """Whether the broker is that of compose.yaml."""
+        return "broker" in self.processes
+
     def _start_redis(self) -> dict[str, str]:
         """Start the broker of compose.yaml; without Debian's redis-server, PostgreSQL is the broker."""
         program = shutil.which("redis-server")
@@ -72,12 +77,19 @@ class Topology:
         command = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["worker"]["command"]
         return self._start(name, [*command, "-n", f"{name}@%h"], home, environment)
 
-    def launch(self, job: str, days: tuple[date, date]) -> None:
+    def launch(self, job: str, days: tuple[date, date], **others: str) -> None:
         """Put a run into the queue, as a schedule does."""
         home, environment = self._at("daemon")
-        tags = json.dumps({RANGE_START: f"{days[0]}", RANGE_END: f"{days[1]}"})
+        tags = json.dumps({RANGE_START: f"{days[0]}", RANGE_END: f"{days[1]}", **others})
         command = [f"{BIN / 'dagster'}", "job", "launch", "-m", "pipelines.definitions", "-j", job, "--tags", tags]
         subprocess.run(command, env=environment, cwd=home, check=True, stderr=subprocess.DEVNULL)
+
+    def terminate(self, number: int) -> None:
+        """End a run as the UI does; `number` counts from 0."""
+        home, environment = self._at("daemon")
+        run_ids = self._postgres.execute("SELECT run_id FROM runs ORDER BY id", self.database)
+        code = f"import dagster; dagster.DagsterInstance.get().run_coordinator.cancel_run('{run_ids[number][0]}')"
+        subprocess.run([sys.executable, "-c", code], env=environment, cwd=home, check=True)
 
     def statuses(self) -> list[str]:
         """Return the status of each run, oldest first."""

@@ -65,6 +65,37 @@ def test_who_wakes_up_late_makes_the_next_one_late(
     budget.close()
 
 
+def test_however_late_each_machine_writes_its_requests_they_are_spaced(lake: str, postgres: Postgres) -> None:
+    several = budgets(lake, 3)
+
+    def write_late(budget: SharedBudget, late: float) -> None:
+        with budget.slot():
+            time.sleep(late)  # a new connection, or a busy machine
+            assert budget.write_spacing
+            with budget.write_spacing.writing():
+                pass
+
+    def next_write() -> float:
+        database = lake.rpartition("=")[2]
+        return float(
+            str(postgres.execute("SELECT extract(epoch FROM next_write) FROM livehouse_writes", database)[0][0])
+        )
+
+    write_late(several[0], 0)
+    first = next_write()
+    threads = [
+        threading.Thread(target=write_late, args=(budget, (12 - number) / RATE))
+        for number, budget in enumerate(several * 4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert next_write() - first >= 12 / RATE
+    for budget in several:
+        budget.close()
+
+
 def test_a_wait_demanded_by_the_server_pauses_every_machine(lake: str, postgres: Postgres) -> None:
     one, two = budgets(lake, 2)
     take(two, 1)
