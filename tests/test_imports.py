@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("transport", "storage"),
     ("telemetry",),
     ("extract", "normalize", "load", "marts"),
-    ("report", "export", "alerts"),
+    ("report", "export", "alerts", "statement"),
     ("steps",),
     ("live",),
     ("orchestration",),

@@ -92,6 +92,7 @@ COMMAND_OPTIONS = {
     "upkeep": "--keep-days",
     "move": "source target",
     "on-air": "--watch --json",
+    "statement": "month --by --format --close --allow-incomplete",
     "export": "target --format --tables --since --spreadsheet",
     "ui": "--port --open",
 }

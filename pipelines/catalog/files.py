@@ -2,7 +2,7 @@
 
 from pipelines.catalog.alerts import INCIDENTS
 from pipelines.catalog.core import LIVE_OBSERVATIONS
-from pipelines.catalog.cost import TERMS
+from pipelines.catalog.cost import CLOSED, TERMS
 from pipelines.catalog.live import POLLS, RAW_LIVE_OBSERVATIONS
 from pipelines.catalog.marts import MART_BUILDS, MART_INPUTS
 from pipelines.catalog.ops import (
@@ -42,6 +42,7 @@ WAREHOUSE_FILE = (
     FINGERPRINTS,
     SCHEMA_VERSIONS,
     *TERMS,
+    *CLOSED,
     *MIRRORED,
 )
 """Tables of `pipeline.duckdb`, and so of the published `warehouse.duckdb`."""

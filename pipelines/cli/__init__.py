@@ -23,6 +23,7 @@ COMMANDS = {
     "rebuild": ("pipelines.cli.runs", "Rebuild core tables and marts from the raw tables; sends no request."),
     "sql": ("pipelines.cli.query", "Run a query on the warehouse, read-only."),
     "report": ("pipelines.cli.query", "Write report.html."),
+    "statement": ("pipelines.cli.statement", "Print a month by app or customer, with its estimated cost, for finance."),
     "export": ("pipelines.cli.export", "Write core and marts as Parquet or CSV files for other engines."),
     "on-air": ("pipelines.cli.on_air", "Show which livestreams are live now, and their viewers."),
     "doctor": ("pipelines.cli.doctor", "Check settings, token, reachability, disk, lock and schema."),

@@ -1,6 +1,7 @@
 """Parsers of command arguments, for click's `type=`: a message about a malformed one names the argument."""
 
 import re
+from contextlib import suppress
 from datetime import date, datetime
 
 import click
@@ -21,6 +22,14 @@ def day(text: str) -> date:
         return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no time zone
     except ValueError:
         raise click.BadParameter(f"{text!r} is not a day: write it YYYY-MM-DD, as 2026-11-22") from None
+
+
+def month(text: str) -> date:
+    """Parse a month written as YYYY-MM. Returns its first day."""
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}", text):
+        with suppress(ValueError):
+            return date.fromisoformat(f"{text}-01")
+    raise click.BadParameter(f"{text!r} is not a month: write it YYYY-MM, as 2026-10")
 
 
 def identifier(typed: str) -> str:

@@ -205,12 +205,21 @@ class RunContext:
 
 @contextmanager
 def open_run(
-    settings: Settings, *, run_id: str, full: bool, allow_shrink: bool, backfill: Range | None
+    settings: Settings,
+    *,
+    run_id: str,
+    full: bool,
+    allow_shrink: bool,
+    backfill: Range | None,
+    applies_terms: bool = True,
 ) -> Iterator[RunContext]:
-    """Open a run: wait for the lock, clean up after a killed run, and resume its backfill."""
+    """Open a run: wait for the lock, clean up after a killed run, and resume its backfill.
+
+    It also writes the billing terms of the settings into the warehouse, if `applies_terms`.
+    """
     prepare_for_runs()
     check_readers_see(settings)
-    terms = read_billing_terms(settings)
+    terms = read_billing_terms(settings) if applies_terms else None
     warehouse = open_warehouse(settings)
     warehouse.prepare()
     with warehouse.run(wait_seconds=settings.lock_wait_seconds, log=log):
@@ -219,7 +228,8 @@ def open_run(
         )
         with warehouse.open_raw() as connection:
             run.first_landing, landed_at = last_landing(connection)
-        write_billing_terms(warehouse, settings, terms)
+        if terms is not None:
+            write_billing_terms(warehouse, settings, terms)
         if line := describe_future(landed_at, run.started_at):
             run.warnings.append(line)
             log(line)
