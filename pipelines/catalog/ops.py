@@ -28,6 +28,11 @@ LOADS = Table(
         ),
         Column("api_requests", "count", "API requests, including retries"),
         Column("api_retries", "count", "API requests that were retries"),
+        Column(
+            "api_refusals",
+            "count",
+            "API requests that the rate limit refused (HTTP 429); NULL in loads of earlier versions",
+        ),
         Column("started_at", "timestamp", "Start of the load, UTC"),
         Column("finished_at", "timestamp", "End of the load, UTC"),
         Column("note", "text", "Failure or warning; NULL if there is none"),

@@ -54,6 +54,12 @@ class RequestCounts:
 
     sent: int = 0
     retried: int = 0
+    refused: int = 0
+    """By the rate limit: HTTP 429."""
+
+    def since(self, before: "RequestCounts") -> "RequestCounts":
+        """Return what was counted after `before`, an earlier copy."""
+        return RequestCounts(self.sent - before.sent, self.retried - before.retried, self.refused - before.refused)
 
 
 class ApiClient:
@@ -165,6 +171,9 @@ class ApiClient:
             try:
                 return self._send(method, path, target, content, policy, counts)
             except TransientApiError as error:
+                if is_rate_limit(error):
+                    with self._lock:
+                        counts.refused += 1
                 pause_seconds = self._backoff(policy, counts, error)
                 if pause_seconds is None:
                     raise

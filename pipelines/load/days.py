@@ -185,7 +185,15 @@ def replace_livestreams(
         connection.execute("COMMIT")
 
 
-_COUNTED = ("rows_received", "rows_landed", "rows_quarantined", "rows_duplicate", "api_requests", "api_retries")
+_COUNTED = (
+    "rows_received",
+    "rows_landed",
+    "rows_quarantined",
+    "rows_duplicate",
+    "api_requests",
+    "api_retries",
+    "api_refusals",
+)
 _SPANS = {"first_day": "least", "last_day": "greatest", "finished_at": "greatest", "arrival": "greatest"}
 
 

@@ -15,7 +15,7 @@ from pipelines.telemetry.otlp import send_run
 from pipelines.telemetry.run_record import Load, RunRecord, Stage
 
 _LOADS = """
-    SELECT table_name, app_id, started_at, finished_at, api_requests, api_retries, rows_received, rows_landed, rows_quarantined,
+    SELECT table_name, app_id, started_at, finished_at, api_requests, api_retries, coalesce(api_refusals, 0), rows_received, rows_landed, rows_quarantined,
         coalesce(starts_with(note, 'failed') OR contains(note, 'incomplete: '), false) AS is_incomplete
     FROM ops.loads WHERE run_id = ? ORDER BY started_at, table_name, app_id
 """

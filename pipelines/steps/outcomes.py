@@ -33,6 +33,8 @@ class Counts:
     requests: int = 0
     """Requests sent, retries included."""
     retries: int = 0
+    refusals: int = 0
+    """Requests that the rate limit refused."""
     note: str | None = None
     arrival: int | None = None
     """The last landing that a load has read."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from pipelines.catalog.types import Table
 from pipelines.clock import utc_now
 from pipelines.errors import ApiError, LivehouseError
+from pipelines.extract.client import RequestCounts
 from pipelines.load.days import note_loads
 from pipelines.steps import dialect
 from pipelines.steps.outcomes import Counts, Failure
@@ -28,9 +30,8 @@ class _AppLoad:
 
     app_id: str
     days: list[date]
-    sent: int
+    before: RequestCounts
     """Requests about the app before it began."""
-    retried: int
     started_at: datetime = field(default_factory=utc_now)
     counts: Counts = field(default_factory=Counts)
 
@@ -78,7 +79,8 @@ class TableStep:
             days = self._run.days_to_load(app_id, self._days) if self._days else []
             if self._days and not days and self._run.rebuilt is None:
                 continue  # by the API's clock, none of the days has begun
-            load = _AppLoad(app_id, days, *self._count_requests(app_id))
+            before = copy(self._run.client.counts_by_app[app_id]) if self._uses_api else RequestCounts()
+            load = _AppLoad(app_id, days, before)
             yield Work(app_id, partial(body, app_id, load.counts), partial(self._end, load))
 
     def _end(self, load: _AppLoad, error: ApiError | None) -> None:
@@ -94,17 +96,10 @@ class TableStep:
         new = [f"{state}: {failure.message}" for failure in failures]
         counts.note = "; ".join([*new, *([counts.note] if counts.note else [])]) or None
         if self._uses_api:
-            sent, retried = self._count_requests(load.app_id)
-            counts.requests, counts.retries = sent - load.sent, retried - load.retried
+            requests = run.client.counts_by_app[load.app_id].since(load.before)
+            counts.requests, counts.retries, counts.refusals = requests.sent, requests.retried, requests.refused
             dialect.keep(run.client, run.warehouse.write, run.settings.base_url)
         self._loads.append(self._describe(load))
-
-    def _count_requests(self, app_id: str) -> tuple[int, int]:
-        """Return the requests about an app so far, and the retries among them."""
-        if not self._uses_api:
-            return 0, 0
-        counts = self._run.client.counts_by_app[app_id]
-        return counts.sent, counts.retried
 
     def _describe(self, load: _AppLoad) -> dict[str, object]:
         counts, days = load.counts, load.days
@@ -120,6 +115,7 @@ class TableStep:
             "rows_duplicate": counts.duplicates,
             "api_requests": counts.requests,
             "api_retries": counts.retries,
+            "api_refusals": counts.refusals,
             "started_at": load.started_at,
             "finished_at": utc_now(),
             "note": counts.note,

@@ -40,6 +40,11 @@ STAGE_DURATION = Metric(
 NEWEST_DAY = Metric("livehouse.newest_day", "s", "Unix time at which the newest loaded day of an app begins (UTC)")
 REQUESTS = Metric("livehouse.requests", "{request}", "Requests of the last run, retries included; attributes: job, app")
 RETRIES = Metric("livehouse.retries", "{request}", "Requests of the last run that were retries; attributes: job, app")
+REFUSALS = Metric(
+    "livehouse.refusals",
+    "{request}",
+    "Requests of the last run that the rate limit refused (429); attributes: job, app",
+)
 INCOMPLETE = Metric(
     "livehouse.loads.incomplete", "{load}", "Tables of an app that the last run could not load completely"
 )
@@ -57,6 +62,7 @@ METRICS = (
     NEWEST_DAY,
     REQUESTS,
     RETRIES,
+    REFUSALS,
     INCOMPLETE,
     RECEIVED,
     LANDED,
@@ -146,6 +152,7 @@ def _record_metrics(meter: "Meter", record: RunRecord) -> None:
         by_app.setdefault(load.app_id, []).append(load)
     record_values(REQUESTS, [(sum(load.requests for load in loads), {"app": app}) for app, loads in by_app.items()])
     record_values(RETRIES, [(sum(load.retries for load in loads), {"app": app}) for app, loads in by_app.items()])
+    record_values(REFUSALS, [(sum(load.refusals for load in loads), {"app": app}) for app, loads in by_app.items()])
     record_values(
         INCOMPLETE, [(sum(load.is_incomplete for load in loads), {"app": app}) for app, loads in by_app.items()]
     )
@@ -207,6 +214,7 @@ def _record_spans(tracer: "Tracer", record: RunRecord) -> None:
             "livehouse.table": load.table,
             "livehouse.requests": load.requests,
             "livehouse.retries": load.retries,
+            "livehouse.refusals": load.refusals,
             "livehouse.rows.landed": load.landed,
             "livehouse.rows.quarantined": load.quarantined,
         }

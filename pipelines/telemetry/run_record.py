@@ -24,6 +24,8 @@ class Load:
     finished_at: datetime
     requests: int
     retries: int
+    refusals: int
+    """By the rate limit: HTTP 429."""
     received: int
     landed: int
     quarantined: int

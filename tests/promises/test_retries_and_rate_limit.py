@@ -218,6 +218,7 @@ def test_429_pauses_every_thread(serve: Serve, tmp_path: Path) -> None:
     # Other requests are in flight while the 429 arrives; a second later none is.
     assert [moment for moment in log.times if limited_at + 1 < moment < limited_at + 2] == []
     assert Counter(request.status for request in log.requests)[429] == 1
+    assert query(settings, "SELECT sum(api_refusals) FROM ops.loads") == [(1,)]
     assert_matches_world(settings, world)
 
 

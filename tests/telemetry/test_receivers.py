@@ -34,9 +34,9 @@ RECORD = RunRecord(
         Stage("publish.report", START + timedelta(seconds=10), START + timedelta(seconds=12), succeeded=True),
     ),
     loads=(
-        Load("raw.livestreams", "aula", START, START + timedelta(seconds=1), 3, 1, 250, 248, 0, is_incomplete=False),
-        Load("raw.livestreams", "stage", START, START + timedelta(seconds=2), 2, 0, 7, 7, 0, is_incomplete=True),
-        Load("core.livestreams", "aula", START, START, 0, 0, 248, 247, 1, is_incomplete=False),
+        Load("raw.livestreams", "aula", START, START + timedelta(seconds=1), 3, 1, 1, 250, 248, 0, is_incomplete=False),
+        Load("raw.livestreams", "stage", START, START + timedelta(seconds=2), 2, 0, 0, 7, 7, 0, is_incomplete=True),
+        Load("core.livestreams", "aula", START, START, 0, 0, 0, 248, 247, 1, is_incomplete=False),
     ),
     newest_days=(("aula", date(2026, 11, 24)),),
 )
@@ -70,6 +70,7 @@ def test_every_figure_of_a_run_is_a_metric(receiver: Receiver) -> None:
         "livehouse.newest_day": {"aula": MIDNIGHT},
         "livehouse.requests": {"aula": 3, "stage": 2},
         "livehouse.retries": {"aula": 1, "stage": 0},
+        "livehouse.refusals": {"aula": 1, "stage": 0},
         "livehouse.loads.incomplete": {"aula": 0, "stage": 1},
         "livehouse.rows.received": {
             "aula raw.livestreams": 250,
