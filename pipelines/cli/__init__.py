@@ -31,6 +31,7 @@ COMMANDS = {
     "api": ("pipelines.cli.api", "Run one operation of the API, and print its reply as JSON."),
     "move": ("pipelines.cli.move", "Copy a warehouse from a file to a lakehouse, or back."),
     "upkeep": ("pipelines.cli.upkeep", "Weekly maintenance of a lakehouse; prints sizes."),
+    "mend": ("pipelines.cli.mend", "Repair a lakehouse that lost files."),
     "ui": ("pipelines.cli.ui", "Start Dagster's UI for this project."),
 }
 

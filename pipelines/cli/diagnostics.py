@@ -13,6 +13,7 @@ from pipelines.catalog.ops import LANDINGS
 from pipelines.catalog.types import Table
 from pipelines.cli.diagnostics_api import Finding, check_api
 from pipelines.cli.diagnostics_history import check_history
+from pipelines.cli.diagnostics_lake import check_lake_files
 from pipelines.clock import utc_now
 from pipelines.errors import LivehouseError, SettingsError, WarehouseError
 from pipelines.load.raw_versions import describe_future, last_landing
@@ -54,6 +55,7 @@ def _check_lakehouse(settings: Settings) -> Iterator[Finding]:
         if not lakehouse.exists():
             yield Finding("ok", "lakehouse", f"{lakehouse.address} answers; the first run creates its tables")
             return
+        yield from check_lake_files(lakehouse)
         with lakehouse.open_published() as connection:
             check_schema_version(connection)
             present = set(connection.execute(LIST_COLUMNS).fetchall())

@@ -126,6 +126,7 @@ def _run(
     from pipelines.cli.query_limits import TimeLimit, limit_memory
     from pipelines.cli.rendering import read_result, write_csv, write_json
     from pipelines.settings.reader_settings import load_reader_settings
+    from pipelines.storage.ducklake_errors import is_unreadable_file
     from pipelines.storage.sandbox import check_query
 
     warehouse, _ = find_published(load_reader_settings())
@@ -148,6 +149,8 @@ def _run(
 
                 (show_table if style == "table" else show_lines)(result.names, result.rows)
         except duckdb.Error as error:
+            if is_unreadable_file(error):
+                raise  # not a fault of the query: the warehouse names the remedy
             raise _describe_error(error, connection) from None
         except RuntimeError as error:  # DuckDB raises it on ctrl-C
             if "interrupted" not in str(error):

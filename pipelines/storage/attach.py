@@ -1,12 +1,14 @@
 """Connections of DuckDB to a lakehouse: extensions, the catalog in PostgreSQL, credentials for its files."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 from pydantic import SecretStr
 
+from pipelines.errors import WarehouseError
 from pipelines.storage.extensions import connect_with_extensions
 from pipelines.storage.postgres import Catalog
 from pipelines.text import quoted
@@ -42,6 +44,8 @@ def attach_lake(
         connection.execute("SET enable_progress_bar = false")
         for name, value in _COMMIT_RETRIES.items():
             connection.execute(f"SET {name} = {value}")
+        if not is_reader:
+            connection.execute("SET pg_pool_health_check_query = ''")  # two statements a transaction
         attach_options = f" ({', '.join(options)})" if options else ""
         connection.execute(f"ATTACH 'ducklake:livehouse_lake' AS lake{attach_options}")
         connection.execute("USE lake")
@@ -49,6 +53,25 @@ def attach_lake(
         connection.close()
         raise
     return connection
+
+
+def close_lake(connection: duckdb.DuckDBPyConnection) -> None:
+    """Roll back, then close: closing a lost connection within a transaction crashes the process (duckdb 1.5.5)."""
+    with suppress(duckdb.Error):
+        connection.rollback()
+    connection.close()
+
+
+def create_data_path(files: str | None, home: Path) -> str:
+    """Return where a new lakehouse keeps its files, with a slash at the end; a directory is created."""
+    if files and "://" in files:
+        return files.rstrip("/") + "/"
+    directory = Path(files or home / "lake").resolve()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WarehouseError(f"{directory} cannot be created: {error.strerror}; set LIVEHOUSE_DATA_PATH") from None
+    return f"{directory}/"
 
 
 def restrict_access(connection: duckdb.DuckDBPyConnection, files: str, key: S3Key | None) -> None:

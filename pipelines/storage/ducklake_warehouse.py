@@ -7,7 +7,7 @@ transaction that conflicts with another commit to the same table is run again.
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -20,14 +20,20 @@ from pydantic import SecretStr
 from pipelines.catalog.files import RAW_FILE, WAREHOUSE_FILE
 from pipelines.errors import WarehouseError
 from pipelines.storage import maintenance
-from pipelines.storage.attach import S3Key, attach_lake, create_reader_secret, restrict_access
+from pipelines.storage.attach import (
+    S3Key,
+    attach_lake,
+    close_lake,
+    create_data_path,
+)
 from pipelines.storage.catalog_indexes import create_indexes
-from pipelines.storage.ducklake_errors import is_conflict, translate_lake_errors
-from pipelines.storage.extensions import connect_with_extensions, find_extension
+from pipelines.storage.ducklake_errors import is_conflict
+from pipelines.storage.ducklake_reader import DuckLakeReader
+from pipelines.storage.extensions import connect_with_extensions
 from pipelines.storage.maintenance import StorageSize
 from pipelines.storage.memory import LAKEHOUSE_MEMORY_LIMIT, retry_with_more_memory
 from pipelines.storage.migrations import migrate_schema
-from pipelines.storage.postgres import Catalog, Role, advisory_lock, find_data_path, hide_password_variable, mark_as_run
+from pipelines.storage.postgres import advisory_lock, find_data_path, mark_as_run
 from pipelines.storage.s3 import check_files_reachable
 from pipelines.text import quoted
 
@@ -44,7 +50,7 @@ _CONFLICT_RETRY_TIME = timedelta(minutes=3)
 _TABLES = tuple(dict.fromkeys((*RAW_FILE, *WAREHOUSE_FILE)))
 
 
-class DuckLakeWarehouse:
+class DuckLakeWarehouse(DuckLakeReader):
     """A catalog and the location of its files. See the protocol in `warehouse.py` for the methods."""
 
     def __init__(
@@ -60,20 +66,16 @@ class DuckLakeWarehouse:
 
         `files`: a directory or an `s3://` address; used only when the lakehouse is created.
         """
-        self._catalog = Catalog(conninfo)
-        variable = "LIVEHOUSE_READER_WAREHOUSE" if readers else "LIVEHOUSE_WAREHOUSE"
-        self._readers_catalog = Catalog(readers or conninfo, variable=variable, is_read_only=True)
-        self._readers_key = readers_key
-        self._extensions = [find_extension(name) for name in ("ducklake", "postgres_scanner")]
-        self._httpfs = find_extension("httpfs")  # loaded only for files on S3: verifying an extension reads all of it
+        super().__init__(conninfo, readers, readers_key)
         self._files = files
-        self.address = self._catalog.address
         self.directory = home
         self.lock = home / "pipeline.lock"
         self.writes = 0
         self._session: psycopg.Connection | None = None
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._is_kept_open = False
+        self._shares_snapshot = False
+        self._is_reading = False
         self._wait_seconds = 0.0
         self._log: Callable[[str], None] = lambda _: None
 
@@ -88,11 +90,6 @@ class DuckLakeWarehouse:
         if "://" in files:
             with self._translate_errors(), connect_with_extensions([self._httpfs]) as connection:
                 check_files_reachable(connection, files)
-
-    def exists(self) -> bool:
-        """Whether the catalog has been created."""
-        with self._catalog.connect() as session:
-            return find_data_path(session) is not None
 
     @contextmanager
     def run(self, *, wait_seconds: float, log: Callable[[str], None]) -> Iterator[None]:
@@ -118,11 +115,37 @@ class DuckLakeWarehouse:
             self._translate_errors(),
             advisory_lock(self._session, name, wait_seconds=self._wait_seconds, log=self._log),
         ):
+            self._end_snapshot()  # to see what the run that held the lock has committed
             yield
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read in one transaction until the end of the block or the next write, which saves most statements to PostgreSQL."""
+        is_outermost, self._shares_snapshot = not self._shares_snapshot, True
+        try:
+            yield
+        finally:
+            if is_outermost:
+                self._shares_snapshot = False
+                self._end_snapshot()
+
+    def _end_snapshot(self) -> None:
+        if self._is_reading and self._connection:
+            with suppress(duckdb.Error):
+                self._connection.commit()  # not rolled back: that would drop its temporary macros
+        self._is_reading = False
 
     @contextmanager
     def open_working(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the catalog, which has raw and all other tables."""
+        with self._open() as connection:
+            if self._shares_snapshot and self._is_kept_open and not self._is_reading:
+                connection.execute("BEGIN TRANSACTION READ ONLY")
+                self._is_reading = True
+            yield connection
+
+    @contextmanager
+    def _open(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with self._translate_errors():
             connection = self._connection or self._connect()
             self._connection = connection
@@ -161,7 +184,8 @@ class DuckLakeWarehouse:
             wait_max=1.0,
             wait_jitter=random.uniform(0.05, 0.5),  # noqa: S311 - so that two writers do not collide repeatedly
         ):
-            with attempt, self.open_working() as connection:
+            self._end_snapshot()
+            with attempt, self._open() as connection:
                 if self._session is not None:
                     self._session.execute("SELECT 1")  # its locks are held as long as the session is alive
                 return retry_with_more_memory(connection, operation)
@@ -201,45 +225,11 @@ class DuckLakeWarehouse:
             with self.open_working() as connection:
                 return maintenance.list_sizes(connection)
 
-    def open_published(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Open the catalog for reading, in one transaction: all queries see the same snapshot."""
-        return self._open_for_reading(None)
-
-    def open_for_export(self, target: str) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Open the catalog in the same way, on a connection that may write files."""
-        return self._open_for_reading(target)
-
-    @contextmanager
-    def _open_for_reading(self, export_to: str | None) -> Iterator[duckdb.DuckDBPyConnection]:
-        with self._translate_errors():
-            with self._readers_catalog.connect() as session:
-                files = find_data_path(session)
-            if files is None:
-                raise WarehouseError(f"{self.address} has no tables yet: run `livehouse nightly`")
-            extensions = self._extensions_for(files, export_to or "")
-            connection = attach_lake(self._readers_catalog, extensions, "READ_ONLY", is_reader=True)
-            try:
-                if export_to is None:
-                    restrict_access(connection, files, self._readers_key)
-                elif self._readers_key:
-                    create_reader_secret(connection, files, self._readers_key)
-                connection.execute("BEGIN")
-                with hide_password_variable():
-                    yield connection
-            finally:
-                _close(connection)
-
-    def roles(self) -> tuple[Role, Role | None]:
-        """Return the role of runs, and that of readers if they have their own."""
-        with self._translate_errors():
-            has_readers = self._readers_catalog.address != self._catalog.address
-            return self._catalog.role(), self._readers_catalog.role() if has_readers else None
-
     def close(self) -> None:
         """Close the connection to DuckDB; uncommitted changes are rolled back."""
         if self._connection:
-            _close(self._connection)
-            self._connection = None
+            close_lake(self._connection)
+        self._connection, self._is_reading = None, False
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         with (
@@ -247,7 +237,7 @@ class DuckLakeWarehouse:
             advisory_lock(session, "the catalog", wait_seconds=self._wait_seconds, log=lambda _: None),
         ):
             known = find_data_path(session)
-            files = known or self._new_files()
+            files = known or create_data_path(self._files, self.directory)
             options = [] if known else [f"DATA_PATH {quoted(files)}"]
             connection = attach_lake(self._catalog, self._extensions_for(files), *options)
             try:
@@ -255,29 +245,6 @@ class DuckLakeWarehouse:
                 migrate_schema(connection, _TABLES, in_lake=True)
                 create_indexes(session, self._log)
             except BaseException:
-                _close(connection)
+                close_lake(connection)
                 raise
         return connection
-
-    def _new_files(self) -> str:
-        if self._files and "://" in self._files:
-            return self._files.rstrip("/") + "/"
-        directory = Path(self._files or self.directory / "lake").resolve()
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WarehouseError(f"{directory} cannot be created: {error.strerror}; set LIVEHOUSE_DATA_PATH") from None
-        return f"{directory}/"
-
-    def _extensions_for(self, *places: str) -> list[Path]:
-        return [*self._extensions, *([self._httpfs] if any("://" in place for place in places) else [])]
-
-    def _translate_errors(self) -> AbstractContextManager[None]:
-        return translate_lake_errors(self.address, self._catalog, self._readers_catalog)
-
-
-def _close(connection: duckdb.DuckDBPyConnection) -> None:
-    """Roll back, then close: closing a lost connection within a transaction crashes the process (duckdb 1.5.5)."""
-    with suppress(duckdb.Error):
-        connection.rollback()
-    connection.close()

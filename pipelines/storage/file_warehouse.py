@@ -180,6 +180,10 @@ class FileWarehouse:
         """Do nothing: the run has locked all tables."""
         return nullcontext()
 
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Do nothing: no other process writes while the run holds the lock."""
+        return nullcontext()
+
     def mirror(self) -> None:
         """Copy the state of extraction into the working file, since raw tables are not published; once for each change."""
         if self._is_mirrored:

@@ -28,7 +28,7 @@ LIST_COLUMNS = """
 def check_schema_version(connection: duckdb.DuckDBPyConnection) -> int:
     """Return the schema version of the default catalog. Raises `WarehouseError` if it is newer than this program."""
     table = {"schema": SCHEMA_VERSIONS.schema, "table": SCHEMA_VERSIONS.name}
-    query = "FROM duckdb_tables() WHERE database_name = current_database() AND (schema_name, table_name) = ($schema, $table)"
+    query = f"FROM ({LIST_COLUMNS}) WHERE (schema_name, table_name) = ($schema, $table)"  # see `find_builds`
     if not connection.execute(query, table).fetchall():
         return 1
     found = connection.execute(

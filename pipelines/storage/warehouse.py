@@ -52,6 +52,9 @@ class Warehouse(Protocol):
     def lock_table(self, table: str, app_id: str) -> AbstractContextManager[None]:
         """Keep other runs from working on a table of an app."""
 
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Have the reads of a block share one state, up to the next write: cheaper where each transaction costs."""
+
     def open_raw(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """Open the raw tables for reading; missing ones are created."""
 
@@ -113,8 +116,9 @@ def open_readers_warehouse(settings: Settings) -> Warehouse:
     return open_ducklake(settings) if has_lakehouse else FileWarehouse(settings.warehouse)
 
 
-def open_ducklake(settings: Settings) -> "DuckLakeWarehouse":
-    """Return the lakehouse that the settings name. They must name one."""
+def open_ducklake(settings: Settings, *, is_branch: bool = False) -> "DuckLakeWarehouse":
+    """Return the lakehouse that the settings name, or the branch of its catalog. They must name one."""
+    from pipelines.storage.catalog_branch import BranchWarehouse
     from pipelines.storage.ducklake_warehouse import DuckLakeWarehouse
 
     conninfo = settings.lakehouse or settings.reader_lakehouse
@@ -123,4 +127,5 @@ def open_ducklake(settings: Settings) -> "DuckLakeWarehouse":
     if settings.reader_access_key_id and settings.reader_secret_access_key:
         key = S3Key(settings.reader_access_key_id, settings.reader_secret_access_key)
     readers = settings.reader_lakehouse
-    return DuckLakeWarehouse(conninfo, settings.data_path, settings.home, readers=readers, readers_key=key)
+    kind = BranchWarehouse if is_branch else DuckLakeWarehouse
+    return kind(conninfo, settings.data_path, settings.home, readers=readers, readers_key=key)
