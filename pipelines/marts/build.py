@@ -211,7 +211,8 @@ def find_builds(connection: DuckDBPyConnection) -> dict[str, str]:
     """Return the hash of the SQL that each existing mart was built from, by full name."""
     query = f"""
         SELECT mart_name, sql_hash FROM {MART_BUILDS.full_name} WHERE mart_name IN (
-            SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE database_name = current_database())
+            -- duckdb_tables() would count the rows of every table: two statements each, if the catalog is in PostgreSQL
+            SELECT schema_name || '.' || table_name FROM duckdb_columns() WHERE database_name = current_database())
     """
     return dict(connection.execute(query).fetchall())
 

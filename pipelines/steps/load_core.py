@@ -35,21 +35,22 @@ def load_livestreams(run: RunContext) -> dict[str, Counts]:
     """
     rules = fingerprint(LIVESTREAMS)
     apps = run.apps_with_data((RAW_LIVESTREAMS,))
-    with run.warehouse.open_raw() as connection:
-        arrival, _ = last_landing(connection)  # read before raw: the next load sees what lands meanwhile
-    after = _last_loaded(run, apps, rules)
-    with run.warehouse.open_working() as connection:
-        quarantined = livestreams.quarantined_livestreams(connection)
-    with run.warehouse.open_raw() as connection:
-        changed = raw_changes.changed_livestreams(connection, after)
-        known = {app_id: number for app_id, number in after.items() if number is not None}
-        received = raw_changes.livestreams_received(connection, known)
-    if not received.is_empty():
-        run.warehouse.write(partial(livestreams.confirm_livestreams, received=received))
-    to_build = {app_id: {*changed.get(app_id, ()), *quarantined.get(app_id, ())} for app_id in apps}
-    keys = [(app_id, livestream_id) for app_id, ids in to_build.items() for livestream_id in ids]
-    with run.warehouse.open_working() as connection:
-        unchanged = livestreams.count_others(connection, pl.DataFrame(keys, schema=livestreams.KEYS, orient="row"))
+    with run.warehouse.snapshot():
+        with run.warehouse.open_raw() as connection:
+            arrival, _ = last_landing(connection)  # read before raw: the next load sees what lands meanwhile
+        after = _last_loaded(run, apps, rules)
+        with run.warehouse.open_working() as connection:
+            quarantined = livestreams.quarantined_livestreams(connection)
+        with run.warehouse.open_raw() as connection:
+            changed = raw_changes.changed_livestreams(connection, after)
+            known = {app_id: number for app_id, number in after.items() if number is not None}
+            received = raw_changes.livestreams_received(connection, known)
+        if not received.is_empty():
+            run.warehouse.write(partial(livestreams.confirm_livestreams, received=received))
+        to_build = {app_id: {*changed.get(app_id, ()), *quarantined.get(app_id, ())} for app_id in apps}
+        keys = [(app_id, livestream_id) for app_id, ids in to_build.items() for livestream_id in ids]
+        with run.warehouse.open_working() as connection:
+            unchanged = livestreams.count_others(connection, pl.DataFrame(keys, schema=livestreams.KEYS, orient="row"))
     built_with = {app_id: rules if after[app_id] is not None else "" for app_id in apps}
 
     def load(app_id: str, counts: Counts) -> None:
@@ -116,8 +117,9 @@ def _replace_livestreams(run: RunContext, app_id: str, livestream_ids: set[str |
 def load_facts(run: RunContext, table: Table, days: Range) -> dict[str, Counts]:
     """Load the days of a range into a fact table, and days loaded before that changed since."""
     stream = stream_of(table)
-    plan = plan_load(run, table, days, run.apps_with_data((stream.raw,)))
-    confirm_unchanged(run, table, plan)
+    with run.warehouse.snapshot():
+        plan = plan_load(run, table, days, run.apps_with_data((stream.raw,)))
+        confirm_unchanged(run, table, plan)
     unchanged = dict(plan.unchanged.group_by("app_id").agg(pl.col("row_count").sum()).iter_rows())
 
     def load(app_id: str, counts: Counts) -> None:

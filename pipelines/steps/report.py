@@ -7,8 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from pipelines.catalog.types import Table
 from pipelines.clock import utc_now
 from pipelines.files import find_temporary_files
@@ -29,7 +27,7 @@ def refresh_mart(run: RunContext, mart: Mart) -> MartBuild:
     """
     warehouse = run.warehouse
     if run.marts_as_of != warehouse.writes:
-        with warehouse.open_working() as connection:
+        with warehouse.snapshot(), warehouse.open_working() as connection:
             run.marts_up_to_date = find_up_to_date(connection, find_marts())
         run.marts_as_of = warehouse.writes
     if mart.full_name in run.marts_up_to_date and mart in find_marts():
@@ -44,7 +42,7 @@ def refresh_mart(run: RunContext, mart: Mart) -> MartBuild:
 def preview_table(run: RunContext, table: Table | Mart, days: Range | None = None) -> TablePreview:
     """Return a preview of a table, or of some days of it."""
     in_raw = isinstance(table, Table) and table.schema == "raw"
-    with run.warehouse.open_raw() if in_raw else run.warehouse.open_working() as connection:
+    with run.warehouse.snapshot(), run.warehouse.open_raw() if in_raw else run.warehouse.open_working() as connection:
         return read_preview(connection, table.full_name, days, table.period if isinstance(table, Mart) else None)
 
 
@@ -77,19 +75,15 @@ def write_page(run: RunContext) -> Path:
             if temporary.stat().st_mtime < started:  # written by a killed run
                 temporary.unlink()
 
-    def write(connection: duckdb.DuckDBPyConnection) -> Path:
-        connection.begin()
-        page = write_report(connection, target)
-        connection.rollback()
-        return page
-
-    return run.warehouse.read(write)
+    with run.warehouse.snapshot():
+        return run.warehouse.read(lambda connection: write_report(connection, target))
 
 
 def run_checks(run: RunContext, checks: Sequence[Check]) -> list[tuple[Check, CheckResult]]:
     """Run the checks on the working file, before it is published, and add each failure to the run's warnings."""
     run.warehouse.mirror()
-    results = [(check, run.warehouse.read(partial(run_check, check=check))) for check in checks]
+    with run.warehouse.snapshot():
+        results = [(check, run.warehouse.read(partial(run_check, check=check))) for check in checks]
     run.warnings += [
         f"{check.table}: {result.summarize(check.rule)}: {check.description.partition('. ')[0]}"
         for check, result in results

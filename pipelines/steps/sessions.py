@@ -43,15 +43,16 @@ def extract_sessions(run: RunContext, days: Range) -> dict[str, Counts]:
     """Fetch and land the sessions of every livestream that could have had one in these days and is not known yet."""
 
     def fetch(app_id: str, counts: Counts) -> Fetching:
-        with run.warehouse.open_raw() as connection:
-            known = listed_livestreams(raw_tables.read_listed(connection, app_id), run.started_at)
-            ids_in_list = livestream_sync.listed_ids(connection, app_id)
-            synced = livestream_sync.read_sync(connection, app_id)
-        # A livestream that is no longer listed answers 404 for ever. But --full does not trust an empty list, and
-        # --allow-shrink drops sessions only of livestreams that were fetched.
-        is_list_trusted = not run.allow_shrink and (bool(ids_in_list) or not run.full)
-        listed = known.filter(pl.col("livestream_id").is_in(list(ids_in_list))) if is_list_trusted else known
-        unfinished, given_up = _find_unfinished(run, app_id, ids_in_list, synced)
+        with run.warehouse.snapshot():
+            with run.warehouse.open_raw() as connection:
+                known = listed_livestreams(raw_tables.read_listed(connection, app_id), run.started_at)
+                ids_in_list = livestream_sync.listed_ids(connection, app_id)
+                synced = livestream_sync.read_sync(connection, app_id)
+            # A livestream that is no longer listed answers 404 for ever. But --full does not trust an empty list, and
+            # --allow-shrink drops sessions only of livestreams that were fetched.
+            is_list_trusted = not run.allow_shrink and (bool(ids_in_list) or not run.full)
+            listed = known.filter(pl.col("livestream_id").is_in(list(ids_in_list))) if is_list_trusted else known
+            unfinished, given_up = _find_unfinished(run, app_id, ids_in_list, synced)
         now = utc_now()
 
         def select(*, full: bool, resume_from: int | None, fetched: pl.DataFrame = synced) -> list[str]:

@@ -97,6 +97,11 @@ class ComparedDay(NamedTuple):
 
 def days_missing_sessions(run: RunContext, app_id: str, days: Range) -> dict[date, int]:
     """Return the days for which the API's totals or counts are higher than the known sessions, each with the landing since."""
+    with run.warehouse.snapshot():
+        return _find_short_days(run, app_id, days)
+
+
+def _find_short_days(run: RunContext, app_id: str, days: Range) -> dict[date, int]:
     wanted = run.days_to_load(app_id, days)
     session_days = days_in_core(run, LIVESTREAM_SESSIONS, app_id, wanted)
     overall_days = days_in_core(run, LIVESTREAM_ANALYTICS_DAILY, app_id, wanted)

@@ -1,4 +1,4 @@
-"""How readers open a lakehouse, and what can be asked of its catalog without a run."""
+"""Opens a lakehouse for readers, and reads its catalog outside of a run."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager

@@ -65,9 +65,8 @@ class FileWarehouse:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            problem = (
-                "is not a directory" if isinstance(error, FileExistsError) else f"cannot be created: {error.strerror}"
-            )
+            is_file = isinstance(error, FileExistsError)
+            problem = "is not a directory" if is_file else f"cannot be created: {error.strerror}"
             raise WarehouseError(f"{self.directory} {problem}; set LIVEHOUSE_HOME elsewhere") from None
         if not os.access(self.directory, os.W_OK):
             raise WarehouseError(f"{self.directory} is not writable: change its permissions or LIVEHOUSE_HOME")
@@ -163,10 +162,7 @@ class FileWarehouse:
         with exclusive_lock(self.lock, wait_seconds=wait_seconds, log=log), self.keep_open():
             remove_unfinished(self.published, (self.raw, self.working))
             self._is_mirrored = False  # another process may have landed records since
-            with (
-                self.open_raw(),
-                self.open_working() as connection,
-            ):  # refuses a newer schema before any request is sent
+            with self.open_raw(), self.open_working() as connection:  # refuses a newer schema before any request
                 is_outdated = has_newer_format(connection)
             if is_outdated:
                 log(

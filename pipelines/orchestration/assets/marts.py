@@ -47,13 +47,14 @@ def _build_asset(mart: Mart) -> dg.AssetsDefinition:
     def built(run: dg.ResourceParam[RunContext]) -> dg.MaterializeResult[Any]:
         build = refresh_mart(run, mart)
         ranges = [f"{first} to {last}" for first, last in build.refreshed or []]
-        bars = draw(run, mart)
+        with run.warehouse.snapshot():
+            bars, preview = draw(run, mart), preview_table(run, mart)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": build.rows,
                 "refreshed": "whole" if build.refreshed is None else ", ".join(ranges),
                 **({"drawn": to_table([mart.period, str(mart.headline_metric), "of all apps"], bars)} if bars else {}),
-                "sample": show_sample(preview_table(run, mart)),
+                "sample": show_sample(preview),
                 **lineage_metadata(),
             }
         )
