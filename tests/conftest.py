@@ -3,12 +3,14 @@
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+import hypothesis
 import pytest
 from filelock import FileLock
 
@@ -29,8 +31,24 @@ set_clock(NOW)
 OBSERVERS.append(REQUEST_LOG.record)
 
 
+MEMORY_DISK = Path("/dev/shm")
+_NEEDED_BYTES = 8 * 2**30  # with `tmp_path_retention_policy`, the default suite takes less than one
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--warehouse", choices=("file", "lake"), default="file", help="where tests of the flow load")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the number of hypothesis's examples, and put temporary directories into memory where there is enough.
+
+    DuckDB and SQLite wait for the disk at each commit.
+    """
+    if MEMORY_DISK.is_dir() and shutil.disk_usage(MEMORY_DISK).free > _NEEDED_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", f"{MEMORY_DISK}")
+    hypothesis.settings.register_profile("default suite", max_examples=25)
+    hypothesis.settings.register_profile("long suite", max_examples=100)
+    hypothesis.settings.load_profile("default suite" if config.getoption("markexpr") == "not long" else "long suite")
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +70,9 @@ def loaded_weeks(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Pa
     def load(livestreams: int) -> Path:
         home = tmp_path_factory.mktemp("week") / "home"
         with Simulator(world_of(livestreams)) as simulator:
-            NightRunner(simulator, home).load(WEEK)
+            nights = NightRunner(simulator, home)
+            nights.builds_marts = False
+            nights.load(WEEK)
         return home
 
     return load
@@ -62,13 +82,14 @@ def loaded_weeks(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Pa
 def serve(tmp_path: Path, loaded_weeks: Callable[[int], Path]) -> Iterator[Serve]:
     """Yield a function that serves a small world to a home, night after night.
 
-    With `is_loaded`, the first night has loaded WEEK: a copy of its home saves a run.
+    With `is_loaded`, the first night has loaded WEEK: a copy of its home saves a run. Nights build no marts.
     """
     with ExitStack() as simulators:
 
         def begin(livestreams: int, *, is_loaded: bool = False, **variables: str) -> NightRunner:
             simulator = simulators.enter_context(Simulator(world_of(livestreams)))
             nights = NightRunner(simulator, tmp_path / "home", **variables)
+            nights.builds_marts = False
             if is_loaded and pipeline_runner.lakehouse_of:
                 nights.load(WEEK)
             elif is_loaded:
@@ -105,7 +126,7 @@ def own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def shared_chart_bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Build the chart bundle, which takes two seconds, once for all processes of this session."""
+    """Build the chart bundle, which takes two seconds, once for all processes of this session, and not once per home."""
     own = tmp_path_factory.getbasetemp()
     saved = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "charts.json"
 
@@ -116,8 +137,13 @@ def shared_chart_bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
                 saved.write_text(json.dumps(build_charts()._asdict()), encoding="utf-8")
         return chart_bundle.ChartBundle(**json.loads(saved.read_text(encoding="utf-8")))
 
+    def copy_bundle(directory: Path) -> "subprocess.Popen[bytes]":
+        chart_bundle.read_chart_bundle(directory)
+        return subprocess.Popen(["true"])
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chart_bundle, "_build", build_once)
+        patch.setattr(chart_bundle, "_start_build", copy_bundle)
         yield
 
 

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 from pipelines.catalog.streams import LOADED_STREAMS
 from pipelines.clock import days_from
+from pipelines.marts.build import find_marts
 from pipelines.settings.settings import Settings
 from pipelines.simulator.access import LoggedRequest
 from pipelines.simulator.faults import Fault, FaultInjector
@@ -17,8 +19,9 @@ from pipelines.simulator.transport_faults import FaultOptions
 from pipelines.simulator.world import World
 from pipelines.steps.context import RunContext, open_run
 from pipelines.steps.extract_stream import extract_stream
+from pipelines.steps.report import refresh_mart
 from tests.fixed_clock import NOW, clock_set_to
-from tests.pipeline_runner import query, run_pipeline, settings_for
+from tests.pipeline_runner import run_pipeline, settings_for
 
 APP = "aula"
 LAST = NOW.date() - timedelta(days=1)
@@ -81,6 +84,9 @@ def ids(world: World) -> list[str]:
 class NightRunner:
     """Loads a home night after night, each night at its own time."""
 
+    builds_marts = True
+    """Whether nights build the marts. Without, `query_marts` builds those that it reads."""
+
     def __init__(self, simulator: Simulator, home: Path, **variables: str) -> None:
         self.simulator, self.world = simulator, simulator.world
         self.settings: Settings = settings_for(simulator, home, **variables)
@@ -100,7 +106,14 @@ class NightRunner:
         self.world.now = at
         self.simulator.requests.clear()
         with clock_set_to(at + clock):
-            return run_pipeline(self.settings, days, run_id=f"night {self.number}", backfill=backfill, **flags)
+            return run_pipeline(
+                self.settings,
+                days,
+                run_id=f"night {self.number}",
+                backfill=backfill,
+                builds_marts=self.builds_marts,
+                **flags,
+            )
 
     def land_only(self, days: tuple[date, date], *, backfill: bool = False) -> None:
         """Land days without loading them, like a run that is killed in between."""
@@ -112,9 +125,18 @@ class NightRunner:
             for stream in LOADED_STREAMS:
                 extract_stream(run, stream, days)
 
+    def query_marts(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Build the marts that a query names, and return its rows."""
+        with open_run(self.settings, run_id="marts", full=False, allow_shrink=False, backfill=None) as run:
+            for mart in find_marts():  # after those it builds on
+                if any(mart in (named, *named.builds_on) for named in find_marts() if named.full_name in sql):
+                    refresh_mart(run, mart)
+            with run.warehouse.open_working() as connection:
+                return connection.execute(sql, list(parameters)).fetchall()
+
     def verdicts(self) -> set[str]:
         """Return the verdicts of all days in marts.reconciliation."""
-        return {verdict for (verdict,) in query(self.settings, "SELECT DISTINCT verdict FROM marts.reconciliation")}
+        return {verdict for (verdict,) in self.query_marts("SELECT DISTINCT verdict FROM marts.reconciliation")}
 
     def refuse(self, refused: Callable[[LoggedRequest], bool], status: int = 500) -> None:
         """Fail these requests from now on."""

@@ -19,6 +19,7 @@ from tests.pipeline_runner import (
     open_published,
     query,
     run_pipeline,
+    run_without_marts,
     settings_for,
     small_world,
 )
@@ -58,13 +59,13 @@ def test_an_audit_finds_changes_that_updated_at_does_not_show(tmp_path: Path) ->
         settings = settings_for(
             simulator, tmp_path, LIVEHOUSE_AUDIT_LIVESTREAMS="30", CLOUDFLARE_BASE_URL=served.base_url
         )
-        run_pipeline(settings, DAYS, run_id="first", full=True)
+        run_without_marts(settings, DAYS, run_id="first", full=True)
         timeline = world.apps["aula"].timeline
         old = [one for one in timeline if one.created_ms and DAYS[0] <= _day(one.created_ms) < LAST - timedelta(days=1)]
         assert old
         for session in old[:1]:
             session.ingest_seconds = (session.ingest_seconds or 0) + 100
-        run = run_pipeline(settings, DAY, run_id="night")
+        run = run_without_marts(settings, DAY, run_id="night")
         [(changed, sessions)] = query(
             settings, "SELECT livestreams_changed, sessions_changed FROM ops.audits WHERE run_id = 'night'"
         )
@@ -80,16 +81,17 @@ def _day(reference_ms: int) -> date:
     return datetime.fromtimestamp(reference_ms / 1000, UTC).date()
 
 
+@pytest.mark.long
 def test_a_finding_has_the_rest_fetched(tmp_path: Path) -> None:
     world = quiet_world()
     with Simulator(world) as simulator, intercept(simulator, refuse_livestream_daywise) as served:
         settings = settings_for(
             simulator, tmp_path, LIVEHOUSE_AUDIT_LIVESTREAMS="3", CLOUDFLARE_BASE_URL=served.base_url
         )
-        run_pipeline(settings, DAYS, run_id="first", full=True)
+        run_without_marts(settings, DAYS, run_id="first", full=True)
         for session in world.apps["aula"].timeline:
             session.viewer_seconds = (session.viewer_seconds or 0) + 7
-        run_pipeline(settings, (DAYS[0] - timedelta(days=1), DAYS[0] - timedelta(days=1)), run_id="night")
+        run_without_marts(settings, (DAYS[0] - timedelta(days=1), DAYS[0] - timedelta(days=1)), run_id="night")
         [(audited, refreshed, skipped)] = query(
             settings,
             "SELECT livestreams_audited, livestreams_refreshed, livestreams_skipped FROM ops.audits WHERE run_id = 'night'",
@@ -97,11 +99,12 @@ def test_a_finding_has_the_rest_fetched(tmp_path: Path) -> None:
         assert (audited, audited + refreshed) == (3, skipped)
 
 
+@pytest.mark.long
 def test_backfills_and_full_runs_audit_nothing(tmp_path: Path) -> None:
     with Simulator(quiet_world(8)) as simulator:
         settings = settings_for(simulator, tmp_path, LIVEHOUSE_AUDIT_LIVESTREAMS="5")
-        run_pipeline(settings, DAY, run_id="backfill", backfill=True)
-        run_pipeline(settings, DAY, run_id="full", full=True)
+        run_without_marts(settings, DAY, run_id="backfill", backfill=True)
+        run_without_marts(settings, DAY, run_id="full", full=True)
         assert query(settings, "FROM ops.audits") == []
         assert_matches_world(settings, simulator.world, DAY)
 

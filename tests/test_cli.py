@@ -237,11 +237,16 @@ def test_a_query_before_the_first_run_names_the_next_command() -> None:
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("ba", {"backfill"}),
-        ("backfill --", {"--full", "--allow-shrink", "--json", "--quiet", "--help"}),
         ("sql --format ", {"table", "lines", "csv", "json"}),
-        ("api get-s", {"get-session"}),
         ("nighly --", {"--version", "--help"}),  # those of the program: an error would land in the typed line
+        *(
+            pytest.param(typed, offered, marks=pytest.mark.long)
+            for typed, offered in (
+                ("ba", {"backfill"}),
+                ("backfill --", {"--full", "--allow-shrink", "--json", "--quiet", "--help"}),
+                ("api get-s", {"get-session"}),
+            )
+        ),
     ],
 )
 def test_bash_completes_commands_options_and_choices(typed: str, offered: set[str]) -> None:

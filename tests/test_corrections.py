@@ -53,7 +53,7 @@ def test_counts_of_sessions_follow_a_session_found_outside_the_lookback(serve: S
     add_day(nights.world, LAST + DAY)
     nights.load((LAST, LAST + DAY), at=NOW + DAY)
     counts = "SELECT overall_session_count, sessions FROM marts.reconciliation WHERE day = ?"
-    assert query(nights.settings, counts, WEEK[0]) == [(3, 3)]
+    assert nights.query_marts(counts, WEEK[0]) == [(3, 3)]
     assert nights.verdicts() == {"match"}
 
 
@@ -72,6 +72,7 @@ def test_a_list_of_sessions_that_was_incomplete_is_fetched_again_by_the_next_nig
     assert nights.verdicts() == {"match"}
 
 
+@pytest.mark.long
 def test_totals_that_sessions_never_reach_cost_two_fetches_and_a_backfill_fetches_again(serve: Serve) -> None:
     """Nothing shows that a reply without sessions was incomplete where none was known before."""
     nights = serve(2)
@@ -107,7 +108,7 @@ def test_an_abandoned_night_marks_what_it_did_not_request(serve: Serve) -> None:
     nights.refuse(lambda request: request.operation == SESSIONS, 403)
     nights.load((LAST, LAST))
     assert query(nights.settings, "SELECT count(*) FROM ops.livestream_sync WHERE failed_at IS NOT NULL") == [(90,)]
-    assert query(nights.settings, "SELECT sessions FROM marts.daily_usage") == [(None,)]
+    assert nights.query_marts("SELECT sessions FROM marts.daily_usage") == [(None,)]
     nights.heal()
     nights.load((LAST, LAST), at=NOW + timedelta(hours=1))
     assert_matches_world(nights.settings, nights.world, (LAST, LAST))

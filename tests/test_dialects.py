@@ -41,7 +41,7 @@ from tests.intercepting_proxy import (
     refuse_unix_times,
 )
 from tests.parameters import long_except
-from tests.pipeline_runner import LAST, assert_matches_world, query, run_pipeline, settings_for, small_world
+from tests.pipeline_runner import LAST, assert_matches_world, query, run_without_marts, settings_for, small_world
 
 DAY = (LAST, LAST)
 WEEK = (LAST - timedelta(days=6), LAST)
@@ -82,12 +82,12 @@ def test_the_form_of_times_is_detected_once_and_stored(
 ) -> None:
     with intercept(simulator, rule) as served:
         settings = settings_at(served, tmp_path / "home")
-        run_pipeline(settings, WEEK, run_id="first")
+        run_without_marts(settings, WEEK, run_id="first")
         assert len(served.refused) <= refused_at_first
         assert_matches_world(settings, simulator.world, WEEK)
         assert dialect_of(settings)["get-overall-analytics", "time_form"] == form
         served.refused.clear()
-        run_pipeline(settings, WEEK, run_id="second")
+        run_without_marts(settings, WEEK, run_id="second")
         assert served.refused == [], "the second night sends no refused request"
 
 
@@ -95,12 +95,12 @@ def test_the_form_of_times_is_detected_once_and_stored(
 def test_an_upgraded_service_is_detected(simulator: Simulator, tmp_path: Path) -> None:
     with intercept(simulator, refuse_unix_times) as served:
         settings = settings_at(served, tmp_path / "home")
-        run_pipeline(settings, DAY)
+        run_without_marts(settings, DAY)
         served.rules = [refuse_iso_times]
-        run_pipeline(settings, DAY)
+        run_without_marts(settings, DAY)
         assert dialect_of(settings)["get-overall-analytics", "time_form"] == "unix_seconds"
         served.refused.clear()
-        run_pipeline(settings, DAY)
+        run_without_marts(settings, DAY)
         assert served.refused == []
 
 
@@ -119,12 +119,12 @@ def test_a_refusal_for_another_reason_changes_nothing(simulator: Simulator, tmp_
 
     with intercept(simulator, retention) as served:
         settings = settings_at(served, tmp_path / "home")
-        run_pipeline(settings, DAY)
+        run_without_marts(settings, DAY)
         before = dialect_of(settings)
         assert before["get-overall-analytics", "time_form"] == "unix_seconds"
         _load_in_spite_of_errors(settings, (LAST - timedelta(days=9), LAST - timedelta(days=5)))
         assert {target.count("T00") for target in served.refused} <= {0, 1}
-        run_pipeline(settings, DAY)
+        run_without_marts(settings, DAY)
         assert dialect_of(settings) == before
         served.rules = [refuse_unix_times, retention]
         served.refused.clear()
@@ -141,7 +141,7 @@ def _unix(day: date) -> int:
 def _load_in_spite_of_errors(settings: Settings, days: tuple[date, date]) -> None:
     """Run the pipeline, whether or not the refused days fail the app."""
     try:
-        run_pipeline(settings, days, full=True)
+        run_without_marts(settings, days, full=True)
     except ApiError as error:
         assert "older than 259200s" in str(error)  # noqa: PT017 - either outcome is right here
 
@@ -177,7 +177,7 @@ def test_a_refused_page_size_is_lowered_once_and_stored(
 ) -> None:
     with intercept(simulator, refuse_large_pages(most, message)) as served:
         settings = settings_at(served, tmp_path / "home")
-        run_pipeline(settings, DAY)
+        run_without_marts(settings, DAY)
         assert_matches_world(settings, simulator.world, DAY)
         accepted = dialect_of(settings)
         for operation in ("list-livestreams", "get-livestream"):
@@ -186,7 +186,7 @@ def test_a_refused_page_size_is_lowered_once_and_stored(
             assert size == most or "{most}" not in message, "a maximum that is named is used"
         assert len(served.refused) <= 2 * 7
         served.refused.clear()
-        run_pipeline(settings, DAY, full=True)
+        run_without_marts(settings, DAY, full=True)
         assert served.refused == []
         assert_matches_world(settings, simulator.world, DAY)
 
@@ -202,7 +202,7 @@ def test_a_refusal_about_something_else_costs_no_extra_request(
 ) -> None:
     with intercept(simulator, lambda *_: refusal(400, message)) as served:
         with suppress(ApiError):
-            run_pipeline(settings_at(served, tmp_path / "home"), DAY)
+            run_without_marts(settings_at(served, tmp_path / "home"), DAY)
         assert len([target for target in served.refused if "/livestreams?" in target]) == 1
 
 
@@ -246,6 +246,7 @@ def test_smaller_pages_are_tried_by_the_reason_of_the_refusal(reason: str, most:
     assert dialect.noted_value(key) == (f"{sizes[-1]}" if most else None)
 
 
+@pytest.mark.long
 def test_refused_old_days_do_not_change_the_form(simulator: Simulator, tmp_path: Path) -> None:
     # The service takes Unix seconds only, and answers what it cannot read with a range of its own: believed as ISO 8601,
     # each old day had the figures of yesterday.
@@ -268,7 +269,7 @@ def test_refused_old_days_do_not_change_the_form(simulator: Simulator, tmp_path:
             figures = "SELECT count(*) FROM raw.livestream_analytics WHERE payload LIKE '%777%'"
             with open_warehouse(settings).open_raw() as connection:
                 assert connection.execute(figures).fetchall() == [(0,)], night
-            run_pipeline(settings, DAY)
+            run_without_marts(settings, DAY)
         assert [target for target in served.targets if "T00" in target] == []
         assert dialect_of(settings)["get-overall-analytics", "time_form"] == "unix_seconds"
 
@@ -278,7 +279,7 @@ def test_an_iso_only_service_is_detected_by_old_days_too(simulator: Simulator, t
     days = (LAST - timedelta(days=5), LAST - timedelta(days=4))
     with intercept(simulator, refuse_unix_times) as served:
         settings = settings_at(served, tmp_path / "home")
-        run_pipeline(settings, days)
+        run_without_marts(settings, days)
         assert_matches_world(settings, simulator.world, days)
         assert len(served.refused) == 3, "the newest day, a recent one, and the range of the other operation"
 
@@ -289,9 +290,9 @@ def test_notes_about_one_service_do_not_apply_to_another(simulator: Simulator, t
         intercept(simulator, refuse_unix_times, refuse_livestream_daywise) as older,
         intercept(simulator, refuse_iso_times) as newer,
     ):
-        run_pipeline(settings_at(older, tmp_path / "home"), DAY)
+        run_without_marts(settings_at(older, tmp_path / "home"), DAY)
         settings = settings_at(newer, tmp_path / "home")
-        run_pipeline(settings, DAY)
+        run_without_marts(settings, DAY)
         assert newer.refused == []
         kept: list[tuple[Any, ...]] = query(settings, "SELECT DISTINCT base_url FROM ops.api_dialect ORDER BY ALL")
         assert {address for (address,) in kept} == {older.base_url, newer.base_url}

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from pipelines.catalog.streams import FACTS
-from pipelines.marts.build import find_marts
 from pipelines.normalize import fingerprint
 from pipelines.simulator.server import Simulator
 from pipelines.steps import load_core as core
@@ -29,7 +28,9 @@ ONE = (TODAY, TODAY)
 def nights(tmp_path: Path) -> Iterator[NightRunner]:
     with Simulator(world_of(2)) as simulator:
         add_day(simulator.world, TODAY)
-        yield NightRunner(simulator, tmp_path / "home")
+        served = NightRunner(simulator, tmp_path / "home")
+        served.builds_marts = False
+        yield served
 
 
 def state(nights: NightRunner) -> tuple[bool, bool, str]:
@@ -38,7 +39,7 @@ def state(nights: NightRunner) -> tuple[bool, bool, str]:
         SELECT is_settled, is_complete, verdict FROM marts.daily_usage JOIN marts.reconciliation USING (app_id, day)
         WHERE day = '{TODAY}'
     """
-    [(is_settled, is_complete, verdict)] = query(nights.settings, query_)
+    [(is_settled, is_complete, verdict)] = nights.query_marts(query_)
     return is_settled, is_complete, verdict
 
 
@@ -51,8 +52,6 @@ def rebuild(nights: NightRunner, at: datetime) -> None:
         core.load_livestreams(run)
         for table in FACTS:
             core.load_facts(run, table, ONE)
-        for mart in find_marts():
-            report.refresh_mart(run, mart)
         report.publish_warehouse(run, None)
 
 
@@ -96,6 +95,7 @@ def test_a_run_for_other_days_does_not_make_it_final(
     assert state(nights) == OPEN
 
 
+@pytest.mark.long
 def test_a_run_that_began_before_midnight_knows_its_day_as_of_then(nights: NightRunner) -> None:
     """A day that was fetched before midnight is known as of then, although it was loaded after midnight."""
     nights.load(WEEK)
@@ -137,15 +137,16 @@ def test_a_backfill_resumed_the_next_day_fetches_what_changed_since(nights: Nigh
     assert fetched == {changed}
 
 
+@pytest.mark.long
 def test_a_day_is_not_settled_while_a_livestream_that_may_have_a_session_then_is_unread(nights: NightRunner) -> None:
     broken, _ = ids(nights.world)
     nights.refuse(names_livestream(broken))
     nights.load(WEEK, at=TOMORROW)
     settled = "SELECT DISTINCT is_settled FROM marts.daily_usage"
-    assert query(nights.settings, settled) == [(False,)]
+    assert nights.query_marts(settled) == [(False,)]
     noted = "SELECT DISTINCT unread_livestreams FROM ops.days WHERE table_name = 'core.livestream_sessions'"
     assert query(nights.settings, noted) == [(1,)]
     nights.heal()
     nights.load(NIGHT, at=TOMORROW + DAY)
     assert query(nights.settings, noted) == [(0,)]
-    assert query(nights.settings, settled) == [(True,)], "days outside of the range too"
+    assert nights.query_marts(settled) == [(True,)], "days outside of the range too"

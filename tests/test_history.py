@@ -1,5 +1,6 @@
 """Dagster's history: a directory of any name, a locked or damaged file, and telemetry that stays off."""
 
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -45,6 +46,21 @@ def add_run(instance: dg.DagsterInstance) -> None:
         nothing()
 
     assert one.execute_in_process(instance=instance, run_config=SILENT).success
+
+
+@pytest.fixture(scope="module")
+def kept_history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A history of one run. Its copies spare each test the migrations of three databases."""
+    home = tmp_path_factory.mktemp("history")
+    with open_history(settings_of(home)) as instance:
+        add_run(instance)
+    return home / "dagster"
+
+
+@pytest.fixture
+def history(kept_history: Path, tmp_path: Path) -> Path:
+    """Return the directory of a copy of that history, in the home of the test."""
+    return Path(shutil.copytree(kept_history, tmp_path / "dagster"))
 
 
 NO_DATABASE, MALFORMED = b"no database" * 1000, b"SQLite format 3\0" + b"\xff" * 9000
@@ -97,18 +113,16 @@ def test_telemetry_stays_off(content: bytes | None, tmp_path: Path) -> None:
     assert b"enabled: false" in config.read_bytes()
 
 
-def test_a_history_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
-    with open_history(settings_of(tmp_path)) as instance:
-        add_run(instance)
+def test_a_history_of_an_earlier_version_goes_on(history: Path, tmp_path: Path) -> None:
     earlier = (
         DAGSTER_YAML.partition("run_storage")[0]
         + "event_log_storage"
         + DAGSTER_YAML.partition("event_log_storage")[2].partition("schedule_storage")[0]
     )
-    (tmp_path / "dagster" / "dagster.yaml").write_text(earlier)
+    (history / "dagster.yaml").write_text(earlier)
     with open_history(settings_of(tmp_path)) as instance:
         assert len(instance.get_runs()) == 1
-    assert (tmp_path / "dagster" / "dagster.yaml").read_text() == DAGSTER_YAML
+    assert (history / "dagster.yaml").read_text() == DAGSTER_YAML
 
 
 @pytest.mark.parametrize(
@@ -133,10 +147,8 @@ def test_a_configuration_that_cannot_be_used_is_one_line(content: bytes, tmp_pat
 @pytest.mark.parametrize(
     ("number", "content"), long_except(product(range(3), (NO_DATABASE, MALFORMED)), (0, NO_DATABASE), (1, MALFORMED))
 )
-def test_a_damaged_history_is_one_line(number: int, content: bytes, tmp_path: Path) -> None:
-    with open_history(settings_of(tmp_path)) as instance:
-        add_run(instance)
-    file = history_files(tmp_path / "dagster")[number]
+def test_a_damaged_history_is_one_line(number: int, content: bytes, history: Path, tmp_path: Path) -> None:
+    file = history_files(history)[number]
     for left in file.parent.glob(f"{file.name}-*"):
         left.unlink()
     file.write_bytes(content)
@@ -146,10 +158,11 @@ def test_a_damaged_history_is_one_line(number: int, content: bytes, tmp_path: Pa
 
 
 @pytest.mark.parametrize("number", long_except(range(3), 1))
-def test_a_locked_history_is_waited_for(number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_locked_history_is_waited_for(
+    number: int, history: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Seen: locked for 40 s, "move it away", which would have been harmful."""
-    with open_history(settings_of(tmp_path)):
-        file = history_files(tmp_path / "dagster")[number]
+    file = history_files(history)[number]
     with locked(file) as other:
         named = f"PID {other.pid} (python" if sys.platform == "linux" else "another program"
         with pytest.raises(AlreadyRunningError) as refused:
@@ -202,13 +215,14 @@ def test_a_history_that_is_locked_while_a_run_goes_on_is_waited_for(
         ("locked", "warning", "is locked by"),
     ],
 )
-def test_the_doctor_examines_the_history(damage: str, state: str, expected: str, tmp_path: Path) -> None:
+def test_the_doctor_examines_the_history(
+    damage: str, state: str, expected: str, kept_history: Path, tmp_path: Path
+) -> None:
     """Seen: all was well by the doctor while no run could begin."""
     home = tmp_path / "dagster"
     with ExitStack() as held:
         if damage not in {"nothing there", "a file in its place"}:
-            with open_history(settings_of(tmp_path)) as instance:
-                add_run(instance)
+            shutil.copytree(kept_history, home)
         runs, index, _ = history_files(home)
         match damage:
             case "a file in its place":

@@ -30,6 +30,7 @@ from tests.pipeline_runner import (
     environment_for,
     query,
     run_pipeline,
+    run_without_marts,
     settings_for,
     small_world,
 )
@@ -52,7 +53,7 @@ def test_nightly_run_catches_up_missed_days(tmp_path: Path) -> None:
     """Seen: after nine days off, a machine loaded three of them and did not report the other six."""
     with Simulator(small_world(apps=("aula",), livestreams=4, sessions=30)) as simulator:
         settings = settings_for(simulator, tmp_path)
-        run_pipeline(settings, LOADED)
+        run_without_marts(settings, LOADED)
         before = simulator.request_count("get-overall-analytics")
         status, out, err = run_cli(environment_for(simulator, tmp_path), "nightly", "--json")
         assert status == 0, err
@@ -89,13 +90,14 @@ def start_nightly(
         return result
 
 
-@pytest.mark.parametrize("catches_up", [True, pytest.param(False, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("catches_up", [True, False])
 def test_schedule_fills_gaps_of_any_table_and_app(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, catches_up: bool
 ) -> None:
     with Simulator(small_world(livestreams=4, sessions=30)) as simulator:
         settings = settings_for(simulator, tmp_path)
-        run_pipeline(settings, (LOADED[0], LAST))
+        run_without_marts(settings, (LOADED[0], LAST))
         with open_warehouse(settings).open_working() as connection:  # a gap in a single table of a single app
             connection.execute(
                 "DELETE FROM ops.days WHERE app_id = 'stage' AND table_name = 'core.recordings_daily'"
@@ -122,7 +124,7 @@ def test_schedule_fills_gaps_of_any_table_and_app(
 def test_nightly_run_up_to_a_date_without_catching_up(tmp_path: Path) -> None:
     with Simulator(small_world(apps=("aula",), livestreams=2, sessions=8)) as simulator:
         settings = settings_for(simulator, tmp_path)
-        run_pipeline(settings, (LOADED[0], LOADED[0]))
+        run_without_marts(settings, (LOADED[0], LOADED[0]))
         environment = environment_for(simulator, tmp_path, LIVEHOUSE_LOOKBACK_DAYS="2")
         end = LAST - timedelta(days=4)
         status, _, err = run_cli(environment, "nightly", "--date", f"{end}", "--no-catch-up", "--quiet")
@@ -144,7 +146,7 @@ def test_days_without_raw_data_cannot_be_rebuilt(tmp_path: Path) -> None:
     """Seen: the days were marked as loaded but unknown, with exit status 0; 1,332 rows then failed `day_gaps` on every run."""
     with Simulator(small_world(apps=("aula",), livestreams=6, sessions=40)) as simulator:
         settings = settings_for(simulator, tmp_path)
-        run_pipeline(settings, LOADED)
+        run_without_marts(settings, LOADED)
         before = query(settings, "FROM ops.days ORDER BY ALL")
         requests = simulator.request_count()
         nothing = [f"{LOADED[0] - timedelta(days=n)}" for n in (30, 1)]
@@ -163,7 +165,7 @@ def test_days_without_raw_data_cannot_be_rebuilt(tmp_path: Path) -> None:
 def test_rebuild_names_the_days_without_raw_data(tmp_path: Path) -> None:
     with Simulator(small_world(apps=("aula",), livestreams=6, sessions=40)) as simulator:
         settings = settings_for(simulator, tmp_path)
-        run_pipeline(settings, LOADED)
+        run_without_marts(settings, LOADED)
         requests = simulator.request_count()
         nothing = [f"{LOADED[0] - timedelta(days=n)}" for n in (30, 1)]
         status, _, err = run_cli(environment_for(simulator, tmp_path), "rebuild", nothing[0], f"{LAST}")
@@ -257,7 +259,7 @@ def test_future_days_are_never_loaded(ahead: timedelta, tmp_path: Path) -> None:
     with Simulator(world) as simulator, clock_set_to(utc_now() + ahead):
         settings = settings_for(simulator, tmp_path)
         last = yesterday()
-        run_pipeline(settings, (LAST - timedelta(days=3), last))
+        run_without_marts(settings, (LAST - timedelta(days=3), last))
         assert listed_days(settings) == days_from(LAST - timedelta(days=3), min(LAST, last))
         if ahead > timedelta(0):  # a time "after tomorrow" by this machine's clock is quarantined
             assert_matches_world(settings, world, (LAST - timedelta(days=3), LAST))
@@ -278,7 +280,7 @@ def test_nightly_run_reports_a_fast_clock_and_loads_finished_days(tmp_path: Path
     with Simulator(world) as simulator, clock_set_to(utc_now() + timedelta(days=3)):
         settings = settings_for(simulator, tmp_path)
         environment = environment_for(simulator, tmp_path)
-        run_pipeline(settings, (LAST - timedelta(days=4), LAST - timedelta(days=3)), run_id="earlier")
+        run_without_marts(settings, (LAST - timedelta(days=4), LAST - timedelta(days=3)), run_id="earlier")
         status, _, err = run_cli(environment, "nightly", "--quiet")
         assert status == 0, err
         assert f"not loaded: {LAST + timedelta(days=1)} to {LAST + timedelta(days=3)}" in err

@@ -11,7 +11,16 @@ from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from tests.night_runner import Refusals
 from tests.parameters import long_except
-from tests.pipeline_runner import DAYS, LAST, assert_matches_world, query, run_pipeline, settings_for, small_world
+from tests.pipeline_runner import (
+    DAYS,
+    LAST,
+    assert_matches_world,
+    query,
+    run_pipeline,
+    run_without_marts,
+    settings_for,
+    small_world,
+)
 
 YESTERDAY = (LAST, LAST)
 
@@ -34,9 +43,9 @@ def test_every_loaded_day_is_rebuilt_once(tmp_path: Path, monkeypatch: pytest.Mo
     world = small_world(apps=("aula",), livestreams=5, sessions=60)
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path / "home")
-        run_pipeline(settings)
-        run_pipeline(settings, YESTERDAY, run_id="second")  # asks once more for days that the API counts more of
-        run_pipeline(settings, YESTERDAY, run_id="nothing new")
+        run_without_marts(settings)
+        run_without_marts(settings, YESTERDAY, run_id="second")  # asks once more for days that the API counts more of
+        run_without_marts(settings, YESTERDAY, run_id="nothing new")
         assert notes(settings, "nothing new") == []
         with duckdb.connect(tmp_path / "home" / "pipeline.duckdb") as connection:
             connection.execute("UPDATE core.livestream_sessions SET updated_at = NULL, viewer_seconds = NULL")
@@ -46,14 +55,14 @@ def test_every_loaded_day_is_rebuilt_once(tmp_path: Path, monkeypatch: pytest.Mo
                 connection.execute("DROP TABLE ops.fingerprints")
         if change == "rules changed":
             monkeypatch.setattr(fingerprint, "RULES_VERSION", fingerprint.RULES_VERSION + 1)
-        run_pipeline(settings, YESTERDAY, run_id="updated")
+        run_without_marts(settings, YESTERDAY, run_id="updated")
         assert_matches_world(settings, world)
         days = (DAYS[1] - DAYS[0]).days + 1
         assert f"columns or rules changed: core.livestream_sessions was rebuilt from raw, {days} days" in notes(
             settings, "updated"
         )
         assert len(notes(settings, "updated")) == len(FACTS)
-        run_pipeline(settings, YESTERDAY, run_id="the night after")
+        run_without_marts(settings, YESTERDAY, run_id="the night after")
         assert notes(settings, "the night after") == []
         requests = query(
             settings,
@@ -62,8 +71,9 @@ def test_every_loaded_day_is_rebuilt_once(tmp_path: Path, monkeypatch: pytest.Mo
         assert requests[0] == requests[1], "what was landed is enough"
 
 
+@pytest.mark.long
 @pytest.mark.file_only
-@pytest.mark.parametrize("other", long_except(["retired", "refused"], "refused"))
+@pytest.mark.parametrize("other", ["retired", "refused"])
 def test_days_of_an_app_that_is_not_fetched_are_rebuilt_too(other: str, tmp_path: Path) -> None:
     """The marts are built of every app: columns that an update added must not be NULL in some of them."""
     world = small_world(livestreams=5, sessions=60)

@@ -17,7 +17,7 @@ from tests.intercepting_proxy import (
     refuse_path,
 )
 from tests.parameters import long_except
-from tests.pipeline_runner import LAST, assert_matches_world, query, run_pipeline, small_world
+from tests.pipeline_runner import LAST, assert_matches_world, query, run_without_marts, small_world
 from tests.test_dialects import DAY, WEEK, dialect_of, settings_at, simulate_both_forms
 
 
@@ -39,7 +39,7 @@ def with_data(entries: list[dict[str, Any]]) -> Rule:
 def test_sessions_are_counted_where_the_api_counts_them(simulator: Simulator, tmp_path: Path) -> None:
     with intercept(simulator) as served:
         settings = settings_at(served, tmp_path / "home")
-        run_pipeline(settings, WEEK)
+        run_without_marts(settings, WEEK)
         truth = simulator.world.expected_rows("aula", *WEEK).session_counts
         assert counts_of(settings) == {day: sessions for (_, day), sessions in truth.items()}
         sent = [target for target in served.targets if "livestreams/daywise" in target]
@@ -50,17 +50,17 @@ def test_sessions_are_counted_where_the_api_counts_them(simulator: Simulator, tm
 def test_a_missing_operation_is_requested_again_after_a_week(status: int, simulator: Simulator, tmp_path: Path) -> None:
     with intercept(simulator, refuse_path("/analytics/livestreams/daywise", status, "Route not found")) as served:
         settings = settings_at(served, tmp_path / "home")
-        run = run_pipeline(settings, (LAST - timedelta(days=34), LAST))
+        run = run_without_marts(settings, (LAST - timedelta(days=34), LAST))
         assert run.failures == []
         assert len(served.refused) == 1, "not once for each month"
         assert set(counts_of(settings).values()) == {None}
         assert_matches_world(settings, simulator.world, WEEK)
         served.rules.clear()
-        run_pipeline(settings, DAY, run_id="the next night")
+        run_without_marts(settings, DAY, run_id="the next night")
         assert set(counts_of(settings).values()) == {None}
         with open_warehouse(settings).open_working() as connection:
             connection.execute("UPDATE ops.api_dialect SET noted_at = noted_at - INTERVAL 7 DAY WHERE value = 'no'")
-        run_pipeline(settings, DAY, run_id="a week later")
+        run_without_marts(settings, DAY, run_id="a week later")
         assert counts_of(settings)[LAST] == simulator.world.expected_rows("aula", *DAY).session_counts["aula", LAST]
         assert dialect_of(settings)["get-livestream-daywise-analytics", "offered"] == "yes"
 
@@ -107,7 +107,7 @@ def test_forms_of_a_session_count(
 ) -> None:
     with intercept(simulator, with_data(entries)) as served:
         settings = settings_at(served, tmp_path / "home")
-        assert run_pipeline(settings, DAY).failures == []
+        assert run_without_marts(settings, DAY).failures == []
         assert counts_of(settings) == {LAST: counted}
         aside = query(settings, "SELECT field, record_id FROM ops.quarantine WHERE ends_with(record_id, 'daywise')")
         assert aside == ([] if counted is not None else [("count", f"{LAST} livestreams/daywise")])
@@ -138,7 +138,7 @@ def test_session_counts_that_fail_are_unknown_and_affect_nothing_else(
 ) -> None:
     with intercept(simulator, rule) as served:
         settings = settings_at(served, tmp_path / "home")
-        assert run_pipeline(settings, DAY).failures == []
+        assert run_without_marts(settings, DAY).failures == []
         assert counts_of(settings) == {LAST: None}
         [(note,)] = query(settings, "SELECT note FROM ops.loads WHERE table_name = 'raw.livestream_analytics_daywise'")
         assert message in note
@@ -152,7 +152,7 @@ def test_an_entry_without_a_day_leaves_the_other_days_unknown(simulator: Simulat
     ]
     with intercept(simulator, with_data(entries)) as served:
         settings = settings_at(served, tmp_path / "home")
-        run_pipeline(settings, (LAST - timedelta(days=1), LAST))
+        run_without_marts(settings, (LAST - timedelta(days=1), LAST))
         assert counts_of(settings) == {LAST - timedelta(days=1): None, LAST: 4}
         aside = query(settings, "SELECT day, field FROM ops.quarantine WHERE ends_with(record_id, 'daywise')")
         assert aside == [(None, "day")]
@@ -163,7 +163,7 @@ def test_a_session_without_figures_is_found_by_count_though_updated_at_did_not_m
     world = small_world(apps=("aula",), livestreams=3, sessions=12)
     with Simulator(world) as simulated, intercept(simulated) as served:
         settings = settings_at(served, tmp_path / "home", LIVEHOUSE_AUDIT_LIVESTREAMS="0")
-        run_pipeline(settings, WEEK, run_id="before")
+        run_without_marts(settings, WEEK, run_id="before")
         quiet = next(one for one in world.apps["aula"].livestreams if one.sessions and one.open_session is None)
         updated_ms = quiet.updated_ms
         world.add_session(
@@ -174,8 +174,8 @@ def test_a_session_without_figures_is_found_by_count_though_updated_at_did_not_m
             viewer_seconds=0,
         )
         quiet.updated_ms = updated_ms
-        run_pipeline(settings, DAY, run_id="night")
+        run_without_marts(settings, DAY, run_id="night")
         assert_matches_world(settings, world, WEEK)
         served.targets.clear()
-        run_pipeline(settings, DAY, run_id="night after")
+        run_without_marts(settings, DAY, run_id="night after")
         assert not [target for target in served.targets if f"/livestreams/{quiet.id}" in target]

@@ -254,7 +254,7 @@ ANY_TEXT = st.one_of(
 """Any text that an environment variable can contain."""
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.sampled_from(VARIABLES), ANY_TEXT)
 def test_any_text_is_accepted_or_refused_in_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, text: str
@@ -270,7 +270,7 @@ def test_any_text_is_accepted_or_refused_in_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.sampled_from(["LIVEHOUSE_WAREHOUSE", "LIVEHOUSE_HOME"]), ANY_TEXT)
 def test_a_path_that_is_accepted_can_be_published_and_read(
     monkeypatch: pytest.MonkeyPatch, variable: str, text: str
@@ -301,7 +301,7 @@ def test_an_accepted_address_can_be_parsed_by_httpx(monkeypatch: pytest.MonkeyPa
             assert str(httpx.URL(f"{getattr(loaded(monkeypatch, **{variable: text}), field)}/x")) == f"{value}/x"
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12))
 @example("[::1]")
 def test_no_address_sends_the_token_unencrypted_or_crashes_later(monkeypatch: pytest.MonkeyPatch, text: str) -> None:

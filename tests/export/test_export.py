@@ -99,9 +99,10 @@ def test_polars_reads_an_export(nights: NightRunner, tmp_path: Path) -> None:
 def test_days_that_were_not_loaded_again_are_kept(tmp_path: Path) -> None:
     with Simulator(world_of(2)) as simulator:
         nights = NightRunner(simulator, tmp_path / "home")
+        nights.builds_marts = False
         nights.load(WEEK)
-        out = tmp_path / "out"
-        assert export(nights, str(out))[0] == 0
+        out, tables = tmp_path / "out", ("--tables", SESSIONS)
+        assert export(nights, str(out), *tables)[0] == 0
         before, opened = inodes(out, SESSIONS), (out / "core").resolve()
         add_day(nights.world, LAST + timedelta(days=1))
         nights.world.now = NOW + timedelta(days=1)
@@ -113,7 +114,7 @@ def test_days_that_were_not_loaded_again_are_kept(tmp_path: Path) -> None:
             viewer_seconds=7.0,
         )
         nights.load((LAST, LAST + timedelta(days=1)), at=NOW + timedelta(days=1))
-        status, _, err = export(nights, str(out))
+        status, _, err = export(nights, str(out), *tables)
         assert status == 0, err
         after = inodes(out, SESSIONS)
         changed = {path for path, inode in after.items() if before.get(path) != inode}
@@ -124,7 +125,7 @@ def test_days_that_were_not_loaded_again_are_kept(tmp_path: Path) -> None:
             columns = "app_id, day, session_id, viewer_seconds"
             assert rows_of(reader, scan(out, SESSIONS), columns) == rows_of(published, SESSIONS, columns)
         assert len(list(opened.rglob("day=*"))) > 0, "a reader of the export before can go on"
-        export(nights, str(out))
+        export(nights, str(out), *tables)
         assert not opened.exists(), "only the export before is kept"
 
 
@@ -319,7 +320,13 @@ def test_each_run_exports_where_the_setting_names_a_directory(nights: NightRunne
     assert status == 0, err
     with duckdb.connect() as reader:
         assert rows_of(reader, scan(target, SESSIONS), "day") == [(LAST,), (LAST,)]
-    (target / "core").unlink()
+
+
+@pytest.mark.long
+def test_a_run_reports_that_its_export_would_replace_a_file_of_others(nights: NightRunner, tmp_path: Path) -> None:
+    target = tmp_path / "lake of files"
+    environment = environment_for(nights.simulator, tmp_path / "home", LIVEHOUSE_EXPORT_PATH=f"{target}")
+    target.mkdir()
     (target / "core").write_text("mine")
     status, _, err = run_cli(environment, "backfill", f"{LAST}", f"{LAST}", "--quiet")
     assert (status, err.count("\n")) == (1, 1)

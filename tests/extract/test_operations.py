@@ -114,7 +114,7 @@ def test_an_identifier_is_one_segment(identifier: str, segment: str, server: Can
     ]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20))
 def test_any_identifier_arrives_unchanged(server: CannedServer, connect: Connect, identifier: str) -> None:
     server.received.clear()

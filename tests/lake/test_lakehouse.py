@@ -30,6 +30,7 @@ def lakehouse(address: str, home: Path, files: str | None = None) -> DuckLakeWar
     return DuckLakeWarehouse(SecretStr(address.removeprefix("ducklake:postgres:")), files, home)
 
 
+@pytest.mark.long
 def test_it_is_made_with_every_table_its_comments_and_partitions(lake: str, tmp_path: Path) -> None:
     made = lakehouse(lake, tmp_path)
     assert not made.exists()
@@ -73,6 +74,7 @@ def test_readers_can_neither_write_nor_read_other_files(lake: str, tmp_path: Pat
             connection.begin()
 
 
+@pytest.mark.long
 def test_a_reader_sees_one_moment_only(lake: str, tmp_path: Path) -> None:
     made = lakehouse(lake, tmp_path)
     with made.run(wait_seconds=0, log=print):
@@ -152,6 +154,7 @@ def test_one_at_a_time_works_on_a_table_of_an_app(lake: str, tmp_path: Path) -> 
             pass
 
 
+@pytest.mark.long
 def test_what_extraction_learns_of_all_apps_is_noted_once(lake: str, tmp_path: Path) -> None:
     """Seen: four workers that met a field for the first time at once left it in ops.field_types twice."""
     one, two = lakehouse(lake, tmp_path), lakehouse(lake, tmp_path)
@@ -234,6 +237,7 @@ def test_a_connection_that_is_cut_is_one_line_and_the_next_write_has_a_new_one(
             connection.execute("SELECT count(*) FROM ops.days").fetchall()
 
 
+@pytest.mark.long
 def test_who_is_overtaken_does_it_again(lake: str, tmp_path: Path) -> None:
     stores = [lakehouse(lake, tmp_path) for _ in range(2)]
 

@@ -265,6 +265,7 @@ def test_readers_are_given_a_lakehouse_or_nothing(given: str) -> None:
     assert err.count("\n") == 1
 
 
+@pytest.mark.long
 def test_doctor_reports_excess_rights_of_a_role(
     guarded: Lake, lake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ def files(settings: Settings) -> list[str]:
     return [file.name for file in (settings.home / "lake").rglob("*.parquet")]
 
 
+@pytest.mark.long
 def test_small_files_become_one_and_the_rows_stay(worn: Settings) -> None:
     before = len(files(worn))
     sizes = {size.name: size for size in keep_up(worn, keep_days=0)}

@@ -36,7 +36,7 @@ def list_days(connection: duckdb.DuckDBPyConnection, listed: set[tuple[str, str,
         )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(LISTED, st.integers(-3, 14), st.integers(0, 14))
 def test_missing_days_are_those_that_any_table_lacks(
     connection: duckdb.DuckDBPyConnection, listed: set[tuple[str, str, int]], oldest: int, before: int

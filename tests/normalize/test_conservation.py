@@ -27,7 +27,7 @@ records = (
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=6)
 @given(st.lists(st.tuples(records, st.integers(0, 5)), max_size=40))
 def test_received_is_landed_and_quarantined_and_duplicates(received: list[tuple[Any, int]]) -> None:
     raw = raw_of(*[(record, NOW + hours * HOUR) for record, hours in received])
@@ -47,7 +47,7 @@ def test_received_is_landed_and_quarantined_and_duplicates(received: list[tuple[
     assert sorted(id_ for part in parts for id_ in part.rows["session_id"]) == sorted(landed)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(
     st.lists(
         st.tuples(st.sampled_from([FIGURES, ZEROS, None, {}, 5, *UGLY]), st.integers(0, 9)), min_size=1, max_size=8

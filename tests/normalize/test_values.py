@@ -388,7 +388,7 @@ json_values = st.sampled_from(UGLY) | st.recursive(
 
 
 @pytest.mark.parametrize("kind", get_args(LogicalType))
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 @given(values=st.lists(json_values, min_size=1, max_size=40))  # a frame costs more than the values in it
 @example(values=UGLY)
 def test_taken_null_or_reason_exactly_one(kind: LogicalType, values: list[Any]) -> None:

@@ -13,7 +13,7 @@ from pipelines.simulator.faults import GROUPS, FaultInjector
 from pipelines.simulator.server import Simulator
 from pipelines.steps.context import RunContext
 from tests.parameters import long_except
-from tests.pipeline_runner import APPS, DAYS, assert_matches_world, query, run_pipeline, settings_for
+from tests.pipeline_runner import APPS, DAYS, assert_matches_world, query, run_pipeline, run_without_marts, settings_for
 from tests.promises.conftest import Serve
 from tests.promises.fault_runner import changed_days, published_days
 from tests.promises.world_factory import tiny_world
@@ -29,7 +29,7 @@ PAGES = 40
 def run_is_complete(settings: Settings, simulator: Simulator, days: tuple[date, date] = DAYS) -> bool:
     """Run under faults; return whether the run is complete. If not, its errors name the incomplete lists."""
     before = simulator.request_count()
-    errors = [failure.error for failure in run_pipeline(settings, days, run_id="drift").failures]
+    errors = [failure.error for failure in run_without_marts(settings, days, run_id="drift").failures]
     failures = [str(error) for error in errors]
     list_requests = 2 * (1 + max(len(app.livestreams) for app in simulator.world.apps.values()))
     assert simulator.request_count() - before <= list_requests * paging.MAX_PASSES * PAGES + 100, "bounded"
@@ -60,7 +60,7 @@ def test_list_is_complete_or_an_error(kind: str, serve: Serve, tmp_path: Path) -
     if is_complete and kind != "row_moved":  # a row touched after it was read is younger than the table
         assert_matches_world(settings, world)
     simulator.service.faults = FaultInjector()
-    run_pipeline(settings, run_id="quiet")
+    run_without_marts(settings, run_id="quiet")
     assert_matches_world(settings, world)
 
 
@@ -118,15 +118,15 @@ def assert_endless_pages_are_an_error(operation: str, max_pages: int, serve: Ser
     simulator = serve(Simulator(world, per_page_cap=PAGE))
     settings = settings_for(simulator, tmp_path / "home")
     if operation == LIST:  # without any list, a first run fails as a whole
-        run_pipeline(settings, run_id="before")
+        run_without_marts(settings, run_id="before")
     simulator.requests.clear()
     simulator.service.faults = FaultInjector(
         rate=1.0, kinds=("endless_pages",), operations=(operation,), max_consecutive=ALWAYS
     )
-    assert_incomplete(run_pipeline(settings, run_id="endless", full=operation == LIST), "no end after ")
+    assert_incomplete(run_without_marts(settings, run_id="endless", full=operation == LIST), "no end after ")
     assert simulator.request_count(operation) <= max_pages + 1
     simulator.service.faults = FaultInjector()
-    run_pipeline(settings, run_id="after")
+    run_without_marts(settings, run_id="after")
     assert_matches_world(settings, world)
 
 

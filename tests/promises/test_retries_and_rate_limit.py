@@ -25,7 +25,7 @@ from tests.pipeline_runner import (
     assert_matches_world,
     environment_for,
     query,
-    run_pipeline,
+    run_without_marts,
     settings_for,
 )
 from tests.promises.conftest import Serve
@@ -66,11 +66,11 @@ def test_unchanged_night_requests_only_what_may_change(serve: Serve, tmp_path: P
     simulator = serve(Simulator(world))
     settings = settings_for(simulator, tmp_path / "home")
     night = (DAYS[1] - timedelta(days=2), DAYS[1])
-    run_pipeline(settings, night, run_id="before", full=True)
+    run_without_marts(settings, night, run_id="before", full=True)
     world.advance(timedelta(minutes=10))
-    run_pipeline(settings, night, run_id="night before", full=True)
+    run_without_marts(settings, night, run_id="night before", full=True)
     simulator.requests.clear()
-    run_pipeline(settings, night, run_id="night")
+    run_without_marts(settings, night, run_id="night")
     running = {
         livestream.id
         for app in world.apps.values()
@@ -103,7 +103,7 @@ def test_backfill_sends_at_most_two_percent_extra_requests(
     world = tiny_world(apps=("aula",), livestreams=livestreams, sessions=6 * livestreams, days=days - 5, broken=False)
     simulator = serve(Simulator(world))
     first = DAYS[1] - timedelta(days=days - 1)
-    run_pipeline(settings_for(simulator, tmp_path / "home"), (first, DAYS[1]), backfill=True)
+    run_without_marts(settings_for(simulator, tmp_path / "home"), (first, DAYS[1]), backfill=True)
     [app] = world.apps.values()
     sessions = Counter(livestream.id for livestream in app.livestreams for _ in livestream.sessions)
     candidates = sum(pages(sessions[livestream.id]) for livestream in app.livestreams)
@@ -124,7 +124,7 @@ def test_transient_faults_on_eight_percent_of_requests_leave_exact_rows(
     faults = FaultInjector(seed=seed, rate=0.08, kinds=GROUPS["transient"], options=QUICK)
     simulator = serve(Simulator(tiny_world(livestreams=20), per_page_cap=7, faults=faults))
     settings = settings_for(simulator, tmp_path / "home")
-    run = run_pipeline(settings)
+    run = run_without_marts(settings)
     assert faults.injected
     assert run.failures == []
     assert_matches_world(settings, simulator.world)
@@ -142,7 +142,7 @@ def test_each_transient_fault_leaves_exact_rows(kind: str, serve: Serve, tmp_pat
     faults = FaultInjector(seed=3, rate=0.3, kinds=(kind,), options=options, max_faults=limit)
     simulator = serve(Simulator(world, faults=faults))
     settings = settings_for(simulator, tmp_path / "home")
-    assert run_pipeline(settings).failures == []
+    assert run_without_marts(settings).failures == []
     assert faults.injected
     assert_matches_world(settings, world)
 
@@ -154,7 +154,7 @@ def test_transient_faults_of_many_seeds_leave_exact_rows(seed: int, serve: Serve
     faults = FaultInjector(seed=seed, rate=0.08, kinds=GROUPS["transient"], options=QUICK)
     simulator = serve(Simulator(tiny_world(seed=seed, livestreams=60, sessions=300), per_page_cap=7, faults=faults))
     settings = settings_for(simulator, tmp_path / "home")
-    assert run_pipeline(settings).failures == []
+    assert run_without_marts(settings).failures == []
     assert_matches_world(settings, simulator.world)
 
 
@@ -166,7 +166,7 @@ def test_request_is_sent_at_most_seven_times(serve: Serve, tmp_path: Path) -> No
     )
     simulator = serve(Simulator(tiny_world(apps=("aula",)), faults=faults))
     settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_CONCURRENCY="2")
-    failures = run_pipeline(settings).failures
+    failures = run_without_marts(settings).failures
     assert {(failure.table, type(failure.error)) for failure in failures} == {
         ("raw.livestream_analytics", TransientApiError),
         ("core.livestream_analytics_daily", TransientApiError),
@@ -187,7 +187,7 @@ def test_permanent_error_is_not_retried(status: int, serve: Serve, tmp_path: Pat
     )
     simulator = serve(Simulator(tiny_world(apps=("aula",)), faults=faults))
     with pytest.raises(ApiRefusedError, match=rf"/livestreams: {status}: Internal error"):
-        run_pipeline(settings_for(simulator, tmp_path / "home"))
+        run_without_marts(settings_for(simulator, tmp_path / "home"))
     assert max_repeats(simulator.requests) == 1
 
 
@@ -198,7 +198,7 @@ def test_transient_error_is_retried(status: int, serve: Serve, tmp_path: Path) -
     simulator = serve(Simulator(tiny_world(apps=("aula",), livestreams=2, sessions=4)))
     simulator.faults.schedule("server_error", times=MAX_RETRIES, options=FaultOptions(status=status))
     settings = settings_for(simulator, tmp_path / "home")
-    assert run_pipeline(settings, (DAYS[1], DAYS[1])).failures == []
+    assert run_without_marts(settings, (DAYS[1], DAYS[1])).failures == []
     assert max_repeats(simulator.requests) == TRIES
 
 
@@ -212,7 +212,7 @@ def test_429_pauses_every_thread(serve: Serve, tmp_path: Path) -> None:
     log = simulator.service.log = TimedLog()
     simulator.faults.schedule("rate_limited", operation="get-overall-analytics", options=FaultOptions(retry_after=2))
     settings = settings_for(simulator, tmp_path / "home")
-    assert run_pipeline(settings).failures == []
+    assert run_without_marts(settings).failures == []
     limited = next(number for number, request in enumerate(log.requests) if request.status == 429)
     limited_at = log.times[limited]
     # Other requests are in flight while the 429 arrives; a second later none is.
@@ -231,7 +231,7 @@ def test_no_request_exceeds_the_rate_limit(requests_per_second: str, serve: Serv
     world = tiny_world(livestreams=6, sessions=20)
     simulator = serve(Simulator(world, rate_limit=(25, 1.0)))
     settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_REQUESTS_PER_SECOND=requests_per_second)
-    run_pipeline(settings)
+    run_without_marts(settings)
     assert simulator.request_count() > 30
     assert {request.status for request in simulator.requests} == {200}
     assert_matches_world(settings, world)
@@ -241,7 +241,7 @@ def test_no_request_exceeds_the_rate_limit(requests_per_second: str, serve: Serv
 @pytest.mark.promise(4)
 def test_concurrency_limit_is_respected(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world(livestreams=30), latency=0.01))
-    run_pipeline(settings_for(simulator, tmp_path / "home", LIVEHOUSE_CONCURRENCY="3"))
+    run_without_marts(settings_for(simulator, tmp_path / "home", LIVEHOUSE_CONCURRENCY="3"))
     assert simulator.max_concurrent == 3
 
 
@@ -252,7 +252,7 @@ def test_pages_of_one_livestream_are_fetched_concurrently_within_the_limit(serve
     simulator = serve(Simulator(world, latency=0.05))
     settings = settings_for(simulator, tmp_path / "home", LIVEHOUSE_CONCURRENCY="4")
     day = (LAST, LAST)  # every other request is sent once
-    run_pipeline(settings, day)
+    run_without_marts(settings, day)
     pages = [int(request.query["page_no"]) for request in simulator.requests if request.operation == "get-livestream"]
     assert sorted(pages) == list(range(1, -(-len(world.apps["aula"].timeline) // 100) + 1))
     assert simulator.max_concurrent == 4

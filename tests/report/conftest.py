@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from itertools import chain, groupby
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -43,8 +44,7 @@ class FileWarehouse:
         for schema in ("core", "ops", "marts"):
             self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         if connection is None:
-            for table in WAREHOUSE_FILE:
-                self.connection.execute(table.create_sql)
+            self.connection.execute(";".join(table.create_sql for table in WAREHOUSE_FILE))
         self.connection.execute("DELETE FROM ops.rates")
         self.insert("ops.rates", *(app_rates(app_id) for app_id in "ab"))
 
@@ -53,10 +53,13 @@ class FileWarehouse:
         return self.now
 
     def insert(self, table: str, *rows: Row) -> None:
-        for row in rows:
-            assert set(row) <= _COLUMNS[table]
-            names, marks = ", ".join(row), ", ".join("?" * len(row))
-            self.connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(row.values()))
+        for names, alike in groupby(rows, tuple):
+            assert set(names) <= _COLUMNS[table]
+            values = [list(row.values()) for row in alike]
+            marks = ", ".join([f"({', '.join('?' * len(names))})"] * len(values))
+            self.connection.execute(
+                f"INSERT INTO {table} ({', '.join(names)}) VALUES {marks}", [*chain.from_iterable(values)]
+            )
 
     def load(
         self,
@@ -72,7 +75,7 @@ class FileWarehouse:
         """Replace one day of an app, as `load/days.py` does."""
         self.connection.execute(f"DELETE FROM {table} WHERE app_id = ? AND day = ?", [app_id, day])
         if table == SESSIONS:
-            rows = tuple(with_facts(row) for row in rows)
+            rows = add_facts(rows)
         self.insert(table, *({"app_id": app_id, "day": day, "fetched_at": self.now, **row} for row in rows))
         self.connection.execute(
             DAYS.merge_sql(
@@ -144,12 +147,13 @@ def session(session_id: str, started: str | None = None, stopped: str | None = N
     return row | more
 
 
-def with_facts(row: Row) -> Row:
-    """The session with the facts that the load derives from it; what the row says itself stays."""
+def add_facts(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """Add the facts that the load derives from sessions; what a row says itself stays."""
     types = LIVESTREAM_SESSIONS.polars_schema
-    read = {name: row.get(name) for name in ("invoked_at", "started_at", "stopped_at", "updated_at", "err_message")}
-    frame = pl.DataFrame([read], schema={name: types[name] for name in read})
-    return add_session_facts(frame).row(0, named=True) | row
+    names = ("invoked_at", "started_at", "stopped_at", "updated_at", "err_message")
+    read = {name: [row.get(name) for row in rows] for name in names}
+    derived = add_session_facts(pl.DataFrame(read, schema={name: types[name] for name in names}))
+    return tuple(facts | row for facts, row in zip(derived.rows(named=True), rows, strict=True))
 
 
 @pytest.fixture(params=["file", pytest.param("lake", marks=pytest.mark.long)])

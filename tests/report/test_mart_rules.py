@@ -21,7 +21,9 @@ TEN, ELEVEN = f"{DAY}T10:00:00", f"{DAY}T11:00:00"
 
 
 def example(warehouse: "FileWarehouse", name: str) -> list[Row]:
-    warehouse.build_all()
+    for mart in warehouse.marts.values():
+        if mart.full_name in EXAMPLES[name]:
+            warehouse.build(mart)
     return warehouse.query(EXAMPLES[name])
 
 

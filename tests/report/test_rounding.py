@@ -69,7 +69,7 @@ def is_short(warehouse: "FileWarehouse") -> bool:
 
 
 @settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(how=st.sampled_from([*ROUNDINGS]), each=st.booleans(), sessions=days_of_sessions)
 def test_no_rounding_of_the_api_makes_a_difference(
