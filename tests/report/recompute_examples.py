@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from tests.report import recompute
@@ -9,7 +10,7 @@ from tests.report.recompute import Facts, Row, failed, midnight, month_of
 
 KEYS = (
     *("app_id", "weekday", "hour_of_day", "month", "week", "err_message", "livestream_id"),
-    *("session_id", "day", "week_of_age", "last_changed"),
+    *("session_id", "day", "week_of_age", "last_changed", "customer", "holder_type", "holder", "measure"),
 )
 """Columns that identify a row of an answer."""
 
@@ -148,25 +149,89 @@ def hours(values: list[float | None]) -> float | None:
 def allowance_use(facts: Facts) -> list[Row]:
     usage = recompute.monthly_usage(facts)
     latest = max(month for _, month in usage)
+    assumed = {
+        ("app", app, "viewer_minutes"): (60_000.0, None)
+        for app, month in usage
+        if month == latest and ("app", app, "viewer_minutes") not in facts.allowances
+    }
     made = []
-    for (app, month), row in usage.items():
+    everything = replace(facts, allowances=facts.allowances | assumed)
+    for (month, holder_type, holder, measure), row in recompute.monthly_allowance(everything).items():
         if month != latest:
             continue
-        used = None if row["viewer_seconds"] is None else row["viewer_seconds"] / 3600
-        percent = None if used is None else used / 10  # of 1,000 hours
+        used, included = row["used_minutes"], row["included_minutes"]
+        percent = row["used_percent"]
+        state = "unknown" if used is None else "over" if used > included else "within"
+        if percent is not None and state != "over":
+            state = ["within", "near", "over"][(percent >= 70) + (percent >= 100)]
         made.append(
             {
-                "app_id": app,
                 "month": month,
-                "viewer_hours": used,
+                "holder_type": holder_type,
+                "holder": holder,
+                "measure": measure,
+                "used_hours": None if used is None else used / 60,
+                "included_hours": included / 60,
                 "used_percent": percent,
-                "state": "unknown"
-                if percent is None
-                else ["within", "near", "over"][(percent >= 70) + (percent >= 100)],
-                "viewer_hours_at_this_pace": None
-                if used is None
-                else used / row["days_known"] * recompute.days_in_month(month),
+                "state": state,
                 "is_complete": row["is_complete"],
+                "is_assumed": (holder_type, holder, measure) in assumed,
+            }
+        )
+    return made
+
+
+def add_by_customer(facts: Facts, month: date) -> dict[str, list[Row]]:
+    """Return the rows of a month by customer."""
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for (_, of, customer), row in recompute.monthly_cost(facts).items():
+        if of == month:
+            groups[customer].append(row)
+    return groups
+
+
+def cost_by_customer(facts: Facts) -> list[Row]:
+    latest = max(month for _, month in recompute.monthly_usage(facts))
+    groups = add_by_customer(facts, latest)
+    watched = sum(row["viewer_seconds"] or 0 for rows in groups.values() for row in rows)
+    made = []
+    for customer, rows in groups.items():
+        seconds = sum(row["viewer_seconds"] or 0 for row in rows)
+        made.append(
+            {
+                "month": latest,
+                "customer": customer,
+                "sessions": sum(row["sessions"] or 0 for row in rows),
+                "viewer_hours": seconds / 3600,
+                "viewer_percent": 100 * seconds / watched if watched else None,
+                "dollars": sum(row["cost"] for row in rows),
+                "is_complete": all(row["is_complete"] for row in rows),
+            }
+        )
+    return made
+
+
+def customers_by_growth(facts: Facts) -> list[Row]:
+    latest = max(month for _, month in recompute.monthly_usage(facts))
+    before = month_of(latest - timedelta(days=1))
+    hours: dict[date, dict[str, float]] = {}
+    for month in (latest, before):
+        usage = [row for (_, of), row in recompute.monthly_usage(facts).items() if of == month]
+        is_known = bool(usage) and all(row["days_known"] == row["days_in_month"] for row in usage)
+        groups = add_by_customer(facts, month) if is_known else {}
+        hours[month] = {name: sum(row["viewer_seconds"] or 0 for row in rows) / 3600 for name, rows in groups.items()}
+    made = []
+    for customer in {*add_by_customer(facts, latest), *add_by_customer(facts, before)}:
+        now, earlier = (hours[month].get(customer, 0.0) if hours[month] else None for month in (latest, before))
+        more = None if now is None or earlier is None else now - earlier
+        made.append(
+            {
+                "month": latest,
+                "customer": customer,
+                "viewer_hours": now,
+                "viewer_hours_before": earlier,
+                "hours_more": more,
+                "change_percent": 100 * more / earlier if more is not None and earlier else None,
             }
         )
     return made
@@ -376,7 +441,7 @@ RECOMPUTED: dict[str, Callable[[Facts], list[Row]]] = {
     for answer in (
         *(busiest_hour, error_messages, time_to_live_by_week, weekday_rhythm, peak_streams, never_watched),
         *(allowance_use, session_overage, repeated_failures, time_to_live_by_weekday, quiet_days, longest_gap),
-        *(hours_by_age, this_week, late_corrections, changed_lately),
+        *(hours_by_age, this_week, late_corrections, changed_lately, cost_by_customer, customers_by_growth),
     )
 }
 """By the example's name without its number."""

@@ -95,7 +95,28 @@ def test_a_week_without_use_is_zero_hours(busy: FileWarehouse) -> None:
 
 def test_any_use_of_an_allowance_of_zero_is_over(busy: FileWarehouse) -> None:
     rows = busy.query(EXAMPLES["13_allowance_use"].fill({"allowance_hours": "0"}))
-    assert {(row["state"], row["used_percent"]) for row in rows} == {("over", None)}
+    found = {row["holder"]: (row["state"], row["used_percent"] is None, row["is_assumed"]) for row in rows}
+    assert found == {"a": ("over", False, False), "b": ("over", True, True)}
+
+
+def test_growth_of_customers_counts_a_month_without_use_as_zero(busy: FileWarehouse) -> None:
+    days = [date(2025, 11, 1), date(2025, 11, 2)] + [date(2025, 12, number) for number in range(1, 32)]
+    for app_id in "ab":
+        for day in days:
+            busy.load("core.livestream_sessions", day, app_id=app_id)
+    one = session("x", "2025-12-05T10:00:00", "2025-12-05T11:00:00", livestream_id="l9")
+    busy.load("core.livestream_sessions", date(2025, 12, 5), one)
+    for record_id, customer in (("l9", "new"), ("l2", "lost")):
+        busy.insert("ops.customers", {"assigned_by": "livestream", "record_id": record_id, "customer": customer})
+    busy.build("monthly_cost")
+    rows = {row["customer"]: row for row in busy.query(EXAMPLES["24_customers_by_growth"].fill())}
+    assert (rows["new"]["hours_more"], rows["new"]["change_percent"]) == (2.0, None)
+    assert rows["lost"]["viewer_hours"] == 0
+    assert rows["lost"]["viewer_hours_before"] is not None
+    assert [row["hours_more"] for row in busy.query(EXAMPLES["24_customers_by_growth"].fill({"month": "2025-11"}))] == [
+        None,
+        None,
+    ], "October is not loaded"
 
 
 def test_an_unknown_viewer_day_is_not_compared(busy: FileWarehouse) -> None:
