@@ -68,6 +68,13 @@ TABLES = {
     "ops.days": ("table_name, app_id, day", ""),
     "ops.shrinks": ("", "app_id VARCHAR, table_name VARCHAR, day DATE, reason VARCHAR"),
     "ops.mart_builds": ("", ""),
+    "ops.incidents": (
+        "incident_id, rule, app_id, scope, first_day, last_day, opened_at, closed_at",
+        (
+            "closing VARCHAR, first_value DOUBLE, last_value DOUBLE, threshold DOUBLE, told_open_at TIMESTAMP,"
+            " told_closed_at TIMESTAMP, text VARCHAR"
+        ),
+    ),
 }
 """Published table: the columns it begins with, and others with their types. A table may have more."""
 
@@ -86,6 +93,7 @@ COMMAND_OPTIONS = {
     "rebuild": "start end",
     "sql": "query -f --format --spreadsheet --timeout --param --example --examples --tables --columns",
     "report": "--open",
+    "alerts": "--check --test --format",
     "doctor": "",
     "simulate": "--port",
     "api": "",
@@ -107,7 +115,8 @@ SETTINGS = (
     "CLOUDFLARE_API_TOKEN CLOUDFLARE_ACCOUNT_ID REALTIMEKIT_APP_ID CLOUDFLARE_BASE_URL LIVEHOUSE_HOME LIVEHOUSE_WAREHOUSE"
     " LIVEHOUSE_DATA_PATH LIVEHOUSE_START_DATE LIVEHOUSE_LOOKBACK_DAYS LIVEHOUSE_RETENTION_DAYS"
     " LIVEHOUSE_REQUESTS_PER_SECOND LIVEHOUSE_CONCURRENCY LIVEHOUSE_EXPORT_PATH LIVEHOUSE_READER_WAREHOUSE"
-    " LIVEHOUSE_ALERT_WEBHOOK LIVEHOUSE_EXPORT_RATE LIVEHOUSE_PARTICIPANT_RATE"
+    " LIVEHOUSE_ALERT_WEBHOOK LIVEHOUSE_ALERT_FORMAT LIVEHOUSE_ALERT_SECRET LIVEHOUSE_ALERTS LIVEHOUSE_DIGEST"
+    " LIVEHOUSE_REPORT_URL LIVEHOUSE_EXPORT_RATE LIVEHOUSE_PARTICIPANT_RATE"
     " LIVEHOUSE_AUDIO_EXPORT_RATE LIVEHOUSE_AUDIO_PARTICIPANT_RATE LIVEHOUSE_AUDIO_APPS LIVEHOUSE_ALLOWANCES LIVEHOUSE_CUSTOMERS"
 )
 

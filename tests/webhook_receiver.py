@@ -2,7 +2,7 @@
 
 import hmac
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -20,6 +20,8 @@ class Receiver:
         """Headers and bodies as received."""
         self.authorizations: list[str | None] = []
         self.statuses: list[int] = []
+        self.on_post: Callable[[], object] = lambda: None
+        """Called before each reply."""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -28,6 +30,7 @@ class Receiver:
                 outer.posted.append((self.path, json.loads(body)))
                 outer.requests.append((dict(self.headers), body))
                 outer.authorizations.append(self.headers["Authorization"])
+                outer.on_post()
                 self.send_response(outer.statuses.pop(0) if outer.statuses else 200)
                 self.end_headers()
 

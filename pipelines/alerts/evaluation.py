@@ -190,8 +190,8 @@ def _evaluate_query(
 ) -> list[Reading]:
     with _running(connection) as cursor:
         names, rows = _execute(cursor, sql, scope, rows=_MAX_ROWS + 1)
-    if len(rows) > _MAX_ROWS:
-        raise QueryError(f"sql returns more than {_MAX_ROWS:,} rows: select the worst ones with ORDER BY and LIMIT")
+        if len(rows) > _MAX_ROWS:
+            raise QueryError(f"it returns more than {_MAX_ROWS:,} rows: select the worst ones with ORDER BY and LIMIT")
     found: dict[tuple[Key, date | None], Reading] = {}
     for values in rows:
         row = dict(zip(names, values, strict=True))
@@ -246,13 +246,13 @@ def _execute(
     types = {str(name): str(kind) for name, kind, *_ in result.description or []}
     for name in _REQUIRED:
         if name not in types:
-            raise QueryError(f"sql must return the column {name} ({_COLUMNS[name]})")
+            raise QueryError(f"it must return the column {name} ({_COLUMNS[name]})")
     for name, kind in types.items():
         if name not in _COLUMNS:
-            raise QueryError(f"sql returns an unknown column {name!r}: it may return {', '.join(_COLUMNS)}")
+            raise QueryError(f"unknown column {name!r}: it may return {', '.join(_COLUMNS)}")
         accepted = _NUMBER_TYPES if _COLUMNS[name] == "a number" else (_COLUMNS[name],)
         if not kind.startswith(accepted):
-            raise QueryError(f"the column {name} of sql must be {_COLUMNS[name]}, and is {kind}")
+            raise QueryError(f"the column {name} must be {_COLUMNS[name]}, and is {kind}")
     return list(types), result.fetchall()
 
 
@@ -270,7 +270,7 @@ def _running(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyC
     except duckdb.InterruptException:
         raise QueryError(f"sql was ended after {QUERY_SECONDS:g} s: let it read fewer rows") from None
     except LivehouseError as error:
-        raise QueryError(f"sql: {error}".replace("sql: sql", "sql")) from None
+        raise QueryError(f"sql: {error}") from None
     except duckdb.Error as error:
         raise QueryError(f"sql: {' '.join(str(error).split())[:400]}") from None
     finally:

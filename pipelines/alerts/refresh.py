@@ -57,7 +57,7 @@ def find_changes(
         try:
             readings = evaluate_rule(connection, rule, scope, open_keys)
         except QueryError as error:
-            changes.faults.append(f"{rules.file}: rule {rule.name}: {error}")
+            changes.faults.append(rules.describe_fault(rule, error))
             continue
         changes.incidents += update_incidents(mine, rule, readings, recent=scope.recent, now=now)
     still_open = [incident for incident in known if incident.closed_at is None]

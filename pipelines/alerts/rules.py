@@ -77,6 +77,10 @@ class RuleSet:
     is_readable: bool = True
     """Whether the file could be read: if not, nothing is known of its rules, and no incident may change."""
 
+    def describe_fault(self, rule: Rule, error: Exception) -> str:
+        """Return one line about a rule that cannot be evaluated."""
+        return f"{self.file}: rule {rule.name}: {error}"
+
 
 def default_rules_file() -> Path:
     """Return the file with the default rules."""

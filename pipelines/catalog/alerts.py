@@ -1,4 +1,4 @@
-"""The table that records what alert rules found, and what was posted to the webhook."""
+"""The tables that record what alert rules found, and what was posted to the webhook."""
 
 from pipelines.catalog.types import Column, Table
 
@@ -28,6 +28,17 @@ INCIDENTS = Table(
         Column("told_open_at", "timestamp", "When the webhook accepted that it opened, UTC; NULL if it has not"),
         Column("told_closed_at", "timestamp", "When the webhook accepted that it closed, UTC; NULL if it has not"),
         Column("text", "text", "The incident in words"),
+    ),
+    unique=True,
+)
+DIGESTS = Table(
+    "ops",
+    "digests",
+    "Morning digests that the webhook accepted.",
+    ("day",),
+    (
+        Column("day", "day", "Day that the digest is about"),
+        Column("posted_at", "timestamp", "When the webhook accepted it, UTC"),
     ),
     unique=True,
 )

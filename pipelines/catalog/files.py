@@ -1,6 +1,6 @@
 """The tables of each database file."""
 
-from pipelines.catalog.alerts import INCIDENTS
+from pipelines.catalog.alerts import DIGESTS, INCIDENTS
 from pipelines.catalog.core import LIVE_OBSERVATIONS
 from pipelines.catalog.cost import CLOSED, TERMS
 from pipelines.catalog.live import POLLS, RAW_LIVE_OBSERVATIONS
@@ -39,6 +39,7 @@ WAREHOUSE_FILE = (
     API_DIALECT,
     AUDITS,
     INCIDENTS,
+    DIGESTS,
     FINGERPRINTS,
     SCHEMA_VERSIONS,
     *TERMS,

@@ -26,6 +26,7 @@ COMMANDS = {
     "statement": ("pipelines.cli.statement", "Print a month by app or customer, with its estimated cost, for finance."),
     "export": ("pipelines.cli.export", "Write core and marts as Parquet or CSV files for other engines."),
     "on-air": ("pipelines.cli.on_air", "Show which livestreams are live now, and their viewers."),
+    "alerts": ("pipelines.cli.alerts", "Evaluate the alert rules, post and list incidents; test the webhook."),
     "doctor": ("pipelines.cli.doctor", "Check settings, token, reachability, disk, lock and schema."),
     "simulate": ("pipelines.cli.simulate", "Serve a simulated API until stopped."),
     "api": ("pipelines.cli.api", "Run one operation of the API, and print its reply as JSON."),

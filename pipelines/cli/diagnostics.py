@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 from filelock import FileLock, Timeout
 
+from pipelines.alerts.rules import load_rules
 from pipelines.catalog.files import RAW_FILE, WAREHOUSE_FILE
 from pipelines.catalog.ops import LANDINGS
 from pipelines.catalog.types import Table
@@ -19,12 +20,13 @@ from pipelines.errors import LivehouseError, SettingsError, WarehouseError
 from pipelines.load.raw_versions import describe_future, last_landing
 from pipelines.settings.billing_terms import read_billing_terms
 from pipelines.settings.settings import Settings, load_settings
+from pipelines.steps.alerts import check_rules
 from pipelines.storage.duckdb_errors import translate_errors
 from pipelines.storage.file_warehouse import FileWarehouse
 from pipelines.storage.lock import lock_holder
 from pipelines.storage.migrations import LIST_COLUMNS, check_schema_version
 from pipelines.storage.postgres import Role
-from pipelines.storage.warehouse import open_ducklake
+from pipelines.storage.warehouse import open_ducklake, open_warehouse
 
 _MIN_FREE_BYTES = 2**30
 _COLUMNS_NAMED = 5
@@ -46,6 +48,20 @@ def diagnose() -> Iterator[Finding]:
         yield Finding("fault", "settings", str(error), "correct it in the environment or in .env, see .env.example")
     yield from _check_lakehouse(settings) if settings.lakehouse or settings.reader_lakehouse else _check_home(settings)
     yield from check_history(settings)
+    yield from _check_alert_rules(settings)
+
+
+def _check_alert_rules(settings: Settings) -> Iterator[Finding]:
+    """Check the file of LIVEHOUSE_ALERTS, and its queries if figures are published."""
+    try:
+        rules, faults = check_rules(settings, open_warehouse(settings))
+    except LivehouseError:  # an earlier check has reported that the warehouse cannot be opened
+        rules = load_rules(settings.alert_rules)
+        faults = list(rules.faults)
+    for fault in faults:
+        yield Finding("fault", "settings", fault, "correct the file; `livehouse alerts --check` checks it alone")
+    if not faults:
+        yield Finding("ok", "alert rules", f"{len(rules.rules)} of {rules.file.name}")
 
 
 def _check_lakehouse(settings: Settings) -> Iterator[Finding]:

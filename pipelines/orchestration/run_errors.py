@@ -11,7 +11,7 @@ STOPPED = "stopped; landed data is kept: run the same command again to resume"
 SIGNALED = "ended by a signal, such as at a shutdown of the machine"
 _CONSEQUENCES = ("caused the run", "LazyLock instance has previously been poisoned")
 """Parts of messages that only repeat an earlier failure: Dagster's, and polars' once it could not start its threads."""
-_COMMANDS_WITHOUT_DAYS = {"observe": "on-air", "upkeep": "upkeep"}
+_COMMANDS_WITHOUT_DAYS = {"observe": "on-air", "upkeep": "upkeep", "alerts": "alerts"}
 """Job that has no days: the command that does the same."""
 
 

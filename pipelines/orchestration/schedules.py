@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
+from pipelines.orchestration.assets.alerts import alerts
 from pipelines.orchestration.assets.live import poll_live_observations
 from pipelines.orchestration.assets.maintenance import upkeep
 from pipelines.orchestration.resources import APPS, FULL, NIGHTLY, RANGE_END, RANGE_START
@@ -129,5 +130,19 @@ weekly_maintenance_schedule = dg.ScheduleDefinition(
     description="Sundays. Only a lakehouse needs it.",
 )
 
-JOBS: list[Any] = [nightly, backfill, rebuild, observe, upkeep]
-SCHEDULES = [nightly_schedule, weekly_full_refresh_schedule, live_poll_schedule, weekly_maintenance_schedule]
+hourly_alerts_schedule = dg.ScheduleDefinition(
+    name="every_hour",
+    job=alerts,
+    cron_schedule="10 * * * *",
+    execution_timezone="UTC",
+    description="Evaluates the alert rules between runs, so that a night that did not run is noticed.",
+)
+
+JOBS: list[Any] = [nightly, backfill, rebuild, observe, upkeep, alerts]
+SCHEDULES = [
+    nightly_schedule,
+    weekly_full_refresh_schedule,
+    live_poll_schedule,
+    weekly_maintenance_schedule,
+    hourly_alerts_schedule,
+]

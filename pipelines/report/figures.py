@@ -69,7 +69,7 @@ def read_figures(connection: DuckDBPyConnection) -> dict[str, Any] | None:
             "is_exact": times_to_live <= LIMITS["exact"],
             "tables": list(_TABLE_TITLES),
         }
-        names = ("days", "coverage", "peaks", "audience", "waits", "reconciliation", "audits", "rates")
+        names = ("days", "coverage", "peaks", "audience", "waits", "reconciliation", "audits", "incidents", "rates")
         tables = {name: read_query(connection, name, parameters) for name in names}
         rates = tables.pop("rates")
     except (duckdb.CatalogException, duckdb.BinderException):

@@ -10,11 +10,20 @@ from pipelines.marts.checks import MAX_ROWS_SHOWN
 from pipelines.orchestration.asset_metadata import to_table
 from pipelines.orchestration.assets.core import CORE
 from pipelines.orchestration.assets.marts import MARTS
-from pipelines.orchestration.resources import ONE_RUN, REPORT, find_resumable_range, parse_range, sends_requests
+from pipelines.orchestration.resources import (
+    NIGHTLY,
+    ONE_RUN,
+    REPORT,
+    find_resumable_range,
+    parse_range,
+    sends_requests,
+)
 from pipelines.settings.settings import Settings
 from pipelines.steps.alerts import AlertState, update_alerts
 from pipelines.steps.context import RunContext
 from pipelines.steps.days import check_clock, describe_catch_up, note_days_still_missing
+from pipelines.steps.digest import post_digest
+from pipelines.steps.progress import log
 from pipelines.steps.report import publish_warehouse, write_page
 from pipelines.steps.summary import findings, loads_of, summarize
 from pipelines.text import printable
@@ -66,7 +75,11 @@ def build_publish(settings: Settings) -> list[dg.AssetsDefinition]:
 
 def _check_rule(name: str, alerts: AlertState) -> dg.AssetCheckResult:
     """Return the result of the check of a rule, or of all rules together."""
-    lines = alerts.faults if name == RULES_CHECK else [one.text for one in alerts.open_incidents if one.rule == name]
+    lines = (
+        [*alerts.rule_faults, *alerts.post_faults]
+        if name == RULES_CHECK
+        else [one.text for one in alerts.open_incidents if one.rule == name]
+    )
     more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
     return dg.AssetCheckResult(
         check_name=name,
@@ -90,15 +103,18 @@ def _check_rule(name: str, alerts: AlertState) -> dg.AssetCheckResult:
 )
 def report(context: dg.AssetExecutionContext, run: dg.ResourceParam[RunContext]) -> dg.MaterializeResult[Any]:
     """Write the report, and fail if an app failed."""
-    metadata = _summarize_run(context, run)  # before the page, which is written with the warehouse closed
+    found, metadata = _summarize_run(context, run)  # before the page, which is written with the warehouse closed
     path = write_page(run)
     if run.failures:
         raise dg.Failure("; ".join(run.failure_lines()), metadata=metadata, allow_retries=False)
+    days = parse_range(dict(context.run.tags))
+    if context.run.job_name == NIGHTLY and days and (fault := post_digest(run, days[1], found)):
+        log(f"livehouse: {fault}")
     return dg.MaterializeResult(metadata=metadata | {"path": dg.MetadataValue.path(path), "bytes": path.stat().st_size})
 
 
-def _summarize_run(context: dg.AssetExecutionContext, run: RunContext) -> dict[str, Any]:
-    """Return metadata on the loads, requests and findings of the run; also log the findings and add tags to the run."""
+def _summarize_run(context: dg.AssetExecutionContext, run: RunContext) -> tuple[list[str], dict[str, Any]]:
+    """Return the findings of the run, and metadata on its loads, requests and findings; also log them and add tags to the run."""
     with run.warehouse.open_working() as connection:
         loads, summary = loads_of(connection, run.run_id), summarize(connection, run.run_id)
     requests, retries = (sum(load[name] for load in loads) for name in ("requests", "retries"))
@@ -114,7 +130,7 @@ def _summarize_run(context: dg.AssetExecutionContext, run: RunContext) -> dict[s
         context.log.warning(printable(line))  # it goes to a terminal and to compute logs
     days = parse_range(dict(context.run.tags))
     # Short lines first: the run's page cuts a long event.
-    return {
+    return found, {
         "loaded": f"{f'{days[0]} to {days[1]}: ' if days else ''}{landed['sessions']:,} sessions and "
         f"{landed['livestreams']:,} livestreams of {apps} apps are loaded",
         "cost": f"{requests:,} requests, {retries:,} of them retries; "

@@ -39,6 +39,8 @@ function showTrustLine(period, lines) {
     items.push(["warning", formatCount(counts.unsettled, `unsettled ${unit}`, `unsettled ${unit}s`)]);
   }
   for (const item of listAuditItems(period)) if (item[0] === "bad") items.push(item);
+  const open = data.incidents.state.filter((state) => state === "open").length;
+  if (open) items.push(["bad", formatCount(open, "incident is open", "incidents are open")]);
   getElement("trust-line").replaceChildren(
     ...items.map(([kind, text]) => createElement("a", {href: "#trust"}, withSign(kind, text))),
   );

@@ -126,6 +126,15 @@ interface Figures {
     Cell[]
   >;
   audits: Record<"app" | "livestreams" | "verified" | "audited" | "changed", number[]>;
+  incidents: {
+    /** null for an incident of the whole account */
+    app: Cell[];
+    rule: string[];
+    text: string[];
+    state: ("open" | "over" | "corrected")[];
+    first_day: Cell[];
+    last_day: Cell[];
+  };
   quarantine: GroupTable & {field: string[]; example: (string | null)[]};
   quarantined: number;
   shrinks: GroupTable;

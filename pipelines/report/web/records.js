@@ -1,4 +1,4 @@
-// Records that are missing from the figures, quarantined or shrunk, and the latest loads.
+// Incidents, records that are missing from the figures, quarantined or shrunk, and the latest loads.
 
 /**
  * Rows of records, or groups of them, that concern the period; those without a day concern every period.
@@ -158,6 +158,49 @@ function showCaveats(period) {
   });
 }
 
+/** @type {Record<Figures["incidents"]["state"][number], [Kind, string]>} */
+const INCIDENT_STATES = {open: ["bad", "open"], over: ["good", "over"], corrected: ["good", "corrected"]};
+
+/** Open incidents, and those closed lately, of every period; each leads to its days. */
+function showIncidents() {
+  const {incidents} = data;
+  showTable("table-incidents", {
+    caption: "Incidents",
+    note: "days in violation of an alert rule: open ones, and those that ended in the last week",
+    isSticky: true,
+    columns: [
+      ["State", "nowrap"],
+      ["Rule", "nowrap"],
+      ["App", "long"],
+      ["Days", "nowrap"],
+      ["Incident", "long"],
+    ],
+    rows: incidents.rule.slice(0, 40).map((rule, n) => ({
+      cells: [
+        withSign(...INCIDENT_STATES[incidents.state[n]]),
+        rule,
+        incidents.app[n] === null ? "all" : isolateText(data.apps[incidents.app[n]]),
+        linkDays(incidents.first_day[n], incidents.last_day[n], incidents.app[n]),
+        isolateText(incidents.text[n]),
+      ],
+    })),
+    nothing: "none is open, and none ended in the last week.",
+  });
+}
+
+/**
+ * A link to the days of an app on this page.
+ * @param {Cell} from
+ * @param {Cell} to
+ * @param {Cell} app null for all apps
+ */
+function linkDays(from, to, app) {
+  if (from === null || to === null) return "now";
+  const state = new URLSearchParams({from: toIsoDay(from), to: toIsoDay(to)});
+  if (app !== null) state.set("app", data.apps[app]);
+  return createElement("a", {href: `#${state}`}, formatRange(from, to));
+}
+
 function showLoads() {
   const {loads} = data;
   showTable("table-loads", {
@@ -200,6 +243,7 @@ function showLoads() {
  */
 function showTrust(period, lines) {
   showAnswer(period, lines);
+  showIncidents();
   showVerdicts(period);
   showDifferences(period);
   showCoverage(period, lines);

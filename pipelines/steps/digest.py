@@ -1,0 +1,58 @@
+"""Post the morning digest after a good night, once for each day."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from functools import partial
+
+import duckdb
+
+from pipelines.alerts.digest import Digest, build_message, read_day
+from pipelines.alerts.store import read_incidents
+from pipelines.alerts.webhook import post_message
+from pipelines.catalog.alerts import DIGESTS
+from pipelines.clock import utc_now
+from pipelines.steps.context import RunContext
+
+
+def post_digest(run: RunContext, day: date, findings: Sequence[str]) -> str | None:
+    """Post the digest of the day before the run, if LIVEHOUSE_DIGEST requires one and it was not posted yet.
+
+    `day`: the last day that the run loaded. Returns one line if the webhook did not accept it. If the process is killed before
+    that is noted, the next run posts it again, with the same id.
+    """
+    settings = run.settings
+    if settings.digest == "off" or run.failures or day != run.started_at.date() - timedelta(days=1):
+        return None
+    if settings.alert_webhook is None:
+        return "LIVEHOUSE_DIGEST is set without LIVEHOUSE_ALERT_WEBHOOK: set both, or neither"
+    with run.warehouse.lock_table(DIGESTS.full_name, "every app"):
+        digest = run.warehouse.read(partial(_read, run=run, day=day, findings=findings))
+        if digest is None:
+            return None
+        if fault := post_message(settings, build_message(digest)):
+            return f"{fault}; the digest of {day} was not posted"
+        run.warehouse.write(partial(_note, day=day, now=utc_now()))
+    return None
+
+
+def _read(
+    connection: duckdb.DuckDBPyConnection, *, run: RunContext, day: date, findings: Sequence[str]
+) -> Digest | None:
+    """Return what the digest reports; None if it was posted already."""
+    if connection.execute(f"SELECT day FROM {DIGESTS.full_name} WHERE day = ?", [day]).fetchall():
+        return None
+    apps = run.settings.app_ids
+    incidents = read_incidents(connection, closed_since=run.started_at)
+    return Digest(
+        day=day,
+        now=read_day(connection, apps, day),
+        before=read_day(connection, apps, day - timedelta(weeks=1)),
+        incidents=[incident for incident in incidents if incident.closed_at is None],
+        findings=findings,
+        report_url=run.settings.report_url,
+    )
+
+
+def _note(connection: duckdb.DuckDBPyConnection, *, day: date, now: datetime) -> None:
+    noted = "(SELECT $day::DATE AS day, $now::TIMESTAMP AS posted_at)"
+    connection.execute(DIGESTS.merge_sql(noted), {"day": day, "now": now})
