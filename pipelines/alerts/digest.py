@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from hashlib import sha256
 from typing import Any
 
 import duckdb
@@ -65,7 +66,7 @@ def sum_apps(by_app: dict[str, DayFigures]) -> DayFigures:
 
 
 def build_message(digest: Digest) -> Message:
-    """Return the digest as a message. Its id is the same for the same day."""
+    """Return the digest as a message. Its id is the same for the same day and apps."""
     now, before = sum_apps(digest.now), sum_apps(digest.before)
     state = "final" if now.is_final else "provisional, these figures will change"
     lines = [f"livehouse: {digest.day:%A} {digest.day} ({state})", _describe_figures(now, before, digest.day)]
@@ -80,7 +81,8 @@ def build_message(digest: Digest) -> Message:
     text = neutralize_markup("\n".join(lines))[:LONGEST_TEXT]
     if digest.report_url:
         text += f"\nReport: {digest.report_url}"
-    return Message("digest", f"digest-{digest.day}", text, _build_fields(digest, now, before))
+    apps = sha256(",".join(digest.now).encode()).hexdigest()[:8]
+    return Message("digest", f"digest-{digest.day}-{apps}", text, _build_fields(digest, now, before))
 
 
 def _describe_figures(now: DayFigures, before: DayFigures, day: date) -> str:

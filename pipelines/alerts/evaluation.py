@@ -26,10 +26,12 @@ QUERY_SECONDS = 30.0
 """The time that the query of one rule may take."""
 
 _MAX_ROWS = 1_000
+_LONGEST_ERROR = 400
 _COLUMNS = {
     "app_id": "VARCHAR",
     "value": "a number",
     "livestream_id": "VARCHAR",
+    "scope": "VARCHAR",
     "day": "DATE",
     "threshold": "a number",
 }
@@ -38,7 +40,7 @@ _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "
 _NUMBER_TYPES = (*_NUMBERS, "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
 
 Key = tuple[str | None, str | None]
-"""App and livestream of an incident; None for all of them."""
+"""App and scope of an incident: a livestream, or another part of the app; None for all of it."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,14 @@ def evaluate_rule(
 
     Raises `QueryError` if the rule's query is refused, fails, or takes too long.
     """
-    if rule.sql is not None:
-        return _evaluate_query(connection, rule.sql, scope, open_keys)
-    if rule.metric == FRESHNESS:
-        return list(_read_freshness(connection, rule, scope))
-    return list(_judge_days(rule, scope, _read_metric(connection, rule, scope)))
+    try:
+        if rule.sql is not None:
+            return _evaluate_query(connection, rule, scope, open_keys)
+        if rule.metric == FRESHNESS:
+            return list(_read_freshness(connection, rule, scope))
+        return list(_judge_days(rule, scope, _read_metric(connection, rule, scope)))
+    except duckdb.Error as error:  # such as a mart that an older version has not built
+        raise QueryError(" ".join(str(error).split())[:_LONGEST_ERROR]) from None
 
 
 # --- metrics ------------------------------------------------------------------------------------------------
@@ -133,7 +138,7 @@ def _judge_days(
     rule: Rule, scope: Scope, figures: Mapping[str, Mapping[date, tuple[int, float | None]]]
 ) -> Iterator[Reading]:
     """Compare each day with the threshold. A day without a value, or without enough days to compare with, is left out."""
-    limit = rule.above if rule.below is None else rule.below
+    limit = _limit_of(rule)
     assert limit is not None, "a metric has a threshold"  # noqa: S101 - Rule validates it
     for app_id, days in sorted(figures.items()):
         for day, (sessions, value) in sorted(days.items()):
@@ -182,14 +187,14 @@ def check_rule(connection: duckdb.DuckDBPyConnection, rule: Rule, scope: Scope) 
     """Raise `QueryError` if the query of a rule is refused, or its columns are not those of a rule."""
     if rule.sql is not None:
         with _running(connection) as cursor:
-            _execute(cursor, rule.sql, scope, rows=0)
+            _execute(cursor, rule, scope, rows=0)
 
 
 def _evaluate_query(
-    connection: duckdb.DuckDBPyConnection, sql: str, scope: Scope, open_keys: Collection[Key]
+    connection: duckdb.DuckDBPyConnection, rule: Rule, scope: Scope, open_keys: Collection[Key]
 ) -> list[Reading]:
     with _running(connection) as cursor:
-        names, rows = _execute(cursor, sql, scope, rows=_MAX_ROWS + 1)
+        names, rows = _execute(cursor, rule, scope, rows=_MAX_ROWS + 1)
         if len(rows) > _MAX_ROWS:
             raise QueryError(f"it returns more than {_MAX_ROWS:,} rows: select the worst ones with ORDER BY and LIMIT")
     found: dict[tuple[Key, date | None], Reading] = {}
@@ -198,10 +203,11 @@ def _evaluate_query(
         app_id, day = row["app_id"], row.get("day")
         if app_id is not None and app_id not in scope.apps:
             continue
-        key = (app_id, row.get("livestream_id"))
+        key = (app_id, row.get("livestream_id") or row.get("scope"))
+        threshold = _as_number(row.get("threshold", _limit_of(rule)))
         found.setdefault(
             (key, day),
-            Reading(*key, day, _as_number(row["value"]), _as_number(row.get("threshold")), is_violation=True),
+            Reading(*key, day, _as_number(row["value"]), threshold, is_violation=True),
         )
     keys = {*(key for key, _ in found), *open_keys}
     if "day" not in names:
@@ -236,13 +242,12 @@ def _as_number(value: Any) -> float | None:  # noqa: ANN401 - a numeric value of
 
 
 def _execute(
-    cursor: duckdb.DuckDBPyConnection, sql: str, scope: Scope, *, rows: int
+    cursor: duckdb.DuckDBPyConnection, rule: Rule, scope: Scope, *, rows: int
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Run the query, which may use `$now`, `$today` and `$recent`, and return its columns and first rows."""
-    query = check_query(cursor, sql)
-    used = {name: value for name, value in scope.parameters.items() if re.search(rf"\${name}\b", sql)}
-    limited = f"SELECT * FROM ({query.strip().removesuffix(';')}\n) LIMIT {rows}"
-    result = cursor.execute(limited, used)
+    query = check_query(cursor, str(rule.sql)).strip().removesuffix(";")
+    used = {name: value for name, value in scope.parameters.items() if re.search(rf"\${name}\b", query)}
+    result = cursor.execute(f"SELECT * FROM ({query}\n) LIMIT 0", used)
     types = {str(name): str(kind) for name, kind, *_ in result.description or []}
     for name in _REQUIRED:
         if name not in types:
@@ -253,7 +258,14 @@ def _execute(
         accepted = _NUMBER_TYPES if _COLUMNS[name] == "a number" else (_COLUMNS[name],)
         if not kind.startswith(accepted):
             raise QueryError(f"the column {name} must be {_COLUMNS[name]}, and is {kind}")
-    return list(types), result.fetchall()
+    condition = (
+        "" if (limit := _limit_of(rule)) is None else f"WHERE value {'>' if rule.below is None else '<'} {limit!r}"
+    )
+    return list(types), cursor.execute(f"SELECT * FROM ({query}\n) {condition} LIMIT {rows}", used).fetchall()
+
+
+def _limit_of(rule: Rule) -> float | None:
+    return rule.above if rule.below is None else rule.below
 
 
 @contextmanager
@@ -272,7 +284,7 @@ def _running(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyC
     except LivehouseError as error:
         raise QueryError(f"sql: {error}") from None
     except duckdb.Error as error:
-        raise QueryError(f"sql: {' '.join(str(error).split())[:400]}") from None
+        raise QueryError(f"sql: {' '.join(str(error).split())[:_LONGEST_ERROR]}") from None
     finally:
         timer.cancel()
         cursor.close()

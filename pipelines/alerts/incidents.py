@@ -176,7 +176,7 @@ def describe(rule: Rule, incident: Incident) -> str:
     if incident.last_value is not None:
         parts.append(format_value(rule, incident.last_value))
     if incident.threshold is not None:
-        side = "" if metric is None else "below " if rule.above is None else "above "
+        side = "below " if rule.below is not None else "above " if rule.above is not None else ""
         parts.append(
             f"({side or 'threshold '}{format_value(rule, incident.threshold)}{''.join(_describe_median(rule))})"
         )
@@ -185,7 +185,7 @@ def describe(rule: Rule, incident: Incident) -> str:
         parts.append(f"on {incident.first_day}" if days else f"from {incident.first_day} to {incident.last_day}")
     parts.append(f"in app {incident.app_id}" if incident.app_id is not None else "in the account")
     if incident.scope is not None:
-        parts.append(f"livestream {incident.scope}")
+        parts.append(f"({incident.scope})")
     return " ".join(parts)
 
 

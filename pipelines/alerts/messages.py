@@ -74,7 +74,7 @@ def _list_entries(notice: Notice, rules: Mapping[str, Rule]) -> list[dict[str, A
         "rule": incident.rule,
         "why": rules[incident.rule].why if incident.rule in rules else None,
         "app_id": incident.app_id,
-        "livestream_id": incident.scope,
+        "scope": incident.scope,
         "first_day": incident.first_day and f"{incident.first_day}",
         "last_day": incident.last_day and f"{incident.last_day}",
         "value": incident.last_value,

@@ -20,7 +20,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _MAX_FILE_BYTES = 1_000_000
 RULES_CHECK = "alert_rules"
 """The name of the check about the rules themselves, which no rule may have."""
-_METRIC_KEYS = ("above", "below", "window_days", "median_of_weekdays", "minimum_sessions", "minimum_median")
+_METRIC_KEYS = ("window_days", "median_of_weekdays", "minimum_sessions", "minimum_median")
 
 
 class Rule(BaseModel):
@@ -51,13 +51,15 @@ class Rule(BaseModel):
             raise ValueError("takes either sql or metric")
         if self.sql is not None:
             if given:
-                raise ValueError(f"{given[0]} goes with a metric: a query compares by itself")
+                raise ValueError(f"{given[0]} goes with a metric, not with sql")
+            if self.above is not None and self.below is not None:
+                raise ValueError("sql takes above, below, or neither")
             return self
         if self.metric not in METRICS:
             raise ValueError(f"metric must be {Rule.model_fields['metric'].description}")
         if (self.above is None) == (self.below is None):
             raise ValueError("a metric takes either above or below")
-        if self.metric == FRESHNESS and set(given) - {"above"}:
+        if self.metric == FRESHNESS and (given or self.above is None):
             raise ValueError(f"metric {FRESHNESS} takes above, and no other key")
         if self.minimum_median and self.median_of_weekdays is None:
             raise ValueError("minimum_median goes with median_of_weekdays")

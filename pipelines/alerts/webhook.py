@@ -64,7 +64,7 @@ def sign(secret: str, timestamp: int, body: bytes) -> str:
 def _build_body(settings: Settings, message: Message) -> bytes:
     if settings.alert_format == "json":
         body = {"id": message.id, "type": message.kind, "text": message.text, **message.fields}
-        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        return json.dumps(body, allow_nan=False).encode()
     text = message.text
     for sign_, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):  # Slack reads <…> as links and mentions
         text = text.replace(sign_, escaped)

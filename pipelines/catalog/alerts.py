@@ -11,7 +11,9 @@ INCIDENTS = Table(
         Column("incident_id", "id", "Identifier, the same in every message about it"),
         Column("rule", "text", "Name of the rule"),
         Column("app_id", "id", "RealtimeKit app; NULL for a rule about the whole account"),
-        Column("scope", "text", "Livestream, if the rule is about one; NULL for the whole app"),
+        Column(
+            "scope", "text", "Livestream, or what else the rule distinguishes within the app; NULL for the whole app"
+        ),
         Column("first_day", "day", "First day in violation; NULL if the rule is about a current state"),
         Column("last_day", "day", "Last day in violation; NULL if the rule is about a current state"),
         Column("opened_at", "timestamp", "When the violation was found, UTC"),
@@ -35,9 +37,10 @@ DIGESTS = Table(
     "ops",
     "digests",
     "Morning digests that the webhook accepted.",
-    ("day",),
+    ("day", "app_ids"),
     (
         Column("day", "day", "Day that the digest is about"),
+        Column("app_ids", "text", "Its apps in alphabetical order, separated by commas"),
         Column("posted_at", "timestamp", "When the webhook accepted it, UTC"),
     ),
     unique=True,

@@ -38,14 +38,14 @@ def alerts_command(*, is_check: bool, is_test: bool, style: str) -> int:
 def _evaluate(style: str) -> int:
     from pipelines.settings.settings import load_settings
     from pipelines.steps.alerts import update_alerts_between_runs
-    from pipelines.steps.progress import log
+    from pipelines.telemetry.logs import log
 
     settings = load_settings()
     state = update_alerts_between_runs(settings, wait_seconds=settings.lock_wait_seconds, log=log)
     newest_first = sorted(state.incidents, key=lambda incident: incident.opened_at, reverse=True)
     _print(style, [_describe(one) for one in sorted(newest_first, key=lambda one: one.closed_at is not None)])
     for line in (*state.rule_faults, *state.post_faults):
-        log(f"livehouse: {line}")
+        log(f"livehouse: {line}", "warning")
     if state.rule_faults:
         return _MALFORMED
     return 1 if state.open_incidents or state.post_faults else 0
@@ -61,7 +61,7 @@ def _list_rules(style: str) -> int:
     from pipelines.cli.published import find_published
     from pipelines.settings.reader_settings import load_reader_settings
     from pipelines.steps.alerts import check_rules
-    from pipelines.steps.progress import log
+    from pipelines.telemetry.logs import log
 
     settings = load_reader_settings()
     warehouse, _ = find_published(settings)
@@ -70,7 +70,7 @@ def _list_rules(style: str) -> int:
         style, [rule.model_dump(exclude_none=True, include={"name", "metric", "sql", "why"}) for rule in rules.rules]
     )
     for line in faults:
-        log(f"livehouse: {line}")
+        log(f"livehouse: {line}", "warning")
     return _MALFORMED if faults else 0
 
 

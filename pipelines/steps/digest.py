@@ -1,4 +1,4 @@
-"""Post the morning digest after a good night, once for each day."""
+"""Post the morning digest after a good night, once for each day and set of apps."""
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
@@ -31,7 +31,7 @@ def post_digest(run: RunContext, day: date, findings: Sequence[str]) -> str | No
             return None
         if fault := post_message(settings, build_message(digest)):
             return f"{fault}; the digest of {day} was not posted"
-        run.warehouse.write(partial(_note, day=day, now=utc_now()))
+        run.warehouse.write(partial(_note, day=day, app_ids=run.app_ids, now=utc_now()))
     return None
 
 
@@ -39,7 +39,8 @@ def _read(
     connection: duckdb.DuckDBPyConnection, *, run: RunContext, day: date, findings: Sequence[str]
 ) -> Digest | None:
     """Return what the digest reports; None if it was posted already."""
-    if connection.execute(f"SELECT day FROM {DIGESTS.full_name} WHERE day = ?", [day]).fetchall():
+    posted = f"SELECT day FROM {DIGESTS.full_name} WHERE day = ? AND app_ids = ?"
+    if connection.execute(posted, [day, run.app_ids]).fetchall():
         return None
     apps = run.settings.app_ids
     incidents = read_incidents(connection, closed_since=run.started_at)
@@ -53,6 +54,6 @@ def _read(
     )
 
 
-def _note(connection: duckdb.DuckDBPyConnection, *, day: date, now: datetime) -> None:
-    noted = "(SELECT $day::DATE AS day, $now::TIMESTAMP AS posted_at)"
-    connection.execute(DIGESTS.merge_sql(noted), {"day": day, "now": now})
+def _note(connection: duckdb.DuckDBPyConnection, *, day: date, app_ids: str, now: datetime) -> None:
+    noted = "(SELECT $day::DATE AS day, $app_ids AS app_ids, $now::TIMESTAMP AS posted_at)"
+    connection.execute(DIGESTS.merge_sql(noted), {"day": day, "app_ids": app_ids, "now": now})

@@ -66,7 +66,7 @@ def bad_home_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         load_day(warehouse, -7 * week)
     load_day(warehouse, 0, failed=6)
     warehouse.connection.commit()
-    warehouse.build("daily_usage")
+    warehouse.build("monthly_allowance")
     warehouse.connection.close()
     shutil.copyfile(home / "pipeline.duckdb", home / "warehouse.duckdb")
     return home
@@ -104,14 +104,14 @@ class BadHome:
         for statement in statements:
             warehouse.connection.execute(statement)
         warehouse.connection.execute("DELETE FROM ops.mart_builds")
-        warehouse.build("daily_usage")
+        warehouse.build("monthly_allowance")
         warehouse.connection.close()
         self.publish()
 
     def load_day(self, day_number: int, *, app_id: str = APP, failed: int = 1, hours: float = 0.5) -> None:
         warehouse = FileWarehouse(self.home / "pipeline.duckdb")
         load_day(warehouse, day_number, app_id=app_id, failed=failed, hours=hours)
-        warehouse.build("daily_usage")
+        warehouse.build("monthly_allowance")
         warehouse.connection.close()
         self.publish()
 

@@ -168,7 +168,7 @@ def test_an_app_that_is_not_loaded_any_more_closes_without_a_message(bad_home: B
 # --- the command --------------------------------------------------------------------------------------------
 
 
-def test_the_command_lists_incidents_and_its_status_says_whether_one_is_open(bad_home: BadHome) -> None:
+def test_the_command_lists_incidents_and_its_status_is_1_while_one_is_open(bad_home: BadHome) -> None:
     with clock_set_to(MORNING):
         status, out, err = run_cli(bad_home.variables, "alerts")
         assert (status, err) == (1, "")
@@ -199,7 +199,7 @@ def test_check_lists_the_rules_or_names_the_fault(bad_home: BadHome) -> None:
     assert bad_home.incidents() == OPENED
 
 
-def test_a_test_message_says_whether_it_was_accepted(bad_home: BadHome) -> None:
+def test_a_test_message_reports_whether_it_was_accepted(bad_home: BadHome) -> None:
     assert run_cli(bad_home.variables, "alerts", "--test")[:2] == (
         0,
         "LIVEHOUSE_ALERT_WEBHOOK accepted the test message\n",

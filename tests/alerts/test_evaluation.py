@@ -118,6 +118,13 @@ def test_a_query_without_a_day_is_about_now_and_may_be_about_the_account(figures
     assert not closed.is_violation
 
 
+def test_the_rows_of_a_query_may_be_compared_with_a_threshold(figures: duckdb.DuckDBPyConnection) -> None:
+    sql = "SELECT 'aula' AS app_id, 'n' || range AS scope, range AS value FROM range(5)"
+    for given, scopes in ({"above": 3}, ["n4"]), ({"below": 1.5}, ["n0", "n1"]):
+        found = evaluate_rule(figures, rule(sql=sql, **given), SCOPE, ())
+        assert [(one.scope, one.threshold) for one in found] == [(scope, *given.values()) for scope in scopes]
+
+
 @pytest.mark.parametrize(
     ("sql", "fault"),
     [
@@ -157,6 +164,11 @@ def test_a_query_that_is_no_rule_is_one_line(sql: str, fault: str, figures: duck
             attempt()
         assert str(error.value).startswith(fault)
         assert "\n" not in str(error.value)
+
+
+def test_a_mart_that_is_missing_is_a_fault_of_the_rule(figures: duckdb.DuckDBPyConnection) -> None:
+    with duckdb.connect() as empty, pytest.raises(QueryError, match=r"^Catalog Error: .*daily_usage"):
+        evaluate_rule(empty, rule(metric="sessions", above=0), SCOPE, ())
 
 
 def test_a_query_without_end_and_one_with_too_many_rows_are_ended(

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.alerts.rules import load_rules
 
-DEFAULT = {"error_rate", "slow_start", "viewer_hours_halved", "no_new_day"}
+DEFAULT = {"error_rate", "slow_start", "viewer_hours_halved", "no_new_day", "allowance"}
 
 
 def rules_of(tmp_path: Path, text: str | bytes) -> Path:
@@ -73,7 +73,8 @@ def test_a_file_adds_changes_and_disables_rules_by_name(tmp_path: Path) -> None:
         ("[rules.x]\nwhy = ' '\nmetric = 'error_rate'\nabove = 1", "rule x: why must be a text"),
         ("[rules.x]\nwhy = 'x'", "rule x: takes either sql or metric"),
         ("[rules.x]\nwhy = 'x'\nsql = 'x'\nmetric = 'sessions'", "rule x: takes either sql or metric"),
-        ("[rules.x]\nwhy = 'x'\nsql = 'x'\nabove = 1", "rule x: above goes with a metric"),
+        ("[rules.x]\nwhy = 'x'\nsql = 'x'\nwindow_days = 1", "rule x: window_days goes with a metric, not with sql"),
+        ("[rules.x]\nwhy = 'x'\nsql = 'x'\nabove = 1\nbelow = 0", "rule x: sql takes above, below, or neither"),
         (
             "[rules.x]\nwhy = 'x'\nmetric = 'viewers'\nabove = 1",
             "rule x: metric must be one of sessions, failed_sessions,",

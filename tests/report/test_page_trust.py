@@ -42,6 +42,14 @@ CHANGES = (
     QUARANTINE.format("2026-02-24"),
     QUARANTINE.format("2026-02-25"),
     "DELETE FROM core.livestreams WHERE livestream_id = 'stream-6'",
+    """INSERT INTO ops.incidents BY NAME
+        SELECT * FROM (VALUES
+            ('1', 'error_rate', 'app', NULL, NULL, DATE '2026-02-10', DATE '2026-02-11', 'error rate 25 % <b>in app'),
+            ('2', 'no_new_day', 'app', NULL, NULL, NULL, NULL, 'time since the newest day 31 h'),
+            ('3', 'slow_start', 'app', TIMESTAMP '2026-02-27', 'over', DATE '2026-02-25', DATE '2026-02-25', 'slow'),
+            ('4', 'slow_start', 'app', TIMESTAMP '2026-02-10', 'over', DATE '2026-02-08', DATE '2026-02-08', 'too old'),
+            ('5', 'renamed', 'app', TIMESTAMP '2026-02-27', 'rule_removed', DATE '2026-02-25', DATE '2026-02-25', 'silent')
+        ) AS rows (incident_id, rule, app_id, closed_at, closing, first_day, last_day, text)""",
     "UPDATE ops.rates SET export_rate = 0.0004, participant_rate = 0.0000125",
 )
 
@@ -74,6 +82,17 @@ def test_change_is_shown_only_if_both_periods_are_known(doubtful: OpenPage) -> N
     )
     doubtful.press("#ranges [data-range='28d']")
     assert "26 of 28 days known" in doubtful.text('[data-metric="viewer_hours"]')
+
+
+def test_incidents_are_listed_and_lead_to_their_days(doubtful: OpenPage) -> None:
+    assert doubtful.table("incidents") == [
+        ["✕open", "error_rate", "app", "10–11 Feb 2026", "error rate 25 % <b>in app"],
+        ["✕open", "no_new_day", "app", "now", "time since the newest day 31 h"],
+        ["✓over", "slow_start", "app", "25 Feb 2026", "slow"],
+    ]
+    assert "2 incidents are open" in doubtful.text("#trust-line")
+    doubtful.press("#table-incidents a")
+    assert "10–11 Feb 2026 (2 days, UTC)" in doubtful.text("#scope")
 
 
 def test_unknown_days_and_gaps_are_shown_with_their_reason(doubtful: OpenPage) -> None:

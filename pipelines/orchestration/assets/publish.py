@@ -23,9 +23,9 @@ from pipelines.steps.alerts import AlertState, update_alerts
 from pipelines.steps.context import RunContext
 from pipelines.steps.days import check_clock, describe_catch_up, note_days_still_missing
 from pipelines.steps.digest import post_digest
-from pipelines.steps.progress import log
 from pipelines.steps.report import publish_warehouse, write_page
 from pipelines.steps.summary import findings, loads_of, summarize
+from pipelines.telemetry.logs import log
 from pipelines.text import printable
 
 _READ_BY_MARTS = {dep.asset_key for mart in MARTS for spec in mart.specs for dep in spec.deps}
@@ -109,7 +109,7 @@ def report(context: dg.AssetExecutionContext, run: dg.ResourceParam[RunContext])
         raise dg.Failure("; ".join(run.failure_lines()), metadata=metadata, allow_retries=False)
     days = parse_range(dict(context.run.tags))
     if context.run.job_name == NIGHTLY and days and (fault := post_digest(run, days[1], found)):
-        log(f"livehouse: {fault}")
+        log(f"livehouse: {fault}", "warning")
     return dg.MaterializeResult(metadata=metadata | {"path": dg.MetadataValue.path(path), "bytes": path.stat().st_size})
 
 
