@@ -1,5 +1,5 @@
 # Start with `make demo` and `make test`. Both create .venv first, with uv if it is installed.
-.PHONY: help setup demo test test-long test-dates test-lake test-newest lint lint-page types check docs bench clean
+.PHONY: help setup demo test test-long test-dates test-lake test-newest lint lint-page types check docs release renew bench clean
 BIN := .venv/bin
 PYTHON ?= python3
 # Always keep bytecode: tests start the program dozens of times.
@@ -14,6 +14,8 @@ help:
 	@echo "make test-newest  the suite with the newest duckdb, polars and dagster"
 	@echo "make lint types   ruff, codespell, and biome and tsc for the report's JavaScript (if npm is installed); mypy"
 	@echo "make docs         the documentation as a site under build/docs/site"
+	@echo "make release      build dist/, check it, and print what to publish"
+	@echo "make renew        renew every pin"
 	@echo "make bench        measurements: a cold load compared with dlt and the SDK, growth, event log, observations"
 
 setup: .venv/.ready
@@ -81,6 +83,16 @@ check: lint types test
 # A broken link, a page outside of the navigation, or a name without a description is an error.
 docs: setup
 	@$(BIN)/python -m docs.generator
+
+release: setup
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
+	@.ci/release
+
+# Every pin: constraints.txt, and with hashes deploy/requirements.txt.
+renew: setup
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
+	@.ci/renew
+	@echo "next: make check; deploy/pin-images.sh renews the base images where Docker runs"
 
 bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

@@ -67,8 +67,8 @@ SENTENCE = re.compile(
 )
 SUBJECT = "name the subject: a sentence does not start with who, what or which"
 
-BINARY = {".png", ".ico", ".woff2"}
-FOREIGN = ("LICENSE", "constraints.txt", "tests/payloads/", "tests/test_vocabulary.py")
+BINARY = {".png", ".ico", ".woff2", ".xz"}
+FOREIGN = ("LICENSE", "constraints.txt", "deploy/requirements.txt", "tests/payloads/", "tests/test_vocabulary.py")
 """Text of others, and the word list."""
 
 GLUE = r"(?:[\s*|]|#|--|//)+"

@@ -1,6 +1,7 @@
 """Open Dagster's history below `$LIVEHOUSE_HOME/dagster`, with one-line errors if it cannot be used."""
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -37,6 +38,8 @@ def _storages_yaml(*names: str) -> str:
 
 DAGSTER_YAML = _HEAD + _storages_yaml(*_STORAGES)
 _EARLIER_YAMLS = (_HEAD + _storages_yaml("event_log_storage"),)
+_MOVED_MODULE = re.compile(rb"(?<=module: )pipelines\.assets\.event_log$", re.MULTILINE)
+"""The module in the dagster.yaml of livehouse 0.1.0."""
 _NO_COMPUTE_LOGS = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
 """Dagster's default redirects stderr into a file while a step runs: progress is invisible, and messages come late."""
 _EVENT_BATCH_SIZE = 1000  # see pipelines/orchestration/event_log.py
@@ -62,7 +65,8 @@ def prepare_dagster_home(settings: Settings) -> Path:
 def is_replaceable(content: bytes) -> bool:
     """Return whether a dagster.yaml is empty, or unchanged since an earlier version of livehouse wrote it."""
     lines = [line.partition(b"#")[0].strip() for line in content.splitlines()]
-    return not any(lines) or content in [text.encode() for text in _EARLIER_YAMLS]
+    renamed = _MOVED_MODULE.sub(b"pipelines.orchestration.event_log", content)
+    return not any(lines) or renamed in [text.encode() for text in _EARLIER_YAMLS]
 
 
 def build_dagster_environment(settings: Settings) -> dict[str, str]:
