@@ -74,7 +74,8 @@ def test_every_setting_is_in_the_example() -> None:
 
 def test_every_setting_shown_exists() -> None:
     shown = set(re.findall(r"\b((?:LIVEHOUSE|CLOUDFLARE|REALTIMEKIT)_[A-Z_]+)", MANUAL))
-    assert shown <= variables_in(EXAMPLES) | {"LIVEHOUSE_DEBUG"}
+    composed = set(re.findall(r"\$\{(\w+)", (ROOT / "deploy/compose.yaml").read_text()))
+    assert shown <= variables_in(EXAMPLES) | composed | {"LIVEHOUSE_DEBUG"}
 
 
 def test_every_fault_of_the_simulator_is_in_the_table() -> None:
