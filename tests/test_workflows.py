@@ -52,6 +52,6 @@ def test_no_workflow_has_more_permissions_than_it_needs() -> None:
         assert "persist-credentials: false" in path.read_text() or "checkout" not in path.read_text(), path.name
 
 
-def test_templates_ask_for_the_redacted_report() -> None:
+def test_templates_request_the_redacted_report() -> None:
     for path in (*FORMS, ROOT / ".github/pull_request_template.md"):
         assert "livehouse doctor --json" in path.read_text(), path.name
