@@ -103,9 +103,11 @@ _METRIC_SQL = """
         INNER JOIN days AS near
             ON days.app_id = near.app_id AND near.day BETWEEN days.day - {days_before} AND days.day
         GROUP BY days.app_id, days.day
-    )
+    ),
+    -- by a constant first: the join below compares each row with each window of its app
+    figures AS (SELECT * FROM {source} WHERE day >= $first)
     SELECT windows.app_id, windows.day, windows.sessions, (
-        SELECT {aggregate} FROM {source} AS figures
+        SELECT {aggregate} FROM figures
         WHERE figures.app_id = windows.app_id AND figures.day BETWEEN windows.day - {days_before} AND windows.day
     ) AS value
     FROM windows
