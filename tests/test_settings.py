@@ -89,6 +89,11 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("LIVEHOUSE_AUDIO_APPS", " one, two,one", "audio_apps", ("one", "two")),
     ("LIVEHOUSE_ALLOWANCES", "terms/allowances.toml", "allowances_path", Path("terms/allowances.toml")),
     ("LIVEHOUSE_CUSTOMERS", "/srv/customers.csv", "customers_path", Path("/srv/customers.csv")),
+    ("LIVEHOUSE_ALERT_FORMAT", "json", "alert_format", "json"),
+    ("LIVEHOUSE_ALERT_SECRET", f" {'x' * 16}\n", "alert_secret", SecretStr("x" * 16)),
+    ("LIVEHOUSE_ALERTS", "alerts.toml", "alert_rules", Path("alerts.toml")),
+    ("LIVEHOUSE_DIGEST", "webhook", "digest", "webhook"),
+    ("LIVEHOUSE_REPORT_URL", " http://intranet:8080/r.html#app=a ", "report_url", "http://intranet:8080/r.html#app=a"),
 ]
 
 
@@ -220,6 +225,11 @@ BAD: list[tuple[str, str]] = [
             "AUDIO_APPS": ["bad\tvalue"],
             "ALLOWANCES": ["https://badvalue.example/a.toml", "badvalue?"],
             "CUSTOMERS": ["s3://badvalue/customers.csv", "~nobodyofthisname/badvalue"],
+            "ALERT_FORMAT": ["badvalue", "Slack"],
+            "ALERT_SECRET": ["badvalue", "badvalue-with-ümlaut", "badvalue\nbadvalue-badvalue"],
+            "ALERTS": ["https://badvalue.example/alerts.toml", "badvalue?"],
+            "DIGEST": ["badvalue", "on"],
+            "REPORT_URL": ["https://user:badvalue@x.example/r.html", "badvalue.example", "https://x.example/bad value"],
         }.items()
         for value in values
     ],

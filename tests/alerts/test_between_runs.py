@@ -165,6 +165,17 @@ def test_an_app_that_is_not_loaded_any_more_closes_without_a_message(bad_home: B
     assert bad_home.receiver.posted == []
 
 
+def test_an_allowance_that_is_nearly_used_is_an_incident_until_it_is_not(bad_home: BadHome) -> None:
+    """24 of 24 hours that viewers may watch in the month were watched on the bad day."""
+    bad_home.change("INSERT INTO ops.allowances VALUES ('app', 'aula', 'viewer_minutes', 1440, NULL)")
+    update(bad_home)
+    assert bad_home.incidents() == [("allowance", APP, None), *OPENED]
+    assert "(above 70) in app aula (viewer_minutes)" in bad_home.receiver.take_texts()[0]
+    bad_home.change("UPDATE ops.allowances SET included_minutes = 1e6")
+    update(bad_home, hours=1)
+    assert bad_home.incidents() == [("allowance", APP, "over"), *OPENED]
+
+
 # --- the command --------------------------------------------------------------------------------------------
 
 

@@ -1,10 +1,12 @@
 """Rules: the default set, a file that changes it, and the one line for each fault of that file."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from pipelines.alerts.rules import load_rules
+from pipelines.alerts.metrics import METRICS
+from pipelines.alerts.rules import Rule, load_rules
 
 DEFAULT = {"error_rate", "slow_start", "viewer_hours_halved", "no_new_day", "allowance"}
 
@@ -46,6 +48,16 @@ def test_a_file_adds_changes_and_disables_rules_by_name(tmp_path: Path) -> None:
     assert (changed.above, changed.minimum_sessions, changed.why[:4]) == (0.2, 20, "More")
     replaced = by_name["viewer_hours_halved"]
     assert (replaced.metric, replaced.below, replaced.median_of_weekdays) == ("stream_hours", 1, None)
+
+
+def test_the_manual_shows_a_file_that_can_be_read_and_names_every_key_and_metric(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "alerts.md").read_text()
+    [example] = re.findall(r"^```toml\n(.+?)^```", page, re.MULTILINE | re.DOTALL)
+    rules = load_rules(rules_of(tmp_path, example))
+    assert rules.faults == ()
+    assert {"recordings_stopped", "unwatched_events"} <= {rule.name for rule in rules.rules}
+    named = set(re.findall(r"`(\w+)`", page))
+    assert {*METRICS, *DEFAULT, *(key for key in Rule.model_fields if key != "name")} - named == set()
 
 
 @pytest.mark.parametrize(
