@@ -1,11 +1,16 @@
 """Dagster's launcher for Celery, with which a run that a user terminates becomes "Canceled"."""
 
 import dagster as dg
+from dagster._core.launcher import WorkerStatus
 from dagster_celery.launcher import CeleryRunLauncher
 
 
 class CancelingCeleryRunLauncher(CeleryRunLauncher):
     """As Dagster's launcher; `deploy/dagster.yaml` names it."""
+
+    def has_left_queue(self, run: dg.DagsterRun) -> bool:
+        """Return whether a worker has taken a run from the queue."""
+        return self.check_run_worker_health(run).status != WorkerStatus.UNKNOWN
 
     def terminate(self, run_id: str) -> bool:
         """Record that a user has requested the end of the run, then send SIGTERM to its process.

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import dagster as dg
 from dagster._core.events import JobFailureData, RunFailureReason
@@ -18,8 +18,7 @@ from dagster._core.storage.runs import SqlRunStorage
 from dagster._core.storage.runs.sqlite import SqliteRunStorage
 from dagster._core.storage.tags import RETRY_STRATEGY_TAG
 from dagster_shared.error import SerializableErrorInfo
-from sqlalchemy import bindparam, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import text
 
 from pipelines.orchestration.run_errors import RunFailedError
 
@@ -28,12 +27,16 @@ _CHECK_SECONDS = 15.0
 
 _OPEN_SECONDS = 10.0
 
-_GRACE = {
-    dg.DagsterRunStatus.STARTING: timedelta(hours=12),  # it may wait for a free worker
-    dg.DagsterRunStatus.STARTED: timedelta(minutes=2),
-    dg.DagsterRunStatus.CANCELING: timedelta(minutes=2),
+_Phase = Literal["waits for a worker", "is being loaded", "runs"]
+
+_GRACE: dict[_Phase, timedelta] = {
+    "waits for a worker": timedelta(hours=12),
+    "is being loaded": timedelta(minutes=5),  # by a worker, which imports the code
+    "runs": timedelta(minutes=2),
 }
-"""How long a run in this state may be without a session."""
+"""How long a run may be without a session."""
+
+_UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 _KEY = "hashtextextended('livehouse run ' || {}, 0)"
 
@@ -48,7 +51,7 @@ _HELD = text(f"""
     JOIN pg_locks ON (classid::bigint << 32) | objid::bigint = {_KEY.format("run_id")}
     WHERE locktype = 'advisory' AND objsubid = 1 AND granted
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-""").bindparams(bindparam("run_ids"))
+""")
 
 
 class LostRun(NamedTuple):
@@ -95,7 +98,8 @@ def hold_run_session(instance: dg.DagsterInstance | None, run_id: str) -> Iterat
 
 def _keep_session(storage: SqlRunStorage, run_id: str, is_open: threading.Event, is_over: threading.Event) -> None:
     while not is_over.is_set():
-        with suppress(SQLAlchemyError), storage.connect() as connection:
+        # Drivers and Dagster raise errors without a common class. Whatever happens, the session has to come back.
+        with suppress(Exception), storage.connect() as connection:
             connection.execute(_HOLD, {"run_id": run_id})
             is_open.set()
             while not is_over.wait(_CHECK_SECONDS):
@@ -119,23 +123,31 @@ def find_lost_runs(
 
     The history is on PostgreSQL. `missing_since` is what the last call returned; both times are in Unix seconds.
     """
-    runs = instance.get_runs(dg.RunsFilter(statuses=list(_GRACE)))
+    runs = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
     alive = find_live_runs(instance, [run.run_id for run in runs])
-    # A run that waited for a worker has just begun when its state changes, so the time starts again.
-    keys = {f"{run.run_id} {run.status.value}": run for run in runs if run.run_id not in alive}
-    missing = {key: missing_since.get(key, now) for key in keys}
-    lost = [
-        LostRun(run, _describe_loss(run))
-        for key, run in keys.items()
-        if now - missing[key] >= _GRACE[run.status].total_seconds()
-    ]
+    lost: list[LostRun] = []
+    missing: dict[str, float] = {}
+    for run in runs:
+        if run.run_id not in alive:
+            phase = _find_phase(instance, run)
+            key = f"{run.run_id} {phase}"  # with each phase, the time starts again
+            missing[key] = missing_since.get(key, now)
+            if now - missing[key] >= _GRACE[phase].total_seconds():
+                lost.append(LostRun(run, _describe_loss(run, phase)))
     return lost, missing
 
 
-def _describe_loss(run: dg.DagsterRun) -> str:
+def _find_phase(instance: dg.DagsterInstance, run: dg.DagsterRun) -> _Phase:
+    if run.status != dg.DagsterRunStatus.STARTING:
+        return "runs"
+    has_left_queue = getattr(instance.run_launcher, "has_left_queue", None)  # of celery_launcher.py
+    return "is being loaded" if has_left_queue and has_left_queue(run) else "waits for a worker"
+
+
+def _describe_loss(run: dg.DagsterRun, phase: _Phase) -> str:
     name = f"{run.job_name} {run.run_id[:8]}"
-    if run.status == dg.DagsterRunStatus.STARTING:
-        return f"{name}: no worker has started it for {_GRACE[run.status].total_seconds() / 3600:.0f} hours"
+    if phase == "waits for a worker":
+        return f"{name}: no worker has started it for {_GRACE[phase].total_seconds() / 3600:.0f} hours"
     return (
         f"{name}: its process ended without a word: it was killed (out of memory?), or its machine was;"
         " whole days that were loaded are kept"

@@ -10,7 +10,7 @@ import dagster as dg
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from pipelines.orchestration.alerts import post_failure
-from pipelines.orchestration.resources import parse_range
+from pipelines.orchestration.resources import parse_range, post_dead_runs
 from pipelines.orchestration.run_errors import collect_errors
 from pipelines.orchestration.run_liveness import ALERTED_BY
 from pipelines.orchestration.run_sessions import find_lost_runs, report_lost_run, shares_history
@@ -43,9 +43,10 @@ def lost_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     if not shares_history(context.instance):
         return dg.SkipReason("the history is not on PostgreSQL: the next run marks the runs whose process has died")
     lost, missing_since = find_lost_runs(context.instance, json.loads(context.cursor or "{}"), time.time())
-    lines = [one.line for one in lost if report_lost_run(context.instance, one)]
+    ended = {one.line: one.run for one in lost if report_lost_run(context.instance, one)}
+    post_dead_runs(load_settings(), ended)
     context.update_cursor(json.dumps(missing_since))
-    return dg.SkipReason("; ".join(lines) or "every run that has started is alive, or was until just now")
+    return dg.SkipReason("; ".join(ended) or "every run that has started is alive, or was until just now")
 
 
 @dg.run_status_sensor(run_status=dg.DagsterRunStatus.SUCCESS, default_status=dg.DefaultSensorStatus.RUNNING)

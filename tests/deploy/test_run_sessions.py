@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from dagster._core.storage.dagster_run import DagsterRunStatus
 from dagster._core.storage.tags import RETRY_STRATEGY_TAG, WILL_RETRY_TAG
 
+from pipelines.orchestration import run_sessions
 from pipelines.orchestration.run_sessions import find_live_runs, find_lost_runs, hold_run_session, shares_history
 from pipelines.orchestration.sensors import lost_runs
 from pipelines.simulator.server import Simulator
@@ -46,27 +48,37 @@ def begin(instance: dg.DagsterInstance, status: DagsterRunStatus) -> str:
 
 
 def test_a_run_without_a_session_for_two_minutes_has_failed(history: dg.DagsterInstance) -> None:
+    from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
+
+    from pipelines.orchestration.celery_launcher import CancelingCeleryRunLauncher
+
     assert shares_history(history)
-    alive, killed, stopped, queued = (begin(history, status) for status in (STARTED, STARTED, CANCELING, STARTING))
+    statuses = (STARTED, STARTED, CANCELING, STARTING, STARTING)
+    alive, killed, stopped, queued, taken = (begin(history, status) for status in statuses)
+    launcher = history.run_launcher
+    assert isinstance(launcher, CancelingCeleryRunLauncher)
+    for run_id in (queued, taken):
+        history.add_run_tags(run_id, {DAGSTER_CELERY_TASK_ID_TAG: run_id})
+    launcher.celery.backend.store_result(taken, None, "STARTED")  # a worker that was killed before the run began
+    expected: dict[float, set[str]] = {
+        0: set(),
+        119: set(),
+        121: {killed, stopped},
+        301: {killed, stopped, taken},
+        50_000: {killed, stopped, taken, queued},
+    }
     with hold_run_session(history, alive):
         assert find_live_runs(history, [alive, killed]) == {alive}
         missing: dict[str, float] = {}
-        for seconds, expected in (
-            (0, set()),
-            (119, set()),
-            (121, {killed, stopped}),
-            (50_000, {killed, stopped, queued}),
-        ):
+        for seconds, lost_ids in expected.items():
             lost, missing = find_lost_runs(history, missing, 1e9 + seconds)
-            assert {one.run.run_id for one in lost} == expected, seconds
+            assert {one.run.run_id for one in lost} == lost_ids, seconds
         context = dg.build_sensor_context(history, cursor=json.dumps(missing))
         lost_runs(context)
         lost_runs(context)
-    statuses = {run.run_id: run.status for run in history.get_runs()}
-    assert statuses[alive] == STARTED
-    assert statuses[killed] == DagsterRunStatus.FAILURE
-    assert statuses[stopped] == DagsterRunStatus.CANCELED
-    for run_id in (killed, queued):
+    assert run_of(history, alive).status == STARTED
+    assert run_of(history, stopped).status == DagsterRunStatus.CANCELED
+    for run_id in (killed, queued, taken):
         [failure] = history.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
         assert failure.dagster_event
         assert "\n" not in (failure.dagster_event.message or "\n")
@@ -75,6 +87,22 @@ def test_a_run_without_a_session_for_two_minutes_has_failed(history: dg.DagsterI
         assert run.tags[RETRY_STRATEGY_TAG] == "ALL_STEPS"
     assert find_live_runs(history, [alive]) == set()
     history.report_run_failed(run_of(history, alive))
+
+
+def test_a_run_whose_session_was_cut_opens_another_one(
+    history: dg.DagsterInstance, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_sessions, "_CHECK_SECONDS", 0.05)
+    run_id = begin(history, STARTED)
+    session = f"SELECT pid FROM pg_stat_activity WHERE application_name = 'livehouse run {run_id}'"
+    with hold_run_session(history, run_id):
+        before = postgres.execute(session)
+        postgres.execute(f"SELECT pg_terminate_backend(pid) FROM ({session})")
+        deadline = time.monotonic() + 30
+        while postgres.execute(session) in (before, []) or not find_live_runs(history, [run_id]):
+            assert time.monotonic() < deadline
+    assert postgres.execute(session) == []
+    history.report_run_failed(run_of(history, run_id))
 
 
 @pytest.mark.long

@@ -88,7 +88,11 @@ class Topology:
         """End a run as the UI does; `number` counts from 0."""
         home, environment = self._at("daemon")
         run_ids = self._postgres.execute("SELECT run_id FROM runs ORDER BY id", self.database)
-        code = f"import dagster; dagster.DagsterInstance.get().run_coordinator.cancel_run('{run_ids[number][0]}')"
+        code = f"""
+import dagster
+with dagster.DagsterInstance.get() as instance:
+    assert instance.run_coordinator.cancel_run('{run_ids[number][0]}')
+"""
         subprocess.run([sys.executable, "-c", code], env=environment, cwd=home, check=True)
 
     def statuses(self) -> list[str]:
