@@ -17,7 +17,7 @@ from pipelines.catalog.ops import API_DIALECT, QUARANTINE
 from pipelines.catalog.types import LogicalType, Table
 from pipelines.errors import AlreadyRunningError
 from pipelines.live.staging import RunningSession
-from pipelines.storage.postgres import find_active_run, try_advisory_lock
+from pipelines.storage.postgres import can_execute, find_active_run, try_advisory_lock
 
 if TYPE_CHECKING:
     import psycopg
@@ -91,7 +91,7 @@ class SharedStaging:
         try:
             yield
         finally:
-            if not self._session.broken:
+            if can_execute(self._session):
                 self._session.execute("SELECT pg_advisory_unlock_all()")
 
     def describe_active_run(self) -> str | None:

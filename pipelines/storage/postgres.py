@@ -176,6 +176,16 @@ def find_active_run(session: "psycopg.Connection") -> str | None:
     return None if found is None else str(found).removeprefix("livehouse ")
 
 
+def can_execute(session: "psycopg.Connection") -> bool:
+    """Return whether a session can execute a statement; if not, its locks are released when it ends.
+
+    Dagster's interrupt of a run leaves a session in the middle of a statement, and an error would replace the interrupt.
+    """
+    from psycopg.pq import TransactionStatus
+
+    return session.info.transaction_status == TransactionStatus.IDLE
+
+
 def try_advisory_lock(session: "psycopg.Connection", name: str) -> bool:
     """Take an advisory lock, if no other session holds it, until the session unlocks it or ends."""
     return bool(_fetch_value(session, f"SELECT pg_try_advisory_lock({_KEY})", name))
@@ -193,20 +203,20 @@ def advisory_lock(
 
     if not try_advisory_lock(session, name):
         log(f"waiting for another run, which is working on {name}")
+        session.execute(f"SET lock_timeout = {max(1, int(wait_seconds * 1000))}")
         try:
-            session.execute(f"SET lock_timeout = {max(1, int(wait_seconds * 1000))}")
             session.execute(f"SELECT pg_advisory_lock({_KEY})", [name])
         except psycopg.errors.LockNotAvailable:
+            session.execute("RESET lock_timeout")
             raise AlreadyRunningError(
                 f"another run is still working on {name} after {wait_seconds:.0f} s: wait for it, end it,"
                 " or raise LIVEHOUSE_LOCK_WAIT_SECONDS"
             ) from None
-        finally:
-            session.execute("RESET lock_timeout")
+        session.execute("RESET lock_timeout")
     try:
         yield
     finally:
-        if not session.broken:
+        if can_execute(session):
             session.execute(f"SELECT pg_advisory_unlock({_KEY})", [name])
 
 

@@ -1,5 +1,6 @@
 """What keeps a lakehouse from being opened is named: the password, the database, the bucket, the key."""
 
+import signal
 import socket
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from pydantic import SecretStr
 
 from pipelines.errors import SettingsError, WarehouseError
 from pipelines.storage.extensions import connect_with_extensions, find_extension
-from pipelines.storage.postgres import Catalog
+from pipelines.storage.postgres import Catalog, advisory_lock, try_advisory_lock
 from pipelines.storage.s3 import check_files_reachable
 from tests.postgres import Postgres
 from tests.raw_server import raw_server
@@ -102,3 +103,28 @@ def test_a_malformed_address_of_the_service_is_named(address: str, monkeypatch: 
     with pytest.raises(SettingsError, match="AWS_ENDPOINT_URL is malformed: it takes https://HOST") as raised:
         connect_with_extensions([find_extension("httpfs")])
     assert address not in str(raised.value)
+
+
+class Interrupt(BaseException):
+    """As Dagster's, which psycopg does not know: it leaves the statement running."""
+
+
+@pytest.mark.parametrize("moment", ["while it waits for the lock", "while it holds the lock"])
+def test_an_interrupt_is_not_replaced_by_an_error_of_the_session(postgres: Postgres, moment: str) -> None:
+    """Seen: the run that was stopped went on with its next steps, and failed at each."""
+
+    def interrupt(*_: object) -> None:
+        raise Interrupt
+
+    catalog = Catalog(SecretStr(postgres.conninfo("postgres")))
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with catalog.connect() as holder, pytest.raises(Interrupt), catalog.connect() as session:
+            if moment == "while it waits for the lock":
+                assert try_advisory_lock(holder, moment)
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            with advisory_lock(session, moment, wait_seconds=60, log=lambda _: None):
+                session.execute("SELECT pg_sleep(60)")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
