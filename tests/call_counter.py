@@ -7,14 +7,18 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from pipelines.load.raw_versions import land
 from pipelines.normalize.resolve import normalize
 
-_LOADS = "steps/load_core.py"
+_LOADS, _AUDIT = "steps/load_core.py", "steps/audit.py"
 
 
 @contextmanager
 def count_calls() -> Iterator[Counter[str]]:
-    """Count in this thread `statements` sent to DuckDB, and in loads of `core` tables; there also versions `normalized`."""
+    """Count in this thread `statements` sent to DuckDB, and in loads of `core` tables; there also versions `normalized`.
+
+    Also counts the landings of each raw table, by its full name, and the audits that normalize (`audited`).
+    """
     counted: Counter[str] = Counter()
 
     def note(frame: FrameType, event: str, called: Any) -> None:
@@ -22,8 +26,11 @@ def count_calls() -> Iterator[Counter[str]]:
             if called.__module__ == "_duckdb" and called.__name__ in ("execute", "sql"):
                 counted["statements"] += 1
                 counted["core"] += _is_below(frame, _LOADS)
-        elif event == "call" and frame.f_code is normalize.__code__ and _is_below(frame, _LOADS):
-            counted["normalized"] += frame.f_locals["raw"].height
+        elif event == "call" and frame.f_code is normalize.__code__:
+            counted["normalized"] += frame.f_locals["raw"].height if _is_below(frame, _LOADS) else 0
+            counted["audited"] += _is_below(frame, _AUDIT)
+        elif event == "call" and frame.f_code is land.__code__:
+            counted[frame.f_locals["table"].full_name] += 1
 
     sys.setprofile(note)
     try:

@@ -23,6 +23,7 @@ from pipelines.catalog.ops import QUARANTINE
 from pipelines.errors import AlreadyRunningError
 from pipelines.live.staging import RunningSession
 from pipelines.load.dialects import keep_dialect, read_dialect
+from pipelines.load.loaded_days import group_by_app
 from pipelines.storage.duckdb_errors import translate_errors
 from pipelines.storage.frames import read_frame, temporary_view
 from pipelines.storage.lock import lock_holder
@@ -169,21 +170,19 @@ class FileStaging:
         """Read the rows, merged or not."""
         return self._read(f"FROM {_TABLE} WHERE observed_at >= ? ORDER BY observed_at", [moment])
 
-    def find_unmerged_days(self, app_id: str) -> list[date]:
+    def find_unmerged_days(self) -> dict[str, list[date]]:
         """List the days of unmerged rows."""
-        query = (
-            f"SELECT DISTINCT observed_at::DATE AS day FROM {_TABLE} WHERE app_id = ? AND NOT is_merged ORDER BY day"
-        )
+        query = f"SELECT app_id, observed_at::DATE AS day FROM {_TABLE} WHERE NOT is_merged GROUP BY ALL ORDER BY ALL"
         with self.open() as connection:
-            return [day for (day,) in connection.execute(query, [app_id]).fetchall()]
+            return group_by_app(connection.execute(query).fetchall())
 
     def read_unmerged(self, app_id: str, day: date) -> pl.DataFrame:
         """Read the unmerged rows."""
         return self._read(f"FROM {_TABLE} WHERE app_id = ? AND observed_at::DATE = ? AND NOT is_merged", [app_id, day])
 
-    def read_rejects(self, app_id: str) -> pl.DataFrame:
+    def read_rejects(self) -> pl.DataFrame:
         """Read the quarantine of the last poll."""
-        return self._read(f"FROM {QUARANTINE.full_name} WHERE app_id = ?", [app_id])
+        return self._read(f"FROM {QUARANTINE.full_name}")
 
     def mark_merged(self, app_id: str, merged: pl.DataFrame, *, keep_since: datetime) -> None:
         """Update and delete in one transaction."""

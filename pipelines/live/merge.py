@@ -134,6 +134,12 @@ def first_day_by_minute(observation_days: int, now: datetime) -> date:
     return now.date() - timedelta(days=observation_days)
 
 
+def find_quarantined_apps(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """Return the apps for which ops.quarantine has live observations."""
+    query = f"SELECT DISTINCT app_id FROM {QUARANTINE.full_name} WHERE table_name = ?"
+    return {app_id for (app_id,) in connection.execute(query, [_TABLE]).fetchall()}
+
+
 def replace_quarantined(connection: duckdb.DuckDBPyConnection, app_id: str, rejects: pl.DataFrame, run_id: str) -> None:
     """Replace the rows that ops.quarantine has for live observations of an app."""
     given = rejects.with_columns(pl.lit(run_id).alias("run_id"))

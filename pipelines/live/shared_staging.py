@@ -17,6 +17,7 @@ from pipelines.catalog.ops import API_DIALECT, QUARANTINE
 from pipelines.catalog.types import LogicalType, Table
 from pipelines.errors import AlreadyRunningError
 from pipelines.live.staging import RunningSession
+from pipelines.load.loaded_days import group_by_app
 from pipelines.storage.postgres import can_execute, find_active_run, try_advisory_lock
 
 if TYPE_CHECKING:
@@ -153,19 +154,19 @@ class SharedStaging:
         """Read the rows, merged or not."""
         return self._read(RAW_LIVE_OBSERVATIONS, "observed_at >= %s ORDER BY observed_at", [moment])
 
-    def find_unmerged_days(self, app_id: str) -> list[date]:
+    def find_unmerged_days(self) -> dict[str, list[date]]:
         """List the days of unmerged rows."""
-        query = f"SELECT DISTINCT observed_at::date AS day FROM {_OBSERVATIONS} WHERE app_id = %s AND NOT is_merged"
-        return sorted(day for (day,) in self._session.execute(query, [app_id]).fetchall())
+        query = f"SELECT DISTINCT app_id, observed_at::date AS day FROM {_OBSERVATIONS} WHERE NOT is_merged"
+        return group_by_app(sorted(self._session.execute(query).fetchall()))
 
     def read_unmerged(self, app_id: str, day: date) -> pl.DataFrame:
         """Read the unmerged rows."""
         condition = "app_id = %s AND observed_at::date = %s AND NOT is_merged"
         return self._read(RAW_LIVE_OBSERVATIONS, condition, [app_id, day])
 
-    def read_rejects(self, app_id: str) -> pl.DataFrame:
+    def read_rejects(self) -> pl.DataFrame:
         """Read the quarantine of the last poll."""
-        return self._read(QUARANTINE, "app_id = %s", [app_id])
+        return self._read(QUARANTINE, "true", [])
 
     def mark_merged(self, app_id: str, merged: pl.DataFrame, *, keep_since: datetime) -> None:
         """Update and delete in one transaction."""

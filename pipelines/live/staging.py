@@ -61,14 +61,14 @@ class Staging(Protocol):
     def read_observations_since(self, moment: datetime) -> pl.DataFrame:
         """Return the staged rows of raw.live_observations since a moment, oldest first, merged or not."""
 
-    def find_unmerged_days(self, app_id: str) -> list[date]:
-        """Return the days of an app that have unmerged observations, oldest first."""
+    def find_unmerged_days(self) -> dict[str, list[date]]:
+        """Return the days that have unmerged observations by app, oldest first."""
 
     def read_unmerged(self, app_id: str, day: date) -> pl.DataFrame:
         """Return the unmerged rows of raw.live_observations of one day of an app."""
 
-    def read_rejects(self, app_id: str) -> pl.DataFrame:
-        """Return the rows of ops.quarantine that the last poll of an app left."""
+    def read_rejects(self) -> pl.DataFrame:
+        """Return the rows of ops.quarantine that the last poll of each app left."""
 
     def mark_merged(self, app_id: str, merged: pl.DataFrame, *, keep_since: datetime) -> None:
         """Mark rows that are committed to the warehouse, and delete marked rows observed before `keep_since`."""

@@ -7,7 +7,7 @@ run holds the lock. It holds no lock that a run waits for.
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 
 import polars as pl
@@ -134,12 +134,24 @@ def merge_observations(run: RunContext) -> dict[str, Counts]:
     with run.warehouse.open_raw():
         pass  # creates the file: a warehouse without it looks as if it had lost it
     with open_staging(run.settings) as staging:
-        return run.for_each_app(LIVE_OBSERVATIONS, partial(_merge_app, run, staging), days=None)
+        unmerged, rejects = staging.find_unmerged_days(), staging.read_rejects()
+        with run.warehouse.open_working() as working:
+            quarantined = merge.find_quarantined_apps(working)
+
+        def merge_app(app_id: str, counts: Counts) -> None:
+            _merge_days(run, staging, app_id, unmerged.get(app_id, []), counts)
+            of_app = rejects.filter(app_id=app_id)
+            if app_id in quarantined or not of_app.is_empty():
+                write = partial(merge.replace_quarantined, app_id=app_id, rejects=of_app, run_id=run.run_id)
+                run.warehouse.write(write)
+            counts.received += of_app.height
+            counts.quarantined += of_app.height
+
+        return run.for_each_app(LIVE_OBSERVATIONS, merge_app, days=None)
 
 
-def _merge_app(run: RunContext, staging: Staging, app_id: str, counts: Counts) -> None:
+def _merge_days(run: RunContext, staging: Staging, app_id: str, unmerged_days: list[date], counts: Counts) -> None:
     now, observation_days = utc_now(), run.settings.observation_days
-    unmerged_days, rejects = staging.find_unmerged_days(app_id), staging.read_rejects(app_id)
     with run.warehouse.open_working() as working:
         days_to_thin = merge.find_days_to_thin(working, app_id, observation_days=observation_days, now=now)
     for day in sorted({*unmerged_days, *days_to_thin}):
@@ -152,6 +164,3 @@ def _merge_app(run: RunContext, staging: Staging, app_id: str, counts: Counts) -
         counts.received += rows.height
         counts.landed += inserted
         counts.duplicates += rows.height - inserted
-    run.warehouse.write(partial(merge.replace_quarantined, app_id=app_id, rejects=rejects, run_id=run.run_id))
-    counts.received += rejects.height
-    counts.quarantined += rejects.height

@@ -67,10 +67,9 @@ _RECEIVED_AGAIN = """
     ) AS again
     WHERE held.rowid = again.held_row
 """
-_RECEIVED_FIRST = """
-    INSERT INTO {table} BY NAME
-    SELECT * FROM landing WHERE landing.rowid NOT IN (SELECT landing_row FROM known WHERE is_same)
-"""
+_IS_NEW = "landing.rowid NOT IN (SELECT landing_row FROM known WHERE is_same)"
+_COUNT_NEW = f"SELECT app_id, count(*) FROM landing WHERE {_IS_NEW} GROUP BY app_id"
+_RECEIVED_FIRST = f"INSERT INTO {{table}} BY NAME SELECT * FROM landing WHERE {_IS_NEW}"
 _MOVED = """
     CREATE OR REPLACE TEMP TABLE moved AS
     WITH changed AS (
@@ -97,12 +96,10 @@ _MARK_MOVED = """
 class Landed(NamedTuple):
     """The result of landing a batch."""
 
-    new: int
-    """Versions that raw did not have before."""
-    repeated: int
-    """Records equal to a known version."""
     number: int
     """Number of this landing. Numbers increase with every landing."""
+    new_by_app: dict[str, int]
+    """Versions that raw did not have before, of each app that has any. All other records equal a known version."""
 
 
 def land(
@@ -147,7 +144,10 @@ def land(
         connection.execute(_UPSERT_LANDING, {"number": number, "landed_at": latest})
         run(_NOTE_KEYS)
         run(_KNOWN)
-        repeated, new = run(_RECEIVED_AGAIN), run(_RECEIVED_FIRST)
+        run(_RECEIVED_AGAIN)
+        new_by_app = dict(connection.execute(_COUNT_NEW).fetchall())
+        if new_by_app:
+            run(_RECEIVED_FIRST)
         if table.can_move_days and run(_MOVED):
             run(_MARK_MOVED)
         connection.execute(_UPSERT_TYPES)
@@ -156,7 +156,7 @@ def land(
             with temporary_view(connection, "synced_livestreams", numbered):
                 connection.execute(_UPSERT_SYNC)
         connection.execute("COMMIT")
-    return Landed(new, repeated + batch.height - distinct.height, number)
+    return Landed(number, new_by_app)
 
 
 def describe_future(landed_at: datetime | None, now: datetime) -> str | None:

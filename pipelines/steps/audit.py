@@ -44,17 +44,20 @@ def audit(
     chosen = choose_sample(skipped, synced, _sample_size(run, app_id), run.run_id)
     if not chosen:
         return []
-    before = _sessions_of(run, app_id, chosen)
+    before = _read_versions_of(run, app_id, chosen)
     unread = yield from fetch(chosen)
-    after = _sessions_of(run, app_id, chosen)
-    known = set(synced.filter(pl.col("complete"))["livestream_id"])
-    with run.warehouse.open_working() as connection:
-        loaded = read_loaded_days(connection, LIVESTREAM_SESSIONS, app_id)
-    changed = [
-        session
-        for session_id, session in after.items()
-        if _differ(before.get(session_id), session) and _could_be_known(run, session, known, loaded)
-    ]
+    after = _read_versions_of(run, app_id, chosen)
+    changed: list[Session] = []
+    if _identify_versions(before) != _identify_versions(after):
+        known = set(synced.filter(pl.col("complete"))["livestream_id"])
+        with run.warehouse.open_working() as connection:
+            loaded = read_loaded_days(connection, LIVESTREAM_SESSIONS, app_id)
+        sessions = _current_sessions(run, before)
+        changed = [
+            session
+            for session_id, session in _current_sessions(run, after).items()
+            if _differ(sessions.get(session_id), session) and _could_be_known(run, session, known, loaded)
+        ]
     livestreams = sorted({str(session["livestream_id"]) for session in changed})
     refreshed = sorted(set(skipped) - set(chosen)) if changed else []
     if changed:
@@ -103,10 +106,17 @@ def _sample_size(run: RunContext, app_id: str) -> int:
     return share + (apps.index(app_id) < left)
 
 
-def _sessions_of(run: RunContext, app_id: str, livestream_ids: list[str]) -> dict[str, Session]:
-    """Return the current sessions of livestreams by id, read from raw."""
+def _read_versions_of(run: RunContext, app_id: str, livestream_ids: list[str]) -> pl.DataFrame:
     with run.warehouse.open_raw() as connection:
-        raw = raw_tables.read_sessions_of(connection, app_id, livestream_ids)
+        return raw_tables.read_sessions_of(connection, app_id, livestream_ids)
+
+
+def _identify_versions(raw: pl.DataFrame) -> set[tuple[object, ...]]:
+    """Return values that stay the same as long as no landing adds or changes a version, whatever it receives again."""
+    return set(raw.select("session_id", "payload", "day", "days_differ", "changed_arrival").iter_rows())
+
+
+def _current_sessions(run: RunContext, raw: pl.DataFrame) -> dict[str, Session]:
     found = normalize(LIVESTREAM_SESSIONS, raw, now=run.started_at, retention_days=run.settings.retention_days)
     return {row["session_id"]: row for row in found.rows.iter_rows(named=True)}
 

@@ -164,9 +164,11 @@ class RunContext:
         days: Range | None,
         apps: Sequence[str] | None = None,
         needs: tuple[Table, ...] = (),
+        flush: Callable[[], None] | None = None,
     ) -> dict[str, Counts]:
         """Run `body`, which sends requests, for several apps side by side, and record the results in ops.loads.
 
+        `flush` lands what the bodies left in a buffer: at the end, and also if an error or Ctrl-C ends the step.
         A body that could not fetch a part of its data adds a `Failure` for that part; without any data it raises `ApiError`.
         An app is skipped if a table that it `needs` failed completely. Raises `ApiError` if continuing is pointless: the
         token is refused, or no app is left and nothing was fetched.
@@ -176,7 +178,7 @@ class RunContext:
             # In one order on every machine: two runs that each wait for an app of the other would wait for ever.
             for app_id in sorted(apps):
                 locks.enter_context(self.warehouse.lock_table(table.full_name, app_id))
-            return TableStep(self, table, days, uses_api=True).run(body, apps, needs)
+            return TableStep(self, table, days, uses_api=True).run(body, apps, needs, flush)
 
     def apps_with_data(self, tables: tuple[Table, ...]) -> list[str]:
         """Return the apps of which no table failed completely in this run."""

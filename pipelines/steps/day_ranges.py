@@ -16,7 +16,7 @@ from pipelines.extract.day_parsers import DAY_PARSERS
 from pipelines.normalize.raw_frames import raw_day_entries
 from pipelines.normalize.record import Record, read_record
 from pipelines.steps.context import Range, RunContext
-from pipelines.steps.landing import fail_in_part, land, purge
+from pipelines.steps.landing import LandingBuffer, fail_in_part, purge
 from pipelines.steps.outcomes import Counts
 from pipelines.steps.side_by_side import Fetching
 
@@ -37,6 +37,7 @@ class _Part:
 
 def extract_day_ranges(run: RunContext, stream: Stream, days: Range) -> dict[str, Counts]:
     """Fetch and land the days of a range, a month in one request."""
+    landing = LandingBuffer(run, stream.raw)
 
     def fetch(app_id: str, counts: Counts) -> Fetching:
         parts: list[_Part] = []
@@ -46,18 +47,19 @@ def extract_day_ranges(run: RunContext, stream: Stream, days: Range) -> dict[str
         )
         while result := (yield replies):
             found = result.value or [_Part(result.item, [], result.error)]
-            for frame, records in (landing for part in found for landing in part.landing):
-                land(run, stream.raw, frame, records, counts)
+            for frame, records in (landed for part in found for landed in part.landing):
+                landing.add(frame, records, counts)
             parts += [replace(part, landing=[]) for part in found]
         failed = [part for part in parts if part.error]
         if run.allow_shrink:
+            landing.flush()
             answered = [day for part in parts if not part.error for day in days_from(*part.days)]
             purge(run, stream.raw, app_id, answered)
         missing = f"{stream.label} of {describe_days(day for part in failed for day in days_from(*part.days))}"
         errors = [part.error for part in failed if part.error]
         fail_in_part(run, stream.raw, app_id, missing, errors, answered=len(parts) - len(failed))
 
-    return run.fetch_for_each_app(stream.raw, fetch, days=days)
+    return run.fetch_for_each_app(stream.raw, fetch, days=days, flush=landing.flush)
 
 
 def _fetch_chunk(run: RunContext, stream: Stream, app_id: str, chunk: Range) -> list[_Part]:

@@ -17,7 +17,7 @@ from pipelines.load.raw_versions import last_landing
 from pipelines.normalize.raw_frames import raw_day, raw_livestreams
 from pipelines.normalize.record import Record, identity, read_record
 from pipelines.steps.context import Range, RunContext
-from pipelines.steps.landing import BATCH, FlushTimer, fail_in_part, land, purge
+from pipelines.steps.landing import BATCH, LandingBuffer, fail_in_part, land, purge
 from pipelines.steps.outcomes import Counts
 from pipelines.steps.progress import progress
 from pipelines.steps.side_by_side import Fetching
@@ -76,11 +76,12 @@ def _land_livestreams(
 
 def extract_overall(run: RunContext, days: Range) -> dict[str, Counts]:
     """Fetch and land the totals of each day that is not settled."""
+    landing = LandingBuffer(run, RAW_LIVESTREAM_ANALYTICS)
 
     def fetch(app_id: str, counts: Counts) -> Fetching:
-        yield from fetch_overall(run, app_id, unsettled_days(run, app_id, days), counts)
+        yield from fetch_overall(run, landing, app_id, unsettled_days(run, app_id, days), counts)
 
-    return run.fetch_for_each_app(RAW_LIVESTREAM_ANALYTICS, fetch, days=days)
+    return run.fetch_for_each_app(RAW_LIVESTREAM_ANALYTICS, fetch, days=days, flush=landing.flush)
 
 
 def unsettled_days(run: RunContext, app_id: str, days: Range) -> list[date]:
@@ -93,7 +94,13 @@ def unsettled_days(run: RunContext, app_id: str, days: Range) -> list[date]:
 
 
 def fetch_overall(
-    run: RunContext, app_id: str, days: Sequence[date], counts: Counts, *, is_whole_table: bool = True
+    run: RunContext,
+    landing: LandingBuffer,
+    app_id: str,
+    days: Sequence[date],
+    counts: Counts,
+    *,
+    is_whole_table: bool = True,
 ) -> Fetching:
     """Fetch and land the totals of these days. Days that fail become a failure of the run.
 
@@ -105,7 +112,6 @@ def fetch_overall(
 
     results: list[Result[date, Record]] = []
     failed: list[Result[date, Record]] = []
-    flush_timer = FlushTimer()
     # Newest first: an old day may be refused in any form of time, which reveals nothing about the dialect.
     replies = fetch_concurrently(overall, days[::-1], run.client.concurrency)
     try:
@@ -113,13 +119,13 @@ def fetch_overall(
             while result := (yield replies):
                 advance(1)
                 (failed if result.error else results).append(result)
-                if flush_timer.is_due():
-                    _land_days(run, app_id, results, counts)
-                    flush_timer.reset()
+                if landing.is_due():
+                    _add_days(run, landing, app_id, results, counts)
                     results = []
     finally:
-        _land_days(run, app_id, results, counts)
+        _add_days(run, landing, app_id, results, counts)
     if run.allow_shrink:
+        landing.flush()
         purge(run, RAW_LIVESTREAM_ANALYTICS, app_id, set(days) - {result.item for result in failed})
     part = f"overall of {describe_days(result.item for result in failed)}"
     errors = [result.error for result in failed if result.error]
@@ -128,7 +134,9 @@ def fetch_overall(
     )
 
 
-def _land_days(run: RunContext, app_id: str, results: list[Result[date, Record]], counts: Counts) -> None:
+def _add_days(
+    run: RunContext, landing: LandingBuffer, app_id: str, results: list[Result[date, Record]], counts: Counts
+) -> None:
     fetched = [(result, result.value) for result in results if result.value]
     if fetched:
         frame = pl.concat(
@@ -142,4 +150,4 @@ def _land_days(run: RunContext, app_id: str, results: list[Result[date, Record]]
             )
             for result, record in fetched
         )
-        land(run, RAW_LIVESTREAM_ANALYTICS, frame, [record for _, record in fetched], counts)
+        landing.add(frame, [record for _, record in fetched], counts)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import date
 from functools import partial
+from typing import NamedTuple
 
 import polars as pl
 
@@ -49,6 +50,40 @@ class FlushTimer:
         self._next = now + max(_EVERY_SECONDS, (now - self._began) / _SHARE)
 
 
+class _Batch(NamedTuple):
+    frame: pl.DataFrame
+    records: list[Record]
+    counts: Counts
+
+
+class LandingBuffer:
+    """Collects the batches of several apps, which are small in a night, and lands them in one transaction."""
+
+    def __init__(self, run: RunContext, table: Table) -> None:
+        """Take the raw table. The step that fills it flushes the buffer at its end."""
+        self._run = run
+        self._table = table
+        self._pending: list[_Batch] = []
+        self._timer = FlushTimer()
+
+    def add(self, frame: pl.DataFrame, records: list[Record], counts: Counts) -> None:
+        """Add the rows of an app; land all that is pending if that is much, or has waited long enough."""
+        self._pending.append(_Batch(frame, records, counts))
+        if sum(len(batch.frame) for batch in self._pending) >= BATCH or self.is_due():
+            self.flush()
+
+    def is_due(self) -> bool:
+        """Return whether what was received has waited long enough."""
+        return self._timer.is_due()
+
+    def flush(self) -> None:
+        """Land what is pending."""
+        pending, self._pending = self._pending, []
+        if pending:
+            _land_batches(self._run, self._table, pending)
+        self._timer.reset()
+
+
 def land(
     run: RunContext,
     table: Table,
@@ -61,14 +96,22 @@ def land(
 
     `synced`: rows of ops.livestream_sync that commit with them. Returns the number of the landing.
     """
+    return _land_batches(run, table, [_Batch(frame, records, counts)], synced)
+
+
+def _land_batches(run: RunContext, table: Table, batches: list[_Batch], synced: pl.DataFrame | None = None) -> int:
+    frame = pl.concat([batch.frame for batch in batches])
     if table.is_daily:
         future_days = [day for day in frame["day"].unique() if day is not None and not run.is_loadable(day)]
         frame = frame.filter(~pl.col("day").is_in(future_days) | pl.col("day").is_null())
-    types = field_types(table, records, utc_now())
+    types = field_types(table, [record for batch in batches for record in batch.records], utc_now())
     landed = run.warehouse.write_raw(lambda connection: raw_versions.land(connection, table, frame, types, synced))
-    counts.landed += landed.new
-    counts.duplicates += landed.repeated
-    counts.received += frame.height
+    counts_by_app = {batch.frame["app_id"][0]: batch.counts for batch in batches if not batch.frame.is_empty()}
+    for app_id, received in frame.group_by("app_id").len().iter_rows():
+        counts, new = counts_by_app[app_id], landed.new_by_app.get(app_id, 0)
+        counts.received += received
+        counts.landed += new
+        counts.duplicates += received - new
     return_freed_memory()
     return landed.number
 

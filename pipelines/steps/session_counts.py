@@ -23,7 +23,7 @@ from pipelines.normalize.raw_frames import raw_session_counts
 from pipelines.normalize.record import read_record
 from pipelines.normalize.resolve import Normalized, normalize
 from pipelines.steps.context import Range, RunContext
-from pipelines.steps.landing import land, purge
+from pipelines.steps.landing import LandingBuffer, purge
 from pipelines.steps.outcomes import Counts
 from pipelines.steps.side_by_side import Fetching
 
@@ -39,6 +39,7 @@ def extract_session_counts_of(
     run: RunContext, days: Range, wanted: Mapping[str, Collection[date]]
 ) -> dict[str, Counts]:
     """Fetch the counts of sessions of the days `wanted` by app, in a run for a range."""
+    landing = LandingBuffer(run, RAW_LIVESTREAM_DAYWISE)
 
     def fetch(app_id: str, counts: Counts) -> Fetching:
         if not run.client.dialect.is_offered(app_id, GET_LIVESTREAM_DAYWISE):
@@ -47,26 +48,31 @@ def extract_session_counts_of(
         newest, *older = selection.split_days(wanted[app_id])[::-1]
         errors: dict[Range, ApiError] = {}
         try:
-            yield from _fetch(run, app_id, [newest], counts, errors)
+            yield from _fetch(run, landing, app_id, [newest], counts, errors)
             is_offered = getattr(errors.get(newest), "status", None) not in NOT_OFFERED_STATUSES
             run.client.dialect.note_offered(app_id, GET_LIVESTREAM_DAYWISE, is_offered=is_offered)
             if not is_offered:
                 return
-            yield from _fetch(run, app_id, older, counts, errors)
+            yield from _fetch(run, landing, app_id, older, counts, errors)
         except ApiError as error:  # the service or the token is at fault, so the other operations fail too
             errors.setdefault(newest, error)
         if errors:
             missing = describe_days(day for chunk in errors for day in days_from(*chunk))
             counts.note = f"counts of sessions are unknown for {missing}: {next(iter(errors.values()))}"
 
-    done = run.fetch_for_each_app(RAW_LIVESTREAM_DAYWISE, fetch, days=days, apps=list(wanted))
+    done = run.fetch_for_each_app(RAW_LIVESTREAM_DAYWISE, fetch, days=days, apps=list(wanted), flush=landing.flush)
     # If every other operation fails, the run must fail too: counts alone cannot be loaded.
     run.fetched -= {(app_id, RAW_LIVESTREAM_DAYWISE.full_name) for app_id in done}
     return done
 
 
 def _fetch(
-    run: RunContext, app_id: str, chunks: Sequence[Range], counts: Counts, errors: dict[Range, ApiError]
+    run: RunContext,
+    landing: LandingBuffer,
+    app_id: str,
+    chunks: Sequence[Range],
+    counts: Counts,
+    errors: dict[Range, ApiError],
 ) -> Fetching:
     """Fetch and land ranges of days, and add failures to `errors`."""
 
@@ -76,16 +82,19 @@ def _fetch(
     answered: list[date] = []
     replies = fetch_concurrently(fetch, chunks, run.client.concurrency)
     while result := (yield replies):
-        error = result.error or _land(run, app_id, result, counts)
+        error = result.error or _land(run, landing, app_id, result, counts)
         if error:
             errors[result.item] = error
         else:
             answered += days_from(*result.item)
     if run.allow_shrink:
+        landing.flush()
         purge(run, RAW_LIVESTREAM_DAYWISE, app_id, answered)
 
 
-def _land(run: RunContext, app_id: str, result: Result[Range, dict[str, Any]], counts: Counts) -> ApiError | None:
+def _land(
+    run: RunContext, landing: LandingBuffer, app_id: str, result: Result[Range, dict[str, Any]], counts: Counts
+) -> ApiError | None:
     """Land a reply, or return the error that makes it unusable."""
     days = days_from(*result.item)
     try:
@@ -94,7 +103,7 @@ def _land(run: RunContext, app_id: str, result: Result[Range, dict[str, Any]], c
         frame = raw_session_counts(entries, days, app_id=app_id, fetched_at=result.requested_at, run_id=run.run_id)
     except ApiError as error:
         return error
-    land(run, RAW_LIVESTREAM_DAYWISE, frame, entries, counts)
+    landing.add(frame, entries, counts)
     return None
 
 

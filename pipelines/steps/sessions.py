@@ -26,7 +26,7 @@ from pipelines.normalize.resolve import listed_livestreams
 from pipelines.steps.audit import audit
 from pipelines.steps.context import Range, RunContext
 from pipelines.steps.fetch import fetch_overall, unsettled_days
-from pipelines.steps.landing import BATCH, FlushTimer, land, name_livestreams, purge
+from pipelines.steps.landing import BATCH, FlushTimer, LandingBuffer, land, name_livestreams, purge
 from pipelines.steps.outcomes import Counts, Failure
 from pipelines.steps.progress import progress
 from pipelines.steps.session_counts import extract_session_counts_of
@@ -168,11 +168,13 @@ def refetch_overall_behind_sessions(run: RunContext, days: Range) -> None:
         if outdated := sorted({day for day in found if day in loaded} - set(unsettled_days(run, app_id, days))):
             behind[app_id] = outdated
 
+    landing = LandingBuffer(run, RAW_LIVESTREAM_ANALYTICS)
+
     def fetch(app_id: str, counts: Counts) -> Fetching:
-        yield from fetch_overall(run, app_id, behind[app_id], counts, is_whole_table=False)
+        yield from fetch_overall(run, landing, app_id, behind[app_id], counts, is_whole_table=False)
 
     if behind:
-        run.fetch_for_each_app(RAW_LIVESTREAM_ANALYTICS, fetch, days=days, apps=list(behind))
+        run.fetch_for_each_app(RAW_LIVESTREAM_ANALYTICS, fetch, days=days, apps=list(behind), flush=landing.flush)
         extract_session_counts_of(run, days, behind)
 
 

@@ -33,6 +33,7 @@ class _AppLoad:
     before: RequestCounts
     """Requests about the app before it began."""
     started_at: datetime = field(default_factory=utc_now)
+    finished_at: datetime | None = None
     counts: Counts = field(default_factory=Counts)
 
 
@@ -46,11 +47,15 @@ class TableStep:
         self._days = days
         self._uses_api = uses_api
         self._done: dict[str, Counts] = {}
-        self._loads: list[dict[str, object]] = []
+        self._loads: list[_AppLoad] = []
         self._known_failures = len(run.failures)
 
     def run(
-        self, body: Callable[[str, Counts], Fetching], apps: Sequence[str], needs: tuple[Table, ...]
+        self,
+        body: Callable[[str, Counts], Fetching],
+        apps: Sequence[str],
+        needs: tuple[Table, ...],
+        flush: Callable[[], None] | None = None,
     ) -> dict[str, Counts]:
         """Run the body for each app; see `RunContext.fetch_for_each_app`."""
         run, known = self._run, self._known_failures
@@ -59,8 +64,12 @@ class TableStep:
                 self._list_works(body, apps, needs),
                 min(_APPS_AT_ONCE, run.settings.concurrency) if self._uses_api else 1,
             )
+            if flush:
+                flush()
         except BaseException:
             with suppress(LivehouseError):  # the first error is the one to report
+                if flush:
+                    flush()
                 self._note_loads()
             raise
         run.failures[known:] = sorted(run.failures[known:], key=lambda failure: apps.index(failure.app_id))
@@ -99,7 +108,8 @@ class TableStep:
             requests = run.client.counts_by_app[load.app_id].since(load.before)
             counts.requests, counts.retries, counts.refusals = requests.sent, requests.retried, requests.refused
             dialect.keep(run.client, run.warehouse.write, run.settings.base_url)
-        self._loads.append(self._describe(load))
+        load.finished_at = utc_now()
+        self._loads.append(load)
 
     def _describe(self, load: _AppLoad) -> dict[str, object]:
         counts, days = load.counts, load.days
@@ -117,11 +127,12 @@ class TableStep:
             "api_retries": counts.retries,
             "api_refusals": counts.refusals,
             "started_at": load.started_at,
-            "finished_at": utc_now(),
+            "finished_at": load.finished_at,
             "note": counts.note,
             "arrival": counts.arrival,
         }
 
     def _note_loads(self) -> None:
         if self._loads:
-            self._run.warehouse.write(partial(note_loads, loads=self._loads))
+            loads = [self._describe(load) for load in self._loads]  # after what they left in a buffer has landed
+            self._run.warehouse.write(partial(note_loads, loads=loads))

@@ -63,7 +63,8 @@ def land(
     types = field_types(table, [read_record(json.loads(payload)) for payload in frame["payload"]], NOW)
     with store.open_raw() as connection:
         landed = versions.land(connection, table, frame, types, synced)
-        return landed.new, landed.repeated
+        new = sum(landed.new_by_app.values())
+        return new, frame.height - new
 
 
 def held(store: Warehouse, columns: str = "payload, first_fetched_at, fetched_at, run_id") -> list[tuple[Any, ...]]:
