@@ -22,10 +22,10 @@ setup: .venv/.ready
 
 .venv/.ready: pyproject.toml constraints.txt
 	@if command -v uv >/dev/null; then \
-	  uv venv --quiet --allow-existing .venv && uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,lakehouse,deploy,telemetry,docs]'; \
+	  uv venv --quiet --allow-existing .venv && uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,lakehouse,deploy,telemetry,docs,explore]'; \
 	else \
 	  $(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None' \
-	  && $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,lakehouse,deploy,telemetry,docs]'; \
+	  && $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,lakehouse,deploy,telemetry,docs,explore]'; \
 	fi
 	@touch $@
 

@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("orchestration",),
     ("definitions",),
     ("ui",),
+    ("explore",),
     ("cli",),
 )
 """From the bottom up. A package may import itself and the packages of the layers below it."""

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.text import FORMULA, MARKED_FORMULA
-from tests.promises.fault_runner import run_cli
+from tests.promises.fault_runner import run_cli, run_cli_with_streams
 
 EVERYTHING = """
     SELECT NULL AS absent, '' AS empty, 'NULL' AS word, 'a,"b"' AS quoted, e'two\\nlines' AS lines, ' x ' AS spaces, 'ä\u202e' AS odd,
@@ -111,6 +111,33 @@ def test_people_see_lists_as_duckdb_writes_them(sql: Callable[..., str]) -> None
         )
         for text in ("[1, NULL]", "{'x': y}", "3 days", "\\xAA"):
             assert text in shown
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        EVERYTHING.replace("170141183460469231731687303715884105727", "17014118346046923173168730371588410572"),
+        "EXPLAIN SELECT 1",
+        "PIVOT (SELECT 'k' AS k, 1 AS v) ON k USING sum(v)",
+        "SELECT 1 AS a, 2 AS a WHERE false",
+    ],
+)
+def test_parquet_has_the_values_of_csv(query: str, home: Path, sql: Callable[..., str], tmp_path: Path) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    arguments = ("sql", "--format", "parquet", query)
+    assert run_cli_with_streams({"LIVEHOUSE_HOME": str(home)}, arguments, out, io.StringIO()) == 0
+    (tmp_path / "x.parquet").write_bytes(out.buffer.getvalue())
+    back = copied(f"FROM '{tmp_path}/x.parquet'", tmp_path / "x.csv", "FORMAT csv")
+    expected = sql("--format", "csv", query)
+    assert back.split("\n", 1)[1] == expected.split("\n", 1)[1]
+
+
+def test_an_integer_that_parquet_cannot_hold_is_refused(home: Path) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    err = io.StringIO()
+    arguments = ("sql", "--format", "parquet", "SELECT 170141183460469231731687303715884105727::HUGEINT")
+    assert run_cli_with_streams({"LIVEHOUSE_HOME": str(home)}, arguments, out, err) == 1
+    assert "Conversion Error" in err.getvalue()
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)

@@ -24,6 +24,7 @@ COMMANDS = {
     "sql": ("pipelines.cli.query", "Run a query on the warehouse, read-only."),
     "report": ("pipelines.cli.query", "Write report.html."),
     "statement": ("pipelines.cli.statement", "Print a month by app or customer, with its estimated cost, for finance."),
+    "explore": ("pipelines.cli.explore", "Show the warehouse in a browser: tables, examples as forms, SQL, charts."),
     "export": ("pipelines.cli.export", "Write core and marts as Parquet or CSV files for other engines."),
     "on-air": ("pipelines.cli.on_air", "Show which livestreams are live now, and their viewers."),
     "alerts": ("pipelines.cli.alerts", "Evaluate the alert rules, post and list incidents; test the webhook."),

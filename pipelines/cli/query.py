@@ -4,6 +4,7 @@ import re
 import sys
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ def _complete_example(_context: click.Context, _parameter: click.Parameter, type
 @click.option(
     "--format",
     "style",
-    type=click.Choice(["table", "lines", "csv", "json"]),
+    type=click.Choice(["table", "lines", "csv", "json", "parquet"]),
     default="table",
     show_default=True,
     help="table fits the terminal; lines, csv and json leave nothing out.",
@@ -71,9 +72,11 @@ def sql_command(
     """Run QUERY on the warehouse, read-only. Without QUERY, read it from piped input.
 
     `--format table` fits the terminal, `--format lines` prints one value per line. csv and json are for programs:
-    every value exactly as DuckDB writes it; in CSV, NULL is an empty cell and an empty text is "".
+    every value exactly as DuckDB writes it; in CSV, NULL is an empty cell and an empty text is "". parquet keeps the types
+    of numbers, days, times and texts; every other value is text.
     """
     check_spreadsheet(style, for_spreadsheet=spreadsheet)
+    _refuse("parquet is binary: redirect it to a file", style == "parquet" and sys.stdout.isatty())
     sources = sum(source is not None for source in (query, file, example, columns)) + examples + tables
     if not sources and (piped := _read_pipe()):
         query, sources = piped, 1
@@ -124,7 +127,8 @@ def _run(
     import duckdb
 
     from pipelines.cli.query_limits import TimeLimit, limit_memory
-    from pipelines.cli.rendering import read_result, write_csv, write_json
+    from pipelines.cli.query_result import read_frame, read_result
+    from pipelines.export.query_results import write_csv, write_json
     from pipelines.settings.reader_settings import load_reader_settings
     from pipelines.storage.ducklake_errors import is_unreadable_file
     from pipelines.storage.sandbox import check_query
@@ -134,16 +138,19 @@ def _run(
         try:
             query = check_query(connection, text)
             limit = TimeLimit(connection, timeout_seconds)
+            if style == "parquet":
+                frame = read_frame(connection, query, parameters, limit)
+                _check_columns(text, parameters, connection, has_rows=not frame.is_empty())
+                frame.write_parquet(sys.stdout.buffer)
+                return
             result = read_result(connection, query, parameters, style, limit)
-            if text is _COLUMNS:
-                rows = list(result.rows)
-                if not rows:
-                    raise _describe_missing_table(str(parameters["table"]), connection)
-                result = result._replace(rows=iter(rows))
+            first = next(result.rows, None)
+            _check_columns(text, parameters, connection, has_rows=first is not None)
+            result = result._replace(rows=chain([first] if first is not None else [], result.rows))
             if style == "csv":
-                write_csv(result, for_spreadsheet=for_spreadsheet)
+                write_csv(result, sys.stdout, for_spreadsheet=for_spreadsheet)
             elif style == "json":
-                write_json(result)
+                write_json(result, sys.stdout)
             else:
                 from pipelines.cli.table import show_lines, show_table
 
@@ -156,6 +163,14 @@ def _run(
             if "interrupted" not in str(error):
                 raise
             raise KeyboardInterrupt from None
+
+
+def _check_columns(
+    text: str, parameters: dict[str, str | None], connection: "DuckDBPyConnection", *, has_rows: bool
+) -> None:
+    """Raise `QueryError` if the columns of a table were listed and there are none."""
+    if text is _COLUMNS and not has_rows:
+        raise _describe_missing_table(str(parameters["table"]), connection)
 
 
 def _describe_error(error: Exception, connection: "DuckDBPyConnection") -> "QueryError":

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from pipelines.cli import rendering
+from pipelines.export import query_results
 from pipelines.statement.assumptions import describe_assumptions
 from pipelines.statement.changes import Cause, Change
 from pipelines.statement.read import Statement
@@ -40,7 +40,9 @@ _COLUMNS = {
 def write_csv(statement: Statement) -> None:
     """Write one row for each figure, with what changed since the month was closed."""
     rows = (tuple(_format(row.get(name)) for name in _COLUMNS) for row in _build_rows(statement))
-    rendering.write_csv(rendering.Result(list(_COLUMNS), list(_COLUMNS.values()), rows), for_spreadsheet=True)
+    query_results.write_csv(
+        query_results.Result(list(_COLUMNS), list(_COLUMNS.values()), rows), sys.stdout, for_spreadsheet=True
+    )
 
 
 def _build_rows(statement: Statement) -> Iterator[dict[str, Any]]:

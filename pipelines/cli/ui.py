@@ -2,6 +2,8 @@
 
 import click
 
+from pipelines.cli.serving import build_safe_python_path, check_port
+
 
 @click.command("ui")
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port on this machine.")
@@ -13,33 +15,23 @@ def ui_command(port: int, *, open_it: bool) -> None:
     are refused.
     """
     import os
-    import socket
     import sys
-    from pathlib import Path
 
-    import pipelines
     from pipelines.cli.demo import find_demo_to_show
     from pipelines.cli.history import build_dagster_environment, open_history
-    from pipelines.errors import UsageError
     from pipelines.orchestration.partitions import find_first_day
     from pipelines.settings.demo_settings import build_demo_environment, load_demo_settings
     from pipelines.settings.settings import load_settings
 
     settings = load_settings()
-    try:  # Dagster would report it after half a minute, in fifty lines
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError as error:
-        raise UsageError(f"cannot serve on port {port}: {error.strerror}; try another one with --port") from None
+    check_port(port)  # Dagster would report it after half a minute, in fifty lines
     environment = dict(os.environ)
     if demo := find_demo_to_show(settings):
         settings = load_demo_settings(LIVEHOUSE_HOME=str(demo.absolute()))
         environment = build_demo_environment(settings.home)
     with open_history(settings) as instance:  # reports an unusable history in one line
         environment["LIVEHOUSE_START_DATE"] = f"{find_first_day(settings, instance)}"
-    # Import nothing from the working directory: a `pipelines` or `dagster` there is another project's.
-    ours = str(Path(pipelines.__file__).parents[1])
-    found = os.pathsep.join(filter(None, (ours, environment.get("PYTHONPATH"))))
-    environment |= build_dagster_environment(settings) | {"PYTHONSAFEPATH": "1", "PYTHONPATH": found}
+    environment |= build_dagster_environment(settings) | build_safe_python_path(environment)
     environment["DAGSTER_IS_DEV_CLI"] = "1"  # errors of the code are shown as `dagster dev` shows them
     command = [sys.executable, "-W", "ignore", "-m", "pipelines.ui.server", "--port", f"{port}"]
     if demo:

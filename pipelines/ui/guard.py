@@ -1,4 +1,4 @@
-"""Protect Dagster's web app, which by itself answers every client that reaches its port.
+"""Protect a web app, which by itself answers every client that reaches its port.
 
 A page of any site can send requests to 127.0.0.1, and a host name of its own that is changed to 127.0.0.1 makes them
 same-origin (DNS rebinding). So a request must name this machine as its host, must not come from another origin, must not
@@ -21,6 +21,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Header = tuple[bytes, bytes]
 
 TOKEN_PARAMETER = "token"  # noqa: S105 - its name
 
@@ -30,7 +31,6 @@ _SITES = ("same-origin", "none")
 
 _HEADERS = [
     (b"x-frame-options", b"DENY"),
-    (b"content-security-policy", b"frame-ancestors 'none'"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"x-content-type-options", b"nosniff"),
@@ -49,14 +49,28 @@ class RefusedError(Exception):
 class Guard:
     """An ASGI app that forwards the user's requests to another app, and refuses all others."""
 
-    def __init__(self, app: App, *, port: int, path_prefix: str, token: str, token_for_once: str | None = None) -> None:
+    def __init__(
+        self,
+        app: App,
+        *,
+        port: int,
+        path_prefix: str,
+        token: str,
+        token_for_once: str | None = None,
+        command: str = "livehouse ui",
+        content_policy: str = "",
+    ) -> None:
         """Take the app, its port, the random path below which it is served (`/…`), and the token of its user.
 
         `token_for_once`: another one, which opens one browser, at `/`. Every user of the machine can read the address in the
-        arguments of the browser, so it must not contain the other token, nor the path.
+        arguments of the browser, so it must not contain the other token, nor the path. `command` printed the address.
+        `content_policy`: directives of Content-Security-Policy, beside the one that forbids frames.
         """
         self._app = app
         self._token_for_once = token_for_once
+        self._command = command
+        policy = "; ".join(filter(None, ("frame-ancestors 'none'", content_policy)))
+        self._added_headers = [*_HEADERS, (b"content-security-policy", policy.encode())]
         self._hosts = {f"{host}:{port}" for host in ("127.0.0.1", "localhost", "[::1]")}
         if port == 80:  # noqa: PLR2004 - browsers omit it
             self._hosts |= {host.rpartition(":")[0] for host in self._hosts}
@@ -77,9 +91,9 @@ class Guard:
             self._check_token(scope)
             self._check_method(scope)
         except RefusedError as refused:
-            await _refuse(scope, send, refused)
+            await _refuse(scope, send, refused, self._added_headers)
             return
-        await self._app(scope, receive, _with_headers(send))
+        await self._app(scope, receive, _with_headers(send, self._added_headers))
 
     def _check_origin(self, scope: Scope) -> None:
         hosts = _headers(scope, b"host")
@@ -110,7 +124,7 @@ class Guard:
         given += [line[7:].strip() for line in _headers(scope, b"authorization") if line.lower().startswith("bearer ")]
         if not any(map(self._is_token, given)):
             raise RefusedError(
-                HTTPStatus.UNAUTHORIZED, "open the address with a token that `livehouse ui` printed when it started"
+                HTTPStatus.UNAUTHORIZED, f"open the address with a token that `{self._command}` printed when it started"
             )
 
     def _is_token(self, given: str) -> bool:
@@ -142,7 +156,7 @@ class Guard:
             (b"location", location.encode("latin-1")),
             (b"set-cookie", cookie.encode()),
             (b"cache-control", b"no-store"),
-            *_HEADERS,
+            *self._added_headers,
         ]
         await send({"type": "http.response.start", "status": HTTPStatus.SEE_OTHER, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
@@ -153,21 +167,21 @@ def _headers(scope: Scope, name: bytes) -> list[str]:
     return [value.decode("latin-1").strip() for key, value in given if key.lower() == name]
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, added: list[Header]) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             kept = [pair for pair in message.get("headers", []) if not pair[0].lower().startswith(b"access-control-")]
-            message = {**message, "headers": [*kept, *_HEADERS]}
+            message = {**message, "headers": [*kept, *added]}
         await send(message)
 
     return send_with_headers
 
 
-async def _refuse(scope: Scope, send: Send, refused: RefusedError) -> None:
+async def _refuse(scope: Scope, send: Send, refused: RefusedError, added: list[Header]) -> None:
     if scope["type"] == "websocket":  # closed before it is accepted: the server answers 403
         await send({"type": "websocket.close", "code": 1008})
         return
     body = json.dumps({"error": f"livehouse: {refused}"}).encode()
-    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store"), *_HEADERS]
+    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store"), *added]
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

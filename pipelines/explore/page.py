@@ -1,0 +1,170 @@
+"""The parts of the page: forms, tables, charts and downloads. Text of the warehouse is shown as text, never as Markdown."""
+
+from collections.abc import Callable, Mapping
+from html import escape
+from typing import Any
+
+import marimo as mo
+import polars as pl
+
+from pipelines.explore.charts import KINDS, NO_COLOR, Choice, draw_chart, numeric_columns, suggest_chart
+from pipelines.explore.queries import Answer, QueryRunner, build_csv
+from pipelines.marts.examples import Example, find_examples
+
+EXAMPLES, SQL, TABLES = VIEWS = ("Examples", "SQL", "Tables")
+
+INTRODUCTION = """# livehouse
+The published warehouse, read-only. All days and times are UTC."""
+
+_FIRST_QUERY = "FROM marts.daily_usage ORDER BY day DESC, app_id LIMIT 100"
+
+_PREVIEW_ROWS = 100
+
+
+def _examples() -> dict[str, Example]:
+    return {example.name: example for example in find_examples()}
+
+
+def choose_example() -> mo.ui.dropdown:
+    """Return the list of questions. Its value is the name of an example."""
+    options = {example.question: name for name, example in _examples().items()}
+    return mo.ui.dropdown(options, value=next(iter(options)), label="Question", full_width=True)
+
+
+def fill_in_example(name: str) -> mo.ui.form[Any, Any]:
+    """Return a form with a field for each parameter of an example."""
+    fields = {
+        parameter.name: mo.ui.text(
+            value=parameter.default or "",
+            placeholder=parameter.form,
+            label=f"{parameter.name} ({parameter.form}): {parameter.description}",
+            full_width=True,
+        )
+        for parameter in _examples()[name].parameters
+    }
+    template = mo.md("\n\n".join(f"{{{name}}}" for name in fields))
+    return template.batch(**fields).form(submit_button_label="Run", bordered=False)
+
+
+def show_sql(name: str) -> mo.Html:
+    """Return the SQL of an example, folded."""
+    return mo.accordion(
+        {"SQL of this example": mo.ui.code_editor(_examples()[name].sql, language="sql", disabled=True)}
+    )
+
+
+def write_sql() -> mo.ui.form[Any, Any]:
+    """Return a form with an editor for a query."""
+    editor = mo.ui.code_editor(_FIRST_QUERY, language="sql", min_height=120, show_copy_button=False)
+    return editor.form(submit_button_label="Run", bordered=False)
+
+
+def run_example(runner: QueryRunner, name: str, values: Mapping[str, str] | None) -> Answer | None:
+    """Run an example with the values of its form; None before the form is submitted."""
+    if values is None:
+        return None
+    return runner.run(_examples()[name].sql, {field: value.strip() or None for field, value in values.items()})
+
+
+def run_sql(runner: QueryRunner, text: str | None) -> Answer | None:
+    """Run a query; None before the form is submitted."""
+    return None if text is None else runner.run(text)
+
+
+def list_tables(runner: QueryRunner) -> mo.ui.table | mo.Html:
+    """Return the tables with their descriptions, to choose one from; or the error."""
+    answer = runner.list_tables()
+    if answer.frame is None:
+        return _show_message(answer)
+    return mo.ui.table(
+        answer.frame,
+        selection="single",
+        page_size=50,
+        show_download=False,
+        show_column_summaries=False,
+        show_data_types=False,
+        column_widths={"meaning": 640},
+        label="Choose a table to see its columns and first rows.",
+    )
+
+
+def show_columns(runner: QueryRunner, tables: mo.ui.table | mo.Html) -> mo.Html | None:
+    """Return the columns of the chosen table, and its first rows."""
+    chosen = tables.value if isinstance(tables, mo.ui.table) else None
+    if not isinstance(chosen, pl.DataFrame) or chosen.is_empty():
+        return None
+    [name] = chosen["table"]
+    columns, rows = runner.list_columns(name), runner.run(f"FROM {name} LIMIT {_PREVIEW_ROWS}")
+    parts = [_show_message(answer) if answer.frame is None else show_frame(answer.frame) for answer in (columns, rows)]
+    return mo.vstack([mo.md(f"### {name}"), parts[0], mo.md(f"First {_PREVIEW_ROWS} rows"), parts[1]])
+
+
+def show_frame(frame: pl.DataFrame) -> mo.ui.table:
+    """Return a result as a table that shows every value as it is: not rounded, nor in the browser's time zone."""
+    exact: dict[str, str | Callable[..., Any]] = {
+        name: _write_value for name, kind in frame.schema.items() if kind.is_float() or kind.is_temporal()
+    }
+    return mo.ui.table(
+        frame,
+        selection=None,
+        page_size=20,
+        format_mapping=exact,
+        show_download=False,  # its CSV may contain formulas
+        show_column_summaries=False,
+        max_columns=None,
+    )
+
+
+def _write_value(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _show_message(answer: Answer) -> mo.Html:
+    style = "white-space: pre-wrap; overflow-wrap: anywhere"
+    text = mo.Html(f'<div style="{style}">{escape(answer.message)}</div>')
+    return mo.callout(text, kind="danger" if answer.frame is None else "neutral")
+
+
+def show_answer(answer: Answer | None) -> mo.Html | None:
+    """Return the result of a query with its downloads, or its error."""
+    if answer is None:
+        return None
+    if answer.frame is None:
+        return _show_message(answer)
+    downloads = [
+        mo.download(lambda: build_csv(answer.parquet), filename="livehouse.csv", mimetype="text/csv", label="CSV"),
+        mo.download(
+            answer.parquet,
+            filename="livehouse.parquet",
+            mimetype="application/vnd.apache.parquet",
+            label="Parquet",
+        ),
+    ]
+    notes = [_show_message(answer)] if answer.message else []
+    return mo.vstack([*notes, show_frame(answer.frame), mo.hstack(downloads, justify="start")])
+
+
+def choose_chart(answer: Answer | None) -> mo.ui.dictionary | None:
+    """Return the fields of a chart; None if the result has nothing to draw."""
+    if answer is None or answer.frame is None or not answer.frame.height:
+        return None
+    first = suggest_chart(answer.frame)
+    if first is None:
+        return None
+    columns = answer.frame.columns
+    return mo.ui.dictionary(
+        {
+            "kind": mo.ui.dropdown(KINDS, value=first.kind, label="Chart"),
+            "x": mo.ui.dropdown(columns, value=first.x, label="across"),
+            "y": mo.ui.dropdown(numeric_columns(answer.frame), value=first.y, label="height"),
+            "color": mo.ui.dropdown([NO_COLOR, *columns], value=first.color, label="colour"),
+        }
+    )
+
+
+def show_chart(answer: Answer, fields: mo.ui.dictionary) -> mo.Html:
+    """Return the fields of a chart with the chart, or with the reason why it is not drawn."""
+    assert answer.frame is not None  # noqa: S101 - as `choose_chart` requires
+    drawn = draw_chart(answer.frame, Choice(*map(str, fields.value.values())))
+    shown = mo.plain_text(drawn) if isinstance(drawn, str) else mo.as_html(drawn)
+    return mo.vstack([fields.hstack(justify="start", wrap=True), shown])
