@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 @click.option("--tables", metavar="NAMES", help="Only these tables, separated by commas, such as marts.daily_usage.")
 @click.option("--since", type=day, metavar="DAY", help="Only days of facts from DAY on (YYYY-MM-DD).")
 @spreadsheet_option
-def export_command(target: str, style: str, tables: str | None, since: date | None, *, spreadsheet: bool) -> None:
+@click.option(
+    "--dbt", "for_dbt", is_flag=True, help="Also write DIR/sources.yml, with which dbt-duckdb reads the files."
+)
+def export_command(
+    target: str, style: str, tables: str | None, since: date | None, *, spreadsheet: bool, for_dbt: bool
+) -> None:
     """Write core and marts as files into DIR, or to s3://BUCKET/PREFIX.
 
     Facts have a file for each app and day, in app_id=…/day=…/; other tables have one file. In a directory a finished export
@@ -46,6 +51,8 @@ def export_command(target: str, style: str, tables: str | None, since: date | No
         parse_data_path(target)
     except ValueError:  # its value may hold a password
         raise UsageError("DIR must be a directory, or s3://BUCKET/PREFIX") from None
+    if for_dbt and (style != "parquet" or "://" in target):
+        raise UsageError("--dbt goes with --format parquet and a directory")
     chosen = _choose_tables(tables or "")
     kind: Style = "csv" if style == "csv" else "parquet"
     settings = load_reader_settings()
@@ -53,7 +60,7 @@ def export_command(target: str, style: str, tables: str | None, since: date | No
     exported = export_warehouse(
         warehouse,
         target if "://" in target else str(Path(target).expanduser()),
-        Export(chosen, kind, since, spreadsheet),
+        Export(chosen, kind, since, spreadsheet, for_dbt),
         wait_seconds=settings.lock_wait_seconds,
         log=log,
     )

@@ -18,19 +18,20 @@ from datetime import datetime
 from pathlib import Path
 
 from pipelines.errors import WarehouseError
+from pipelines.export.dbt_sources import SOURCES
 from pipelines.export.files import ExportedFile
 from pipelines.export.manifest import MANIFEST, parse_manifest
 from pipelines.storage.lock import exclusive_lock
 
-_SHOWN = ("core", "marts", "ops", MANIFEST)
+_SHOWN = ("core", "marts", "ops", MANIFEST, SOURCES)
 _EXPORT_NAME = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
 
 
 class ExportDirectory:
     """A directory with exports. `root` is the one that is being written."""
 
-    def __init__(self, directory: Path, now: datetime) -> None:
-        """Take the directory, and the time that names the new export."""
+    def __init__(self, directory: Path, now: datetime, *, for_dbt: bool = False) -> None:
+        """Take the directory, and the time that names the new export. `for_dbt`: it is described to dbt."""
         self.directory = directory
         self.exports = directory / ".exports"
         self.current = directory / ".current"
@@ -38,6 +39,9 @@ class ExportDirectory:
         self.root = str(self.new)
         self.previous: Sequence[ExportedFile] = ()
         self.kept = 0
+        self.for_dbt = (
+            for_dbt or (self.current / SOURCES).is_file()
+        )  # what dbt reads must not vanish with the next night
 
     def is_unchanged(self, path: str) -> bool:
         """Whether a file of the current export is as it was written: neither deleted nor edited after its manifest."""
@@ -77,8 +81,8 @@ class ExportDirectory:
                 for name in _SHOWN:
                     if (self.new / name).exists():
                         self._link(self.directory / name, Path(".current") / name)
-                    else:
-                        (self.directory / name).unlink(missing_ok=True)
+                    elif self._is_ours(self.directory / name):
+                        (self.directory / name).unlink()
                 self._remove_all_but({self.new.name, before})
             except BaseException:
                 if self._find_current() != self.new.name:  # else readers have it already
@@ -91,7 +95,8 @@ class ExportDirectory:
 
     def _check_is_ours(self) -> None:
         """Raise `WarehouseError` if a name of an export is taken by a file that livehouse has not created."""
-        for path in (*(self.directory / name for name in _SHOWN), self.current):
+        needed = [name for name in _SHOWN if name != SOURCES or self.for_dbt]
+        for path in (*(self.directory / name for name in needed), self.current):
             if os.path.lexists(path) and not self._is_ours(path):
                 raise WarehouseError(f"{path} exists, and is not from `livehouse export`: choose another directory")
 

@@ -68,6 +68,8 @@ class Export:
     """First day of facts; None: all days."""
     for_spreadsheet: bool = False
     """CSV: put a `'` in front of text that a spreadsheet would evaluate as a formula."""
+    for_dbt: bool = False
+    """Parquet in a directory: also write `sources.yml`. A later export writes it again."""
 
 
 def write_files(connection: duckdb.DuckDBPyConnection, target: Target, export: Export) -> Iterator[ExportedFile]:

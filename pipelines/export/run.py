@@ -7,6 +7,7 @@ from typing import NamedTuple
 import duckdb
 
 from pipelines.clock import utc_now
+from pipelines.export.dbt_sources import SOURCES, write_sources
 from pipelines.export.directory import ExportDirectory
 from pipelines.export.files import Export, ExportedFile, write_empty, write_files
 from pipelines.export.manifest import write_manifest
@@ -35,9 +36,12 @@ def export_warehouse(
         if "://" in target:
             return _export_to_s3(connection, target, export)
         with translate_errors(Path(target)):
-            directory = ExportDirectory(Path(target), utc_now())
+            directory = ExportDirectory(Path(target), utc_now(), for_dbt=export.for_dbt)
             with directory.replaced(wait_seconds=wait_seconds, log=log):
                 files = list(write_files(connection, directory, export))
+                if directory.for_dbt and export.style == "parquet":
+                    written = {file.table_name for file in files}
+                    write_sources(connection, directory.new / SOURCES, Path(target).absolute(), export.tables, written)
                 write_manifest(connection, directory.root, files)
             return Exported(files, directory.kept)
 
