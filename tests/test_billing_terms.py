@@ -131,6 +131,9 @@ def test_a_run_is_refused_before_any_request(serve: Serve, tmp_path: Path) -> No
     path.write_text("[apps.other]\n" + ALLOWANCE)
     with pytest.raises(SettingsError, match=r": apps.other is no app in REALTIMEKIT_APP_ID, nor one with loaded days"):
         nights.load()
+    nights.settings = settings_for(nights.simulator, nights.settings.home, LIVEHOUSE_AUDIO_APPS="aula,radio")
+    with pytest.raises(SettingsError, match=r"^LIVEHOUSE_AUDIO_APPS: radio is no app in REALTIMEKIT_APP_ID"):
+        nights.load()
     assert nights.simulator.requests == []
 
 

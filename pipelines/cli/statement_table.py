@@ -31,6 +31,10 @@ def show_statement(statement: Statement) -> None:
         *describe_assumptions(statement),
         "",
         *map(_describe_completeness, statement.completeness),
+        *(
+            f"{app.app_id}: nothing of this month is loaded; its loaded months are {app.first_month:%Y-%m} to {app.last_month:%Y-%m}."
+            for app in statement.unloaded_apps
+        ),
         "",
         *_describe_changes(statement),
     ]

@@ -66,13 +66,16 @@ class BillingTerms:
     allowances: tuple[tuple[str, str, str, float, float | None], ...] = ()
     customers: tuple[tuple[str, str, str], ...] = ()
 
-    def check_apps(self, settings: Settings, known: set[str]) -> None:
-        """Raise `SettingsError` for an allowance of an app that is neither in the settings nor `known`."""
-        for holder_type, holder, *_ in self.allowances:
-            if holder_type == "app" and holder not in {*settings.app_ids, *known}:
+    def check_apps(self, settings: Settings, loaded: set[str]) -> None:
+        """Raise `SettingsError` for an app that is neither in REALTIMEKIT_APP_ID nor has `loaded` days."""
+        known = {*settings.app_ids, *loaded}
+        places = [(variable_of("audio_apps"), app_id, app_id) for app_id in settings.audio_apps]
+        file = _name_file(settings, "allowances_path")
+        places += [(file, f"apps.{holder}", holder) for kind, holder, *_ in self.allowances if kind == "app"]
+        for where, name, app_id in places:
+            if app_id not in known:
                 raise SettingsError(
-                    f"{_name_file(settings, 'allowances_path')}: apps.{holder} is no app in REALTIMEKIT_APP_ID,"
-                    " nor one with loaded days: correct the identifier, or remove the table"
+                    f"{where}: {name} is no app in REALTIMEKIT_APP_ID, nor one with loaded days: correct or remove it"
                 )
 
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 import duckdb
 
 from pipelines.catalog.cost import STATEMENT_ALLOWANCES, STATEMENTS
-from pipelines.statement.figures import COST, ITEMS, Item, Level, Row, add, last_day_of, query, to_dollars
+from pipelines.statement.figures import COST, ITEMS, Item, Level, Row, add, group_by, last_day_of, query, to_dollars
 from pipelines.statement.records import RECORD_CHANGES
 
 UNKNOWN, RATE_CHANGED, ALLOWANCE_CHANGED, USE_CHANGED = "unknown", "rate changed", "allowance changed", "usage changed"
@@ -62,9 +62,9 @@ def read_changes(
     steps = query(connection, RECORD_CHANGES, first=month, last=last_day_of(month))
     key = "app_id" if by == "app" else "customer"
     changes: list[Change] = []
-    for holder in sorted({row[key] for row in (*stated, *rows)}):
-        of_holder = ([row for row in source if row[key] == holder] for source in (stated, rows, steps))
-        changes += _compare(by, holder, *of_holder)
+    before, now, differences = (group_by(source, key) for source in (stated, rows, steps))
+    for holder in sorted(before.keys() | now.keys()):
+        changes += _compare(by, holder, before.get(holder, []), now.get(holder, []), differences.get(holder, []))
     changes += _compare("total", None, stated, rows, steps)
     return changes + list(_compare_allowances(connection, month, number, allowances, by))
 

@@ -68,6 +68,14 @@ def add(values: Iterable[Any]) -> Any:  # noqa: ANN401 - numbers of one type
     return sum(known[1:], known[0]) if known else None
 
 
+def group_by(rows: Iterable[Row], key: str) -> dict[str, list[Row]]:
+    """Return the rows by the value of a column."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row[key], []).append(row)
+    return groups
+
+
 def only(values: Iterable[Any]) -> Any:  # noqa: ANN401 - any value
     """Return the value that all have in common; None if they differ or there are none."""
     distinct = set(values)

@@ -11,9 +11,14 @@ import duckdb
 from pipelines.catalog.cost import STATEMENTS, UNASSIGNED
 from pipelines.errors import UsageError, WarehouseError
 from pipelines.statement.changes import Change, read_changes
-from pipelines.statement.figures import COST, ITEMS, Item, Level, Row, add, only, query
+from pipelines.statement.figures import COST, ITEMS, Item, Level, Row, add, group_by, only, query
 
 By = Literal["app", "customer"]
+
+_UNLOADED = """
+    SELECT app_id, min(month) AS first_month, max(month) AS last_month FROM marts.monthly_cost
+    GROUP BY app_id HAVING NOT list_contains(list(month), ?) ORDER BY app_id
+"""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,15 @@ class Completeness:
 
 
 @dataclass(frozen=True)
+class UnloadedApp:
+    """An app of which only other months are loaded."""
+
+    app_id: str
+    first_month: date
+    last_month: date
+
+
+@dataclass(frozen=True)
 class Closed:
     """The last statement of the month that was closed."""
 
@@ -75,6 +89,7 @@ class Statement:
     is_complete: bool
     lines: list[Line]
     completeness: list[Completeness]
+    unloaded_apps: list[UnloadedApp]
     closed: Closed | None
     changes: list[Change]
     """Differences from the closed statement."""
@@ -93,6 +108,7 @@ def read_statement(connection: duckdb.DuckDBPyConnection, month: date, by: By) -
         allowances = query(
             connection, "FROM marts.monthly_allowance WHERE month = ? ORDER BY holder_type, holder, measure", month
         )
+        unloaded = [UnloadedApp(**row) for row in query(connection, _UNLOADED, month)]
         closed = read_closed(connection, month)
     except duckdb.CatalogException:
         raise WarehouseError(
@@ -104,9 +120,11 @@ def read_statement(connection: duckdb.DuckDBPyConnection, month: date, by: By) -
         month=month,
         by=by,
         as_of=max(row["loaded_at"] for row in rows),
-        is_complete=all(row["is_complete"] for row in rows),
+        is_complete=all(row["is_complete"] for row in rows)
+        and not any(app.first_month < month < app.last_month for app in unloaded),
         lines=_build_lines(rows, allowances, by),
         completeness=_describe_apps(rows),
+        unloaded_apps=unloaded,
         closed=closed,
         changes=read_changes(connection, month, closed.number, rows, allowances, by) if closed else [],
     )
@@ -128,10 +146,10 @@ def _build_lines(rows: Sequence[Row], allowances: Sequence[Row], by: By) -> list
     key = "app_id" if by == "app" else "customer"
     terms = {(row["holder"], row["measure"]): row for row in allowances if row["holder_type"] == by}
     # A customer without usage has no row in the month, but may have an allowance.
-    idle = [holder for holder, _ in terms if holder not in {row[key] for row in rows}]
+    groups: dict[str, list[Row]] = {holder: [] for holder, _ in terms}
+    groups |= group_by(rows, key)
     lines: list[Line] = []
-    for holder in sorted({row[key] for row in rows} | set(idle), key=lambda name: (name == UNASSIGNED, name)):
-        own = [row for row in rows if row[key] == holder]
+    for holder, own in sorted(groups.items(), key=lambda group: (group[0] == UNASSIGNED, group[0])):
         items = [item for item in (*ITEMS, COST) if item.has_customers or by == "app" or holder == UNASSIGNED]
         lines += [_build_line(by, holder, item, own, terms.get((holder, item.name))) for item in items]
     lines += [_build_line("total", None, item, rows, None) for item in (*ITEMS, COST)]
@@ -159,8 +177,7 @@ def _build_line(level: Level, holder: str | None, item: Item, rows: Sequence[Row
 
 def _describe_apps(rows: Sequence[Row]) -> list[Completeness]:
     found = []
-    for app_id in sorted({row["app_id"] for row in rows}):
-        own = [row for row in rows if row["app_id"] == app_id]
+    for _, own in sorted(group_by(rows, "app_id").items()):
         values: dict[str, Any] = {name: own[0][name] for name in Completeness.__dataclass_fields__}
         values["sessions_without_figures"] = add(row["sessions_without_figures"] for row in own) or 0
         found.append(Completeness(**values))

@@ -1,8 +1,10 @@
 """What changed since a month was closed: each cause by itself, and parts that add up to the difference."""
 
 import random
-from collections.abc import Callable
-from datetime import date, datetime
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from pipelines.statement.changes import UNKNOWN, Change
 from pipelines.statement.close import close_month
 from pipelines.statement.figures import to_dollars
 from pipelines.statement.read import By, Statement, read_statement
-from tests.report.conftest import SESSIONS, FileWarehouse, Row, session
+from tests.report.conftest import NOON, SESSIONS, FileWarehouse, Row, session
 from tests.report.random_loads import load_at_random
 
 OCTOBER, DAY, OTHER_DAY = date(2025, 10, 1), date(2025, 10, 5), date(2025, 10, 9)
@@ -29,10 +31,11 @@ def streamed(session_id: str, livestream_id: str = "l1", day: date = DAY, **figu
     )
 
 
-@pytest.fixture
-def october() -> FileWarehouse:
+@pytest.fixture(scope="module")
+def closed_october(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An app with three sessions of two livestreams, one of them of a meeting; closed."""
-    made = FileWarehouse()
+    path = tmp_path_factory.mktemp("october") / "october.duckdb"
+    made = FileWarehouse(path)
     made.insert("core.livestreams", {"app_id": "a", "livestream_id": "l1"})
     made.insert("core.livestreams", {"app_id": "a", "livestream_id": "l2", "meeting_id": "m2"})
     allowance = {"holder_type": "app", "holder": "a", "measure": "viewer_minutes", "included_minutes": 250.0}
@@ -43,7 +46,17 @@ def october() -> FileWarehouse:
     made.load(MEETINGS, DAY, {"session_count": 1, "session_minutes": 10.0})
     made.build("monthly_allowance")
     assert close_month(made.connection, OCTOBER, CLOSED_AT) == 1
-    return made
+    made.connection.close()
+    return path
+
+
+@pytest.fixture
+def october(closed_october: Path, tmp_path: Path) -> Iterator[FileWarehouse]:
+    """That warehouse, to be written to."""
+    copyfile(closed_october, tmp_path / "october.duckdb")
+    copied = FileWarehouse(tmp_path / "october.duckdb", NOON + timedelta(days=1))  # loads have later times
+    yield copied
+    copied.connection.close()
 
 
 def state(warehouse: FileWarehouse, by: By = "app") -> Statement:
@@ -253,11 +266,11 @@ def test_causes_name_records_and_days(october: FileWarehouse) -> None:
 def test_parts_add_up_after_any_loads(seed: int) -> None:
     dice = random.Random(seed)
     made = FileWarehouse()
-    for _ in range(5):
+    for _ in range(3):
         load_at_random(made, dice)
     made.build("monthly_allowance")
     close_month(made.connection, OCTOBER, CLOSED_AT)
-    for _ in range(5):
+    for _ in range(3):
         load_at_random(made, dice)
     for by in ("app", "customer"):
         for change in state(made, by).changes:
@@ -274,3 +287,16 @@ def test_amounts_add_up_exactly(october: FileWarehouse) -> None:
     ]
     [total] = [line.dollars for line in lines if line.level == "total" and line.item == "cost"]
     assert total == sum(amounts) == to_dollars(0.1 + 0.2 + 0.02)
+
+
+def test_an_app_without_the_month_is_named(october: FileWarehouse) -> None:
+    october.load(SESSIONS, date(2025, 11, 1), app_id="b")
+    statement = state(october)
+    assert [(app.app_id, app.first_month) for app in statement.unloaded_apps] == [("b", date(2025, 11, 1))]
+    assert statement.is_complete == state(october, "customer").is_complete
+    for day in range(1, 32):
+        for table in (SESSIONS, MEETINGS, RECORDINGS):
+            october.load(table, date(2025, 10, day), loaded_at=CLOSED_AT)
+    assert state(october).is_complete, "the other app begins later"
+    october.load(SESSIONS, date(2025, 9, 1), app_id="b")
+    assert not state(october).is_complete, "a gap"
