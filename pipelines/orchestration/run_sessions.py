@@ -98,7 +98,7 @@ def hold_run_session(instance: dg.DagsterInstance | None, run_id: str) -> Iterat
 
 def _keep_session(storage: SqlRunStorage, run_id: str, is_open: threading.Event, is_over: threading.Event) -> None:
     while not is_over.is_set():
-        # Drivers and Dagster raise errors without a common class. Whatever happens, the session has to come back.
+        # The session has to come back after any error: those of the driver and of Dagster have no common class.
         with suppress(Exception), storage.connect() as connection:
             connection.execute(_HOLD, {"run_id": run_id})
             is_open.set()
@@ -149,8 +149,8 @@ def _describe_loss(run: dg.DagsterRun, phase: _Phase) -> str:
     if phase == "waits for a worker":
         return f"{name}: no worker has started it for {_GRACE[phase].total_seconds() / 3600:.0f} hours"
     return (
-        f"{name}: its process ended without a word: it was killed (out of memory?), or its machine was;"
-        " whole days that were loaded are kept"
+        f"{name}: its process ended without recording a result: it was killed (out of memory?), or its machine failed;"
+        " days that were loaded are kept"
     )
 
 

@@ -136,7 +136,7 @@ def test_a_backfill_survives_an_upgrade_and_a_killed_worker(postgres: Postgres, 
             services.wait_for(lambda: len(receiver.posted) > 1)
         first, second = (body["text"] for _, body in receiver.posted)
         assert "stopped" in first
-        assert "its process ended without a word" in second
+        assert "its process ended without recording a result" in second
         assert all("The run is started again" in text for text in (first, second))
         settings = settings_for(simulator, tmp_path / "reader", **place)
         assert_matches_world(settings, world)

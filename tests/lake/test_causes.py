@@ -1,4 +1,4 @@
-"""What keeps a lakehouse from being opened is named: the password, the database, the bucket, the key."""
+"""The cause is named if a lakehouse cannot be opened: the password, the database, the bucket, the key."""
 
 import signal
 import socket
