@@ -1,6 +1,7 @@
 """The cost of a lakehouse compared to a file: the same account backfilled, and the night after it, by the command line.
 
-`python bench/scale.py [SESSIONS …]` needs the extras `dev` and `lakehouse`.
+`python bench/scale.py [SESSIONS …]` needs the extras `dev` and `lakehouse`. `python bench/scale.py --apps [APPS …]` measures a night
+in which nothing changed, by the number of apps and by the distance to PostgreSQL.
 """
 
 import os
@@ -8,10 +9,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bench.postgres_proxy import postgres_proxy
 from pipelines.simulator.server import Simulator
 from tests.pipeline_runner import environment_for, small_world
 from tests.postgres import Postgres, find_programs, running_postgres
@@ -54,9 +58,53 @@ def measure(kind: str, sessions: int, place: Path, postgres: Postgres) -> None:
         )
 
 
+def measure_night(apps: int, place: Path, postgres: Postgres, delay_ms: float | None) -> None:
+    """Print a line for a night in which nothing changed, on a file or on a lakehouse at this distance."""
+    world = small_world(
+        apps=[f"app{number:03}" for number in range(apps)], livestreams=6, sessions=60, days=DAYS, broken=False
+    )
+    last = world.now.date() - timedelta(days=1)
+    nightly = ("nightly", "--date", f"{last}", "--no-catch-up", "--quiet")
+    with (
+        Simulator(world, rate_limit=None) as simulator,
+        postgres_proxy(postgres.directory, delay_ms or 0) as proxy,
+    ):
+        at = {"LIVEHOUSE_CONCURRENCY": "8"}
+        if delay_ms is not None:
+            database = postgres.new_database().rpartition("dbname=")[2]
+            at["LIVEHOUSE_WAREHOUSE"] = (
+                f"ducklake:postgres:host=127.0.0.1 port={proxy.port} user=postgres dbname={database}"
+            )
+        environment = environment_for(simulator, place / "home", **at)
+        livehouse(environment, *nightly)
+        statements, requests, cpu = proxy.statements, simulator.request_count(), os.times()
+        seconds, _ = livehouse(environment, *nightly)
+        own = os.times()
+        used = own.children_user + own.children_system - cpu.children_user - cpu.children_system
+        print(
+            f"| {apps} | {'file' if delay_ms is None else f'lake, {delay_ms:g} ms'} | {seconds:.1f} | {used:.1f} "
+            f"| {simulator.request_count() - requests:,} | {proxy.statements - statements:,} |",
+            flush=True,
+        )
+
+
+def measure_apps(counts: Iterable[int], postgres: Postgres) -> None:
+    """Print a table of nights by apps and distance."""
+    print("| apps | where | night s | CPU s of the run | requests | statements |")
+    print("|---|---|---|---|---|---|")
+    for apps in counts:
+        for delay_ms in (None, 0, 1):
+            with tempfile.TemporaryDirectory() as scratch:
+                measure_night(apps, Path(scratch), postgres, delay_ms)
+
+
 if __name__ == "__main__":
     programs = find_programs()
     assert programs, "no PostgreSQL to run"
+    if sys.argv[1:2] == ["--apps"]:
+        with running_postgres(programs) as server:
+            measure_apps(map(int, sys.argv[2:] or ("1", "10", "50")), server)
+        sys.exit()
     print("| sessions | where | backfill s | requests | night s | requests | a count s | MB |")
     print("|---|---|---|---|---|---|---|---|")
     with running_postgres(programs) as server:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -33,6 +34,7 @@ from pipelines.storage.extensions import connect_with_extensions
 from pipelines.storage.maintenance import StorageSize
 from pipelines.storage.memory import LAKEHOUSE_MEMORY_LIMIT, retry_with_more_memory
 from pipelines.storage.migrations import migrate_schema
+from pipelines.storage.partitions import list_partition_changes
 from pipelines.storage.postgres import advisory_lock, find_data_path, mark_as_run
 from pipelines.storage.s3 import check_files_reachable
 from pipelines.text import quoted
@@ -218,9 +220,11 @@ class DuckLakeWarehouse(DuckLakeReader):
         return int(size or 0)
 
     def maintain(self, *, keep_days: float, clock: Callable[[], datetime]) -> list[StorageSize]:
-        """Merge small files, expire old snapshots, delete unreferenced files."""
+        """Merge small files, expire old snapshots, delete unreferenced files; partition by hash if there are many apps."""
         with self.lock_table("every table", "every app, for upkeep"):
-            for statement in maintenance.list_statements(keep_days=keep_days, clock=clock):
+            with self.open_working() as connection:
+                changes = list_partition_changes(connection, _TABLES)
+            for statement in chain(changes, maintenance.list_statements(keep_days=keep_days, clock=clock)):
                 self.write(partial(maintenance.run_statement, statement=statement))
             with self.open_working() as connection:
                 return maintenance.list_sizes(connection)

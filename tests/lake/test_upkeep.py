@@ -5,12 +5,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 import pytest
 
 from pipelines.clock import machine_now
 from pipelines.definitions import build_definitions
 from pipelines.settings.settings import Settings
 from pipelines.steps.maintenance import keep_up
+from pipelines.storage.partitions import BUCKETS, MANY_APPS
 from pipelines.storage.warehouse import open_warehouse
 
 DEFINITIONS = build_definitions()
@@ -80,6 +82,39 @@ def test_who_reads_is_not_cut_off(worn: Settings) -> None:
         assert connection.execute(ROWS).fetchall() == [(0, None)]
         earlier = "FROM (SELECT count(*) AS rows FROM core.recordings_daily AT (VERSION => 5))"
         assert connection.execute(earlier).fetchall()[0][0] > 0, "the last week can be read as it was"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_with_many_apps_new_files_are_merged_across_apps(lake: str, tmp_path: Path) -> None:
+    """A file per app and day would be 365,000 a year for a thousand apps."""
+    settings = Settings(LIVEHOUSE_HOME=tmp_path, LIVEHOUSE_WAREHOUSE=lake)  # type: ignore[call-arg]
+    listed = "SELECT count(*) FROM ducklake_list_files('lake', 'livestream_sessions', schema => 'core')"
+    totals = "SELECT app_id, day, count(*) FROM core.livestream_sessions GROUP BY ALL ORDER BY ALL"
+
+    def load(connection: duckdb.DuckDBPyConnection, month: int) -> None:
+        for app in range(MANY_APPS):
+            of_app = f"'app{app}' AS app_id, DATE '2026-0{month}-01' + i::INTEGER % 3 AS day"
+            connection.execute(
+                f"BEGIN; INSERT INTO core.livestream_sessions (session_id, app_id, day) SELECT i, {of_app} FROM range(60) t(i);"
+                f" INSERT INTO ops.days (table_name, app_id, day) VALUES ('core.livestream_sessions', 'app{app}', '2026-01-01');"
+                " COMMIT"
+            )
+
+    with open_warehouse(settings).open_working() as connection:
+        load(connection, 1)
+    keep_up(settings)
+    with open_warehouse(settings).open_working() as connection:
+        [(before,)] = connection.execute(listed).fetchall()
+        assert before == 3 * MANY_APPS, "existing files stay"
+        load(connection, 2)
+        rows = connection.execute(totals).fetchall()
+    keep_up(settings)
+    with open_warehouse(settings).open_working() as connection:
+        [(after,)] = connection.execute(listed).fetchall()
+        assert after - before <= BUCKETS
+        assert connection.execute(totals).fetchall() == rows
+        assert len(rows) == 6 * MANY_APPS
 
 
 def test_of_a_file_it_shows_the_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
