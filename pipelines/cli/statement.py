@@ -37,7 +37,7 @@ def statement_command(month: date, by: str, style: str, *, closes: bool, allow_i
     """Print usage and estimated cost of MONTH (YYYY-MM), how complete the figures are, and what changed since it was closed.
 
     Amounts are estimates at the rates of the last run, in US dollars. The table rounds them to cents; csv and json have them
-    exactly. In CSV, a ' stands in front of text that a spreadsheet would evaluate.
+    exactly. CSV has a ' in front of text that a spreadsheet would evaluate.
     """
     from pipelines.clock import today
     from pipelines.errors import UsageError

@@ -116,9 +116,9 @@ def _describe_changes(statement: Statement) -> list[str]:
     closed = statement.closed
     if closed is None:
         return [f"Not closed: `livehouse statement {statement.month:%Y-%m} --close` keeps these figures."]
-    said = f"statement {closed.number}, closed {closed.closed_at:%Y-%m-%d %H:%M} UTC"
+    last = f"statement {closed.number}, closed {closed.closed_at:%Y-%m-%d %H:%M} UTC"
     if not statement.changes:
-        return [f"Nothing has changed since {said}."]
+        return [f"Nothing has changed since {last}."]
     rows = []
     for change in statement.changes:
         figures = [_figure(change.stated), _figure(change.now)]
@@ -126,7 +126,7 @@ def _describe_changes(statement: Statement) -> list[str]:
         first, *others = [describe_cause(cause, change.unit) for cause in change.causes] or ["unknown"]
         rows.append([name, change.item, *figures, first])
         rows += [["", "", "", "", other] for other in others]
-    return [f"Changed since {said}:", "", *_draw([statement.by, "item", "stated", "now", "why"], rows, right=(2, 3))]
+    return [f"Changed since {last}:", "", *_draw([statement.by, "item", "stated", "now", "why"], rows, right=(2, 3))]
 
 
 def _figure(value: Figure) -> str:

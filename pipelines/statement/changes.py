@@ -1,4 +1,4 @@
-"""What changed since a month was closed, and why: every difference is divided among causes found in the records.
+"""Differences from a closed month: each is divided among causes found in the records.
 
 The records behind the closed statement are kept (`ops.statement_records`), so each cause is a comparison of then and now, and
 the parts add up. A part for which no record differs has the cause `unknown`.
@@ -163,14 +163,15 @@ def _compare_allowances(
         used = (new or old or {})["used_minutes"]
         middle = None if old is None or used is None else max(used - old["included_minutes"], 0.0)
         name = f"{measure} beyond the allowance"
-        if before != now:
-            yield Change(by, holder, name, "minutes", before, now, _split(before, middle, now))
+        causes = _split(before, middle, now)
+        if causes or (before is None) != (now is None):
+            yield Change(by, holder, name, "minutes", before, now, causes)
         before, now = (None if row is None else row["overage_cost"] for row in (old, new))
         before = None if before is None else to_dollars(before)
-        if before != now:
-            rate = None if old is None else old["overage_rate"]
-            middle = None if middle is None or rate is None else middle * rate
-            yield Change(by, holder, f"{name}, cost", "US dollars", before, now, _split(before, middle, now))
+        rate = None if old is None else old["overage_rate"]
+        causes = _split(before, None if middle is None or rate is None else middle * rate, now)
+        if causes or (before is None) != (now is None):
+            yield Change(by, holder, f"{name}, cost", "US dollars", before, now, causes)
 
 
 def _split(before: Figure, middle: float | None, now: Figure) -> list[Cause]:

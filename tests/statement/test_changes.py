@@ -1,4 +1,4 @@
-"""What changed since a month was closed: each cause by itself, and parts that add up to the difference."""
+"""Differences from a closed month: each cause by itself, and parts that add up to the difference."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -215,7 +215,7 @@ def test_each_cause_is_found(
     assert parts(changes, None) == of_usage, "the total"
 
 
-def test_a_changed_allowance_is_told_from_changed_usage(october: FileWarehouse) -> None:
+def test_changed_allowance_is_distinguished_from_changed_usage(october: FileWarehouse) -> None:
     correct(october)
     october.connection.execute("UPDATE ops.allowances SET included_minutes = 300, overage_rate = 1.0")
     expected = {BEYOND: {"usage changed": 10, "allowance changed": -50}}
@@ -224,7 +224,7 @@ def test_a_changed_allowance_is_told_from_changed_usage(october: FileWarehouse) 
     assert {item: found[item] for item in expected} == expected
 
 
-def test_a_repaired_record_is_told_from_a_late_one(october: FileWarehouse) -> None:
+def test_repaired_record_is_distinguished_from_late_one(october: FileWarehouse) -> None:
     quarantined = {"app_id": "a", "table_name": SESSIONS, "record_id": "s4", "day": OTHER_DAY}
     october.insert("ops.quarantine", quarantined, quarantined | {"record_id": "s5", "day": None})
     october.insert("ops.quarantine", quarantined | {"record_id": "s1", "day": DAY})

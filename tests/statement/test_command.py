@@ -110,7 +110,7 @@ def october(loaded_october: Path, tmp_path: Path) -> Iterator[October]:
         yield October(simulator, home, sessions, terms_of(loaded_october))
 
 
-def test_a_statement_says_what_was_used_and_what_it_costs(october: October) -> None:
+def test_statement_lists_usage_and_cost(october: October) -> None:
     content = october.read()
     lines = {(line["level"], line["item"]): line for line in content["lines"]}
     assert {item: line["quantity"] for (level, item), line in lines.items() if level == "app"} == {
@@ -150,7 +150,7 @@ def test_a_table_and_a_csv_for_a_spreadsheet(october: October) -> None:
     assert (total["dollars"], total["is_complete"], total["stated"]) == ("0.760000", "true", "")
 
 
-def test_december_says_what_changed_in_october_and_why(october: October) -> None:
+def test_december_explains_changes_in_october(october: October) -> None:
     corrected, *_ = october.sessions
     terms, october.variables = october.variables, {}  # closing leaves the terms of the last run
     assert october.run("2025-10", "--close")[::2] == (0, "closed 2025-10 as statement 1\n")
@@ -245,7 +245,7 @@ def test_an_incomplete_month_is_closed_only_on_demand(october: October) -> None:
     assert query(settings, "SELECT DISTINCT is_complete FROM ops.statements") == [(False,)]
 
 
-def test_without_a_warehouse_one_line_says_what_to_run(tmp_path: Path) -> None:
+def test_missing_warehouse_is_one_line(tmp_path: Path) -> None:
     for arguments in (("2025-10",), ("2025-10", "--close")):
         status, out, err = run_cli({"LIVEHOUSE_HOME": str(tmp_path)}, "statement", *arguments)
         assert (status, out, err.count("\n")) == (1, "", 1)
