@@ -1,7 +1,8 @@
 """Celery's app of the workers that execute runs: `celery --app pipelines.orchestration.celery_worker worker`.
 
 It is Dagster's app. Celery's worker waits for its task after SIGTERM, for hours if that is a backfill, until it is killed:
-every upgrade would leave a run "Started". So this one passes the signal on to the processes of its runs. Dagster ends such a run as failed, landed data is kept, and `run_retries` starts it again on another worker.
+every upgrade would leave a run "Started". So this one passes the signal on to the processes of its runs. Dagster ends such
+a run as failed, landed data is kept, and `run_retries` starts it again on another worker.
 """
 
 import os
