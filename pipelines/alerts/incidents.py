@@ -78,27 +78,50 @@ def _update_key(
     known: Sequence[Incident], rule: Rule, readings: Sequence[Reading], *, recent: date, now: datetime
 ) -> list[Incident]:
     current = next((incident for incident in known if incident.closed_at is None), None)
-    before, changed = current, []
-    begun = date.min
-    if current is not None:
-        current, begun = _review(current, rule, readings, now)
-        if current.closed_at is not None:
-            changed.append(current)
-            current = None
-    covering = [incident for incident in (*known, *changed) if incident.closing == OVER]
+    covering = [incident for incident in known if incident.closing == OVER]
+    if current is None:
+        changed, current = _walk(None, rule, readings, covering, recent=recent, now=now)
+        return [*changed, *([current] if current else [])]
+    before = current
+    current, begun = _review(current, rule, readings, now)
+    # Days before it may have settled only now.
+    earlier = [one for one in readings if one.day and before.first_day and one.day < before.first_day]
+    changed, adjoining = _walk(None, rule, earlier, covering, recent=recent, now=now)
+    if adjoining:
+        joined = replace(current, first_day=adjoining.first_day, first_value=adjoining.first_value)
+        current = replace(joined, text=describe(rule, joined)) if current.closed_at is None else current
+    if current.closed_at is not None:
+        changed.append(current)
+        covering += [current] * (current.closing == OVER)
+        current = None
+    later = [one for one in readings if one.day is None or one.day >= begun]
+    closed, current = _walk(current, rule, later, covering, recent=recent, now=now)
+    changed += closed
+    if current is not None and current != before:
+        changed.append(current)
+    return changed
+
+
+def _walk(
+    current: Incident | None,
+    rule: Rule,
+    readings: Sequence[Reading],
+    covering: Collection[Incident],
+    *,
+    recent: date,
+    now: datetime,
+) -> tuple[list[Incident], Incident | None]:
+    """Open, extend and close incidents, reading by reading. Return the closed ones, and the one that is open at the end."""
+    closed = []
     for reading in readings:
-        if reading.day is not None and reading.day < begun:
-            continue
         if current is not None and not reading.is_violation:
-            changed.append(_close(current, rule, reading, OVER, now))
+            closed.append(_close(current, rule, reading, OVER, now))
             current = None
         elif current is not None:
             current = _extend(current, rule, reading)
         elif reading.is_violation and _can_open(reading, covering, recent):
             current = _open(rule, reading, now)
-    if current is not None and current != before:
-        changed.append(current)
-    return changed
+    return closed, current
 
 
 def _review(incident: Incident, rule: Rule, readings: Sequence[Reading], now: datetime) -> tuple[Incident, date]:

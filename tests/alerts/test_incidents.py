@@ -83,6 +83,18 @@ def test_old_days_open_nothing_and_still_close() -> None:
     assert summaries(update(known, reading(0, bad=True), reading(1, bad=False), recent=6)) == [(day(0), day(0), "over")]
 
 
+def test_days_that_settle_after_a_later_one_are_not_forgotten() -> None:
+    known = update([], reading(2, bad=True))
+    apart = update(known, reading(0, bad=True), reading(1, bad=False), reading(2, bad=True))
+    assert summaries(apart) == [(day(2), day(2), None), (day(0), day(0), "over")]
+    joined = update(known, reading(1, bad=True, value=0.4), reading(2, bad=True))
+    assert summaries(joined) == [(day(1), day(2), None)]
+    assert (joined[0].first_value, joined[0].last_value) == (0.4, 0.1)
+    assert "from 2026-06-11 to 2026-06-12" in joined[0].text
+    closed = update(known, reading(1, bad=True), reading(2, bad=True), reading(3, bad=False))
+    assert summaries(closed) == [(day(1), day(2), "over")]
+
+
 def test_apps_do_not_share_incidents() -> None:
     found = update([], reading(0, bad=True), reading(0, bad=True, app_id="stage"))
     assert len(found) == 2
