@@ -96,6 +96,7 @@ renew: setup
 
 bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -W ignore bench/targets.py
 	$(BIN)/python -W ignore bench/cold_load.py
 	$(BIN)/python -W ignore bench/budget.py
 	$(BIN)/python -W ignore bench/night.py
