@@ -95,6 +95,7 @@ def run_copy(tree: Path, code: str, environment: dict[str, str]) -> str:
 
 
 @pytest.mark.undescribed_requests
+@pytest.mark.long
 def test_the_recipe_loads_a_new_endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = recipe_steps()
     assert len({step.path for step in steps}) <= MOST_FILES
