@@ -193,3 +193,13 @@ def test_every_decision_has_its_parts_and_a_line_in_the_index() -> None:
 def test_every_test_shown_exists() -> None:
     written = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     assert {name for name in re.findall(r"`(test_\w+)`", MANUAL) if f"def {name}(" not in written} == set()
+
+
+def test_the_figures_of_the_comparison_are_those_of_the_benchmarks() -> None:
+    table = README.partition("## Compared with")[2].partition("Measured on")[0]
+    benchmarks = TEXTS["docs/explanation/benchmarks.md"]
+    figures = set(re.findall(r"\b\d{1,3}(?:,\d{3})+\b|\b\d{3}\b|\b54\b", table))
+    assert len(figures) > 5
+    assert sorted(figures - set(re.findall(r"[\d,]*\d", benchmarks))) == [], (
+        "README.md repeats figures of the benchmarks"
+    )

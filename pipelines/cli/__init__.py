@@ -76,8 +76,8 @@ def _print_version(ctx: click.Context, _: click.Parameter, is_requested: bool) -
 def cli() -> None:
     """Cloudflare RealtimeKit livestreams, their sessions and analytics, in DuckDB.
 
-    Settings are environment variables or a `.env` file; see .env.example. Exit status: 0 success, 1 a run
-    failed (landed data is kept), 2 wrong usage or settings, 130 interrupted.
+    Settings are environment variables or a `.env` file, which `livehouse init` writes. Exit status: 0 success,
+    1 a run failed (landed data is kept), 2 wrong usage or settings, 130 interrupted.
     """
 
 

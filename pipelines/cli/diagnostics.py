@@ -37,7 +37,9 @@ def diagnose() -> Iterator[Finding]:
     try:
         settings = load_settings()
     except LivehouseError as error:
-        yield Finding("fault", "settings", str(error), "correct it in the environment or in .env, see .env.example")
+        yield Finding(
+            "fault", "settings", str(error), "correct it in the environment or in .env, which `livehouse init` writes"
+        )
         return
     try:
         settings.require_account()
@@ -45,7 +47,9 @@ def diagnose() -> Iterator[Finding]:
         yield Finding("ok", "settings", f"{len(settings.app_ids)} app(s) at {settings.base_url}")
         yield from check_api(settings)
     except LivehouseError as error:
-        yield Finding("fault", "settings", str(error), "correct it in the environment or in .env, see .env.example")
+        yield Finding(
+            "fault", "settings", str(error), "correct it in the environment or in .env, which `livehouse init` writes"
+        )
     yield from _check_lakehouse(settings) if settings.lakehouse or settings.reader_lakehouse else _check_home(settings)
     yield from check_history(settings)
     yield from _check_alert_rules(settings)
