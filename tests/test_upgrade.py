@@ -6,6 +6,7 @@ To add one: check out the release, run `livehouse demo --days 3`, and pack `pipe
 
 import re
 import tarfile
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pipelines.cli.history import DAGSTER_YAML, prepare_dagster_home
 from pipelines.marts.build import find_marts
 from pipelines.settings.settings import load_settings
 from pipelines.storage.migrations import SCHEMA_VERSION
+from tests.fixed_clock import clock_set_to
 from tests.promises.fault_runner import run_cli
 
 ROOT = Path(__file__).parents[1]
@@ -77,14 +79,15 @@ def test_an_update_keeps_every_fact_and_completes_the_schema(home: Path) -> None
     days = sorted({row[2] for row in before["core.livestream_sessions"]})
     apps = ",".join(sorted({row[0] for row in before["core.livestream_sessions"]}))
     environment = {"LIVEHOUSE_HOME": str(home), "REALTIMEKIT_APP_ID": apps}
-    status, _, err = run_cli(environment, "rebuild", str(days[0]), str(days[-1]), "--quiet")
+    with clock_set_to(datetime.combine(days[-1] + timedelta(days=1), time(4))):
+        status, _, err = run_cli(environment, "rebuild", str(days[0]), str(days[-1]), "--quiet")
     assert status == 0, err
     assert read_facts(home / "warehouse.duckdb") == before
     with duckdb.connect(home / "warehouse.duckdb", read_only=True) as connection:
         columns = set(
             connection.execute("SELECT schema_name || '.' || table_name, column_name FROM duckdb_columns()").fetchall()
         )
-        [(version,)] = connection.execute("SELECT max(version) FROM ops.schema_versions").fetchall()
+        [(version,)] = connection.execute("SELECT max(schema_version) FROM ops.schema_versions").fetchall()
         marts = {
             mart.full_name: connection.execute(f"SELECT count(*) FROM {mart.full_name}").fetchall()[0][0]
             for mart in find_marts()
