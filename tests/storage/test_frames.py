@@ -21,6 +21,7 @@ FRAME = pl.DataFrame(
         "day": [date(2025, 3, 10), date(1970, 1, 1), None],
         "id": ["ü😀", "a\0b", None],
         "text": ["", "'; --", None],
+        "number": [-0.5, 1e300, None],
     },
     schema=dict(POLARS_TYPES.items()),
 )
