@@ -24,7 +24,7 @@ pytestmark = pytest.mark.file_only
 MODEL = """
 select app_id, count(*) as sessions from {{ source('core', 'livestream_sessions') }} group by app_id order by app_id
 """
-PROJECT = "{name: figures, version: '1', profile: figures, flags: {send_anonymous_usage_stats: false}}"
+PROJECT = "{name: figures, version: '1.0.0', profile: figures, flags: {send_anonymous_usage_stats: false}}"
 PROFILE = "{figures: {target: dev, outputs: {dev: {type: duckdb, path: figures.duckdb}}}}"
 
 
@@ -116,10 +116,8 @@ def test_sources_describe_parquet_in_a_directory(arguments: tuple[str, ...], loa
     assert "--dbt goes with --format parquet and a directory" in err
 
 
-def find_dbt(directory: Path) -> str:
-    """The program that LIVEHOUSE_DBT names, or one that is installed now: its pins contradict ours."""
-    if named := os.environ.get("LIVEHOUSE_DBT"):
-        return named
+def install_dbt(directory: Path) -> str:
+    """Install dbt into an environment of its own, because its pins contradict ours; return its program."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory], check=True)
     pip = [
         sys.executable,
@@ -142,7 +140,7 @@ def find_dbt(directory: Path) -> str:
 def test_dbt_builds_on_an_export_and_its_tests_pass(
     exported: Path, loaded_once: LoadedWarehouse, tmp_path: Path
 ) -> None:
-    dbt = find_dbt(tmp_path / "dbt")
+    dbt = install_dbt(tmp_path / "dbt")
     project = tmp_path / "project"
     (project / "models").mkdir(parents=True)
     shutil.copyfile(exported / "sources.yml", project / "models" / "sources.yml")
