@@ -50,6 +50,11 @@ def translate_lake_errors(address: str, *catalogs: Catalog) -> Iterator[None]:
 
     try:
         yield
+    except RuntimeError as error:
+        interrupt = error.__cause__
+        if interrupt is None or isinstance(interrupt, Exception):
+            raise
+        raise interrupt from None  # DuckDB's own error for a signal would count as the failure of a step
     except (duckdb.Error, psycopg.Error) as error:
         is_lost = any(text in str(error) for text in _CONNECTION_LOST_MESSAGES)
         is_unreadable = is_unreadable_file(error)

@@ -5,10 +5,12 @@ import socket
 import time
 from pathlib import Path
 
+import duckdb
 import pytest
 from pydantic import SecretStr
 
 from pipelines.errors import SettingsError, WarehouseError
+from pipelines.storage.ducklake_errors import translate_lake_errors
 from pipelines.storage.extensions import connect_with_extensions, find_extension
 from pipelines.storage.postgres import Catalog, advisory_lock, try_advisory_lock
 from pipelines.storage.s3 import check_files_reachable
@@ -125,6 +127,22 @@ def test_an_interrupt_is_not_replaced_by_an_error_of_the_session(postgres: Postg
             signal.setitimer(signal.ITIMER_REAL, 0.2)
             with advisory_lock(session, moment, wait_seconds=60, log=lambda _: None):
                 session.execute("SELECT pg_sleep(60)")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_an_interrupt_is_not_replaced_by_an_error_of_duckdb() -> None:
+    """Seen: a worker got SIGTERM, and its run was not retried, because a step had failed."""
+
+    def interrupt(*_: object) -> None:
+        raise Interrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with duckdb.connect() as connection, pytest.raises(Interrupt), translate_lake_errors("address"):
+            connection.execute("SELECT count(*) FROM range(300000) a, range(300000) b WHERE a.range * b.range % 7 = 3")
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
