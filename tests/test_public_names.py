@@ -71,8 +71,8 @@ TABLES = {
     "ops.incidents": (
         "incident_id, rule, app_id, scope, first_day, last_day, opened_at, closed_at",
         (
-            "closing VARCHAR, first_value DOUBLE, last_value DOUBLE, threshold DOUBLE, told_open_at TIMESTAMP,"
-            " told_closed_at TIMESTAMP, text VARCHAR"
+            "closing VARCHAR, first_value DOUBLE, last_value DOUBLE, threshold DOUBLE, open_posted_at TIMESTAMP,"
+            " close_posted_at TIMESTAMP, text VARCHAR"
         ),
     ),
 }

@@ -59,7 +59,7 @@ IN_NAMES = {
 }
 """Parts of the names in code that the field has a better word for, which are plain English in a sentence."""
 
-PUBLIC_NAMES = r"\b(?:looked_at|stands_still|livehouse_failure_is_told_by|told_open_at|told_closed_at)\b|\bsaid\b(?=.*# public name)"
+PUBLIC_NAMES = r"\b(?:looked_at|stands_still|livehouse_failure_is_told_by)\b|\bsaid\b(?=.*# public name)"
 """Columns, JSON keys and tags of stored runs keep their names; `said` is one only in lines that are marked."""
 
 SENTENCE = re.compile(

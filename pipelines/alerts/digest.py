@@ -1,5 +1,6 @@
 """The morning digest: the figures of a day against the same weekday before, what is unusual, and how complete they are."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -10,7 +11,7 @@ import duckdb
 
 from pipelines.alerts.incidents import Incident
 from pipelines.alerts.metrics import format_number
-from pipelines.alerts.webhook import LONGEST_TEXT, Message, neutralize_markup
+from pipelines.alerts.webhook import Message, fit_lines, neutralize_markup
 
 _FIGURES = {
     "viewer_hours": ("viewer hours", "viewer_seconds / 3600"),
@@ -18,7 +19,7 @@ _FIGURES = {
     "sessions": ("sessions", "sessions"),
     "failed_sessions": ("failed sessions", "failed_sessions"),
 }
-_LINES_SHOWN = 5
+_APPS_SHOWN, _LINES_SHOWN, _LONGEST_LINE = 8, 5, 200
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def sum_apps(by_app: dict[str, DayFigures]) -> DayFigures:
     for name in _FIGURES:
         values = [one.figures[name] for one in by_app.values()]
         known = [value for value in values if value is not None]
-        sums[name] = sum(known) if len(known) == len(values) else None
+        total = sum(known)
+        sums[name] = total if len(known) == len(values) and math.isfinite(total) else None
     return DayFigures(sums, all(one.is_final for one in by_app.values()))
 
 
@@ -73,12 +75,14 @@ def build_message(digest: Digest) -> Message:
     if len(digest.now) > 1:
         lines += [
             f"• {app_id}: {_describe_figures(figures, digest.before[app_id], digest.day)}"
-            for app_id, figures in digest.now.items()
+            for app_id, figures in list(digest.now.items())[:_APPS_SHOWN]
         ]
+    if (left_out := len(digest.now) - _APPS_SHOWN) > 0:
+        lines.append(f"• … and {left_out} more app{'s' * (left_out > 1)}")
     lines += _describe_completeness(digest)
     lines += _list("open incident", [incident.text for incident in digest.incidents])
-    lines += _list("finding of the night", digest.findings)
-    text = neutralize_markup("\n".join(lines))[:LONGEST_TEXT]
+    lines += _list("finding", digest.findings)
+    text = fit_lines([neutralize_markup(line) for line in lines], " lines")
     if digest.report_url:
         text += f"\nReport: {digest.report_url}"
     apps = sha256(",".join(digest.now).encode()).hexdigest()[:8]
@@ -114,7 +118,7 @@ def _list(what: str, lines: Sequence[str]) -> list[str]:
     more = [f"  … and {len(lines) - _LINES_SHOWN} more"] if len(lines) > _LINES_SHOWN else []
     return [
         f"{len(lines)} {what}{'s' * (len(lines) > 1)}:",
-        *(f"  {line[:300]}" for line in lines[:_LINES_SHOWN]),
+        *(f"  {line[:_LONGEST_LINE]}" for line in lines[:_LINES_SHOWN]),
         *more,
     ]
 

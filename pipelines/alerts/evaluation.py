@@ -132,7 +132,7 @@ def _read_metric(
     for app_id, day, sessions, value in connection.execute(
         query, {"first": first, "apps": list(scope.apps)}
     ).fetchall():
-        found.setdefault(app_id, {})[day] = (int(sessions), value)
+        found.setdefault(app_id, {})[day] = (int(sessions), _as_number(value))
     return found
 
 
@@ -157,14 +157,14 @@ def _judge_days(
                     continue
                 median = statistics.median(known)
                 threshold, is_exempt = limit * median, median < rule.minimum_median
-            if value is None:
+            if value is None or not math.isfinite(threshold):
                 continue
             is_violation = not is_exempt and (value > threshold if rule.below is None else value < threshold)
             yield Reading(app_id, None, day, value, threshold, is_violation=is_violation)
 
 
 _FRESHNESS_SQL = """
-    SELECT app_id, max(day) FROM ops.days
+    SELECT app_id, max(day), arg_max(loaded_at, day) FROM ops.days
     WHERE table_name = 'core.livestream_sessions' AND is_known AND is_after_day(loaded_at, day)
         AND list_contains($apps::VARCHAR[], app_id)
     GROUP BY app_id ORDER BY app_id
@@ -172,14 +172,18 @@ _FRESHNESS_SQL = """
 
 
 def _read_freshness(connection: duckdb.DuckDBPyConnection, rule: Rule, scope: Scope) -> Iterator[Reading]:
-    """Compare the time since the newest complete day of each app. An app of which only old days were loaded opens no incident."""
+    """Compare the time since the newest complete day of each app.
+
+    An app of which only old days were loaded, by a backfill, opens no incident; one whose nights ended long ago does.
+    """
     assert rule.above is not None, "the metric takes above"  # noqa: S101 - Rule validates it
     create_macros(connection, _FRESHNESS_SQL)
-    for app_id, newest in connection.execute(_FRESHNESS_SQL, {"apps": list(scope.apps)}).fetchall():
+    for app_id, newest, loaded_at in connection.execute(_FRESHNESS_SQL, {"apps": list(scope.apps)}).fetchall():
         ended = datetime.combine(newest, datetime.min.time()) + timedelta(days=1)
         hours = max((scope.now - ended) / timedelta(hours=1), 0.0)
         is_late = hours > rule.above
-        yield Reading(app_id, None, None, hours, rule.above, is_violation=is_late, can_open=newest >= scope.recent)
+        is_nightly = loaded_at - ended <= scope.now.date() - scope.recent
+        yield Reading(app_id, None, None, hours, rule.above, is_violation=is_late, can_open=is_nightly)
 
 
 # --- queries ------------------------------------------------------------------------------------------------

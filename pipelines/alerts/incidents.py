@@ -35,8 +35,8 @@ class Incident:
     first_value: float | None
     last_value: float | None
     threshold: float | None
-    told_open_at: datetime | None
-    told_closed_at: datetime | None
+    open_posted_at: datetime | None
+    close_posted_at: datetime | None
     text: str
 
     @property
@@ -166,8 +166,8 @@ def _open(rule: Rule, reading: Reading, now: datetime) -> Incident:
         first_value=reading.value,
         last_value=reading.value,
         threshold=reading.threshold,
-        told_open_at=None,
-        told_closed_at=None,
+        open_posted_at=None,
+        close_posted_at=None,
         text="",
     )
     return _extend(incident, rule, reading)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipelines.alerts.incidents import NOTIFIED_CLOSINGS, Incident
 from pipelines.alerts.rules import Rule
-from pipelines.alerts.webhook import LONGEST_TEXT, Message, neutralize_markup
+from pipelines.alerts.webhook import Message, fit_lines, neutralize_markup
 
 _LONGEST_LINE = 1_200
 
@@ -30,11 +30,11 @@ def list_notices(incidents: Collection[Incident], recent: datetime) -> list[Noti
     """
     notices = []
     for incident in incidents:
-        is_new = incident.told_open_at is None and incident.opened_at >= recent
-        is_closed = incident.closing in NOTIFIED_CLOSINGS and incident.told_closed_at is None
+        is_new = incident.open_posted_at is None and incident.opened_at >= recent
+        is_closed = incident.closing in NOTIFIED_CLOSINGS and incident.close_posted_at is None
         if incident.closing is not None and not is_closed:
             continue
-        if is_new or (is_closed and incident.told_open_at is not None):
+        if is_new or (is_closed and incident.open_posted_at is not None):
             notices.append(Notice(incident, is_new, is_closed))
     return notices
 
@@ -44,18 +44,10 @@ def build_message(notices: Sequence[Notice], rules: Mapping[str, Rule]) -> Messa
     lines = [_describe(notice, rules) for notice in notices]
     opened = sum(not notice.is_closed for notice in notices)
     head = f"livehouse: {opened} new incident{'s' * (opened != 1)}, {len(notices) - opened} closed"
-    shown, length = [head], len(head)
-    for number, line in enumerate(lines):
-        length += len(line) + 1
-        if length > LONGEST_TEXT:
-            shown.append(f"… and {len(lines) - number} more: `livehouse alerts` lists them")
-            break
-        shown.append(line)
+    text = fit_lines([head, *lines], ": `livehouse alerts` lists them")
     entries = [entry for notice in notices for entry in _list_entries(notice, rules)]
     ids = "|".join(f"{entry['id']} {entry['event']}" for entry in entries)
-    return Message(
-        "incidents", f"incidents-{sha256(ids.encode()).hexdigest()[:12]}", "\n".join(shown), {"incidents": entries}
-    )
+    return Message("incidents", f"incidents-{sha256(ids.encode()).hexdigest()[:12]}", text, {"incidents": entries})
 
 
 def _describe(notice: Notice, rules: Mapping[str, Rule]) -> str:

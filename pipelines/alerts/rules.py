@@ -112,7 +112,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError("is not UTF-8 text") from None
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f"is not TOML: {error}") from None
 
 

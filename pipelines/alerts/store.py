@@ -18,7 +18,7 @@ def read_incidents(connection: duckdb.DuckDBPyConnection, *, closed_since: datet
     query = f"""
         SELECT {_NAMES} FROM {INCIDENTS.full_name}
         WHERE closed_at IS NULL OR closed_at >= ?
-            OR (told_open_at IS NOT NULL AND told_closed_at IS NULL AND list_contains(?, closing))
+            OR (open_posted_at IS NOT NULL AND close_posted_at IS NULL AND list_contains(?, closing))
         ORDER BY opened_at, rule, app_id, scope, first_day
     """
     return [Incident(*row) for row in connection.execute(query, [closed_since, list(NOTIFIED_CLOSINGS)]).fetchall()]
@@ -40,7 +40,7 @@ def note_posted(
 ) -> None:
     """Note that the webhook has accepted messages about incidents that opened and that closed, by id."""
     connection.execute("BEGIN")
-    for column, ids in (("told_open_at", opened), ("told_closed_at", closed)):
+    for column, ids in (("open_posted_at", opened), ("close_posted_at", closed)):
         connection.execute(
             f"UPDATE {INCIDENTS.full_name} SET {column} = $now WHERE list_contains($ids::VARCHAR[], incident_id)",
             {"now": now, "ids": list(ids)},

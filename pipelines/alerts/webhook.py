@@ -9,11 +9,12 @@ import hmac
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.settings.settings import Settings
+from pipelines.text import printable
 from pipelines.transport.delivery import deliver
 
 _ZERO_WIDTH_SPACE = "\N{ZERO WIDTH SPACE}"
@@ -49,10 +50,22 @@ def post_message(settings: Settings, message: Message) -> str | None:
     return fault and f"could not post to LIVEHOUSE_ALERT_WEBHOOK: {fault}"
 
 
+def fit_lines(lines: Sequence[str], remainder: str) -> str:
+    """Join lines to about `LONGEST_TEXT` characters; the last one then gives the number of those left out, and `remainder`."""
+    length = 0
+    for number, line in enumerate(lines):
+        length += len(line) + 1
+        if length > LONGEST_TEXT:
+            return "\n".join([*lines[:number], f"… and {len(lines) - number} more{remainder}"])
+    return "\n".join(lines)
+
+
 def neutralize_markup(text: str) -> str:
-    """Break mentions and links, which chat programs recognize even inside a code block; a reader sees no difference."""
-    text = text.replace("`", "'").replace("@", f"@{_ZERO_WIDTH_SPACE}").replace("](", f"]{_ZERO_WIDTH_SPACE}(")
-    return re.sub(r"(?i)\b(https?|ftp|mailto|slack|tel|www)([:.])", rf"\1{_ZERO_WIDTH_SPACE}\2", text)
+    """Return text from outside on one line, with mentions and links broken, which chat programs recognize even in a code block."""
+    text = (
+        printable(text).replace("`", "'").replace("@", f"@{_ZERO_WIDTH_SPACE}").replace("](", f"]{_ZERO_WIDTH_SPACE}(")
+    )
+    return re.sub(r"(?i)(?<![^\W_])(https?|ftp|mailto|slack|tel|www)([:.])", rf"\1{_ZERO_WIDTH_SPACE}\2", text)
 
 
 def sign(secret: str, timestamp: int, body: bytes) -> str:

@@ -82,6 +82,7 @@ def run_job(
             )
             errors = [] if result.success else collect_errors(result.all_events)
             run = instance.get_run_by_id(run_id)
+            alert_fault = post_failure(settings, job, run_id, days, errors) if errors else None
             telemetry_faults = report_run(settings, instance, run_id)
     warnings = [
         f"{evaluation.asset_key.to_user_string().replace('/', '.')}: "
@@ -90,7 +91,6 @@ def run_job(
         if not evaluation.passed
     ]
     caught_up = run.tags.get(CAUGHT_UP) if run else None
-    alert_fault = post_failure(settings, job, run_id, days, errors) if errors else None
     return Outcome(
         run_id, errors + ([RunFailedError(alert_fault)] if alert_fault else []), warnings, caught_up, telemetry_faults
     )

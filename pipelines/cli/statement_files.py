@@ -36,10 +36,13 @@ _COLUMNS = {
 }
 """The columns of the CSV and their types."""
 
+_RATES = ("rate", "overage_rate")
+"""Columns that are not rounded: millions of minutes are multiplied by them."""
+
 
 def write_csv(statement: Statement) -> None:
     """Write one row for each figure, with what changed since the month was closed."""
-    rows = (tuple(_format(row.get(name)) for name in _COLUMNS) for row in _build_rows(statement))
+    rows = (tuple(_format(name, row.get(name)) for name in _COLUMNS) for row in _build_rows(statement))
     query_results.write_csv(
         query_results.Result(list(_COLUMNS), list(_COLUMNS.values()), rows), sys.stdout, for_spreadsheet=True
     )
@@ -79,13 +82,13 @@ def describe_cause(cause: Cause, unit: str) -> str:
     return f"{text} ({cause.records:,} record{'' if cause.records == 1 else 's'}, {days}: {', '.join(cause.examples)}{more})"
 
 
-def _format(value: object) -> str | None:
+def _format(column: str, value: object) -> str | None:
     if value is None:
         return None
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return repr(round(value, 6))
+        return repr(value if column in _RATES else round(value, 6))
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
     return f"{value:f}" if isinstance(value, Decimal) else str(value)

@@ -123,6 +123,7 @@ class RunContextResource(dg.ConfigurableResource[RunContext]):
                     backfill=find_resumable_range(job_name, tags),
                 )
             )
+            run.other_apps = tuple(app_id for app_id in self.settings.app_ids if app_id not in run.settings.app_ids)
             if dagster_run and instance:
                 post_dead_runs(self.settings, mark_dead_runs(instance, run_locks, dagster_run.run_id, log))
             remove_days_never_landed(run)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
+import duckdb
 
 from pipelines.catalog.streams import FACTS
 from pipelines.errors import LivehouseError, WarehouseError
@@ -75,7 +76,7 @@ def _moment(unix_time: float) -> datetime:
 
 
 def _read_loads(settings: Settings, run_id: str) -> tuple[tuple[Load, ...], tuple[Any, ...]]:
-    """Return loads and newest days; nothing before the first copy is published, or while another process holds it."""
+    """Return loads and newest days; nothing before this version has published a copy, or while another process holds it."""
     warehouse = open_warehouse(settings)
     if not warehouse.exists():
         return (), ()
@@ -84,5 +85,5 @@ def _read_loads(settings: Settings, run_id: str) -> tuple[tuple[Load, ...], tupl
             loads = tuple(Load(*row) for row in connection.execute(_LOADS, [run_id]).fetchall())
             tables = [table.full_name for table in FACTS]
             return loads, tuple(connection.execute(_NEWEST_DAYS, {"tables": tables}).fetchall())
-    except WarehouseError:
+    except (WarehouseError, duckdb.Error):
         return (), ()

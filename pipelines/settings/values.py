@@ -5,6 +5,7 @@ A parser raises `ValueError` for malformed text. Its message is never shown, bec
 
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 from pydantic import SecretStr
 
@@ -99,8 +100,11 @@ def parse_collector_headers(given: SecretStr | None) -> SecretStr | None:
     if given is None:
         return None
     text = given.get_secret_value().strip()
-    if not all(_HEADER.fullmatch(pair.strip()) for pair in text.split(",")):
-        raise ValueError("not NAME=VALUE")
+    for pair in text.split(","):
+        value = unquote(pair.partition("=")[2])
+        # a library that refuses a header quotes its value
+        if not _HEADER.fullmatch(pair.strip()) or not value.isascii() or not value.isprintable():
+            raise ValueError("not NAME=VALUE")
     return SecretStr(text)
 
 

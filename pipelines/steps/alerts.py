@@ -16,7 +16,7 @@ from pipelines.alerts.store import note_posted, read_incidents, write_incidents
 from pipelines.alerts.webhook import post_message
 from pipelines.catalog.alerts import INCIDENTS
 from pipelines.clock import utc_now
-from pipelines.errors import QueryError, WarehouseError
+from pipelines.errors import LivehouseError, QueryError, WarehouseError
 from pipelines.settings.settings import Settings
 from pipelines.steps.context import RunContext
 from pipelines.storage.warehouse import Warehouse, open_warehouse
@@ -43,10 +43,15 @@ class AlertState:
 def update_alerts(run: RunContext) -> AlertState:
     """Evaluate the rules on the working tables of a run, once its marts are built, and post what opened and closed.
 
-    A fault of a rule, or a webhook that does not accept the message, is a warning: the night does not fail because of it.
+    A fault of a rule, of ops.incidents, or a webhook that does not accept the message, is a warning: the night does not fail
+    because of it. A run of a split night evaluates every app: rules about the account need all of them.
     """
-    with run.warehouse.lock_table(INCIDENTS.full_name, _EVERY_APP), run.warehouse.open_working() as connection:
-        state = _refresh(run.settings, run.warehouse, connection)
+    apps = (*run.settings.app_ids, *run.other_apps)
+    try:
+        with run.warehouse.lock_table(INCIDENTS.full_name, _EVERY_APP), run.warehouse.open_working() as connection:
+            state = _refresh(run.settings, run.warehouse, connection, apps)
+    except (LivehouseError, duckdb.Error) as error:
+        state = AlertState([], [f"alert rules were not evaluated: {' '.join(str(error).split())}"], [])
     run.warnings += [*state.rule_faults, *state.post_faults]
     return state
 
@@ -68,7 +73,7 @@ def update_alerts_between_runs(settings: Settings, *, wait_seconds: float, log: 
         warehouse.lock_table(INCIDENTS.full_name, _EVERY_APP),
         warehouse.open_published() as connection,
     ):
-        return _refresh(settings, warehouse, connection)
+        return _refresh(settings, warehouse, connection, settings.app_ids or _list_apps(connection))
 
 
 def check_rules(settings: Settings, warehouse: Warehouse) -> tuple[RuleSet, list[str]]:
@@ -86,7 +91,9 @@ def check_rules(settings: Settings, warehouse: Warehouse) -> tuple[RuleSet, list
     return rules, faults
 
 
-def _refresh(settings: Settings, warehouse: Warehouse, connection: duckdb.DuckDBPyConnection) -> AlertState:
+def _refresh(
+    settings: Settings, warehouse: Warehouse, connection: duckdb.DuckDBPyConnection, apps: Sequence[str]
+) -> AlertState:
     """Evaluate the rules on `connection`, write the incidents that changed to the working tables, and post them.
 
     If the process is killed between posting and noting that, the next evaluation posts the message again, with the same ids.
@@ -94,7 +101,6 @@ def _refresh(settings: Settings, warehouse: Warehouse, connection: duckdb.DuckDB
     now = utc_now()
     rules = load_rules(settings.alert_rules)
     read = partial(read_incidents, closed_since=start_of_recent(rules, now))
-    apps = settings.app_ids or _list_apps(connection)
     changes = find_changes(connection, rules, warehouse.read(read), apps=apps, now=now)
     if changes.incidents:
         warehouse.write(partial(write_incidents, incidents=changes.incidents))

@@ -77,6 +77,8 @@ class RunContext:
     """Set if an interrupted backfill resumes: replies that landed after this landing are not fetched again."""
     first_landing: int = 0
     """The last landing before this run."""
+    other_apps: tuple[str, ...] = ()
+    """Apps of REALTIMEKIT_APP_ID that other runs load, if a night is split."""
     failures: list[Failure] = field(default_factory=list)
     """Data that could not be fetched. The rest is loaded and published, and the run fails at its end."""
     fetched: set[tuple[str, str]] = field(default_factory=set)

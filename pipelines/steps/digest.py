@@ -11,27 +11,31 @@ from pipelines.alerts.store import read_incidents
 from pipelines.alerts.webhook import post_message
 from pipelines.catalog.alerts import DIGESTS
 from pipelines.clock import utc_now
+from pipelines.errors import LivehouseError
 from pipelines.steps.context import RunContext
 
 
 def post_digest(run: RunContext, day: date, findings: Sequence[str]) -> str | None:
     """Post the digest of the day before the run, if LIVEHOUSE_DIGEST requires one and it was not posted yet.
 
-    `day`: the last day that the run loaded. Returns one line if the webhook did not accept it. If the process is killed before
-    that is noted, the next run posts it again, with the same id.
+    `day`: the last day that the run loaded. Returns one line if that was not possible: the night does not fail because of it.
+    If the process is killed before it is noted, the next run posts it again, with the same id.
     """
     settings = run.settings
     if settings.digest == "off" or run.failures or day != run.started_at.date() - timedelta(days=1):
         return None
     if settings.alert_webhook is None:
         return "LIVEHOUSE_DIGEST is set without LIVEHOUSE_ALERT_WEBHOOK: set both, or neither"
-    with run.warehouse.lock_table(DIGESTS.full_name, "every app"):
-        digest = run.warehouse.read(partial(_read, run=run, day=day, findings=findings))
-        if digest is None:
-            return None
-        if fault := post_message(settings, build_message(digest)):
-            return f"{fault}; the digest of {day} was not posted"
-        run.warehouse.write(partial(_note, day=day, app_ids=run.app_ids, now=utc_now()))
+    try:
+        with run.warehouse.lock_table(DIGESTS.full_name, "every app"):
+            digest = run.warehouse.read(partial(_read, run=run, day=day, findings=findings))
+            if digest is None:
+                return None
+            if fault := post_message(settings, build_message(digest)):
+                return f"{fault}; the digest of {day} was not posted"
+            run.warehouse.write(partial(_note, day=day, app_ids=run.app_ids, now=utc_now()))
+    except (LivehouseError, duckdb.Error) as error:
+        return f"the digest of {day} was not posted, or not noted: {' '.join(str(error).split())}"
     return None
 
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 from uuid import UUID
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
 _TIMEOUT_SECONDS = 10
+"""For each of the two requests, retries included."""
+_DEADLINE_SECONDS = 30.0
+_LONGEST_FAULT = 300
 
 
 class Metric(NamedTuple):
@@ -83,27 +87,39 @@ def send_run(settings: Settings, record: RunRecord) -> str | None:
         raise SettingsError(
             "LIVEHOUSE_OTLP_ENDPOINT requires the extra `telemetry`: pip install 'livehouse[telemetry]'"
         ) from None
-    resource = Resource.create({"service.name": "livehouse"})
-    with _collect_faults() as faults:
-        _send_metrics(settings, resource, record)
-        _send_trace(settings, resource, record)
+    faults: list[str] = []
+
+    def send() -> None:
+        try:
+            with _collect_faults(faults):
+                resource = Resource.create({"service.name": "livehouse"})
+                _send_metrics(settings, resource, record)
+                _send_trace(settings, resource, record)
+        except Exception as error:  # noqa: BLE001 - such as a malformed OTEL_ variable: no reason to fail a run
+            faults.append(" ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_FAULT])
+
+    # the library limits each read, not a reply: a collector that answers a byte at a time would block for ever
+    sender = Thread(target=send, daemon=True, name="otlp")
+    sender.start()
+    sender.join(_DEADLINE_SECONDS)
+    if sender.is_alive():
+        faults.append(f"no complete reply in {_DEADLINE_SECONDS:g} s")
     return f"could not send the run to LIVEHOUSE_OTLP_ENDPOINT: {faults[0]}" if faults else None
 
 
 @contextmanager
-def _collect_faults() -> Iterator[list[str]]:
+def _collect_faults(faults: list[str]) -> Iterator[None]:
     """Collect what the exporters log about failures, instead of printing it with a stack trace."""
-    faults: list[str] = []
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            faults.append(" ".join(record.getMessage().split())[:300])
+            faults.append(" ".join(record.getMessage().split())[:_LONGEST_FAULT])
 
     logger, handler = logging.getLogger("opentelemetry"), Handler(logging.WARNING)
     propagated, logger.propagate = logger.propagate, False
     logger.addHandler(handler)
     try:
-        yield faults
+        yield
     finally:
         logger.removeHandler(handler)
         logger.propagate = propagated
@@ -179,7 +195,8 @@ def _send_trace(settings: Settings, resource: "Resource", record: RunRecord) -> 
         endpoint=f"{settings.collector}/v1/traces", headers=_headers(settings), timeout=_TIMEOUT_SECONDS
     )
     provider = TracerProvider(resource=resource, id_generator=RunIdGenerator(), shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(exporter))
+    spans = 1 + len(record.stages) + len(record.loads)  # the default queue drops spans beyond 2,048
+    provider.add_span_processor(BatchSpanProcessor(exporter, spans, max_export_batch_size=spans))
     _record_spans(provider.get_tracer("livehouse"), record)
     provider.shutdown()  # sends
 

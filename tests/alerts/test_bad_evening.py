@@ -113,7 +113,7 @@ def test_on_call_hears_of_a_bad_evening_the_next_morning_and_when_it_is_over(
     assert f"opened: error_rate: error rate 25 % (above 5 %) on {BAD_DAY} in app aula. More than one session" in text
     assert "stage" not in text
     posted = query(
-        night.settings, "SELECT count(told_open_at), count(told_closed_at), count(closed_at) FROM ops.incidents"
+        night.settings, "SELECT count(open_posted_at), count(close_posted_at), count(closed_at) FROM ops.incidents"
     )
     assert posted == [(3, 0, 0)], "readers see them in the copy of the same night"
 
@@ -133,4 +133,4 @@ def test_on_call_hears_of_a_bad_evening_the_next_morning_and_when_it_is_over(
     load_until(night, good)
     assert receiver.take_texts() == []
     assert days_of_incidents(night) == violations(night.world, BAD_DAY - timedelta(days=6), good)
-    assert query(night.settings, "SELECT count(*) FROM ops.incidents WHERE told_closed_at IS NULL") == [(0,)]
+    assert query(night.settings, "SELECT count(*) FROM ops.incidents WHERE close_posted_at IS NULL") == [(0,)]

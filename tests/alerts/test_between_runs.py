@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.settings.settings import Settings
-from pipelines.steps.alerts import AlertState, update_alerts_between_runs
+from pipelines.steps.alerts import AlertState, update_alerts, update_alerts_between_runs
+from pipelines.steps.context import RunContext
+from pipelines.storage.warehouse import open_warehouse
 from tests.alerts.conftest import APP, BAD_DAY, MORNING, BadHome
 from tests.fixed_clock import clock_set_to
 from tests.promises.fault_runner import child_process, run_cli
@@ -22,6 +24,8 @@ def update(home: BadHome, *, hours: float = 0) -> AlertState:
 
 OPENED = [("error_rate", APP, None)]
 CLOSED = [("error_rate", APP, "over")]
+FIGURES_ONLY = "[rules.no_new_day]\nenabled = false"
+"""Without the bad day, the newest complete day is a week old."""
 
 
 def test_an_incident_is_posted_once_when_it_opens_and_once_when_it_closes(bad_home: BadHome) -> None:
@@ -93,9 +97,15 @@ def test_no_day_for_30_hours_is_an_incident_also_when_nothing_runs(bad_home: Bad
 
 def test_only_old_days_alert_nobody(bad_home: BadHome) -> None:
     """As after a backfill of last year."""
-    update(bad_home, hours=24 * 30)
+    bad_home.change(f"UPDATE ops.days SET loaded_at = '{MORNING + timedelta(days=30)}'")
+    update(bad_home, hours=24 * 30 + 1)
     assert bad_home.incidents() == []
     assert bad_home.receiver.posted == []
+
+
+def test_nights_that_ended_weeks_ago_are_an_incident_at_the_first_evaluation(bad_home: BadHome) -> None:
+    update(bad_home, hours=24 * 30)
+    assert bad_home.incidents() == [("no_new_day", APP, None)]
 
 
 @pytest.mark.parametrize(
@@ -111,6 +121,7 @@ def test_only_old_days_alert_nobody(bad_home: BadHome) -> None:
 def test_a_correction_closes_an_incident_and_days_that_are_not_settled_do_not(
     change: str, closing: str | None, posts: int, bad_home: BadHome
 ) -> None:
+    bad_home.use_rules(FIGURES_ONLY)
     update(bad_home)
     bad_home.receiver.take_texts()
     bad_home.change(f"{change} WHERE day = '{BAD_DAY}'")
@@ -120,6 +131,7 @@ def test_a_correction_closes_an_incident_and_days_that_are_not_settled_do_not(
 
 
 def test_a_day_is_judged_once_it_is_settled(bad_home: BadHome) -> None:
+    bad_home.use_rules(FIGURES_ONLY)
     settle = f"UPDATE ops.days SET loaded_at = day + INTERVAL 26 HOUR WHERE day = '{BAD_DAY}'"
     bad_home.change(f"UPDATE ops.days SET loaded_at = day + INTERVAL 23 HOUR WHERE day = '{BAD_DAY}'")
     update(bad_home)
@@ -152,6 +164,35 @@ def test_a_malformed_file_leaves_incidents_as_they_are(rules: str, bad_home: Bad
     [fault] = update(bad_home, hours=24).rule_faults
     assert str(path) in fault
     assert bad_home.incidents() == OPENED
+
+
+def test_a_run_of_a_split_night_judges_the_account_by_every_app(bad_home: BadHome) -> None:
+    """The night of `stage` has not loaded the bad day yet: a sum over both apps is not known."""
+    bad_home.use_rules(
+        "[rules.quiet]\nwhy = 'x'\nbelow = 1e9\nsql = 'SELECT NULL::VARCHAR AS app_id, day, sum(viewer_seconds) AS value"
+        " FROM marts.daily_usage GROUP BY day'"
+    )
+    bad_home.load_day(-1, app_id="stage")
+    warehouse = open_warehouse(bad_home.settings)
+    run = RunContext(bad_home.settings, warehouse, "night of aula", other_apps=("stage",))
+    with clock_set_to(MORNING), warehouse.run(wait_seconds=5, log=print):
+        update_alerts(run)
+    assert bad_home.incidents() == OPENED
+    bad_home.load_day(0, app_id="stage")
+    with clock_set_to(MORNING + timedelta(hours=1)), warehouse.run(wait_seconds=5, log=print):
+        update_alerts(run)
+    assert bad_home.incidents() == [*OPENED, ("quiet", None, None)]
+
+
+def test_a_fault_of_the_table_of_incidents_does_not_fail_a_night(bad_home: BadHome) -> None:
+    bad_home.change("ALTER TABLE ops.incidents ALTER COLUMN text TYPE INTEGER")
+    warehouse = open_warehouse(bad_home.settings)
+    run = RunContext(bad_home.settings, warehouse, "night")
+    with clock_set_to(MORNING), warehouse.run(wait_seconds=5, log=print):
+        [fault] = update_alerts(run).rule_faults
+        warehouse.write(lambda connection: connection.begin())  # no transaction is left open
+    assert fault.startswith("alert rules were not evaluated: Conversion Error: ")
+    assert run.warnings == [fault]
 
 
 def test_an_app_that_is_not_loaded_any_more_closes_without_a_message(bad_home: BadHome) -> None:

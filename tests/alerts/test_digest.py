@@ -32,7 +32,7 @@ def test_final_figures_are_compared_with_the_same_weekday() -> None:
         "viewer hours 15 (+50 %), stream hours 2 (+0 %), sessions 10 (+0 %), failed sessions 0; changes against 2026-06-09",
         "Complete: the sessions of every app are known and final.",
         "No open incident.",
-        "No finding of the night.",
+        "No finding.",
         "Report: https://reports.example/r.html",
     ]
 
@@ -65,9 +65,26 @@ def test_one_unknown_app_makes_the_sum_unknown() -> None:
 
 def test_findings_from_outside_are_counted_cut_and_mention_nobody() -> None:
     text = text_of({"a": figures(15)}, {"a": figures(10)}, *(f"@channel {'x' * 900}" for _ in range(100)))
-    assert "100 findings of the night" in text.replace("finding of the nights", "findings of the night")
+    assert "100 findings:\n" in text
     assert "@channel" not in text
     assert len(text) <= 3_000
+
+
+def test_many_apps_leave_room_for_incidents_and_findings() -> None:
+    apps = {f"app-{number:036}": figures(15) for number in range(40)}
+    text = text_of(apps, apps, "late")
+    assert "• … and 32 more apps\nComplete: the sessions of every app are known and final.\n" in text
+    assert text.endswith("1 finding:\n  late")
+
+
+def test_a_name_from_outside_adds_no_line_and_a_sum_that_overflows_is_unknown() -> None:
+    both = {"a\n• b": figures(1e308), "c": figures(1e308)}
+    message = build_message(Digest(date(2026, 6, 16), both, both, [], ["x\n• y"], None))
+    assert message.text.splitlines()[1].startswith("viewer hours unknown, ")
+    assert [line for line in message.text.splitlines() if line.startswith("• ")] == [
+        line for line in message.text.splitlines() if line.startswith(("• a\\n• b: ", "• c: "))
+    ]
+    assert message.fields["figures"]["viewer_hours"] is None
 
 
 def test_a_good_night_posts_it_once_and_a_failed_or_old_one_does_not(receiver: Receiver, tmp_path: Path) -> None:

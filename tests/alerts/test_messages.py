@@ -39,8 +39,8 @@ def incident(number: int = 1, **given: Any) -> Incident:
         "first_value": 0.25,
         "last_value": 0.25,
         "threshold": 0.05,
-        "told_open_at": None,
-        "told_closed_at": None,
+        "open_posted_at": None,
+        "close_posted_at": None,
         "text": "error rate 25 % (above 5 %)",
     }
     return Incident(**usual | given)
@@ -93,7 +93,10 @@ def test_many_incidents_fit_into_one_message_of_slack(receiver: Receiver, tmp_pa
     assert len(message_of(*many).fields["incidents"]) == 900
 
 
-@pytest.mark.parametrize("hostile", ["@channel", "<!here>", "https://evil.example", "[x](y)", "`code`"])
+@pytest.mark.parametrize(
+    "hostile",
+    ["@channel", "<!here>", "https://evil.example", "_www.evil.example", "[x](y)", "`code`", "x\n• closed: y"],
+)
 def test_names_mention_nobody_and_link_nowhere(hostile: str, receiver: Receiver, tmp_path: Path) -> None:
     given = incident(app_id=hostile, scope=hostile, text=f"in app {hostile}")
     for form in ("slack", "json"):
@@ -113,14 +116,14 @@ def test_a_repeated_message_has_the_same_ids() -> None:
     ("given", "events"),
     [
         ({}, ["opened"]),
-        ({"told_open_at": NOW}, []),
+        ({"open_posted_at": NOW}, []),
         ({"opened_at": datetime(2026, 6, 1)}, []),  # opened before there was a webhook
         ({"closed_at": NOW, "closing": "over"}, ["opened", "closed"]),
-        ({"closed_at": NOW, "closing": "over", "told_open_at": NOW}, ["closed"]),
-        ({"closed_at": NOW, "closing": "corrected", "told_open_at": NOW}, ["closed"]),
-        ({"closed_at": NOW, "closing": "over", "told_open_at": NOW, "told_closed_at": NOW}, []),
+        ({"closed_at": NOW, "closing": "over", "open_posted_at": NOW}, ["closed"]),
+        ({"closed_at": NOW, "closing": "corrected", "open_posted_at": NOW}, ["closed"]),
+        ({"closed_at": NOW, "closing": "over", "open_posted_at": NOW, "close_posted_at": NOW}, []),
         ({"closed_at": NOW, "closing": "over", "opened_at": datetime(2026, 6, 1)}, []),
-        ({"closed_at": NOW, "closing": "rule_removed", "told_open_at": NOW}, []),
+        ({"closed_at": NOW, "closing": "rule_removed", "open_posted_at": NOW}, []),
         ({"closed_at": NOW, "closing": "app_removed"}, []),
     ],
 )

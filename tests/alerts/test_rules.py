@@ -115,6 +115,7 @@ def test_a_malformed_rule_is_one_line_and_the_others_apply(text: str, fault: str
     ("text", "fault"),
     [
         (b"[rules.x\n", "is not TOML: "),
+        (b"x = " + b"[" * 9_000, "is not TOML: "),
         (b"\xff\xfe", "is not UTF-8 text"),
         (b"rules = 1", "rules must be tables, [rules.NAME]"),
         (None, "there is no such file"),

@@ -36,6 +36,6 @@ def test_rules_are_evaluated_on_a_lakehouse(lake: str, tmp_path: Path) -> None:
         [text] = receiver.take_texts()
         assert "1 new incident, 0 closed" in text
         incidents = query(
-            night.settings, "SELECT rule, app_id, told_open_at IS NOT NULL FROM ops.incidents ORDER BY rule"
+            night.settings, "SELECT rule, app_id, open_posted_at IS NOT NULL FROM ops.incidents ORDER BY rule"
         )
         assert incidents == [(rule, APP, True) for rule in ("no_new_day", "streamed", "watched")]

@@ -2,10 +2,15 @@
 
 import json
 import re
+import socket
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -13,6 +18,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from pipelines.errors import SettingsError
 from pipelines.settings.settings import Settings, load_settings
+from pipelines.telemetry import otlp
 from pipelines.telemetry.heartbeat import send_heartbeat
 from pipelines.telemetry.logs import is_json, log, log_with_run
 from pipelines.telemetry.otlp import METRICS, send_run
@@ -142,6 +148,39 @@ def test_a_refusal_is_one_line(receiver: Receiver, status: int, capfd: pytest.Ca
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_collector_that_answers_a_byte_at_a_time_does_not_block_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otlp, "_DEADLINE_SECONDS", 0.3)
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+        def drip() -> None:
+            connection, _ = server.accept()
+            with closing(connection), suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+                while True:
+                    connection.sendall(b"x")
+                    time.sleep(0.05)
+
+        Thread(target=drip, daemon=True).start()
+        fault = send_run(settings_with(LIVEHOUSE_OTLP_ENDPOINT=f"http://127.0.0.1:{server.getsockname()[1]}"), RECORD)
+    assert fault == "could not send the run to LIVEHOUSE_OTLP_ENDPOINT: no complete reply in 0.3 s"
+
+
+def test_a_variable_of_the_library_that_is_malformed_is_one_line(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_ATTRIBUTE_COUNT_LIMIT", "many")
+    fault = send_run(settings_with(LIVEHOUSE_OTLP_ENDPOINT=receiver.address), RECORD)
+    assert fault
+    assert "OTEL_ATTRIBUTE_COUNT_LIMIT" in fault
+    assert "\n" not in fault
+
+
+def test_a_run_with_thousands_of_loads_is_one_complete_trace(receiver: Receiver) -> None:
+    record = replace(RECORD, loads=RECORD.loads[:1] * 3_000)
+    assert send_run(settings_with(LIVEHOUSE_OTLP_ENDPOINT=receiver.address), record) is None
+    assert sum(map(len, receiver.spans)) == 3_003
+
+
 def test_a_successful_night_requests_the_address(receiver: Receiver) -> None:
     assert send_heartbeat(settings_with(LIVEHOUSE_HEARTBEAT_URL=f"{receiver.address}/ping/uuid?create=1")) is None
     assert receiver.beats == ["/ping/uuid?create=1"]
@@ -169,6 +208,10 @@ def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
             "LIVEHOUSE_OTLP_HEADERS",
         ),
         ({"LIVEHOUSE_OTLP_HEADERS": "a=secret"}, "LIVEHOUSE_OTLP_ENDPOINT"),
+        (
+            {"LIVEHOUSE_OTLP_ENDPOINT": "https://collector", "LIVEHOUSE_OTLP_HEADERS": "a=%0Asecret"},
+            "LIVEHOUSE_OTLP_HEADERS",
+        ),
         ({"LIVEHOUSE_OTLP_ENDPOINT": "http://collector", "LIVEHOUSE_OTLP_HEADERS": "a=secret"}, "unencrypted"),
         ({"LIVEHOUSE_HEARTBEAT_URL": "http://example.com/secret"}, "LIVEHOUSE_HEARTBEAT_URL"),
         ({"LIVEHOUSE_LOG_FORMAT": "xml"}, "LIVEHOUSE_LOG_FORMAT"),
