@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.cli.diagnostics_api import Finding
-from pipelines.storage.lake_files import MAX_FILES, DamagedFile, count_files, count_orphans, find_damaged_files
+from pipelines.storage.lake_files import (
+    MAX_FILES,
+    DamagedFile,
+    count_files,
+    count_orphans,
+    find_damaged_files,
+    is_storage_missing,
+)
 
 if TYPE_CHECKING:
     from pipelines.storage.ducklake_warehouse import DuckLakeWarehouse
@@ -25,7 +32,9 @@ def check_lake_files(lakehouse: "DuckLakeWarehouse") -> Iterator[Finding]:
             return
         damaged = find_damaged_files(session, lakehouse.list_stored_names)
         orphans = 0 if damaged else count_orphans(session, directory, lakehouse.list_stored_names())
-    if damaged:
+    if is_storage_missing(damaged, number):
+        yield Finding("fault", "files", f"none of {number:,} files is in {directory}", "mount or restore it")
+    elif damaged:
         yield Finding(
             "fault",
             "files",

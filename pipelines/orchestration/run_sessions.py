@@ -36,6 +36,10 @@ _GRACE: dict[_Phase, timedelta] = {
 }
 """How long a run may be without a session."""
 
+_MAX_COUNTED_SECONDS = 60.0
+"""How much of the time between two checks counts, so that a run has time to reconnect when checks resume after an outage of
+PostgreSQL, and that a change of the clock ends no run."""
+
 _UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 _KEY = "hashtextextended('livehouse run ' || {}, 0)"
@@ -117,22 +121,23 @@ def find_live_runs(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> set[
 
 
 def find_lost_runs(
-    instance: dg.DagsterInstance, missing_since: Mapping[str, float], now: float
+    instance: dg.DagsterInstance, missing_seconds: Mapping[str, float], elapsed_seconds: float
 ) -> tuple[list[LostRun], dict[str, float]]:
-    """Return the runs that have been without a session for too long, and since when each run has been without one.
+    """Return the runs that have been without a session for too long, and for how long each run has been without one.
 
-    The history is on PostgreSQL. `missing_since` is what the last call returned; both times are in Unix seconds.
+    The history is on PostgreSQL. `missing_seconds` is what the last call returned, `elapsed_seconds` ago.
     """
     runs = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
     alive = find_live_runs(instance, [run.run_id for run in runs])
+    counted_seconds = min(max(elapsed_seconds, 0.0), _MAX_COUNTED_SECONDS)
     lost: list[LostRun] = []
     missing: dict[str, float] = {}
     for run in runs:
         if run.run_id not in alive:
             phase = _find_phase(instance, run)
             key = f"{run.run_id} {phase}"  # with each phase, the time starts again
-            missing[key] = missing_since.get(key, now)
-            if now - missing[key] >= _GRACE[phase].total_seconds():
+            missing[key] = missing_seconds[key] + counted_seconds if key in missing_seconds else 0.0
+            if missing[key] >= _GRACE[phase].total_seconds():
                 lost.append(LostRun(run, _describe_loss(run, phase)))
     return lost, missing
 

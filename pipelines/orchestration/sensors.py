@@ -42,10 +42,12 @@ def lost_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Mark the runs that have had no session in PostgreSQL for two minutes."""
     if not shares_history(context.instance):
         return dg.SkipReason("the history is not on PostgreSQL: the next run marks the runs whose process has died")
-    lost, missing_since = find_lost_runs(context.instance, json.loads(context.cursor or "{}"), time.time())
+    cursor, now = json.loads(context.cursor or "{}"), time.time()
+    elapsed_seconds = now - cursor.get("checked_at", now)
+    lost, missing_seconds = find_lost_runs(context.instance, cursor.get("missing_seconds", {}), elapsed_seconds)
     ended = {one.line: one.run for one in lost if report_lost_run(context.instance, one)}
     post_dead_runs(load_settings(), ended)
-    context.update_cursor(json.dumps(missing_since))
+    context.update_cursor(json.dumps({"checked_at": now, "missing_seconds": missing_seconds}))
     return dg.SkipReason("; ".join(ended) or "every run that has started is alive, or was until just now")
 
 

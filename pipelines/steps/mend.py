@@ -13,7 +13,7 @@ from pipelines.catalog.ops import DAYS, FINGERPRINTS, LANDINGS, QUARANTINE, SHRI
 from pipelines.catalog.raw import RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 from pipelines.catalog.streams import DAILY_RAW, FACTS, STREAMS, stream_of
 from pipelines.clock import describe_days
-from pipelines.errors import UsageError
+from pipelines.errors import UsageError, WarehouseError
 from pipelines.load.restored_raw import forget_livestreams, note_landings, restore_raw
 from pipelines.marts.build import find_marts
 from pipelines.settings.settings import Settings
@@ -21,7 +21,7 @@ from pipelines.steps import load_core, report
 from pipelines.steps.context import RunContext
 from pipelines.storage.catalog_branch import branch_catalog
 from pipelines.storage.ducklake_errors import translate_lake_errors
-from pipelines.storage.lake_files import DamagedFile, find_damaged_files, forget_files
+from pipelines.storage.lake_files import DamagedFile, count_files, find_damaged_files, forget_files, is_storage_missing
 from pipelines.storage.warehouse import open_ducklake
 from pipelines.telemetry.logs import log
 
@@ -38,7 +38,7 @@ def mend(settings: Settings) -> list[str]:
     """Forget the files that are missing or incomplete, and rebuild what they held. Returns what was found and done, line by line.
 
     Readers see the lakehouse either as it was or completely repaired; other runs wait with their next commit meanwhile. Raises
-    `UsageError` for a warehouse in a file.
+    `UsageError` for a warehouse in a file, and `WarehouseError` if none of the files is there.
     """
     if not settings.lakehouse:
         raise UsageError(
@@ -54,6 +54,10 @@ def mend(settings: Settings) -> list[str]:
         damaged = find_damaged_files(session, warehouse.list_stored_names)
         if not damaged:
             return ["no file is missing or incomplete"]
+        if is_storage_missing(damaged, number := count_files(session)):
+            raise WarehouseError(
+                f"none of {number:,} files is in {warehouse.data_path()}: mount or restore it, then run `livehouse doctor`"
+            )
         forget_files(session, damaged)
         lines = [f"{file.place}: {file.path} is {file.problem}, {file.rows:,} rows" for file in damaged]
         return lines + list(_rebuild(settings, damaged))

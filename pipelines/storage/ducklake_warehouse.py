@@ -49,6 +49,8 @@ stamina.instrumentation.set_on_retry_hooks([])  # by default each retry is a war
 _CONFLICT_RETRY_TIME = timedelta(minutes=3)
 """How long a transaction is retried after conflicts."""
 
+_BEGIN_READING = "BEGIN TRANSACTION READ ONLY"
+
 _TABLES = tuple(dict.fromkeys((*RAW_FILE, *WAREHOUSE_FILE)))
 
 
@@ -142,7 +144,7 @@ class DuckLakeWarehouse(DuckLakeReader):
         """Open the catalog, which has raw and all other tables."""
         with self._open() as connection:
             if self._shares_snapshot and self._is_kept_open and not self._is_reading:
-                connection.execute("BEGIN TRANSACTION READ ONLY")
+                connection.execute(_BEGIN_READING)
                 self._is_reading = True
             yield connection
 
@@ -196,7 +198,7 @@ class DuckLakeWarehouse(DuckLakeReader):
     def read(self, operation: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         """Run a query on the current state."""
         with self.open_working() as connection:
-            return retry_with_more_memory(connection, operation)
+            return retry_with_more_memory(connection, operation, begin=_BEGIN_READING if self._is_reading else None)
 
     def write_raw(self, operation: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         """Run one transaction that writes raw tables, while no other run does: two that insert the same key would both succeed."""

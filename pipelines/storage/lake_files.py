@@ -80,6 +80,11 @@ def count_files(session: "psycopg.Connection") -> int:
     return int(number)
 
 
+def is_storage_missing(damaged: Sequence[DamagedFile], number: int) -> bool:
+    """Whether none of a number of files is there, as when a shared directory is not mounted."""
+    return 0 < number == sum(file.problem == "missing" for file in damaged)
+
+
 def find_damaged_files(
     session: "psycopg.Connection", list_stored: Callable[[], Collection[str] | None]
 ) -> list[DamagedFile]:

@@ -19,13 +19,21 @@ _RETRY_MEMORY_LIMIT = "1GB"
 
 
 def retry_with_more_memory(
-    connection: duckdb.DuckDBPyConnection, operation: Callable[[duckdb.DuckDBPyConnection], _Result]
+    connection: duckdb.DuckDBPyConnection,
+    operation: Callable[[duckdb.DuckDBPyConnection], _Result],
+    *,
+    begin: str | None = None,
 ) -> _Result:
-    """Run the operation. If DuckDB runs out of memory, roll back, raise the connection's limit and run it once more."""
+    """Run the operation. If DuckDB runs out of memory, roll back, raise the connection's limit and run it once more.
+
+    `begin`: the statement that began the transaction of the operation, if that does not begin one itself.
+    """
     try:
         return operation(connection)
     except duckdb.OutOfMemoryException:
         with suppress(duckdb.Error):  # no transaction was open
             connection.rollback()
         connection.execute(f"SET memory_limit = '{_RETRY_MEMORY_LIMIT}'")
+        if begin:
+            connection.execute(begin)
         return operation(connection)

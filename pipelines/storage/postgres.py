@@ -24,7 +24,12 @@ _SERVER_KEEPALIVES = (
 )
 """PostgreSQL detects a dead client within a minute, and releases its locks. The default is two hours."""
 
-_CLIENT_KEEPALIVES = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
+_CLIENT_KEEPALIVES = {
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
 """We detect a dead server as fast."""
 
 _READ_ONLY = "-c default_transaction_read_only=on"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 import yaml
@@ -125,6 +126,20 @@ def test_services_connect_to_postgres_over_tls_as_unprivileged_roles() -> None:
     assert [line[0] for line in lines if line[2] in ("postgres", "all")] == ["local"]
     assert VALUES["postgresql"]["postgresqlUsername"] == "dagster"
     assert VALUES["postgresql"]["postgresqlParams"]["sslmode"] == "verify-full"
+
+
+def test_a_run_reconnects_to_postgres_before_it_is_taken_for_dead() -> None:
+    """After a failover, packets to the old address may vanish: libpq alone waits for a quarter of an hour."""
+    extensions = pytest.importorskip("psycopg2.extensions", reason="the extra `deploy` is not installed")
+    [url] = re.findall(r'DAGSTER_POSTGRES_URL: "([^"]+)"', (DEPLOY / "compose.yaml").read_text())
+    of_compose = dict(parse_qsl(url.rpartition("?")[2]))
+    for options in (of_compose, VALUES["postgresql"]["postgresqlParams"]):
+        assert extensions.make_dsn(**options), "libpq knows them"
+        is_dead_after = int(options["tcp_user_timeout"]) / 1000
+        is_silent_after = int(options["keepalives_idle"]) + int(options["keepalives_interval"]) * int(
+            options["keepalives_count"]
+        )
+        assert max(is_dead_after, is_silent_after) + int(options["connect_timeout"]) <= 90
 
 
 def test_pods_cannot_gain_privileges_and_only_runs_get_the_token() -> None:

@@ -71,9 +71,10 @@ def test_a_run_without_a_session_for_two_minutes_has_failed(history: dg.DagsterI
         assert find_live_runs(history, [alive, killed]) == {alive}
         missing: dict[str, float] = {}
         for seconds, lost_ids in expected.items():
-            lost, missing = find_lost_runs(history, missing, 1e9 + seconds)
+            lost, missing = find_lost_runs(history, dict.fromkeys(missing, seconds - 1.0), 1.0)
             assert {one.run.run_id for one in lost} == lost_ids, seconds
-        context = dg.build_sensor_context(history, cursor=json.dumps(missing))
+        cursor = {"checked_at": time.time(), "missing_seconds": missing}
+        context = dg.build_sensor_context(history, cursor=json.dumps(cursor))
         lost_runs(context)
         lost_runs(context)
     assert run_of(history, alive).status == STARTED
@@ -87,6 +88,18 @@ def test_a_run_without_a_session_for_two_minutes_has_failed(history: dg.DagsterI
         assert run.tags[RETRY_STRATEGY_TAG] == "ALL_STEPS"
     assert find_live_runs(history, [alive]) == set()
     history.report_run_failed(run_of(history, alive))
+
+
+def test_no_run_is_lost_by_a_pause_of_the_checks_or_a_change_of_the_clock(history: dg.DagsterInstance) -> None:
+    """A run may need a moment to reconnect after PostgreSQL is back, and the daemon is sometimes faster."""
+    run_id = begin(history, STARTED)
+    _, missing = find_lost_runs(history, {}, 0.0)
+    for elapsed_seconds in (3600.0, -3600.0):
+        lost, missing = find_lost_runs(history, missing, elapsed_seconds)
+        assert lost == []
+    lost, _ = find_lost_runs(history, missing, 60.0)
+    assert [one.run.run_id for one in lost] == [run_id]
+    history.report_run_failed(run_of(history, run_id))
 
 
 def test_a_run_whose_session_was_cut_opens_another_one(

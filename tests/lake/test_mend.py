@@ -9,6 +9,7 @@ import duckdb
 import psycopg
 import pytest
 
+from pipelines.cli.diagnostics_lake import check_lake_files
 from pipelines.errors import AlreadyRunningError, WarehouseError
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
@@ -179,3 +180,23 @@ def test_nothing_of_a_branch_is_visible_before_its_end(lake: str, postgres: Post
     assert read() == [(0,)]
     with psycopg.connect(postgres.conninfo(lake.rpartition("=")[2])) as session:
         assert session.execute("SELECT to_regnamespace('livehouse_branch')").fetchall() == [(None,)]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_a_directory_that_is_not_mounted_is_not_mended(lake: str, tmp_path: Path) -> None:
+    settings = Settings(LIVEHOUSE_HOME=tmp_path, LIVEHOUSE_WAREHOUSE=lake)  # type: ignore[call-arg]
+    lakehouse = open_ducklake(settings)
+    with lakehouse.open_working():
+        pass  # creates the tables, of which that of the schema version has a row
+    lakehouse.close()
+    directory = Path(lakehouse.data_path())
+    directory.rename(tmp_path / "elsewhere")
+    directory.mkdir()
+    with pytest.raises(WarehouseError, match=f"none of 1 files is in {directory}/: mount or restore it"):
+        mend(settings)
+    [finding] = check_lake_files(lakehouse)
+    assert (finding.state, finding.remedy) == ("fault", "mount or restore it")
+    directory.rmdir()
+    (tmp_path / "elsewhere").rename(directory)
+    assert mend(settings) == ["no file is missing or incomplete"]
