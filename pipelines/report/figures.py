@@ -27,6 +27,18 @@ LIMITS = {
 }
 """Bounds that keep the page small for any account; the queries use them as parameters of the same name."""
 
+_QUERIES_OF_MARTS = (
+    "days",
+    "coverage",
+    "peaks",
+    "audience",
+    "waits",
+    "reconciliation",
+    "audits",
+    "incidents",
+    "allowances",
+    "rates",
+)
 _TABLE_TITLES = {table.full_name: part_of(table).title for table in sorted(FACTS, key=lambda table: table.is_daily)}
 """Fact tables and their titles, sessions first."""
 
@@ -69,8 +81,7 @@ def read_figures(connection: DuckDBPyConnection) -> dict[str, Any] | None:
             "is_exact": times_to_live <= LIMITS["exact"],
             "tables": list(_TABLE_TITLES),
         }
-        names = ("days", "coverage", "peaks", "audience", "waits", "reconciliation", "audits", "incidents", "rates")
-        tables = {name: read_query(connection, name, parameters) for name in names}
+        tables = {name: read_query(connection, name, parameters) for name in _QUERIES_OF_MARTS}
         rates = tables.pop("rates")
     except (duckdb.CatalogException, duckdb.BinderException):
         raise WarehouseError(

@@ -51,6 +51,7 @@ CHANGES = (
             ('5', 'renamed', 'app', TIMESTAMP '2026-02-27', 'rule_removed', DATE '2026-02-25', DATE '2026-02-25', 'silent')
         ) AS rows (incident_id, rule, app_id, closed_at, closing, first_day, last_day, text)""",
     "UPDATE ops.rates SET export_rate = 0.0004, participant_rate = 0.0000125",
+    "INSERT INTO ops.allowances VALUES ('app', 'app', 'viewer_minutes', 1, 0.001), ('customer', '<b>', 'ingest_minutes', 0, NULL)",
 )
 
 
@@ -93,6 +94,17 @@ def test_incidents_are_listed_and_lead_to_their_days(doubtful: OpenPage) -> None
     assert "2 incidents are open" in doubtful.text("#trust-line")
     doubtful.press("#table-incidents a")
     assert "10–11 Feb 2026 (2 days, UTC)" in doubtful.text("#scope")
+
+
+def test_allowances_are_listed_by_month_beside_the_estimate(doubtful: OpenPage) -> None:
+    used, percent, cost = doubtful.query(
+        "SELECT used_minutes, used_percent, overage_cost FROM marts.monthly_allowance"
+        " WHERE holder = 'app' AND month = '2026-02-01'"
+    )
+    rows = doubtful.table("allowances")
+    assert rows[0] == ["app", "2026-02", f"{used:,.0f}", "1", f"{percent:,.1f} %", f"{used - 1:,.0f}", f"${cost:,.2f}"]
+    assert rows[1] == ["<b>", "2026-02", "0", "0", "–", "0", "–"]
+    assert [row[1] for row in rows] == ["2026-02"] * 2 + ["2026-01"] * 2
 
 
 def test_unknown_days_and_gaps_are_shown_with_their_reason(doubtful: OpenPage) -> None:

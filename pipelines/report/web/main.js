@@ -166,6 +166,7 @@ function showRest(metric, period, before, {rank, livestream}, lines) {
   showTop(period, rank, streams);
   showMessages(period, before);
   showCost(period, before);
+  showAllowances();
   showTrust(period, lines);
   const rows = {
     ...createChartRows(metric, period, before, rank, streams),

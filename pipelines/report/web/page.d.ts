@@ -135,6 +135,15 @@ interface Figures {
     first_day: Cell[];
     last_day: Cell[];
   };
+  allowances: {
+    /** app id, or name of a customer */
+    holder: string[];
+    is_customer: boolean[];
+    /** such as 2026-10 */
+    month: string[];
+    measure: string[];
+    is_complete: boolean[];
+  } & Record<"used" | "included" | "used_percent" | "beyond" | "cost", Cell[]>;
   quarantine: GroupTable & {field: string[]; example: (string | null)[]};
   quarantined: number;
   shrinks: GroupTable;

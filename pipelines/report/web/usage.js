@@ -258,3 +258,39 @@ function showCost(period, before) {
     rows,
   });
 }
+
+/** Use of allowances by month: they are of whole months, so the period does not matter. */
+function showAllowances() {
+  const {allowances} = data;
+  const count = allowances.month.length;
+  const shown = Math.min(count, 40);
+  showTable("table-allowances", {
+    caption: "Allowances",
+    note: joinParts("the last three months, whatever the period", shown < count ? `${shown} of ${count} rows` : ""),
+    isSticky: true,
+    columns: [
+      ["App or customer", "long"],
+      ["Month", "nowrap"],
+      ["Used", "number"],
+      ["Included", "number"],
+      ["Used of it", "number"],
+      ["Beyond", "number"],
+      ["Cost beyond", "number"],
+    ],
+    rows: allowances.month.slice(0, shown).map((month, n) => {
+      const percent = allowances.used_percent[n];
+      const measure = createElement("small", {}, allowances.measure[n].replace("_", " "));
+      return {
+        cells: [
+          [isolateText(allowances.holder[n]), measure],
+          [month, allowances.is_complete[n] ? "" : createElement("small", {}, "not final")],
+          formatNumber(allowances.used[n], 0),
+          formatNumber(allowances.included[n], 0),
+          percent === null ? DASH : `${formatNumber(percent, 1)} %`,
+          formatNumber(allowances.beyond[n], 0),
+          formatDollars(allowances.cost[n]),
+        ],
+      };
+    }),
+  });
+}
