@@ -1,4 +1,4 @@
-"""Tell machines that watch runs about one that ended: metrics, a trace, and a heartbeat after a successful night."""
+"""Send metrics and a trace of a run that ended, and a heartbeat after a successful night."""
 
 from datetime import UTC, datetime
 from typing import Any

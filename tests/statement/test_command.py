@@ -167,7 +167,7 @@ def test_december_explains_changes_in_october(october: October) -> None:
     october.world.apps[APP].by_id[stream].touch(october.world.now_ms)
     october.world.set_day(APP, FIRST, meetings=Usage(1, 10.0), recordings=Usage(2, 50.0))
     october.load(FIRST, LAST, DECEMBER)
-    october.variables["LIVEHOUSE_PARTICIPANT_RATE"] = "0.004"
+    october.variables["LIVEHOUSE_PARTICIPANT_RATE"] = "0.0040000001"
     with clock_set_to(DECEMBER):
         apply_settings(settings_for(october.simulator, october.home, **october.variables))
 
@@ -195,6 +195,9 @@ def test_december_explains_changes_in_october(october: October) -> None:
     [cost] = [row for row in rows if (row["level"], row["item"]) == ("app", "cost")]
     assert (cost["stated"], cost["dollars"], cost["change"]) == ("0.760000", "1.130000", "0.37")
     assert "rate changed: +0.06" in cost["causes"]
+    assert [row["rate"] for row in rows if (row["level"], row["item"]) == ("app", "meeting_minutes")] == [
+        "0.0040000001"
+    ]
     assert cost["closed_at"].startswith("2025-11-02 06:")
     assert not [value for row in rows for value in row.values() if value.startswith(("=", "+", "'+"))]
 
