@@ -51,7 +51,7 @@ def post_message(settings: Settings, message: Message) -> str | None:
 
 
 def fit_lines(lines: Sequence[str], remainder: str) -> str:
-    """Join lines to about `LONGEST_TEXT` characters; the last one then gives the number of those left out, and `remainder`."""
+    """Join lines. If they exceed `LONGEST_TEXT`, the last one is the number of those left out, followed by `remainder`."""
     length = 0
     for number, line in enumerate(lines):
         length += len(line) + 1
