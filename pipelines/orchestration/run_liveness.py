@@ -100,7 +100,7 @@ def _is_dead(instance: dg.DagsterInstance, directory: Path, run: dg.DagsterRun) 
         except (Timeout, OSError):
             return False
     if not isinstance(instance.run_storage, SqliteRunStorage):
-        return False  # machines share this history: the run may belong to another one, see run_monitoring in deploy/
+        return False  # machines share this history: run_sessions.py finds their dead runs
     if ALERTED_BY in run.tags:
         return True  # the command line takes the lock before it adds the run, and frees it after the run's end
     server = json.loads(run.tags.get(".dagster/grpc_info", "{}"))
