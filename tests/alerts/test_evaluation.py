@@ -140,8 +140,8 @@ def test_the_rows_of_a_query_may_be_compared_with_a_threshold(figures: duckdb.Du
         ),
         ("FROM marts.nothing", "sql: Catalog Error: Table with name nothing does not exist"),
         (
-            "SELECT app_id, vlue AS value FROM marts.daily_usage",
-            'sql: Binder Error: Referenced column "vlue" not found',
+            "SELECT app_id, value_1 AS value FROM marts.daily_usage",
+            'sql: Binder Error: Referenced column "value_1" not found',
         ),
         ("SELECT app_id, $day AS value FROM marts.daily_usage", "sql: Invalid Input Error: Values were not provided"),
         ("SELECT 1; SELECT 2", "sql: 2 statements"),
