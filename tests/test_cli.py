@@ -237,7 +237,7 @@ def test_a_query_before_the_first_run_names_the_next_command() -> None:
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("sql --format ", {"table", "lines", "csv", "json"}),
+        ("sql --format ", {"table", "lines", "csv", "json", "parquet"}),
         ("nighly --", {"--version", "--help"}),  # those of the program: an error would land in the typed line
         *(
             pytest.param(typed, offered, marks=pytest.mark.long)
