@@ -95,8 +95,8 @@ STATEMENT_ALLOWANCES = Table(
 STATEMENT_RECORDS = Table(
     "ops",
     "statement_records",
-    "Records behind the last statement of each closed month: sessions, days of meetings and recordings, quarantined records,"
-    " and days that were loaded (table_name ops.days). Later statements compare them with the current ones.",
+    "Records behind the last statement of each closed month: sessions, daily meetings and recordings, quarantined records,"
+    " loaded days (ops.days). Later statements compare them with the current ones.",
     ("month", "app_id", "table_name", "record_id"),
     (
         _STATED[0],
