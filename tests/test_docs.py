@@ -86,6 +86,8 @@ def test_every_fault_of_the_simulator_is_in_the_table() -> None:
 LONG_ONLY = {
     "test_the_ui_shows_the_demo_to_a_newcomer_and_ends_with_its_process",  # a demo, Dagster's server and a browser
     "test_the_proxy_requires_a_login_and_forwards_same_origin_requests_only",  # a proxy beside it, which must be installed
+    "test_lost_files_are_named_and_rebuilt",  # a lakehouse for each lost file
+    "test_charts_are_built_without_packages_on_pythonpath",  # a build of the charts
 }
 
 
