@@ -20,10 +20,15 @@ READS_THE_MACHINE = re.compile(
 )
 MAY_READ_IT = {
     "pipelines/clock.py": "it is the clock",
+    "pipelines/alerts/webhook.py": "receivers compare the time of a signature with their own clock",
+    "pipelines/orchestration/sensors.py": "measures for how long runs have had no session",
     "pipelines/extract/client.py": "Retry-After names a moment of the other machine's clock",
     "pipelines/extract/shared_budget.py": "Ratelimit may name a moment of the other machine's clock",
     "pipelines/simulator/thread_clock.py": "is the clock outside of a served world",
     "tests/extract/test_client_waits.py": "names a moment in Retry-After",
+    "tests/alerts/test_messages.py": "checks the time of a signature, as receivers do",
+    "tests/deploy/test_run_sessions.py": "calls what the sensor calls",
+    "tests/test_live_and_runs.py": "dates a poll of another machine",
 }
 MOMENTS = [
     "2026-11-27T16:00:00",  # the day on which the suite failed
