@@ -53,7 +53,8 @@ function formatUnit(value, {unit, unit_of_one, digits}) {
  */
 function formatRates(rates) {
   const known = rates.filter((rate) => rate !== null);
-  const ends = known.length ? [...new Set([Math.min(...known), Math.max(...known)])] : [];
+  const sorted = [...new Set(known)].sort((a, b) => a - b);
+  const ends = [...sorted.slice(0, 1), ...sorted.slice(1).slice(-1)];
   const digits = {minimumFractionDigits: 3, maximumFractionDigits: 20};
   return ends.map((rate) => `$${rate.toLocaleString(LOCALE, digits)}`).join(" – ") || DASH;
 }
