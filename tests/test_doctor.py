@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from tests.intercepting_proxy import (
 from tests.parameters import long_except
 from tests.pipeline_runner import environment_for, run_pipeline, settings_for, small_world
 from tests.promises.fault_runner import run_cli
+from tests.serving import serve_in_thread
 from tests.storage.conftest import Program
 from tests.storage.test_lock import HOLD
 
@@ -165,12 +165,9 @@ def answering(reply: bytes) -> Iterator[str]:
                 pass
             self.wfile.write(reply)
 
-    with TCPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    server = TCPServer(("127.0.0.1", 0), Handler)
+    with serve_in_thread(server):
         yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.parametrize(

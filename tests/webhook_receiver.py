@@ -5,8 +5,9 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from typing import Any
+
+from tests.serving import serve_in_thread
 
 SECRET_PATH = "/services/T000/B000/the-address-is-the-password"
 
@@ -64,11 +65,5 @@ class Receiver:
     def listening(cls) -> Iterator["Receiver"]:
         """Serve in a thread for the duration of the block."""
         receiver = cls()
-        thread = Thread(target=receiver.server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
+        with serve_in_thread(receiver.server):
             yield receiver
-        finally:
-            receiver.server.shutdown()
-            thread.join()
-            receiver.server.server_close()

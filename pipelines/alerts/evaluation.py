@@ -36,8 +36,8 @@ _COLUMNS = {
     "threshold": "a number",
 }
 _REQUIRED = ("app_id", "value")
-_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
-_NUMBER_TYPES = (*_NUMBERS, "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
+_INTEGER_TYPES = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+_NUMBER_TYPES = (*_INTEGER_TYPES, *(f"U{name}" for name in _INTEGER_TYPES), "FLOAT", "DOUBLE", "DECIMAL")
 
 Key = tuple[str | None, str | None]
 """App and scope of an incident: a livestream, or another part of the app; None for all of it."""
@@ -140,8 +140,7 @@ def _judge_days(
     rule: Rule, scope: Scope, figures: Mapping[str, Mapping[date, tuple[int, float | None]]]
 ) -> Iterator[Reading]:
     """Compare each day with the threshold. A day without a value, or without enough days to compare with, is left out."""
-    limit = _limit_of(rule)
-    assert limit is not None, "a metric has a threshold"  # noqa: S101 - Rule validates it
+    assert rule.limit is not None, "a metric has a threshold"  # noqa: S101 - Rule validates it
     for app_id, days in sorted(figures.items()):
         for day, (sessions, value) in sorted(days.items()):
             if day < scope.first:
@@ -149,14 +148,14 @@ def _judge_days(
             if sessions < rule.minimum_sessions:
                 yield Reading(app_id, None, day, value, None, is_violation=False)
                 continue
-            threshold, is_exempt = limit, False
+            threshold, is_exempt = rule.limit, False
             if rule.median_of_weekdays is not None:
                 earlier = [days.get(day - timedelta(weeks=n + 1), (0, None))[1] for n in range(rule.median_of_weekdays)]
                 known = [one for one in earlier if one is not None]
                 if len(known) < len(earlier):
                     continue
                 median = statistics.median(known)
-                threshold, is_exempt = limit * median, median < rule.minimum_median
+                threshold, is_exempt = rule.limit * median, median < rule.minimum_median
             if value is None or not math.isfinite(threshold):
                 continue
             is_violation = not is_exempt and (value > threshold if rule.below is None else value < threshold)
@@ -210,7 +209,7 @@ def _evaluate_query(
         if app_id is not None and app_id not in scope.apps:
             continue
         key = (app_id, row.get("livestream_id") or row.get("scope"))
-        threshold = _as_number(row.get("threshold", _limit_of(rule)))
+        threshold = _as_number(row.get("threshold", rule.limit))
         found.setdefault(
             (key, day),
             Reading(*key, day, _as_number(row["value"]), threshold, is_violation=True),
@@ -262,16 +261,10 @@ def _execute(
         if name not in _COLUMNS:
             raise QueryError(f"unknown column {name!r}: it may return {', '.join(_COLUMNS)}")
         accepted = _NUMBER_TYPES if _COLUMNS[name] == "a number" else (_COLUMNS[name],)
-        if not kind.startswith(accepted):
+        if re.sub(r"\(\d+,\d+\)$", "", kind) not in accepted:  # of DECIMAL(18,3)
             raise QueryError(f"the column {name} must be {_COLUMNS[name]}, and is {kind}")
-    condition = (
-        "" if (limit := _limit_of(rule)) is None else f"WHERE value {'>' if rule.below is None else '<'} {limit!r}"
-    )
+    condition = "" if rule.limit is None else f"WHERE value {'>' if rule.below is None else '<'} {rule.limit!r}"
     return list(types), cursor.execute(f"SELECT * FROM ({query}\n) {condition} LIMIT {rows}", used).fetchall()
-
-
-def _limit_of(rule: Rule) -> float | None:
-    return rule.above if rule.below is None else rule.below
 
 
 @contextmanager

@@ -4,7 +4,7 @@ An incident covers consecutive days in violation of a rule, or a current state. 
 (over), or when its own days no longer are, because their figures changed (corrected). Days without a reading change nothing.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from hashlib import sha256
@@ -21,7 +21,7 @@ NOTIFIED_CLOSINGS = (OVER, CORRECTED)
 
 @dataclass(frozen=True)
 class Incident:
-    """A row of ops.incidents."""
+    """A row of ops.incidents; by default one that is open, and not posted."""
 
     incident_id: str
     rule: str
@@ -30,14 +30,14 @@ class Incident:
     first_day: date | None
     last_day: date | None
     opened_at: datetime
-    closed_at: datetime | None
-    closing: str | None
-    first_value: float | None
-    last_value: float | None
-    threshold: float | None
-    open_posted_at: datetime | None
-    close_posted_at: datetime | None
-    text: str
+    closed_at: datetime | None = None
+    closing: str | None = None
+    first_value: float | None = None
+    last_value: float | None = None
+    threshold: float | None = None
+    open_posted_at: datetime | None = None
+    close_posted_at: datetime | None = None
+    text: str = ""
 
     @property
     def key(self) -> Key:
@@ -161,14 +161,7 @@ def _open(rule: Rule, reading: Reading, now: datetime) -> Incident:
         first_day=reading.day,
         last_day=reading.day,
         opened_at=now,
-        closed_at=None,
-        closing=None,
         first_value=reading.value,
-        last_value=reading.value,
-        threshold=reading.threshold,
-        open_posted_at=None,
-        close_posted_at=None,
-        text="",
     )
     return _extend(incident, rule, reading)
 
@@ -199,10 +192,8 @@ def describe(rule: Rule, incident: Incident) -> str:
     if incident.last_value is not None:
         parts.append(format_value(rule, incident.last_value))
     if incident.threshold is not None:
-        side = "below " if rule.below is not None else "above " if rule.above is not None else ""
-        parts.append(
-            f"({side or 'threshold '}{format_value(rule, incident.threshold)}{''.join(_describe_median(rule))})"
-        )
+        side = "below" if rule.below is not None else "above" if rule.above is not None else "threshold"
+        parts.append(f"({side} {format_value(rule, incident.threshold)}{_describe_median(rule)})")
     if incident.first_day:
         days = incident.first_day == incident.last_day
         parts.append(f"on {incident.first_day}" if days else f"from {incident.first_day} to {incident.last_day}")
@@ -212,10 +203,10 @@ def describe(rule: Rule, incident: Incident) -> str:
     return " ".join(parts)
 
 
-def _describe_median(rule: Rule) -> Iterator[str]:
-    if rule.median_of_weekdays is not None:
-        factor = rule.above if rule.below is None else rule.below
-        yield f", {factor:g} times the median of {rule.median_of_weekdays} same weekdays"
+def _describe_median(rule: Rule) -> str:
+    if rule.median_of_weekdays is None:
+        return ""
+    return f", {rule.limit:g} times the median of {rule.median_of_weekdays} same weekdays"
 
 
 def format_value(rule: Rule, value: float) -> str:

@@ -63,15 +63,14 @@ def find_changes(
     still_open = [incident for incident in known if incident.closed_at is None]
     removed = [incident for incident in still_open if incident.rule not in rules.names]
     changes.incidents += close_incidents(removed, RULE_REMOVED, now)
-    others = {incident.app_id for incident in still_open if incident.rule in rules.names} - {None, *apps}
-    if others:
-        gone = others - _list_apps_loaded_since(connection, scope)
-        of_gone = [one for one in still_open if one.app_id in gone and one.rule in rules.names]
-        changes.incidents += close_incidents(of_gone, APP_REMOVED, now)
+    of_others = [one for one in still_open if one.rule in rules.names and one.app_id not in {None, *apps}]
+    if of_others:
+        loaded = _list_recently_loaded_apps(connection, scope)
+        changes.incidents += close_incidents([one for one in of_others if one.app_id not in loaded], APP_REMOVED, now)
     return changes
 
 
-def _list_apps_loaded_since(connection: duckdb.DuckDBPyConnection, scope: Scope) -> set[str]:
+def _list_recently_loaded_apps(connection: duckdb.DuckDBPyConnection, scope: Scope) -> set[str]:
     """Return the apps that a run, possibly of another machine, has loaded on a recent day."""
     query = "SELECT DISTINCT app_id FROM ops.days WHERE loaded_at >= ?"
     return {app_id for (app_id,) in connection.execute(query, [scope.recent]).fetchall()}

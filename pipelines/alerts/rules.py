@@ -44,6 +44,11 @@ class Rule(BaseModel):
     minimum_sessions: int = Field(default=0, ge=0, description="a whole number, 0 or more")
     minimum_median: float = Field(default=0, ge=0, allow_inf_nan=False, description="a number, 0 or more")
 
+    @property
+    def limit(self) -> float | None:
+        """The number of `above` or `below`; None for a query without either."""
+        return self.above if self.below is None else self.below
+
     @model_validator(mode="after")
     def _is_one_kind(self) -> Self:
         given = [key for key in _METRIC_KEYS if key in self.model_fields_set]

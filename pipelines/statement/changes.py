@@ -4,7 +4,7 @@ The records behind the closed statement are kept (`ops.statement_records`), so e
 the parts add up. A part for which no record differs has the cause `unknown`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -102,7 +102,7 @@ def _cause(step: Row, change: float) -> Cause:
     return Cause(step["cause"], change, step["records"], step["first_day"], step["last_day"], step["examples"])
 
 
-def _merge(parts: Iterator[Cause] | list[Cause]) -> list[Cause]:
+def _merge(parts: Iterable[Cause]) -> list[Cause]:
     """Add up the parts of each cause, leaving out parts without a change."""
     merged: dict[str, Cause] = {}
     for part in parts:

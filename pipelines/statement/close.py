@@ -9,10 +9,12 @@ from pipelines.catalog.types import Table
 from pipelines.statement.figures import last_day_of
 from pipelines.statement.records import CURRENT_RECORDS
 
-_COLUMNS = {
-    STATEMENTS: "$number AS number, $closed_at::TIMESTAMP AS closed_at, loaded_at AS as_of",
-    STATEMENT_ALLOWANCES: "$number AS number",
-}
+_COSTS = """
+    SELECT *, $number AS number, $closed_at::TIMESTAMP AS closed_at, loaded_at AS as_of
+    FROM marts.monthly_cost WHERE month = $month
+"""
+_ALLOWANCES = "SELECT *, $number AS number FROM marts.monthly_allowance WHERE month = $month"
+_RECORDS = f"SELECT *, $first::DATE AS month FROM ({CURRENT_RECORDS})"
 
 
 def close_month(connection: duckdb.DuckDBPyConnection, month: date, closed_at: datetime) -> int:
@@ -24,20 +26,15 @@ def close_month(connection: duckdb.DuckDBPyConnection, month: date, closed_at: d
     [(number,)] = connection.execute(
         f"SELECT coalesce(max(number), 0) + 1 FROM {STATEMENTS.full_name} WHERE month = ?", [month]
     ).fetchall()
-    given = {"month": month, "number": number, "closed_at": closed_at}
-    for table, mart in ((STATEMENTS, "marts.monthly_cost"), (STATEMENT_ALLOWANCES, "marts.monthly_allowance")):
-        source = f"(SELECT *, {_COLUMNS[table]} FROM {mart} WHERE month = $month)"
-        named = {name: value for name, value in given.items() if f"${name}" in source}
-        connection.execute(f"INSERT INTO {table.full_name} BY NAME {_select(table, source)}", named)
+    _insert(connection, STATEMENTS, _COSTS, month=month, number=number, closed_at=closed_at)
+    _insert(connection, STATEMENT_ALLOWANCES, _ALLOWANCES, month=month, number=number)
     connection.execute(f"DELETE FROM {STATEMENT_RECORDS.full_name} WHERE month = ?", [month])
-    source = f"(SELECT *, $first::DATE AS month FROM ({CURRENT_RECORDS}))"
-    connection.execute(
-        f"INSERT INTO {STATEMENT_RECORDS.full_name} BY NAME {_select(STATEMENT_RECORDS, source)}",
-        {"first": month, "last": last_day_of(month)},
-    )
+    _insert(connection, STATEMENT_RECORDS, _RECORDS, first=month, last=last_day_of(month))
     connection.execute("COMMIT")
     return int(number)
 
 
-def _select(table: Table, source: str) -> str:
-    return f"SELECT {', '.join(table.column_names)} FROM {source}"
+def _insert(connection: duckdb.DuckDBPyConnection, table: Table, query: str, **parameters: object) -> None:
+    """Append the rows of a query, which may have further columns."""
+    columns = ", ".join(table.column_names)
+    connection.execute(f"INSERT INTO {table.full_name} BY NAME SELECT {columns} FROM ({query})", parameters)

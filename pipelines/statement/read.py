@@ -1,7 +1,7 @@
 """Read a month's statement from the published warehouse, by app or by customer."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -171,8 +171,13 @@ def _build_line(level: Level, holder: str | None, item: Item, rows: Sequence[Row
     )
     if allowance is None:
         return line
-    terms = {name: allowance[name] for name in ("included_minutes", "overage_minutes", "overage_rate")}
-    return Line(**asdict(line) | terms | {"overage_dollars": allowance["overage_cost"]})
+    return replace(
+        line,
+        included_minutes=allowance["included_minutes"],
+        overage_minutes=allowance["overage_minutes"],
+        overage_rate=allowance["overage_rate"],
+        overage_dollars=allowance["overage_cost"],
+    )
 
 
 def _describe_apps(rows: Sequence[Row]) -> list[Completeness]:

@@ -19,9 +19,7 @@ from pipelines.clock import utc_now
 from pipelines.errors import LivehouseError, QueryError, WarehouseError
 from pipelines.settings.settings import Settings
 from pipelines.steps.context import RunContext
-from pipelines.storage.warehouse import Warehouse, open_warehouse
-
-_EVERY_APP = "every app"
+from pipelines.storage.warehouse import EVERY_APP, Warehouse, open_warehouse
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ def update_alerts(run: RunContext) -> AlertState:
     """
     apps = (*run.settings.app_ids, *run.other_apps)
     try:
-        with run.warehouse.lock_table(INCIDENTS.full_name, _EVERY_APP), run.warehouse.open_working() as connection:
+        with run.warehouse.lock_table(INCIDENTS.full_name, EVERY_APP), run.warehouse.open_working() as connection:
             state = _refresh(run.settings, run.warehouse, connection, apps)
     except (LivehouseError, duckdb.Error) as error:
         state = AlertState([], [f"alert rules were not evaluated: {' '.join(str(error).split())}"], [])
@@ -70,7 +68,7 @@ def update_alerts_between_runs(settings: Settings, *, wait_seconds: float, log: 
     warehouse.prepare()
     with (
         warehouse.run(wait_seconds=wait_seconds, log=log),
-        warehouse.lock_table(INCIDENTS.full_name, _EVERY_APP),
+        warehouse.lock_table(INCIDENTS.full_name, EVERY_APP),
         warehouse.open_published() as connection,
     ):
         return _refresh(settings, warehouse, connection, settings.app_ids or _list_apps(connection))

@@ -1,4 +1,4 @@
-"""Writes rates, allowances and customers from the settings into the warehouse, where marts read them."""
+"""Write rates, allowances and customers from the settings into the warehouse, where marts read them."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -13,7 +13,7 @@ from pipelines.catalog.types import Table
 from pipelines.settings.billing_terms import BillingTerms
 from pipelines.settings.settings import Settings
 from pipelines.storage.frames import read_frame, temporary_view
-from pipelines.storage.warehouse import Warehouse
+from pipelines.storage.warehouse import EVERY_APP, Warehouse
 from pipelines.telemetry.logs import log
 
 
@@ -27,15 +27,15 @@ def write_billing_terms(warehouse: Warehouse, settings: Settings, terms: Billing
             app_id for (app_id,) in connection.execute(f"SELECT DISTINCT app_id FROM {DAYS.full_name}").fetchall()
         }
         terms.check_apps(settings, loaded)
-        changed = list(find_changed_terms(connection, settings, terms, loaded))
+        changed = list(_find_changed_terms(connection, settings, terms, loaded))
     for table, rows in changed:
-        with warehouse.lock_table(table.full_name, "every app"):
+        with warehouse.lock_table(table.full_name, EVERY_APP):
             warehouse.write(partial(_replace, table=table, rows=rows))
         if table is not RATES:  # the first run and each new app change that one
             log(f"{table.full_name} now has {rows.height:,} rows, as the settings say")
 
 
-def find_changed_terms(
+def _find_changed_terms(
     connection: duckdb.DuckDBPyConnection, settings: Settings, terms: BillingTerms, loaded: set[str]
 ) -> Iterator[tuple[Table, pl.DataFrame]]:
     """Yield each of the three tables whose rows differ from the settings, with the rows that it should have.

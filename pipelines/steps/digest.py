@@ -13,6 +13,7 @@ from pipelines.catalog.alerts import DIGESTS
 from pipelines.clock import utc_now
 from pipelines.errors import LivehouseError
 from pipelines.steps.context import RunContext
+from pipelines.storage.warehouse import EVERY_APP
 
 
 def post_digest(run: RunContext, day: date, findings: Sequence[str]) -> str | None:
@@ -27,7 +28,7 @@ def post_digest(run: RunContext, day: date, findings: Sequence[str]) -> str | No
     if settings.alert_webhook is None:
         return "LIVEHOUSE_DIGEST is set without LIVEHOUSE_ALERT_WEBHOOK: set both, or neither"
     try:
-        with run.warehouse.lock_table(DIGESTS.full_name, "every app"):
+        with run.warehouse.lock_table(DIGESTS.full_name, EVERY_APP):
             digest = run.warehouse.read(partial(_read, run=run, day=day, findings=findings))
             if digest is None:
                 return None

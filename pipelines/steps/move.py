@@ -8,7 +8,7 @@ from pipelines.marts.build import build_mart, find_marts
 from pipelines.settings.settings import Settings
 from pipelines.steps.progress import progress
 from pipelines.storage.move import copy_missing, list_moved_tables
-from pipelines.storage.warehouse import open_warehouse
+from pipelines.storage.warehouse import EVERY_APP, open_warehouse
 from pipelines.telemetry.logs import log
 
 
@@ -28,7 +28,7 @@ def move(source_settings: Settings, target_settings: Settings) -> dict[str, int]
     with (
         source.run(wait_seconds=wait_seconds, log=log),
         target.run(wait_seconds=wait_seconds, log=log),
-        target.lock_table("every table", "every app"),
+        target.lock_table("every table", EVERY_APP),
     ):
         tables = list(list_moved_tables())
         with progress("tables", len(tables)) as advance:

@@ -17,6 +17,7 @@ from pipelines.marts.up_to_date import find_up_to_date
 from pipelines.report.page import write_report
 from pipelines.steps.context import Range, RunContext
 from pipelines.storage.preview import TablePreview, read_preview, sum_by_period
+from pipelines.storage.warehouse import EVERY_APP
 from pipelines.telemetry.logs import log
 
 
@@ -32,7 +33,7 @@ def refresh_mart(run: RunContext, mart: Mart) -> MartBuild:
         run.marts_as_of = warehouse.writes
     if mart.full_name in run.marts_up_to_date and mart in find_marts():
         return MartBuild(run.marts_up_to_date[mart.full_name], [])
-    with warehouse.lock_table(mart.full_name, "every app"):
+    with warehouse.lock_table(mart.full_name, EVERY_APP):
         build = warehouse.write(lambda connection: build_mart(connection, mart, utc_now()))
     run.marts_up_to_date[mart.full_name] = build.rows
     run.marts_as_of = warehouse.writes

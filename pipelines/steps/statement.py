@@ -1,4 +1,4 @@
-"""Closes a month: a run that loads nothing, and publishes the figures that it keeps."""
+"""Close a month: a run that loads nothing, and publishes the figures that it keeps."""
 
 from datetime import date
 from functools import partial
@@ -14,6 +14,7 @@ from pipelines.statement.figures import last_day_of
 from pipelines.statement.read import By, Statement, read_statement
 from pipelines.steps.context import RunContext, open_run
 from pipelines.steps.report import publish_warehouse, refresh_mart
+from pipelines.storage.warehouse import EVERY_APP
 
 
 def close_statement(settings: Settings, month: date, by: By, *, allow_incomplete: bool) -> tuple[Statement, int | None]:
@@ -50,7 +51,7 @@ def close_statement(settings: Settings, month: date, by: By, *, allow_incomplete
             )
         number = None
         if _differs(run, statement):
-            with run.warehouse.lock_table(STATEMENTS.full_name, "every app"):
+            with run.warehouse.lock_table(STATEMENTS.full_name, EVERY_APP):
                 number = run.warehouse.write(partial(close_month, month=month, closed_at=utc_now()))
         publish_warehouse(run, None)
     return statement, number

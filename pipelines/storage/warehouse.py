@@ -17,6 +17,9 @@ from pipelines.storage.maintenance import StorageSize
 if TYPE_CHECKING:
     from pipelines.storage.ducklake_warehouse import DuckLakeWarehouse
 
+EVERY_APP = "every app"
+"""The app for which `lock_table` locks a table that is written as a whole."""
+
 _Result = TypeVar("_Result")
 
 _READERS_USE_LAKEHOUSE = "LIVEHOUSE_READER_WAREHOUSE is a lakehouse"

@@ -125,7 +125,7 @@ def _collect_faults(faults: list[str]) -> Iterator[None]:
         logger.propagate = propagated
 
 
-def _headers(settings: Settings) -> dict[str, str]:
+def _parse_headers(settings: Settings) -> dict[str, str]:
     if settings.collector_headers is None:
         return {}
     pairs = (pair.strip().partition("=") for pair in settings.collector_headers.get_secret_value().split(","))
@@ -138,7 +138,7 @@ def _send_metrics(settings: Settings, resource: "Resource", record: RunRecord) -
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
     exporter = OTLPMetricExporter(
-        endpoint=f"{settings.collector}/v1/metrics", headers=_headers(settings), timeout=_TIMEOUT_SECONDS
+        endpoint=f"{settings.collector}/v1/metrics", headers=_parse_headers(settings), timeout=_TIMEOUT_SECONDS
     )
     reader = PeriodicExportingMetricReader(exporter, export_interval_millis=float("inf"))
     provider = MeterProvider([reader], resource, shutdown_on_exit=False)
@@ -192,7 +192,7 @@ def _send_trace(settings: Settings, resource: "Resource", record: RunRecord) -> 
             return UUID(record.run_id).int
 
     exporter = OTLPSpanExporter(
-        endpoint=f"{settings.collector}/v1/traces", headers=_headers(settings), timeout=_TIMEOUT_SECONDS
+        endpoint=f"{settings.collector}/v1/traces", headers=_parse_headers(settings), timeout=_TIMEOUT_SECONDS
     )
     provider = TracerProvider(resource=resource, id_generator=RunIdGenerator(), shutdown_on_exit=False)
     spans = 1 + len(record.stages) + len(record.loads)  # the default queue drops spans beyond 2,048

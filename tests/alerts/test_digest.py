@@ -102,7 +102,7 @@ def test_a_good_night_posts_it_once_and_a_failed_or_old_one_does_not(receiver: R
         assert post(run, DAY) is None
         assert post(run, DAY) is None
         [text] = receiver.take_texts()
-        assert f"({'final'})" in text.splitlines()[0]
+        assert "(final)" in text.splitlines()[0]
         assert "viewer hours 3.333 (+0 %), stream hours 0.3333 (+0 %), sessions 2 (+0 %)" in text
         assert query(night.settings, "SELECT count(*) FROM ops.digests") == [(0,)], "noted after publishing"
         night.refuse(lambda request: request.operation == "get-livestream" and ids(night.world)[0] in request.path)

@@ -134,6 +134,9 @@ def test_the_rows_of_a_query_may_be_compared_with_a_threshold(figures: duckdb.Du
         ("SELECT 'a' AS app_id, 'x' AS value", "sql: the column value must be a number, and is VARCHAR"),
         ("SELECT 'a' AS app_id, true AS value", "sql: the column value must be a number, and is BOOLEAN"),
         ("SELECT 'a' AS app_id, 1 AS value, $now AS day", "sql: the column day must be DATE, and is TIMESTAMP"),
+        ("SELECT 'a' AS app_id, [1] AS value", "sql: the column value must be a number, and is INTEGER[]"),
+        ("SELECT 'a' AS app_id, [1.5] AS value", "sql: the column value must be a number, and is DECIMAL(2,1)[]"),
+        ("SELECT ['a'] AS app_id, 1 AS value", "sql: the column app_id must be VARCHAR, and is VARCHAR[]"),
         (
             "SELECT 'a' AS app_id, 1 AS value, 2 AS other",
             "sql: unknown column 'other': it may return app_id, value,",

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tests.serving import serve_in_thread
 
 Points = dict[str, dict[tuple[tuple[str, str], ...], float]]
 """Values by metric, and by attributes."""
@@ -72,11 +73,5 @@ class Receiver:
 
     @contextmanager
     def listening(self) -> Iterator["Receiver"]:
-        thread = Thread(target=self.server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
+        with serve_in_thread(self.server):
             yield self
-        finally:
-            self.server.shutdown()
-            thread.join()
-            self.server.server_close()
