@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from pipelines.errors import SettingsError
-from pipelines.settings.reader_settings import load_reader_settings
+from pipelines.settings.reader_settings import SECRETS_OF_RUNS, load_reader_settings
 from pipelines.storage.warehouse import check_readers_see, open_readers_warehouse
 from tests.test_settings import TOKEN, loaded
 
@@ -47,14 +48,20 @@ def test_a_readers_key_needs_a_lakehouse(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_readers_load_no_secret_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    secrets = {"CLOUDFLARE_API_TOKEN": TOKEN, "LIVEHOUSE_ALERT_WEBHOOK": "https://x.example/hush"}
-    secrets |= {"LIVEHOUSE_ALERT_SECRET": "hush-hush-hush-hush"}
+    secrets = {
+        "CLOUDFLARE_API_TOKEN": TOKEN,
+        "LIVEHOUSE_ALERT_WEBHOOK": "https://x.example/hush",
+        "LIVEHOUSE_ALERT_SECRET": "hush-hush-hush-hush",
+        "LIVEHOUSE_OTLP_HEADERS": "key=hush",
+        "LIVEHOUSE_HEARTBEAT_URL": "https://x.example/hush",
+    }
+    assert secrets.keys() == SECRETS_OF_RUNS
     Path(".env").write_text(
         "".join(f"{name}={text}\n" for name, text in secrets.items()) + "LIVEHOUSE_HOME=elsewhere\n"
     )
     for _ in ("from .env", "from the environment"):
         settings = load_reader_settings()
-        assert (settings.api_token, settings.alert_webhook, settings.alert_secret) == (None, None, None)
+        assert [name for name, value in settings if isinstance(value, SecretStr)] == []
         assert settings.home == Path("elsewhere")
         for name, text in secrets.items():
             monkeypatch.setenv(name.lower(), text)

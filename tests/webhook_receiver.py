@@ -52,7 +52,7 @@ class Receiver:
         return texts
 
     def verify_signatures(self, secret: str, *, now: float, tolerance_seconds: float = 300) -> bool:
-        """Verify every request as docs/alerts.md describes it."""
+        """Verify every request as docs/how-to/alerts.md describes it."""
         for headers, body in self.requests:
             parts = dict(part.split("=", 1) for part in headers["Livehouse-Signature"].split(","))
             expected = hmac.new(secret.encode(), f"{parts['t']}.".encode() + body, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Settings for commands that only read: they do not load the token and the webhook, which they do not need."""
+"""Settings for commands that only read: they do not load the secrets that only runs need."""
 
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 
