@@ -80,8 +80,8 @@ def build_message(digest: Digest) -> Message:
     if (left_out := len(digest.now) - _APPS_SHOWN) > 0:
         lines.append(f"• … and {left_out} more app{'s' * (left_out > 1)}")
     lines += _describe_completeness(digest)
-    lines += _list("open incident", [incident.text for incident in digest.incidents])
-    lines += _list("finding", digest.findings)
+    lines += _count_and_list("open incident", [incident.text for incident in digest.incidents])
+    lines += _count_and_list("finding", digest.findings)
     text = fit_lines([neutralize_markup(line) for line in lines], " lines")
     if digest.report_url:
         text += f"\nReport: {digest.report_url}"
@@ -111,7 +111,7 @@ def _describe_completeness(digest: Digest) -> list[str]:
     return [f"Not final yet: {', '.join(waiting[:_LINES_SHOWN])}{' …' if len(waiting) > _LINES_SHOWN else ''}"]
 
 
-def _list(what: str, lines: Sequence[str]) -> list[str]:
+def _count_and_list(what: str, lines: Sequence[str]) -> list[str]:
     """Return a heading with the number of lines, and the first of them."""
     if not lines:
         return [f"No {what}."]
