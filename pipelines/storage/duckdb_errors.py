@@ -31,10 +31,27 @@ def translate_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
+def raise_interrupts() -> Iterator[None]:
+    """Raise the exception of a signal handler itself where DuckDB replaces it by an error of its own.
+
+    Dagster takes that error for the failure of a step: it goes on with other steps, and `run_retries` does not start the
+    run again. DuckDB raises it as soon as its other threads have ended their part of the query.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        interrupt = error.__cause__
+        if interrupt is None or isinstance(interrupt, Exception):
+            raise
+        raise interrupt from None
+
+
+@contextmanager
 def translate_duckdb_errors(path: Path) -> Iterator[None]:
     """Translate errors of DuckDB only: for code that also writes elsewhere, for example to a pipe that may be closed."""
     try:
-        yield
+        with raise_interrupts():
+            yield
     except duckdb.Error as error:
         message = str(error).splitlines()[0]
         is_file_error = isinstance(error, (*_FILE_ERRORS, duckdb.TransactionException))

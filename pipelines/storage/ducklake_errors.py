@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import duckdb
 
 from pipelines.errors import WarehouseError
+from pipelines.storage.duckdb_errors import raise_interrupts
 from pipelines.storage.postgres import Catalog
 
 _CONFLICT_MESSAGES = ("transaction conflict", "maximum retry count", "could not serialize")
@@ -22,7 +23,6 @@ _CONNECTION_LOST_MESSAGES = (
 
 _STORAGE_ERRORS = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException)
 """DuckDB's errors that the disk, S3 or memory cause, also during a commit."""
-
 
 _UNREADABLE_FILE = re.compile(
     r"\.parquet.*(No such file|404|too small to be a Parquet file)"
@@ -49,12 +49,8 @@ def translate_lake_errors(address: str, *catalogs: Catalog) -> Iterator[None]:
     import psycopg
 
     try:
-        yield
-    except RuntimeError as error:
-        interrupt = error.__cause__
-        if interrupt is None or isinstance(interrupt, Exception):
-            raise
-        raise interrupt from None  # DuckDB's own error for a signal would count as the failure of a step
+        with raise_interrupts():
+            yield
     except (duckdb.Error, psycopg.Error) as error:
         is_lost = any(text in str(error) for text in _CONNECTION_LOST_MESSAGES)
         is_unreadable = is_unreadable_file(error)

@@ -9,7 +9,6 @@ import pytest
 from pydantic import SecretStr
 
 from pipelines.errors import SettingsError, WarehouseError
-from pipelines.storage.ducklake_errors import translate_lake_errors
 from pipelines.storage.extensions import connect_with_extensions, find_extension
 from pipelines.storage.postgres import Catalog, advisory_lock, try_advisory_lock
 from pipelines.storage.s3 import check_files_reachable
@@ -129,12 +128,3 @@ def test_an_interrupt_is_not_replaced_by_an_error_of_the_session(postgres: Postg
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-def test_an_interrupt_is_not_replaced_by_an_error_of_duckdb() -> None:
-    """Seen: a worker got SIGTERM, and its run was not retried, because a step had failed.
-
-    DuckDB raises such an error from the one of the signal handler, as here.
-    """
-    with pytest.raises(Interrupt), translate_lake_errors("address"):
-        raise RuntimeError("Query interrupted") from Interrupt()
