@@ -16,7 +16,8 @@ from pipelines.telemetry.otlp import send_run
 from pipelines.telemetry.run_record import Load, RunRecord, Stage
 
 _LOADS = """
-    SELECT table_name, app_id, started_at, finished_at, api_requests, api_retries, coalesce(api_refusals, 0), rows_received, rows_landed, rows_quarantined,
+    SELECT table_name, app_id, started_at, finished_at, api_requests, api_retries, coalesce(api_refusals, 0),
+        rows_received, rows_landed, rows_quarantined,
         coalesce(starts_with(note, 'failed') OR contains(note, 'incomplete: '), false) AS is_incomplete
     FROM ops.loads WHERE run_id = ? ORDER BY started_at, table_name, app_id
 """
@@ -76,11 +77,11 @@ def _moment(unix_time: float) -> datetime:
 
 
 def _read_loads(settings: Settings, run_id: str) -> tuple[tuple[Load, ...], tuple[Any, ...]]:
-    """Return loads and newest days; nothing before this version has published a copy, or while another process holds it."""
+    """Return loads and newest days; nothing before this version has published a copy, or while it cannot be read."""
     warehouse = open_warehouse(settings)
-    if not warehouse.exists():
-        return (), ()
     try:
+        if not warehouse.exists():
+            return (), ()
         with warehouse.open_published() as connection:
             loads = tuple(Load(*row) for row in connection.execute(_LOADS, [run_id]).fetchall())
             tables = [table.full_name for table in FACTS]

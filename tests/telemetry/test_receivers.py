@@ -13,10 +13,12 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import dagster as dg
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from pipelines.errors import SettingsError
+from pipelines.orchestration.run_telemetry import report_run
 from pipelines.settings.settings import Settings, load_settings
 from pipelines.telemetry import otlp
 from pipelines.telemetry.heartbeat import send_heartbeat
@@ -268,3 +270,21 @@ def test_text_is_the_default_and_a_file_may_choose(tmp_path: Path, capfd: pytest
     log("livehouse: structured")
     [line] = logged(capfd)
     assert (line["message"], line["level"]) == ("structured", "info")
+
+
+@dg.job
+def nightly() -> None:
+    """A job for a run that is only recorded."""
+
+
+def test_a_failed_run_is_sent_while_its_lakehouse_cannot_be_reached(receiver: Receiver) -> None:
+    pytest.importorskip("psycopg", reason="the extra `lakehouse` is not installed")
+    settings = settings_with(
+        LIVEHOUSE_WAREHOUSE="ducklake:postgres:host=/nowhere dbname=x", LIVEHOUSE_OTLP_ENDPOINT=receiver.address
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(nightly)
+        instance.report_run_failed(run)
+        assert report_run(settings, instance, run.run_id) == []
+    [metrics] = receiver.metrics
+    assert [dict(attributes)["outcome"] for attributes in metrics["livehouse.run.duration"]] == ["failure"]
