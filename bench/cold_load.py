@@ -30,8 +30,8 @@ from bench.served import (
 )
 
 
-def one(name: str, world: World, connections: int) -> tuple[Measurement, Measurement, int]:
-    """Load a fresh world by this one: cold, the night after, and how many sessions it then holds."""
+def measure_loads(name: str, world: World, connections: int) -> tuple[Measurement, Measurement, int]:
+    """Load a fresh world with a program. Return its cold load, the night after, and the number of sessions that it loaded."""
     with served(world) as run:
         found = []
         for command in commands(name, run.home, *world.range):
@@ -88,7 +88,7 @@ def main() -> None:
         night: dict[str, list[Measurement]] = {name: [] for name in names}
         for number in range(options.rounds):
             for name in names:
-                first, second, held = one(name, world, connections)
+                first, second, held = measure_loads(name, world, connections)
                 cold[name].append(first)
                 night[name].append(second)
                 record: dict[str, Any] = {"round": number, "connections": connections, "name": name, "sessions": held}

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import nullcontext
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from dagster import DagsterInstance
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bench.apps import optional_postgres
 from pipelines.clock import utc_now, yesterday
 from pipelines.marts.build import find_marts
 from pipelines.settings.settings import Settings
@@ -26,7 +26,6 @@ from pipelines.simulator.server import Simulator
 from pipelines.simulator.world import World
 from pipelines.storage.warehouse import Warehouse, open_warehouse
 from tests.pipeline_runner import environment_for
-from tests.postgres import find_programs, running_postgres
 
 APP, LIVESTREAMS, CHANGED, YEARS, NIGHTS = "aula", 500, 5, 3, 3
 LAST = yesterday()
@@ -140,11 +139,8 @@ if __name__ == "__main__":
         "| sessions landed before | night without publishing s | publishing s | peak MB | query s | slowest steps s |"
     )
     print("|---|---|---|---|---|---|")
-    options = [argument for argument in sys.argv[1:] if argument == "--lake"]
-    counts = [int(argument) for argument in sys.argv[1:] if argument not in options] or [100_000, 10_000_000]
-    programs = find_programs()
-    assert programs or not options, "no PostgreSQL to run"
-    with running_postgres(programs) if programs and options else nullcontext() as server:
+    counts = [int(argument) for argument in sys.argv[1:] if argument != "--lake"] or [100_000, 10_000_000]
+    with optional_postgres(wanted="--lake" in sys.argv) as server:
         for count in counts:
             with tempfile.TemporaryDirectory() as directory:
                 measure(count, Path(directory), **({"LIVEHOUSE_WAREHOUSE": server.new_database()} if server else {}))

@@ -4,7 +4,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,12 +31,16 @@ class PostgresProxy:
                 return
             server = socket.socket(socket.AF_UNIX)
             server.connect(self._target)
-            threading.Thread(target=self._forward_statements, args=(client, server), daemon=True).start()
-            threading.Thread(target=self._forward, args=(server, client), daemon=True).start()
+            for arguments in ((client, server, self._statement_counter()), (server, client, None)):
+                threading.Thread(target=self._forward, args=arguments, daemon=True).start()
 
-    def _forward(self, source: socket.socket, target: socket.socket) -> None:
+    def _forward(
+        self, source: socket.socket, target: socket.socket, count_statements: Callable[[bytes], None] | None
+    ) -> None:
         try:
             while data := source.recv(1 << 16):
+                if count_statements:
+                    count_statements(data)
                 time.sleep(self._delay_seconds)
                 target.sendall(data)
         except OSError:
@@ -44,26 +48,23 @@ class PostgresProxy:
         finally:
             target.close()
 
-    def _forward_statements(self, source: socket.socket, target: socket.socket) -> None:
-        """Forward what a client sends, and count its messages Query and Parse. The first message has no type."""
+    def _statement_counter(self) -> Callable[[bytes], None]:
+        """Return what counts the messages Query and Parse in the bytes that a client sends. The first message has no type."""
         rest, is_started = b"", False
-        try:
-            while data := source.recv(1 << 16):
-                rest += data
-                while len(rest) >= (5 if is_started else 4):
-                    length = struct.unpack(">i", rest[1:5] if is_started else rest[:4])[0] + is_started
-                    if len(rest) < length:
-                        break
-                    self.statements += is_started and rest[:1] in b"QP"
-                    # a request for encryption is answered before the startup message follows
-                    is_started = is_started or rest[4:8] not in (b"\x04\xd2\x16\x2f", b"\x04\xd2\x16\x30")
-                    rest = rest[length:]
-                time.sleep(self._delay_seconds)
-                target.sendall(data)
-        except OSError:
-            pass
-        finally:
-            target.close()
+
+        def count(data: bytes) -> None:
+            nonlocal rest, is_started
+            rest += data
+            while len(rest) >= (5 if is_started else 4):
+                length = struct.unpack(">i", rest[1:5] if is_started else rest[:4])[0] + is_started
+                if len(rest) < length:
+                    return
+                self.statements += is_started and rest[:1] in b"QP"
+                # a request for encryption is answered before the startup message follows
+                is_started = is_started or rest[4:8] not in (b"\x04\xd2\x16\x2f", b"\x04\xd2\x16\x30")
+                rest = rest[length:]
+
+        return count
 
 
 @contextmanager

@@ -77,10 +77,10 @@ def measure_night(apps: int, place: Path, postgres: Postgres, delay_ms: float | 
             )
         environment = environment_for(simulator, place / "home", **at)
         livehouse(environment, *nightly)
-        statements, requests, cpu = proxy.statements, simulator.request_count(), os.times()
+        statements, requests, before = proxy.statements, simulator.request_count(), os.times()
         seconds, _ = livehouse(environment, *nightly)
-        own = os.times()
-        used = own.children_user + own.children_system - cpu.children_user - cpu.children_system
+        after = os.times()
+        used = after.children_user + after.children_system - before.children_user - before.children_system
         print(
             f"| {apps} | {'file' if delay_ms is None else f'lake, {delay_ms:g} ms'} | {seconds:.1f} | {used:.1f} "
             f"| {simulator.request_count() - requests:,} | {proxy.statements - statements:,} |",

@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench.apps import measure_nights
-from bench.cold_load import one
+from bench.apps import CONNECTIONS, measure_nights
+from bench.cold_load import measure_loads
 from bench.served import (
     DLT,
     FLOOR,
@@ -31,7 +31,6 @@ from bench.served import (
     variables,
 )
 
-CONNECTIONS = 16
 Row = tuple[str, float, str]
 """The name of a measurement, its value, and its target."""
 
@@ -42,7 +41,7 @@ def compare_cold_loads(rounds: int) -> Iterator[Row]:
     found: dict[str, list[Measurement]] = {name: [] for name in names}
     for _ in range(rounds):
         for name in names:
-            found[name].append(one(name, World(), CONNECTIONS)[0])
+            found[name].append(measure_loads(name, World(), CONNECTIONS)[0])
     wall, cpu, memory = (
         {name: statistics.median(getattr(it, figure) for it in of_name) for name, of_name in found.items()}
         for figure in ("wall", "cpu", "memory")

@@ -159,10 +159,6 @@ def _run(
             if is_unreadable_file(error):
                 raise  # not a fault of the query: the warehouse names the remedy
             raise _describe_error(error, connection) from None
-        except RuntimeError as error:  # DuckDB raises it on ctrl-C
-            if "interrupted" not in str(error):
-                raise
-            raise KeyboardInterrupt from None
 
 
 def _check_columns(

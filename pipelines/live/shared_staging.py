@@ -5,7 +5,7 @@ each time, and polling need not load DuckDB's extensions. Texts are stored as JS
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -51,22 +51,13 @@ def _create_statements() -> Iterator[str]:
         yield f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(parts)})"
 
 
-def _encode(table: Table, rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
-    """Return rows with their texts as JSON; the texts of a key are ids and addresses."""
+def _convert_texts(table: Table, rows: Iterable[Sequence[Any]], convert: Callable[[str], object]) -> list[list[object]]:
+    """Convert each text of rows, except in the key: that has ids and addresses."""
     is_text = [column.logical_type == "text" and column.name not in table.key for column in table.columns]
     return [
-        [json.dumps(value) if text and value is not None else value for text, value in zip(is_text, row, strict=True)]
+        [convert(value) if text and value is not None else value for text, value in zip(is_text, row, strict=True)]
         for row in rows
     ]
-
-
-def _decode(table: Table, rows: Iterable[Sequence[Any]]) -> pl.DataFrame:
-    is_text = [column.logical_type == "text" and column.name not in table.key for column in table.columns]
-    values = [
-        [json.loads(value) if text and value is not None else value for text, value in zip(is_text, row, strict=True)]
-        for row in rows
-    ]
-    return pl.DataFrame(values, schema=table.polars_schema, orient="row")
 
 
 class SharedStaging:
@@ -101,10 +92,11 @@ class SharedStaging:
 
     def _read(self, table: Table, condition: str, parameters: Sequence[Any]) -> pl.DataFrame:
         query = f"SELECT {', '.join(table.column_names)} FROM {_NAMES[table]} WHERE {condition}"
-        return _decode(table, self._session.execute(query, parameters).fetchall())
+        rows = _convert_texts(table, self._session.execute(query, parameters).fetchall(), json.loads)
+        return pl.DataFrame(rows, schema=table.polars_schema, orient="row")
 
     def _insert(self, table: Table, rows: Iterable[Sequence[Any]], on_conflict: str = "") -> None:
-        encoded = _encode(table, rows)
+        encoded = _convert_texts(table, rows, json.dumps)
         if encoded:
             values = ", ".join(["%s"] * len(table.columns))
             with self._session.cursor() as cursor:
@@ -118,9 +110,9 @@ class SharedStaging:
         """Read the rows of the address."""
         return self._read(API_DIALECT, "base_url = %s", [base_url]).drop("base_url").to_dicts()
 
-    def keep_dialect(self, base_url: str, notes: Sequence[Mapping[str, Any]]) -> None:
+    def keep_dialect(self, base_url: str, notes: Sequence[dict[str, Any]]) -> None:
         """Upsert the rows."""
-        rows = [note | {"base_url": base_url} for note in map(dict, notes)]
+        rows = [note | {"base_url": base_url} for note in notes]
         self._upsert(API_DIALECT, [[row[name] for name in API_DIALECT.column_names] for row in rows])
 
     def read_running_sessions(self, app_id: str, ended_statuses: Sequence[str]) -> list[RunningSession]:

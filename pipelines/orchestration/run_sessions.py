@@ -79,13 +79,13 @@ def _postgres_storage(instance: dg.DagsterInstance) -> SqlRunStorage | None:
 
 
 @contextmanager
-def hold_run_session(instance: dg.DagsterInstance | None, run_id: str) -> Iterator[None]:
+def hold_run_session(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     """Hold the session of a run, if its history is on PostgreSQL.
 
     A retry of the run executes all of its steps: those of an earlier process are not in its memory.
     """
-    storage = instance and _postgres_storage(instance)
-    if instance is None or storage is None:
+    storage = _postgres_storage(instance)
+    if storage is None:
         yield
         return
     instance.add_run_tags(run_id, {RETRY_STRATEGY_TAG: "ALL_STEPS"})

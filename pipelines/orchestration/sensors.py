@@ -27,8 +27,9 @@ def failure_webhook(context: dg.RunFailureSensorContext) -> None:
     days = parse_range(dict(run.tags))
     errors = collect_errors([*context.get_step_failure_events(), context.failure_event])
     is_retried = run.tags.get(WILL_RETRY_TAG) == "true"
-    fault = post_failure(load_settings(), run.job_name, run.run_id, days, errors, is_retried=is_retried)
-    for line in [*([fault] if fault else []), *report_run(load_settings(), context.instance, run.run_id)]:
+    settings = load_settings()
+    fault = post_failure(settings, run.job_name, run.run_id, days, errors, is_retried=is_retried)
+    for line in [*([fault] if fault else []), *report_run(settings, context.instance, run.run_id)]:
         context.log.warning(line)
 
 

@@ -104,6 +104,11 @@ class RunContext:
         """The last landing before this run, or before the interrupted backfill that it resumes."""
         return self.first_landing if self.resume_from is None else self.resume_from
 
+    @property
+    def oldest_retained_day(self) -> date:
+        """The first day that the source still keeps."""
+        return self.started_at.date() - timedelta(days=self.settings.retention_days)
+
     def days_to_load(self, app_id: str, days: Range) -> list[date]:
         """Return the days of an app to load in a run for a range, in order."""
         if self.rebuilt is not None:

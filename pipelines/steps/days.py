@@ -19,7 +19,7 @@ must not add requests to every night."""
 def add_missing_days(run: RunContext, days: Range) -> None:
     """Add every earlier day that is missing and that the source still keeps to a nightly run."""
     settings = run.settings
-    oldest = max(run.started_at.date() - timedelta(days=settings.retention_days), settings.start_date)
+    oldest = max(run.oldest_retained_day, settings.start_date)
     with run.warehouse.open_working() as connection:
         missing = missing_days(connection, settings.app_ids, oldest=oldest, before=days[0])
         failed = {app_id: failed_attempts(connection, app_id) for app_id in missing}

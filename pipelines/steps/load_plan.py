@@ -57,8 +57,7 @@ def plan_load(run: RunContext, table: Table, days: Range, apps: Collection[str])
         dayless = loaded_days.apps_with_dayless_rejects(connection, table)
         incomplete: dict[str, list[date]] = {}
         if not stream.is_by_day:
-            oldest = run.started_at.date() - timedelta(days=run.settings.retention_days)
-            incomplete = loaded_days.incomplete_days(connection, table, oldest)
+            incomplete = loaded_days.incomplete_days(connection, table, run.oldest_retained_day)
     changed = changed_days(run, table, apps)
     changed |= {(app_id, day) for app_id in apps for day in incomplete.get(app_id, ())}
     changed |= {(app_id, day) for app_id, found in outdated.items() for day in found}

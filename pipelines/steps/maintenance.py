@@ -15,6 +15,5 @@ def keep_up(settings: Settings, *, keep_days: float = KEEP_DAYS) -> list[Storage
     warehouse = open_warehouse(settings)
     warehouse.prepare()
     with warehouse.run(wait_seconds=settings.lock_wait_seconds, log=log):
-        return warehouse.maintain(
-            keep_days=keep_days, clock=machine_now
-        )  # compared with times of files and of snapshots
+        # The machine's clock: it is compared with the times of files and of snapshots.
+        return warehouse.maintain(keep_days=keep_days, clock=machine_now)

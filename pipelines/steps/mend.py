@@ -1,7 +1,7 @@
 """Repairs a lakehouse that lost files: forgets them, and rebuilds their rows from raw, in one transaction for readers."""
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
 from uuid import uuid4
 
@@ -14,6 +14,7 @@ from pipelines.catalog.raw import RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 from pipelines.catalog.streams import DAILY_RAW, FACTS, STREAMS, stream_of
 from pipelines.clock import describe_days
 from pipelines.errors import UsageError, WarehouseError
+from pipelines.load.loaded_days import group_by_app
 from pipelines.load.restored_raw import forget_livestreams, note_landings, restore_raw
 from pipelines.marts.build import find_marts
 from pipelines.settings.settings import Settings
@@ -134,14 +135,10 @@ def _restore_raw(run: RunContext, damaged: Sequence[DamagedFile]) -> Iterator[st
         days = [day for file in files for day in file.days or ()]
         if table in (RAW_LIVESTREAMS, RAW_LIVESTREAM_SESSIONS):
             yield f"{line}; the next run fetches every livestream of these apps again"
-        elif days and max(days) >= (oldest := _oldest_kept(run)):
-            yield f"{line}; `livehouse backfill {max(min(days), oldest)} {max(days)}` fetches what the source still has"
+        elif days and max(days) >= run.oldest_retained_day:
+            yield f"{line}; `livehouse backfill {max(min(days), run.oldest_retained_day)} {max(days)}` fetches what the source still has"
         else:
             yield f"{line}; the source no longer has these days"
-
-
-def _oldest_kept(run: RunContext) -> date:
-    return run.started_at.date() - timedelta(days=run.settings.retention_days)
 
 
 def _covers_raw(damaged: Sequence[DamagedFile], loaded: LoadedDay) -> bool:
@@ -157,10 +154,7 @@ def _covers_raw(damaged: Sequence[DamagedFile], loaded: LoadedDay) -> bool:
 
 
 def _load_core(run: RunContext, damaged: Sequence[DamagedFile], days: Collection[LoadedDay]) -> Iterator[str]:
-    run.rebuilt = {}
-    for _, app_id, day in sorted(days):
-        run.rebuilt.setdefault(app_id, []).append(day)
-    run.rebuilt = {app_id: sorted(set(found)) for app_id, found in run.rebuilt.items()}
+    run.rebuilt = group_by_app(sorted({(app_id, day) for _, app_id, day in days}))
     if days or any(file.table == LIVESTREAMS.full_name for file in damaged):
         load_core.load_livestreams(run)
         yield f"{LIVESTREAMS.full_name}: built from raw"
@@ -183,7 +177,7 @@ def _forget_days(connection: duckdb.DuckDBPyConnection, days: Collection[LoadedD
 
 
 def _describe_lost_days(run: RunContext, lost: Collection[LoadedDay]) -> Iterator[str]:
-    oldest = _oldest_kept(run)
+    oldest = run.oldest_retained_day
     for table, app_id in sorted({(table, app_id) for table, app_id, _ in lost}):
         days = sorted(day for name, app, day in lost if (name, app) == (table, app_id))
         again, gone = [day for day in days if day >= oldest], [day for day in days if day < oldest]

@@ -110,9 +110,8 @@ def _select_for_short_days(
     since = max(short.values())
     if run.is_backfill:
         return set(select(full=True, resume_from=max(since, run.landing_before)))
-    oldest = run.started_at.date() - timedelta(days=run.settings.retention_days)
     with run.warehouse.open_working() as connection:
-        shrunk = livestreams_with_shrinks(connection, app_id, oldest)
+        shrunk = livestreams_with_shrinks(connection, app_id, run.oldest_retained_day)
     second_last = pl.when(~pl.col("livestream_id").is_in(shrunk)).then("previous_arrival").alias("arrival")
     return set(select(full=True, resume_from=since, fetched=synced.with_columns(second_last)))
 
@@ -158,11 +157,10 @@ def refetch_overall_behind_sessions(run: RunContext, days: Range) -> None:
     A correction of a session also corrects the totals of its day. These are days outside of the range, and settled days
     within it.
     """
-    oldest = run.started_at.date() - timedelta(days=run.settings.retention_days)
     behind: dict[str, list[date]] = {}
     for app_id in run.settings.app_ids:
         with run.warehouse.open_raw() as connection:
-            found = raw_tables.days_behind_sessions(connection, app_id, oldest)
+            found = raw_tables.days_behind_sessions(connection, app_id, run.oldest_retained_day)
         with run.warehouse.open_working() as connection:
             loaded = read_loaded_days(connection, LIVESTREAM_ANALYTICS_DAILY, app_id) if found else set()
         if outdated := sorted({day for day in found if day in loaded} - set(unsettled_days(run, app_id, days))):

@@ -21,12 +21,7 @@ from pydantic import SecretStr
 from pipelines.catalog.files import RAW_FILE, WAREHOUSE_FILE
 from pipelines.errors import WarehouseError
 from pipelines.storage import maintenance
-from pipelines.storage.attach import (
-    S3Key,
-    attach_lake,
-    close_lake,
-    create_data_path,
-)
+from pipelines.storage.attach import S3Key, attach_lake, close_lake, create_data_path
 from pipelines.storage.catalog_indexes import create_indexes
 from pipelines.storage.ducklake_errors import is_conflict
 from pipelines.storage.ducklake_reader import DuckLakeReader

@@ -49,6 +49,8 @@ _DESCRIBE = """
     GROUP BY file.data_file_id ORDER BY file.data_file_id
 """
 
+_REFERRING = ("ducklake_data_file", "ducklake_delete_file", "ducklake_files_scheduled_for_deletion")
+"""The tables of the catalog that name files, also those of earlier snapshots."""
 
 Problem = Literal["missing", "of another size"]
 
@@ -110,18 +112,19 @@ def _compare(
     current = session.execute(_CURRENT_FILES).fetchall()
     stored = list_stored()  # after the catalog: files of later commits do not matter
     for number, table, path, size in current:
-        if stored is not None:
-            is_there, is_whole = path in stored, True  # an object in S3 is written as a whole
-        else:
-            try:
-                found_bytes = Path(path).stat().st_size
-            except (FileNotFoundError, NotADirectoryError):
-                is_there = is_whole = False
-            else:
-                is_there, is_whole = True, found_bytes == size
-        if not is_there or not is_whole:
-            damaged[number] = (table, path, "of another size" if is_there else "missing")
+        if problem := _find_problem(path, size, stored):
+            damaged[number] = (table, path, problem)
     return damaged
+
+
+def _find_problem(path: str, size: int, stored: Collection[str] | None) -> Problem | None:
+    if stored is not None:
+        return None if path in stored else "missing"  # an object in S3 is written as a whole
+    try:
+        found_bytes = Path(path).stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return "missing"
+    return None if found_bytes == size else "of another size"
 
 
 def count_orphans(session: "psycopg.Connection", directory: str, stored: Collection[str] | None) -> int:
@@ -133,9 +136,6 @@ def count_orphans(session: "psycopg.Connection", directory: str, stored: Collect
     oldest = (machine_now() - ORPHAN_MIN_AGE).timestamp()
     unknown = (file for file in Path(directory).rglob("*.parquet") if file.name not in known)
     return sum(file.stat().st_mtime < oldest for file in unknown)
-
-
-_REFERRING = ("ducklake_data_file", "ducklake_delete_file", "ducklake_files_scheduled_for_deletion")
 
 
 def forget_files(session: "psycopg.Connection", files: Sequence[DamagedFile]) -> None:

@@ -54,7 +54,7 @@ class Topology:
 
     def _start(
         self, name: str, command: list[str], home: Path, environment: dict[str, str] | None = None
-    ) -> "subprocess.Popen[bytes]":
+    ) -> subprocess.Popen[bytes]:
         log = self._stack.enter_context((self._directory / f"{name}.log").open("wb"))
         process = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=log, start_new_session=True)
         self._stack.callback(kill, process)
@@ -68,11 +68,11 @@ class Topology:
         self.homes[name] = home
         return home, self._environment | {"DAGSTER_HOME": f"{home}", "LIVEHOUSE_HOME": f"{home / 'data'}"}
 
-    def start_daemon(self) -> "subprocess.Popen[bytes]":
+    def start_daemon(self) -> subprocess.Popen[bytes]:
         home, environment = self._at("daemon")
         return self._start("daemon", ["dagster-daemon", "run", "-m", "pipelines.definitions"], home, environment)
 
-    def start_worker(self, name: str) -> "subprocess.Popen[bytes]":
+    def start_worker(self, name: str) -> subprocess.Popen[bytes]:
         home, environment = self._at(name)
         command = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["worker"]["command"]
         return self._start(name, [*command, "-n", f"{name}@%h"], home, environment)
@@ -108,7 +108,7 @@ with dagster.DagsterInstance.get() as instance:
             time.sleep(0.2)
 
 
-def kill(process: "subprocess.Popen[bytes]") -> None:
+def kill(process: subprocess.Popen[bytes]) -> None:
     """Kill a service with its children, as Docker does."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)

@@ -66,7 +66,7 @@ class LoadedLakehouse(NamedTuple):
             return [Path(path) for (path,) in connection.execute(listed).fetchall()]
 
     def run_cli(self, *arguments: str) -> tuple[int, str, str]:
-        environment = {"LIVEHOUSE_WAREHOUSE": f"ducklake:postgres:{self.settings.lakehouse.get_secret_value()}"}  # type: ignore[union-attr]
+        environment = {"LIVEHOUSE_WAREHOUSE": f"ducklake:postgres:{self.settings.lakehouse.get_secret_value()}"}  # type: ignore[union-attr]  # it is set
         return run_cli({"LIVEHOUSE_HOME": f"{self.settings.home}", **environment}, *arguments)
 
 
@@ -152,7 +152,7 @@ def test_backups_of_different_ages_are_mended(loaded: LoadedLakehouse, lake: str
 @pytest.mark.timeout(300)
 def test_nothing_of_a_branch_is_visible_before_its_end(lake: str, postgres: Postgres, tmp_path: Path) -> None:
     """Readers fail on the lost file rather than sum without it; other runs do not commit meanwhile."""
-    settings = Settings(LIVEHOUSE_HOME=tmp_path, LIVEHOUSE_WAREHOUSE=lake)  # type: ignore[call-arg]
+    settings = Settings(LIVEHOUSE_HOME=tmp_path, LIVEHOUSE_WAREHOUSE=lake)  # type: ignore[call-arg]  # read by alias
     lakehouse = open_ducklake(settings)
     with lakehouse.open_working() as connection:
         connection.execute("INSERT INTO core.live_observations (app_id, session_id) SELECT 'a', i FROM range(100) t(i)")
@@ -185,7 +185,7 @@ def test_nothing_of_a_branch_is_visible_before_its_end(lake: str, postgres: Post
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_directory_that_is_not_mounted_is_not_mended(lake: str, tmp_path: Path) -> None:
-    settings = Settings(LIVEHOUSE_HOME=tmp_path, LIVEHOUSE_WAREHOUSE=lake)  # type: ignore[call-arg]
+    settings = Settings(LIVEHOUSE_HOME=tmp_path, LIVEHOUSE_WAREHOUSE=lake)  # type: ignore[call-arg]  # read by alias
     lakehouse = open_ducklake(settings)
     with lakehouse.open_working():
         pass  # creates the tables, of which that of the schema version has a row

@@ -88,7 +88,7 @@ def test_who_reads_is_not_cut_off(worn: Settings) -> None:
 @pytest.mark.timeout(300)
 def test_with_many_apps_new_files_are_merged_across_apps(lake: str, tmp_path: Path) -> None:
     """A file per app and day would be 365,000 a year for a thousand apps."""
-    settings = Settings(LIVEHOUSE_HOME=tmp_path, LIVEHOUSE_WAREHOUSE=lake)  # type: ignore[call-arg]
+    settings = Settings(LIVEHOUSE_HOME=tmp_path, LIVEHOUSE_WAREHOUSE=lake)  # type: ignore[call-arg]  # read by alias
     listed = "SELECT count(*) FROM ducklake_list_files('lake', 'livestream_sessions', schema => 'core')"
     totals = "SELECT app_id, day, count(*) FROM core.livestream_sessions GROUP BY ALL ORDER BY ALL"
 
