@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 _MALFORMED = 2
 
+_COLUMNS = ("state", "name", "rule", "app_id", "scope", "first_day", "last_day", "metric", "sql", "text", "why")
+"""Columns of the table, of incidents and of rules."""
+
 
 @click.command("alerts")
 @click.option(
@@ -88,10 +91,6 @@ def _post_test() -> int:
         raise LivehouseError(fault)
     click.echo("LIVEHOUSE_ALERT_WEBHOOK accepted the test message")
     return 0
-
-
-_COLUMNS = ("state", "name", "rule", "app_id", "scope", "first_day", "last_day", "metric", "sql", "text", "why")
-"""Columns of the table, of incidents and of rules."""
 
 
 def _print(style: str, rows: Sequence[dict[str, Any]]) -> None:

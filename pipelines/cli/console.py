@@ -3,6 +3,9 @@
 import sys
 
 from rich.console import Console
+from rich.table import Table
+
+_FULL_WIDTH = 1_000_000
 
 
 class OutputConsole(Console):
@@ -14,3 +17,11 @@ class OutputConsole(Console):
     def on_broken_pipe(self) -> None:
         """Raise."""
         raise BrokenPipeError
+
+
+def draw_at_full_width(table: Table) -> list[str]:
+    """Return the lines of a table that cuts nothing, without styles."""
+    console = Console(width=_FULL_WIDTH, force_terminal=False, highlight=False)
+    with console.capture() as drawn:
+        console.print(table)
+    return [line.rstrip() for line in drawn.get().splitlines()]

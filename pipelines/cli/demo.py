@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import click
 
 from pipelines.cli.runs import output_options, run_and_report
-from pipelines.text import printable
 
 if TYPE_CHECKING:
     from pipelines.settings.settings import Settings
@@ -22,12 +21,13 @@ def find_demo_to_show(settings: "Settings") -> Path | None:
 
     Prints a message that the figures are simulated.
     """
+    from pipelines.telemetry.logs import log
+
     home = demo_home(settings)
     is_configured = settings.lakehouse or settings.reader_lakehouse or settings.warehouse_path or settings.account_id
     if is_configured or settings.warehouse.exists() or not (home / "warehouse.duckdb").exists():
         return None
-    line = f"livehouse: nothing is loaded yet; these are the simulated figures of the demo ({home})"
-    click.echo(printable(line), err=True)
+    log(f"livehouse: nothing is loaded yet; these are the simulated figures of the demo ({home})")
     return home
 
 
@@ -42,13 +42,13 @@ def demo_command(*, quiet: bool, as_json: bool, days: int) -> int:
     from pipelines.clock import utc_now, yesterday
     from pipelines.settings.demo_settings import load_demo_settings
     from pipelines.simulator.server import DEMO_APPS, Simulator, demo_world
+    from pipelines.telemetry.logs import log
 
     home = demo_home(load_demo_settings())
     prepare_demo_directory(home, DEMO_APPS)
     if not quiet:
-        click.echo(
-            "livehouse: loading a simulated account: all figures are made up, and a few records are malformed on purpose",
-            err=True,
+        log(
+            "livehouse: loading a simulated account: all figures are made up, and a few records are malformed on purpose"
         )
     with Simulator(demo_world(utc_now())) as simulator:
         settings = load_demo_settings(

@@ -14,7 +14,7 @@ from pipelines.catalog.ops import LANDINGS
 from pipelines.catalog.types import Table
 from pipelines.cli.diagnostics_api import Finding, check_api
 from pipelines.cli.diagnostics_history import check_history
-from pipelines.cli.diagnostics_lake import check_lake_files
+from pipelines.cli.diagnostics_lake import MIN_FREE_BYTES, check_lake_files
 from pipelines.clock import utc_now
 from pipelines.errors import LivehouseError, SettingsError, WarehouseError
 from pipelines.load.raw_versions import describe_future, last_landing
@@ -28,7 +28,6 @@ from pipelines.storage.migrations import LIST_COLUMNS, check_schema_version
 from pipelines.storage.postgres import Role
 from pipelines.storage.warehouse import open_ducklake, open_warehouse
 
-_MIN_FREE_BYTES = 2**30
 _COLUMNS_NAMED = 5
 
 
@@ -37,9 +36,7 @@ def diagnose() -> Iterator[Finding]:
     try:
         settings = load_settings()
     except LivehouseError as error:
-        yield Finding(
-            "fault", "settings", str(error), "correct it in the environment or in .env, which `livehouse init` writes"
-        )
+        yield _report_setting(error)
         return
     try:
         settings.require_account()
@@ -47,12 +44,15 @@ def diagnose() -> Iterator[Finding]:
         yield Finding("ok", "settings", f"{len(settings.app_ids)} app(s) at {settings.base_url}")
         yield from check_api(settings)
     except LivehouseError as error:
-        yield Finding(
-            "fault", "settings", str(error), "correct it in the environment or in .env, which `livehouse init` writes"
-        )
+        yield _report_setting(error)
     yield from _check_lakehouse(settings) if settings.lakehouse or settings.reader_lakehouse else _check_home(settings)
     yield from check_history(settings)
     yield from _check_alert_rules(settings)
+
+
+def _report_setting(error: LivehouseError) -> Finding:
+    remedy = "correct it in the environment or in .env, which `livehouse init` writes"
+    return Finding("fault", "settings", str(error), remedy)
 
 
 def _check_alert_rules(settings: Settings) -> Iterator[Finding]:
@@ -131,7 +131,7 @@ def _check_home(settings: Settings) -> Iterator[Finding]:
         yield Finding("fault", "settings" if isinstance(error, SettingsError) else "home", str(error))
         return
     free = shutil.disk_usage(warehouse.directory).free
-    needed = max(_MIN_FREE_BYTES, 2 * (warehouse.working.stat().st_size if warehouse.working.exists() else 0))
+    needed = max(MIN_FREE_BYTES, 2 * (warehouse.working.stat().st_size if warehouse.working.exists() else 0))
     if free < needed:
         yield Finding("warning", "disk", f"{free >> 20} MiB free", f"free {needed >> 20} MiB: publishing writes a copy")
     else:

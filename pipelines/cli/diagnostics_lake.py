@@ -18,7 +18,7 @@ from pipelines.storage.lake_files import (
 if TYPE_CHECKING:
     from pipelines.storage.ducklake_warehouse import DuckLakeWarehouse
 
-_MIN_FREE_BYTES = 2**30
+MIN_FREE_BYTES = 2**30
 _FILES_NAMED = 5
 
 
@@ -51,8 +51,8 @@ def check_lake_files(lakehouse: "DuckLakeWarehouse") -> Iterator[Finding]:
 def _check_space(directory: Path) -> Iterator[Finding]:
     if not directory.is_dir():
         yield Finding("fault", "files", f"{directory} does not exist on this machine", "mount the shared directory")
-    elif (free := shutil.disk_usage(directory).free) < _MIN_FREE_BYTES:
-        remedy = f"free {_MIN_FREE_BYTES >> 20} MiB, or run `livehouse upkeep` to remove what was replaced"
+    elif (free := shutil.disk_usage(directory).free) < MIN_FREE_BYTES:
+        remedy = f"free {MIN_FREE_BYTES >> 20} MiB, or run `livehouse upkeep` to remove what was replaced"
         yield Finding("warning", "disk", f"{free >> 20} MiB free in {directory}", remedy)
 
 

@@ -51,8 +51,9 @@ _PUBLIC_WORDS = {
     "s3",
     "https",
     "http",
+    "root",
 }
-"""Parts of addresses that identify nobody."""
+"""Parts of addresses, and a user, that identify nobody."""
 
 
 def render_json(findings: Iterable[Finding]) -> str:
@@ -111,11 +112,7 @@ def _find_replacements(sources: Mapping[str, str]) -> dict[str, str]:
         found[str(Path.home())] = "~"
     found[str(Path.cwd())] = "."
     found.update({quote(part, safe=""): name for part, name in list(found.items())})
-    return {
-        part: name
-        for part, name in found.items()
-        if part.lower() not in _PUBLIC_WORDS and len(part) > 1 and part != "root"
-    }
+    return {part: name for part, name in found.items() if part.lower() not in _PUBLIC_WORDS and len(part) > 1}
 
 
 def _is_number(field: FieldInfo) -> bool:

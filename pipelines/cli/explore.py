@@ -2,22 +2,15 @@
 
 import click
 
+from pipelines.cli.options import open_option, timeout_option
 from pipelines.cli.published import find_published
 from pipelines.cli.serving import build_safe_python_path, check_port
 
 
 @click.command("explore")
 @click.option("--port", type=click.IntRange(1, 65535), default=3001, show_default=True, help="Port on 127.0.0.1.")
-@click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
-@click.option(
-    "--timeout",
-    "timeout_seconds",
-    type=click.FloatRange(min=1),
-    default=120,
-    show_default=True,
-    metavar="SECONDS",
-    help="End a query after this time.",
-)
+@open_option
+@timeout_option(default_seconds=120, can_be_zero=False)
 def explore_command(port: int, *, open_it: bool, timeout_seconds: float) -> None:
     """Show the warehouse in a browser, read-only, until stopped: tables, the examples as forms, SQL, charts, downloads.
 

@@ -50,6 +50,7 @@ def init_command(*, shows_cron: bool, units: Path | None) -> None:
     Files that exist are left as they are. Fill in the token, the account and the app, then run `livehouse doctor`.
     """
     from pipelines.errors import UsageError
+    from pipelines.telemetry.logs import log
 
     directory = Path.cwd()
     if not str(directory).isprintable():
@@ -58,11 +59,11 @@ def init_command(*, shows_cron: bool, units: Path | None) -> None:
     if units:
         for name, text in _build_units(directory, units).items():
             _write_new(units / name, text, 0o644)
-        click.echo(f"livehouse: to start it: {_enable_command(units)}", err=True)
+        log(f"livehouse: to start it: {_enable_command(units)}")
     if shows_cron:
         line = _CRON.format(directory=shlex.quote(str(directory)), program=shlex.quote(str(_find_program())))
         click.echo(line.replace("%", r"\%"))  # cron ends a line at a plain %
-    click.echo("livehouse: next: fill in .env, then run `livehouse doctor`", err=True)
+    log("livehouse: next: fill in .env, then run `livehouse doctor`")
 
 
 def _env_template() -> str:
@@ -80,12 +81,13 @@ def _write_new(path: Path, text: str, mode: int) -> None:
     import os
 
     from pipelines.errors import UsageError
+    from pipelines.telemetry.logs import log
 
     try:
         with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "w", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        click.echo(f"livehouse: {path} exists and is left as it is", err=True)
+        log(f"livehouse: {path} exists and is left as it is")
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
     else:

@@ -22,12 +22,13 @@ def move_command(source: str, target: str) -> None:
     """
     from pipelines.steps.move import move
     from pipelines.storage.warehouse import open_warehouse
+    from pipelines.telemetry.logs import log
 
     to_settings, from_settings = _parse_warehouse("TARGET", target), _parse_warehouse("SOURCE", source)
     for table, rows in move(from_settings, to_settings).items():
         click.echo(f"{printable(table)}\t{rows}")
-    address = printable(open_warehouse(to_settings).address)
-    click.echo(f"livehouse: all tables are in {address}; set LIVEHOUSE_WAREHOUSE to it on every machine", err=True)
+    address = open_warehouse(to_settings).address
+    log(f"livehouse: all tables are in {address}; set LIVEHOUSE_WAREHOUSE to it on every machine")
 
 
 def _parse_warehouse(name: str, argument: str) -> "Settings":

@@ -118,7 +118,7 @@ class _State:
             return
         from pipelines.cli.console import OutputConsole
         from pipelines.cli.on_air_table import on_air_table
-        from pipelines.text import printable
+        from pipelines.telemetry.logs import log
 
         console = OutputConsole()
         if not console.is_terminal:  # a pipe has no width: cut nothing
@@ -126,12 +126,12 @@ class _State:
         streams = self.snapshot.streams if self.snapshot else []
         console.print(on_air_table(streams, len(streams), console.width) if streams else "Nothing is on air.")
         for line in self.warnings:
-            click.echo(f"livehouse: {printable(line)}", err=True)
+            log(f"livehouse: {line}", "warning")
         known = [stream for stream in streams if not stream.is_pending]
         if known and all(stream.average_viewers is None for stream in known):
-            click.echo("livehouse: an average takes two polls: run this again, or use --watch", err=True)
+            log("livehouse: an average takes two polls: run this again, or use --watch")
         if len(known) < len(streams):
-            click.echo("livehouse: the API has no figures in the first minute of a session", err=True)
+            log("livehouse: the API has no figures in the first minute of a session")
 
 
 def _watch(state: _State, every: int, *, as_json: bool) -> int:

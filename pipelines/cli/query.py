@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import check_spreadsheet, spreadsheet_option
+from pipelines.cli.options import check_spreadsheet, open_option, spreadsheet_option, timeout_option
 from pipelines.cli.published import find_published
 from pipelines.cli.suggestions import did_you_mean
 
@@ -40,15 +40,7 @@ def _complete_example(_context: click.Context, _parameter: click.Parameter, type
     help="table fits the terminal; lines, csv and json leave nothing out.",
 )
 @spreadsheet_option
-@click.option(
-    "--timeout",
-    "timeout_seconds",
-    type=click.FloatRange(min=0),
-    default=600,
-    show_default=True,
-    metavar="SECONDS",
-    help="End the query after this time; 0 for no limit.",
-)
+@timeout_option(default_seconds=600, can_be_zero=True)
 @click.option("--param", "params", metavar="NAME=VALUE", multiple=True, help="Set the parameter $NAME of the query.")
 @click.option("--example", metavar="NAME", shell_complete=_complete_example, help="Run an example, by name or number.")
 @click.option("--sql", "prints_sql", is_flag=True, help="With --example: print its SQL instead of running it.")
@@ -227,6 +219,7 @@ def _read_query(file: str) -> str:
 
 def _list_examples() -> None:
     from pipelines.marts.examples import find_examples
+    from pipelines.telemetry.logs import log
 
     width = get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     for example in find_examples():
@@ -235,7 +228,7 @@ def _list_examples() -> None:
             default = "" if parameter.default is None else f" (default: {parameter.default})"
             line = f"--param {parameter.name}={parameter.form}: {parameter.description}{default}"
             click.echo(click.wrap_text(line, width, "    ", "        "))
-    click.echo("livehouse: run one with `livehouse sql --example NAME`; --sql prints its SQL instead", err=True)
+    log("livehouse: run one with `livehouse sql --example NAME`; --sql prints its SQL instead")
 
 
 def _find_example(named: str, values: dict[str, str | None]) -> "Example":
@@ -256,7 +249,7 @@ def _find_example(named: str, values: dict[str, str | None]) -> "Example":
 
 
 @click.command("report")
-@click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
+@open_option
 def report_command(*, open_it: bool) -> None:
     """Write $LIVEHOUSE_HOME/report.html from the published warehouse, and print its path."""
     from pipelines.report.page import write_report

@@ -57,6 +57,7 @@ def simulate_command(
     from pipelines.simulator.faults import FaultInjector
     from pipelines.simulator.refusals import Refusal
     from pipelines.simulator.server import Simulator, demo_world, serve
+    from pipelines.telemetry.logs import log
 
     try:
         chosen = FaultInjector.parse(faults, seed=seed) if faults else None
@@ -67,7 +68,7 @@ def simulate_command(
     def on_ready(simulator: Simulator) -> None:
         for name, value in simulator.settings().items():
             click.echo(f"export {name}={value}")
-        click.echo("livehouse: serving until ctrl-C", err=True)
+        log("livehouse: serving until ctrl-C")
 
     world = demo_world(utc_now())
     world.rounding = rounding or ("none" if dialect == "2025" else "nearest")  # type: ignore[assignment]  # as --rounding lists them

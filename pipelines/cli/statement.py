@@ -75,8 +75,9 @@ def _close(month: date, by: "By", *, allow_incomplete: bool) -> "Statement":
     from pipelines.telemetry.logs import log
 
     settings = load_settings()
-    if not open_warehouse(settings).exists():
-        raise WarehouseError(f"{open_warehouse(settings).address} holds nothing yet: run `livehouse nightly` first")
+    warehouse = open_warehouse(settings)
+    if not warehouse.exists():
+        raise WarehouseError(f"{warehouse.address} holds nothing yet: run `livehouse nightly` first")
     statement, number = close_statement(settings, month, by, allow_incomplete=allow_incomplete)
     before = statement.closed
     closed = f"statement {before.number} of {before.closed_at:%Y-%m-%d %H:%M} UTC" if before else ""

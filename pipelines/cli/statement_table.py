@@ -7,7 +7,7 @@ from decimal import Decimal
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.cli.console import OutputConsole
+from pipelines.cli.console import draw_at_full_width
 from pipelines.cli.statement_files import describe_cause
 from pipelines.statement.assumptions import describe_assumptions
 from pipelines.statement.changes import Figure
@@ -15,8 +15,6 @@ from pipelines.statement.figures import COST
 from pipelines.statement.read import Completeness, Line, Statement
 from pipelines.text import printable
 
-_WIDEST = 1_000_000
-"""Columns: a figure is never cut, so a narrow terminal wraps the lines."""
 _LEAST_SHOWN = Decimal("0.005")
 
 
@@ -78,10 +76,7 @@ def _draw(names: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[i
         table.add_column(Text(name), justify="right" if n in right else "left", no_wrap=True)
     for cells in rows:
         table.add_row(*(Text(printable(cell)) for cell in cells))
-    console = OutputConsole(width=_WIDEST)
-    with console.capture() as drawn:
-        console.print(table)
-    return [Text.from_ansi(line).plain.rstrip() for line in drawn.get().splitlines()]
+    return draw_at_full_width(table)  # a figure is never cut, so a narrow terminal wraps the lines
 
 
 def _number(value: float | None) -> str:

@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.cli.console import OutputConsole
+from pipelines.cli.console import OutputConsole, draw_at_full_width
+from pipelines.telemetry.logs import log
 from pipelines.text import printable
 
 ROWS_SHOWN = 1_000
@@ -32,13 +33,10 @@ def show_table(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
     notes = [f"the first {ROWS_SHOWN:,} rows; --format csv gives all"] if next(rows, None) is not None else []
     console = OutputConsole()
     if not console.is_terminal:
-        wide = OutputConsole(width=1_000_000)
-        with wide.capture() as drawn:
-            wide.print(_build_table(names, shown, None))
         # not click.echo, which writes UTF-8 where the encoding of the output is ASCII
-        sys.stdout.write("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))
+        sys.stdout.write("".join(f"{line}\n" for line in draw_at_full_width(_build_table(names, shown, None))))
         for note in notes:
-            click.echo(f"livehouse: {note}", err=True)
+            log(f"livehouse: {note}")
         return
     if not shown:
         notes.append("no rows")
@@ -69,7 +67,7 @@ def show_lines(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
                 console.print(Text(f"{heading}{padding}", style="bold") + _format_cell(value))
     _print_or_page(drawn.get(), console)
     if next(rows, None) is not None:
-        click.echo(f"livehouse: the first {ROWS_SHOWN:,} rows; --format csv gives all", err=True)
+        log(f"livehouse: the first {ROWS_SHOWN:,} rows; --format csv gives all")
 
 
 def _print_or_page(text: str, console: Console) -> None:

@@ -2,12 +2,13 @@
 
 import click
 
+from pipelines.cli.options import open_option
 from pipelines.cli.serving import build_safe_python_path, check_port
 
 
 @click.command("ui")
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port on this machine.")
-@click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
+@open_option
 def ui_command(port: int, *, open_it: bool) -> None:
     """Serve Dagster's UI, with its daemon, until stopped. Its history is under $LIVEHOUSE_HOME/dagster.
 

@@ -165,6 +165,6 @@ def choose_chart(answer: Answer | None) -> mo.ui.dictionary | None:
 def show_chart(answer: Answer, fields: mo.ui.dictionary) -> mo.Html:
     """Return the fields of a chart with the chart, or with the reason why it is not drawn."""
     assert answer.frame is not None  # noqa: S101 - as `choose_chart` requires
-    drawn = draw_chart(answer.frame, Choice(*map(str, fields.value.values())))
+    drawn = draw_chart(answer.frame, Choice(**{name: str(chosen) for name, chosen in fields.value.items()}))
     shown = mo.plain_text(drawn) if isinstance(drawn, str) else mo.as_html(drawn)
     return mo.vstack([fields.hstack(justify="start", wrap=True), shown])

@@ -20,6 +20,7 @@ import duckdb
 import polars as pl
 
 from pipelines.export.query_results import Result, write_csv
+from pipelines.settings.log_format import LOG_FORMAT
 from pipelines.storage.extensions import NO_EXTENSIONS, NO_VARIABLES
 
 _PROGRAM = "from livehouse import main; main()"
@@ -85,7 +86,8 @@ class QueryRunner:
                 result = process.stdout.read(MOST_BYTES + 1)
                 if len(result) > MOST_BYTES:
                     process.kill()
-            self._running.discard(process)
+            with self._lock:
+                self._running.discard(process)
             messages.seek(0)
             message = messages.read().decode(errors="replace").strip()
         if len(result) > MOST_BYTES:
@@ -109,7 +111,7 @@ class QueryRunner:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
                 command,
                 cwd=self.directory,
-                env=dict(self.environment),
+                env={**self.environment, LOG_FORMAT: "text"},  # messages are shown on the page
                 stdin=query.fileno(),
                 stdout=subprocess.PIPE,
                 stderr=messages.fileno(),

@@ -39,9 +39,8 @@ class ExportDirectory:
         self.root = str(self.new)
         self.previous: Sequence[ExportedFile] = ()
         self.kept = 0
-        self.for_dbt = (
-            for_dbt or (self.current / SOURCES).is_file()
-        )  # what dbt reads must not vanish with the next night
+        # What dbt reads must not vanish with the next night.
+        self.for_dbt = for_dbt or (self.current / SOURCES).is_file()
 
     def is_unchanged(self, path: str) -> bool:
         """Whether a file of the current export is as it was written: neither deleted nor edited after its manifest."""

@@ -9,6 +9,7 @@ from types import FrameType
 import click
 import uvicorn
 
+from pipelines.telemetry.logs import log
 from pipelines.ui.guard import TOKEN_PARAMETER, App, Guard
 
 _CLOSE_SECONDS = 2
@@ -59,9 +60,7 @@ class GuardedServer(uvicorn.Server):
         if not self.started:
             return
         click.echo(self._address)
-        click.echo(
-            "livehouse: open that address; it contains a token, so do not share it; serving until ctrl-C", err=True
-        )
+        log("livehouse: open that address; it contains a token, so do not share it; serving until ctrl-C")
         if self._address_for_once:
             click.launch(self._address_for_once)
 

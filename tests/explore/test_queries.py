@@ -2,6 +2,8 @@
 
 import csv
 import io
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from pipelines.explore import queries
 from pipelines.explore.queries import QueryRunner, build_csv
 from tests.promises.fault_runner import run_cli
 
+ENDLESS = "SELECT count(*) FROM range(10_000_000) AS a, range(10_000_000) AS b WHERE hash(a, b) = 1"
+
 
 @pytest.fixture(scope="module")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> QueryRunner:
@@ -21,7 +25,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> QueryRunner:
         connection.execute("CREATE SCHEMA marts")
         connection.execute("CREATE TABLE marts.daily_usage AS SELECT DATE '2026-11-01' AS day, 3::BIGINT AS sessions")
     runner = QueryRunner()
-    runner.environment = {**runner.environment, "LIVEHOUSE_HOME": str(home)}
+    runner.environment = {**runner.environment, "LIVEHOUSE_HOME": str(home), "LIVEHOUSE_LOG_FORMAT": "json"}
     runner.directory = home
     return runner
 
@@ -65,7 +69,7 @@ def test_a_result_that_is_too_large_is_refused(runner: QueryRunner, monkeypatch:
 @pytest.mark.long
 def test_a_query_ends_after_its_time(runner: QueryRunner) -> None:
     runner.timeout_seconds, before = 1, runner.timeout_seconds
-    answer = runner.run("SELECT count(*) FROM range(10_000_000) AS a, range(10_000_000) AS b WHERE hash(a, b) = 1")
+    answer = runner.run(ENDLESS)
     runner.timeout_seconds = before
     assert answer.frame is None
     assert "ended after 1 s" in answer.message
@@ -83,6 +87,21 @@ def test_the_newest_published_file_is_read(runner: QueryRunner) -> None:
     kept.write_bytes(before)
     assert answer.frame is not None
     assert answer.frame.rows() == [(4,)]
+
+
+@pytest.mark.long
+def test_closing_ends_all_running_queries(runner: QueryRunner) -> None:
+    closed = QueryRunner()
+    closed.environment, closed.directory = runner.environment, runner.directory
+    with ThreadPoolExecutor(2) as pool:
+        pending = [pool.submit(closed.run, ENDLESS) for _ in range(2)]
+        deadline = time.monotonic() + 60
+        while len(closed._running) < 2:  # noqa: SLF001 - nothing else tells that both have started
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        closed.close()
+        assert [answer.result(timeout=30).message for answer in pending] == ["the query was ended"] * 2
+    assert closed._running == set()  # noqa: SLF001 - same
 
 
 def test_no_query_starts_once_the_server_ends() -> None:

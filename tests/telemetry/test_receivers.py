@@ -25,6 +25,7 @@ from pipelines.telemetry.heartbeat import send_heartbeat
 from pipelines.telemetry.logs import is_json, log, log_with_run
 from pipelines.telemetry.otlp import METRICS, send_run
 from pipelines.telemetry.run_record import Load, RunRecord, Stage
+from tests.promises.fault_runner import run_cli
 from tests.telemetry.receiver import Receiver
 
 ROOT = Path(__file__).parents[2]
@@ -288,3 +289,13 @@ def test_a_failed_run_is_sent_while_its_lakehouse_cannot_be_reached(receiver: Re
         assert report_run(settings, instance, run.run_id) == []
     [metrics] = receiver.metrics
     assert [dict(attributes)["outcome"] for attributes in metrics["livehouse.run.duration"]] == ["failure"]
+
+
+@pytest.mark.parametrize("arguments", [("init",), ("sql", "--examples")])
+def test_hints_of_commands_are_json_lines_too(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run_cli({"LIVEHOUSE_LOG_FORMAT": "json"}, *arguments)
+    assert status == 0
+    assert [json.loads(line)["level"] for line in err.splitlines()] == ["info"]
