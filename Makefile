@@ -2,6 +2,8 @@
 .PHONY: help setup demo test test-long test-dates test-lake test-newest lint lint-page types check docs release renew bench clean
 BIN := .venv/bin
 PYTHON ?= python3
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+EXTRAS := dev,lakehouse,deploy,telemetry,docs,explore
 # Always keep bytecode: tests start the program dozens of times.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -22,10 +24,10 @@ setup: .venv/.ready
 
 .venv/.ready: pyproject.toml constraints.txt
 	@if command -v uv >/dev/null; then \
-	  uv venv --quiet --allow-existing .venv && uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,lakehouse,deploy,telemetry,docs,explore]'; \
+	  uv venv --quiet --allow-existing .venv && uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS)]'; \
 	else \
 	  $(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None' \
-	  && $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,lakehouse,deploy,telemetry,docs,explore]'; \
+	  && $(PYTHON) -m venv .venv && $(INSTALL) '.[$(EXTRAS)]'; \
 	fi
 	@touch $@
 
@@ -85,17 +87,17 @@ docs: setup
 	@$(BIN)/python -m docs.generator
 
 release: setup
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
+	@$(INSTALL) '.[release]'
 	@.ci/release
 
 # Every pin: constraints.txt, and with hashes deploy/requirements.txt.
 renew: setup
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
+	@$(INSTALL) '.[release]'
 	@.ci/renew
 	@echo "next: make check; deploy/pin-images.sh renews the base images where Docker runs"
 
 bench: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(INSTALL) '.[bench]'
 	$(BIN)/python -W ignore bench/targets.py
 	$(BIN)/python -W ignore bench/cold_load.py
 	$(BIN)/python -W ignore bench/budget.py
@@ -108,4 +110,4 @@ bench: setup
 	$(BIN)/python -W ignore bench/observations.py
 
 clean:
-	rm -rf .venv .venv-newest node_modules .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-newest build dist node_modules .pytest_cache .mypy_cache .ruff_cache

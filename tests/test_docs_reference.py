@@ -45,7 +45,7 @@ def test_every_name_is_on_its_page(name: str) -> None:
 
 
 def test_every_command_and_option_has_a_help_text() -> None:
-    assert undocumented() == [], "give it a help text: the reference is made of them"
+    assert undocumented() == [], "give each a help text: the reference is generated from them"
 
 
 def test_every_setting_has_a_comment_in_the_example() -> None:

@@ -119,7 +119,7 @@ def test_queries_run(snippet: Snippet, loaded: LoadedWarehouse, tmp_path: Path) 
     assert duckdb.sql(snippet.text.replace("DIR/", f"{tmp_path}/DIR/")).fetchall()
 
 
-@pytest.mark.long  # renders a chart; tests/test_docs.py runs the notebook
+@pytest.mark.long  # renders a chart; tests/test_tool_pages.py runs the notebook
 @written_in("python")
 @pytest.mark.file_only
 def test_programs_run(

@@ -96,7 +96,7 @@ def test_figures_that_do_not_change_are_reported_as_lag(shown: tuple[World, dict
 
 
 @pytest.mark.parametrize("stuck", [False, pytest.param(True, marks=pytest.mark.long)])
-def test_ctrl_c_ends_watch_cleanly(shown: tuple[World, dict[str, str]], stuck: bool, tmp_path: Path) -> None:  # noqa: FBT001
+def test_ctrl_c_ends_watch_cleanly(shown: tuple[World, dict[str, str]], stuck: bool, tmp_path: Path) -> None:  # noqa: FBT001 - a parameter of the test
     _, environment = shown
     if stuck:  # nothing listens there: the poll keeps trying for minutes
         environment |= {"CLOUDFLARE_BASE_URL": "http://127.0.0.1:9/v4", "LIVEHOUSE_RETRY_PAUSE_SECONDS": "30"}

@@ -10,8 +10,8 @@ def heading(level: int, text: str) -> str:
 
 
 def code(text: object) -> str:
-    """Return text as inline code, also in a cell of a table."""
-    return f"`{str(text).replace('|', chr(92) + '|')}`"
+    """Return text as inline code."""
+    return f"`{text}`"
 
 
 def codes(texts: Iterable[object]) -> str:

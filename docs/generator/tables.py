@@ -18,7 +18,7 @@ PARTS = {
     "raw": "Records as received, without secrets, in `pipeline_raw.duckdb`; not published. Every distinct version is kept.",
 }
 
-_ORIGINS = {part.table.full_name: (stream, part) for stream in STREAMS for part in stream.parts}
+_ORIGINS = {part.table.full_name: stream for stream in STREAMS for part in stream.parts}
 
 
 def _read_by() -> dict[str, list[str]]:
@@ -38,8 +38,7 @@ def _column_row(column: Column) -> tuple[str, ...]:
 
 def _describe_table(found: Table, readers: dict[str, list[str]]) -> list[str]:
     origin = ""
-    if found.full_name in _ORIGINS:
-        stream, _ = _ORIGINS[found.full_name]
+    if stream := _ORIGINS.get(found.full_name):
         origin = f"Loaded from the operation {code(stream.operation)} by way of {code(stream.raw.full_name)}. "
     read_by = f"Read by {codes(readers[found.full_name])}." if found.full_name in readers else ""
     return [

@@ -66,8 +66,7 @@ class FastShutdownServer(uvicorn.Server):
         for connection in list(state.connections):
             connection.shutdown()
         deadline = time.monotonic() + SHUTDOWN_SECONDS
-        # uvicorn has no event for the last connection's end.
-        while (state.connections or state.tasks) and time.monotonic() < deadline:  # noqa: ASYNC110
+        while (state.connections or state.tasks) and time.monotonic() < deadline:  # noqa: ASYNC110 - uvicorn has no event for the last connection's end
             await asyncio.sleep(0.005)
         for connection in list(state.connections):
             if isinstance(connection, Connection):

@@ -1,4 +1,4 @@
-"""`livehouse explore` as a user starts it, in Chromium: an example, a query, an error, the downloads, and who is refused."""
+"""`livehouse explore` in Chromium, started by its command: an example, queries, errors, downloads, and requests that are refused."""
 
 import io
 import os
