@@ -1,13 +1,11 @@
 """`livehouse explore` in Chromium, started by its command: an example, queries, errors, downloads, and requests that are refused."""
 
 import io
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ import polars as pl
 import pytest
 
 from tests.pipeline_runner import LoadedWarehouse
-from tests.ui.serving import CHROMIUM, browser, free_port
+from tests.ui.serving import CHROMIUM, PATIENCE, browser, descendants, left_running, served_by_command
 
 pytest.importorskip("marimo", reason="the extra `explore` is not installed")
 pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
@@ -27,40 +25,17 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: `apt-get install chromium`"),
 ]
 
-LIVEHOUSE = Path(sys.executable).parent / "livehouse"
-PATIENCE = 120
 SECRET = "the-token-of-the-account"
 HOSTILE = "select '=1+1' as formula, '<img src=x onerror=document.title=1>' as \"<img src=x onerror=document.title=2>\", 'https://example.com/a.png' as image, 7 as n"
 
 
-@contextmanager
-def started(home: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """The address that it prints, and its process."""
-    log = home.parent / "explore.log"
-    with log.open("wb") as out:
-        explore = subprocess.Popen(
-            [LIVEHOUSE, "explore", "--port", f"{free_port()}"],
-            env=os.environ | {"LIVEHOUSE_HOME": f"{home}", "CLOUDFLARE_API_TOKEN": SECRET},
-            cwd=home.parent,
-            stdout=out,
-            stderr=out,
-        )
-    try:
-        deadline = time.monotonic() + PATIENCE
-        while not (found := [line for line in log.read_text().splitlines() if line.startswith("http://")]):
-            assert time.monotonic() < deadline, log.read_text()
-            assert explore.poll() is None, log.read_text()
-            time.sleep(0.1)
-        yield found[0], explore
-    finally:
-        if explore.poll() is None:
-            explore.kill()
-        explore.wait()
+def start_explore(home: Path) -> AbstractContextManager[tuple[str, "subprocess.Popen[bytes]"]]:
+    return served_by_command("explore", home, home.parent, CLOUDFLARE_API_TOKEN=SECRET)
 
 
 @pytest.fixture(scope="module")
 def served(loaded_once: LoadedWarehouse) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    with started(loaded_once.settings.home) as explore:
+    with start_explore(loaded_once.settings.home) as explore:
         yield explore
 
 
@@ -153,33 +128,16 @@ def test_the_server_has_no_secret_of_runs(served: tuple[str, "subprocess.Popen[b
     assert SECRET.encode() not in Path(f"/proc/{served[1].pid}/environ").read_bytes()
 
 
-def is_running(pid: str) -> bool:
-    """Whether a process has not ended. One that nobody has waited for has no command line."""
-    try:
-        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
-    except FileNotFoundError:
-        return False
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_it_ends_with_its_queries(number: signal.Signals, loaded: LoadedWarehouse, page: Any) -> None:
-    with started(loaded.settings.home) as (address, explore):
+    with start_explore(loaded.settings.home) as (address, explore):
         page = page.context.browser.new_page()
         page.goto(address)
         run_query(page, "select count(*) from range(10_000_000) a, range(10_000_000) b where hash(a, b) = 1")
-        listed = list[str]()
         deadline = time.monotonic() + PATIENCE
-        while not listed and time.monotonic() < deadline:
-            listed = [
-                pid
-                for task in Path(f"/proc/{explore.pid}/task").iterdir()
-                for pid in (task / "children").read_text().split()
-            ]
+        while not (queries := descendants(explore.pid)) and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert listed
+        assert queries
         explore.send_signal(number)
         assert explore.wait(timeout=60) == 0
-        deadline = time.monotonic() + PATIENCE
-        while any(map(is_running, listed)) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert not any(map(is_running, listed))
+        assert left_running(queries) == []

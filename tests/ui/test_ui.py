@@ -1,12 +1,9 @@
-"""`livehouse ui` as a user starts it: the demo is shown, a run is launched, nobody else gets in, and it ends whole."""
+"""`livehouse ui` as a user starts it: the demo is shown, a run is launched, all others are refused, and its processes end with it."""
 
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,10 +12,7 @@ import httpx
 import pytest
 
 from pipelines.clock import utc_now
-from tests.ui.serving import CHROMIUM, browser, free_port
-
-LIVEHOUSE = Path(sys.executable).parent / "livehouse"
-PATIENCE = 120
+from tests.ui.serving import CHROMIUM, LIVEHOUSE, PATIENCE, browser, descendants, left_running, served_by_command
 
 PARTITIONS = "{assetNodes {partitionKeys}}"
 RUNS = "{runsOrError {... on Runs {results {status pipelineName tags {key}}}}}"
@@ -38,59 +32,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-@contextmanager
-def started(home: Path, directory: Path, **variables: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """The address that it prints, and its process."""
-    port, log = free_port(), directory / "log"
-    with log.open("wb") as out:
-        ui = subprocess.Popen(
-            [LIVEHOUSE, "ui", "--port", f"{port}"],
-            env=os.environ | {"LIVEHOUSE_HOME": f"{home}"} | variables,
-            cwd=directory,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
-    try:
-        deadline = time.monotonic() + PATIENCE
-        while not (found := [line for line in log.read_text().splitlines() if line.startswith("http://")]):
-            assert time.monotonic() < deadline, log.read_text()
-            assert ui.poll() is None, log.read_text()
-            time.sleep(0.2)
-        yield found[0], ui
-    finally:
-        if ui.poll() is None:
-            os.killpg(ui.pid, signal.SIGKILL)
-        ui.wait()
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes that a process started, and theirs."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = {int(line.split()[0]): int(line.split()[1]) for line in listed.splitlines()}
-    found = [pid]
-    for one in found:
-        found.extend(child for child, parent in parents.items() if parent == one)
-    return found[1:]
-
-
-def left_running(processes: list[int]) -> list[int]:
-    """Those that have not ended after a while."""
-    deadline = time.monotonic() + PATIENCE
-    while left := [
-        pid for pid in processes if Path(f"/proc/{pid}/cmdline").is_file() and Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]:
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.2)
-    return left
-
-
 def test_the_ui_shows_the_demo_to_a_newcomer_and_ends_with_its_process(home: Path, tmp_path: Path) -> None:
     for planted in ("dagster", "pipelines", "httpx"):  # in the directory it is started from
         (tmp_path / f"{planted}.py").write_text("raise SystemExit('hijacked')")
     today = utc_now().date()
-    with started(home, tmp_path, LIVEHOUSE_START_DATE=f"{today}") as (address, ui):  # of an account, not of the demo
+    of_an_account = {"LIVEHOUSE_START_DATE": f"{today}"}  # not of the demo
+    with served_by_command("ui", home, tmp_path, **of_an_account) as (address, ui):
         origin, _, token = address.partition("/?token=")
         with httpx.Client(base_url=origin, timeout=60) as client:
             assert client.post("/graphql", json={"query": RUNS}).status_code == 401
@@ -113,7 +60,7 @@ def test_the_ui_shows_the_demo_to_a_newcomer_and_ends_with_its_process(home: Pat
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL], ids=lambda number: number.name)
 def test_however_it_ends_nothing_is_left_running(number: signal.Signals, home: Path, tmp_path: Path) -> None:
-    with started(home, tmp_path) as (_, ui):
+    with served_by_command("ui", home, tmp_path) as (_, ui):
         children = descendants(ui.pid)
         ui.send_signal(number)
         assert ui.wait(timeout=60) in (0, -signal.SIGKILL)
@@ -132,7 +79,7 @@ def test_it_works_in_a_browser_and_a_foreign_page_launches_nothing(home: Path, t
     def runs(page: Any) -> list[tuple[str, str]]:
         return [(run["pipelineName"], run["status"]) for run in send_query(page, RUNS)["runsOrError"]["results"]]
 
-    with started(home, tmp_path) as (address, _), browser() as chromium:
+    with served_by_command("ui", home, tmp_path) as (address, _), browser() as chromium:
         origin = address.partition("/?")[0]
         opened = chromium.new_context()
         page = opened.new_page()
