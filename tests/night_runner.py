@@ -125,6 +125,12 @@ class NightRunner:
             for stream in LOADED_STREAMS:
                 extract_stream(run, stream, days)
 
+    def correct_session(self, number: int, ingest: float, viewers: float, at: datetime) -> None:
+        """Correct the first livestream's session of the number-th day."""
+        self.world.now = at
+        session = self.world.apps[APP].livestreams[0].sessions[number]
+        self.world.change_session(APP, session.id, ingest_seconds=ingest, viewer_seconds=viewers)
+
     def query_marts(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Build the marts that a query names, and return its rows."""
         with open_run(self.settings, run_id="marts", full=False, allow_shrink=False, backfill=None) as run:

@@ -1,111 +1,18 @@
-"""Observations merged and thinned, and marts.live_audience built from them: gaps, resets, midnight, age."""
+"""marts.live_audience built from merged observations: gaps, resets, midnight, age."""
 
 import random
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import polars as pl
 import pytest
 
-from pipelines.catalog.core import LIVE_OBSERVATIONS
-from pipelines.catalog.files import WAREHOUSE_FILE
-from pipelines.live import merge
-from pipelines.live.observations import MAX_GAP, PLACEHOLDER_SECONDS, blank_placeholder_figures
-from pipelines.marts.build import build_mart, find_marts
+from pipelines.live.observations import MAX_GAP, PLACEHOLDER_SECONDS
 from pipelines.marts.macros import find_macros
+from tests.merged_warehouse import DAY, NOON, MergedWarehouse, Observation, steady
 from tests.parameters import long_except
-
-MART, PEAKS = (mart for mart in find_marts() if mart.name in ("live_audience", "stream_concurrency"))
-DAY = date(2026, 3, 10)
-NOON = datetime(2026, 3, 10, 12)
-Observation = tuple[float, float | None, float | None]
-"""Seconds since noon, ingest seconds, viewer seconds."""
-
-
-class MergedWarehouse:
-    """A working file in memory, with a clock that moves on."""
-
-    def __init__(self, path: str | Path = ":memory:") -> None:
-        self.connection = duckdb.connect(path, config={"threads": 1})
-        for schema in ("core", "ops"):
-            self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-        for table in WAREHOUSE_FILE:
-            self.connection.execute(table.create_sql)
-        self.now = NOON + timedelta(days=1)
-
-    def tick(self) -> datetime:
-        self.now += timedelta(seconds=1)
-        return self.now
-
-    def merge(
-        self,
-        *observed: Observation,
-        session: str = "s1",
-        stream: str = "l1",
-        by_hour: bool = False,
-        began: float | None = None,
-        is_over: bool = False,
-    ) -> int:
-        """Merge observations as a run does; `began` is the session's start, `is_over` says the last row is its end."""
-        rows = [
-            {
-                "app_id": "a",
-                "livestream_id": stream,
-                "observed_at": NOON + timedelta(seconds=at),
-                "session_id": session,
-                "ingest_seconds": ingest,
-                "viewer_seconds": viewed,
-                "started_at": None if began is None else NOON + timedelta(seconds=began),
-                "last_on_air_at": NOON if is_over and number == len(observed) else None,
-            }
-            for number, (at, ingest, viewed) in enumerate(observed, start=1)
-        ]
-        types = LIVE_OBSERVATIONS.polars_schema | {"last_on_air_at": pl.Datetime("us")}
-        frame = pl.DataFrame(rows, schema_overrides=types, infer_schema_length=None)
-        frame = blank_placeholder_figures(frame).drop("last_on_air_at")
-        return sum(
-            merge.merge_day(self.connection, "a", day, rows=part, by_hour=by_hour, run_id="run", now=self.tick())
-            for (day,), part in frame.group_by(pl.col("observed_at").dt.date(), maintain_order=True)
-            if isinstance(day, date)
-        )
-
-    def age(self, day: date, app_id: str = "a") -> None:
-        """Keep a day by the hour."""
-        empty = pl.DataFrame(schema={name: LIVE_OBSERVATIONS.polars_schema[name] for name in LIVE_OBSERVATIONS.key})
-        merge.merge_day(self.connection, app_id, day, rows=empty, by_hour=True, run_id="run", now=self.tick())
-
-    def audience(self) -> list[tuple[Any, ...]]:
-        """Refresh the mart, and return seconds since noon of each minute, its span, seconds observed, average."""
-        build_mart(self.connection, MART, self.tick())
-        rows = self.connection.execute(
-            "SELECT minute, span_minutes, observed_seconds, average_concurrent_viewers FROM marts.live_audience ORDER BY ALL"
-        ).fetchall()
-        return [((row[0] - NOON).total_seconds(), row[1], *(round(cell, 6) for cell in row[2:])) for row in rows]
-
-    def peaks(self) -> list[tuple[Any, ...]]:
-        """Refresh the marts, and return the peak of each day with its time."""
-        self.audience()
-        build_mart(self.connection, PEAKS, self.tick())
-        return self.query("SELECT peak_concurrent_viewers, viewers_peak_at FROM marts.stream_concurrency ORDER BY day")
-
-    def hold_sessions(self, day: date) -> None:
-        """Record that the sessions of a day are loaded, and that there are none."""
-        self.connection.execute(
-            """INSERT INTO ops.days BY NAME SELECT 'core.livestream_sessions' AS table_name, 'a' AS app_id,
-            $day AS day, 0 AS row_count, true AS is_known, $now AS loaded_at""",
-            {"day": day, "now": self.tick()},
-        )
-
-    def total(self) -> float:
-        self.audience()
-        return float(self.query("SELECT coalesce(sum(viewer_seconds), 0) FROM marts.live_audience")[0][0])
-
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
-        return self.connection.execute(sql).fetchall()
 
 
 @pytest.fixture
@@ -115,18 +22,10 @@ def run() -> Iterator[MergedWarehouse]:
     made.connection.close()
 
 
-def steady(first: int, last: int, viewers: float, *, every: int = 60, began: int = 0) -> list[Observation]:
-    """Return observations of a stream with a constant number of viewers, one every `every` seconds."""
-    return [(at, at - began, viewers * (at - began)) for at in range(first, last + 1, every)]
-
-
 def test_the_mart_has_the_limits_of_the_live_package() -> None:
     assert find_macros()["is_gap"].endswith(f"AS elapsed > INTERVAL {MAX_GAP // timedelta(minutes=1)} MINUTE;")
     sql = (Path(__file__).parents[1] / "sql" / "marts" / "live_audience.sql").read_text()
     assert f"ingest_seconds = {PLACEHOLDER_SECONDS} AND viewer_seconds = {PLACEHOLDER_SECONDS}" in sql
-
-
-# --- the mart ---------------------------------------------------------------------------------------------
 
 
 def test_a_minute_is_the_viewing_between_two_polls(run: MergedWarehouse) -> None:
@@ -308,64 +207,3 @@ def test_an_incremental_refresh_equals_a_full_build(run: MergedWarehouse, seed: 
     assert min(row[3] for row in refreshed) >= 0
     run.connection.execute("DELETE FROM ops.mart_builds")
     assert run.audience() == refreshed
-
-
-# --- merging and thinning ---------------------------------------------------------------------------------
-
-
-def test_a_row_merged_twice_is_stored_once(run: MergedWarehouse) -> None:
-    observed = steady(0, 600, 10, every=20)
-    assert run.merge(*observed) == 31
-    kept = run.query("FROM core.live_observations ORDER BY ALL")
-    run.merge(*observed)
-    assert run.query("FROM core.live_observations ORDER BY ALL") == kept
-    assert len(kept) == 12, "the first, and the last of each minute"
-
-
-def test_ops_days_counts_the_stored_rows(run: MergedWarehouse) -> None:
-    run.merge(*steady(0, 600, 10, every=20))
-    run.age(DAY)
-    counted = run.query("SELECT day, count(*) FROM core.live_observations GROUP BY day")
-    assert run.query("SELECT day, row_count FROM ops.days") == counted
-
-
-def test_thinning_keeps_the_totals_of_hours(run: MergedWarehouse) -> None:
-    run.merge(*steady(60, 3 * 3600 + 600, 10))  # from its start on
-    run.merge(*steady(1800, 5400, 7, began=1790), session="s2", stream="l2")
-    before, rows = run.total(), run.query("SELECT count(*) FROM core.live_observations")[0][0]
-    run.age(DAY)
-    kept = run.query("FROM core.live_observations ORDER BY ALL")
-    assert len(kept) < rows / 20
-    assert run.total() == pytest.approx(before)
-    assert {row[1] for row in run.audience()} == {60.0}
-    run.age(DAY)
-    assert run.query("FROM core.live_observations ORDER BY ALL") == kept, "thinned twice is thinned once"
-
-
-def test_gaps_restarts_and_resets_survive_thinning(run: MergedWarehouse) -> None:
-    run.merge(*steady(60, 1200, 10), *steady(2400, 4200, 10))  # no polls for twenty minutes
-    run.merge(
-        *steady(60, 1200, 10), *steady(1260, 3000, 10, began=1230), session="s2", stream="l2"
-    )  # the feed restarted
-    known = 1200 * 10 + 1800 * 10 + 1200 * 10 + 1770 * 10
-    assert run.total() == pytest.approx(known)
-    run.age(DAY)
-    assert run.total() == pytest.approx(known)
-    assert len(run.query("FROM core.live_observations")) < 20
-
-
-def test_only_old_days_that_are_not_thinned_yet_are_thinned(run: MergedWarehouse) -> None:
-    days = [DAY + timedelta(days=n) for n in range(4)]
-    for n in range(4):
-        run.merge((86400 * n, 100, 100))
-
-    def to_thin(app_id: str) -> list[date]:
-        now = NOON + timedelta(days=4)
-        return merge.find_days_to_thin(run.connection, app_id, observation_days=2, now=now)
-
-    assert to_thin("a") == days[:2]
-    run.now = NOON + timedelta(days=4)
-    run.age(days[0])
-    assert to_thin("a") == days[1:2], "a run that is killed between two days leaves the second one to the next run"
-    run.age(days[1])
-    assert to_thin("a") == to_thin("b") == []

@@ -8,10 +8,10 @@ import pytest
 
 from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY, MEETING_SESSIONS_DAILY
 from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS
-from pipelines.catalog.streams import stream_of
-from pipelines.normalize.raw_frames import raw_day, raw_day_entries
+from pipelines.normalize.raw_frames import raw_day
 from pipelines.normalize.record import read_record
 from pipelines.normalize.resolve import Normalized
+from tests.normalize.test_records import DAYS, raw_meeting_sessions
 from tests.normalize.test_rows import A_DAY, DAY, FIGURES, HOUR, NOW, RETENTION, balanced, only
 
 
@@ -93,22 +93,11 @@ def test_a_broken_figure_keeps_the_day_as_it_was(count: Any) -> None:
 
 
 def test_daywise_days() -> None:
-    days = [DAY + n * A_DAY for n in range(3)]
     entry = {"day": "2025-03-11T00:00:00.000Z", "total_sessions": "4", "total_session_minutes": 365.66666666666697}
     invalid = {"day": "someday", "total_sessions": 1, "total_session_minutes": 1}
     for entries, zeros in (([entry], 2), ([entry, invalid], 0)):
-        raw = raw_day_entries(
-            stream_of(MEETING_SESSIONS_DAILY),
-            [read_record(entry) for entry in entries],
-            days,
-            omitted_is_zero=True,
-            stats="session_stats",
-            app_id="app",
-            fetched_at=NOW,
-            run_id="run",
-        )
-        made = balanced(MEETING_SESSIONS_DAILY, raw)
+        made = balanced(MEETING_SESSIONS_DAILY, raw_meeting_sessions(entries))
         held = {row["day"]: (row["session_count"], row["session_minutes"]) for row in made.rows.to_dicts()}
-        assert held.pop(days[1]) == (4, 365.66666666666697)
+        assert held.pop(DAYS[1]) == (4, 365.66666666666697)
         assert list(held.values()) == [(0, 0.0)] * zeros
         assert made.rejects["field"].to_list() == ([] if zeros else ["day"])

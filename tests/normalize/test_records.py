@@ -8,6 +8,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,8 +119,8 @@ def test_a_day_of_overall(record: Any) -> None:
     assert (day, json.loads(payload)) == (DAYS[0], record)
 
 
-def daywise(entries: list[Any], *, omitted_is_zero: bool = True) -> list[tuple[date | None, Any]]:
-    frame = raw_day_entries(
+def raw_meeting_sessions(entries: list[Any], *, omitted_is_zero: bool = True) -> pl.DataFrame:
+    return raw_day_entries(
         stream_of(MEETING_SESSIONS_DAILY),
         [read_record(entry) for entry in entries],
         DAYS,
@@ -129,6 +130,10 @@ def daywise(entries: list[Any], *, omitted_is_zero: bool = True) -> list[tuple[d
         fetched_at=NOW,
         run_id="run",
     )
+
+
+def daywise(entries: list[Any], *, omitted_is_zero: bool = True) -> list[tuple[date | None, Any]]:
+    frame = raw_meeting_sessions(entries, omitted_is_zero=omitted_is_zero)
     assert frame.schema == RAW_APP_ANALYTICS.polars_schema
     return [(day, json.loads(payload)) for day, payload in frame.select("day", "payload").iter_rows()]
 

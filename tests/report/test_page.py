@@ -2,10 +2,8 @@
 
 import hashlib
 import html
-import json
 import re
 import stat
-import time
 from base64 import b64encode
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +13,7 @@ import duckdb
 import pytest
 
 from pipelines.errors import WarehouseError
-from pipelines.report import chart_bundle, figures
-from pipelines.report.chart_bundle import _start_build, build_charts_meanwhile, read_chart_bundle
+from pipelines.report import figures
 from pipelines.report.page import SCRIPTS, WEB, as_json, as_script, render_page
 from tests.report.test_page_cases import HOSTILE, embedded, make_warehouse, named, write_page_of
 
@@ -351,55 +348,3 @@ def test_errors_are_one_line_with_a_remedy(tmp_path: Path) -> None:
 def test_page_without_figures_builds_no_charts(tmp_path: Path) -> None:
     assert len(render_page(None, tmp_path)) < 20_000
     assert not list(tmp_path.iterdir())
-
-
-def test_chart_bundle_is_built_once_and_rebuilt_if_damaged(tmp_path: Path) -> None:
-    kept = tmp_path / "cache"
-    made = read_chart_bundle(kept)
-    [file] = kept.glob("charts-*")
-    assert read_chart_bundle(kept) == made
-    left = kept / ".charts-a1b2c3d4.tmp"
-    left.touch()
-    file.write_text('{"charts": {}, "scr', encoding="utf-8")  # a disk that was full
-    assert read_chart_bundle(kept) == made
-    assert {path.name for path in kept.iterdir()} == {file.name, "lock"}
-    file.write_text(json.dumps({"charts": {}, "script": "kept"}), encoding="utf-8")
-    assert read_chart_bundle(kept).script == "kept"
-
-
-@pytest.mark.long
-def test_chart_bundle_is_built_by_a_separate_process_that_ends_with_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(chart_bundle, "_start_build", _start_build)  # which the suite replaces
-    kept = tmp_path / "cache"
-    with build_charts_meanwhile(kept):
-        deadline = time.monotonic() + 60
-        while not any(kept.glob("charts-*")):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    made = read_chart_bundle(kept)
-    assert made.charts.keys() >= {"days", "top"}
-    with build_charts_meanwhile(tmp_path / "other"):
-        pass  # a run that is over before
-    assert not list((tmp_path / "other").glob("charts-*"))
-    assert read_chart_bundle(tmp_path / "other") == made
-
-
-def test_charts_are_built_each_time_if_the_cache_is_not_writable(tmp_path: Path) -> None:
-    (tmp_path / "cache").touch()
-    assert read_chart_bundle(tmp_path / "cache").charts.keys() >= {"days", "top"}
-
-
-@pytest.mark.long
-def test_charts_are_built_without_packages_on_pythonpath(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another package `pipelines`, or an `altair`, of another project must not run in the process that makes them."""
-    for name in ("pipelines", "altair", "filelock", "json"):
-        (tmp_path / "others" / name).mkdir(parents=True)
-        (tmp_path / "others" / name / "__init__.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "others"))
-    (tmp_path / "kept").mkdir()
-    with _start_build(tmp_path / "kept") as process:
-        assert process.wait() == 0
-    assert not (tmp_path / "imported").exists()
-    assert list((tmp_path / "kept").glob("charts-*.json"))
