@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from pipelines.cli import COMMANDS
@@ -23,6 +24,7 @@ from pipelines.simulator.server import Simulator
 from pipelines.storage.file_warehouse import FileWarehouse
 from tests.pipeline_runner import APPS, FIRST, LAST, assert_matches_world, environment_for, settings_for, small_world
 from tests.promises.fault_runner import run_cli
+from tests.promises.test_secrets import leaks
 from tests.terminals import run_cli_on_terminal, run_on_terminal
 
 LIVEHOUSE = Path(sys.executable).with_name("livehouse")
@@ -51,7 +53,9 @@ def simulator() -> Iterator[Simulator]:
         yield served
 
 
-def test_a_backfill_and_the_commands_that_read_it(simulator: Simulator, tmp_path: Path) -> None:
+def test_a_backfill_and_the_commands_that_read_it(
+    simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     environment = environment_for(simulator, tmp_path / "home")
     read_chart_bundle(tmp_path / "home" / "cache")  # made once by this process, not by each program
     command = [str(LIVEHOUSE), "backfill", f"{FIRST}", f"{LAST}", "--json"]
@@ -97,9 +101,14 @@ def test_a_backfill_and_the_commands_that_read_it(simulator: Simulator, tmp_path
     assert run_cli(environment, "sql", twice, "--format", "csv")[1] == "a,a,b\n1,2,true\n"
     status, out, _ = run_cli(environment, "doctor")
     assert status == 0, out
-    status, path, err = run_cli(environment, "report")
+    opened: list[str] = []
+    monkeypatch.setattr(click, "launch", opened.append)
+    status, path, err = run_cli(environment, "report", "--open")
     assert status == 0, err
+    assert opened == [path.strip()] == [f"{tmp_path / 'home' / 'report.html'}"]
     assert Path(path.strip()).read_text().startswith("<!")
+    assert (tmp_path / "home" / "dagster" / "history").is_dir()
+    assert leaks(tmp_path / "home", {simulator.token, *simulator.world.stream_keys()}, seen, written) == []
 
 
 def test_upkeep_prints_sizes_with_a_header_and_units(tmp_path: Path) -> None:

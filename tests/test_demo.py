@@ -10,6 +10,7 @@ import duckdb
 import pytest
 from filelock import FileLock
 
+from pipelines.cli.demo import demo_command
 from pipelines.cli.demo_directory import MARKER, prepare_demo_directory
 from pipelines.errors import AlreadyRunningError
 from pipelines.report.chart_bundle import read_chart_bundle
@@ -78,6 +79,10 @@ def test_no_setting_reaches_the_demo(
     with duckdb.connect(production / "place" / "demo" / "warehouse.duckdb", read_only=True) as connection:
         apps = connection.execute("SELECT DISTINCT app_id FROM core.livestreams").fetchall()
     assert {app for (app,) in apps} == set(DEMO_APPS)
+
+
+def test_thirty_days_are_loaded_by_default() -> None:
+    assert [parameter.default for parameter in demo_command.params if parameter.name == "days"] == [30]
 
 
 def test_the_suggested_commands_show_the_demo(

@@ -86,6 +86,14 @@ def test_settings_token_and_reachability(given: dict[str, str], status: int, exp
     assert expected in examined(at | given, status)
 
 
+def test_little_space_is_a_warning(at: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    left = shutil.disk_usage(home_of(at))._replace(free=500 * 2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: left)
+    report = examined(at, 0)
+    assert "500 MiB free" in report
+    assert "free 1024 MiB: publishing writes a copy" in report
+
+
 def test_no_trusted_connection(loaded: tuple[Simulator, Path], at: dict[str, str]) -> None:
     address = f"https://127.0.0.1:{loaded[0].port}"  # where nobody speaks TLS
     assert "no trusted connection" in examined(at | {"CLOUDFLARE_BASE_URL": address}, 1)

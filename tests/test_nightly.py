@@ -161,6 +161,22 @@ def test_days_without_raw_data_cannot_be_rebuilt(tmp_path: Path) -> None:
         assert simulator.request_count() == requests
 
 
+def test_rebuild_restores_core_from_raw_without_a_request(tmp_path: Path) -> None:
+    with Simulator(small_world(apps=("aula",), livestreams=3, sessions=12)) as simulator:
+        settings = settings_for(simulator, tmp_path)
+        run_without_marts(settings, LOADED)
+        requests = simulator.request_count()
+        with open_warehouse(settings).open_working() as connection:
+            connection.execute("UPDATE core.livestream_sessions SET viewer_seconds = NULL")
+        days = [f"{day}" for day in LOADED]
+        status, _, err = run_cli(environment_for(simulator, tmp_path), "rebuild", *days, "--quiet")
+        assert status == 0, err
+        assert_matches_world(settings, simulator.world, LOADED)
+        [(rebuilt,)] = query(settings, "SELECT sum(viewer_seconds) FROM marts.daily_usage")
+        assert query(settings, "SELECT sum(viewer_seconds) FROM core.livestream_sessions") == [(rebuilt,)]
+        assert simulator.request_count() == requests
+
+
 @pytest.mark.long
 def test_rebuild_names_the_days_without_raw_data(tmp_path: Path) -> None:
     with Simulator(small_world(apps=("aula",), livestreams=6, sessions=40)) as simulator:

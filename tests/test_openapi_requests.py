@@ -59,17 +59,13 @@ def test_undocumented_requests_are_found(
 
 
 @pytest.mark.promise(7)
-@pytest.mark.long
-def test_every_operation_is_sent_as_documented(served: Simulator, tmp_path: Path) -> None:
+def test_every_operation_is_sent_by_hand_as_documented(served: Simulator, tmp_path: Path) -> None:
     """`described_requests` in conftest.py checks the requests of each test, this one included."""
     environment = environment_for(served, tmp_path / "home")
     [livestream] = served.world.apps[APP].livestreams
     REQUEST_LOG.operations.clear()
     first, last = (f"{day}" for day in DAYS)
     for arguments in (
-        ("doctor",),
-        ("backfill", first, last, "--quiet"),
-        ("on-air",),
         ("api", "list-livestreams"),
         ("api", "get-livestream", livestream.id),
         ("api", "get-session", livestream.sessions[0].id),
@@ -84,4 +80,4 @@ def test_every_operation_is_sent_as_documented(served: Simulator, tmp_path: Path
     ):
         status, _, stderr = run_cli(environment, *arguments)
         assert (status, "Traceback" in stderr) == (0, False), (arguments, stderr)
-    assert REQUEST_LOG.operations >= set(OPERATIONS)
+    assert REQUEST_LOG.operations == set(OPERATIONS)
