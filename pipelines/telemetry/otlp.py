@@ -4,11 +4,8 @@ Metrics are gauges with the figures of the last run: a run is a process that end
 night. The trace's id is the run's id. Names and units: docs/reference/metrics.md.
 """
 
-import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 from uuid import UUID
@@ -16,15 +13,15 @@ from uuid import UUID
 from pipelines.errors import SettingsError
 from pipelines.settings.settings import Settings
 from pipelines.telemetry.run_record import Load, RunRecord
+from pipelines.transport.delivery import deliver
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
+    from opentelemetry.sdk.metrics.export import MetricsData
     from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.trace import Tracer
 
-_TIMEOUT_SECONDS = 10
-"""For each of the two requests, retries included."""
-_DEADLINE_SECONDS = 30.0
 _LONGEST_FAULT = 300
 
 
@@ -82,47 +79,24 @@ def send_run(settings: Settings, record: RunRecord) -> str | None:
     if settings.collector is None:
         return None
     try:
-        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
+        from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
     except ImportError:
         raise SettingsError(
             "LIVEHOUSE_OTLP_ENDPOINT requires the extra `telemetry`: pip install 'livehouse[telemetry]'"
         ) from None
-    faults: list[str] = []
-
-    def send() -> None:
-        try:
-            with _collect_faults(faults):
-                resource = Resource.create({"service.name": "livehouse"})
-                _send_metrics(settings, resource, record)
-                _send_trace(settings, resource, record)
-        except Exception as error:  # noqa: BLE001 - such as a malformed OTEL_ variable: no reason to fail a run
-            faults.append(" ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_FAULT])
-
-    # the library limits each read, not a reply: a collector that answers a byte at a time would block for ever
-    sender = Thread(target=send, daemon=True, name="otlp")
-    sender.start()
-    sender.join(_DEADLINE_SECONDS)
-    if sender.is_alive():
-        faults.append(f"no complete reply in {_DEADLINE_SECONDS:g} s")
-    return f"could not send the run to LIVEHOUSE_OTLP_ENDPOINT: {faults[0]}" if faults else None
-
-
-@contextmanager
-def _collect_faults(faults: list[str]) -> Iterator[None]:
-    """Collect what the exporters log about failures, instead of printing it with a stack trace."""
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            faults.append(" ".join(record.getMessage().split())[:_LONGEST_FAULT])
-
-    logger, handler = logging.getLogger("opentelemetry"), Handler(logging.WARNING)
-    propagated, logger.propagate = logger.propagate, False
-    logger.addHandler(handler)
+    fault: str | None = None
+    headers = {"content-type": "application/x-protobuf", **_parse_headers(settings)}
     try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagated
+        for path, request in (
+            ("metrics", encode_metrics(_collect_metrics(record))),
+            ("traces", encode_spans(_collect_spans(record))),
+        ):
+            address, content = f"{settings.collector}/v1/{path}", request.SerializeToString()
+            fault = fault or deliver("POST", address, content, lambda: headers)
+    except Exception as error:  # noqa: BLE001 - such as a malformed OTEL_ variable: no reason to fail a run
+        fault = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_FAULT]
+    return fault and f"could not send the run to LIVEHOUSE_OTLP_ENDPOINT: {fault}"
 
 
 def _parse_headers(settings: Settings) -> dict[str, str]:
@@ -132,19 +106,20 @@ def _parse_headers(settings: Settings) -> dict[str, str]:
     return {name.lower(): unquote(value) for name, _, value in pairs}
 
 
-def _send_metrics(settings: Settings, resource: "Resource", record: RunRecord) -> None:
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-    from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+def _create_resource() -> "Resource":
+    from opentelemetry.sdk.resources import Resource
 
-    exporter = OTLPMetricExporter(
-        endpoint=f"{settings.collector}/v1/metrics", headers=_parse_headers(settings), timeout=_TIMEOUT_SECONDS
-    )
-    reader = PeriodicExportingMetricReader(exporter, export_interval_millis=float("inf"))
-    provider = MeterProvider([reader], resource, shutdown_on_exit=False)
+    return Resource.create({"service.name": "livehouse"})
+
+
+def _collect_metrics(record: RunRecord) -> "MetricsData":
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData
+
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], _create_resource(), shutdown_on_exit=False)
     _record_metrics(provider.get_meter("livehouse"), record)
-    provider.force_flush()
-    provider.shutdown()
+    return reader.get_metrics_data() or MetricsData([])
 
 
 def _record_metrics(meter: "Meter", record: RunRecord) -> None:
@@ -181,24 +156,21 @@ def _of_table(load: Load) -> dict[str, str]:
     return {"app": load.app_id, "table": load.table}
 
 
-def _send_trace(settings: Settings, resource: "Resource", record: RunRecord) -> None:
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+def _collect_spans(record: RunRecord) -> "Sequence[ReadableSpan]":
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
     from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
     class RunIdGenerator(RandomIdGenerator):
         def generate_trace_id(self) -> int:
             return UUID(record.run_id).int
 
-    exporter = OTLPSpanExporter(
-        endpoint=f"{settings.collector}/v1/traces", headers=_parse_headers(settings), timeout=_TIMEOUT_SECONDS
-    )
-    provider = TracerProvider(resource=resource, id_generator=RunIdGenerator(), shutdown_on_exit=False)
-    spans = 1 + len(record.stages) + len(record.loads)  # the default queue drops spans beyond 2,048
-    provider.add_span_processor(BatchSpanProcessor(exporter, spans, max_export_batch_size=spans))
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(resource=_create_resource(), id_generator=RunIdGenerator(), shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
     _record_spans(provider.get_tracer("livehouse"), record)
-    provider.shutdown()  # sends
+    return exporter.get_finished_spans()
 
 
 def _record_spans(tracer: "Tracer", record: RunRecord) -> None:

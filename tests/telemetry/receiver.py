@@ -24,6 +24,9 @@ class Receiver:
         self.beats: list[str] = []
         self.authorizations: set[str | None] = set()
         self.status = 200
+        self.reply_headers: dict[str, str] = {}
+        self.echoes = False
+        """Whether replies quote the headers of the request, as a debugging proxy does."""
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -38,9 +41,13 @@ class Receiver:
                 self._answer()
 
             def _answer(self) -> None:
-                self.send_response(receiver.status)
-                self.send_header("Content-Length", "0")
+                echo = " ".join(self.headers.values()) if receiver.echoes else None
+                self.send_response(receiver.status, echo)
+                for name, value in receiver.reply_headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", f"{len(echo or '')}")
                 self.end_headers()
+                self.wfile.write((echo or "").encode())
 
             def log_message(self, *_: Any) -> None:
                 """Print nothing."""

@@ -4,13 +4,10 @@ import json
 import re
 import socket
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import dagster as dg
@@ -20,12 +17,12 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from pipelines.errors import SettingsError
 from pipelines.orchestration.run_telemetry import report_run
 from pipelines.settings.settings import Settings, load_settings
-from pipelines.telemetry import otlp
 from pipelines.telemetry.heartbeat import send_heartbeat
 from pipelines.telemetry.logs import is_json, log, log_with_run
 from pipelines.telemetry.otlp import METRICS, send_run
 from pipelines.telemetry.run_record import Load, RunRecord, Stage
 from tests.promises.fault_runner import run_cli
+from tests.raw_server import raw_server
 from tests.telemetry.receiver import Receiver
 
 ROOT = Path(__file__).parents[2]
@@ -136,36 +133,43 @@ def test_headers_reach_the_collector_decoded(receiver: Receiver) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 404])
 def test_a_refusal_is_one_line(receiver: Receiver, status: int, capfd: pytest.CaptureFixture[str]) -> None:
-    receiver.status = status
+    """Seen: a collector's reply quoted the key that it refused, and the message of the run quoted the reply."""
+    receiver.status, receiver.echoes = status, True
     key = "the-address-is-the-password"
     given = settings_with(
         LIVEHOUSE_OTLP_ENDPOINT=receiver.address,
-        LIVEHOUSE_OTLP_HEADERS=f"authorization={key}",
+        LIVEHOUSE_OTLP_HEADERS=f"x-api-key={key}",
         LIVEHOUSE_HEARTBEAT_URL=f"{receiver.address}/{key}",
     )
-    faults = [send_run(given, RECORD) or "", send_heartbeat(given) or ""]
-    assert faults[0].startswith("could not send the run to LIVEHOUSE_OTLP_ENDPOINT: ")
-    assert f"{status}" in faults[0]
-    assert faults[1] == f"could not request LIVEHOUSE_HEARTBEAT_URL: HTTP {status}"
-    assert not any("\n" in fault or key in fault for fault in faults)
+    assert [send_run(given, RECORD), send_heartbeat(given)] == [
+        f"could not send the run to LIVEHOUSE_OTLP_ENDPOINT: HTTP {status}",
+        f"could not request LIVEHOUSE_HEARTBEAT_URL: HTTP {status}",
+    ]
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_collector_that_answers_a_byte_at_a_time_does_not_block_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(otlp, "_DEADLINE_SECONDS", 0.3)
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+def test_a_redirect_is_a_refusal_and_not_followed(receiver: Receiver) -> None:
+    """Seen: the exporter of OpenTelemetry took a redirect for success."""
+    with Receiver().listening() as other:
+        receiver.status, receiver.reply_headers = 307, {"Location": f"{other.address}/v1/metrics"}
+        given = settings_with(LIVEHOUSE_OTLP_ENDPOINT=receiver.address, LIVEHOUSE_OTLP_HEADERS="x-api-key=secret")
+        assert send_run(given, RECORD) == "could not send the run to LIVEHOUSE_OTLP_ENDPOINT: HTTP 307"
+        assert other.metrics == []
 
-        def drip() -> None:
-            connection, _ = server.accept()
-            with closing(connection), suppress(OSError):
-                connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
-                while True:
-                    connection.sendall(b"x")
-                    time.sleep(0.05)
 
-        Thread(target=drip, daemon=True).start()
-        fault = send_run(settings_with(LIVEHOUSE_OTLP_ENDPOINT=f"http://127.0.0.1:{server.getsockname()[1]}"), RECORD)
-    assert fault == "could not send the run to LIVEHOUSE_OTLP_ENDPOINT: no complete reply in 0.3 s"
+def test_the_reply_of_a_collector_is_not_read() -> None:
+    """Seen: the exporter of OpenTelemetry read an endless body for ten seconds, 1.8 GB."""
+    sent = 0
+
+    def reply_endlessly(connection: socket.socket) -> None:
+        nonlocal sent
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            sent += connection.send(b"x" * 2**16)
+
+    with raw_server(reply_endlessly) as port:
+        assert send_run(settings_with(LIVEHOUSE_OTLP_ENDPOINT=f"http://127.0.0.1:{port}"), RECORD) is None
+    assert sent < 32 * 2**20
 
 
 def test_a_variable_of_the_library_that_is_malformed_is_one_line(
@@ -195,7 +199,7 @@ def test_nothing_is_sent_unless_it_is_configured() -> None:
 
 
 def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.resources", None)
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.common.metrics_encoder", None)
     with pytest.raises(SettingsError, match=r"livehouse\[telemetry\]"):
         send_run(settings_with(LIVEHOUSE_OTLP_ENDPOINT="http://127.0.0.1:9"), RECORD)
 
