@@ -16,6 +16,7 @@ from pipelines.orchestration.assets.marts import MARTS
 from pipelines.orchestration.assets.publish import build_publish
 from pipelines.orchestration.assets.raw import RAW
 from pipelines.orchestration.checks import CHECKS
+from pipelines.orchestration.executor import session_executor
 from pipelines.orchestration.partitions import start_partitions_on
 from pipelines.orchestration.resources import RunContextResource, SettingsResource
 from pipelines.orchestration.schedules import JOBS, SCHEDULES
@@ -38,7 +39,7 @@ def build_definitions(settings: Settings | None = None) -> dg.Definitions:
         schedules=SCHEDULES,
         sensors=SENSORS,
         resources={"settings": run_settings, "run": RunContextResource(settings=run_settings)},
-        executor=dg.in_process_executor,  # a step process each would take ten times as long as the steps
+        executor=session_executor,
     )
 
 

@@ -72,11 +72,12 @@ def run_pipeline(
     run_id: str = "run",
     backfill: bool = False,
     builds_marts: bool = True,
-    **flags: bool,
+    full: bool = False,
+    allow_shrink: bool = False,
 ) -> RunContext:
     """Run every step in the order of the graph, without Dagster. Marts and alerts take a quarter of its CPU time."""
-    flags = {"full": False, "allow_shrink": False} | flags
-    with open_run(settings, run_id=run_id, backfill=days if backfill else None, **flags) as run:
+    resumable = days if backfill else None
+    with open_run(settings, run_id=run_id, full=full, allow_shrink=allow_shrink, backfill=resumable) as run:
         for stream in LOADED_STREAMS:
             extract_stream(run, stream, days)
         core.load_livestreams(run)
@@ -86,7 +87,7 @@ def run_pipeline(
             for mart in find_marts():
                 report.refresh_mart(run, mart)
             update_alerts(run)  # which read the marts
-        report.publish_warehouse(run, days if backfill else None)
+        report.publish_warehouse(run, resumable)
         return run
 
 

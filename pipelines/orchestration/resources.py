@@ -108,11 +108,12 @@ class RunContextResource(dg.ConfigurableResource[RunContext]):
         job_name = dagster_run.job_name if dagster_run else NIGHTLY
         instance = context.instance if context.instance and not context.instance.is_ephemeral else None
         run_locks = self.settings.dagster_home / RUN_LOCKS
+        session = None
         with ExitStack() as stack:
             stack.enter_context(terminate_on_hangup())
             if dagster_run and instance:
                 stack.enter_context(hold_run_lock(run_locks, dagster_run.run_id))
-                stack.enter_context(hold_run_session(instance, dagster_run.run_id))
+                session = stack.enter_context(hold_run_session(instance, dagster_run.run_id))
                 stack.enter_context(log_with_run(dagster_run.run_id, job_name))
             run = stack.enter_context(
                 open_run(
@@ -121,6 +122,7 @@ class RunContextResource(dg.ConfigurableResource[RunContext]):
                     full=tags.get(FULL) == "true",
                     allow_shrink=tags.get(ALLOW_SHRINK) == "true",
                     backfill=find_resumable_range(job_name, tags),
+                    before_write=session.check if session else None,
                 )
             )
             run.other_apps = tuple(app_id for app_id in self.settings.app_ids if app_id not in run.settings.app_ids)

@@ -221,16 +221,20 @@ def open_run(
     allow_shrink: bool,
     backfill: Range | None,
     applies_terms: bool = True,
+    before_write: Callable[[], None] | None = None,
 ) -> Iterator[RunContext]:
     """Open a run: wait for the lock, clean up after a killed run, and resume its backfill.
 
-    It also writes the billing terms of the settings into the warehouse, if `applies_terms`.
+    It also writes the billing terms of the settings into the warehouse, if `applies_terms`. `before_write` is called before each
+    transaction, and raises an error if the run may no longer write.
     """
     prepare_for_runs()
     check_readers_see(settings)
     terms = read_billing_terms(settings) if applies_terms else None
     warehouse = open_warehouse(settings)
     warehouse.prepare()
+    if before_write:
+        warehouse.before_write = before_write
     with warehouse.run(wait_seconds=settings.lock_wait_seconds, log=log):
         run = RunContext(
             settings, warehouse, run_id, full=full, allow_shrink=allow_shrink, is_backfill=backfill is not None

@@ -70,6 +70,7 @@ class DuckLakeWarehouse(DuckLakeReader):
         self.directory = home
         self.lock = home / "pipeline.lock"
         self.writes = 0
+        self.before_write: Callable[[], None] = lambda: None
         self._session: psycopg.Connection | None = None
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._is_kept_open = False
@@ -184,6 +185,7 @@ class DuckLakeWarehouse(DuckLakeReader):
             wait_jitter=random.uniform(0.05, 0.5),  # noqa: S311 - so that two writers do not collide repeatedly
         ):
             self._end_snapshot()
+            self.before_write()
             with attempt, self._open() as connection:
                 if self._session is not None:
                     self._session.execute("SELECT 1")  # its locks are held as long as the session is alive

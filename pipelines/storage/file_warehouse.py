@@ -44,14 +44,13 @@ class FileWarehouse:
 
     def __init__(self, published: Path) -> None:
         """Take the path of the readers' copy; the pipeline's own files are in the same directory."""
-        self.published = published
-        self.directory = published.parent
+        self.published, self.directory = published, published.parent
         self.working = self.directory / "pipeline.duckdb"
         self.raw = self.directory / "pipeline_raw.duckdb"
         self.lock = self.directory / "pipeline.lock"
         self.address = f"{published}"
-        self.writes = 0
-        self._is_mirrored = False
+        self.writes, self._is_mirrored = 0, False
+        self.before_write: Callable[[], None] = lambda: None
         self._kept_open: _OpenFiles | None = None
         # DuckDB names a file's catalog by the part before the first dot: with `core.v2.duckdb`, `core.livestreams` is
         # ambiguous. Names that begin like the pipeline's files may belong to them, such as their .wal.
@@ -126,12 +125,14 @@ class FileWarehouse:
 
     def write_raw(self, operation: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         """Run one transaction that writes raw tables. The run holds the lock, so there are no conflicts."""
+        self.before_write()
         self._is_mirrored = False
         with self.open_raw() as connection:
             return retry_with_more_memory(connection, operation)
 
     def write(self, operation: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         """Run one transaction that writes other tables."""
+        self.before_write()
         self.writes += 1
         return self.read(operation)
 

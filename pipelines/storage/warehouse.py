@@ -35,6 +35,9 @@ class Warehouse(Protocol):
     writes: int
     """Number of transactions that `write` has run."""
 
+    before_write: Callable[[], None]
+    """Called before each transaction; raises an error if this run may no longer write."""
+
     @property
     def directory(self) -> Path:
         """Where this machine keeps its local state, such as observations that no run has merged yet."""

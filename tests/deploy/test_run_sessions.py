@@ -10,11 +10,21 @@ import dagster as dg
 import pytest
 from dagster._core.storage.dagster_run import DagsterRunStatus
 from dagster._core.storage.tags import RETRY_STRATEGY_TAG, WILL_RETRY_TAG
+from sqlalchemy import text
 
 from pipelines.orchestration import run_sessions
-from pipelines.orchestration.run_sessions import find_live_runs, find_lost_runs, hold_run_session, shares_history
+from pipelines.orchestration.executor import session_executor
+from pipelines.orchestration.run_sessions import (
+    LostRun,
+    find_live_runs,
+    find_lost_runs,
+    hold_run_session,
+    report_lost_run,
+    shares_history,
+)
 from pipelines.orchestration.sensors import lost_runs
 from pipelines.simulator.server import Simulator
+from pipelines.storage.file_warehouse import FileWarehouse
 from tests.deploy.history import open_postgres_history
 from tests.deploy.topology import kill, running_topology
 from tests.pipeline_runner import DAYS, assert_matches_world, environment_for, settings_for
@@ -23,6 +33,7 @@ from tests.promises.world_factory import tiny_world
 from tests.webhook_receiver import Receiver
 
 STARTING, STARTED, CANCELING = DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING
+SESSION = "SELECT pid FROM pg_stat_activity WHERE application_name = 'livehouse run {}'"
 
 
 @dg.job
@@ -106,8 +117,9 @@ def test_a_run_whose_session_was_cut_opens_another_one(
     history: dg.DagsterInstance, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_sessions, "_CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(run_sessions, "_REOPEN_SECONDS", 0.05)
     run_id = begin(history, STARTED)
-    session = f"SELECT pid FROM pg_stat_activity WHERE application_name = 'livehouse run {run_id}'"
+    session = SESSION.format(run_id)
     with hold_run_session(history, run_id):
         before = postgres.execute(session)
         postgres.execute(f"SELECT pg_terminate_backend(pid) FROM ({session})")
@@ -116,6 +128,52 @@ def test_a_run_whose_session_was_cut_opens_another_one(
             assert time.monotonic() < deadline
     assert postgres.execute(session) == []
     history.report_run_failed(run_of(history, run_id))
+
+
+@dg.op(config_schema={"is_marked": bool, "file": str})
+def load(context: dg.OpExecutionContext) -> None:
+    """Lose the session; then write, or fail as a run does whose locks are gone."""
+    instance, run_id = context.instance, context.run_id
+    warehouse = FileWarehouse(Path(context.op_config["file"]))
+    with hold_run_session(instance, run_id) as session:  # that of the executor
+        assert session
+        warehouse.before_write = session.check
+        warehouse.write(lambda connection: connection.execute("CREATE TABLE loaded AS SELECT 1"))
+        if context.op_config["is_marked"]:
+            assert report_lost_run(instance, LostRun(run_of(instance, run_id), "it was lost"))
+        with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]  # of SQL
+            connection.execute(text(f"SELECT pg_terminate_backend(pid) FROM ({SESSION.format(run_id)}) AS found"))
+        while context.op_config["is_marked"]:
+            warehouse.write(lambda connection: connection.execute("INSERT INTO loaded SELECT 1"))
+    raise RuntimeError("connection lost")
+
+
+@dg.job(executor_def=session_executor)
+def backfill() -> None:
+    """A job whose session is lost."""
+    load()
+
+
+@pytest.mark.parametrize("is_marked", [True, False])
+def test_a_run_that_lost_its_session_stops_once_and_is_started_again(
+    history: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_marked: bool
+) -> None:
+    """Marked as lost, it stops at its next transaction and records no other failure; else its failure is retried."""
+    monkeypatch.setattr(run_sessions, "_CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(run_sessions, "_REOPEN_SECONDS", 0.05)
+    config = {"is_marked": is_marked, "file": f"{tmp_path / 'warehouse.duckdb'}"}
+    with dg.execute_job(
+        dg.reconstructable(backfill),
+        instance=history,
+        raise_on_error=False,
+        run_config={"ops": {"load": {"config": config}}},
+    ) as result:
+        run = run_of(history, result.run_id)
+    assert run.status == DagsterRunStatus.FAILURE
+    assert run.tags[WILL_RETRY_TAG] == "true"
+    [failure] = history.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+    assert failure.dagster_event
+    assert (failure.dagster_event.message == "it was lost") is is_marked
 
 
 @pytest.mark.long

@@ -9,7 +9,6 @@ from pipelines.catalog.live import RAW_LIVE_OBSERVATIONS
 from pipelines.errors import AlreadyRunningError
 from pipelines.live.steps import merge_observations, poll_apps
 from pipelines.orchestration.asset_metadata import describe_table, report_load, to_table
-from pipelines.orchestration.run_sessions import hold_run_session
 from pipelines.settings.settings import Settings
 from pipelines.steps.context import RunContext, make_client
 
@@ -18,14 +17,11 @@ _KINDS = {"python", "duckdb"}
 
 # Without the run context: opening it takes the run lock, so a poll would wait for a run, and a run for a poll.
 @dg.asset(**describe_table(RAW_LIVE_OBSERVATIONS, _KINDS))
-def poll_live_observations(
-    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
-) -> dg.MaterializeResult[Any]:
+def poll_live_observations(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult[Any]:
     """Poll the live streams of all apps; skipped while a run needs the request budget."""
     client = make_client(settings)
     try:
-        with hold_run_session(context.instance, context.run_id):
-            polls = poll_apps(settings, client)
+        polls = poll_apps(settings, client)
     except AlreadyRunningError as busy:
         return dg.MaterializeResult(metadata={"skipped": str(busy)})
     finally:

@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-from pipelines.orchestration.run_sessions import hold_run_session
 from pipelines.settings.settings import Settings
 from pipelines.steps.maintenance import keep_up
 
@@ -10,8 +9,7 @@ from pipelines.steps.maintenance import keep_up
 @dg.op(description="Merge small files, expire snapshots older than a week, and delete unreferenced files.")
 def keep_warehouse_up(context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings]) -> None:
     """Maintain the warehouse, and show the size of each table."""
-    with hold_run_session(context.instance, context.run_id):
-        sizes = keep_up(settings)
+    sizes = keep_up(settings)
     rows = [dg.TableRecord({"name": size.name, "files": size.files, "bytes": size.bytes}) for size in sizes]
     columns = [dg.TableColumn("name", "VARCHAR"), dg.TableColumn("files", "BIGINT"), dg.TableColumn("bytes", "BIGINT")]
     table = dg.MetadataValue.table(rows, schema=dg.TableSchema(columns=columns))
