@@ -32,6 +32,7 @@ from pipelines.storage.migrations import migrate_schema
 from pipelines.storage.partitions import list_partition_changes
 from pipelines.storage.postgres import advisory_lock, find_data_path, mark_as_run
 from pipelines.storage.s3 import check_files_reachable
+from pipelines.storage.table_statistics import create_statistics
 from pipelines.text import quoted
 
 if TYPE_CHECKING:
@@ -247,6 +248,7 @@ class DuckLakeWarehouse(DuckLakeReader):
                 connection.execute(f"SET memory_limit = '{LAKEHOUSE_MEMORY_LIMIT}'")
                 migrate_schema(connection, _TABLES, in_lake=True)
                 create_indexes(session, self._log)
+                create_statistics(session, connection)
             except BaseException:
                 close_lake(connection)
                 raise

@@ -10,6 +10,7 @@ from pipelines.catalog.ops import SCHEMA_VERSIONS
 from pipelines.catalog.types import SQL_TYPES, Table
 from pipelines.clock import utc_now
 from pipelines.errors import WarehouseError
+from pipelines.storage.table_statistics import insert_and_delete
 from pipelines.text import quoted
 
 SCHEMA_VERSION = 4
@@ -77,4 +78,6 @@ def _add_missing(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table],
                     f"ALTER TABLE {table.full_name} ADD COLUMN IF NOT EXISTS {column.name} {SQL_TYPES[column.logical_type]}"
                 )
             connection.execute(f"COMMENT ON COLUMN {table.full_name}.{column.name} IS {quoted(column.description)}")
+        if in_lake and is_new:
+            insert_and_delete(connection, table.full_name, len(table.columns))
     connection.execute("COMMIT")
