@@ -48,7 +48,7 @@ _METADATA = "__ducklake_metadata"
 """DuckLake's name for the PostgreSQL database of its catalog, with every other table in it."""
 
 _FILE = re.compile(r"\.(avro|csv|db|ddb|duckdb|geojson|gz|json|jsonl|ndjson|parquet|sqlite|tsv|txt|vortex|xlsx|zst)\b")
-"""Matches names of files that DuckDB reads in place of a table."""
+"""Matches names of files that DuckDB reads in place of a table: also `FROM "/lake/file".parquet`, whose parts it joins."""
 
 _ALLOWED = "give one query that reads: SELECT, FROM, WITH, VALUES, DESCRIBE, SUMMARIZE, SHOW, PIVOT or EXPLAIN"
 
@@ -170,12 +170,12 @@ def _check_scalar(name: str) -> None:
 
 def _check_table(node: dict[str, Any], named_queries: set[str]) -> None:
     name = str(node.get("table_name", "")).lower()
-    qualifiers = [str(node.get(part, "")).lower() for part in ("catalog_name", "schema_name")]
+    qualifiers = [str(node[part]).lower() for part in ("catalog_name", "schema_name") if node.get(part)]
     is_metadata = any(qualifier.startswith(_METADATA) for qualifier in qualifiers)
     # DuckDB reads `FROM 'file.csv'` as a table of that name, and looks for a file where there is none.
-    is_unknown = not name.replace(" ", "_").isidentifier() and name not in named_queries
+    is_unknown = not qualifiers and not name.replace(" ", "_").isidentifier() and name not in named_queries
     # A WITH elsewhere in the query may use the same name: it does not hide the file from the rest of the query.
-    is_file = not any(qualifiers) and (is_unknown or bool(_FILE.search(name)))
+    is_file = is_unknown or bool(_FILE.search(".".join([*qualifiers, name])))
     if is_metadata or is_file or name in REFUSED_TABLES:
         raise QueryError(f"{node['table_name']!r} is refused: queries read the warehouse's own tables only")
 
@@ -210,7 +210,8 @@ def _check_tokens(connection: duckdb.DuckDBPyConnection, text: str) -> None:
     refused = {str(name) for name, is_table_function in found if is_table_function} - TABLE_FUNCTIONS
     known = {str(name) for name, _ in found} | _CALLABLE_KEYWORDS
     tokens = _tokens(text)
-    for token, after in zip(tokens, [*tokens[1:], None], strict=True):
+    words = ["", *(token.word for token in tokens)]
+    for before, token, after in zip(words, tokens, [*tokens[1:], None], strict=False):
         if token.kind == duckdb.token_type.string_const and _may_name_file(text[token.start : after and after.start]):
             raise QueryError(
                 "a text that may name a file is refused in a PIVOT without a list of values: list them with IN (…)"
@@ -227,7 +228,7 @@ def _check_tokens(connection: duckdb.DuckDBPyConnection, text: str) -> None:
                 )
         if token.word in _TABLE_FOLLOWS and after and after.kind == duckdb.token_type.string_const:
             raise QueryError("a file is refused: queries read the warehouse's own tables only")
-        is_file = re.search(r"[/\\:*]|\.\w+$", token.word)
+        is_file = re.search(r"[/\\:*]|\.\w+$", token.word) or (before == "." and _FILE.match(f".{token.word}"))
         if is_file or token.word in REFUSED_TABLES or token.word.startswith(_METADATA):
             raise QueryError(f"{token.word!r} is refused: queries read the warehouse's own tables only")
 
@@ -244,15 +245,16 @@ def _tokens(text: str) -> list[_Token]:
     """Split a text as DuckDB does, without comments."""
     text = "".join(" " if _is_unicode_space(character) else character for character in text)
     raw = text.encode()
-    tokens = []
+    tokens, start, last = [], 0, 0
     for at, kind in duckdb.tokenize(text):
-        rest = raw[at : at + 1000].decode(errors="ignore")
-        found = _WORD.match(rest)
+        start += len(raw[last:at].decode())
+        last = at
+        found = _WORD.match(text, start)
         word = found[0] if found else ""
         if word.startswith('"'):
             word = word[1:-1].replace('""', '"')
         if kind != duckdb.token_type.comment:
-            tokens.append(_Token(len(raw[:at].decode()), word.lower(), kind))
+            tokens.append(_Token(start, word.lower(), kind))
     return tokens
 
 

@@ -172,6 +172,9 @@ INSPECTIONS = [
         "EXPLAIN\u00a0FROM glob('*')",
     ),
     *("PIVOT (FROM lake.options()) ON option_name", "PIVOT (FROM nobody_knows('x')) ON a"),
+    *("FROM x.csv", 'FROM "{path}".parquet', 'FROM a.b."c.parquet"', 'DESCRIBE x."csv"', "PIVOT (FROM x.csv) ON a"),
+    *("SELECT (FROM x.db)", 'PIVOT (FROM marts.t, "{path}" . /* */ parquet) ON a', "FROM x.csv AS marts"),
+    *(f'PIVOT "{"./" * 600}x.csv" ON a', f'PIVOT (FROM marts.t, "{"./" * 600}x.csv") ON b'),
     *("SELECT nextval('marts.s')", "SELECT write_log('x')", "SELECT __internal_decompress_string(1)"),
 ]
 
