@@ -64,11 +64,30 @@ def test_it_has_versions_settings_and_findings_and_identifies_nobody(simulator: 
             "acme",
         ),
         ({"LIVEHOUSE_WAREHOUSE": "ducklake:postgres:postgresql://acme_ann:acme-secret@db.acme.invalid:1/acme_figures"}, 1, "lakehouse", "acme"),
+        ({"LIVEHOUSE_WAREHOUSE": "ducklake:postgres:postgresql://acme_ann@127.0.0.1:1,127.0.0.1:2/x?application_name=acme"}, 1, "lakehouse", "acme"),
+        ({"LIVEHOUSE_WAREHOUSE": "ducklake:postgres:dbname = 'acme figures' host = 127.0.0.1 port = 1 user = acme_ann"}, 1, "lakehouse", "acme"),
+        ({"LIVEHOUSE_WAREHOUSE": "link.duckdb"}, 1, "is a link to <LIVEHOUSE_WAREHOUSE>, which does not exist", "acme"),
+        ({"LIVEHOUSE_CUSTOMERS": "~/acme/customers.csv"}, 2, "(<LIVEHOUSE_CUSTOMERS>) cannot be read", "acme"),
+        ({"LIVEHOUSE_CUSTOMERS": "./acme/customers.csv"}, 2, "(<LIVEHOUSE_CUSTOMERS>) cannot be read", "acme"),
+        ({"LIVEHOUSE_ALLOWANCES": "customer.toml"}, 2, "customers.<name in LIVEHOUSE_ALLOWANCES> is no customer", "Acme"),
+        ({"LIVEHOUSE_ALLOWANCES": "measure.toml"}, 2, "<name in LIVEHOUSE_ALLOWANCES> is unknown: it takes viewer_minutes", "acme"),
+        ({"LIVEHOUSE_ALERTS": "rules.toml"}, 2, "rule <name in LIVEHOUSE_ALERTS>: a name has lower-case letters", "acme"),
     ],
 )  # fmt: skip
 def test_faults_keep_their_message_and_lose_names(
-    given: dict[str, str], status: int, expected: str, hidden: str, simulator: Simulator, tmp_path: Path
+    given: dict[str, str],
+    status: int,
+    expected: str,
+    hidden: str,
+    simulator: Simulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("link.duckdb").symlink_to("/nowhere/acme/warehouse.duckdb")
+    Path("customer.toml").write_text('[customers."Acme TV"]\nviewer_minutes = {included = 10}\n')
+    Path("measure.toml").write_text("[apps.aula]\nacme_minutes = {included = 10}\n")
+    Path("rules.toml").write_text('[rules.acme-rule]\nwhy = "x"\nsql = "SELECT 1"\n')
     _, out = examine(environment_for(simulator, tmp_path / "home") | given, status)
     assert expected in out
     assert hidden not in out
@@ -83,6 +102,8 @@ def test_faults_keep_their_message_and_lose_names(
         ("ann@example.org is not a member of 0123456789abcdef0123456789abcdef", "<email> is not a member of <id>"),
         ("id 3f2b1c9a-1111-2222-3333-444455556666", "id <id>"),
         ("refused by 10.1.2.3:443", "refused by <address>:443"),
+        ("refused by [2001:db8::7:1]:443 at 02:45:00", "refused by [<address>]:443 at 02:45:00"),
+        ("refused by ::1, port 1", "refused by ::1, port 1"),
         ("cannot write /home/ann/data/x", "cannot write ~/data/x"),
         ("app aula: aulas", "app <app>: aulas"),
     ],

@@ -27,7 +27,7 @@ QUERY_SECONDS = 30.0
 
 _MAX_ROWS = 1_000
 _LONGEST_ERROR = 400
-_COLUMNS = {
+QUERY_COLUMNS = {
     "app_id": "VARCHAR",
     "value": "a number",
     "livestream_id": "VARCHAR",
@@ -35,6 +35,7 @@ _COLUMNS = {
     "day": "DATE",
     "threshold": "a number",
 }
+"""The columns that the query of a rule may return, with their types."""
 _REQUIRED = ("app_id", "value")
 _INTEGER_TYPES = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 _NUMBER_TYPES = (*_INTEGER_TYPES, *(f"U{name}" for name in _INTEGER_TYPES), "FLOAT", "DOUBLE", "DECIMAL")
@@ -256,13 +257,13 @@ def _execute(
     types = {str(name): str(kind) for name, kind, *_ in result.description or []}
     for name in _REQUIRED:
         if name not in types:
-            raise QueryError(f"it must return the column {name} ({_COLUMNS[name]})")
+            raise QueryError(f"it must return the column {name} ({QUERY_COLUMNS[name]})")
     for name, kind in types.items():
-        if name not in _COLUMNS:
-            raise QueryError(f"unknown column {name!r}: it may return {', '.join(_COLUMNS)}")
-        accepted = _NUMBER_TYPES if _COLUMNS[name] == "a number" else (_COLUMNS[name],)
+        if name not in QUERY_COLUMNS:
+            raise QueryError(f"unknown column {name!r}: it may return {', '.join(QUERY_COLUMNS)}")
+        accepted = _NUMBER_TYPES if QUERY_COLUMNS[name] == "a number" else (QUERY_COLUMNS[name],)
         if re.sub(r"\(\d+,\d+\)$", "", kind) not in accepted:  # of DECIMAL(18,3)
-            raise QueryError(f"the column {name} must be {_COLUMNS[name]}, and is {kind}")
+            raise QueryError(f"the column {name} must be {QUERY_COLUMNS[name]}, and is {kind}")
     condition = "" if rule.limit is None else f"WHERE value {'>' if rule.below is None else '<'} {rule.limit!r}"
     return list(types), cursor.execute(f"SELECT * FROM ({query}\n) {condition} LIMIT {rows}", used).fetchall()
 

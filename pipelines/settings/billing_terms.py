@@ -33,7 +33,9 @@ _INCLUDED = "a number of minutes, 0 to 1e12"
 _OVERAGE_RATE = "a number of US dollars per minute, 0 to 1000"
 
 
-class _Allowance(BaseModel):
+class Allowance(BaseModel):
+    """The minutes included in a month, and the price of each minute beyond them."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
     included: Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
@@ -43,19 +45,21 @@ class _Allowance(BaseModel):
 class _CustomerAllowances(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    viewer_minutes: _Allowance | None = None
-    ingest_minutes: _Allowance | None = None
+    viewer_minutes: Allowance | None = None
+    ingest_minutes: Allowance | None = None
 
 
-class _AppAllowances(_CustomerAllowances):
-    meeting_minutes: _Allowance | None = None
-    recording_minutes: _Allowance | None = None
+class AppAllowances(_CustomerAllowances):
+    """The allowances that an app may have."""
+
+    meeting_minutes: Allowance | None = None
+    recording_minutes: Allowance | None = None
 
 
 class _AllowancesFile(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    apps: dict[str, _AppAllowances] = Field(default_factory=dict)
+    apps: dict[str, AppAllowances] = Field(default_factory=dict)
     customers: dict[str, _CustomerAllowances] = Field(default_factory=dict)
 
 
