@@ -39,7 +39,7 @@ class ExportDirectory:
         self.root = str(self.new)
         self.previous: Sequence[ExportedFile] = ()
         self.kept = 0
-        # What dbt reads must not vanish with the next night.
+        # Files that dbt reads must not vanish with the next night.
         self.for_dbt = for_dbt or (self.current / SOURCES).is_file()
 
     def is_unchanged(self, path: str) -> bool:
