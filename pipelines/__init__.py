@@ -10,5 +10,10 @@ report     writes the report page
 `steps` runs these for each app, `orchestration` makes them a Dagster graph. CONTRIBUTING.md has the whole map.
 """
 
+import sys
+
 DISTRIBUTION = "livehouse"
 """The distribution that these files belong to: another one may have a package of the same name."""
+
+# httpx imports its command line, and with it rich and pygments, wherever these are installed. None in sys.modules makes it do without.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # what Python's import system documents

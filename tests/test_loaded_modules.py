@@ -28,7 +28,8 @@ os.write(2, json.dumps(sorted(sys.modules)).encode())
 """
 LIBRARIES = {
     *("alembic", "altair", "dagster", "duckdb", "httpx", "jinja2", "polars", "psycopg", "pydantic_settings", "rich"),
-    *("dagster._daemon.controller", "mako", "pygments", "structlog"),
+    *("dagster._core.execution.backfill", "dagster._daemon.controller", "dagster.components", "fsspec"),
+    *("mako", "pygments", "rich.progress", "structlog", "tqdm"),
     *("sqlalchemy", "sqlglot", "stamina", "uvicorn", "vl_convert"),
 }
 
@@ -68,7 +69,7 @@ def test_a_night_without_changes_parses_no_sql_and_draws_no_chart(tmp_path: Path
         clock = {name: os.environ[name] for name in os.environ if name == "PYTHONPATH" or name.startswith("TESTS_")}
         environment = environment_for(simulator, tmp_path, **clock)
         for _ in range(2):
-            _, libraries = load(tmp_path, ["nightly", "--quiet"], **environment)
+            count, libraries = load(tmp_path, ["nightly", "--quiet"], **environment)
     assert libraries == {
         "dagster",
         "duckdb",
@@ -76,6 +77,6 @@ def test_a_night_without_changes_parses_no_sql_and_draws_no_chart(tmp_path: Path
         "jinja2",
         "polars",
         "pydantic_settings",
-        "rich",
         "sqlalchemy",
     }
+    assert count < 1_620, "a bare import of dagster, polars, duckdb and httpx: 1,214"

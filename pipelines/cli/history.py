@@ -84,13 +84,14 @@ def open_history(settings: Settings) -> "DagsterInstance":
 
     Raises `WarehouseError` if it cannot be used, `AlreadyRunningError` if another program keeps it locked.
     """
-    from dagster import DagsterInstance
-    from dagster._core.instance.ref import InstanceRef
     from filelock import FileLock
 
-    from pipelines.orchestration.deferred_imports import defer_unused_imports
+    from pipelines.orchestration.deferred_imports import defer_unused_imports, use_plain_paths
 
     with defer_unused_imports():
+        from dagster import DagsterInstance
+        from dagster._core.instance.ref import InstanceRef
+
         from pipelines.orchestration import event_log, run_history  # noqa: F401 - the storages of dagster.yaml
         from pipelines.orchestration.sqlite_files import has_schema, read_migrations_once
 
@@ -105,7 +106,7 @@ def open_history(settings: Settings) -> "DagsterInstance":
         with _translate_config_errors(home):
             reference = InstanceRef.from_dir(str(home), overrides=overrides)
         is_new = not all(has_schema(file) for file in history_files(home))
-        with read_migrations_once() if is_new else nullcontext():
+        with use_plain_paths(), read_migrations_once() if is_new else nullcontext():
             instance = DagsterInstance.from_ref(reference)
         # Dagster reads this from the environment only (DAGSTER_EVENT_BATCH_SIZE).
         instance._get_event_batch_size = lambda: _EVENT_BATCH_SIZE  # type: ignore[method-assign]  # noqa: SLF001 - same

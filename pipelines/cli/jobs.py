@@ -8,6 +8,9 @@ from pipelines.cli.history import open_history, translate_history_errors
 from pipelines.errors import LivehouseError, UsageError
 from pipelines.settings.settings import Settings
 
+_CODE_LOCATION = "pipelines.definitions"
+"""The module that Dagster's servers load; importing it here would load all of Dagster's components."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -45,8 +48,8 @@ def run_job(
         instance = open_history(settings)
         from dagster._core.utils import make_new_run_id
 
-        from pipelines.definitions import build_definitions
         from pipelines.orchestration.alerts import post_failure
+        from pipelines.orchestration.deferred_imports import defer_unused_imports
         from pipelines.orchestration.resources import (
             ALLOW_SHRINK,
             CATCH_UP,
@@ -60,25 +63,25 @@ def run_job(
         from pipelines.orchestration.run_origin import build_job_origin
         from pipelines.orchestration.run_telemetry import report_run
 
+        with defer_unused_imports():
+            from pipelines.orchestration.graph import build_definitions
+
+            resolved = build_definitions(settings).resolve_job_def(job)
         tags = {RANGE_START: f"{days[0]}", RANGE_END: f"{days[1]}", ALERTED_BY: "the command line"}
         tags |= {FULL: "true"} if full else {}
         tags |= {ALLOW_SHRINK: "true"} if allow_shrink else {}
         tags |= {} if catch_up else {CATCH_UP: "false"}
         run_id = make_new_run_id()
         instance.create_run_for_job = partial(  # type: ignore[method-assign]  # `execute_in_process` takes no origin
-            instance.create_run_for_job, remote_job_origin=build_job_origin(build_definitions.__module__, job)
+            instance.create_run_for_job, remote_job_origin=build_job_origin(_CODE_LOCATION, job)
         )
         with translate_history_errors(settings.dagster_home), hold_run_lock(settings.dagster_home / RUN_LOCKS, run_id):
-            result = (
-                build_definitions(settings)
-                .resolve_job_def(job)
-                .execute_in_process(
-                    instance=instance,
-                    tags=tags,
-                    run_id=run_id,
-                    raise_on_error=False,
-                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                )
+            result = resolved.execute_in_process(
+                instance=instance,
+                tags=tags,
+                run_id=run_id,
+                raise_on_error=False,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
             errors = [] if result.success else collect_errors(result.all_events)
             run = instance.get_run_by_id(run_id)
