@@ -67,6 +67,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	git ls-files -z | xargs -0 $(BIN)/codespell
+	$(BIN)/python tests/test_vocabulary.py
 	@$(MAKE) --no-print-directory lint-page
 
 # The report's JavaScript is checked by biome and the TypeScript compiler, both pinned in package-lock.json.

@@ -68,6 +68,7 @@ def assert_matches(settings: Settings) -> None:
     assert len(verdicts) == 5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("dialect", "rounding"), SERVICES)
 def test_two_nights_leave_exact_rows_and_the_second_is_never_refused(
     dialect: Dialect, rounding: Any, tmp_path: Path

@@ -31,6 +31,7 @@ def quiet_world(livestreams: int = 30) -> World:
     return small_world(apps=("aula",), livestreams=livestreams, sessions=90, on_air=0)
 
 
+@pytest.mark.long
 def test_a_night_without_changes_costs_its_requests_and_the_sample(tmp_path: Path) -> None:
     with Simulator(quiet_world()) as simulator:
         settings = settings_for(simulator, tmp_path, LIVEHOUSE_AUDIT_LIVESTREAMS="4")
@@ -52,6 +53,7 @@ def test_a_night_without_changes_costs_its_requests_and_the_sample(tmp_path: Pat
         assert figures["audits"] == {"app": [0]} | counts
 
 
+@pytest.mark.long
 def test_an_audit_finds_changes_that_updated_at_does_not_show(tmp_path: Path) -> None:
     world = quiet_world()
     with Simulator(world) as simulator, intercept(simulator, refuse_livestream_daywise) as served:

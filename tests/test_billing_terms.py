@@ -137,6 +137,7 @@ def test_a_run_is_refused_before_any_request(serve: Serve, tmp_path: Path) -> No
     assert nights.simulator.requests == []
 
 
+@pytest.mark.long
 def test_terms_are_written_when_they_change_and_only_then(loaded: LoadedWarehouse, tmp_path: Path) -> None:
     stream = loaded.simulator.world.apps["aula"].livestreams[0].id
     builds = "SELECT built_at FROM ops.mart_builds WHERE mart_name = 'marts.monthly_cost'"

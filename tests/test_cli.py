@@ -78,27 +78,14 @@ def test_a_backfill_and_the_commands_that_read_it(
     assert [row["app_id"] for row in rows] == sorted(APPS)
     as_csv = list(csv.DictReader(io.StringIO(run_cli(environment, "sql", query, "--format", "csv")[1])))
     assert [int(row["n"]) for row in as_csv] == [row["n"] for row in rows]
-    assert "app_id" in run_cli(environment, "sql", query)[1]
-
-    for hostile in (
-        "drop table core.livestreams",
-        "copy core.livestreams to 'x.csv'",
-        "select * from 'x.csv'",
-    ):
-        assert_one_line(run_cli(environment, "sql", hostile), 1)
-    assert "is empty" in assert_one_line(run_cli(environment, "sql", " ; "), 2)
-    for named in ("8", "08", "error_messages", "08_error_messages"):
-        _, answer, err = run_cli(environment, "sql", "--example", named, "--format", "csv")
-        assert answer.startswith("err_message,sessions,"), err
+    assert_one_line(run_cli(environment, "sql", "drop table core.livestreams"), 1)
+    _, answer, err = run_cli(environment, "sql", "--example", "8", "--format", "csv")
+    assert answer.startswith("err_message,sessions,"), err
     tables = json.loads(run_cli(environment, "sql", "--tables", "--format", "json")[1])
     assert {"core.livestreams", "marts.daily_usage"} <= {row["table"] for row in tables if row["meaning"]}
     columns = json.loads(run_cli(environment, "sql", "--columns", "marts.daily_usage", "--format", "json")[1])
     assert [row["column"] for row in columns[:2]] == ["app_id", "day"]
     assert all(row["meaning"] for row in columns)
-    assert "--tables" in assert_one_line(run_cli(environment, "sql", "--columns", "marts.no_such"), 1)
-    twice = "select 1 as a, 2 as a, true as b"
-    assert json.loads(run_cli(environment, "sql", twice, "--format", "json")[1]) == [{"a": 1, "a_1": 2, "b": True}]
-    assert run_cli(environment, "sql", twice, "--format", "csv")[1] == "a,a,b\n1,2,true\n"
     status, out, _ = run_cli(environment, "doctor")
     assert status == 0, out
     opened: list[str] = []

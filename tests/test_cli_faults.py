@@ -85,6 +85,7 @@ def test_a_query_is_read_from_a_file(home: Path) -> None:
     assert run_cli({"LIVEHOUSE_HOME": str(home)}, "sql", "-f", "x.sql", "--format", "csv") == (0, "n\n1\n", "")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("command", "expected"),
     [("livehouse sql -f - <&-", "query is empty"), ("livehouse api get-session $'\\xff'", "SESSION_ID")],
@@ -115,6 +116,7 @@ def test_an_output_that_is_full_is_one_line() -> None:
     assert_one_line(run("livehouse doctor > /dev/full"), 1, "no space left")
 
 
+@pytest.mark.long
 def test_an_ascii_terminal_gets_escapes(home: Path) -> None:
     old = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "LIVEHOUSE_HOME": str(home)}
     assert run("livehouse doctor", **old)[0] == 2
@@ -137,6 +139,7 @@ def test_json_writes_non_finite_numbers_as_text(home: Path) -> None:
     assert json.loads(out) == [{"x": "nan", "y": ["-inf"], "z": 1.5}]
 
 
+@pytest.mark.long
 def test_a_crash_leaves_no_core_dump_and_a_query_has_no_token() -> None:
     """Seen: `CALL enable_logging(storage = 'file')` aborted the process, whose core dump held the token."""
     program = (

@@ -16,6 +16,7 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 OVERALL, SESSIONS = "get-overall-analytics", "get-livestream"
 
 
+@pytest.mark.long
 def test_a_settled_day_within_the_range_is_fetched_again_where_a_session_was_corrected(serve: Serve) -> None:
     """Seen in a backfill: *overall* of the day was settled, so not fetched, and the day read "overall_behind"."""
     nights = serve(2, is_loaded=True)
@@ -31,6 +32,7 @@ def test_a_settled_day_within_the_range_is_fetched_again_where_a_session_was_cor
     assert_matches_world(nights.settings, nights.world, WEEK)
 
 
+@pytest.mark.long
 def test_a_refused_day_is_not_fetched_twice_in_a_run(serve: Serve) -> None:
     nights = serve(2, is_loaded=True)
     nights.world.now = NOW + DAY
@@ -42,6 +44,7 @@ def test_a_refused_day_is_not_fetched_twice_in_a_run(serve: Serve) -> None:
     assert nights.simulator.request_count(OVERALL) <= 2 * 3, "once in each form of the times"
 
 
+@pytest.mark.long
 def test_counts_of_sessions_follow_a_session_found_outside_the_lookback(serve: Serve) -> None:
     nights = serve(2, is_loaded=True)
     nights.world.now = NOW + DAY
@@ -57,6 +60,7 @@ def test_counts_of_sessions_follow_a_session_found_outside_the_lookback(serve: S
     assert nights.verdicts() == {"match"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", long_except(["empty_list", "zeros"], "empty_list"))
 def test_a_list_of_sessions_that_was_incomplete_is_fetched_again_by_the_next_night(kind: str, serve: Serve) -> None:
     """Seen: it was fetched after *overall* had last changed, so it was taken as complete, and the session never arrived."""
@@ -102,6 +106,7 @@ def test_an_abandoned_full_run_leaves_no_work_to_the_next_night(serve: Serve) ->
     assert query(nights.settings, failed) == [(0,)]
 
 
+@pytest.mark.long
 def test_an_abandoned_night_marks_what_it_did_not_request(serve: Serve) -> None:
     """Nothing is known of these livestreams: their days are unknown, and the next night fetches them."""
     nights = serve(90)
@@ -134,6 +139,7 @@ def test_a_livestream_that_is_still_fetched_is_not_noted_as_given_up(serve: Serv
     assert query(nights.settings, note, run.run_id) == [(None,)], "--full fetches every livestream"
 
 
+@pytest.mark.long
 def test_allow_shrink_keeps_days_that_a_reply_leaves_out_without_meaning_zero(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

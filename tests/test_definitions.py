@@ -39,6 +39,7 @@ def assets() -> list[dg.AssetsDefinition]:
     return [asset for asset in DEFINITIONS.assets or [] if isinstance(asset, dg.AssetsDefinition)]
 
 
+@pytest.mark.long
 def test_the_workspace_loads_with_nothing_set(tmp_path: Path) -> None:
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "DAGSTER_HOME": str(tmp_path)}
     (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
@@ -96,6 +97,7 @@ def test_every_asset_is_described_and_makes_a_range_one_run() -> None:
     assert {f"marts/{mart.name}" for mart in find_marts()} < keys
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("job", ["nightly", pytest.param("backfill", marks=pytest.mark.long)])  # see test_cli
 def test_a_range_started_by_dagster_holds_the_truth_and_shows_every_day(
     job: str, loaded: LoadedWarehouse, monkeypatch: pytest.MonkeyPatch
@@ -185,6 +187,7 @@ def test_schedules_request_a_run_for_each_group_of_apps(
         assert all(len(group) <= (size or 5) for group in apps)
 
 
+@pytest.mark.long
 def test_a_run_loads_the_apps_of_its_tag_only(
     simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,6 +232,7 @@ def test_the_weekly_schedule_fully_refreshes_35_days() -> None:
     assert DEFINITIONS.resolve_schedule_def("every_week_in_full").job_name == NIGHTLY
 
 
+@pytest.mark.long
 def test_a_run_that_does_not_publish_fails_with_the_app_that_failed(
     simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -164,6 +164,7 @@ def test_another_form_is_tried_at_most_once(*, noted: bool) -> None:
     assert len(sent) == 2 + 1 + 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("most", long_except([50, 99, 30, 7, 1], 50))
 @pytest.mark.parametrize(
     "message",
@@ -191,6 +192,7 @@ def test_a_refused_page_size_is_lowered_once_and_stored(
         assert_matches_world(settings, simulator.world, DAY)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "message",
     long_except(
@@ -298,6 +300,7 @@ def test_notes_about_one_service_do_not_apply_to_another(simulator: Simulator, t
         assert {address for (address,) in kept} == {older.base_url, newer.base_url}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("total", ["page", 200])
 def test_counts_of_the_page_or_up_to_a_cap_lose_no_livestream(
     total: str | int, simulator: Simulator, tmp_path: Path

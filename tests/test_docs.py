@@ -88,11 +88,30 @@ LONG_ONLY = {
     "test_the_proxy_requires_a_login_and_forwards_same_origin_requests_only",  # a proxy beside it, which must be installed
     "test_lost_files_are_named_and_rebuilt",  # a lakehouse for each lost file
     "test_charts_are_built_without_packages_on_pythonpath",  # a build of the charts
+    "test_names_and_messages_are_shown_as_text",  # a page in a browser; that they are data is tested by default
+    # several nights each:
+    "test_no_request_exceeds_the_rate_limit",
+    "test_overall_reveals_changes_that_updated_at_does_not_show",
+    "test_a_refused_page_size_is_lowered_once_and_stored",
+    "test_a_session_without_figures_is_found_by_count_though_updated_at_did_not_move",
+    "test_a_missing_operation_is_requested_again_after_a_week",
+    "test_an_audit_finds_changes_that_updated_at_does_not_show",
+    "test_a_list_of_livestreams_that_comes_back_empty_warns_and_erases_nothing",
+    "test_a_list_of_sessions_that_was_incomplete_is_fetched_again_by_the_next_night",
+    "test_a_session_corrected_outside_the_lookback_has_its_day_fetched_again",
+    "test_the_last_landing_is_current_whatever_the_clock_of_a_run",
+    "test_a_day_that_is_refused_is_unknown_and_everything_else_is_loaded",
+    "test_sessions_that_never_end_are_fetched_for_so_many_days_only",
+    "test_failing_app_does_not_stop_the_others",
+    "test_days_without_raw_data_cannot_be_rebuilt",
+    "test_no_day_for_30_hours_is_an_incident_also_when_nothing_runs",
+    "test_a_backfill_resumed_the_next_day_fetches_what_changed_since",
 }
+"""Tests whose faults and attacks only the long suite proves, because they take too long for each change."""
 
 
 @pytest.mark.parametrize("text", ["docs/reference/failures.md", "SECURITY.md"])
-def test_every_fault_and_attack_keeps_a_test_in_the_default_suite(text: str, request: pytest.FixtureRequest) -> None:
+def test_every_fault_and_attack_has_a_test_by_default_or_a_slow_one(text: str, request: pytest.FixtureRequest) -> None:
     items = [item for item in request.session.items if item.get_closest_marker("long") is None]
     files = {item.path for item in items}
     if len(files) < len(list(ROOT.glob("tests/**/test_*.py"))) / 2:
@@ -108,6 +127,7 @@ def test_every_make_target_shown_exists() -> None:
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", MANUAL, re.MULTILINE)) <= targets
 
 
+@pytest.mark.long
 @pytest.mark.file_only
 def test_the_first_query_runs(loaded: LoadedWarehouse) -> None:
     settings = loaded.settings

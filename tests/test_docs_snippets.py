@@ -93,6 +93,7 @@ def commands_in(snippet: Snippet) -> list[list[str]]:
     return [shlex.split(line) for line in lines]
 
 
+@pytest.mark.long
 @written_in("sh", "bash")
 @pytest.mark.file_only
 def test_commands_are_accepted_and_queries_run(snippet: Snippet, loaded: LoadedWarehouse) -> None:

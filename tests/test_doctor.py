@@ -138,6 +138,7 @@ def test_each_nightly_operation_is_requested_once_with_its_page_size(
     assert "clock: " in report
 
 
+@pytest.mark.long
 @pytest.mark.file_only
 @pytest.mark.parametrize(
     ("rule", "status", "expected"),
@@ -178,6 +179,7 @@ def answering(reply: bytes) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_address[1]}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("head", "status", "expected"),
     [
@@ -208,6 +210,7 @@ def test_who_holds_the_lock(at: dict[str, str]) -> None:
         other.kill()
 
 
+@pytest.mark.long
 @pytest.mark.file_only
 @pytest.mark.parametrize(
     ("name", "damage"),
@@ -240,6 +243,7 @@ def test_raw_is_missing(at: dict[str, str]) -> None:
     assert "pipeline_raw.duckdb is missing" in examined(at, 1)
 
 
+@pytest.mark.long
 @pytest.mark.file_only
 def test_a_copy_that_is_older_than_the_last_run(at: dict[str, str]) -> None:
     with duckdb.connect(home_of(at) / "pipeline.duckdb") as connection:
@@ -247,6 +251,7 @@ def test_a_copy_that_is_older_than_the_last_run(at: dict[str, str]) -> None:
     assert "a run ended before it published" in examined(at, 0)
 
 
+@pytest.mark.long
 @pytest.mark.file_only
 def test_schemas_of_other_versions(at: dict[str, str]) -> None:
     with duckdb.connect(home_of(at) / "pipeline.duckdb") as connection:
@@ -259,12 +264,12 @@ def test_schemas_of_other_versions(at: dict[str, str]) -> None:
     assert "has columns that livehouse does not know: core.livestream_sessions.codec" in examined(at, 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("file", "command"),
     long_except(
         product(["pipeline.duckdb", "pipeline_raw.duckdb"], ["nightly", "backfill", "rebuild"]),
         ("pipeline.duckdb", "nightly"),
-        ("pipeline_raw.duckdb", "rebuild"),
     ),
 )
 def test_a_schema_of_a_newer_livehouse_is_refused_before_any_request(
@@ -281,6 +286,7 @@ def test_a_schema_of_a_newer_livehouse_is_refused_before_any_request(
     assert [line for line in err.splitlines() if refusal in line] == err.splitlines()[:1] == err.splitlines()
 
 
+@pytest.mark.long
 def test_answers_of_the_future_are_reported(tmp_path: Path) -> None:
     """A machine whose clock was ahead: the order of landing decides, but the clock must be set."""
     at = {"LIVEHOUSE_HOME": str(tmp_path)}

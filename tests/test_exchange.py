@@ -94,11 +94,13 @@ def test_a_reply_that_trickles_for_ever_hits_the_deadline() -> None:
         assert error.failure == ("no answer" if case == "silence" else "broken"), case
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", FAST)
 def test_an_endless_reply_hits_the_byte_limit(case: str) -> None:
     error_of(FAST[case], 1.5)
 
 
+@pytest.mark.long
 def test_the_first_byte_may_have_a_shorter_timeout() -> None:
     with raw_server(SLOW["silence"]) as port:
         began = time.monotonic()
@@ -123,6 +125,7 @@ def raw_deflate(data: bytes) -> bytes:
     return compressor.compress(data) + compressor.flush()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("encoding", "compress"),
     [
@@ -224,6 +227,7 @@ def test_an_unknown_host_name_and_one_whose_lookup_never_ends(monkeypatch: pytes
     connections.close()
 
 
+@pytest.mark.long
 def test_closing_fails_in_flight_and_later_exchanges() -> None:
     with raw_server(lambda _: time.sleep(1)) as port:
         url = httpx.URL(f"http://127.0.0.1:{port}/")

@@ -75,6 +75,7 @@ def test_user_and_password_of_the_address_are_sent_as_they_are(receiver: Receive
     assert receiver.authorizations == [f"Basic {b64encode(b'us@er:p/w').decode()}"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("tags", "command"),
     [
@@ -198,6 +199,7 @@ def test_what_a_message_quotes_calls_nobody_and_links_nowhere(
     assert [part for part in must_not_be_there if part in block] == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("answer", ["body without end", "slow body", "slow head", "silence", "no HTTP"])
 def test_an_answer_of_any_size_and_speed_is_not_waited_for(
     answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -211,6 +213,7 @@ def test_an_answer_of_any_size_and_speed_is_not_waited_for(
     assert (fault is None) == (answer in {"body without end", "slow body"})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("variable", "value"),
     long_except(
@@ -249,6 +252,7 @@ def test_an_environment_that_cannot_be_used_does_not_hide_the_runs_own_errors(
     assert status == 2
 
 
+@pytest.mark.long
 def test_a_host_that_is_not_there_is_one_line_once(receiver: Receiver, tmp_path: Path) -> None:
     """Seen: 3 min 21 s, then twelve lines of one cause: per app and step, twice each."""
     environment = {
@@ -300,6 +304,7 @@ def failed(settings: Settings) -> str | None:
     return post_failure(settings, "nightly", "0123456789", DAYS, [RunFailedError("it broke")])
 
 
+@pytest.mark.long
 def test_a_busy_webhook_is_retried(receiver: Receiver, tmp_path: Path) -> None:
     receiver.statuses = [503]
     with Simulator(small_world(livestreams=1, sessions=1)) as simulator:
@@ -307,6 +312,7 @@ def test_a_busy_webhook_is_retried(receiver: Receiver, tmp_path: Path) -> None:
     assert len(receiver.posted) == 2
 
 
+@pytest.mark.long
 def test_a_receiver_that_refuses_is_one_line_without_its_address(receiver: Receiver, tmp_path: Path) -> None:
     receiver.statuses = [404]
     with Simulator(small_world(livestreams=1, sessions=1)) as simulator:

@@ -58,6 +58,7 @@ def rebuild(nights: NightRunner, at: datetime) -> None:
 OPEN, FINAL = (False, False, "unsettled"), (True, True, "match")
 
 
+@pytest.mark.long
 def test_a_rebuild_does_not_make_a_day_final_that_was_fetched_at_noon(nights: NightRunner) -> None:
     nights.load(ONE, at=NOON)
     assert state(nights) == OPEN
@@ -79,6 +80,7 @@ def test_a_rebuild_of_what_a_killed_run_landed_at_noon_is_not_final(nights: Nigh
     assert state(nights) == OPEN
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cause", long_except(["new rules", "a corrected session"], "a corrected session"))
 def test_a_run_for_other_days_does_not_make_it_final(
     cause: str, nights: NightRunner, monkeypatch: pytest.MonkeyPatch
@@ -117,6 +119,7 @@ def test_a_run_that_began_before_midnight_knows_its_day_as_of_then(nights: Night
         assert found.fetchall() == [(True,)]
 
 
+@pytest.mark.long
 def test_a_backfill_resumed_the_next_day_fetches_what_changed_since(nights: NightRunner) -> None:
     """Livestreams fetched by the first part at noon are skipped only if they did not change afterwards."""
     changed, _unchanged = ids(nights.world)

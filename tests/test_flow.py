@@ -47,6 +47,7 @@ MIXTURES = [
 VALUES = ("mixed", "numbers", "text")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("shapes", "values"),
     [
@@ -79,6 +80,7 @@ def test_small_pages_give_the_truth(tmp_path: Path) -> None:
         assert_matches_world(settings, world)
 
 
+@pytest.mark.long
 def test_a_livestream_of_many_batches_is_known_once_all_of_it_is_landed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +144,7 @@ def assert_fetched_only_what_may_change(simulator: Simulator, before: int) -> No
     assert requests.count("get-livestream") <= len(may_have_changed)
 
 
+@pytest.mark.long
 def test_overall_reveals_changes_that_updated_at_does_not_show(tmp_path: Path) -> None:
     world = small_world(apps=("aula",), stale_clocks=True)
     with Simulator(world) as simulator:
@@ -159,6 +162,7 @@ def test_no_stream_key_and_no_token_in_any_file(loaded: LoadedWarehouse, tmp_pat
     assert not [secret for secret in secrets if secret.encode() in written]
 
 
+@pytest.mark.long
 def test_the_last_valid_version_of_a_livestream_stays_current_however_many_broken_ones_follow(tmp_path: Path) -> None:
     settings = Settings(REALTIMEKIT_APP_ID="aula", LIVEHOUSE_HOME=tmp_path)  # type: ignore[call-arg]  # read by alias
     broken = ({"name": "third", "disabled": ["maybe", n]} for n in range(4))
@@ -190,6 +194,7 @@ run_without_marts(load_settings())
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("zone", ["America/Los_Angeles", pytest.param("Pacific/Apia", marks=pytest.mark.long)])
 def test_days_and_timestamps_are_utc_in_any_time_zone(zone: str, tmp_path: Path) -> None:
     with Simulator(small_world(apps=("aula",), livestreams=6, sessions=40)) as simulator:

@@ -31,6 +31,7 @@ def sessions_by_livestream(nights: NightRunner) -> dict[str, int]:
     return dict(query(nights.settings, "SELECT livestream_id, count(*) FROM core.livestream_sessions GROUP BY ALL"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("status", long_except([500, 400, 403], 500))
 def test_a_livestream_that_cannot_be_read_takes_nothing_with_it(status: int, serve: Serve) -> None:
     nights = serve(5)
@@ -54,6 +55,7 @@ def test_a_livestream_that_cannot_be_read_takes_nothing_with_it(status: int, ser
     assert query(nights.settings, "FROM ops.livestream_sync WHERE failed_at IS NOT NULL OR failure IS NOT NULL") == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("livestreams", "bad"),
     [
@@ -120,6 +122,7 @@ REFUSED_TOO = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("operation", "ages", "status"),
     [*REFUSED, *(pytest.param(*case, marks=pytest.mark.long) for case in REFUSED_TOO)],
@@ -162,6 +165,7 @@ def test_daywise_refused_for_every_day_costs_a_few_requests(serve: Serve) -> Non
     assert nights.simulator.request_count(DAYWISE) <= 10 * 8
 
 
+@pytest.mark.long
 def test_daywise_older_than_the_source_keeps_is_found_in_a_few_requests(serve: Serve) -> None:
     nights = serve(1)
     nights.refuse(days_of(DAYWISE, *range(3, 60)), 400)
@@ -202,6 +206,7 @@ def test_a_refused_token_ends_the_run_at_its_first_request(serve: Serve) -> None
     assert nights.simulator.request_count() == 1
 
 
+@pytest.mark.long
 def test_empty_days_are_unknown_while_a_livestream_that_may_have_had_sessions_cannot_be_read(serve: Serve) -> None:
     nights = serve(1)
     (only,) = ids(nights.world)
@@ -221,6 +226,7 @@ def test_empty_days_are_unknown_while_a_livestream_that_may_have_had_sessions_ca
     assert query(nights.settings, "FROM ops.days WHERE NOT is_known") == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "allow", ["a livestream", *(pytest.param(part, marks=pytest.mark.long) for part in ("overall", "daywise"))]
 )

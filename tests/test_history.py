@@ -172,6 +172,7 @@ def test_a_locked_history_is_waited_for(
         assert f"waiting for {named}" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_history_that_is_locked_while_a_run_goes_on_is_waited_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,6 +295,7 @@ def read_stored_rows(runs: Path, run_id: str) -> dict[str, list[tuple[Any, ...]]
     return stored
 
 
+@pytest.mark.long
 def test_the_batched_event_log_stores_the_rows_of_dagsters_own(tmp_path: Path) -> None:
     """A version of Dagster with which this test passes can be allowed in pyproject.toml (`make test-newest` tries it)."""
     with open_history(settings_of(tmp_path)) as instance:

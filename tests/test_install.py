@@ -58,6 +58,7 @@ def test_the_wheel_has_every_file_of_the_program_and_no_other(wheel: Path) -> No
     assert {name for name in names if ".dist-info/" not in name} == expected
 
 
+@pytest.mark.long
 def test_the_sdist_builds_without_git_and_has_what_a_checkout_needs(tmp_path: Path) -> None:
     [path] = SdistBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
     with tarfile.open(path) as archive:
@@ -107,6 +108,7 @@ def test_every_command_works_from_the_wheel_and_the_version_names_what_it_runs_o
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("code", "message"),
     [

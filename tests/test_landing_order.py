@@ -13,6 +13,7 @@ DAY = timedelta(days=1)
 OVERALL = "get-overall-analytics"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("skew", [3 * DAY, *(pytest.param(days * DAY, marks=pytest.mark.long) for days in (400, -2))])
 def test_the_last_landing_is_current_whatever_the_clock_of_a_run(skew: timedelta, serve: Serve) -> None:
     nights = serve(2, is_loaded=True)
@@ -70,6 +71,7 @@ def test_a_session_of_the_future_is_read_once_the_clock_is_right(serve: Serve) -
     assert_matches_world(nights.settings, nights.world, NIGHT)
 
 
+@pytest.mark.long
 def test_overall_that_returns_to_an_earlier_value_is_a_change(serve: Serve) -> None:
     nights = serve(2, is_loaded=True)
     livestream = nights.world.apps[APP].livestreams[0]
@@ -91,6 +93,7 @@ def test_overall_that_returns_to_an_earlier_value_is_a_change(serve: Serve) -> N
     assert nights.simulator.request_count(OVERALL) == 1, "a day that moved last night is not settled"
 
 
+@pytest.mark.long
 def test_the_number_of_landings_is_the_homes(serve: Serve) -> None:
     nights = serve(2, is_loaded=True)
     with open_warehouse(nights.settings).open_raw() as connection:

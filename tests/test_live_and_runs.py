@@ -34,6 +34,7 @@ from tests.pipeline_runner import environment_for, query, run_pipeline, settings
 DEFINITIONS = build_definitions()
 
 
+@pytest.mark.long
 def test_polling_is_suspended_while_a_run_holds_the_lock(simulator: Simulator, tmp_path: Path) -> None:
     settings = settings_for(simulator, tmp_path)
     warehouse = FileWarehouse(settings.warehouse)
@@ -53,6 +54,7 @@ def test_polling_is_suspended_while_a_run_holds_the_lock(simulator: Simulator, t
     assert warehouse.lock.read_text() == ""
 
 
+@pytest.mark.long
 @pytest.mark.file_only
 def test_a_run_aborts_a_poll_and_never_waits_for_it(tmp_path: Path) -> None:
     world = new_world(streams=30)
@@ -172,6 +174,7 @@ def observe_only() -> None:
     """A job for runs that are only recorded."""
 
 
+@pytest.mark.long
 def test_the_polling_schedule_is_every_minute_and_off() -> None:
     assert live_poll_schedule.cron_schedule == "* * * * *"
     assert live_poll_schedule.default_status == dg.DefaultScheduleStatus.STOPPED

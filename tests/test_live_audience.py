@@ -70,6 +70,7 @@ def test_an_observation_without_figures_is_skipped(run: MergedWarehouse) -> None
     assert run.audience() == [(0, 1, 60, 10), (60, 1, 60, 10), (120, 1, 60, 10)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("knows_start", "every", "viewers"),
     long_except(
@@ -155,6 +156,7 @@ def test_audience_at_midnight_belongs_to_both_days(run: MergedWarehouse) -> None
     assert run.total() == pytest.approx(2800)
 
 
+@pytest.mark.long
 def test_the_peak_of_a_day_is_of_all_streams_together_with_its_time(run: MergedWarehouse) -> None:
     run.hold_sessions(DAY)
     run.hold_sessions(DAY + timedelta(days=1))
@@ -166,6 +168,7 @@ def test_the_peak_of_a_day_is_of_all_streams_together_with_its_time(run: MergedW
     assert run.peaks()[0] == (60.0, NOON + timedelta(minutes=3))
 
 
+@pytest.mark.long
 def test_the_peak_of_a_day_known_by_the_hour_is_the_average_of_an_hour(run: MergedWarehouse) -> None:
     run.hold_sessions(DAY)
     run.merge(*steady(60, 3600, 10), (3660, 3660, 36600))

@@ -32,6 +32,7 @@ def test_ops_days_counts_the_stored_rows(run: MergedWarehouse) -> None:
     assert run.query("SELECT day, row_count FROM ops.days") == counted
 
 
+@pytest.mark.long
 def test_thinning_keeps_the_totals_of_hours(run: MergedWarehouse) -> None:
     run.merge(*steady(60, 3 * 3600 + 600, 10))  # from its start on
     run.merge(*steady(1800, 5400, 7, began=1790), session="s2", stream="l2")
@@ -45,6 +46,7 @@ def test_thinning_keeps_the_totals_of_hours(run: MergedWarehouse) -> None:
     assert run.query("FROM core.live_observations ORDER BY ALL") == kept, "thinned twice is thinned once"
 
 
+@pytest.mark.long
 def test_gaps_restarts_and_resets_survive_thinning(run: MergedWarehouse) -> None:
     run.merge(*steady(60, 1200, 10), *steady(2400, 4200, 10))  # no polls for twenty minutes
     run.merge(

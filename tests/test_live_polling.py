@@ -32,6 +32,7 @@ SHAPES = [
 ]
 
 
+@pytest.mark.long
 def test_the_audience_of_some_polled_minutes_equals_the_session_figures(tmp_path: Path) -> None:
     world = new_world(MIDNIGHT - timedelta(minutes=4), streams=3)
     with Simulator(world) as simulator:
@@ -79,6 +80,7 @@ def test_the_audience_of_a_polled_day_equals_the_session_figures(tmp_path: Path)
         assert_audience_is_true(settings, world)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shapes", SHAPES)
 def test_every_reply_shape_is_observed(shapes: ResponseShapes, tmp_path: Path) -> None:
     world = new_world(streams=4, values="text" if shapes.active_seconds == "text" else "mixed")
@@ -108,6 +110,7 @@ def test_every_reply_shape_is_observed(shapes: ResponseShapes, tmp_path: Path) -
     assert set(rows) == truth
 
 
+@pytest.mark.long
 def test_a_poll_is_complete_in_spite_of_transient_faults(tmp_path: Path) -> None:
     world = new_world(streams=6)
     for livestream in world.apps[APP].livestreams:
@@ -123,6 +126,7 @@ def test_a_poll_is_complete_in_spite_of_transient_faults(tmp_path: Path) -> None
     assert summary.warnings.startswith("retried requests: ")
 
 
+@pytest.mark.long
 def test_an_app_that_fails_keeps_its_last_poll_and_does_not_affect_the_others(tmp_path: Path) -> None:
     world = new_world(streams=1)
     world.add_app("stage")

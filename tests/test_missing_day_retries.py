@@ -46,6 +46,7 @@ def note_failures(run: RunContext, days: list[date], attempts: int, tried_at: da
             )
 
 
+@pytest.mark.long
 def test_seven_repeatedly_missing_days_are_retried_per_night_in_turn(run: RunContext) -> None:
     missing = [FIRST + number * DAY for number in range(1, 18)]
     repeatedly_missing, others = missing[:15], missing[15:]

@@ -49,6 +49,7 @@ def listed_days(settings: Settings, app_id: str = "aula") -> list[Any]:
     return [day for (day,) in query(settings, sql, app_id)]
 
 
+@pytest.mark.long
 def test_nightly_run_catches_up_missed_days(tmp_path: Path) -> None:
     """Seen: after nine days off, a machine loaded three of them and did not report the other six."""
     with Simulator(small_world(apps=("aula",), livestreams=4, sessions=30)) as simulator:
@@ -142,6 +143,7 @@ def test_first_nightly_run_loads_the_lookback(tmp_path: Path) -> None:
         assert simulator.request_count("get-overall-analytics") == 2 * 3
 
 
+@pytest.mark.long
 def test_days_without_raw_data_cannot_be_rebuilt(tmp_path: Path) -> None:
     """Seen: the days were marked as loaded but unknown, with exit status 0; 1,332 rows then failed `day_gaps` on every run."""
     with Simulator(small_world(apps=("aula",), livestreams=6, sessions=40)) as simulator:
@@ -161,6 +163,7 @@ def test_days_without_raw_data_cannot_be_rebuilt(tmp_path: Path) -> None:
         assert simulator.request_count() == requests
 
 
+@pytest.mark.long
 def test_rebuild_restores_core_from_raw_without_a_request(tmp_path: Path) -> None:
     with Simulator(small_world(apps=("aula",), livestreams=3, sessions=12)) as simulator:
         settings = settings_for(simulator, tmp_path)
@@ -222,6 +225,7 @@ COUNTED = ("marts.daily_usage", "ops.days")
 REMOVED = "40 days that a rebuild listed without raw data were removed"
 
 
+@pytest.mark.long
 def test_days_that_were_rebuilt_without_raw_data_are_removed(tmp_path: Path) -> None:
     with Simulator(small_world(apps=("aula",), livestreams=2, sessions=8)) as simulator:
         settings = settings_for(simulator, tmp_path)
@@ -265,6 +269,7 @@ def test_first_nightly_run_begins_at_the_start_date(tmp_path: Path) -> None:
         assert listed_days(settings_for(simulator, tmp_path)) == [LAST]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "ahead",
     [timedelta(days=3), *(pytest.param(timedelta(days=days), marks=pytest.mark.long) for days in (0.625, 1, -2))],
@@ -281,6 +286,7 @@ def test_future_days_are_never_loaded(ahead: timedelta, tmp_path: Path) -> None:
             assert_matches_world(settings, world, (LAST - timedelta(days=3), LAST))
 
 
+@pytest.mark.long
 def test_nightly_run_with_a_fast_clock_is_a_one_line_error(tmp_path: Path) -> None:
     world = small_world(apps=("aula",), livestreams=3, sessions=20)
     with Simulator(world) as simulator, clock_set_to(utc_now() + timedelta(days=3)):

@@ -95,6 +95,7 @@ def test_figures_that_do_not_change_are_reported_as_lag(shown: tuple[World, dict
     assert "the API lags" in on_air(**environment).stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stuck", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_ctrl_c_ends_watch_cleanly(shown: tuple[World, dict[str, str]], stuck: bool, tmp_path: Path) -> None:  # noqa: FBT001 - a parameter of the test
     _, environment = shown

@@ -29,6 +29,7 @@ def served() -> Any:
         yield simulator
 
 
+@pytest.mark.long
 @pytest.mark.promise(7)
 @pytest.mark.undescribed_requests
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ def observed(age: float | None, ingest: Any, viewed: Any, *, ended_after: float 
     return fed, watched
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("age", [0, 1.7, 30, 49, 59.9, -20])
 @pytest.mark.parametrize("figures", [(60, 60), (0, 0), ("60", "60"), (31, 340), (None, None)])
 def test_figures_of_the_first_minute_are_unknown(age: float, figures: tuple[Any, Any]) -> None:

@@ -52,6 +52,7 @@ def test_the_time_is_that_of_all_statements_together() -> None:
         assert connection.execute("SELECT 1").fetchall() == [(1,)]
 
 
+@pytest.mark.long
 def test_a_call_that_duckdb_cannot_interrupt_is_ended() -> None:
     started = {
         seconds: subprocess.Popen(

@@ -32,6 +32,7 @@ def notes(settings: Settings, run_id: str) -> list[str]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.file_only
 @pytest.mark.parametrize(
     "change",

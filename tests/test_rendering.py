@@ -113,6 +113,7 @@ def test_people_see_lists_as_duckdb_writes_them(sql: Callable[..., str]) -> None
             assert text in shown
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "query",
     [
@@ -148,6 +149,7 @@ NESTED: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.none() | TEXTS, min_size=1, max_size=4))
 def test_any_text_is_read_back_by_duckdb(home: Path, tmp_path: Path, texts: list[str | None]) -> None:
@@ -171,6 +173,7 @@ def test_any_text_is_read_back_by_duckdb(home: Path, tmp_path: Path, texts: list
 # --- spreadsheets -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", "＝1", "=cmd|'/C calc'!A0"])
 def test_a_text_is_no_formula_in_a_spreadsheet(text: str, sql: Callable[..., str]) -> None:
     query = f"SELECT chr({ord(text[0])}) || $${text[1:]}$$ AS \"{text.strip()}\", -5 AS n, -1.5 AS f, DATE '2026-01-01' AS d, NULL AS z"

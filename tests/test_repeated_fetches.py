@@ -14,6 +14,7 @@ DAY = timedelta(days=1)
 OVERALL, SESSIONS = "get-overall-analytics", "get-livestream"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("figure", long_except([900.0, 100.0], 100.0))
 def test_a_session_corrected_outside_the_lookback_has_its_day_fetched_again(figure: float, serve: Serve) -> None:
     nights = serve(2, is_loaded=True)
@@ -45,6 +46,7 @@ def given_up(nights: NightRunner) -> set[str]:
     return {livestream_id for (livestream_id,) in flagged}
 
 
+@pytest.mark.long
 def test_sessions_that_never_end_are_fetched_for_so_many_days_only(serve: Serve) -> None:
     nights = serve(6, LIVEHOUSE_UNFINISHED_DAYS="3")
     for livestream in nights.world.apps[APP].livestreams[:4]:
@@ -77,6 +79,7 @@ def test_a_livestream_that_was_given_up_is_fetched_once_its_clock_moves(serve: S
     assert given_up(nights) == {ids(nights.world)[1]}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("status", long_except(["LIVE", "INVOKED"], "LIVE"))
 def test_livestreams_deleted_while_on_air_cost_no_request(status: str, serve: Serve) -> None:
     nights = serve(6)

@@ -36,6 +36,7 @@ def with_data(entries: list[dict[str, Any]]) -> Rule:
     return lambda path, _: (200, {"success": True, "data": entries}) if path.endswith("livestreams/daywise") else None
 
 
+@pytest.mark.long
 def test_sessions_are_counted_where_the_api_counts_them(simulator: Simulator, tmp_path: Path) -> None:
     with intercept(simulator) as served:
         settings = settings_at(served, tmp_path / "home")
@@ -46,6 +47,7 @@ def test_sessions_are_counted_where_the_api_counts_them(simulator: Simulator, tm
         assert len(sent) == 1, "one request for a range"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("status", long_except([404, 405, 410, 501], 404))
 def test_a_missing_operation_is_requested_again_after_a_week(status: int, simulator: Simulator, tmp_path: Path) -> None:
     with intercept(simulator, refuse_path("/analytics/livestreams/daywise", status, "Route not found")) as served:
@@ -65,6 +67,7 @@ def test_a_missing_operation_is_requested_again_after_a_week(status: int, simula
         assert dialect_of(settings)["get-livestream-daywise-analytics", "offered"] == "yes"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("entries", "counted"),
     [
@@ -115,6 +118,7 @@ def test_forms_of_a_session_count(
         assert query(settings, f"FROM ops.loads WHERE {unbalanced}") == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
@@ -145,6 +149,7 @@ def test_session_counts_that_fail_are_unknown_and_affect_nothing_else(
         assert_matches_world(settings, simulator.world, DAY)
 
 
+@pytest.mark.long
 def test_an_entry_without_a_day_leaves_the_other_days_unknown(simulator: Simulator, tmp_path: Path) -> None:
     entries: list[dict[str, Any]] = [
         {"count": 4, "date": f"{LAST}", "total_ingest_seconds": 5, "total_viewer_seconds": 1},
@@ -158,6 +163,7 @@ def test_an_entry_without_a_day_leaves_the_other_days_unknown(simulator: Simulat
         assert aside == [(None, "day")]
 
 
+@pytest.mark.long
 def test_a_session_without_figures_is_found_by_count_though_updated_at_did_not_move(tmp_path: Path) -> None:
     # Once a documented limitation.
     world = small_world(apps=("aula",), livestreams=3, sessions=12)

@@ -126,6 +126,7 @@ def test_a_source_runs_ahead_of_the_landing_by_a_bounded_number_of_records(monke
     assert len(produced) == 20
 
 
+@pytest.mark.long
 def test_requests_are_counted_for_the_app_they_are_about(tmp_path: Path) -> None:
     world = small_world(apps=("a", "b", "c"), livestreams=3, sessions=12)
     with (

@@ -20,6 +20,7 @@ def warned(nights: NightRunner) -> set[str]:
         return {check.table for check in checks if not run_check(connection, check).passed}
 
 
+@pytest.mark.long
 def test_a_list_of_livestreams_that_comes_back_empty_warns_and_erases_nothing(serve: Serve) -> None:
     nights = serve(5, is_loaded=True)
     app = nights.world.apps[APP]
@@ -37,6 +38,7 @@ def test_a_list_of_livestreams_that_comes_back_empty_warns_and_erases_nothing(se
     assert_matches_world(nights.settings, nights.world, WEEK)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("missing", long_except([5, 2], 5))
 def test_allow_shrink_drops_no_sessions_of_livestreams_that_only_the_list_lacks(missing: int, serve: Serve) -> None:
     nights = serve(5, is_loaded=True)
@@ -61,6 +63,7 @@ def test_a_shorter_list_of_livestreams_warns_once(serve: Serve) -> None:
     assert "core.livestreams" not in warned(nights)
 
 
+@pytest.mark.long
 def test_sessions_of_long_ago_that_a_list_no_longer_has_warn(serve: Serve) -> None:
     nights = serve(2, is_loaded=True)
     livestream = nights.world.apps[APP].livestreams[0]
@@ -72,6 +75,7 @@ def test_sessions_of_long_ago_that_a_list_no_longer_has_warn(serve: Serve) -> No
     assert query(nights.settings, "SELECT count(*) FROM core.livestream_sessions") == [(14,)]
 
 
+@pytest.mark.long
 def test_a_smaller_total_that_the_sessions_do_not_explain_does_not_replace_the_older_one(serve: Serve) -> None:
     nights = serve(3, is_loaded=True)
     nights.world.delete_livestream(APP, ids(nights.world)[0])
@@ -99,6 +103,7 @@ def test_a_smaller_total_that_the_sessions_explain_replaces_the_older_one(serve:
     assert nights.verdicts() == {"match"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "end", [(0.0, 0.0), *(pytest.param(end, marks=pytest.mark.long) for end in ((None, None), (1.5, 0.0)))]
 )

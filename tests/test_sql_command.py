@@ -1,6 +1,7 @@
 """`livehouse sql`: errors that help, piped queries, parameters, and lists that other programs can read."""
 
 import io
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -117,6 +118,7 @@ def test_parameters_of_a_query_and_of_an_example(home: Path) -> None:
     assert '"2026-13-01"' in err, "a malformed month is an error, not an empty answer"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("found", find_examples(), ids=lambda example: example.name)
 def test_an_example_is_listed_with_its_parameters_and_can_be_printed(found: Example, home: Path) -> None:
     listed = " ".join(sql(home, "--examples")[1].split())
@@ -128,3 +130,14 @@ def test_an_example_is_listed_with_its_parameters_and_can_be_printed(found: Exam
     assert (status, err) == (0, "")
     assert "$" not in printed, "it runs in any program as it is"
     assert sql(home, "--format", "json", "--", printed) == sql(home, "--example", found.name, "--format", "json")
+
+
+@pytest.mark.parametrize("name", ["8", "08", "error_messages", "08_error_messages"])
+def test_an_example_is_found_by_its_number_and_by_its_name(name: str, home: Path) -> None:
+    assert "err_message" in sql(home, "--example", name, "--sql")[1]
+
+
+def test_columns_of_the_same_name_are_all_printed(home: Path) -> None:
+    twice = "select 1 as a, 2 as a, true as b"
+    assert json.loads(sql(home, twice, "--format", "json")[1]) == [{"a": 1, "a_1": 2, "b": True}]
+    assert sql(home, twice, "--format", "csv")[1] == "a,a,b\n1,2,true\n"

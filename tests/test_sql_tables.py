@@ -88,6 +88,7 @@ def test_output_to_a_pipe_is_not_cut(capsys: pytest.CaptureFixture[str]) -> None
     assert f"{'x' * 500}  {'y' * 500}" in capsys.readouterr().out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("rows", "is_paged"), [(5, False), (50, True)])
 def test_only_output_longer_than_the_screen_is_paged(tmp_path: Path, rows: int, *, is_paged: bool) -> None:
     home = tmp_path / "home"

@@ -52,6 +52,7 @@ def run(command: str, home: Path, **environment: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("style", "streams"),
     long_except(
@@ -105,6 +106,7 @@ def test_ctrl_c_ends_a_query(home: Path) -> None:
     assert [line.partition(";")[0] for line in err.split("\n") if line] == ["livehouse: stopped"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("style", long_except(["csv", "json"], "json"))
 def test_rows_that_end_with_an_error_are_not_taken_for_all(style: str, home: Path) -> None:
     """Written rows stay written: the status is 1, one line has the reason, and the JSON is not closed."""
@@ -146,6 +148,7 @@ SURROUNDINGS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["all of them", *long_except(SURROUNDINGS)])
 def test_what_works(name: str, home: Path) -> None:
     prepare = SURROUNDINGS.get(name) or "; ".join(SURROUNDINGS.values())
@@ -162,6 +165,7 @@ def test_a_home_with_a_question_mark_is_refused_and_nothing_is_made(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_the_report_lies_in_the_home_whatever_the_directory_of_the_warehouse_is_called(tmp_path: Path) -> None:
     """A warehouse in a directory called `demo` was taken for that of the demo, and the report written beside it."""
     published = tmp_path / "demo" / "warehouse.duckdb"
@@ -181,6 +185,7 @@ def test_the_program_lies_beside_its_package_however_it_is_installed() -> None:
     assert "livehouse.py" not in wheel["force-include"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("variable", long_except(["LIVEHOUSE_HOME", "LIVEHOUSE_WAREHOUSE"], "LIVEHOUSE_WAREHOUSE"))
 def test_a_path_that_is_not_utf_8_is_one_line(variable: str, tmp_path: Path) -> None:
     given = {**os.environ, "PYTHONPATH": str(ROOT), "LC_ALL": "C"}

@@ -62,6 +62,7 @@ def load_nights(nights: NightRunner, *changes: Callable[[NightRunner], None]) ->
             assert_nothing_was_skipped_wrongly(nights.settings, f"night {nights.number}", NIGHT)
 
 
+@pytest.mark.long
 def test_nothing_that_changed_is_skipped(tmp_path: Path) -> None:
     with Simulator(world_of(2)) as simulator:
         load_nights(NightRunner(simulator, tmp_path / "home"), break_a_session)
@@ -76,6 +77,7 @@ def test_nothing_that_changed_is_skipped_after_any_change(
         load_nights(NightRunner(simulator, tmp_path / "home"), change, correct_a_session)
 
 
+@pytest.mark.long
 def test_a_night_without_changes_normalizes_nothing_and_sends_as_many_statements_for_three_apps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ def read(path: Path) -> Any:
     return yaml.safe_load(path.read_text())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("schema", "files"), [("github-workflows", WORKFLOWS), ("github-issue-forms", FORMS)])
 def test_they_are_valid_by_their_schema(schema: str, files: list[Path]) -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", *map(str, files)]

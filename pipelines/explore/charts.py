@@ -1,9 +1,11 @@
 """Draws a result as it is: no value is added up, averaged or left out, so that a chart shows nothing that the table does not."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import altair as alt
 import polars as pl
+
+if TYPE_CHECKING:
+    import altair as alt
 
 MOST_POINTS = 5_000
 """More of them cannot be distinguished, and slow the browser down."""
@@ -43,8 +45,10 @@ def suggest_chart(frame: pl.DataFrame) -> Choice | None:
     return Choice("line" if x in times else "bar", x, y, color)
 
 
-def draw_chart(frame: pl.DataFrame, choice: Choice) -> alt.Chart | str:
+def draw_chart(frame: pl.DataFrame, choice: Choice) -> "alt.Chart | str":
     """Return the chart, or the reason why it would mislead, in one line."""
+    import altair as alt
+
     if frame.height > MOST_POINTS:
         return f"{frame.height:,} rows are too many to draw: aggregate them in SQL to at most {MOST_POINTS:,}"
     kind, x, y, color = choice
@@ -83,7 +87,9 @@ def _plottable(values: pl.Series) -> pl.Series:
     return values.cast(pl.Float64) if values.dtype.is_numeric() else values.cast(pl.String)
 
 
-def _axis(kind: pl.DataType, title: str, *, is_discrete: bool) -> alt.X:
+def _axis(kind: pl.DataType, title: str, *, is_discrete: bool) -> "alt.X":
+    import altair as alt
+
     if is_discrete:
         return alt.X("x_text", type="nominal", title=title, sort=None, axis=alt.Axis(labelOverlap=True))
     if isinstance(kind, pl.Date | pl.Datetime):

@@ -103,6 +103,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[NightRunne
         yield night, receiver
 
 
+@pytest.mark.long
 def test_on_call_hears_of_a_bad_evening_the_next_morning_and_when_it_is_over(
     story: tuple[NightRunner, Receiver],
 ) -> None:

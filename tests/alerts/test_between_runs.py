@@ -13,6 +13,7 @@ from pipelines.steps.context import RunContext
 from pipelines.storage.warehouse import open_warehouse
 from tests.alerts.conftest import APP, BAD_DAY, MORNING, BadHome
 from tests.fixed_clock import clock_set_to
+from tests.parameters import long_except
 from tests.promises.fault_runner import child_process, run_cli
 
 
@@ -63,6 +64,7 @@ def _evaluate(channel: Connection, settings: Settings) -> None:
     channel.send("done")
 
 
+@pytest.mark.long
 def test_a_kill_between_posting_and_noting_posts_again_with_the_same_ids(bad_home: BadHome) -> None:
     bad_home.variables["LIVEHOUSE_ALERT_FORMAT"] = "json"
     with clock_set_to(MORNING), child_process(_evaluate, bad_home.settings) as (process, channel):
@@ -78,6 +80,7 @@ def test_a_kill_between_posting_and_noting_posts_again_with_the_same_ids(bad_hom
     assert bad_home.incidents() == OPENED
 
 
+@pytest.mark.long
 def test_no_day_for_30_hours_is_an_incident_also_when_nothing_runs(bad_home: BadHome) -> None:
     update(bad_home)
     update(bad_home, hours=26)
@@ -95,6 +98,7 @@ def test_no_day_for_30_hours_is_an_incident_also_when_nothing_runs(bad_home: Bad
     assert {closing for _, _, closing in bad_home.incidents()} == {"over"}
 
 
+@pytest.mark.long
 def test_only_old_days_alert_nobody(bad_home: BadHome) -> None:
     """As after a backfill of last year."""
     bad_home.change(f"UPDATE ops.days SET loaded_at = '{MORNING + timedelta(days=30)}'")
@@ -110,13 +114,17 @@ def test_nights_that_ended_weeks_ago_are_an_incident_at_the_first_evaluation(bad
 
 @pytest.mark.parametrize(
     ("change", "closing", "posts"),
-    [
+    long_except(
+        [
+            ("UPDATE core.livestream_sessions SET is_failed = false, err_message = NULL", "corrected", 1),
+            ("UPDATE core.livestream_sessions SET is_provisional = true, ended_at = NULL", None, 0),
+            ("UPDATE ops.days SET is_known = false", None, 0),
+            ("UPDATE ops.days SET loaded_at = day + INTERVAL 20 HOUR", None, 0),
+            ("UPDATE ops.days SET unread_livestreams = 1", None, 0),
+        ],
         ("UPDATE core.livestream_sessions SET is_failed = false, err_message = NULL", "corrected", 1),
-        ("UPDATE core.livestream_sessions SET is_provisional = true, ended_at = NULL", None, 0),
         ("UPDATE ops.days SET is_known = false", None, 0),
-        ("UPDATE ops.days SET loaded_at = day + INTERVAL 20 HOUR", None, 0),
-        ("UPDATE ops.days SET unread_livestreams = 1", None, 0),
-    ],
+    ),
 )
 def test_a_correction_closes_an_incident_and_days_that_are_not_settled_do_not(
     change: str, closing: str | None, posts: int, bad_home: BadHome
@@ -130,6 +138,7 @@ def test_a_correction_closes_an_incident_and_days_that_are_not_settled_do_not(
     assert len(bad_home.receiver.posted) == posts
 
 
+@pytest.mark.long
 def test_a_day_is_judged_once_it_is_settled(bad_home: BadHome) -> None:
     bad_home.use_rules(FIGURES_ONLY)
     settle = f"UPDATE ops.days SET loaded_at = day + INTERVAL 26 HOUR WHERE day = '{BAD_DAY}'"
@@ -141,6 +150,7 @@ def test_a_day_is_judged_once_it_is_settled(bad_home: BadHome) -> None:
     assert bad_home.incidents() == OPENED
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "rules", ["[rules.error_rate]\nenabled = false", "[rules.fail_rate]\nwhy = 'x'\nmetric = 'sessions'\nbelow = 1"]
 )
@@ -156,6 +166,7 @@ def test_a_removed_rule_closes_its_incidents_without_a_message(rules: str, bad_h
     assert bad_home.receiver.posted == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rules", ["[rules.error_rate\n", "[rules.error_rate]\nabove = 'x'"])
 def test_a_malformed_file_leaves_incidents_as_they_are(rules: str, bad_home: BadHome) -> None:
     update(bad_home)
@@ -166,6 +177,7 @@ def test_a_malformed_file_leaves_incidents_as_they_are(rules: str, bad_home: Bad
     assert bad_home.incidents() == OPENED
 
 
+@pytest.mark.long
 def test_a_run_of_a_split_night_judges_the_account_by_every_app(bad_home: BadHome) -> None:
     """The night of `stage` has not loaded the bad day yet: a sum over both apps is not known."""
     bad_home.use_rules(
@@ -206,6 +218,7 @@ def test_an_app_that_is_not_loaded_any_more_closes_without_a_message(bad_home: B
     assert bad_home.receiver.posted == []
 
 
+@pytest.mark.long
 def test_an_allowance_that_is_nearly_used_is_an_incident_until_it_is_not(bad_home: BadHome) -> None:
     """24 of 24 hours that viewers may watch in the month were watched on the bad day."""
     bad_home.change("INSERT INTO ops.allowances VALUES ('app', 'aula', 'viewer_minutes', 1440, NULL)")
@@ -220,6 +233,7 @@ def test_an_allowance_that_is_nearly_used_is_an_incident_until_it_is_not(bad_hom
 # --- the command --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_command_lists_incidents_and_its_status_is_1_while_one_is_open(bad_home: BadHome) -> None:
     with clock_set_to(MORNING):
         status, out, err = run_cli(bad_home.variables, "alerts")

@@ -87,6 +87,7 @@ def test_a_name_from_outside_adds_no_line_and_a_sum_that_overflows_is_unknown() 
     assert message.fields["figures"]["viewer_hours"] is None
 
 
+@pytest.mark.long
 def test_a_good_night_posts_it_once_and_a_failed_or_old_one_does_not(receiver: Receiver, tmp_path: Path) -> None:
     with Simulator(world_of(2, (DAY - timedelta(days=7), DAY))) as simulator:
         home = tmp_path / "home"
@@ -118,6 +119,7 @@ def post(run: RunContext, day: date) -> str | None:
         return post_digest(run, day, [])
 
 
+@pytest.mark.long
 def test_without_a_webhook_the_setting_is_named(tmp_path: Path) -> None:
     with Simulator(world_of(1)) as simulator:
         night = NightRunner(simulator, tmp_path / "home", LIVEHOUSE_DIGEST="webhook")

@@ -69,6 +69,7 @@ def test_json_is_signed_over_the_timestamp_and_the_body(receiver: Receiver, tmp_
     assert SECRET not in f"{headers}{sent!r}"
 
 
+@pytest.mark.long
 def test_slack_gets_text_only_and_each_attempt_is_signed_again(receiver: Receiver, tmp_path: Path) -> None:
     receiver.statuses = [500]
     settings = settings_of(tmp_path, receiver, LIVEHOUSE_ALERT_SECRET=SECRET)

@@ -48,6 +48,7 @@ def test_a_service_is_limited_and_its_health_is_known(name: str) -> None:
     assert all(needs[other]["required"] is False for other in needs.keys() & {"postgres", "broker"})
 
 
+@pytest.mark.long
 def test_the_compose_file_is_valid() -> None:
     command = [
         sys.executable,
@@ -194,6 +195,7 @@ def collect_dependencies(name: str, extras: set[str], found: dict[str, set[str]]
             collect_dependencies(needed.name, needed.extras, found)
 
 
+@pytest.mark.long
 def test_every_copyleft_binary_has_a_notice() -> None:
     pytest.importorskip("dagster_k8s", reason="the extra `deploy` is not installed")
     found: dict[str, set[str]] = {}

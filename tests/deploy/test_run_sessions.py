@@ -58,6 +58,7 @@ def begin(instance: dg.DagsterInstance, status: DagsterRunStatus) -> str:
     return run.run_id
 
 
+@pytest.mark.long
 def test_a_run_without_a_session_for_two_minutes_has_failed(history: dg.DagsterInstance) -> None:
     from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
@@ -113,6 +114,7 @@ def test_no_run_is_lost_by_a_pause_of_the_checks_or_a_change_of_the_clock(histor
     history.report_run_failed(run_of(history, run_id))
 
 
+@pytest.mark.long
 def test_a_run_whose_session_was_cut_opens_another_one(
     history: dg.DagsterInstance, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,6 @@
 from datetime import date, datetime
 from typing import Any
 
-import altair as alt
 import polars as pl
 import pytest
 
@@ -16,7 +15,7 @@ DAYS = pl.DataFrame(
 
 def drawn(frame: pl.DataFrame, choice: Choice) -> dict[str, Any]:
     chart = draw_chart(frame, choice)
-    assert isinstance(chart, alt.Chart), chart
+    assert not isinstance(chart, str), chart
     specification: dict[str, Any] = chart.to_dict()
     [specification["rows"]] = specification["datasets"].values()
     return specification
@@ -36,6 +35,7 @@ def test_the_first_chart_fits_the_columns(frame: pl.DataFrame, choice: Choice | 
     assert suggest_chart(frame) == choice
 
 
+@pytest.mark.long
 def test_days_and_times_stay_in_utc_and_every_value_is_drawn() -> None:
     chart = drawn(DAYS, Choice("line", "day", "n", "app.id"))
     assert chart["rows"][0]["x"] == "2026-11-01T00:00:00Z"
@@ -46,6 +46,7 @@ def test_days_and_times_stay_in_utc_and_every_value_is_drawn() -> None:
     assert chart["rows"][0]["x"] == "2026-03-29T02:30:00.000Z", "an hour that summer time skips"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_values_are_added_up(kind: str) -> None:
     for column in drawn(DAYS, Choice(kind, "day", "n", "app.id"))["encoding"].values():

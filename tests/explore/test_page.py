@@ -61,6 +61,7 @@ def send(method: str, path: str, **options: Any) -> httpx.Response:
     return asyncio.run(answer())
 
 
+@pytest.mark.long
 def test_the_page_runs_no_code_of_its_client() -> None:
     for path in (
         "kernel/run",

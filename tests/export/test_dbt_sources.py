@@ -19,7 +19,7 @@ from pipelines.marts.build import find_marts
 from tests.pipeline_runner import LoadedWarehouse, environment_for
 from tests.promises.fault_runner import run_cli
 
-pytestmark = pytest.mark.file_only
+pytestmark = [pytest.mark.file_only, pytest.mark.long]
 
 MODEL = """
 select app_id, count(*) as sessions from {{ source('core', 'livestream_sessions') }} group by app_id order by app_id
@@ -135,7 +135,6 @@ def install_dbt(directory: Path) -> str:
     return f"{directory}/bin/dbt"
 
 
-@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_dbt_builds_on_an_export_and_its_tests_pass(
     exported: Path, loaded_once: LoadedWarehouse, tmp_path: Path

@@ -55,6 +55,7 @@ def test_polars_reads_an_export(nights: NightRunner, tmp_path: Path) -> None:
     assert read.filter(pl.col("app_id") == APP, pl.col("day") == LAST).height == 2
 
 
+@pytest.mark.long
 def test_the_same_days_in_another_style_are_written_again(nights: NightRunner, tmp_path: Path) -> None:
     for style in ("parquet", "csv"):
         assert export(nights, str(tmp_path), "--format", style)[0] == 0
@@ -135,6 +136,7 @@ def test_pyarrow_reads_an_export(nights: NightRunner, tmp_path: Path) -> None:
     assert read.stdout.split() == [f"{rows}", "['app_id',", "'created_at']", f"{viewers}"], read.stderr
 
 
+@pytest.mark.long
 def test_each_run_exports_where_the_setting_names_a_directory(nights: NightRunner, tmp_path: Path) -> None:
     target = tmp_path / "lake of files"
     environment = environment_for(nights.simulator, tmp_path / "home", LIVEHOUSE_EXPORT_PATH=f"{target}")

@@ -20,6 +20,7 @@ from tests.pipeline_runner import environment_for, open_published
 from tests.promises.fault_runner import run_cli
 
 
+@pytest.mark.long
 def test_days_that_were_not_loaded_again_are_kept(tmp_path: Path) -> None:
     with Simulator(world_of(2)) as simulator:
         nights = NightRunner(simulator, tmp_path / "home")
@@ -111,6 +112,7 @@ def test_a_target_that_is_a_file_is_one_line(nights: NightRunner, tmp_path: Path
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.long
 def test_an_export_killed_while_it_writes_leaves_the_older_one(nights: NightRunner, tmp_path: Path) -> None:
     assert export(nights, str(tmp_path), "--tables", "marts.daily_usage")[0] == 0
     before = (tmp_path / "marts").resolve()
@@ -139,6 +141,7 @@ def test_an_export_killed_while_it_writes_leaves_the_older_one(nights: NightRunn
     assert left == {before.parent.name, (tmp_path / "core").resolve().parent.name}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damaged", ["", "{", "null", "[1]", '[{"day": "soon"}]', "\x00"])
 def test_an_export_with_a_damaged_manifest_is_written_again(damaged: str, nights: NightRunner, tmp_path: Path) -> None:
     tables = ("--tables", SESSIONS)

@@ -47,6 +47,7 @@ def limited(created: tuple[str, Path], postgres: Postgres) -> Iterator[str]:
     postgres.execute("DROP OWNED BY limited; DROP ROLE limited", database)
 
 
+@pytest.mark.long
 def test_a_new_catalog_has_them(created: tuple[str, Path], postgres: Postgres) -> None:
     assert postgres.execute(INDEXES, database_of(created[0])) == EXPECTED
 

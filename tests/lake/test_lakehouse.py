@@ -53,6 +53,7 @@ def test_it_is_made_with_every_table_its_comments_and_partitions(lake: str, tmp_
     assert dict(partitions)["raw.app_analytics"] == ["app_id identity"]
 
 
+@pytest.mark.long
 def test_readers_can_neither_write_nor_read_other_files(lake: str, tmp_path: Path) -> None:
     made = lakehouse(lake, tmp_path)
     (tmp_path / "other.csv").write_text("a\n1\n")
@@ -116,6 +117,7 @@ def test_a_malformed_connection_string_is_reported_without_its_text(tmp_path: Pa
     assert PASSWORD not in str(raised.value)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("missing", ["psycopg", "duckdb_extension_ducklake"])
 def test_without_the_extra_the_error_names_it(missing: str, tmp_path: Path) -> None:
     program = f"import sys; sys.modules[{missing!r}] = None; from pipelines.cli import main; main(['sql', 'SELECT 1'])"
@@ -142,6 +144,7 @@ def test_a_machine_whose_clock_is_off_does_not_run(
         pass
 
 
+@pytest.mark.long
 def test_one_at_a_time_works_on_a_table_of_an_app(lake: str, tmp_path: Path) -> None:
     one, two = lakehouse(lake, tmp_path), lakehouse(lake, tmp_path)
     messages: list[str] = []
@@ -190,6 +193,7 @@ def test_what_extraction_learns_of_all_apps_is_noted_once(lake: str, tmp_path: P
             assert connection.execute("SELECT count(*) FROM ops.field_types").fetchall() == [(1,)]
 
 
+@pytest.mark.long
 def test_a_machine_that_vanished_is_noticed_by_the_server(lake: str, tmp_path: Path) -> None:
     """By default PostgreSQL keeps the locks of a machine without power for two hours."""
     address = lake + " options='-c work_mem=8MB'"
@@ -205,6 +209,7 @@ def test_a_machine_that_vanished_is_noticed_by_the_server(lake: str, tmp_path: P
         assert {name for name, _ in theirs} == noticed
 
 
+@pytest.mark.long
 def test_a_connection_that_is_cut_is_one_line_and_the_next_write_has_a_new_one(
     lake: str, postgres: Postgres, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from tests.postgres import Postgres
 NAME = "Nul \x00, quote ' and 😀"
 
 
+@pytest.mark.long
 def test_what_one_machine_observes_a_run_on_another_merges(lake: str, tmp_path: Path) -> None:
     world = new_world(streams=2)
     world.apps[APP].livestreams[0].name = NAME

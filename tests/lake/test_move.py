@@ -113,6 +113,7 @@ def test_the_password_comes_from_the_setting_that_names_the_same_place(
     assert "hush-hush-7" not in err
 
 
+@pytest.mark.long
 def test_what_is_there_is_never_overwritten(lake: str, tmp_path: Path) -> None:
     row = "INSERT INTO core.recordings_daily (app_id, day, recording_count) VALUES ('a', '2026-01-02', {})"
     here = Settings(LIVEHOUSE_HOME=tmp_path / "here")  # type: ignore[call-arg]  # read by alias

@@ -214,6 +214,7 @@ def test_every_function_of_the_extensions_that_is_not_listed_is_refused(reader: 
                 run_query(reader, form.format(name))
 
 
+@pytest.mark.long
 def test_the_command_line_reads_by_the_readers_setting_alone(guarded: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """An analyst's machine needs neither the role of the runs nor its password."""
     environment = {"LIVEHOUSE_READER_WAREHOUSE": guarded.readers, "LIVEHOUSE_HOME": f"{guarded.home / 'analyst'}"}

@@ -108,6 +108,7 @@ def test_a_wait_demanded_by_the_server_pauses_every_machine(lake: str, postgres:
     two.close()
 
 
+@pytest.mark.long
 def test_what_the_api_leaves_is_left_for_all(lake: str, postgres: Postgres) -> None:
     one, two = budgets(lake, 2, rate=0)
     with one.slot():

@@ -35,6 +35,7 @@ class StatementLog:
         return STATEMENT.findall(written.decode())
 
 
+@pytest.mark.long
 def test_reads_of_a_block_share_a_transaction_up_to_a_write_or_a_lock(
     lake: str, postgres: Postgres, tmp_path: Path
 ) -> None:

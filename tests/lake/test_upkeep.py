@@ -117,6 +117,7 @@ def test_with_many_apps_new_files_are_merged_across_apps(lake: str, tmp_path: Pa
         assert len(rows) == 6 * MANY_APPS
 
 
+@pytest.mark.long
 def test_of_a_file_it_shows_the_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIVEHOUSE_HOME", str(tmp_path))
     store = open_warehouse(Settings())

@@ -27,6 +27,7 @@ records = (
 )  # fmt: skip
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=6)
 @given(st.lists(st.tuples(records, st.integers(0, 5)), max_size=40))
 def test_received_is_landed_and_quarantined_and_duplicates(received: list[tuple[Any, int]]) -> None:
@@ -47,6 +48,7 @@ def test_received_is_landed_and_quarantined_and_duplicates(received: list[tuple[
     assert sorted(id_ for part in parts for id_ in part.rows["session_id"]) == sorted(landed)
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=10)
 @given(
     st.lists(

@@ -65,6 +65,7 @@ def test_concurrent_commands_wait_for_the_lock_and_both_finish(serve: Serve, tmp
     assert unexpected_files(settings.home) == set()
 
 
+@pytest.mark.long
 def test_busy_home_is_a_one_line_error_without_lock_wait(serve: Serve, tmp_path: Path) -> None:
     simulator = serve(Simulator(tiny_world()))
     home = tmp_path / "home"

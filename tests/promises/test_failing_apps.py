@@ -109,6 +109,7 @@ FAILURES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.promise(4)
 @pytest.mark.parametrize("case", long_except(FAILURES, "404 on everything"))
 def test_failing_app_does_not_stop_the_others(case: str, serve: Serve, tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def kill_backfill(simulator: Simulator, settings: Settings) -> dg.DagsterRun:
     return run
 
 
+@pytest.mark.long
 def test_killed_run_is_marked_as_failed(tmp_path: Path) -> None:
     """Seen: after a kill or a reboot, a run stayed "Started" in the history for ever."""
     with Simulator(tiny_world(apps=("aula",), livestreams=3, sessions=6), latency=0.1) as simulator:

@@ -15,6 +15,7 @@ import pytest
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.steps import landing, sessions
+from tests.parameters import long_except
 from tests.pipeline_runner import DAYS, assert_matches_world, environment_for, run_pipeline, settings_for
 from tests.promises.conftest import WHOLE, ChangedWorld
 from tests.promises.fault_runner import (
@@ -75,9 +76,7 @@ def kill_at_write(changed_world: ChangedWorld, home: Path, share: float, *, back
 
 
 @pytest.mark.promise(1)
-@pytest.mark.parametrize(
-    "share", [0.68, 0.97, *(pytest.param(share, marks=pytest.mark.long) for share in (0.12, 0.3, 0.42, 0.55, 0.8, 1.0))]
-)
+@pytest.mark.parametrize("share", long_except([0.12, 0.3, 0.42, 0.55, 0.68, 0.8, 0.97, 1.0], 0.68))
 def test_kill_at_a_write_leaves_each_day_old_or_new(share: float, changed_world: ChangedWorld, tmp_path: Path) -> None:
     backfill = share in {0.3, 0.68}
     settings = kill_at_write(changed_world, tmp_path / "home", share, backfill=backfill)

@@ -222,6 +222,7 @@ def test_429_pauses_every_thread(serve: Serve, tmp_path: Path) -> None:
     assert_matches_world(settings, world)
 
 
+@pytest.mark.long
 @pytest.mark.promise(4)
 @pytest.mark.parametrize(
     "requests_per_second",

@@ -37,6 +37,7 @@ def leaks(home: Path, secrets: set[str], *printed: str) -> list[tuple[str, str]]
 # --- every fault of the simulator ------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.promise(5)
 def test_no_secret_is_left_after_any_failure(
     serve: Serve,

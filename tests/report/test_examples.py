@@ -41,6 +41,7 @@ def test_an_example_has_a_question_and_answers_it(example: Example, busy: FileWa
     assert busy.query(example.fill())
 
 
+@pytest.mark.long
 def test_every_example_runs_on_an_empty_warehouse(warehouse: FileWarehouse) -> None:
     warehouse.build_all()
     assert {name: warehouse.query(example.fill()) for name, example in EXAMPLES.items()} == {
@@ -99,6 +100,7 @@ def test_any_use_of_an_allowance_of_zero_is_over(busy: FileWarehouse) -> None:
     assert found == {"a": ("over", False, False), "b": ("over", True, True)}
 
 
+@pytest.mark.long
 def test_growth_of_customers_counts_a_month_without_use_as_zero(busy: FileWarehouse) -> None:
     days = [date(2025, 11, 1), date(2025, 11, 2)] + [date(2025, 12, number) for number in range(1, 32)]
     for app_id in "ab":
@@ -119,6 +121,7 @@ def test_growth_of_customers_counts_a_month_without_use_as_zero(busy: FileWareho
     ], "October is not loaded"
 
 
+@pytest.mark.long
 def test_an_unknown_viewer_day_is_not_compared(busy: FileWarehouse) -> None:
     unreported = {"viewer_seconds": None}
     day = session("x", "2025-11-05T03:00:00", "2025-11-05T04:00:00") | unreported

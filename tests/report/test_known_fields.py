@@ -20,6 +20,7 @@ def test_a_new_field_is_reported_once_and_not_on_the_first_load(warehouse: FileW
     assert offenders(warehouse, check) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("json_type", "records", "received", "last", "is_missed"),
     [
@@ -43,6 +44,7 @@ def test_a_missing_type_is_reported_only_where_its_absence_is_significant(
     assert [row["what"] for row in rows] == (["stopped coming"] if is_missed else [])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("known", "now", "reported"),
     [

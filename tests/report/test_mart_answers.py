@@ -2,6 +2,8 @@
 
 from datetime import date, datetime, timedelta
 
+import pytest
+
 from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY, MEETING_SESSIONS_DAILY, RECORDINGS_DAILY
 from tests.report.conftest import DAY, NEXT, SESSIONS, FileWarehouse, Row, only, part, session
 
@@ -100,6 +102,7 @@ def test_figures_as_large_as_the_rules_take_stop_no_mart(warehouse: FileWarehous
     assert [row["meeting_sessions"] for row in warehouse.mart("daily_usage")] == [2**63 - 1] * 2
 
 
+@pytest.mark.long
 def test_monthly_usage_counts_the_days_it_sums(warehouse: FileWarehouse) -> None:
     for number in range(1, 31):
         day = date(2025, 11, number)
@@ -138,6 +141,7 @@ def test_monthly_usage_counts_the_days_it_sums(warehouse: FileWarehouse) -> None
     assert list(part(unknown, *names).values()) == [None, None, None, 31, 0, False]
 
 
+@pytest.mark.long
 def test_a_month_with_a_day_loaded_before_it_was_over_is_not_complete(warehouse: FileWarehouse) -> None:
     for number in range(1, 31):
         for table in (SESSIONS, MEETINGS, RECORDINGS):

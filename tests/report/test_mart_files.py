@@ -29,6 +29,7 @@ def test_marts_are_those_of_the_contract_and_live_audience() -> None:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mart", MARTS.values(), ids=MARTS)
 def test_a_head_describes_every_column_and_the_database_has_the_comments(mart: Mart, warehouse: FileWarehouse) -> None:
     warehouse.build(mart)

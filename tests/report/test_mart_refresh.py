@@ -89,6 +89,7 @@ def test_a_build_that_fails_leaves_the_mart_as_it_was(warehouse: FileWarehouse, 
 
 
 # the seed also chooses how many rows a statement evaluates
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [5, *(pytest.param(n, marks=pytest.mark.long) for n in (0, *range(6, 30)))])
 def test_refreshing_after_each_of_many_loads_leaves_what_a_whole_build_makes(
     warehouse: FileWarehouse, seed: int, monkeypatch: pytest.MonkeyPatch
@@ -114,6 +115,7 @@ def built_whole(warehouse: FileWarehouse, mart: Mart) -> list[Row]:
     return warehouse.query(f"SELECT * FROM (\n{mart.sql}\n) ORDER BY {order}")
 
 
+@pytest.mark.long
 def test_a_refresh_does_not_read_the_history() -> None:
     connection = duckdb.connect(config={"threads": 1})
     for schema in ("core", "ops"):
@@ -158,6 +160,7 @@ def test_a_refresh_does_not_read_the_history() -> None:
     connection.close()
 
 
+@pytest.mark.long
 def test_a_mart_records_each_key_of_its_inputs_once(warehouse: FileWarehouse) -> None:
     """Seen: a table read directly and through another mart counted twice, and its rows doubled with each change."""
     counts = "SELECT DISTINCT count(*) AS n FROM ops.mart_inputs WHERE table_name = ? GROUP BY mart_name, key"

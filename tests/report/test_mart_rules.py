@@ -79,6 +79,7 @@ def test_hours_after_the_last_load_and_unknown_days_are_not_divided_by(warehouse
 # --- unknown is not zero ------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("watched", "viewers", "is_never_watched"),
     [
@@ -109,6 +110,7 @@ def test_attempts_alone_are_zero(warehouse: "FileWarehouse") -> None:
         assert (row["ingest_seconds"], row["viewer_seconds"]) == (0, 0), mart
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("incomplete", "average"),
     [
@@ -150,6 +152,7 @@ def test_a_sum_beyond_a_double_is_unknown_if_no_session_started(warehouse: "File
         assert (row["ingest_seconds"], row["viewer_seconds"]) == (None, None), mart
 
 
+@pytest.mark.long
 def test_a_sum_beyond_a_double_is_unknown_and_so_is_the_verdict(warehouse: "FileWarehouse") -> None:
     most = {"ingest_seconds": 3600.0, "viewer_seconds": 1e308}
     warehouse.load(SESSIONS, DAY, *(session(f"{n}", TEN, ELEVEN, **most) for n in range(3)))
@@ -180,6 +183,7 @@ def load_november_day(warehouse: "FileWarehouse", day: date, at: datetime = date
     warehouse.load(RECORDINGS, day, {"recording_count": 0, "recording_minutes": 0.0}, loaded_at=at)
 
 
+@pytest.mark.long
 def test_a_month_is_complete_only_when_its_figures_are_final(warehouse: "FileWarehouse") -> None:
     day, received = date(2025, 11, 12), datetime(2025, 11, 13, 0, 30)
     # invoked an hour before it was received: it may yet start
@@ -205,6 +209,7 @@ def test_a_month_is_complete_only_when_its_figures_are_final(warehouse: "FileWar
     assert days_settled(is_complete=False) == 29
 
 
+@pytest.mark.long
 def test_months_are_compared_only_where_each_day_is_final(warehouse: "FileWarehouse") -> None:
     for number in range(31):
         day = date(2025, 10, 1) + timedelta(days=number)
@@ -236,6 +241,7 @@ def test_streams_of_a_day_that_is_not_over_are_averaged_over_what_is(warehouse: 
     assert [row["account_apps"] for row in warehouse.mart("stream_concurrency")] == [1, 1]
 
 
+@pytest.mark.long
 def test_no_figure_is_minus_zero(warehouse: "FileWarehouse") -> None:
     figures_of_day = {"ingest_seconds": 3600.3, "viewer_seconds": 7200.1}
     warehouse.load(
@@ -250,6 +256,7 @@ def test_no_figure_is_minus_zero(warehouse: "FileWarehouse") -> None:
     assert "-0.0" not in [str(cell) for cell in only(warehouse.mart("reconciliation")).values()]
 
 
+@pytest.mark.long
 def test_the_livestream_with_most_sessions_is_in_the_page(
     warehouse: "FileWarehouse", monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,6 +273,7 @@ def test_the_livestream_with_most_sessions_is_in_the_page(
     assert set(shown["streams"]["keys"]["livestream_id"]) == {"often", *(f"rare{n}" for n in range(4))}
 
 
+@pytest.mark.long
 def test_cost_knows_three_classes_of_livestreams(warehouse: "FileWarehouse") -> None:
     warehouse.insert("core.livestreams", {"app_id": "a", "livestream_id": "l1", "meeting_id": "m"})
     warehouse.insert("core.livestreams", {"app_id": "a", "livestream_id": "l2"})
@@ -279,6 +287,7 @@ def test_cost_knows_three_classes_of_livestreams(warehouse: "FileWarehouse") -> 
     assert [shown["days"][name] for name in names] == [[1800.0], [600.0], [36_000.0]]
 
 
+@pytest.mark.long
 def test_a_session_that_has_not_ended_makes_its_day_provisional_in_the_page(warehouse: "FileWarehouse") -> None:
     warehouse.load(SESSIONS, DAY, session("1", TEN, ELEVEN))
     following = DAY + timedelta(days=1)
@@ -291,6 +300,7 @@ def test_a_session_that_has_not_ended_makes_its_day_provisional_in_the_page(ware
     assert [state for table, state in states if table == SESSIONS] == ["known", "provisional"]
 
 
+@pytest.mark.long
 def test_the_page_shows_where_overall_is_older_than_the_sessions(warehouse: "FileWarehouse") -> None:
     at = datetime(2025, 12, 11, 3)
     warehouse.load(OVERALL, DAY, {"ingest_seconds": 1.0, "viewer_seconds": 1.0, "fetched_at": at})
@@ -302,6 +312,7 @@ def test_the_page_shows_where_overall_is_older_than_the_sessions(warehouse: "Fil
         assert shown["reconciliation"]["is_older"] == [is_older]
 
 
+@pytest.mark.long
 def test_the_page_counts_sessions_by_the_rule_of_the_verdict(warehouse: "FileWarehouse") -> None:
     counts = [4, 3, 2, 1, None]
     for number, count in enumerate(counts):

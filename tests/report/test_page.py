@@ -115,6 +115,7 @@ def test_peak_of_all_apps_is_not_the_sum_of_their_peaks(tmp_path: Path) -> None:
     assert max(own) < together <= (sum(peak for peak, _ in own), 2)
 
 
+@pytest.mark.long
 def test_peak_of_a_single_app_equals_the_peak_of_all_apps(tmp_path: Path) -> None:
     published = make_warehouse(tmp_path, ("only",), sessions=9)
     peaks = embedded(page_of(published))["peaks"]
@@ -124,6 +125,7 @@ def test_peak_of_a_single_app_equals_the_peak_of_all_apps(tmp_path: Path) -> Non
     assert len(own) == 60
 
 
+@pytest.mark.long
 def test_unknown_figures_are_null(tmp_path: Path) -> None:
     published = make_warehouse(
         tmp_path,
@@ -155,6 +157,7 @@ def coverage_of(published: Path, table: str = "core.livestream_sessions") -> lis
     return [row for name, *row in rows if name == table]
 
 
+@pytest.mark.long
 def test_coverage_lists_ranges_of_days_by_state(tmp_path: Path) -> None:
     recordings = "core.recordings_daily"
     published = make_warehouse(
@@ -187,6 +190,7 @@ def test_coverage_lists_ranges_of_days_by_state(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.long
 def test_ingest_seconds_are_split_by_meeting_other_and_unlisted_livestreams(tmp_path: Path) -> None:
     published = make_warehouse(tmp_path, changes=("DELETE FROM core.livestreams WHERE livestream_id = 'stream-6'",))
     days = embedded(page_of(published))["days"]
@@ -202,6 +206,7 @@ def test_ingest_seconds_are_split_by_meeting_other_and_unlisted_livestreams(tmp_
     assert sum(days["unplaced_seconds"]) == pytest.approx(unplaced)
 
 
+@pytest.mark.long
 def test_only_the_livestreams_ranked_highest_in_a_month_are_embedded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,6 +259,7 @@ def test_infinite_sums_are_unknown(tmp_path: Path) -> None:
     assert None in days["viewer_seconds"]
 
 
+@pytest.mark.long
 def test_no_function_of_the_scripts_is_unused() -> None:
     """The scripts share one scope, so biome and tsc cannot see that a function is unused."""
     code = "\n".join((WEB / script).read_text(encoding="utf-8") for script in SCRIPTS)
@@ -297,6 +303,7 @@ def embedded_rates(data: dict[str, Any]) -> list[list[float]]:
     return [line["rates"] for line in data["cost_lines"] if line["rates"] is not None]
 
 
+@pytest.mark.long
 def test_rates_come_from_the_warehouse_and_costs_are_those_of_the_mart(tmp_path: Path) -> None:
     audio = "UPDATE ops.rates SET media = 'audio', export_rate = 0.5, participant_rate = 0.25 WHERE app_id = 'side-app'"
     published = make_warehouse(tmp_path, changes=[audio])

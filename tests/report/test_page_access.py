@@ -11,7 +11,7 @@ import pytest
 from tests.report.open_page import DRAWN, OpenPage, needs_chromium, opened
 from tests.report.test_page_cases import make_warehouse, write_page_of
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.long]
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\uff1d1")

@@ -3,6 +3,8 @@
 from datetime import datetime
 from pathlib import Path
 
+import pytest
+
 from tests.report.test_page import page_of, query
 from tests.report.test_page_cases import embedded, make_warehouse
 
@@ -36,6 +38,7 @@ def watched(directory: Path) -> Path:
     )
 
 
+@pytest.mark.long
 def test_peak_viewers_of_all_apps_are_those_of_one_moment(tmp_path: Path) -> None:
     published = watched(tmp_path)
     found = embedded(page_of(published))["audience"]
@@ -48,6 +51,7 @@ def test_peak_viewers_of_all_apps_are_those_of_one_moment(tmp_path: Path) -> Non
     assert own == [(30, datetime(2026, 2, 28, 12, 1)), (50, datetime(2026, 2, 28, 12))]
 
 
+@pytest.mark.long
 def test_observations_of_today_do_not_extend_the_days_of_the_page(tmp_path: Path) -> None:
     today = [sql.replace("2026-02-28", "2026-03-01") for sql in observations(MAIN, ("01:00", 0), ("01:01", 600))]
     assert embedded(page_of(make_warehouse(tmp_path, (MAIN,), days=3, changes=today)))["last"] == "2026-02-28"

@@ -102,6 +102,7 @@ def test_charts_tiles_and_tables_equal_sql_for_every_range_and_app(two_months: O
     check_tiles(seen, "true")
 
 
+@pytest.mark.long
 def test_what_is_chosen_survives_a_reload(two_months: OpenPage) -> None:
     seen = two_months
     seen.show_days("2026-01-20", "2026-02-03")
@@ -118,6 +119,7 @@ def test_what_is_chosen_survives_a_reload(two_months: OpenPage) -> None:
     assert seen.tile("peak") == f"{peak} streams"
 
 
+@pytest.mark.long
 def test_peak_viewers_have_a_chart_if_they_were_observed(browser: Any, tmp_path: Path) -> None:
     with opened(browser, write_page_of(watched(tmp_path), tmp_path / "report.html")) as seen:
         assert marks(seen, "audience") > 0
@@ -133,6 +135,7 @@ def test_no_script_passes_rows_as_arguments() -> None:
         assert re.findall(r"Math\.\w+\(\.\.\.(?!lines\b)|\.push\(\.\.\.", code) == [], script
 
 
+@pytest.mark.long
 def test_names_and_messages_are_shown_as_text(browser: Any, tmp_path: Path) -> None:
     published = make_warehouse(tmp_path, HOSTILE[:2], changes=named(HOSTILE))
     with opened(browser, write_page_of(published, tmp_path / "report.html")) as seen:
@@ -158,6 +161,7 @@ LIES_OVER_THE_NEXT = """[...document.querySelectorAll(".table :is(th, td)")]
 IN_DEFAULT = {"nothing", "one day"}  # hostile names have a test of their own
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "case", [pytest.param(case, marks=() if case in IN_DEFAULT else pytest.mark.long) for case in CASES]
 )
@@ -175,6 +179,7 @@ def test_every_case_renders_without_errors_at_desktop_and_phone_width(case: str,
                     seen.pick("#metric", metric)
 
 
+@pytest.mark.long
 def test_theme_can_be_chosen_and_print_is_light(two_months: OpenPage) -> None:
     page = two_months.page
     background = "getComputedStyle(document.body).backgroundColor"

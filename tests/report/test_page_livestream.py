@@ -72,6 +72,7 @@ def test_every_session_is_embedded(report: Path) -> None:
     assert None not in lists["session_id"]
 
 
+@pytest.mark.long
 @needs_chromium
 def test_a_name_opens_the_page_of_its_livestream(shown: OpenPage) -> None:
     go(shown, RANGE)
@@ -97,6 +98,7 @@ def test_a_name_opens_the_page_of_its_livestream(shown: OpenPage) -> None:
     assert not shown.page.is_visible("#livestream")
 
 
+@pytest.mark.long
 @needs_chromium
 def test_a_livestream_that_nobody_watched_has_an_average_of_zero(shown: OpenPage) -> None:
     go(shown, OF_STREAM.replace("stream-6", "stream-5"))
@@ -104,6 +106,7 @@ def test_a_livestream_that_nobody_watched_has_an_average_of_zero(shown: OpenPage
     assert [found[label] for label in ("Viewer hours", "Average concurrent viewers")] == ["0.0 h", "0.0"]
 
 
+@pytest.mark.long
 @needs_chromium
 def test_a_bar_opens_the_page_of_its_livestream(shown: OpenPage) -> None:
     go(shown, RANGE)
@@ -119,6 +122,7 @@ def test_a_bar_opens_the_page_of_its_livestream(shown: OpenPage) -> None:
     assert name == f"1. {shown.text('#livestream-title')}"
 
 
+@pytest.mark.long
 @needs_chromium
 def test_sessions_of_a_livestream_equal_sql(shown: OpenPage) -> None:
     go(shown, OF_STREAM)
@@ -138,6 +142,7 @@ def test_sessions_of_a_livestream_equal_sql(shown: OpenPage) -> None:
     assert len(bars) >= len(rows)
 
 
+@pytest.mark.long
 @needs_chromium
 def test_records_in_quarantine_are_listed_with_their_livestream(shown: OpenPage) -> None:
     go(shown, OF_STREAM)
@@ -148,6 +153,7 @@ def test_records_in_quarantine_are_listed_with_their_livestream(shown: OpenPage)
     assert shown.text("#table-own-quarantine") == "Records in quarantine: none in this period."
 
 
+@pytest.mark.long
 @needs_chromium
 def test_a_message_leads_to_its_sessions(shown: OpenPage) -> None:
     go(shown, RANGE)
@@ -171,6 +177,7 @@ def test_a_message_leads_to_its_sessions(shown: OpenPage) -> None:
     assert message in [line[0] for line in shown.table("failures")]
 
 
+@pytest.mark.long
 @needs_chromium
 def test_names_on_the_page_of_a_livestream_are_text(shown: OpenPage) -> None:
     go(shown, OF_STREAM.replace("stream-6", "stream-0"))
@@ -183,6 +190,7 @@ def test_names_on_the_page_of_a_livestream_are_text(shown: OpenPage) -> None:
     assert shown.page.query_selector("img") is None
 
 
+@pytest.mark.long
 @needs_chromium
 def test_older_sessions_that_are_not_listed_are_named(
     browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

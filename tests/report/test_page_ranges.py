@@ -11,7 +11,7 @@ import pytest
 from tests.report.open_page import DRAWN, OpenPage, needs_chromium, opened
 from tests.report.test_page_cases import make_warehouse, write_page_of
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.long]
 
 BARS = "#chart-{} svg .mark-rect path"
 LABELS = "#chart-{} svg .role-axis-label text"

@@ -12,7 +12,7 @@ import pytest
 from tests.report.open_page import USAGE, OpenPage, needs_chromium, opened
 from tests.report.test_page_cases import make_warehouse, write_page_of
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.long]
 
 OVERALL = "UPDATE core.livestream_analytics_daily SET {} WHERE day = '{}'"
 QUARANTINE = """INSERT INTO ops.quarantine BY NAME SELECT 'app' AS app_id, 'core.livestream_sessions' AS table_name,

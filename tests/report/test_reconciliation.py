@@ -17,6 +17,7 @@ def reconciled(warehouse: FileWarehouse, overall: Row | None, *sessions: Row) ->
     return only(warehouse.mart("reconciliation"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("ingest", "viewer", "verdict"),
     [
@@ -45,6 +46,7 @@ def test_the_tolerance_grows_with_the_figures(warehouse: FileWarehouse) -> None:
     assert reconciled(warehouse, overall, watched)["verdict"] == "match"
 
 
+@pytest.mark.long
 def test_a_day_with_a_stream_on_air_or_loaded_before_its_end_is_unsettled(warehouse: FileWarehouse) -> None:
     overall: Row = {"ingest_seconds": 9.0, "viewer_seconds": 9.0}
     assert reconciled(warehouse, overall, session("1", f"{DAY}T10:00:00"))["verdict"] == "unsettled"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pipelines.normalize.shrinks import Sums, is_explained
 from pipelines.steps.totals import compare_days, sum_by_day
 from pipelines.storage.frames import read_frame
+from tests.parameters import long_except
 from tests.report.conftest import DAY, SESSIONS, Row, only, session
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def is_short(warehouse: "FileWarehouse") -> bool:
     return agreed
 
 
+@pytest.mark.long
 @settings(
     max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -84,22 +86,26 @@ def test_no_rounding_of_the_api_makes_a_difference(
 
 @pytest.mark.parametrize(
     ("overall", "verdict"),
-    [
-        # a total with a fraction is not rounded: the sessions must add up to it
-        ({"ingest_seconds": 100.75, "viewer_seconds": 200.5}, "match"),
-        ({"ingest_seconds": 104.75, "viewer_seconds": 200.5}, "sessions_missing"),
-        ({"ingest_seconds": 100.75, "viewer_seconds": 196.5}, "overall_behind"),
-        # a whole one may be: by one second for each session with a fraction, not more
-        ({"ingest_seconds": 100.0, "viewer_seconds": 200.0}, "match"),
+    long_except(
+        [
+            # a total with a fraction is not rounded: the sessions must add up to it
+            ({"ingest_seconds": 100.75, "viewer_seconds": 200.5}, "match"),
+            ({"ingest_seconds": 104.75, "viewer_seconds": 200.5}, "sessions_missing"),
+            ({"ingest_seconds": 100.75, "viewer_seconds": 196.5}, "overall_behind"),
+            # a whole one may be: by one second for each session with a fraction, not more
+            ({"ingest_seconds": 100.0, "viewer_seconds": 200.0}, "match"),
+            ({"ingest_seconds": 102.0, "viewer_seconds": 201.0}, "match"),
+            ({"ingest_seconds": 103.0, "viewer_seconds": 200.0}, "sessions_missing"),
+            ({"ingest_seconds": 98.0, "viewer_seconds": 200.0}, "overall_behind"),
+            # counts decide where seconds are alike
+            ({"ingest_seconds": 101.0, "viewer_seconds": 200.0, "session_count": 3}, "sessions_missing"),
+            ({"ingest_seconds": 101.0, "viewer_seconds": 200.0, "session_count": 1}, "overall_behind"),
+            ({"ingest_seconds": 101.0, "viewer_seconds": 200.0, "session_count": 2}, "match"),
+            ({"ingest_seconds": 101.0, "viewer_seconds": 200.0, "session_count": None}, "match"),
+        ],
         ({"ingest_seconds": 102.0, "viewer_seconds": 201.0}, "match"),
         ({"ingest_seconds": 103.0, "viewer_seconds": 200.0}, "sessions_missing"),
-        ({"ingest_seconds": 98.0, "viewer_seconds": 200.0}, "overall_behind"),
-        # counts decide where seconds are alike
-        ({"ingest_seconds": 101.0, "viewer_seconds": 200.0, "session_count": 3}, "sessions_missing"),
-        ({"ingest_seconds": 101.0, "viewer_seconds": 200.0, "session_count": 1}, "overall_behind"),
-        ({"ingest_seconds": 101.0, "viewer_seconds": 200.0, "session_count": 2}, "match"),
-        ({"ingest_seconds": 101.0, "viewer_seconds": 200.0, "session_count": None}, "match"),
-    ],
+    ),
 )
 def test_tolerance_is_what_rounding_explains(warehouse: "FileWarehouse", overall: Row, verdict: str) -> None:
     assert judge(warehouse, [(50.5, 100.25), (50.25, 100.25)], overall)["verdict"] == verdict

@@ -70,6 +70,7 @@ def test_a_stream_on_air_counts_until_it_was_last_received(warehouse: FileWareho
     assert [row["stream_hours"] for row in warehouse.mart("stream_concurrency")] == [3.0, 3.0]
 
 
+@pytest.mark.long
 def test_a_session_loaded_again_changes_the_days_it_reached_and_those_it_reaches(
     warehouse: FileWarehouse,
 ) -> None:
@@ -88,6 +89,7 @@ def test_a_session_loaded_again_changes_the_days_it_reached_and_those_it_reaches
     assert hours(days[30]) == [12.0] + [24.0] * 29 + [12.0] + [0.0] * 29
 
 
+@pytest.mark.long
 def test_a_session_noted_a_day_after_its_start_changes_the_day_before(warehouse: FileWarehouse) -> None:
     warehouse.load(SESSIONS, DAY)
     warehouse.build("stream_concurrency")
@@ -114,6 +116,7 @@ def concurrency_by_hand(sessions: list[Row], day: date) -> tuple[int, float]:
     return peak, sum((ends - begins).total_seconds() for begins, ends in spans) / 3600
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 2, 3))])
 def test_stream_concurrency_is_what_counting_at_every_start_gives(warehouse: FileWarehouse, seed: int) -> None:
     dice = random.Random(seed)

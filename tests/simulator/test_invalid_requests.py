@@ -43,6 +43,7 @@ INVALID_VALUES = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("times", ["unix", "iso", "both"])
 def test_invalid_parameter_is_never_a_5xx(serve: Serve, times: Any) -> None:
     client = serve(shapes=ResponseShapes(overall="array"), dialect=replace(TODAY, times=times))

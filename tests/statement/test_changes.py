@@ -73,6 +73,7 @@ def parts(changes: list[Change], holder: str | None = "a") -> dict[str, dict[str
     }
 
 
+@pytest.mark.long
 def test_nothing_has_changed(october: FileWarehouse) -> None:
     for by in ("app", "customer"):
         statement = state(october, by)
@@ -224,6 +225,7 @@ def test_changed_allowance_is_distinguished_from_changed_usage(october: FileWare
     assert {item: found[item] for item in expected} == expected
 
 
+@pytest.mark.long
 def test_repaired_record_is_distinguished_from_late_one(october: FileWarehouse) -> None:
     quarantined = {"app_id": "a", "table_name": SESSIONS, "record_id": "s4", "day": OTHER_DAY}
     october.insert("ops.quarantine", quarantined, quarantined | {"record_id": "s5", "day": None})
@@ -262,6 +264,7 @@ def test_causes_name_records_and_days(october: FileWarehouse) -> None:
     assert cause.examples == ["s4", "s5", "s6"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)])
 def test_parts_add_up_after_any_loads(seed: int) -> None:
     dice = random.Random(seed)
@@ -289,6 +292,7 @@ def test_amounts_add_up_exactly(october: FileWarehouse) -> None:
     assert total == sum(amounts) == to_dollars(0.1 + 0.2 + 0.02)
 
 
+@pytest.mark.long
 def test_an_app_without_the_month_is_named(october: FileWarehouse) -> None:
     october.load(SESSIONS, date(2025, 11, 1), app_id="b")
     statement = state(october)

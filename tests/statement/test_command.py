@@ -110,6 +110,7 @@ def october(loaded_october: Path, tmp_path: Path) -> Iterator[October]:
         yield October(simulator, home, sessions, terms_of(loaded_october))
 
 
+@pytest.mark.long
 def test_statement_lists_usage_and_cost(october: October) -> None:
     content = october.read()
     lines = {(line["level"], line["item"]): line for line in content["lines"]}
@@ -212,6 +213,7 @@ def test_december_explains_changes_in_october(october: October) -> None:
     assert stated == [(1, 0.76), (2, 1.13)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -232,6 +234,7 @@ def test_a_month_that_cannot_be_stated_is_one_line(arguments: tuple[str, ...], m
     assert message in err
 
 
+@pytest.mark.long
 def test_an_incomplete_month_is_closed_only_on_demand(october: October) -> None:
     settings = settings_for(october.simulator, october.home, **october.variables)
     october.world.break_record(october.sessions[0], "viewer_seconds", "n/a")

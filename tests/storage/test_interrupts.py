@@ -26,6 +26,7 @@ except BaseException as error:
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("module", "translate"),
     [("duckdb_errors", "translate_errors"), ("ducklake_errors", "translate_lake_errors")],

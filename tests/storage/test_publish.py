@@ -74,6 +74,7 @@ def test_raw_is_not_published(warehouse: FileWarehouse) -> None:
     assert published(warehouse, "SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'raw'") == [(0,)]
 
 
+@pytest.mark.long
 def test_what_extraction_knows_is_mirrored(warehouse: FileWarehouse) -> None:
     now = utc_now()
     with warehouse.open_raw() as connection:
@@ -111,6 +112,7 @@ def test_a_log_left_by_a_killed_run_is_published(warehouse: FileWarehouse, start
     assert files(warehouse) == {"pipeline.duckdb", "warehouse.duckdb"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("read_only", [True, False])
 def test_a_reader_that_has_it_open_is_not_in_the_way(
     read_only: bool,  # noqa: FBT001 - a parameter of the test

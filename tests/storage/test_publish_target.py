@@ -25,6 +25,7 @@ def disk(tmp_path: Path) -> Path:
     return place
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["absolute", "relative", "chain"])
 def test_the_target_of_a_link_is_replaced_and_the_link_stays(
     kind: str, warehouse: FileWarehouse, disk: Path, start: Start
@@ -140,6 +141,7 @@ def test_a_foreign_file_is_not_replaced(
     assert path.read_bytes() == before
 
 
+@pytest.mark.long
 def test_a_copy_of_ours_under_any_name_is_replaced(tmp_path: Path) -> None:
     warehouse = FileWarehouse(tmp_path / "analytics.duckdb")
     for run_id in ("one", "two"):

@@ -93,6 +93,7 @@ def test_rows_of_a_killed_run_are_converted_too(older: FileWarehouse, start: Sta
     assert (-1, "in the .wal") in contents(older.published)[2]
 
 
+@pytest.mark.long
 def test_a_process_killed_while_it_converts_leaves_the_old_file(older: FileWarehouse, start: Start) -> None:
     before = contents(older.published)
     status, _ = start(CONVERT_WITH_LITTLE_DISK, older.working).finish()

@@ -250,6 +250,7 @@ def test_tables_have_one_schema() -> None:
         assert set(table.key) <= set(table.column_names)
 
 
+@pytest.mark.long
 def test_a_write_that_needs_more_memory_than_usual_gets_it_once(tmp_path: Path) -> None:
     """Seen: the first night after an update rebuilt a mart over ten million sessions, and did not finish."""
     warehouse = FileWarehouse(tmp_path / "warehouse.duckdb")

@@ -12,6 +12,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from pipelines.ui.guard import Guard
+from tests.parameters import long_except
 from tests.ui.serving import CHROMIUM, browser, free_port, served
 
 pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
@@ -98,6 +99,7 @@ SEND_QUERIES = """async ([url, query]) => {
 }"""
 
 
+@pytest.mark.long
 def test_our_own_page_queries_and_subscribes(logged_in: Any, ui: Ui) -> None:
     answer, echoed = logged_in.evaluate(SEND_QUERIES, [ui.address, "mutation"])
     assert json.loads(answer) == {"data": "figures"}
@@ -132,7 +134,7 @@ ATTACKS = {
 }
 
 
-@pytest.mark.parametrize("site", ["evil.test", "127.0.0.1", "localhost"])
+@pytest.mark.parametrize("site", long_except(["evil.test", "127.0.0.1", "localhost"], "evil.test"))
 def test_nothing_of_a_foreign_page_gets_in(site: str, logged_in: Any, context: Any, ui: Ui, foreign_port: int) -> None:
     page = context.new_page()
     page.goto(f"http://{site}:{foreign_port}/")
@@ -155,6 +157,7 @@ def test_nothing_of_a_foreign_page_gets_in(site: str, logged_in: Any, context: A
     assert json.loads(answer) == {"data": "figures"}
 
 
+@pytest.mark.long
 def test_a_program_on_another_port_receives_no_cookie(logged_in: Any, context: Any, ui: Ui) -> None:
     """A cookie is sent to every port of a host, but only below its path, which the program cannot know."""
     cookies: list[str | None] = []
@@ -187,6 +190,7 @@ def test_a_name_that_suddenly_means_this_machine_reads_nothing(logged_in: Any, c
     page.close()
 
 
+@pytest.mark.long
 def test_another_user_of_the_machine_gets_nothing(context: Any, ui: Ui) -> None:
     page = context.browser.new_context().new_page()
     ui.reached.clear()

@@ -28,6 +28,9 @@ from tests.pipeline_runner import environment_for, open_published, settings_for
 from tests.promises.fault_runner import run_cli
 from tests.ui.serving import free_port, served
 
+pytestmark = pytest.mark.long
+"""Dagster's web server over a home of several runs."""
+
 MODULE = "pipelines.definitions"
 Query = Callable[..., dict[str, Any]]
 
