@@ -6,8 +6,9 @@ from docs.generator.markdown import code, codes, fenced, heading, page, plain, t
 from pipelines.catalog.files import RAW_FILE, WAREHOUSE_FILE
 from pipelines.catalog.streams import STREAMS
 from pipelines.catalog.types import SQL_TYPES, UNITS, Column, Table
-from pipelines.marts.build import Mart, MartColumn, find_marts
+from pipelines.marts.build import Mart, find_marts
 from pipelines.marts.checks import Check, find_checks
+from pipelines.marts.columns import MartColumn
 from pipelines.marts.examples import Example, find_examples
 from pipelines.marts.lineage import column_lineage
 from pipelines.marts.parsed_sql import Source

@@ -47,11 +47,15 @@ def statement_command(month: date, by: str, style: str, *, closes: bool, allow_i
     if month > today():
         raise UsageError(f"{month:%Y-%m} is in the future: there is nothing to state yet")
     grouping: By = "customer" if by == "customer" else "app"
-    statement = _close(month, grouping, allow_incomplete=allow_incomplete) if closes else _read(month, grouping)
+    number = None
+    if closes:
+        statement, number = _close(month, grouping, allow_incomplete=allow_incomplete)
+    else:
+        statement = _read(month, grouping)
     if style == "table":
         from pipelines.cli.statement_table import show_statement
 
-        show_statement(statement)
+        show_statement(statement, number)
     else:
         from pipelines.cli import statement_files
 
@@ -67,7 +71,7 @@ def _read(month: date, by: "By") -> "Statement":
         return read_statement(connection, month, by)
 
 
-def _close(month: date, by: "By", *, allow_incomplete: bool) -> "Statement":
+def _close(month: date, by: "By", *, allow_incomplete: bool) -> "tuple[Statement, int | None]":
     from pipelines.errors import WarehouseError
     from pipelines.settings.settings import load_settings
     from pipelines.steps.statement import close_statement
@@ -85,4 +89,4 @@ def _close(month: date, by: "By", *, allow_incomplete: bool) -> "Statement":
         log(f"{month:%Y-%m} is closed already, by {closed}, and nothing has changed since")
     else:
         log(f"closed {month:%Y-%m} as statement {number}{f'; it was closed before, by {closed}' if before else ''}")
-    return statement
+    return statement, number

@@ -18,8 +18,11 @@ from pipelines.text import printable
 _LEAST_SHOWN = Decimal("0.005")
 
 
-def show_statement(statement: Statement) -> None:
-    """Print the figures, the assumptions, how complete they are, and what changed since the month was closed."""
+def show_statement(statement: Statement, closed_as: int | None) -> None:
+    """Print the figures, the assumptions, how complete they are, and what changed since the month was closed.
+
+    `closed_as`: the number under which the statement has just been kept, if it has.
+    """
     state = "complete" if statement.is_complete else "INCOMPLETE: figures can still change"
     lines = [
         f"{statement.month:%Y-%m} by {statement.by}, as of {statement.as_of:%Y-%m-%d %H:%M} UTC ({state})",
@@ -34,7 +37,7 @@ def show_statement(statement: Statement) -> None:
             for app in statement.unloaded_apps
         ),
         "",
-        *_describe_changes(statement),
+        *_describe_changes(statement, closed_as),
     ]
     sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
 
@@ -107,8 +110,10 @@ def _describe_completeness(app: Completeness) -> str:
     return f"{app.app_id}: {'; '.join([text, *details])}."
 
 
-def _describe_changes(statement: Statement) -> list[str]:
+def _describe_changes(statement: Statement, closed_as: int | None) -> list[str]:
     closed = statement.closed
+    if closed is None and closed_as is not None:
+        return [f"Closed as statement {closed_as}: later statements of this month say what changed, and why."]
     if closed is None:
         return [f"Not closed: `livehouse statement {statement.month:%Y-%m} --close` keeps these figures."]
     last = f"statement {closed.number}, closed {closed.closed_at:%Y-%m-%d %H:%M} UTC"

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import date
+from importlib.util import find_spec
 from typing import Any
 
 import click
@@ -97,7 +98,8 @@ def _list_next_steps(program_name: str, *, has_warnings: bool) -> Iterator[str]:
     yield f'Query it:  {program_name} sql "{query}"'
     if has_warnings:
         yield f"Verify it: {program_name} sql --example can_it_be_trusted"
-    yield f"View it:   {program_name} report --open    {program_name} ui"
+    explore = f"    {program_name} explore --open" if find_spec("marimo") else ""
+    yield f"View it:   {program_name} report --open{explore}    {program_name} ui"
 
 
 def _group_warnings(warnings: list[str]) -> list[str]:

@@ -26,8 +26,9 @@ def _(mo, page):
 @app.cell
 def _(page):
     example_choice = page.choose_example()
+    source_choice = page.choose_source()
     sql_form = page.write_sql()
-    return example_choice, sql_form
+    return example_choice, source_choice, sql_form
 
 
 @app.cell
@@ -37,13 +38,21 @@ def _(example_choice, page):
 
 
 @app.cell
-def _(example_choice, example_form, mo, page, sql_form, view):
+def _(page, source_choice):
+    question_form = page.fill_in_question(source_choice.value)
+    return (question_form,)
+
+
+@app.cell
+def _(example_choice, example_form, mo, page, question_form, source_choice, sql_form, view):
     mo.stop(view.value == page.TABLES)
-    (
-        mo.vstack([example_choice, example_form, page.show_sql(example_choice.value)])
-        if view.value == page.EXAMPLES
-        else sql_form
-    )
+    {
+        page.EXAMPLES: mo.vstack([example_choice, example_form, page.show_sql(example_choice.value)]),
+        page.QUESTION: mo.vstack(
+            [source_choice, question_form, page.show_question_sql(source_choice.value, question_form.value) or ""]
+        ),
+        page.SQL: sql_form,
+    }[view.value]
     return
 
 
@@ -51,6 +60,12 @@ def _(example_choice, example_form, mo, page, sql_form, view):
 def _(example_choice, example_form, page, runner):
     example_answer = page.run_example(runner, example_choice.value, example_form.value)
     return (example_answer,)
+
+
+@app.cell
+def _(page, question_form, runner, source_choice):
+    question_answer = page.run_question(runner, source_choice.value, question_form.value)
+    return (question_answer,)
 
 
 @app.cell
@@ -74,8 +89,9 @@ def _(page, runner, table_choice):
 
 
 @app.cell
-def _(example_answer, page, sql_answer, view):
-    answer = {page.EXAMPLES: example_answer, page.SQL: sql_answer}.get(view.value)
+def _(example_answer, page, question_answer, sql_answer, view):
+    answers = {page.EXAMPLES: example_answer, page.QUESTION: question_answer, page.SQL: sql_answer}
+    answer = answers.get(view.value)
     chart_choice = page.choose_chart(answer)
     page.show_answer(answer)
     return answer, chart_choice

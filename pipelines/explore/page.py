@@ -1,6 +1,6 @@
 """The parts of the page: forms, tables, charts and downloads. Text of the warehouse is shown as text, never as Markdown."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from html import escape
 from typing import Any
 
@@ -9,9 +9,10 @@ import polars as pl
 
 from pipelines.explore.charts import KINDS, NO_COLOR, Choice, draw_chart, numeric_columns, suggest_chart
 from pipelines.explore.queries import Answer, QueryRunner, build_csv
+from pipelines.explore.questions import FIRST_TABLE, SUMMARIES, Question, build_query, find_sources
 from pipelines.marts.examples import Example, find_examples
 
-EXAMPLES, SQL, TABLES = VIEWS = ("Examples", "SQL", "Tables")
+EXAMPLES, QUESTION, SQL, TABLES = VIEWS = ("Examples", "Your question", "SQL", "Tables")
 
 INTRODUCTION = """# livehouse
 The published warehouse, read-only. All days and times are UTC."""
@@ -48,9 +49,71 @@ def fill_in_example(name: str) -> mo.ui.form[Any, Any]:
 
 def show_sql(name: str) -> mo.Html:
     """Return the SQL of an example, folded."""
-    return mo.accordion(
-        {"SQL of this example": mo.ui.code_editor(_examples()[name].sql, language="sql", disabled=True)}
+    return _fold_sql("SQL of this example", _examples()[name].sql)
+
+
+def _fold_sql(title: str, text: str) -> mo.Html:
+    return mo.accordion({title: mo.ui.code_editor(text, language="sql", disabled=True)})
+
+
+def choose_source() -> mo.ui.dropdown:
+    """Return the list of tables that a question can be about. Its value is the name of a table."""
+    options = {f"{name}: {source.title}": name for name, source in find_sources().items()}
+    first = next(label for label, name in options.items() if name == FIRST_TABLE)
+    return mo.ui.dropdown(options, value=first, label="Table", full_width=True)
+
+
+def fill_in_question(name: str) -> mo.ui.form[Any, Any]:
+    """Return a form for a question about a table."""
+    source = find_sources()[name]
+    figures = {f"{figure} ({source.units[figure]})": figure for figure in source.figures}
+    groupings = list(source.groupings)
+    fields: dict[str, Any] = {
+        "groups": mo.ui.multiselect(groupings, value=[source.day or groupings[0]], label="For each", full_width=True),
+        "figures": mo.ui.multiselect(figures, value=list(figures)[:1], label="Show", full_width=True),
+        "summary": mo.ui.dropdown(list(SUMMARIES), value="sum", label="as the", full_width=True),
+    }
+    if source.day:
+        for field, label in (("first_day", "From"), ("last_day", "To")):
+            fields[field] = mo.ui.text(placeholder="YYYY-MM-DD", label=f"{label} {source.day}", full_width=True)
+    texts = [column for column, kind in source.types.items() if kind in {"VARCHAR", "BOOLEAN"}]
+    fields |= {
+        "column": mo.ui.dropdown(texts, value=texts[0], label="Only where", full_width=True),
+        "text": mo.ui.text(placeholder="any", label="is", full_width=True),
+    }
+    rows = (("groups", "figures", "summary"), ("first_day", "last_day"), ("column", "text"))
+    template = "".join(
+        f'<div style="display: flex; gap: 1rem; margin-bottom: 1rem">{_draw_cells(field for field in row if field in fields)}</div>'
+        for row in rows
     )
+    return mo.md(template).batch(**fields).form(submit_button_label="Run", bordered=False)
+
+
+def _draw_cells(fields: Iterable[str]) -> str:
+    return "".join(f'<div style="flex: 1; min-width: 0">{{{field}}}</div>' for field in fields)
+
+
+def _build_question(name: str, values: Mapping[str, Any]) -> str:
+    texts = {field: str(value).strip() for field, value in values.items() if isinstance(value, str)}
+    question = Question(
+        values["groups"],
+        values["figures"],
+        texts["summary"],
+        texts.get("first_day", ""),
+        texts.get("last_day", ""),
+        {texts["column"]: texts["text"]},
+    )
+    return build_query(find_sources()[name], question)
+
+
+def run_question(runner: QueryRunner, name: str, values: Mapping[str, Any] | None) -> Answer | None:
+    """Run a question; None before the form is submitted."""
+    return None if values is None else runner.run(_build_question(name, values))
+
+
+def show_question_sql(name: str, values: Mapping[str, Any] | None) -> mo.Html | None:
+    """Return the SQL of a question, folded; None before the form is submitted."""
+    return None if values is None else _fold_sql("SQL of this question", _build_question(name, values))
 
 
 def write_sql() -> mo.ui.form[Any, Any]:

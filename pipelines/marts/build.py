@@ -22,12 +22,13 @@ from functools import cache, cached_property
 from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from duckdb import DuckDBPyConnection, TransactionException
 
 from pipelines.catalog.marts import MART_BUILDS
 from pipelines.errors import LivehouseError
+from pipelines.marts.columns import MartColumn, read_columns, read_description
 from pipelines.marts.inputs import (
     Input,
     affected_days,
@@ -45,30 +46,6 @@ MAX_ROWS_PER_STATEMENT = 2_000_000
 """Facts that one statement evaluates, unless a single day or month has more: this bounds memory."""
 MERGE_DISTANCE = {"day": 7, "month": 31}
 """Days between two ranges up to which they are evaluated as one, since evaluating a day again changes nothing."""
-
-
-_SQL_TYPES = {
-    **dict.fromkeys(("id", "text"), "VARCHAR"),
-    **dict.fromkeys(("UTC day", "first day of the month"), "DATE"),
-    **dict.fromkeys(("count", "days", "rank", "hour of the day, 0 to 23, UTC"), "BIGINT"),
-    "UTC time": "TIMESTAMP",
-    "flag": "BOOLEAN",
-    "sessions by milliseconds": "MAP(BIGINT, UBIGINT)",
-    "US dollars": "DECIMAL(18,6)",
-}
-"""The SQL type of columns with these units; all others are measures."""
-
-
-class MartColumn(NamedTuple):
-    """Unit and description of a column."""
-
-    unit: str
-    description: str
-
-    @property
-    def sql_type(self) -> str:
-        """The SQL type of its values, known without building the mart."""
-        return _SQL_TYPES.get(self.unit, "DOUBLE")
 
 
 @dataclass(frozen=True)
@@ -142,7 +119,7 @@ def read_mart(path: Path, marts: Mapping[str, Mart]) -> Mart:
     """Read a mart from its file; `marts` are those it may build on. Raises `LivehouseError` if the file is invalid."""
     sql = path.read_text(encoding="utf-8")
     fields = dict(re.findall(r"^-- (grain|affects|headline_metric): (.+)$", sql, re.MULTILINE))
-    columns = re.findall(r"^-- column: (\w+) \((.+?)\): (.+)$", sql, re.MULTILINE)
+    columns = read_columns(sql)
     grain = tuple(re.findall(r"\w+", fields.get("grain", "")))
     if not columns or {"day", "month"}.isdisjoint(grain):
         raise LivehouseError(f"{path}: needs `-- grain: …, day` or month, and `-- column: NAME (unit): …`")
@@ -156,13 +133,13 @@ def read_mart(path: Path, marts: Mapping[str, Mart]) -> Mart:
             f"{path} reads from {', '.join(sorted(wrong))}: a mart reads tables of core and ops, and other marts"
         )
     direct = {name for name in tables.full_names if not name.startswith("marts.")}
-    inputs = {read_input(table, columns, sql) for table, columns in tables.columns.items()}
+    inputs = {read_input(table, read, sql) for table, read in tables.columns.items()}
     return Mart(
         name=path.stem,
         sql=sql,
-        description="\n".join(line.removeprefix("-- ") for line in sql.partition("\n-- grain:")[0].splitlines()),
+        description=read_description(sql),
         grain=grain,
-        columns={name: MartColumn(unit, description) for name, unit, description in columns},
+        columns=columns,
         depends_on=tuple(sorted(direct.union(*(mart.depends_on for mart in builds_on)))),
         builds_on=builds_on,
         period="day" if "day" in grain else "month",

@@ -80,6 +80,20 @@ def test_an_example_runs_with_its_parameters(page: Any, loaded_once: LoadedWareh
     page.locator("svg.marks, canvas.marks").first.wait_for()
 
 
+def test_a_question_of_the_users_own_needs_no_sql(page: Any, loaded_once: LoadedWarehouse) -> None:
+    with duckdb.connect(loaded_once.settings.warehouse, read_only=True) as connection:
+        expected = connection.execute(
+            "SELECT day, sum(sessions) FROM marts.daily_usage WHERE app_id = 'aula' GROUP BY day ORDER BY day"
+        ).fetchall()
+    page.get_by_role("tab", name="Your question").click()
+    page.get_by_placeholder("any").fill("aula")
+    page.get_by_text("Run", exact=True).click()
+    frame = pl.read_parquet(io.BytesIO(download(page, "Parquet")))
+    assert expected
+    assert frame.select("day", "sessions_sum").rows() == expected
+    page.locator("svg.marks, canvas.marks").first.wait_for()
+
+
 def test_hostile_text_stays_text_and_downloads_are_safe(page: Any) -> None:
     run_query(page, HOSTILE)
     page.get_by_text("=1+1").first.wait_for()

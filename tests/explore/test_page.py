@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from pipelines.explore.queries import Answer, QueryRunner
+from pipelines.explore.questions import find_sources
 from pipelines.marts.examples import find_examples
 from pipelines.ui.guard import Guard
 
@@ -38,6 +39,22 @@ def test_an_empty_field_is_null_and_nothing_runs_before_the_form_is_sent() -> No
     answer = page.run_example(NoRunner(), example.name, {"month": " "})
     assert answer is not None
     assert answer.message == f"{example.sql} {{'month': None}}"
+
+
+def test_every_table_has_a_form_for_a_question_and_its_query_is_shown() -> None:
+    sources = find_sources()
+    assert set(page.choose_source().options.values()) == set(sources)
+    values = {"groups": ["app_id"], "figures": [], "summary": "sum", "column": "app_id", "text": " aula "}
+    for name, source in sources.items():
+        assert (f"From {source.day}" in page.fill_in_question(name).text) == (source.day is not None)
+        assert page.run_question(NoRunner(), name, None) is None
+    answer = page.run_question(NoRunner(), "core.livestreams", values)
+    assert answer is not None
+    assert answer.message.startswith(
+        """SELECT\n    app_id AS "app_id",\n    count(*) AS rows\nFROM core.livestreams\nWHERE app_id::VARCHAR = 'aula'\n"""
+    )
+    assert page.show_question_sql("core.livestreams", None) is None
+    assert page.show_question_sql("core.livestreams", values) is not None
 
 
 def test_an_error_is_shown_as_text() -> None:

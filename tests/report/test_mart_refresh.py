@@ -11,7 +11,8 @@ import pytest
 from pipelines.catalog.files import WAREHOUSE_FILE
 from pipelines.marts import build as marts
 from pipelines.marts import macros
-from pipelines.marts.build import Mart, MartColumn, build_mart, find_marts
+from pipelines.marts.build import Mart, build_mart, find_marts
+from pipelines.marts.columns import MartColumn
 from tests.report.conftest import DAY, NEXT, SESSIONS, FileWarehouse, Row, only, session
 from tests.report.random_loads import load_at_random
 

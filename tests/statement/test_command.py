@@ -154,7 +154,10 @@ def test_a_table_and_a_csv_for_a_spreadsheet(october: October) -> None:
 def test_december_explains_changes_in_october(october: October) -> None:
     corrected, *_ = october.sessions
     terms, october.variables = october.variables, {}  # closing leaves the terms of the last run
-    assert october.run("2025-10", "--close")[::2] == (0, "closed 2025-10 as statement 1\n")
+    status, table, err = october.run("2025-10", "--close")
+    assert (status, err) == (0, "closed 2025-10 as statement 1\n")
+    assert "Closed as statement 1: later statements" in table
+    assert "Not closed" not in table
     october.variables = terms
     assert "is closed already, by statement 1 of 2025-11-02" in october.run("2025-10", "--close")[2]
     assert query(settings_for(october.simulator, october.home), "SELECT DISTINCT number FROM ops.statements") == [(1,)]
