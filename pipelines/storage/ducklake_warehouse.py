@@ -31,6 +31,7 @@ from pipelines.storage.memory import LAKEHOUSE_MEMORY_LIMIT, retry_with_more_mem
 from pipelines.storage.migrations import migrate_schema
 from pipelines.storage.partitions import list_partition_changes
 from pipelines.storage.postgres import advisory_lock, find_data_path, mark_as_run
+from pipelines.storage.restored_catalog import check_restored
 from pipelines.storage.s3 import check_files_reachable
 from pipelines.storage.table_statistics import create_statistics
 from pipelines.text import quoted
@@ -241,6 +242,8 @@ class DuckLakeWarehouse(DuckLakeReader):
             advisory_lock(session, "the catalog", wait_seconds=self._wait_seconds, log=lambda _: None),
         ):
             known = find_data_path(session)
+            if known:
+                check_restored(session, self.address)
             files = known or create_data_path(self._files, self.directory)
             options = [] if known else [f"DATA_PATH {quoted(files)}"]
             connection = attach_lake(self._catalog, self._extensions_for(files), *options)
