@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.text import FORMULA, MARKED_FORMULA
+from tests.parameters import long_except
 from tests.promises.fault_runner import run_cli, run_cli_with_streams
 
 EVERYTHING = """
@@ -91,7 +92,7 @@ def test_json_is_what_duckdb_copies(sql: Callable[..., str], tmp_path: Path) -> 
         "SELECT 1 WHERE false",
     ],
 )
-@pytest.mark.parametrize("style", ["table", "lines", "csv", "json"])
+@pytest.mark.parametrize("style", long_except(["table", "lines", "csv", "json"], "table", "json"))
 def test_every_kind_of_query_can_be_shown(query: str, style: str, sql: Callable[..., str]) -> None:
     shown = sql("--format", style, query)
     if style == "json":

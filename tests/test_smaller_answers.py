@@ -94,6 +94,7 @@ def test_a_smaller_total_that_the_sessions_do_not_explain_does_not_replace_the_o
     assert totals == [(1_200.0,)]
 
 
+@pytest.mark.long
 def test_a_smaller_total_that_the_sessions_explain_replaces_the_older_one(serve: Serve) -> None:
     nights = serve(3, is_loaded=True)
     nights.correct_session(6, 100, 1_000, NOW + timedelta(hours=1))

@@ -151,6 +151,7 @@ def test_a_table_and_a_csv_for_a_spreadsheet(october: October) -> None:
     assert (total["dollars"], total["is_complete"], total["stated"]) == ("0.760000", "true", "")
 
 
+@pytest.mark.long
 def test_december_explains_changes_in_october(october: October) -> None:
     corrected, *_ = october.sessions
     terms, october.variables = october.variables, {}  # closing leaves the terms of the last run
