@@ -11,10 +11,10 @@ import dagster as dg
 import pytest
 
 from pipelines.catalog import streams
+from pipelines.definitions import build_definitions
 from pipelines.errors import SettingsError
 from pipelines.extract.day_parsers import DAY_PARSERS
 from pipelines.marts.build import find_marts
-from pipelines.orchestration.graph import build_definitions
 from pipelines.orchestration.partitions import DAYS
 from pipelines.orchestration.resources import (
     APPS,

@@ -10,10 +10,10 @@ import dagster as dg
 import pytest
 
 from pipelines.clock import today, yesterday
+from pipelines.definitions import build_definitions
 from pipelines.errors import AlreadyRunningError
 from pipelines.live.file_staging import FileStaging
 from pipelines.live.steps import merge_observations
-from pipelines.orchestration.graph import build_definitions
 from pipelines.orchestration.schedules import live_poll_schedule
 from pipelines.simulator.server import Simulator
 from pipelines.steps.context import open_run

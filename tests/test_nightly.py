@@ -13,9 +13,9 @@ import pytest
 from pipelines.catalog.ops import QUARANTINE, SHRINKS
 from pipelines.catalog.streams import FACTS
 from pipelines.clock import days_from, utc_now, yesterday
+from pipelines.definitions import build_definitions
 from pipelines.load.days import replace_days
 from pipelines.marts.build import find_marts
-from pipelines.orchestration.graph import build_definitions
 from pipelines.orchestration.resources import CATCH_UP, CAUGHT_UP, RANGE_END, RANGE_START
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator

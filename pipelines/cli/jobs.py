@@ -8,9 +8,6 @@ from pipelines.cli.history import open_history, translate_history_errors
 from pipelines.errors import LivehouseError, UsageError
 from pipelines.settings.settings import Settings
 
-_CODE_LOCATION = "pipelines.definitions"
-"""The module that Dagster's servers load; importing it here would load all of Dagster's components."""
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -64,7 +61,7 @@ def run_job(
         from pipelines.orchestration.run_telemetry import report_run
 
         with defer_unused_imports():
-            from pipelines.orchestration.graph import build_definitions
+            from pipelines.definitions import build_definitions
 
             resolved = build_definitions(settings).resolve_job_def(job)
         tags = {RANGE_START: f"{days[0]}", RANGE_END: f"{days[1]}", ALERTED_BY: "the command line"}
@@ -73,7 +70,7 @@ def run_job(
         tags |= {} if catch_up else {CATCH_UP: "false"}
         run_id = make_new_run_id()
         instance.create_run_for_job = partial(  # type: ignore[method-assign]  # `execute_in_process` takes no origin
-            instance.create_run_for_job, remote_job_origin=build_job_origin(_CODE_LOCATION, job)
+            instance.create_run_for_job, remote_job_origin=build_job_origin(build_definitions.__module__, job)
         )
         with translate_history_errors(settings.dagster_home), hold_run_lock(settings.dagster_home / RUN_LOCKS, run_id):
             result = resolved.execute_in_process(

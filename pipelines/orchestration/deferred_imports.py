@@ -5,7 +5,7 @@ rich; its backfills, components and state storage bring 100 modules more. Togeth
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
@@ -30,15 +30,16 @@ _DAEMON = "dagster._daemon"
 class _Deferred:
     """A class or function that is imported when it is called, or an attribute of it is read."""
 
-    def __init__(self, module: str, name: str) -> None:
-        self._module = module
-        self._name = name
+    def __init__(self, resolve: Callable[[], Any]) -> None:
+        self._resolve = resolve
 
     @cached_property
     def _imported(self) -> Any:  # noqa: ANN401 - anything
-        return getattr(import_module(self._module), self._name)
+        return self._resolve()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - same
+        if any(isinstance(finder, _Finder) for finder in sys.meta_path):  # a decorator: `@dg.definitions`
+            return _Deferred(lambda: self._imported(*args, **kwargs))
         return self._imported(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - same
@@ -56,7 +57,7 @@ class _Placeholder(ModuleType):
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - same
         if name.startswith("__"):
             raise AttributeError(name)
-        return _Deferred(self.__name__, name)
+        return _Deferred(lambda: getattr(import_module(self.__name__), name))
 
 
 class _Finder(MetaPathFinder, Loader):

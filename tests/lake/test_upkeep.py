@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from pipelines.clock import machine_now
-from pipelines.orchestration.graph import build_definitions
+from pipelines.definitions import build_definitions
 from pipelines.settings.settings import Settings
 from pipelines.steps.maintenance import keep_up
 from pipelines.storage.partitions import BUCKETS, MANY_APPS
