@@ -1,5 +1,6 @@
 """LIVEHOUSE_ALLOWANCES and LIVEHOUSE_CUSTOMERS: what they take, one line about the rest, and what a run makes of them."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -111,9 +112,21 @@ def test_a_malformed_customer_file_is_one_line(tmp_path: Path, text: bytes | str
 
 
 @pytest.mark.parametrize("variable", ["LIVEHOUSE_ALLOWANCES", "LIVEHOUSE_CUSTOMERS"])
-@pytest.mark.parametrize(("name", "problem"), [("missing", "No such file"), (".", "Is a directory")])
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("missing", "cannot be read: No such file"),
+        (".", "is not a file"),
+        ("pipe", "is not a file"),
+        ("huge", "is larger than 64 MiB"),
+    ],
+)
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, variable: str, name: str, problem: str) -> None:
-    with pytest.raises(SettingsError, match=rf"^{variable} \(.*\) cannot be read: {problem}"):
+    """Seen: a run waited for ever for the other end of a pipe."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "huge").touch()
+    os.truncate(tmp_path / "huge", 65 * 2**20)
+    with pytest.raises(SettingsError, match=rf"^{variable} \(.*\) {problem}"):
         read_billing_terms(Settings(**{variable: str(tmp_path / name)}))  # type: ignore[arg-type]  # read by alias
 
 

@@ -12,6 +12,11 @@ import yaml
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 FORMS = sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml"))
+SCHEMAS = [
+    ("github-workflows", WORKFLOWS),
+    ("github-issue-forms", FORMS),
+    ("dependabot", [ROOT / ".github/dependabot.yml"]),
+]
 
 
 def read(path: Path) -> Any:
@@ -19,7 +24,7 @@ def read(path: Path) -> Any:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("schema", "files"), [("github-workflows", WORKFLOWS), ("github-issue-forms", FORMS)])
+@pytest.mark.parametrize(("schema", "files"), SCHEMAS)
 def test_they_are_valid_by_their_schema(schema: str, files: list[Path]) -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", *map(str, files)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -51,6 +56,20 @@ def test_no_workflow_has_more_permissions_than_it_needs() -> None:
     for path in WORKFLOWS:
         assert read(path)["permissions"] == {"contents": "read"}, path.name
         assert "persist-credentials: false" in path.read_text() or "checkout" not in path.read_text(), path.name
+
+
+def test_every_action_is_pinned_by_its_commit() -> None:
+    """A tag or branch may be moved to other code, which would run with the permission to publish."""
+    used = [use for path in WORKFLOWS for use in re.findall(r"\buses: *(.+)", path.read_text())]
+    assert used
+    assert [use for use in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use)] == []
+
+
+def test_no_workflow_runs_text_of_others() -> None:
+    """An expression in a script is replaced before a shell reads it: the title of a pull request could be a command."""
+    steps = [step for path in WORKFLOWS for job in read(path)["jobs"].values() for step in job["steps"]]
+    assert [step["run"] for step in steps if "${{" in step.get("run", "")] == []
+    assert not [path.name for path in WORKFLOWS if "pull_request_target" in path.read_text()]
 
 
 def test_templates_request_the_redacted_report() -> None:

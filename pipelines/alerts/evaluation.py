@@ -7,26 +7,21 @@ that a violation is over.
 import math
 import re
 import statistics
-import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import duckdb
 
+from pipelines.alerts.limit_query import LONGEST_ERROR, limit_query
 from pipelines.alerts.metrics import FRESHNESS, METRICS
 from pipelines.alerts.rules import Rule
-from pipelines.errors import LivehouseError, QueryError
+from pipelines.errors import QueryError
 from pipelines.marts.macros import create_macros
 from pipelines.storage.sandbox import check_query
 
-QUERY_SECONDS = 30.0
-"""The time that the query of one rule may take."""
-
 _MAX_ROWS = 1_000
-_LONGEST_ERROR = 400
 QUERY_COLUMNS = {
     "app_id": "VARCHAR",
     "value": "a number",
@@ -87,7 +82,7 @@ def evaluate_rule(
             return list(_read_freshness(connection, rule, scope))
         return list(_judge_days(rule, scope, _read_metric(connection, rule, scope)))
     except duckdb.Error as error:  # such as a mart that an older version has not built
-        raise QueryError(" ".join(str(error).split())[:_LONGEST_ERROR]) from None
+        raise QueryError(" ".join(str(error).split())[:LONGEST_ERROR]) from None
 
 
 # --- metrics ------------------------------------------------------------------------------------------------
@@ -192,14 +187,14 @@ def _read_freshness(connection: duckdb.DuckDBPyConnection, rule: Rule, scope: Sc
 def check_rule(connection: duckdb.DuckDBPyConnection, rule: Rule, scope: Scope) -> None:
     """Raise `QueryError` if the query of a rule is refused, or its columns are not those of a rule."""
     if rule.sql is not None:
-        with _running(connection) as cursor:
+        with limit_query(connection, rule.name) as cursor:
             _execute(cursor, rule, scope, rows=0)
 
 
 def _evaluate_query(
     connection: duckdb.DuckDBPyConnection, rule: Rule, scope: Scope, open_keys: Collection[Key]
 ) -> list[Reading]:
-    with _running(connection) as cursor:
+    with limit_query(connection, rule.name) as cursor:
         names, rows = _execute(cursor, rule, scope, rows=_MAX_ROWS + 1)
         if len(rows) > _MAX_ROWS:
             raise QueryError(f"it returns more than {_MAX_ROWS:,} rows: select the worst ones with ORDER BY and LIMIT")
@@ -266,25 +261,3 @@ def _execute(
             raise QueryError(f"the column {name} must be {QUERY_COLUMNS[name]}, and is {kind}")
     condition = "" if rule.limit is None else f"WHERE value {'>' if rule.below is None else '<'} {rule.limit!r}"
     return list(types), cursor.execute(f"SELECT * FROM ({query}\n) {condition} LIMIT {rows}", used).fetchall()
-
-
-@contextmanager
-def _running(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a cursor that only reads, and whose query is interrupted after `QUERY_SECONDS`."""
-    [(catalog,)] = connection.execute("SELECT current_database()").fetchall()
-    cursor = connection.cursor()
-    timer = threading.Timer(QUERY_SECONDS, cursor.interrupt)
-    try:
-        cursor.execute(f'USE "{catalog}"')
-        cursor.execute("BEGIN TRANSACTION READ ONLY")
-        timer.start()
-        yield cursor
-    except duckdb.InterruptException:
-        raise QueryError(f"sql was ended after {QUERY_SECONDS:g} s: let it read fewer rows") from None
-    except LivehouseError as error:
-        raise QueryError(f"sql: {error}") from None
-    except duckdb.Error as error:
-        raise QueryError(f"sql: {' '.join(str(error).split())[:_LONGEST_ERROR]}") from None
-    finally:
-        timer.cancel()
-        cursor.close()

@@ -190,11 +190,13 @@ def _describe_missing_table(table: str, connection: "DuckDBPyConnection", excerp
 
 def _parse_params(params: tuple[str, ...]) -> dict[str, str | None]:
     """Return the values of parameters by name; an empty value is NULL."""
+    from pipelines.text import is_utf8
+
     values: dict[str, str | None] = {}
     for param in params:
         name, equals, value = param.partition("=")
-        if not equals or not name.isidentifier():
-            raise click.UsageError(f"--param {param}: must be NAME=VALUE, e.g. --param month=2026-10")
+        if not equals or not name.isidentifier() or not is_utf8(param):
+            raise click.UsageError(f"--param {param}: must be NAME=VALUE in UTF-8, e.g. --param month=2026-10")
         values[name] = value or None
     return values
 

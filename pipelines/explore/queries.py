@@ -78,7 +78,10 @@ class QueryRunner:
         with self._slots, tempfile.TemporaryFile() as query, tempfile.TemporaryFile() as messages:
             query.write(text.encode(errors="surrogateescape"))
             query.seek(0)
-            process = self._start(command, query, messages)
+            try:
+                process = self._start(command, query, messages)
+            except (OSError, ValueError) as error:  # such as a value that no argument of a program can hold
+                return Answer(None, f"the query cannot be started: {getattr(error, 'strerror', None) or error}")
             if process is None:
                 return Answer(None, "the server is being stopped")
             with process:

@@ -58,6 +58,9 @@ _MENTIONED = re.compile(
 )
 """A long word of letters and digits soon after the name of a secret: `the stream key 'KEY' is in use`, `<streamKey>KEY<`."""
 
+_BARE_KEY = re.compile(r"(?<![^\W_])(key)(\s{0,5}[:=]\s{0,5}[\"']?)([\w+/=-]{16,512})", re.IGNORECASE)
+"""`invalid key: KEY`. Not remembered: in `duplicate key: ID` it is an id, which must not vanish elsewhere."""
+
 _KEYLIKE = re.compile(r"[\w+=-]{20,512}", re.ASCII)
 _ID_FORM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}", re.IGNORECASE)
 """Removed only where it is written as a key, and not remembered: it may be the id of a livestream."""
@@ -86,6 +89,7 @@ class Redactor:
             text = mask_addresses(text)
         if _may_name_secret(lower):
             text = _MENTIONED.sub(_mask_mentioned, _NAMED.sub(_mask_named, text))
+            text = _BARE_KEY.sub(_mask_mentioned, text)
         return self._known.mask(text) if len(text) >= self._known.shortest else text
 
     def redact_message(self, text: str) -> str:

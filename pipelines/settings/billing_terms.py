@@ -29,6 +29,7 @@ from pipelines.settings.values import ID_PATTERN
 _ID_COLUMNS = {"livestream_id": "livestream", "meeting_id": "meeting"}
 _HEADER = "a header with customer and livestream_id, meeting_id or both, separated by commas"
 _MEASURES = "viewer_minutes or ingest_minutes; for an app also meeting_minutes or recording_minutes"
+_MAX_FILE_BYTES = 64 * 2**20
 _INCLUDED = "a number of minutes, 0 to 1e12"
 _OVERAGE_RATE = "a number of US dollars per minute, 0 to 1000"
 
@@ -106,6 +107,10 @@ def _read_text(settings: Settings, field: str) -> str | None:
     if path is None:
         return None
     try:
+        if not path.is_file() and path.exists():  # reading a pipe or a device may never end
+            raise SettingsError(f"{_name_file(settings, field)} is not a file")
+        if path.is_file() and path.stat().st_size > _MAX_FILE_BYTES:
+            raise SettingsError(f"{_name_file(settings, field)} is larger than {_MAX_FILE_BYTES >> 20} MiB")
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise SettingsError(f"{_name_file(settings, field)} is not UTF-8 text: save it as UTF-8") from None

@@ -32,8 +32,10 @@ TABLE_FUNCTIONS = frozenset(
 )
 """Table functions that only read the warehouse, or compute."""
 
-REFUSED_SCALARS = frozenset({"current_setting", "getenv", "nextval", "currval", "write_log", "json_serialize_plan"})
-"""Scalar functions that return settings or the environment, that change something, or that run a query given as text.
+REFUSED_SCALARS = frozenset(
+    {"current_setting", "getenv", "nextval", "currval", "write_log", "json_serialize_plan", "pg_sleep"}
+)
+"""Scalar functions that return settings or the environment, that change something, that wait, or that run a query given as text.
 
 `json_serialize_plan` binds that query: it connects to the host of a `postgres_scan` and computes `current_setting`.
 """

@@ -1,5 +1,7 @@
 """Metrics over windows and weekdays, and queries: which days they judge, and the one line for each that is refused."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.alerts import evaluation
+from pipelines.alerts import limit_query
 from pipelines.alerts.evaluation import Reading, Scope, check_rule, evaluate_rule
 from pipelines.alerts.rules import Rule
 from pipelines.errors import QueryError
@@ -177,15 +179,34 @@ def test_a_mart_that_is_missing_is_a_fault_of_the_rule(figures: duckdb.DuckDBPyC
 def test_a_query_without_end_and_one_with_too_many_rows_are_ended(
     figures: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "QUERY_SECONDS", 0.05)
+    monkeypatch.setattr(limit_query, "QUERY_SECONDS", 0.05)
     endless = "SELECT 'aula' AS app_id, sum(a.range + b.range) AS value FROM range(1000000) AS a, range(1000000) AS b"
     with pytest.raises(QueryError, match=r"^sql was ended after 0\.05 s: let it read fewer rows$"):
         evaluate_rule(figures, rule(sql=endless), SCOPE, ())
-    monkeypatch.setattr(evaluation, "QUERY_SECONDS", 30.0)
+    monkeypatch.setattr(limit_query, "QUERY_SECONDS", 30.0)
     many = "SELECT 'aula' AS app_id, range AS value, 'l' || range AS livestream_id FROM range(1001)"
     with pytest.raises(QueryError, match=r"^sql: it returns more than 1,000 rows: "):
         evaluate_rule(figures, rule(sql=many), SCOPE, ())
     assert figures.execute("SELECT count(*) FROM marts.daily_usage").fetchall() == [(8,)], "the connection works on"
+
+
+def test_a_call_that_duckdb_cannot_interrupt_ends_the_process() -> None:
+    """Seen: such a rule blocked the night for ever, with the lock held."""
+    program = """
+import duckdb
+from datetime import date, datetime
+from pipelines.alerts import evaluation, limit_query
+from pipelines.alerts.rules import Rule
+limit_query.QUERY_SECONDS = limit_query.INTERRUPTED_SECONDS = 0.1
+sql = "SELECT NULL::VARCHAR AS app_id, levenshtein(repeat('a', 1_000_000), repeat('b', 1_000_000)) AS value"
+scope = evaluation.Scope((), date(2026, 11, 1), date(2026, 11, 1), datetime(2026, 11, 2))
+evaluation.evaluate_rule(duckdb.connect(), Rule(name="slow", why="x", sql=sql), scope, ())
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "livehouse: alert rule slow: its query cannot be interrupted, so the run was ended: change the rule\n"
+    )
 
 
 @pytest.mark.parametrize("value", ["'nan'::DOUBLE", "'inf'::FLOAT", "NULL::BIGINT"])

@@ -13,6 +13,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from pipelines.settings.reader_settings import SECRETS_OF_RUNS
+
 PROJECT = Path(__file__).parents[2]
 DEPLOY = PROJECT / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
@@ -65,7 +67,10 @@ def test_the_compose_file_is_valid() -> None:
 ALLOWED = {
     "postgres": {"POSTGRES_PASSWORD", "LIVEHOUSE_PASSWORD", "LIVEHOUSE_READER_PASSWORD", "DAGSTER_PASSWORD"},
     "broker": {"REDIS_PASSWORD"},
-    "code": {"DAGSTER_PASSWORD", "REDIS_PASSWORD", "LIVEHOUSE_ALERT_WEBHOOK", "LIVEHOUSE_ALERT_SECRET"},
+    "code": {
+        *("DAGSTER_PASSWORD", "REDIS_PASSWORD", "LIVEHOUSE_ALERT_WEBHOOK", "LIVEHOUSE_ALERT_SECRET"),
+        *("LIVEHOUSE_OTLP_HEADERS", "LIVEHOUSE_HEARTBEAT_URL"),
+    },
     "webserver": {"DAGSTER_PASSWORD", "REDIS_PASSWORD"},
     "daemon": {"DAGSTER_PASSWORD", "REDIS_PASSWORD"},
     "proxy": set(),
@@ -82,7 +87,14 @@ ALLOWED = {
     },
     "reader": {"LIVEHOUSE_READER_PASSWORD", "LIVEHOUSE_READER_ACCESS_KEY_ID", "LIVEHOUSE_READER_SECRET_ACCESS_KEY"},
 }
-IS_SECRET = re.compile("PASSWORD|TOKEN|WEBHOOK|ACCESS_KEY|SECRET")
+IS_SECRET = re.compile("PASSWORD|TOKEN|WEBHOOK|ACCESS_KEY|SECRET|HEADERS|HEARTBEAT")
+
+
+def test_every_secret_of_runs_has_its_place_outside_of_the_settings_of_all_services() -> None:
+    """Seen: the headers for a collector could be set in settings.env only, which readers get too."""
+    passed = {variable for allowed in ALLOWED.values() for variable in allowed}
+    named = set(re.findall(r"^#?(\w+)=", (DEPLOY / "env.example").read_text(), re.MULTILINE))
+    assert passed & named >= SECRETS_OF_RUNS
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -104,6 +104,14 @@ def test_closing_ends_all_running_queries(runner: QueryRunner) -> None:
     assert closed._running == set()  # noqa: SLF001 - same
 
 
+@pytest.mark.parametrize("value", ["a\0b", "x" * 200_000])
+def test_a_value_that_no_program_takes_is_one_line(value: str, runner: QueryRunner) -> None:
+    answer = runner.run("SELECT $value", {"value": value})
+    assert answer.frame is None
+    assert answer.message.startswith("the query cannot be started: ")
+    assert len(answer.message) < 200
+
+
 def test_no_query_starts_once_the_server_ends() -> None:
     runner = QueryRunner()
     runner.close()

@@ -221,6 +221,16 @@ def test_other_values_are_unchanged(value: Any) -> None:
     assert redacted(value) == value
 
 
+@pytest.mark.parametrize("text", ["invalid key: {}", "?a=b&key={}", "Key = '{}' is in use"])
+def test_a_key_without_the_name_of_a_stream_is_masked_and_not_remembered(text: str) -> None:
+    """It may be the id of a record, as in `duplicate key: ID`."""
+    redacts, reply = redactor(), {"err_message": text.format(KEY), "name": KEY}
+    redacts.remember_secrets(reply)
+    assert redacts.redact(reply) == {"err_message": text.format(MASK), "name": KEY}
+    for same in ("the key: is rotated", "keyframe=2026-11-27-a-b-c-d", f"duplicate key: {SESSION['id']}"):
+        assert redacts.redact_text(same) == same
+
+
 def test_error_messages_lose_words_with_the_form_of_a_key() -> None:
     """A refusal may quote a key before any reply has named it as one."""
     kept = "livestream 0f3c1a2b-0000-4000-8000-123456789abc of 0123456789abcdef0123456789abcdef: internal_server_error_of_it"
