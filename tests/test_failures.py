@@ -180,6 +180,7 @@ def test_a_killed_run_of_the_command_line_is_posted_by_the_next_run(
         ("<!channel> <@U123>", ["<!", "<@"]),
         ("see https://evil.example/x", ["https://evil"]),
         ("see HTTP://evil.example/x", ["HTTP://evil"]),
+        ("tg://join?x xhttp://evil.example sms:1", ["tg://", "xhttp://", "sms:"]),
         ("www.evil.example", ["www.evil"]),
         ("[click](https://evil.example)", ["](", "https://evil"]),
         ("mailto:x@y.example", ["mailto:", "@y"]),

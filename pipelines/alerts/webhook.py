@@ -65,7 +65,8 @@ def neutralize_markup(text: str) -> str:
     text = (
         printable(text).replace("`", "'").replace("@", f"@{_ZERO_WIDTH_SPACE}").replace("](", f"]{_ZERO_WIDTH_SPACE}(")
     )
-    return re.sub(r"(?i)(?<![^\W_])(https?|ftp|mailto|slack|tel|www)([:.])", rf"\1{_ZERO_WIDTH_SPACE}\2", text)
+    text = re.sub(r"(?i)(?<![^\W_])(https?|ftp|mailto|slack|tel|sms|www)([:.])", rf"\1{_ZERO_WIDTH_SPACE}\2", text)
+    return re.sub(r"(?<=\w)://", f"{_ZERO_WIDTH_SPACE}://", text)  # schemes of other programs
 
 
 def sign(secret: str, timestamp: int, body: bytes) -> str:
