@@ -34,7 +34,7 @@ from pipelines.marts.inputs import (
     affected_days,
     compare_inputs,
     merge_inputs,
-    read_input,
+    read_inputs,
     record_inputs,
 )
 from pipelines.marts.macros import create_macros, macros_used
@@ -133,7 +133,7 @@ def read_mart(path: Path, marts: Mapping[str, Mart]) -> Mart:
             f"{path} reads from {', '.join(sorted(wrong))}: a mart reads tables of core and ops, and other marts"
         )
     direct = {name for name in tables.full_names if not name.startswith("marts.")}
-    inputs = {read_input(table, read, sql) for table, read in tables.columns.items()}
+    inputs = read_inputs(tables.columns)
     return Mart(
         name=path.stem,
         sql=sql,
@@ -160,9 +160,9 @@ def build_mart(connection: DuckDBPyConnection, mart: Mart, now: datetime) -> Mar
     `now` (naive UTC) is only recorded. A full build happens if the mart is missing, if its SQL changed, or if an input
     changed that has neither days nor livestreams.
     """
-    create_macros(connection, mart.sql)
     connection.begin()
     try:
+        create_macros(connection, mart.sql)
         compare_inputs(connection, mart.full_name, mart.inputs)
         is_built = find_builds(connection).get(mart.full_name) == mart.sql_hash
         days = affected_days(connection, mart.inputs) if is_built else None

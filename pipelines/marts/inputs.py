@@ -10,8 +10,7 @@ A night reads the inputs once, which are small (days and livestreams, no session
 livestream changed.
 """
 
-import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -55,17 +54,35 @@ class Input:
     def query(self) -> str:
         """The SELECT that returns `key` and `digest`."""
         if self.table in _LEDGER_TABLES:
-            rows = digest_rows(*_CONTENT, f"CASE WHEN rows_digest IS NULL THEN row({_LOAD}) END", *self.ledger_columns)
-            return (
-                f"SELECT day - DATE '{_EPOCH}' AS key, {rows} AS digest FROM {DAYS.full_name}"
-                f" WHERE table_name = '{self.table}' GROUP BY day"
-            )
+            return f"SELECT key, digest FROM ({_read_ledger([self.table], self.ledger_columns)})"
         if self.is_by_day:
             columns = digest_rows(*self.columns)
             return f"SELECT day - DATE '{_EPOCH}' AS key, {columns} AS digest FROM {self.table} WHERE day IS NOT NULL GROUP BY day"
         if self.table == LIVESTREAMS.full_name:
             return f"SELECT {_LIVESTREAM_KEY} AS key, {digest(*self.columns)} AS digest FROM {self.table}"
         return f"SELECT 0 AS key, {digest_rows(*self.columns)} AS digest FROM {self.table}"
+
+
+def _read_ledger(tables: Collection[str], ledger_columns: Iterable[str]) -> str:
+    """Return the SELECT that returns `table_name`, `key` and `digest` of tables that ops.days records."""
+    rows = digest_rows(*_CONTENT, f"CASE WHEN rows_digest IS NULL THEN row({_LOAD}) END", *ledger_columns)
+    names = ", ".join(f"'{table}'" for table in tables)
+    return (
+        f"SELECT table_name, day - DATE '{_EPOCH}' AS key, {rows} AS digest FROM {DAYS.full_name}"
+        f" WHERE table_name IN ({names}) GROUP BY table_name, day"
+    )
+
+
+def _list_current_queries(inputs: Collection[Input]) -> Iterator[str]:
+    """List the SELECTs that together return `table_name`, `key` and `digest` of inputs; few of them read ops.days."""
+    in_ledger: dict[tuple[str, ...], list[str]] = {}
+    for one in sorted(inputs, key=lambda one: one.table):
+        if one.table in _LEDGER_TABLES:
+            in_ledger.setdefault(one.ledger_columns, []).append(one.table)
+        else:
+            yield f"SELECT '{one.table}' AS table_name, key, digest FROM ({one.query})"
+    for ledger_columns, tables in in_ledger.items():
+        yield _read_ledger(tables, ledger_columns)
 
 
 def merge_inputs(inputs: Iterable[Input]) -> frozenset[Input]:
@@ -81,13 +98,18 @@ def merge_inputs(inputs: Iterable[Input]) -> frozenset[Input]:
     return frozenset(merged.values())
 
 
-def read_input(table: str, columns: tuple[str, ...], sql: str) -> Input:
-    """Return the input that a mart's SQL reads, with the columns of ops.days that it names or may read by a `*`."""
-    if table not in _LEDGER_TABLES:
-        return Input(table, columns)
-    is_any = re.search(r"(SELECT|,|\.)\s*\*", sql) is not None
-    others = [name for name in DAYS.column_names if name not in (*_CONTENT, "table_name", "day")]
-    return Input(table, columns, tuple(name for name in others if is_any or re.search(rf"\b{name}\b", sql)))
+def read_inputs(columns: Mapping[str, tuple[str, ...]]) -> set[Input]:
+    """Return the inputs of a mart that reads these columns, by table.
+
+    ops.days is no input of its own: it describes those that are written in whole days.
+    """
+    known = (*_CONTENT, "table_name", "day")
+    of_ledger = tuple(name for name in columns.get(DAYS.full_name, ()) if name not in known)
+    return {
+        Input(table, names, of_ledger if table in _LEDGER_TABLES else ())
+        for table, names in columns.items()
+        if table != DAYS.full_name
+    }
 
 
 def compare_inputs(connection: DuckDBPyConnection, mart: str, inputs: Collection[Input]) -> None:
@@ -96,10 +118,7 @@ def compare_inputs(connection: DuckDBPyConnection, mart: str, inputs: Collection
     Until 2026-11-28 a key of a table that a mart read both directly and through another mart was recorded twice, and twice as
     often with each change: 13 changes made 8,192 rows of it.
     """
-    current = " UNION ALL ".join(
-        f"SELECT '{one.table}' AS table_name, key, digest FROM ({one.query})"
-        for one in sorted(inputs, key=lambda one: one.table)
-    )
+    current = " UNION ALL ".join(_list_current_queries(inputs))
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE changed_inputs AS
         SELECT DISTINCT coalesce(current.table_name, recorded.table_name) AS table_name, coalesce(current.key, recorded.key) AS key, current.digest

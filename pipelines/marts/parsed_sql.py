@@ -39,7 +39,7 @@ class ReadTables(NamedTuple):
 
     full_names: frozenset[str]
     columns: dict[str, tuple[str, ...]]
-    """The columns that matter, sorted, by table of core and ops; not of ops.days."""
+    """The columns that matter, sorted, by table of core and ops."""
 
 
 @contextmanager

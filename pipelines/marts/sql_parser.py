@@ -7,7 +7,6 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.lineage import Node, lineage
 
-from pipelines.catalog.ops import DAYS
 from pipelines.marts.parsed_sql import Source, TableColumns
 
 
@@ -23,14 +22,14 @@ def find_tables(sql: str) -> list[str]:
 
 
 def find_columns(sql: str, tables: Mapping[str, TableColumns]) -> dict[str, list[str]]:
-    """Return the columns that a query reads of each of `tables` that it reads, but ops.days.
+    """Return the columns that a query reads of each of `tables` that it reads.
 
     A column name that several tables have counts as read from each of them.
     """
     query = _parse(sql)
     names = {column.name for column in query.find_all(exp.Column)}
     names |= {name.name for join in query.find_all(exp.Join) for name in join.args.get("using") or ()}
-    found = set(find_tables(sql)) & tables.keys() - {DAYS.full_name}
+    found = set(find_tables(sql)) & tables.keys()
     return {name: sorted(_columns_read(query, name, tables[name], names)) for name in sorted(found)}
 
 

@@ -13,6 +13,8 @@ from pipelines.marts import build as marts
 from pipelines.marts import macros
 from pipelines.marts.build import Mart, build_mart, find_marts
 from pipelines.marts.columns import MartColumn
+from pipelines.marts.inputs import read_inputs
+from pipelines.marts.parsed_sql import read_tables
 from tests.report.conftest import DAY, NEXT, SESSIONS, FileWarehouse, Row, only, session
 from tests.report.random_loads import load_at_random
 
@@ -35,6 +37,32 @@ def test_only_what_was_loaded_since_is_built_again(warehouse: FileWarehouse) -> 
     warehouse.load(SESSIONS, date(2025, 10, 20))
     warehouse.load(SESSIONS, date(2025, 11, 20))
     assert warehouse.build("monthly_usage").refreshed == [(october, november)]
+
+
+def test_a_day_that_was_only_loaded_again_changes_marts_that_show_the_time_of_the_load(
+    warehouse: FileWarehouse,
+) -> None:
+    names = ("daily_usage", "session_reliability")
+    for loaded_at in (warehouse.now, warehouse.now + timedelta(hours=1)):
+        warehouse.load(SESSIONS, DAY, session("1"), loaded_at=loaded_at)
+        warehouse.connection.execute("UPDATE ops.days SET rows_digest = 1")
+        refreshed = [warehouse.build(name).refreshed for name in names]
+    assert refreshed == [[(DAY, DAY)], []]
+
+
+@pytest.mark.parametrize(
+    ("sql", "columns"),
+    [
+        ("SELECT is_known, count(*) FROM ops.days GROUP BY ALL", ()),
+        ("SELECT min(loaded_at) FROM ops.days", ("loaded_at",)),
+        ("WITH held AS (SELECT * FROM core.livestream_sessions) SELECT day FROM ops.days JOIN held USING (day)", ()),
+        ("SELECT known.* FROM ops.days AS known", ("arrival", "inputs_digest", "loaded_at", "run_id")),
+        ("FROM ops.days", ("arrival", "inputs_digest", "loaded_at", "run_id")),
+    ],
+)
+def test_the_columns_of_ops_days_that_a_mart_reads_are_found(sql: str, columns: tuple[str, ...]) -> None:
+    read = read_tables(sql).columns | {"core.livestream_sessions": ("day",)}
+    assert {one.ledger_columns for one in read_inputs(read)} == {columns}
 
 
 def test_a_day_loaded_at_the_moment_of_the_build_is_not_missed(warehouse: FileWarehouse) -> None:
