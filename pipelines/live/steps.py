@@ -13,6 +13,7 @@ from functools import partial
 import polars as pl
 
 from pipelines.catalog.core import LIVE_OBSERVATIONS
+from pipelines.catalog.ops import DAYS
 from pipelines.clock import utc_now
 from pipelines.errors import AlreadyRunningError, ApiError
 from pipelines.extract.client import ApiClient
@@ -135,11 +136,16 @@ def merge_observations(run: RunContext) -> dict[str, Counts]:
         pass  # creates the file: a warehouse without it looks as if it had lost it
     with open_staging(run.settings) as staging:
         unmerged, rejects = staging.find_unmerged_days(), staging.read_rejects()
-        with run.warehouse.open_working() as working:
+        now, observation_days = utc_now(), run.settings.observation_days
+        with run.warehouse.snapshot([DAYS.full_name]), run.warehouse.open_working() as working:
             quarantined = merge.find_quarantined_apps(working)
+            to_thin = {
+                app_id: merge.find_days_to_thin(working, app_id, observation_days=observation_days, now=now)
+                for app_id in run.settings.app_ids
+            }
 
         def merge_app(app_id: str, counts: Counts) -> None:
-            _merge_days(run, staging, app_id, unmerged.get(app_id, []), counts)
+            _merge_days(run, staging, app_id, {*unmerged.get(app_id, []), *to_thin[app_id]}, counts)
             of_app = rejects.filter(app_id=app_id)
             if app_id in quarantined or not of_app.is_empty():
                 write = partial(merge.replace_quarantined, app_id=app_id, rejects=of_app, run_id=run.run_id)
@@ -147,14 +153,14 @@ def merge_observations(run: RunContext) -> dict[str, Counts]:
             counts.received += of_app.height
             counts.quarantined += of_app.height
 
-        return run.for_each_app(LIVE_OBSERVATIONS, merge_app, days=None)
+        changed = {*unmerged, *quarantined, *rejects["app_id"], *(app_id for app_id, days in to_thin.items() if days)}
+        unchanged = set(run.settings.app_ids) - changed
+        return run.for_each_app(LIVE_OBSERVATIONS, merge_app, days=None, unchanged=unchanged)
 
 
-def _merge_days(run: RunContext, staging: Staging, app_id: str, unmerged_days: list[date], counts: Counts) -> None:
+def _merge_days(run: RunContext, staging: Staging, app_id: str, days: set[date], counts: Counts) -> None:
     now, observation_days = utc_now(), run.settings.observation_days
-    with run.warehouse.open_working() as working:
-        days_to_thin = merge.find_days_to_thin(working, app_id, observation_days=observation_days, now=now)
-    for day in sorted({*unmerged_days, *days_to_thin}):
+    for day in sorted(days):
         rows = staging.read_unmerged(app_id, day)
         by_hour = day < merge.first_day_by_minute(observation_days, now)
         inserted = run.warehouse.write(

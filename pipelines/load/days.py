@@ -198,8 +198,19 @@ _SPANS = {"first_day": "least", "last_day": "greatest", "finished_at": "greatest
 
 
 def note_loads(connection: duckdb.DuckDBPyConnection, loads: Sequence[dict[str, object]]) -> None:
-    """Add loads of different apps to ops.loads, which must balance. A second load of a run, table and app is added to the first."""
-    rows = pl.DataFrame(loads, schema=dict(LOADS.polars_schema))
+    """Add loads to ops.loads, which must balance. A second load of a run, table and app is added to the first."""
+    rows = (
+        pl.DataFrame(loads, schema=dict(LOADS.polars_schema))
+        .group_by(LOADS.key, maintain_order=True)
+        .agg(
+            pl.col("started_at").first(),
+            pl.col("first_day").min(),
+            pl.col("last_day", "finished_at", "arrival").max(),
+            pl.col(_COUNTED).sum(),
+            pl.col("note").drop_nulls().str.join("; ").replace("", None),
+        )
+        .select(LOADS.column_names)
+    )
     same = " AND ".join(f"held.{name} = given.{name}" for name in LOADS.key)
     both = [f"{name} = held.{name} + given.{name}" for name in _COUNTED]
     both += [f"{name} = {which}(held.{name}, given.{name})" for name, which in _SPANS.items()]

@@ -3,7 +3,7 @@
 It commits with the raw records, since it decides what the next run fetches.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import duckdb
@@ -11,7 +11,7 @@ import polars as pl
 
 from pipelines.catalog.ops import LIVESTREAM_LISTS, LIVESTREAM_SYNC, SHRINKS
 from pipelines.catalog.raw import RAW_LIVESTREAMS
-from pipelines.storage.frames import read_frame
+from pipelines.storage.frames import read_frame, temporary_view
 
 
 def read_sync(connection: duckdb.DuckDBPyConnection, app_id: str) -> pl.DataFrame:
@@ -51,16 +51,11 @@ def note_given_up(
     )
 
 
-def note_list(
-    connection: duckdb.DuckDBPyConnection, app_id: str, *, livestreams: int, after: int, run_id: str, now: datetime
-) -> None:
-    """Record that a list of livestreams was read completely. Its records landed `after` this landing."""
-    read = (
-        "(SELECT ? AS app_id, ?::BIGINT AS livestreams, ?::BIGINT AS arrival, NULL::BIGINT AS previous_arrival,"
-        " ?::TIMESTAMP AS listed_at, ? AS run_id)"
-    )
-    upsert = LIVESTREAM_LISTS.merge_sql(read, previous_arrival="held.arrival")
-    connection.execute(upsert, [app_id, livestreams, after, now, run_id])
+def note_lists(connection: duckdb.DuckDBPyConnection, lists: Sequence[Mapping[str, object]]) -> None:
+    """Record the lists of livestreams that were read completely: rows of ops.livestream_lists without `previous_arrival`."""
+    rows = pl.DataFrame(lists, schema=dict(LIVESTREAM_LISTS.polars_schema))
+    with temporary_view(connection, "complete_lists", rows):
+        connection.execute(LIVESTREAM_LISTS.merge_sql("complete_lists", previous_arrival="held.arrival"))
 
 
 def listed_ids(connection: duckdb.DuckDBPyConnection, app_id: str) -> set[str]:

@@ -1,6 +1,9 @@
-"""The directory of the SQL files."""
+"""The directory of the SQL files, and the tables that a text of SQL names."""
 
+import re
 from pathlib import Path
+
+_TABLE_NAME = re.compile(r"\b(?:raw|core|marts|ops)\.\w+")
 
 
 def sql_directory() -> Path:
@@ -8,3 +11,8 @@ def sql_directory() -> Path:
     here = Path(__file__).resolve()
     inside = here.parents[1] / "sql"
     return inside if inside.is_dir() else here.parents[2] / "sql"
+
+
+def named_tables(*queries: str) -> set[str]:
+    """Return the full names of tables in queries, without parsing them: names in comments and texts are among them."""
+    return {name for query in queries for name in _TABLE_NAME.findall(query)}

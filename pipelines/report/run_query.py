@@ -8,16 +8,24 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from pipelines.marts.macros import create_macros
+from pipelines.marts.sql_files import named_tables
 
 _FLOATS = ("DOUBLE", "FLOAT")
+
+_QUERIES = Path(__file__).parent / "queries"
 
 Column = list[Any]
 Columns = dict[str, Column]
 
 
+def tables_of_page() -> set[str]:
+    """Return the tables that the page's queries name."""
+    return named_tables(*(path.read_text(encoding="utf-8") for path in _QUERIES.glob("*.sql")))
+
+
 def read_query(connection: DuckDBPyConnection, query: str, parameters: dict[str, Any]) -> Columns:
     """Run a file of `queries/` with those of the parameters that it names, and return its columns."""
-    sql = (Path(__file__).parent / "queries" / f"{query}.sql").read_text(encoding="utf-8")
+    sql = (_QUERIES / f"{query}.sql").read_text(encoding="utf-8")
     body = "\n".join(line for line in sql.splitlines() if not line.startswith("--"))
     named = {name: parameters[name] for name in re.findall(r"\$(\w+)", body)}
     create_macros(connection, body)

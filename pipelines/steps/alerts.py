@@ -46,6 +46,7 @@ def update_alerts(run: RunContext) -> AlertState:
     """
     apps = (*run.settings.app_ids, *run.other_apps)
     try:
+        run.loads.write()
         with run.warehouse.lock_table(INCIDENTS.full_name, EVERY_APP), run.warehouse.open_working() as connection:
             state = _refresh(run.settings, run.warehouse, connection, apps)
     except (LivehouseError, duckdb.Error) as error:
@@ -99,11 +100,14 @@ def _refresh(
     now = utc_now()
     rules = load_rules(settings.alert_rules)
     read = partial(read_incidents, closed_since=start_of_recent(rules, now))
-    changes = find_changes(connection, rules, warehouse.read(read), apps=apps, now=now)
+    incidents = warehouse.read(read)
+    changes = find_changes(connection, rules, incidents, apps=apps, now=now)
     if changes.incidents:
         warehouse.write(partial(write_incidents, incidents=changes.incidents))
-    post_faults = _post_notices(settings, warehouse, rules, warehouse.read(read), now)
-    return AlertState(warehouse.read(read), changes.faults, post_faults)
+        incidents = warehouse.read(read)
+    writes = warehouse.writes
+    post_faults = _post_notices(settings, warehouse, rules, incidents, now)
+    return AlertState(incidents if warehouse.writes == writes else warehouse.read(read), changes.faults, post_faults)
 
 
 def _post_notices(

@@ -22,7 +22,7 @@ def write_billing_terms(warehouse: Warehouse, settings: Settings, terms: Billing
 
     Raises `SettingsError` if an allowance is for an unknown app.
     """
-    with warehouse.open_working() as connection:
+    with warehouse.snapshot(), warehouse.open_working() as connection:
         loaded = {
             app_id for (app_id,) in connection.execute(f"SELECT DISTINCT app_id FROM {DAYS.full_name}").fetchall()
         }

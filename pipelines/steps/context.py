@@ -1,7 +1,7 @@
 """Holds the state of one run: settings, API client, warehouse, flags, failures."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -9,8 +9,11 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import Literal
 
+import duckdb
+
 from pipelines.catalog.types import Table
 from pipelines.clock import days_from, utc_now
+from pipelines.errors import LivehouseError
 from pipelines.extract.client import ApiClient
 from pipelines.extract.shared_budget import SharedBudget
 from pipelines.load.raw_tables import begin_backfill
@@ -20,6 +23,7 @@ from pipelines.settings.settings import Settings
 from pipelines.steps import dialect
 from pipelines.steps.billing_terms import write_billing_terms
 from pipelines.steps.outcomes import Counts, Failure
+from pipelines.steps.pending_loads import PendingLoads
 from pipelines.steps.process_memory import prepare_for_runs
 from pipelines.steps.progress import notify, show_retries
 from pipelines.steps.side_by_side import Fetching
@@ -93,6 +97,11 @@ class RunContext:
     """Number of rows of each mart that is up to date, by full name."""
     marts_as_of: int | None = None
     """The number of writes to the warehouse by which these marts are up to date."""
+    loads: PendingLoads = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin without loads."""
+        self.loads = PendingLoads(self.warehouse)
 
     @property
     def app_ids(self) -> str:
@@ -150,14 +159,16 @@ class RunContext:
         *,
         days: Range | None,
         needs: tuple[Table, ...] = (),
+        unchanged: Collection[str] = (),
     ) -> dict[str, Counts]:
         """Run `body`, which sends no requests, for each app and record the result in ops.loads.
 
+        `unchanged`: apps for which `body` writes nothing, so that the table need not be locked.
         An app is skipped if a table that it `needs` failed completely. Raises `ApiError` if no app is left.
         """
 
         def run_body(app_id: str, counts: Counts) -> Fetching:
-            with self.warehouse.lock_table(table.full_name, app_id):
+            with nullcontext() if app_id in unchanged else self.warehouse.lock_table(table.full_name, app_id):
                 body(app_id, counts)
             yield from ()
 
@@ -181,10 +192,7 @@ class RunContext:
         token is refused, or no app is left and nothing was fetched.
         """
         apps = self.settings.app_ids if apps is None else apps
-        with ExitStack() as locks:
-            # In one order on every machine: two runs that each wait for an app of the other would wait for ever.
-            for app_id in sorted(apps):
-                locks.enter_context(self.warehouse.lock_table(table.full_name, app_id))
+        with self.warehouse.lock_table(table.full_name, *apps):
             return TableStep(self, table, days, uses_api=True).run(body, apps, needs, flush)
 
     def apps_with_data(self, tables: tuple[Table, ...]) -> list[str]:
@@ -252,6 +260,11 @@ def open_run(
             )
         try:
             yield run
+            run.loads.write()
+        except BaseException:
+            with suppress(LivehouseError, duckdb.Error):  # the first error is the one to report
+                run.loads.write()
+            raise
         finally:
             if "client" in run.__dict__:
                 run.client.close()

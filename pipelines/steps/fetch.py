@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import polars as pl
@@ -17,7 +17,7 @@ from pipelines.load.raw_versions import last_landing
 from pipelines.normalize.raw_frames import raw_day, raw_livestreams
 from pipelines.normalize.record import Record, identity, read_record
 from pipelines.steps.context import Range, RunContext
-from pipelines.steps.landing import BATCH, LandingBuffer, fail_in_part, land, purge
+from pipelines.steps.landing import BATCH, LandingBuffer, fail_in_part, purge
 from pipelines.steps.outcomes import Counts
 from pipelines.steps.progress import progress
 from pipelines.steps.side_by_side import Fetching
@@ -25,11 +25,19 @@ from pipelines.steps.side_by_side import Fetching
 
 def extract_livestreams(run: RunContext) -> dict[str, Counts]:
     """Fetch and land the complete list of livestreams of each app."""
+    landing = LandingBuffer(run, RAW_LIVESTREAMS)
+    lists: list[dict[str, object]] = []
+
+    @cache
+    def find_last_landing() -> int:
+        """Return the last landing before the first request of this step; the tables of all apps are locked by then."""
+        with run.warehouse.open_raw() as connection:
+            number, _ = last_landing(connection)
+        return number
 
     def fetch(app_id: str, counts: Counts) -> Fetching:
         fetched_at = utc_now()
-        with run.warehouse.open_raw() as connection:
-            after, _ = last_landing(connection)
+        after = find_last_landing()
         pages = _read_pages(run, app_id)
         listed: set[str] = set()
         pending: list[Any] = []
@@ -37,22 +45,27 @@ def extract_livestreams(run: RunContext) -> dict[str, Counts]:
             while (page := (yield pages)) is not None:
                 pending += page
                 if len(pending) >= BATCH:
-                    listed |= _land_livestreams(run, app_id, pending, fetched_at, counts)
+                    listed |= _add_livestreams(run, landing, app_id, pending, fetched_at, counts)
                     advance(len(pending))
                     pending = []
-            listed |= _land_livestreams(run, app_id, pending, fetched_at, counts)
-        run.warehouse.write_raw(
-            partial(
-                livestream_sync.note_list,
-                app_id=app_id,
-                livestreams=len(listed),
-                after=after,
-                run_id=run.run_id,
-                now=fetched_at,
-            )
+            listed |= _add_livestreams(run, landing, app_id, pending, fetched_at, counts)
+        lists.append(
+            {
+                "app_id": app_id,
+                "livestreams": len(listed),
+                "arrival": after,
+                "listed_at": fetched_at,
+                "run_id": run.run_id,
+            }
         )
 
-    return run.fetch_for_each_app(RAW_LIVESTREAMS, fetch, days=None)
+    def flush() -> None:
+        landing.flush()
+        if lists:  # whose records have landed
+            run.warehouse.write_raw(partial(livestream_sync.note_lists, lists=lists))
+            lists.clear()
+
+    return run.fetch_for_each_app(RAW_LIVESTREAMS, fetch, days=None, flush=flush)
 
 
 def _read_pages(run: RunContext, app_id: str) -> Iterator[list[Any]]:
@@ -61,16 +74,16 @@ def _read_pages(run: RunContext, app_id: str) -> Iterator[list[Any]]:
         yield from read_all(f"livestreams of app {app_id}", page, identity)
 
 
-def _land_livestreams(
-    run: RunContext, app_id: str, values: list[Any], fetched_at: datetime, counts: Counts
+def _add_livestreams(
+    run: RunContext, landing: LandingBuffer, app_id: str, values: list[Any], fetched_at: datetime, counts: Counts
 ) -> set[str]:
-    """Land livestreams and return their ids."""
+    """Add livestreams to what is landed together, and return their ids."""
     if not values:
         return set()
     # A page may quote a stream key that only a later page names as one.
     records = [read_record(value) for value in run.client.redact(values)]
     frame = raw_livestreams(records, app_id=app_id, fetched_at=fetched_at, run_id=run.run_id)
-    land(run, RAW_LIVESTREAMS, frame, records, counts)
+    landing.add(frame, records, counts)
     return set(frame["livestream_id"].drop_nulls())
 
 
@@ -86,7 +99,7 @@ def extract_overall(run: RunContext, days: Range) -> dict[str, Counts]:
 
 def unsettled_days(run: RunContext, app_id: str, days: Range) -> list[date]:
     """Return the days of a range whose *overall* this run has to fetch."""
-    with run.warehouse.open_raw() as connection:
+    with run.warehouse.snapshot([RAW_LIVESTREAM_ANALYTICS.full_name]), run.warehouse.open_raw() as connection:
         versions = raw_tables.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, app_id)
     return selection.days_to_fetch(
         run.days_to_load(app_id, days), versions, full=run.full, resume_from=run.resume_from, now=utc_now()

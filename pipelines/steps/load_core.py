@@ -7,6 +7,7 @@ from functools import partial
 import polars as pl
 
 from pipelines.catalog.core import LIVESTREAMS
+from pipelines.catalog.ops import LANDINGS
 from pipelines.catalog.raw import RAW_LIVESTREAMS
 from pipelines.catalog.streams import stream_of
 from pipelines.catalog.types import Table
@@ -19,7 +20,7 @@ from pipelines.normalize.fingerprint import fingerprint
 from pipelines.normalize.resolve import Normalized, listed_livestreams, normalize
 from pipelines.steps.context import Range, RunContext
 from pipelines.steps.current_rows import Days, normalize_days, split_chunks
-from pipelines.steps.load_plan import LoadPlan, confirm_unchanged, plan_load
+from pipelines.steps.load_plan import LoadPlan, confirm_unchanged, plan_load, tables_of_plan
 from pipelines.steps.outcomes import Counts
 from pipelines.steps.progress import progress
 
@@ -35,7 +36,7 @@ def load_livestreams(run: RunContext) -> dict[str, Counts]:
     """
     rules = fingerprint(LIVESTREAMS)
     apps = run.apps_with_data((RAW_LIVESTREAMS,))
-    with run.warehouse.snapshot():
+    with run.warehouse.snapshot([LANDINGS.full_name, RAW_LIVESTREAMS.full_name]):
         with run.warehouse.open_raw() as connection:
             arrival, _ = last_landing(connection)  # read before raw: the next load sees what lands meanwhile
         after = _last_loaded(run, apps, rules)
@@ -72,7 +73,8 @@ def load_livestreams(run: RunContext) -> dict[str, Counts]:
                 )
             )
 
-    done = run.for_each_app(LIVESTREAMS, load, days=None, needs=(RAW_LIVESTREAMS,))
+    current = [app_id for app_id in apps if not to_build[app_id] and built_with[app_id] == rules]
+    done = run.for_each_app(LIVESTREAMS, load, days=None, needs=(RAW_LIVESTREAMS,), unchanged=current)
     with run.warehouse.open_raw() as connection:
         missing = livestream_sync.livestreams_missing_upstream(connection, list(done), run.run_id)
     if run.allow_shrink:  # the user accepts what is missing
@@ -117,8 +119,10 @@ def _replace_livestreams(run: RunContext, app_id: str, livestream_ids: set[str |
 def load_facts(run: RunContext, table: Table, days: Range) -> dict[str, Counts]:
     """Load the days of a range into a fact table, and days loaded before that changed since."""
     stream = stream_of(table)
-    with run.warehouse.snapshot():
+    with run.warehouse.snapshot(tables_of_plan(table)):
         plan = plan_load(run, table, days, run.apps_with_data((stream.raw,)))
+        with run.warehouse.open_working() as connection:
+            built = loaded_days.apps_of_rules(connection, table, fingerprint(table))
         confirm_unchanged(run, table, plan)
     unchanged = dict(plan.unchanged.group_by("app_id").agg(pl.col("row_count").sum()).iter_rows())
 
@@ -133,24 +137,17 @@ def load_facts(run: RunContext, table: Table, days: Range) -> dict[str, Counts]:
                 _count(counts, found)
                 advance(len(chunk))
 
-    done = run.for_each_app(table, load, days=days, needs=(stream.raw,))
+    without_days = [app_id for app_id, found in plan.days.items() if not found]
+    done = run.for_each_app(table, load, days=days, needs=(stream.raw,), unchanged=without_days)
     # Marts cover every app, also one that this run does not fetch because it failed or is no longer in the settings.
     for app_id in plan.outdated.keys() - done.keys():
         with run.warehouse.lock_table(table.full_name, app_id):
             for chunk, found in normalize_days(run, table, app_id, [*plan.outdated[app_id]]):
                 _replace_days(run, table, app_id, plan, chunk, found)
-    _note_rules(run, table, {*done, *plan.outdated})
+    if rebuilt := {*done, *plan.outdated} - built:  # completely, with the current rules
+        note = partial(loaded_days.note_fingerprints, table=table, fingerprint=fingerprint(table), now=utc_now())
+        run.warehouse.write(partial(note, app_ids=rebuilt))
     return done
-
-
-def _note_rules(run: RunContext, table: Table, app_ids: set[str]) -> None:
-    """Record that a table of these apps is now completely built with the current rules."""
-    rules = fingerprint(table)
-    with run.warehouse.open_working() as connection:
-        app_ids -= loaded_days.apps_of_rules(connection, table, rules)
-    if app_ids:
-        note = loaded_days.note_fingerprints
-        run.warehouse.write(partial(note, table=table, app_ids=app_ids, fingerprint=rules, now=utc_now()))
 
 
 def _replace_days(run: RunContext, table: Table, app_id: str, plan: LoadPlan, chunk: Days, found: Normalized) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 
 import polars as pl
 
+from pipelines.catalog.ops import DAYS, FINGERPRINTS, LANDINGS, LIVESTREAM_SYNC, LOADS, QUARANTINE, SHRINKS
 from pipelines.catalog.streams import DAILY_RAW, part_of, stream_of
 from pipelines.catalog.types import Table
 from pipelines.load import loaded_days, raw_changes
@@ -84,6 +85,13 @@ def plan_load(run: RunContext, table: Table, days: Range, apps: Collection[str])
         missing_sessions=missing,
         apps_with_unread=unread,
     )
+
+
+def tables_of_plan(table: Table) -> set[str]:
+    """Return the small tables that planning a load reads."""
+    read = [DAYS, LOADS, QUARANTINE, SHRINKS, FINGERPRINTS, LANDINGS, LIVESTREAM_SYNC]
+    raw = [] if stream_of(table).is_by_day else DAILY_RAW
+    return {one.full_name for one in (*read, *raw, *(source.table for source in _sources(table)))}
 
 
 def _sources(table: Table) -> list[Source]:

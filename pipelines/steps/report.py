@@ -13,8 +13,10 @@ from pipelines.files import find_temporary_files
 from pipelines.load.raw_tables import end_backfill
 from pipelines.marts.build import Mart, MartBuild, build_mart, find_marts
 from pipelines.marts.checks import Check, CheckResult, run_check
+from pipelines.marts.sql_files import named_tables
 from pipelines.marts.up_to_date import find_up_to_date
 from pipelines.report.page import write_report
+from pipelines.report.run_query import tables_of_page
 from pipelines.steps.context import Range, RunContext
 from pipelines.storage.preview import TablePreview, read_preview, sum_by_period
 from pipelines.storage.warehouse import EVERY_APP
@@ -26,9 +28,11 @@ def refresh_mart(run: RunContext, mart: Mart) -> MartBuild:
 
     The inputs of all marts are compared at once, and again after something else was written.
     """
+    run.loads.write()
     warehouse = run.warehouse
     if run.marts_as_of != warehouse.writes:
-        with warehouse.snapshot(), warehouse.open_working() as connection:
+        inputs = named_tables(*(one.query for other in find_marts() for one in other.inputs))
+        with warehouse.snapshot(inputs), warehouse.open_working() as connection:
             run.marts_up_to_date = find_up_to_date(connection, find_marts())
         run.marts_as_of = warehouse.writes
     if mart.full_name in run.marts_up_to_date and mart in find_marts():
@@ -43,7 +47,10 @@ def refresh_mart(run: RunContext, mart: Mart) -> MartBuild:
 def preview_table(run: RunContext, table: Table | Mart, days: Range | None = None) -> TablePreview:
     """Return a preview of a table, or of some days of it."""
     in_raw = isinstance(table, Table) and table.schema == "raw"
-    with run.warehouse.snapshot(), run.warehouse.open_raw() if in_raw else run.warehouse.open_working() as connection:
+    with (
+        run.warehouse.snapshot([table.full_name]),
+        run.warehouse.open_raw() if in_raw else run.warehouse.open_working() as connection,
+    ):
         return read_preview(connection, table.full_name, days, table.period if isinstance(table, Mart) else None)
 
 
@@ -57,6 +64,7 @@ def draw(run: RunContext, mart: Mart) -> list[tuple[Any, ...]]:
 
 def publish_warehouse(run: RunContext, backfill: Range | None) -> int:
     """Publish the warehouse, even if an app failed in this run. Return the size in bytes."""
+    run.loads.write()
     run.warehouse.mirror()
     size = run.warehouse.publish(log)
     if backfill and not run.failures:
@@ -76,14 +84,15 @@ def write_page(run: RunContext) -> Path:
             if temporary.stat().st_mtime < started:  # written by a killed run
                 temporary.unlink()
 
-    with run.warehouse.snapshot():
+    with run.warehouse.snapshot(tables_of_page()):
         return run.warehouse.read(lambda connection: write_report(connection, target))
 
 
 def run_checks(run: RunContext, checks: Sequence[Check]) -> list[tuple[Check, CheckResult]]:
     """Run the checks on the working file, before it is published, and add each failure to the run's warnings."""
+    run.loads.write()
     run.warehouse.mirror()
-    with run.warehouse.snapshot():
+    with run.warehouse.snapshot(named_tables(*(check.sql for check in checks))):
         results = [(check, run.warehouse.read(partial(run_check, check=check))) for check in checks]
     run.warnings += [
         f"{check.table}: {result.summarize(check.rule)}: {check.description.partition('. ')[0]}"

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY
-from pipelines.catalog.ops import LIVESTREAM_SYNC
+from pipelines.catalog.ops import LIVESTREAM_LISTS, LIVESTREAM_SYNC
 from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 from pipelines.clock import days_from, utc_now
 from pipelines.errors import ApiError, NotFoundError
@@ -38,12 +38,15 @@ _SYNCED = {
     for name in ("app_id", "livestream_id", "upstream_updated_at", "synced_at", "complete")
 }
 
+_READ_BY_EACH_APP = [table.full_name for table in (RAW_LIVESTREAMS, LIVESTREAM_LISTS, LIVESTREAM_SYNC)]
+"""Small tables of which each app reads its own rows."""
+
 
 def extract_sessions(run: RunContext, days: Range) -> dict[str, Counts]:
     """Fetch and land the sessions of every livestream that could have had one in these days and is not known yet."""
 
     def fetch(app_id: str, counts: Counts) -> Fetching:
-        with run.warehouse.snapshot():
+        with run.warehouse.snapshot(_READ_BY_EACH_APP):
             with run.warehouse.open_raw() as connection:
                 known = listed_livestreams(raw_tables.read_listed(connection, app_id), run.started_at)
                 ids_in_list = livestream_sync.listed_ids(connection, app_id)
@@ -158,13 +161,14 @@ def refetch_overall_behind_sessions(run: RunContext, days: Range) -> None:
     within it.
     """
     behind: dict[str, list[date]] = {}
-    for app_id in run.settings.app_ids:
-        with run.warehouse.open_raw() as connection:
-            found = raw_tables.days_behind_sessions(connection, app_id, run.oldest_retained_day)
-        with run.warehouse.open_working() as connection:
-            loaded = read_loaded_days(connection, LIVESTREAM_ANALYTICS_DAILY, app_id) if found else set()
-        if outdated := sorted({day for day in found if day in loaded} - set(unsettled_days(run, app_id, days))):
-            behind[app_id] = outdated
+    with run.warehouse.snapshot([RAW_LIVESTREAM_ANALYTICS.full_name]):
+        for app_id in run.settings.app_ids:
+            with run.warehouse.open_raw() as connection:
+                found = raw_tables.days_behind_sessions(connection, app_id, run.oldest_retained_day)
+            with run.warehouse.open_working() as connection:
+                loaded = read_loaded_days(connection, LIVESTREAM_ANALYTICS_DAILY, app_id) if found else set()
+            if outdated := sorted({day for day in found if day in loaded} - set(unsettled_days(run, app_id, days))):
+                behind[app_id] = outdated
 
     landing = LandingBuffer(run, RAW_LIVESTREAM_ANALYTICS)
 

@@ -4,8 +4,11 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
+from pipelines.catalog.ops import LOADS, QUARANTINE
 from pipelines.steps.context import RunContext
 from pipelines.storage.frames import read_frame
+
+TABLES_OF_SUMMARY = (LOADS.full_name, QUARANTINE.full_name)
 
 _QUARANTINED = """
     quarantined AS (

@@ -12,7 +12,6 @@ from pipelines.catalog.types import Table
 from pipelines.clock import utc_now
 from pipelines.errors import ApiError, LivehouseError
 from pipelines.extract.client import RequestCounts
-from pipelines.load.days import note_loads
 from pipelines.steps import dialect
 from pipelines.steps.outcomes import Counts, Failure
 from pipelines.steps.side_by_side import Fetching, Work, run_side_by_side
@@ -70,10 +69,10 @@ class TableStep:
             with suppress(LivehouseError):  # the first error is the one to report
                 if flush:
                     flush()
-                self._note_loads()
+            self._add_loads()
             raise
         run.failures[known:] = sorted(run.failures[known:], key=lambda failure: apps.index(failure.app_id))
-        self._note_loads()
+        self._add_loads()
         if apps and not self._done and run.failures:
             run.raise_if_pointless(uses_api=self._uses_api)
         return {app_id: self._done[app_id] for app_id in apps if app_id in self._done}
@@ -132,7 +131,6 @@ class TableStep:
             "arrival": counts.arrival,
         }
 
-    def _note_loads(self) -> None:
-        if self._loads:
-            loads = [self._describe(load) for load in self._loads]  # after what they left in a buffer has landed
-            self._run.warehouse.write(partial(note_loads, loads=loads))
+    def _add_loads(self) -> None:
+        """Add the loads to those of the run, after what they left in a buffer has landed."""
+        self._run.loads.add([self._describe(load) for load in self._loads])

@@ -12,8 +12,8 @@ import duckdb
 import polars as pl
 
 from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIONS
-from pipelines.catalog.ops import QUARANTINE
-from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS
+from pipelines.catalog.ops import DAYS, FINGERPRINTS, LIVESTREAM_SYNC, LOADS, QUARANTINE
+from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_DAYWISE
 from pipelines.load import raw_tables
 from pipelines.marts.macros import create_macros
 from pipelines.steps.context import Range, RunContext
@@ -81,6 +81,21 @@ _COMPARE = f"""
     LEFT JOIN overall ON overall.day = wanted.day
 """
 
+_READ_BY_EACH_APP = [
+    table.full_name
+    for table in (
+        DAYS,
+        FINGERPRINTS,
+        LIVESTREAM_ANALYTICS_DAILY,
+        LIVESTREAM_SYNC,
+        LOADS,
+        QUARANTINE,
+        RAW_LIVESTREAM_ANALYTICS,
+        RAW_LIVESTREAM_DAYWISE,
+    )
+]
+"""Small tables of which each app reads its own rows."""
+
 
 class ComparedDay(NamedTuple):
     """The comparison of one day."""
@@ -97,7 +112,7 @@ class ComparedDay(NamedTuple):
 
 def days_missing_sessions(run: RunContext, app_id: str, days: Range) -> dict[date, int]:
     """Return the days for which the API's totals or counts are higher than the known sessions, each with the landing since."""
-    with run.warehouse.snapshot():
+    with run.warehouse.snapshot(_READ_BY_EACH_APP):
         return _find_short_days(run, app_id, days)
 
 

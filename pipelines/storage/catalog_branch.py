@@ -34,7 +34,7 @@ class BranchWarehouse(DuckLakeWarehouse):
     """A lakehouse seen through a branch of its catalog, which no other run can see or change."""
 
     @contextmanager
-    def lock_table(self, table: str, app_id: str) -> Iterator[None]:  # noqa: ARG002 - of the protocol
+    def lock_table(self, table: str, *app_ids: str) -> Iterator[None]:  # noqa: ARG002 - of the protocol
         """Do nothing: the branch is locked. A run that holds such a lock may be waiting for the branch."""
         yield
 

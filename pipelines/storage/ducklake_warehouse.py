@@ -6,7 +6,7 @@ transaction that conflicts with another commit to the same table is run again.
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -30,9 +30,10 @@ from pipelines.storage.maintenance import StorageSize
 from pipelines.storage.memory import LAKEHOUSE_MEMORY_LIMIT, retry_with_more_memory
 from pipelines.storage.migrations import migrate_schema
 from pipelines.storage.partitions import list_partition_changes
-from pipelines.storage.postgres import advisory_lock, find_data_path, mark_as_run
+from pipelines.storage.postgres import advisory_lock, advisory_locks, find_data_path, mark_as_run
 from pipelines.storage.restored_catalog import check_restored
 from pipelines.storage.s3 import check_files_reachable
+from pipelines.storage.snapshot_reader import BEGIN_READING, SnapshotReader
 from pipelines.storage.table_statistics import create_statistics
 from pipelines.text import quoted
 
@@ -45,8 +46,6 @@ stamina.instrumentation.set_on_retry_hooks([])  # by default each retry is a war
 
 _CONFLICT_RETRY_TIME = timedelta(minutes=3)
 """How long a transaction is retried after conflicts."""
-
-_BEGIN_READING = "BEGIN TRANSACTION READ ONLY"
 
 _TABLES = tuple(dict.fromkeys((*RAW_FILE, *WAREHOUSE_FILE)))
 
@@ -76,8 +75,13 @@ class DuckLakeWarehouse(DuckLakeReader):
         self._session: psycopg.Connection | None = None
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._is_kept_open = False
-        self._shares_snapshot = False
-        self._is_reading = False
+        self._reader: SnapshotReader | None = None
+        self._reading: duckdb.DuckDBPyConnection | None = None
+        """The connection with the transaction that reads share; None if there is none."""
+        self._blocks: list[Collection[str]] = []
+        """The tables that each block of shared reads names."""
+        self._readers = 0
+        """How many callers are reading from copies."""
         self._wait_seconds = 0.0
         self._log: Callable[[str], None] = lambda _: None
 
@@ -109,42 +113,68 @@ class DuckLakeWarehouse(DuckLakeReader):
             self._session, self._is_kept_open = None, False
 
     @contextmanager
-    def lock_table(self, table: str, app_id: str) -> Iterator[None]:
-        """Hold the advisory lock of a table and app."""
+    def lock_table(self, table: str, *app_ids: str) -> Iterator[None]:
+        """Hold the advisory locks of a table and apps."""
         assert self._session is not None, "tables are locked within a run"  # noqa: S101 - guards every write
-        name = f"{table} of {app_id}"
+        names = [f"{table} of {app_id}" for app_id in app_ids]
         with (
             self._translate_errors(),
-            advisory_lock(self._session, name, wait_seconds=self._wait_seconds, log=self._log),
+            advisory_locks(self._session, names, wait_seconds=self._wait_seconds, log=self._log),
         ):
             self._end_snapshot()  # to see what the run that held the lock has committed
             yield
 
     @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Read in one transaction until the end of the block or the next write, which saves most statements to PostgreSQL."""
-        is_outermost, self._shares_snapshot = not self._shares_snapshot, True
+    def snapshot(self, tables: Collection[str] = ()) -> Iterator[None]:
+        """Read in one transaction until the end of the block or the next write, and small ones of `tables` from copies in memory."""
+        self._blocks.append(tables)
         try:
             yield
         finally:
-            if is_outermost:
-                self._shares_snapshot = False
+            self._blocks.pop()
+            if not self._blocks:
                 self._end_snapshot()
 
+    def _begin_snapshot(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+        """Return the connection to read from, in a transaction."""
+        if self._reading is None:
+            tables = {name for names in self._blocks for name in names}
+            if tables and self._reader is None and self._session is not None:
+                self._reader = SnapshotReader(connection, self._session)
+            reader = self._reader
+            if reader and (tables or not reader.is_stale) and reader.begin(tables):
+                self._reading = reader.connection
+            else:
+                connection.execute(BEGIN_READING)
+                self._reading = connection
+        return self._reading
+
+    def _begin_again(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Begin the transaction of reads again, after a rollback."""
+        if self._reader and connection is not self._connection:
+            self._reader.begin_without_copies()
+        else:
+            connection.execute(BEGIN_READING)
+
     def _end_snapshot(self) -> None:
-        if self._is_reading and self._connection:
+        if self._reading:
             with suppress(duckdb.Error):
-                self._connection.commit()  # not rolled back: that would drop its temporary macros
-        self._is_reading = False
+                self._reading.commit()  # not rolled back: that would drop its temporary macros
+        self._reading = None
 
     @contextmanager
     def open_working(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the catalog, which has raw and all other tables."""
         with self._open() as connection:
-            if self._shares_snapshot and self._is_kept_open and not self._is_reading:
-                connection.execute(_BEGIN_READING)
-                self._is_reading = True
-            yield connection
+            if not self._blocks or not self._is_kept_open:
+                yield connection
+                return
+            reading = self._begin_snapshot(connection)
+            self._readers += reading is not connection
+            try:
+                yield reading
+            finally:
+                self._readers -= reading is not connection
 
     @contextmanager
     def _open(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -186,8 +216,11 @@ class DuckLakeWarehouse(DuckLakeReader):
             wait_max=1.0,
             wait_jitter=random.uniform(0.05, 0.5),  # noqa: S311 - so that two writers do not collide repeatedly
         ):
+            assert not self._readers, "a write ends the snapshot of the copies"  # noqa: S101 - guards against stale copies
             self._end_snapshot()
             self.before_write()
+            if self._reader:
+                self._reader.is_stale = True
             with attempt, self._open() as connection:
                 if self._session is not None:
                     self._session.execute("SELECT 1")  # its locks are held as long as the session is alive
@@ -197,7 +230,9 @@ class DuckLakeWarehouse(DuckLakeReader):
     def read(self, operation: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         """Run a query on the current state."""
         with self.open_working() as connection:
-            return retry_with_more_memory(connection, operation, begin=_BEGIN_READING if self._is_reading else None)
+            return retry_with_more_memory(
+                connection, operation, begin_again=self._begin_again if self._reading else None
+            )
 
     def write_raw(self, operation: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         """Run one transaction that writes raw tables, while no other run does: two that insert the same key would both succeed."""
@@ -232,9 +267,11 @@ class DuckLakeWarehouse(DuckLakeReader):
 
     def close(self) -> None:
         """Close the connection to DuckDB; uncommitted changes are rolled back."""
+        if self._reader:
+            self._reader.close()
         if self._connection:
             close_lake(self._connection)
-        self._connection, self._is_reading = None, False
+        self._connection = self._reader = self._reading = None
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         with (

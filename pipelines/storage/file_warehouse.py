@@ -6,7 +6,7 @@ the home, so it keeps the files open (`keep_open`), in one DuckDB, so that they 
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -173,11 +173,11 @@ class FileWarehouse:
                 convert_database_file(self.working)
             yield
 
-    def lock_table(self, table: str, app_id: str) -> AbstractContextManager[None]:  # noqa: ARG002 - the run has locked every table
+    def lock_table(self, table: str, *app_ids: str) -> AbstractContextManager[None]:  # noqa: ARG002 - the run has locked every table
         """Do nothing: the run has locked all tables."""
         return nullcontext()
 
-    def snapshot(self) -> AbstractContextManager[None]:
+    def snapshot(self, tables: Collection[str] = ()) -> AbstractContextManager[None]:  # noqa: ARG002 - of the protocol
         """Do nothing: no other process writes while the run holds the lock."""
         return nullcontext()
 

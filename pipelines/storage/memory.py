@@ -22,11 +22,11 @@ def retry_with_more_memory(
     connection: duckdb.DuckDBPyConnection,
     operation: Callable[[duckdb.DuckDBPyConnection], _Result],
     *,
-    begin: str | None = None,
+    begin_again: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
 ) -> _Result:
     """Run the operation. If DuckDB runs out of memory, roll back, raise the connection's limit and run it once more.
 
-    `begin`: the statement that began the transaction of the operation, if that does not begin one itself.
+    `begin_again` begins the transaction of the operation, if that does not begin one itself.
     """
     try:
         return operation(connection)
@@ -34,6 +34,6 @@ def retry_with_more_memory(
         with suppress(duckdb.Error):  # no transaction was open
             connection.rollback()
         connection.execute(f"SET memory_limit = '{_RETRY_MEMORY_LIMIT}'")
-        if begin:
-            connection.execute(begin)
+        if begin_again:
+            begin_again(connection)
         return operation(connection)

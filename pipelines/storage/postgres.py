@@ -3,8 +3,8 @@
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -223,6 +223,38 @@ def advisory_lock(
     finally:
         if can_execute(session):
             session.execute(f"SELECT pg_advisory_unlock({_KEY})", [name])
+
+
+@contextmanager
+def advisory_locks(
+    session: "psycopg.Connection", names: Sequence[str], *, wait_seconds: float, log: Callable[[str], None]
+) -> Iterator[None]:
+    """Hold several advisory locks, taken by one statement if all are free.
+
+    If one is not, all are taken in alphabetical order: two runs that each waited for a lock of the other would wait for ever.
+    """
+    ordered = sorted(names)
+    taken = session.execute(
+        "SELECT name FROM unnest(%s::text[]) AS name WHERE pg_try_advisory_lock(hashtextextended(name, 0))", [ordered]
+    ).fetchall()
+    if len(taken) == len(ordered):
+        try:
+            yield
+        finally:
+            _unlock(session, ordered)
+        return
+    _unlock(session, [name for (name,) in taken])
+    with ExitStack() as locks:
+        for name in ordered:
+            locks.enter_context(advisory_lock(session, name, wait_seconds=wait_seconds, log=log))
+        yield
+
+
+def _unlock(session: "psycopg.Connection", names: Sequence[str]) -> None:
+    if can_execute(session):
+        session.execute(
+            "SELECT count(pg_advisory_unlock(hashtextextended(name, 0))) FROM unnest(%s::text[]) AS name", [names]
+        )
 
 
 def _fetch_value(session: "psycopg.Connection", query: str, *parameters: str) -> object:

@@ -1,6 +1,6 @@
 """The interface of a warehouse: files of this machine, or a lakehouse that several machines share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -55,11 +55,14 @@ class Warehouse(Protocol):
     def run(self, *, wait_seconds: float, log: Callable[[str], None]) -> AbstractContextManager[None]:
         """Take the locks of a run and keep connections open until it ends."""
 
-    def lock_table(self, table: str, app_id: str) -> AbstractContextManager[None]:
-        """Keep other runs from working on a table of an app."""
+    def lock_table(self, table: str, *app_ids: str) -> AbstractContextManager[None]:
+        """Keep other runs from working on a table of these apps."""
 
-    def snapshot(self) -> AbstractContextManager[None]:
-        """Have the reads of a block share one state, up to the next write: cheaper where each transaction costs."""
+    def snapshot(self, tables: Collection[str] = ()) -> AbstractContextManager[None]:
+        """Have the reads of a block share one state, up to the next write: cheaper where each transaction costs.
+
+        `tables`: full names of tables that the block, or several such blocks, read more than once.
+        """
 
     def open_raw(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """Open the raw tables for reading; missing ones are created."""

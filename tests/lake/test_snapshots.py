@@ -1,6 +1,5 @@
 """Reads that share a transaction: few statements to PostgreSQL, and never older than the last write or lock."""
 
-import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,28 +10,11 @@ from pydantic import SecretStr
 from pipelines.simulator.server import Simulator
 from pipelines.storage.ducklake_warehouse import DuckLakeWarehouse
 from tests.fixed_clock import NOW
+from tests.lake.statement_log import StatementLog
 from tests.pipeline_runner import LAST, run_pipeline, settings_for, small_world
 from tests.postgres import Postgres
 
 LOADS = "SELECT count(*) FROM ops.loads"
-STATEMENT = re.compile(r"LOG:  (?:statement|execute [^:]*): (\w+)")
-
-
-class StatementLog:
-    """The statements that PostgreSQL has received for a database, from its log."""
-
-    def __init__(self, postgres: Postgres, lake: str) -> None:
-        self._file = postgres.directory / "log"
-        postgres.execute(f"ALTER DATABASE {lake.rpartition('=')[2]} SET log_statement = 'all'")
-        self._begin = self._file.stat().st_size
-
-    def take(self) -> list[str]:
-        """Return the first word of each statement since the last call."""
-        with self._file.open("rb") as log:
-            log.seek(self._begin)
-            written = log.read()
-        self._begin += len(written)
-        return STATEMENT.findall(written.decode())
 
 
 @pytest.mark.long

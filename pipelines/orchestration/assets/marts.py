@@ -47,7 +47,7 @@ def _build_asset(mart: Mart) -> dg.AssetsDefinition:
     def built(run: dg.ResourceParam[RunContext]) -> dg.MaterializeResult[Any]:
         build = refresh_mart(run, mart)
         ranges = [f"{first} to {last}" for first, last in build.refreshed or []]
-        with run.warehouse.snapshot():
+        with run.warehouse.snapshot([mart.full_name]):
             bars, preview = draw(run, mart), preview_table(run, mart)
         return dg.MaterializeResult(
             metadata={

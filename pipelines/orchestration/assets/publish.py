@@ -24,7 +24,7 @@ from pipelines.steps.context import RunContext
 from pipelines.steps.days import check_clock, describe_catch_up, note_days_still_missing
 from pipelines.steps.digest import post_digest
 from pipelines.steps.report import publish_warehouse, write_page
-from pipelines.steps.summary import findings, loads_of, summarize
+from pipelines.steps.summary import TABLES_OF_SUMMARY, findings, loads_of, summarize
 from pipelines.telemetry.logs import log
 from pipelines.text import printable
 
@@ -115,7 +115,7 @@ def report(context: dg.AssetExecutionContext, run: dg.ResourceParam[RunContext])
 
 def _summarize_run(context: dg.AssetExecutionContext, run: RunContext) -> tuple[list[str], dict[str, Any]]:
     """Return the findings of the run, and metadata on its loads, requests and findings; also log them and add tags to the run."""
-    with run.warehouse.open_working() as connection:
+    with run.warehouse.snapshot(TABLES_OF_SUMMARY), run.warehouse.open_working() as connection:
         loads, summary = loads_of(connection, run.run_id), summarize(connection, run.run_id)
     requests, retries = (sum(load[name] for load in loads) for name in ("requests", "retries"))
     landed = {name: sum(app[name] or 0 for app in summary["apps"]) for name in ("livestreams", "sessions")}
