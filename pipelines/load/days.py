@@ -12,7 +12,7 @@ from pipelines.catalog.ops import DAYS, LOADS, QUARANTINE, SHRINKS
 from pipelines.catalog.streams import FACTS
 from pipelines.catalog.types import Table
 from pipelines.storage.digests import digest_rows
-from pipelines.storage.frames import temporary_view
+from pipelines.storage.frames import transaction_with_views
 
 
 def replace_days(
@@ -46,12 +46,8 @@ def replace_days(
     parameters = {"app_id": app_id, "days": named, "dayless": None in days, "table_name": table.full_name}
     of_named = "day IN (SELECT unnest($days::DATE[]))"
     of_days = f"app_id = $app_id AND ({of_named} OR ($dayless AND day IS NULL))"
-    with (
-        temporary_view(connection, "new_rows", rows.sort("day", table.key[-1])),
-        temporary_view(connection, "new_rejects", rejects),
-        temporary_view(connection, "new_shrinks", shrinks),
-    ):
-        connection.execute("BEGIN")
+    sorted_rows = rows.sort("day", table.key[-1])
+    with transaction_with_views(connection, new_rows=sorted_rows, new_rejects=rejects, new_shrinks=shrinks):
         connection.execute(
             f"DELETE FROM {table.full_name} WHERE app_id = $app_id AND {of_named}", {"app_id": app_id, "days": named}
         )
@@ -76,7 +72,6 @@ def replace_days(
             run_id=run_id,
             arrival=arrival,
         )
-        connection.execute("COMMIT")
 
 
 def _note_days(
@@ -151,11 +146,9 @@ def replace_shrinks(
     parameters = {"table_name": table.full_name, "apps": list(app_ids)}
     if shrinks.is_empty() and connection.execute(f"SELECT count(*) {of_apps}", parameters).fetchall() == [(0,)]:
         return
-    with temporary_view(connection, "new_shrinks", shrinks):
-        connection.execute("BEGIN")
+    with transaction_with_views(connection, new_shrinks=shrinks):
         connection.execute(f"DELETE {of_apps}", parameters)
         connection.execute(f"INSERT INTO {SHRINKS.full_name} BY NAME SELECT * FROM new_shrinks")
-        connection.execute("COMMIT")
 
 
 def replace_livestreams(
@@ -173,8 +166,7 @@ def replace_livestreams(
         "nameless": None in livestream_ids,
     }
     of_ids = "app_id = $app_id AND ({0} IN (SELECT unnest($ids::VARCHAR[])) OR ($nameless AND {0} IS NULL))"
-    with temporary_view(connection, "new_rows", rows), temporary_view(connection, "new_rejects", rejects):
-        connection.execute("BEGIN")
+    with transaction_with_views(connection, new_rows=rows, new_rejects=rejects):
         connection.execute(f"DELETE FROM {LIVESTREAMS.full_name} WHERE {of_ids.format('livestream_id')}", parameters)
         connection.execute(f"INSERT INTO {LIVESTREAMS.full_name} BY NAME SELECT * FROM new_rows ORDER BY livestream_id")
         connection.execute(
@@ -182,7 +174,6 @@ def replace_livestreams(
             parameters | {"table_name": LIVESTREAMS.full_name},
         )
         connection.execute(f"INSERT INTO {QUARANTINE.full_name} BY NAME SELECT * FROM new_rejects")
-        connection.execute("COMMIT")
 
 
 _COUNTED = (
@@ -214,7 +205,7 @@ def note_loads(connection: duckdb.DuckDBPyConnection, loads: Sequence[dict[str, 
     same = " AND ".join(f"held.{name} = given.{name}" for name in LOADS.key)
     both = [f"{name} = held.{name} + given.{name}" for name in _COUNTED]
     both += [f"{name} = {which}(held.{name}, given.{name})" for name, which in _SPANS.items()]
-    with temporary_view(connection, "finished_loads", rows):
+    with transaction_with_views(connection, finished_loads=rows):
         connection.execute(
             f"MERGE INTO {LOADS.full_name} AS held USING finished_loads AS given ON ({same})"
             f" WHEN MATCHED THEN UPDATE SET {', '.join(both)}, note = nullif(concat_ws('; ', held.note, given.note), '')"

@@ -11,7 +11,7 @@ import polars as pl
 
 from pipelines.catalog.ops import LIVESTREAM_LISTS, LIVESTREAM_SYNC, SHRINKS
 from pipelines.catalog.raw import RAW_LIVESTREAMS
-from pipelines.storage.frames import read_frame, temporary_view
+from pipelines.storage.frames import read_frame, transaction_with_views
 
 
 def read_sync(connection: duckdb.DuckDBPyConnection, app_id: str) -> pl.DataFrame:
@@ -54,7 +54,7 @@ def note_given_up(
 def note_lists(connection: duckdb.DuckDBPyConnection, lists: Sequence[Mapping[str, object]]) -> None:
     """Record the lists of livestreams that were read completely: rows of ops.livestream_lists without `previous_arrival`."""
     rows = pl.DataFrame(lists, schema=dict(LIVESTREAM_LISTS.polars_schema))
-    with temporary_view(connection, "complete_lists", rows):
+    with transaction_with_views(connection, complete_lists=rows):
         connection.execute(LIVESTREAM_LISTS.merge_sql("complete_lists", previous_arrival="held.arrival"))
 
 

@@ -5,7 +5,7 @@ import polars as pl
 
 from pipelines.catalog.core import LIVESTREAMS
 from pipelines.catalog.ops import QUARANTINE
-from pipelines.storage.frames import temporary_view
+from pipelines.storage.frames import temporary_view, transaction_with_views
 
 KEYS = {"app_id": pl.String(), "livestream_id": pl.String()}
 """Columns of frames that name livestreams."""
@@ -30,7 +30,7 @@ def count_others(connection: duckdb.DuckDBPyConnection, livestreams: pl.DataFram
 
 def confirm_livestreams(connection: duckdb.DuckDBPyConnection, received: pl.DataFrame) -> None:
     """Set when livestreams were first and last seen. Columns: `app_id`, `livestream_id`, `first_seen_at`, `last_seen_at`."""
-    with temporary_view(connection, "received_livestreams", received):
+    with transaction_with_views(connection, received_livestreams=received):
         connection.execute(
             f"""UPDATE {LIVESTREAMS.full_name} AS held
             SET first_seen_at = given.first_seen_at, last_seen_at = given.last_seen_at

@@ -11,7 +11,7 @@ from pipelines.catalog.ops import DAYS, FINGERPRINTS, LOADS, QUARANTINE, SHRINKS
 from pipelines.catalog.types import Table
 from pipelines.load.raw_changes import AppDay
 from pipelines.storage.digests import digest_rows
-from pipelines.storage.frames import read_frame, temporary_view
+from pipelines.storage.frames import read_frame, temporary_view, transaction_with_views
 
 APP_DAYS = {"app_id": pl.String(), "day": pl.Date()}
 """Columns of frames that name days of apps."""
@@ -146,8 +146,7 @@ def confirm_days(
     )
     same_key = " AND ".join(f"held.{name} = again.{name}" for name in table.key)
     parameters = {"table_name": table.full_name}
-    with temporary_view(connection, "confirmed_days", days), temporary_view(connection, "received_again", received):
-        connection.execute("BEGIN")
+    with transaction_with_views(connection, confirmed_days=days, received_again=received):
         if not received.is_empty():
             connection.execute(
                 f"UPDATE {table.full_name} AS held SET fetched_at = again.fetched_at FROM received_again AS again"
@@ -167,7 +166,6 @@ def confirm_days(
                 AND held.inputs_digest = given.inputs_digest""",
             parameters | {"run_id": run_id, "arrival": arrival},
         )
-        connection.execute("COMMIT")
 
 
 def to_frame(days: Collection[AppDay]) -> pl.DataFrame:

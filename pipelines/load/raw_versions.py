@@ -13,7 +13,7 @@ import polars as pl
 
 from pipelines.catalog.ops import FIELD_TYPES, LANDINGS, LIVESTREAM_SYNC
 from pipelines.catalog.types import Table
-from pipelines.storage.frames import temporary_view
+from pipelines.storage.frames import temporary_view, transaction_with_views
 
 _CLOCKS_DIFFER = timedelta(minutes=10)
 """The clocks of machines that share a warehouse may differ by this much before it is reported."""
@@ -126,8 +126,7 @@ def land(
         changed = connection.execute(statement.format_map(named)).fetchall()
         return int(changed[0][0]) if changed else 0
 
-    with temporary_view(connection, "landing_batch", distinct), temporary_view(connection, "seen_types", types):
-        connection.execute("BEGIN")
+    with transaction_with_views(connection, landing_batch=distinct, seen_types=types):
         number, landed_at = last_landing(connection)
         if landed_at is None:
             [(landed_at,)] = connection.execute(f"SELECT max(fetched_at) FROM {table.full_name}").fetchall()
@@ -155,7 +154,6 @@ def land(
             numbered = synced.with_columns(pl.col("arrival").fill_null(number))
             with temporary_view(connection, "synced_livestreams", numbered):
                 connection.execute(_UPSERT_SYNC)
-        connection.execute("COMMIT")
     return Landed(number, new_by_app)
 
 

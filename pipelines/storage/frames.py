@@ -39,6 +39,21 @@ def temporary_view(connection: duckdb.DuckDBPyConnection, name: str, frame: "pl.
         connection.unregister(name)
 
 
+@contextmanager
+def transaction_with_views(connection: duckdb.DuckDBPyConnection, **frames: "pl.DataFrame") -> Iterator[None]:
+    """Run a transaction in which frames are views, by name. An error leaves it open: the caller rolls back or closes.
+
+    On a lakehouse, registering a view and removing it outside of a transaction costs four transactions in PostgreSQL.
+    """
+    connection.begin()
+    for name, frame in frames.items():
+        connection.register(name, _ArrowStream(frame))
+    yield
+    for name in frames:
+        connection.unregister(name)
+    connection.commit()
+
+
 def read_frame(
     connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | dict[str, Any] | None = None
 ) -> "pl.DataFrame":
