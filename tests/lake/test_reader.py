@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from pipelines.cli.diagnostics import diagnose
 from pipelines.errors import QueryError, WarehouseError
+from pipelines.explore.queries import QueryRunner
 from pipelines.storage.attach import S3Key, restrict_access
 from pipelines.storage.ducklake_warehouse import DuckLakeWarehouse
 from pipelines.storage.extensions import connect_with_extensions, find_extension
@@ -107,6 +108,21 @@ def test_readers_use_a_role_of_their_own_that_may_only_select(guarded: Lake, pos
     assert postgres.execute(supers) == []
     closed = "SELECT has_database_privilege('livehouse_reader', 'dagster', 'CONNECT')"
     assert postgres.execute(closed) == [(False,)], "Dagster's history is none of the readers' business"
+
+
+@pytest.mark.long  # three processes of `livehouse sql`
+def test_the_page_of_explore_needs_the_role_of_readers_alone(guarded: Lake, tmp_path: Path) -> None:
+    runner = QueryRunner()
+    runner.directory = tmp_path
+    runner.environment = {"PATH": os.environ["PATH"], "LIVEHOUSE_READER_WAREHOUSE": guarded.readers}
+    answer = runner.run("SELECT count(*) AS loads FROM ops.loads")
+    assert answer.frame is not None, answer.message
+    assert answer.frame.rows() == [(1001,)]
+    tables, columns = runner.list_tables(), runner.list_columns("ops.loads")
+    assert tables.frame is not None, tables.message
+    assert "ops.loads" in tables.frame["table"].to_list()
+    assert columns.frame is not None, columns.message
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_even_a_statement_that_reaches_postgres_writes_nothing(guarded: Lake, postgres: Postgres) -> None:
