@@ -71,7 +71,7 @@ def test_it_has_versions_settings_and_findings_and_identifies_nobody(simulator: 
         ({"LIVEHOUSE_CUSTOMERS": "./acme/customers.csv"}, 2, "(<LIVEHOUSE_CUSTOMERS>) cannot be read", "acme"),
         ({"LIVEHOUSE_ALLOWANCES": "customer.toml"}, 2, "customers.<name in LIVEHOUSE_ALLOWANCES> is no customer", "Acme"),
         ({"LIVEHOUSE_ALLOWANCES": "measure.toml"}, 2, "<name in LIVEHOUSE_ALLOWANCES> is unknown: it takes viewer_minutes", "acme"),
-        ({"LIVEHOUSE_ALERTS": "rules.toml"}, 2, "rule <name in LIVEHOUSE_ALERTS>: a name has lower-case letters", "acme"),
+        ({"LIVEHOUSE_ALERTS": "~/rules.toml"}, 2, "rule <name in LIVEHOUSE_ALERTS>: a name has lower-case letters", "acme"),
     ],
 )  # fmt: skip
 def test_faults_keep_their_message_and_lose_names(
@@ -84,6 +84,7 @@ def test_faults_keep_their_message_and_lose_names(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     Path("link.duckdb").symlink_to("/nowhere/acme/warehouse.duckdb")
     Path("customer.toml").write_text('[customers."Acme TV"]\nviewer_minutes = {included = 10}\n')
     Path("measure.toml").write_text("[apps.aula]\nacme_minutes = {included = 10}\n")

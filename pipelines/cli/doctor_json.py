@@ -54,6 +54,9 @@ _OTHERS_SETTINGS = re.compile(
 )
 """Variables of the libraries, whose messages may quote their values."""
 
+_MAX_READ = 2**20
+"""Characters of a file with rules or allowances."""
+
 _PUBLIC_WORDS = {
     "livehouse",
     "postgres",
@@ -143,7 +146,11 @@ def _find_replacements(sources: Mapping[str, str]) -> dict[str, str]:
 def _names_in(file: Path) -> set[str]:
     """Return the keys and the quoted texts of a TOML file, also of a malformed one: messages about it quote them."""
     try:
-        text = file.expanduser().read_text(encoding="utf-8-sig", errors="replace") if file.is_file() else ""
+        file = file.expanduser()
+        if not file.is_file():
+            return set()
+        with file.open(encoding="utf-8-sig", errors="replace") as opened:
+            text = opened.read(_MAX_READ)
     except (OSError, RuntimeError):
         return set()
     public = {"apps", "customers", "rules", "recent_days", *METRICS, *load_rules(None).names, *Rule.model_fields}
