@@ -7,6 +7,7 @@ mart also has a check that asserts the grain its file declares.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,12 +101,15 @@ def find_checks() -> tuple[Check, ...]:
     return tuple(sorted(checks, key=lambda check: (check.table, check.rule)))
 
 
-def run_check(connection: duckdb.DuckDBPyConnection, check: Check) -> CheckResult:
-    """Run one check. Counts all rows, and keeps the first `MAX_ROWS_SHOWN`."""
+def run_check(connection: duckdb.DuckDBPyConnection, check: Check, *, other_apps: Collection[str] = ()) -> CheckResult:
+    """Run one check. Counts all rows, except those of `other_apps`, and keeps the first `MAX_ROWS_SHOWN`."""
     result = connection.execute(check.sql)
     columns = [column[0] for column in result.description or []]
-    rows = result.fetchmany(MAX_ROWS_SHOWN)
-    row_count = len(rows)
-    while more := result.fetchmany(10_000):
-        row_count += len(more)
+    app = columns.index("app_id") if "app_id" in columns else None
+    rows: list[tuple[Any, ...]] = []
+    row_count = 0
+    while fetched := result.fetchmany(10_000):
+        of_run = [row for row in fetched if app is None or row[app] not in other_apps]
+        rows += of_run[: MAX_ROWS_SHOWN - len(rows)]
+        row_count += len(of_run)
     return CheckResult(row_count, columns, rows)

@@ -89,11 +89,16 @@ def write_page(run: RunContext) -> Path:
 
 
 def run_checks(run: RunContext, checks: Sequence[Check]) -> list[tuple[Check, CheckResult]]:
-    """Run the checks on the working file, before it is published, and add each failure to the run's warnings."""
+    """Run the checks on the working file, before it is published, and add each failure to the run's warnings.
+
+    If a night is split, the run that loads an app checks it: between two marts, another run may be refreshing that app.
+    """
     run.loads.write()
     run.warehouse.mirror()
     with run.warehouse.snapshot(named_tables(*(check.sql for check in checks))):
-        results = [(check, run.warehouse.read(partial(run_check, check=check))) for check in checks]
+        results = [
+            (check, run.warehouse.read(partial(run_check, check=check, other_apps=run.other_apps))) for check in checks
+        ]
     run.warnings += [
         f"{check.table}: {result.summarize(check.rule)}: {check.description.partition('. ')[0]}"
         for check, result in results

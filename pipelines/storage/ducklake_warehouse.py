@@ -7,7 +7,7 @@ transaction that conflicts with another commit to the same table is run again.
 
 import random
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
@@ -44,7 +44,7 @@ _Result = TypeVar("_Result")
 
 stamina.instrumentation.set_on_retry_hooks([])  # by default each retry is a warning on stderr
 
-_CONFLICT_RETRY_TIME = timedelta(minutes=3)
+_CONFLICT_RETRY_TIME = timedelta(minutes=10)
 """How long a transaction is retried after conflicts."""
 
 _TABLES = tuple(dict.fromkeys((*RAW_FILE, *WAREHOUSE_FILE)))
@@ -221,11 +221,18 @@ class DuckLakeWarehouse(DuckLakeReader):
             self.before_write()
             if self._reader:
                 self._reader.is_stale = True
-            with attempt, self._open() as connection:
+            with attempt, self._take_turn(is_retry=attempt.num > 1), self._open() as connection:
                 if self._session is not None:
                     self._session.execute("SELECT 1")  # its locks are held as long as the session is alive
                 return retry_with_more_memory(connection, operation)
         raise AssertionError("unreachable")
+
+    def _take_turn(self, *, is_retry: bool) -> AbstractContextManager[None]:
+        """Run transactions that conflicted one at a time: of four runs, one lost against the others for three minutes."""
+        if not is_retry or self._session is None:
+            return nullcontext()
+        wait_seconds = _CONFLICT_RETRY_TIME.total_seconds()
+        return advisory_lock(self._session, "a conflict", wait_seconds=wait_seconds, log=lambda _: None)
 
     def read(self, operation: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         """Run a query on the current state."""
