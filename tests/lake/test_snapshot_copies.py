@@ -1,12 +1,14 @@
 """Copies of small tables for reads that share a snapshot: they spare statements, and never show an older state."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import duckdb
 import pytest
 from pydantic import SecretStr
 
+from pipelines.load.days import note_loads
 from pipelines.storage.ducklake_warehouse import DuckLakeWarehouse
 from tests.lake.statement_log import StatementLog
 from tests.postgres import Postgres
@@ -135,6 +137,12 @@ def test_a_query_that_needs_more_memory_sees_the_current_state(opened: Lakehouse
 
     with opened.one.snapshot(READ):
         assert opened.one.read(count_at_second_attempt) == before + 1
+
+
+def test_a_write_with_frames_is_one_transaction(opened: Lakehouse) -> None:
+    opened.log.take()
+    opened.one.write(partial(note_loads, loads=[{"run_id": "noted", "table_name": "core.x", "app_id": "a"}]))
+    assert opened.log.take().count("BEGIN") == 1
 
 
 def test_a_lakehouse_is_not_written_while_copies_are_read(opened: Lakehouse) -> None:
