@@ -11,7 +11,7 @@ _MAX_SECONDS = 60.0
 
 
 class PendingLoads:
-    """Collects rows of ops.loads. What reads that table in a run, calls `write` first."""
+    """Collects rows of ops.loads. A step that reads that table calls `write` first."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         """Begin without loads."""
@@ -27,7 +27,7 @@ class PendingLoads:
 
     def write(self) -> None:
         """Write what is pending."""
-        loads, self._loads = self._loads, []
-        if loads:
-            self._warehouse.write(partial(note_loads, loads=loads))
+        if self._loads:
+            self._warehouse.write(partial(note_loads, loads=self._loads))
+        self._loads = []
         self._written_at = time.monotonic()

@@ -1,7 +1,7 @@
 """Reads of a run that share one snapshot of a lakehouse, and copies of small tables in memory for them.
 
 Each table in a query costs about seven statements to PostgreSQL, however small it is. A block that reads some tables often
-names them. They are copied once, and later blocks use the copies until somebody changes the table.
+names them. They are copied once, and later blocks use a copy until a commit changes its table.
 """
 
 import re
