@@ -1,5 +1,7 @@
 """The type that each logical type has in polars: apart, because readers of the warehouse do not need polars."""
 
+from datetime import datetime
+from functools import lru_cache
 from typing import get_args
 
 import polars as pl
@@ -17,5 +19,12 @@ POLARS_TYPES: dict[LogicalType, pl.DataType] = {
     "text": pl.String(),
     "number": pl.Float64(),
 }
+
+
+@lru_cache(maxsize=256)
+def moment(value: datetime) -> pl.Expr:
+    """Return a time as a literal, once: polars evaluates a query for each."""
+    return pl.lit(value)
+
 
 assert set(POLARS_TYPES) == set(get_args(LogicalType))  # noqa: S101 - a fact about this file

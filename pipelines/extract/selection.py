@@ -5,10 +5,12 @@ ones, if `updated_at` moves with every session. The vendor does not document tha
 with *overall* and fetches the remaining livestreams if *overall* counts more.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import date, datetime, time, timedelta
 
 import polars as pl
+
+from pipelines.catalog.polars_types import moment
 
 LIST_MARGIN = timedelta(hours=1)
 """`updated_at` was seen 16 ms before the `created_at` of the session that moved it, and sessions were created 1.7 s
@@ -49,8 +51,9 @@ def livestreams_to_fetch(
     today without its evening as final. A reply with a time in the future comes from a machine whose clock was ahead, so it
     does not count as current.
     """
-    begin = datetime.combine(first_day, time()) - LIST_MARGIN
-    end = datetime.combine(last_day + timedelta(days=1), time()) + LIST_MARGIN
+    begin = moment(datetime.combine(first_day, time()) - LIST_MARGIN)
+    end = moment(datetime.combine(last_day + timedelta(days=1), time()) + LIST_MARGIN)
+    present = moment(now)
     known = pl.col("complete").fill_null(value=False)
     may_have_session = pl.col("created_at").is_null() | (pl.col("created_at") < end)
     on_air = pl.col("status").str.to_uppercase().is_in(ON_AIR) & ~pl.col("livestream_id").is_in(list(given_up))
@@ -58,12 +61,12 @@ def livestreams_to_fetch(
     changed = pl.col("updated_at").is_null() | pl.when(known).then(
         ~pl.col("updated_at").eq_missing(pl.col("upstream_updated_at"))
         | (pl.col("synced_at") < pl.col("updated_at") + SETTLE_MARGIN)
-        | (pl.col("synced_at") > now)
+        | (pl.col("synced_at") > present)
     ).otherwise(pl.col("updated_at") >= begin)
     failed = pl.col("failed_at").is_not_null()
     since = pl.lit(resume_from, dtype=pl.Int64)
     just_fetched = known & ~failed & (pl.col("arrival") > since).fill_null(value=False)
-    is_final = just_fetched & pl.col("synced_at").is_between(end, now)
+    is_final = just_fetched & pl.col("synced_at").is_between(end, present)
     outdated = (running | changed.fill_null(value=True)) & ~is_final
     is_needed = failed | may_have_session & (outdated | pl.lit(value=full) & ~just_fetched)
     joined = listed.join(synced.drop("app_id"), on="livestream_id", how="left", maintain_order="left")
@@ -86,22 +89,27 @@ def count_unread_livestreams(days: Collection[date], listed: pl.DataFrame, synce
 
 
 def days_to_fetch(
-    days: Collection[date], versions: pl.DataFrame, *, full: bool, resume_from: int | None, now: datetime
-) -> list[date]:
-    """Return the days of a range whose *overall* must be fetched: all that are not settled, or all if `full`.
+    days: Mapping[str, Collection[date]],
+    versions: pl.DataFrame,
+    *,
+    full: bool,
+    resume_from: int | None,
+    now: datetime,
+) -> dict[str, list[date]]:
+    """Return, by app, the days of a range whose *overall* must be fetched: all that are not settled, or all if `full`.
 
-    `versions`: one row per day, with day, changed_at, last_fetched_at, arrival. A day is settled once a reply equals
+    `versions`: one row per app and day, with app_id, day, changed_at, last_fetched_at, arrival. A day is settled once a reply equals
     one of a week before. A reply with a time in the future comes from a clock that was ahead, and settles nothing.
     """
     settled = (
         (pl.col("last_fetched_at") - pl.col("changed_at") >= SETTLED_AFTER)
-        & (pl.col("last_fetched_at") <= now)
+        & (pl.col("last_fetched_at") <= moment(now))
         & (not full)
     )
     is_past = pl.col("last_fetched_at").dt.date() > pl.col("day")
     just_fetched = is_past & (pl.col("arrival") > pl.lit(resume_from, dtype=pl.Int64)).fill_null(value=False)
-    skipped = set(versions.filter(settled | just_fetched)["day"])
-    return [day for day in days if day not in skipped]
+    skipped = set(versions.filter(settled | just_fetched).select("app_id", "day").iter_rows())
+    return {app_id: [day for day in of_app if (app_id, day) not in skipped] for app_id, of_app in days.items()}
 
 
 def split_days(days: Collection[date], size: int = DAYWISE_CHUNK_DAYS) -> list[tuple[date, date]]:

@@ -213,13 +213,19 @@ def note_loads(connection: duckdb.DuckDBPyConnection, loads: Sequence[dict[str, 
         )
 
 
-def unfinished_sessions(connection: duckdb.DuckDBPyConnection, app_id: str) -> list[tuple[str, date]]:
-    """Return livestream and day of each session that had neither stopped nor failed when last received."""
+def unfinished_sessions(
+    connection: duckdb.DuckDBPyConnection, app_ids: Sequence[str]
+) -> dict[str, list[tuple[str, date]]]:
+    """Return, by app, livestream and day of each session that had neither stopped nor failed when last received."""
     query = """
-        SELECT livestream_id, day FROM core.livestream_sessions
-        WHERE app_id = ? AND coalesce(is_provisional, stopped_at IS NULL) -- NULL until a first run after an update
+        SELECT app_id, livestream_id, day FROM core.livestream_sessions
+        WHERE app_id IN (SELECT unnest(?::VARCHAR[]))
+            AND coalesce(is_provisional, stopped_at IS NULL) -- NULL until a first run after an update
     """
-    return connection.execute(query, [app_id]).fetchall()
+    found: dict[str, list[tuple[str, date]]] = {app_id: [] for app_id in app_ids}
+    for app_id, livestream_id, day in connection.execute(query, [list(app_ids)]).fetchall():
+        found[app_id].append((livestream_id, day))
+    return found
 
 
 def livestreams_with_shrinks(connection: duckdb.DuckDBPyConnection, app_id: str, oldest: date) -> list[str]:

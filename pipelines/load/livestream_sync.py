@@ -58,16 +58,6 @@ def note_lists(connection: duckdb.DuckDBPyConnection, lists: Sequence[Mapping[st
         connection.execute(LIVESTREAM_LISTS.merge_sql("complete_lists", previous_arrival="held.arrival"))
 
 
-def listed_ids(connection: duckdb.DuckDBPyConnection, app_id: str) -> set[str]:
-    """Return the livestreams in the last complete list of an app."""
-    query = f"""
-        SELECT DISTINCT livestream_id FROM {RAW_LIVESTREAMS.full_name} AS stream JOIN {LIVESTREAM_LISTS.full_name} AS list
-            ON stream.app_id = list.app_id AND stream.arrival > list.arrival
-        WHERE stream.app_id = ? AND livestream_id IS NOT NULL
-    """
-    return {livestream_id for (livestream_id,) in connection.execute(query, [app_id]).fetchall()}
-
-
 def livestreams_missing_upstream(
     connection: duckdb.DuckDBPyConnection, app_ids: Sequence[str], run_id: str
 ) -> pl.DataFrame:

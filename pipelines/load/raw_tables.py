@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 import duckdb
 import polars as pl
 
-from pipelines.catalog.ops import BACKFILLS
+from pipelines.catalog.ops import BACKFILLS, LIVESTREAM_LISTS
 from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 from pipelines.catalog.types import Table
 from pipelines.load.raw_versions import ARRIVED, last_landing
@@ -72,9 +72,14 @@ def rows_by_day(
 
 
 def read_listed(connection: duckdb.DuckDBPyConnection, app_id: str) -> pl.DataFrame:
-    """Return the last received version of each livestream of an app; two if one list had two."""
+    """Return the last received version of each livestream of an app; two if one list had two.
+
+    `is_listed`: whether the last complete list of the app had it.
+    """
     query = f"""
-        SELECT * FROM {RAW_LIVESTREAMS.full_name} AS version WHERE app_id = ? AND livestream_id IS NOT NULL
+        SELECT version.*, coalesce(version.arrival > list.arrival, false) AS is_listed
+        FROM {RAW_LIVESTREAMS.full_name} AS version LEFT JOIN {LIVESTREAM_LISTS.full_name} AS list USING (app_id)
+        WHERE app_id = ? AND livestream_id IS NOT NULL
         QUALIFY {_ARRIVED} = max({_ARRIVED}) OVER (PARTITION BY livestream_id)
     """
     return read_frame(connection, query, [app_id])
@@ -118,39 +123,44 @@ def read_sessions_of(connection: duckdb.DuckDBPyConnection, app_id: str, livestr
     return read_frame(connection, query, {"app_id": app_id, "ids": list(livestream_ids)})
 
 
-def read_day_versions(connection: duckdb.DuckDBPyConnection, table: Table, app_id: str) -> pl.DataFrame:
-    """Return when the newest version of each day last changed, and when it was last received.
+def read_day_versions(connection: duckdb.DuckDBPyConnection, table: Table, app_ids: Sequence[str]) -> pl.DataFrame:
+    """Return when the newest version of each day of these apps last changed, and when it was last received.
 
-    Columns: `day`; by the clock `changed_at`, `last_fetched_at`; by the number of the landing `changed_arrival`, `arrival`.
+    Columns: `app_id`; `day`; by the clock `changed_at`, `last_fetched_at`; by the number of the landing `changed_arrival`, `arrival`.
     """
     query = f"""
         SELECT
+            app_id,
             day,
             arg_max(coalesce(changed_at, first_fetched_at), {_ARRIVED}) AS changed_at,
             arg_max(fetched_at, {_ARRIVED}) AS last_fetched_at,
             arg_max(coalesce(changed_arrival, 0), {_ARRIVED}) AS changed_arrival,
             coalesce(max(arrival), 0) AS arrival
-        FROM {table.full_name} AS version WHERE app_id = ? GROUP BY day
+        FROM {table.full_name} AS version WHERE app_id IN (SELECT unnest(?::VARCHAR[])) GROUP BY app_id, day
     """
-    return read_frame(connection, query, [app_id])
+    return read_frame(connection, query, [list(app_ids)])
 
 
-def days_behind_sessions(connection: duckdb.DuckDBPyConnection, app_id: str, oldest: date) -> list[date]:
-    """Return the days since `oldest` whose sessions changed in a later run than the one that last fetched *overall*."""
+def days_behind_sessions(
+    connection: duckdb.DuckDBPyConnection, app_ids: Sequence[str], oldest: date
+) -> dict[str, list[date]]:
+    """Return, by app, the days since `oldest` whose sessions changed in a later run than the one that last fetched *overall*."""
     query = f"""
         WITH sessions AS (
-            SELECT day, max(changed_arrival) AS arrival, arg_max(changed_run_id, changed_arrival) AS run_id
+            SELECT app_id, day, max(changed_arrival) AS arrival, arg_max(changed_run_id, changed_arrival) AS run_id
             FROM {RAW_LIVESTREAM_SESSIONS.full_name}
-            WHERE app_id = $app_id AND day >= $oldest AND changed_arrival IS NOT NULL GROUP BY day
+            WHERE app_id IN (SELECT unnest($apps::VARCHAR[])) AND day >= $oldest AND changed_arrival IS NOT NULL
+            GROUP BY app_id, day
         ),
         overall AS (
-            SELECT day, max(coalesce(arrival, 0)) AS arrival, arg_max(run_id, coalesce(arrival, 0)) AS run_id
-            FROM {RAW_LIVESTREAM_ANALYTICS.full_name} WHERE app_id = $app_id AND day >= $oldest GROUP BY day
+            SELECT app_id, day, max(coalesce(arrival, 0)) AS arrival, arg_max(run_id, coalesce(arrival, 0)) AS run_id
+            FROM {RAW_LIVESTREAM_ANALYTICS.full_name}
+            WHERE app_id IN (SELECT unnest($apps::VARCHAR[])) AND day >= $oldest GROUP BY app_id, day
         )
-        SELECT day FROM sessions JOIN overall USING (day)
-        WHERE sessions.arrival > overall.arrival AND sessions.run_id <> overall.run_id ORDER BY day
+        SELECT app_id, list(day ORDER BY day) FROM sessions JOIN overall USING (app_id, day)
+        WHERE sessions.arrival > overall.arrival AND sessions.run_id <> overall.run_id GROUP BY app_id
     """
-    return [day for (day,) in connection.execute(query, {"app_id": app_id, "oldest": oldest}).fetchall()]
+    return dict(connection.execute(query, {"apps": list(app_ids), "oldest": oldest}).fetchall())
 
 
 def purge_before(

@@ -10,6 +10,7 @@ import polars as pl
 
 from pipelines.catalog.core import LIVESTREAM_SESSIONS
 from pipelines.catalog.ops import FIELD_TYPES
+from pipelines.catalog.polars_types import moment
 from pipelines.catalog.raw import RAW_LIVESTREAM_DAYWISE, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 from pipelines.catalog.streams import Stream
 from pipelines.catalog.types import Table
@@ -32,14 +33,16 @@ def _raw_frame(
     received = dict.fromkeys(("first_fetched_at", "fetched_at", "changed_at"), fetched_at)
     unnumbered = dict.fromkeys(("key_digest", "arrival", "changed_arrival"))  # set by `raw_versions.land`
     context = {**received, "run_id": run_id, "changed_run_id": run_id, **unnumbered, **columns}
-    frame = pl.DataFrame(
-        {"payload": payloads, "digest": [_digest(payload) for payload in payloads]},
-        schema={"payload": pl.String, "digest": pl.Int64},
+    digests = [_digest(payload) for payload in payloads]
+    frame = pl.LazyFrame(
+        {"payload": pl.Series(payloads, dtype=pl.String), "digest": pl.Series(digests, dtype=pl.Int64)}
     )
-    return frame.with_columns(
-        (value if isinstance(value, pl.Series) else pl.lit(value)).cast(table.polars_schema[name]).alias(name)
+    schema = table.polars_schema
+    filled = frame.with_columns(
+        (moment(value) if isinstance(value, datetime) else pl.lit(value)).cast(schema[name]).alias(name)
         for name, value in context.items()
-    ).select(table.column_names)
+    )
+    return filled.select(table.column_names).collect()  # one query for all columns
 
 
 def raw_livestreams(records: Sequence[Record], *, app_id: str, fetched_at: datetime, run_id: str) -> pl.DataFrame:
@@ -78,9 +81,19 @@ def raw_sessions(
     )
 
 
-def raw_day(table: Table, record: Record, day: date, *, app_id: str, fetched_at: datetime, run_id: str) -> pl.DataFrame:
-    """Return one row of a raw table of day figures; the record `null` means that the reply had none."""
-    return _raw_frame(table, [record.text], fetched_at, run_id, app_id=app_id, day=day)
+def raw_days(
+    table: Table,
+    records: Sequence[Record],
+    days: Sequence[date],
+    *,
+    app_id: str,
+    fetched_at: Sequence[datetime],
+    run_id: str,
+) -> pl.DataFrame:
+    """Return a row of a raw table of day figures for each record and its day; the record `null` means that the reply had none."""
+    texts = [record.text for record in records]
+    times = pl.Series(fetched_at, dtype=pl.Datetime("us"))
+    return _raw_frame(table, texts, times, run_id, app_id=app_id, day=pl.Series(days, dtype=pl.Date))
 
 
 def raw_day_entries(

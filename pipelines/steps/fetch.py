@@ -5,8 +5,6 @@ from datetime import date, datetime
 from functools import cache, partial
 from typing import Any
 
-import polars as pl
-
 from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAMS
 from pipelines.clock import describe_days, utc_now
 from pipelines.extract import operations, page_fetchers, parsers, selection
@@ -14,7 +12,7 @@ from pipelines.extract.concurrency import Result, fetch_concurrently, prefetch_p
 from pipelines.extract.paging import read_all
 from pipelines.load import livestream_sync, raw_tables
 from pipelines.load.raw_versions import last_landing
-from pipelines.normalize.raw_frames import raw_day, raw_livestreams
+from pipelines.normalize.raw_frames import raw_days, raw_livestreams
 from pipelines.normalize.record import Record, identity, read_record
 from pipelines.steps.context import Range, RunContext
 from pipelines.steps.landing import BATCH, LandingBuffer, fail_in_part, purge
@@ -91,19 +89,23 @@ def extract_overall(run: RunContext, days: Range) -> dict[str, Counts]:
     """Fetch and land the totals of each day that is not settled."""
     landing = LandingBuffer(run, RAW_LIVESTREAM_ANALYTICS)
 
+    @cache
+    def find_unsettled() -> dict[str, list[date]]:
+        """Return the days of all apps, whose tables are locked by then."""
+        return unsettled_days(run, run.settings.app_ids, days)
+
     def fetch(app_id: str, counts: Counts) -> Fetching:
-        yield from fetch_overall(run, landing, app_id, unsettled_days(run, app_id, days), counts)
+        yield from fetch_overall(run, landing, app_id, find_unsettled()[app_id], counts)
 
     return run.fetch_for_each_app(RAW_LIVESTREAM_ANALYTICS, fetch, days=days, flush=landing.flush)
 
 
-def unsettled_days(run: RunContext, app_id: str, days: Range) -> list[date]:
-    """Return the days of a range whose *overall* this run has to fetch."""
-    with run.warehouse.snapshot([RAW_LIVESTREAM_ANALYTICS.full_name]), run.warehouse.open_raw() as connection:
-        versions = raw_tables.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, app_id)
-    return selection.days_to_fetch(
-        run.days_to_load(app_id, days), versions, full=run.full, resume_from=run.resume_from, now=utc_now()
-    )
+def unsettled_days(run: RunContext, app_ids: Sequence[str], days: Range) -> dict[str, list[date]]:
+    """Return, by app, the days of a range whose *overall* this run has to fetch."""
+    with run.warehouse.open_raw() as connection:
+        versions = raw_tables.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, app_ids)
+    wanted = {app_id: run.days_to_load(app_id, days) for app_id in app_ids}
+    return selection.days_to_fetch(wanted, versions, full=run.full, resume_from=run.resume_from, now=utc_now())
 
 
 def fetch_overall(
@@ -152,15 +154,13 @@ def _add_days(
 ) -> None:
     fetched = [(result, result.value) for result in results if result.value]
     if fetched:
-        frame = pl.concat(
-            raw_day(
-                RAW_LIVESTREAM_ANALYTICS,
-                record,
-                result.item,
-                app_id=app_id,
-                fetched_at=result.requested_at,
-                run_id=run.run_id,
-            )
-            for result, record in fetched
+        records = [record for _, record in fetched]
+        frame = raw_days(
+            RAW_LIVESTREAM_ANALYTICS,
+            records,
+            [result.item for result, _ in fetched],
+            app_id=app_id,
+            fetched_at=[result.requested_at for result, _ in fetched],
+            run_id=run.run_id,
         )
-        landing.add(frame, [record for _, record in fetched], counts)
+        landing.add(frame, records, counts)

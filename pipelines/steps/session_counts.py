@@ -145,5 +145,5 @@ def days_short_by_count(run: RunContext, app_id: str, known: Mapping[date, int])
 def last_changes_of_counts(run: RunContext, app_id: str) -> dict[date, int]:
     """Return the landing in which the count of each day last changed."""
     with run.warehouse.open_raw() as connection:
-        versions = raw_tables.read_day_versions(connection, RAW_LIVESTREAM_DAYWISE, app_id)
+        versions = raw_tables.read_day_versions(connection, RAW_LIVESTREAM_DAYWISE, [app_id])
     return dict(versions.select("day", "changed_arrival").iter_rows())

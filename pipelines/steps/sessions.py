@@ -2,9 +2,9 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import polars as pl
@@ -45,17 +45,26 @@ _READ_BY_EACH_APP = [table.full_name for table in (RAW_LIVESTREAMS, LIVESTREAM_L
 def extract_sessions(run: RunContext, days: Range) -> dict[str, Counts]:
     """Fetch and land the sessions of every livestream that could have had one in these days and is not known yet."""
 
+    @cache
+    def read_unfinished() -> dict[str, list[tuple[str, date]]]:
+        """Read those of all apps, whose tables are locked by then."""
+        with run.warehouse.open_working() as connection:
+            return unfinished_sessions(connection, run.settings.app_ids)
+
     def fetch(app_id: str, counts: Counts) -> Fetching:
         with run.warehouse.snapshot(_READ_BY_EACH_APP):
             with run.warehouse.open_raw() as connection:
-                known = listed_livestreams(raw_tables.read_listed(connection, app_id), run.started_at)
-                ids_in_list = livestream_sync.listed_ids(connection, app_id)
+                raw = raw_tables.read_listed(connection, app_id)
                 synced = livestream_sync.read_sync(connection, app_id)
+            known = listed_livestreams(raw, run.started_at)
+            ids_in_list = set(raw.filter("is_listed")["livestream_id"])
             # A livestream that is no longer listed answers 404 for ever. But --full does not trust an empty list, and
             # --allow-shrink drops sessions only of livestreams that were fetched.
             is_list_trusted = not run.allow_shrink and (bool(ids_in_list) or not run.full)
             listed = known.filter(pl.col("livestream_id").is_in(list(ids_in_list))) if is_list_trusted else known
-            unfinished, given_up = _find_unfinished(run, app_id, ids_in_list, synced)
+            unfinished, given_up = _find_unfinished(
+                run, app_id, [found for found in read_unfinished()[app_id] if found[0] in ids_in_list], synced
+            )
         now = utc_now()
 
         def select(*, full: bool, resume_from: int | None, fetched: pl.DataFrame = synced) -> list[str]:
@@ -72,13 +81,14 @@ def extract_sessions(run: RunContext, days: Range) -> dict[str, Counts]:
             )
 
         wanted = select(full=run.full, resume_from=run.resume_from)
-        outdated = frozenset(select(full=False, resume_from=run.resume_from))
+        outdated = frozenset(select(full=False, resume_from=run.resume_from) if run.full else wanted)
+        every = set(select(full=True, resume_from=None))
         _note_given_up(run, counts, {name: n for name, n in given_up.items() if name not in wanted})
         unread = yield from _fetch_and_land_sessions(
             run, app_id, _order_to_fetch(wanted, synced, run.run_id), listed, counts, outdated
         )
         rest: list[str] = []
-        if set(select(full=True, resume_from=None)) - set(wanted):
+        if every - set(wanted):
             short = days_missing_sessions(run, app_id, days)
             rest = sorted(_select_for_short_days(run, app_id, short, synced, select) - set(wanted)) if short else []
             if rest:
@@ -90,7 +100,7 @@ def extract_sessions(run: RunContext, days: Range) -> dict[str, Counts]:
                 unread += yield from _fetch_and_land_sessions(
                     run, app_id, _order_to_fetch(rest, synced, run.run_id), listed, counts
                 )
-        skipped = set(select(full=True, resume_from=None)) - {*wanted, *rest}
+        skipped = every - {*wanted, *rest}
         unread += yield from audit(
             run, app_id, skipped, synced, lambda some: _fetch_and_land_sessions(run, app_id, some, listed, counts)
         )
@@ -120,15 +130,13 @@ def _select_for_short_days(
 
 
 def _find_unfinished(
-    run: RunContext, app_id: str, listed: set[str], synced: pl.DataFrame
+    run: RunContext, app_id: str, sessions: Sequence[tuple[str, date]], synced: pl.DataFrame
 ) -> tuple[set[str], dict[str, int]]:
-    """Return the listed livestreams with sessions that have not ended: those to fetch; those given up, with the sessions' number.
+    """Return the livestreams of sessions that have not ended: those to fetch; those given up, with the sessions' number.
 
     A session that has not ended for LIVEHOUSE_UNFINISHED_DAYS never will: the API has lost its end.
     """
     oldest = run.started_at.date() - timedelta(days=_unfinished_days(run))
-    with run.warehouse.open_working() as connection:
-        sessions = [found for found in unfinished_sessions(connection, app_id) if found[0] in listed]
     recent = {livestream_id for livestream_id, day in sessions if day >= oldest}
     given_up = Counter(livestream_id for livestream_id, _ in sessions if livestream_id not in recent)
     if given_up or not synced["given_up_at"].is_null().all():
@@ -160,15 +168,15 @@ def refetch_overall_behind_sessions(run: RunContext, days: Range) -> None:
     A correction of a session also corrects the totals of its day. These are days outside of the range, and settled days
     within it.
     """
+    with run.warehouse.open_raw() as connection:
+        found = raw_tables.days_behind_sessions(connection, run.settings.app_ids, run.oldest_retained_day)
+    unsettled = unsettled_days(run, list(found), days) if found else {}
     behind: dict[str, list[date]] = {}
-    with run.warehouse.snapshot([RAW_LIVESTREAM_ANALYTICS.full_name]):
-        for app_id in run.settings.app_ids:
-            with run.warehouse.open_raw() as connection:
-                found = raw_tables.days_behind_sessions(connection, app_id, run.oldest_retained_day)
-            with run.warehouse.open_working() as connection:
-                loaded = read_loaded_days(connection, LIVESTREAM_ANALYTICS_DAILY, app_id) if found else set()
-            if outdated := sorted({day for day in found if day in loaded} - set(unsettled_days(run, app_id, days))):
-                behind[app_id] = outdated
+    for app_id in (app_id for app_id in run.settings.app_ids if app_id in found):
+        with run.warehouse.open_working() as connection:
+            loaded = read_loaded_days(connection, LIVESTREAM_ANALYTICS_DAILY, app_id)
+        if outdated := sorted(loaded & set(found[app_id]) - set(unsettled[app_id])):
+            behind[app_id] = outdated
 
     landing = LandingBuffer(run, RAW_LIVESTREAM_ANALYTICS)
 

@@ -149,7 +149,7 @@ def _find_short_days(run: RunContext, app_id: str, days: Range) -> dict[date, in
     short = {day: since[day] for day in by_count}
     if by_total:
         with run.warehouse.open_raw() as connection:
-            versions = raw_tables.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, app_id)
+            versions = raw_tables.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, [app_id])
         changed = dict(versions.select("day", "changed_arrival").iter_rows())
         short |= {day: max(changed[day], short.get(day, 0)) for day in by_total}
     return short

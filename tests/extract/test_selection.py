@@ -1,6 +1,7 @@
 """The livestreams and days to fetch, one row per case."""
 
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import polars as pl
 import pytest
@@ -165,7 +166,14 @@ def versions(*rows: tuple[date, datetime, datetime, int]) -> pl.DataFrame:
         "last_fetched_at": pl.Datetime("us"),
         "arrival": pl.Int64(),
     }
-    return pl.DataFrame(list(rows), schema=schema, orient="row")
+    return pl.DataFrame(list(rows), schema=schema, orient="row").with_columns(app_id=pl.lit("app"))
+
+
+def fetched_days(days: list[date], stored: pl.DataFrame, **options: Any) -> list[date]:
+    """Return the days to fetch of one of two apps; of the other one, nothing is stored."""
+    found = days_to_fetch({"app": days, "other": days}, stored, now=NOW, **options)
+    assert found["other"] == days
+    return found["app"]
 
 
 @pytest.mark.parametrize(
@@ -180,21 +188,21 @@ def versions(*rows: tuple[date, datetime, datetime, int]) -> pl.DataFrame:
 )
 def test_days(expected: bool, changed: datetime, last_fetched_at: datetime) -> None:  # noqa: FBT001 - a parameter of the test
     stored = versions((FIRST, changed, last_fetched_at, 5))
-    assert days_to_fetch([FIRST], stored, full=False, resume_from=None, now=NOW) == ([FIRST] if expected else [])
-    assert days_to_fetch([FIRST], stored, full=True, resume_from=None, now=NOW) == [FIRST]
+    assert fetched_days([FIRST], stored, full=False, resume_from=None) == ([FIRST] if expected else [])
+    assert fetched_days([FIRST], stored, full=True, resume_from=None) == [FIRST]
 
 
 def test_days_never_fetched_are_fetched() -> None:
     days = days_from(FIRST, LAST)
-    assert days_to_fetch(days, versions(), full=False, resume_from=None, now=NOW) == days
+    assert fetched_days(days, versions(), full=False, resume_from=None) == days
 
 
 def test_a_day_fetched_before_its_end_is_fetched_again() -> None:
     noon, night = datetime(2025, 3, 12, 12), datetime(2025, 3, 13, 0, 0, 1)
     early, late = versions((LAST, noon, noon, 5)), versions((LAST, night, night, 5))
-    assert days_to_fetch([LAST], early, full=False, resume_from=4, now=NOW) == [LAST]
-    assert days_to_fetch([LAST], late, full=True, resume_from=4, now=NOW) == []
-    assert days_to_fetch([LAST], late, full=True, resume_from=5, now=NOW) == [LAST]
+    assert fetched_days([LAST], early, full=False, resume_from=4) == [LAST]
+    assert fetched_days([LAST], late, full=True, resume_from=4) == []
+    assert fetched_days([LAST], late, full=True, resume_from=5) == [LAST]
 
 
 @given(st.integers(1, 400), st.integers(1, 40))

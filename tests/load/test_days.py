@@ -197,8 +197,8 @@ def test_loaded_days_and_unfinished_livestreams(store: Warehouse) -> None:
     with store.open_working() as connection:
         assert read_loaded_days(connection, LIVESTREAM_SESSIONS, "app") == {DAY}
         assert read_loaded_days(connection, LIVESTREAM_SESSIONS, "other") == set()
-        assert sorted(unfinished_sessions(connection, "app")) == [("m", DAY), ("o", DAY)]
-        assert unfinished_sessions(connection, "other") == []
+        found = unfinished_sessions(connection, ["app", "other"])
+    assert (sorted(found["app"]), found["other"]) == ([("m", DAY), ("o", DAY)], [])
 
 
 def test_livestreams_are_replaced_some_at_a_time(store: Warehouse) -> None:

@@ -9,7 +9,7 @@ from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_SESSI
 from pipelines.load import raw_changes, raw_tables
 from pipelines.load.loaded_days import to_frame
 from pipelines.normalize.raw_frames import (
-    raw_day,
+    raw_days,
 )
 from pipelines.normalize.record import read_record
 from pipelines.storage.warehouse import Warehouse
@@ -125,10 +125,12 @@ def test_inputs_of_a_day_have_a_digest_that_every_change_of_them_changes(store: 
 
 def day_versions(store: Warehouse, *answers: tuple[Any, datetime]) -> list[dict[str, Any]]:
     for record, at in answers:
-        frame = raw_day(RAW_LIVESTREAM_ANALYTICS, read_record(record), DAY, app_id="app", fetched_at=at, run_id="run")
+        frame = raw_days(
+            RAW_LIVESTREAM_ANALYTICS, [read_record(record)], [DAY], app_id="app", fetched_at=[at], run_id="run"
+        )
         land(store, frame, table=RAW_LIVESTREAM_ANALYTICS)
     with store.open_raw() as connection:
-        return raw_tables.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, "app").to_dicts()
+        return raw_tables.read_day_versions(connection, RAW_LIVESTREAM_ANALYTICS, ["app"]).drop("app_id").to_dicts()
 
 
 def test_since_when_a_day_is_as_it_is(store: Warehouse) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY, MEETING_SESSIONS_DAILY
 from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS
-from pipelines.normalize.raw_frames import raw_day
+from pipelines.normalize.raw_frames import raw_days
 from pipelines.normalize.record import read_record
 from pipelines.normalize.resolve import Normalized
 from tests.normalize.test_records import DAYS, raw_meeting_sessions
@@ -17,7 +17,7 @@ from tests.normalize.test_rows import A_DAY, DAY, FIGURES, HOUR, NOW, RETENTION,
 
 def overall(*versions: tuple[Any, datetime], day: date = DAY, first: datetime | None = None) -> Normalized:
     raw = pl.concat(
-        raw_day(RAW_LIVESTREAM_ANALYTICS, read_record(record), day, app_id="app", fetched_at=at, run_id="run")
+        raw_days(RAW_LIVESTREAM_ANALYTICS, [read_record(record)], [day], app_id="app", fetched_at=[at], run_id="run")
         for record, at in versions
     )
     if first:

@@ -19,8 +19,8 @@ from pipelines.catalog.streams import stream_of
 from pipelines.errors import UnexpectedReplyError
 from pipelines.normalize.raw_frames import (
     field_types,
-    raw_day,
     raw_day_entries,
+    raw_days,
     raw_livestreams,
     raw_sessions,
 )
@@ -113,7 +113,9 @@ def test_livestreams() -> None:
 
 @pytest.mark.parametrize("record", [None, {}, {"count": 1}, "odd"])
 def test_a_day_of_overall(record: Any) -> None:
-    frame = raw_day(RAW_LIVESTREAM_ANALYTICS, read_record(record), DAYS[0], app_id="app", fetched_at=NOW, run_id="run")
+    frame = raw_days(
+        RAW_LIVESTREAM_ANALYTICS, [read_record(record)], [DAYS[0]], app_id="app", fetched_at=[NOW], run_id="run"
+    )
     assert frame.schema == RAW_LIVESTREAM_ANALYTICS.polars_schema
     ((day, payload),) = frame.select("day", "payload").iter_rows()
     assert (day, json.loads(payload)) == (DAYS[0], record)

@@ -11,7 +11,7 @@ from pipelines.catalog.core import LIVESTREAM_ANALYTICS_DAILY, LIVESTREAM_SESSIO
 from pipelines.catalog.ops import QUARANTINE, SHRINKS
 from pipelines.catalog.raw import RAW_LIVESTREAM_ANALYTICS
 from pipelines.catalog.types import Table
-from pipelines.normalize.raw_frames import raw_day, raw_livestreams, raw_sessions
+from pipelines.normalize.raw_frames import raw_days, raw_livestreams, raw_sessions
 from pipelines.normalize.record import read_record
 from pipelines.normalize.resolve import Normalized, listed_livestreams, normalize
 
@@ -346,7 +346,9 @@ def test_no_records_at_all() -> None:
 
 
 def overall_raw() -> pl.DataFrame:
-    return raw_day(RAW_LIVESTREAM_ANALYTICS, read_record(FIGURES), DAY, app_id="app", fetched_at=NOW, run_id="run")
+    return raw_days(
+        RAW_LIVESTREAM_ANALYTICS, [read_record(FIGURES)], [DAY], app_id="app", fetched_at=[NOW], run_id="run"
+    )
 
 
 def test_a_record_without_an_id_is_not_taken_for_the_one_whose_id_is_its_text() -> None:
