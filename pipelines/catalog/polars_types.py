@@ -22,7 +22,7 @@ POLARS_TYPES: dict[LogicalType, pl.DataType] = {
 
 
 @lru_cache(maxsize=256)
-def moment(value: datetime) -> pl.Expr:
+def time_literal(value: datetime) -> pl.Expr:
     """Return a time as a literal, once: polars evaluates a query for each."""
     return pl.lit(value)
 

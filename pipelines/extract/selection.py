@@ -10,7 +10,7 @@ from datetime import date, datetime, time, timedelta
 
 import polars as pl
 
-from pipelines.catalog.polars_types import moment
+from pipelines.catalog.polars_types import time_literal
 
 LIST_MARGIN = timedelta(hours=1)
 """`updated_at` was seen 16 ms before the `created_at` of the session that moved it, and sessions were created 1.7 s
@@ -51,9 +51,9 @@ def livestreams_to_fetch(
     today without its evening as final. A reply with a time in the future comes from a machine whose clock was ahead, so it
     does not count as current.
     """
-    begin = moment(datetime.combine(first_day, time()) - LIST_MARGIN)
-    end = moment(datetime.combine(last_day + timedelta(days=1), time()) + LIST_MARGIN)
-    present = moment(now)
+    begin = time_literal(datetime.combine(first_day, time()) - LIST_MARGIN)
+    end = time_literal(datetime.combine(last_day + timedelta(days=1), time()) + LIST_MARGIN)
+    present = time_literal(now)
     known = pl.col("complete").fill_null(value=False)
     may_have_session = pl.col("created_at").is_null() | (pl.col("created_at") < end)
     on_air = pl.col("status").str.to_uppercase().is_in(ON_AIR) & ~pl.col("livestream_id").is_in(list(given_up))
@@ -103,7 +103,7 @@ def days_to_fetch(
     """
     settled = (
         (pl.col("last_fetched_at") - pl.col("changed_at") >= SETTLED_AFTER)
-        & (pl.col("last_fetched_at") <= moment(now))
+        & (pl.col("last_fetched_at") <= time_literal(now))
         & (not full)
     )
     is_past = pl.col("last_fetched_at").dt.date() > pl.col("day")

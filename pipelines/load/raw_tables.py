@@ -145,22 +145,23 @@ def days_behind_sessions(
     connection: duckdb.DuckDBPyConnection, app_ids: Sequence[str], oldest: date
 ) -> dict[str, list[date]]:
     """Return, by app, the days since `oldest` whose sessions changed in a later run than the one that last fetched *overall*."""
+    # A list of literals: joined to a subquery, a long history takes twice as long to read.
+    apps = {f"app_{number}": app_id for number, app_id in enumerate(app_ids)}
+    of_apps = f"app_id IN ({', '.join(f'${name}' for name in apps)})"
     query = f"""
         WITH sessions AS (
             SELECT app_id, day, max(changed_arrival) AS arrival, arg_max(changed_run_id, changed_arrival) AS run_id
             FROM {RAW_LIVESTREAM_SESSIONS.full_name}
-            WHERE app_id IN (SELECT unnest($apps::VARCHAR[])) AND day >= $oldest AND changed_arrival IS NOT NULL
-            GROUP BY app_id, day
+            WHERE {of_apps} AND day >= $oldest AND changed_arrival IS NOT NULL GROUP BY app_id, day
         ),
         overall AS (
             SELECT app_id, day, max(coalesce(arrival, 0)) AS arrival, arg_max(run_id, coalesce(arrival, 0)) AS run_id
-            FROM {RAW_LIVESTREAM_ANALYTICS.full_name}
-            WHERE app_id IN (SELECT unnest($apps::VARCHAR[])) AND day >= $oldest GROUP BY app_id, day
+            FROM {RAW_LIVESTREAM_ANALYTICS.full_name} WHERE {of_apps} AND day >= $oldest GROUP BY app_id, day
         )
         SELECT app_id, list(day ORDER BY day) FROM sessions JOIN overall USING (app_id, day)
         WHERE sessions.arrival > overall.arrival AND sessions.run_id <> overall.run_id GROUP BY app_id
     """
-    return dict(connection.execute(query, {"apps": list(app_ids), "oldest": oldest}).fetchall())
+    return dict(connection.execute(query, {"oldest": oldest, **apps}).fetchall())
 
 
 def purge_before(

@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 
 import polars as pl
 
-from pipelines.catalog.polars_types import moment as literal
+from pipelines.catalog.polars_types import time_literal
 from pipelines.catalog.types import LogicalType
 from pipelines.catalog.values import MAX_ID_LENGTH, MAX_INTEGER, UNIX_MILLISECONDS_FROM
 
@@ -134,7 +134,7 @@ def _unix(value: Cell) -> pl.Expr:
 
 def _plausible(moment: pl.Expr, now: datetime) -> pl.Expr:
     end = datetime.combine(now.date() + timedelta(days=2), time())
-    return pl.when(moment.is_between(literal(EARLIEST), literal(end), closed="left")).then(moment)
+    return pl.when(moment.is_between(time_literal(EARLIEST), time_literal(end), closed="left")).then(moment)
 
 
 def _timestamp(value: Cell, now: datetime) -> pl.Expr:

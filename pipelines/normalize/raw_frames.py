@@ -10,7 +10,7 @@ import polars as pl
 
 from pipelines.catalog.core import LIVESTREAM_SESSIONS
 from pipelines.catalog.ops import FIELD_TYPES
-from pipelines.catalog.polars_types import moment
+from pipelines.catalog.polars_types import time_literal
 from pipelines.catalog.raw import RAW_LIVESTREAM_DAYWISE, RAW_LIVESTREAM_SESSIONS, RAW_LIVESTREAMS
 from pipelines.catalog.streams import Stream
 from pipelines.catalog.types import Table
@@ -39,7 +39,7 @@ def _raw_frame(
     )
     schema = table.polars_schema
     filled = frame.with_columns(
-        (moment(value) if isinstance(value, datetime) else pl.lit(value)).cast(schema[name]).alias(name)
+        (time_literal(value) if isinstance(value, datetime) else pl.lit(value)).cast(schema[name]).alias(name)
         for name, value in context.items()
     )
     return filled.select(table.column_names).collect()  # one query for all columns
