@@ -120,14 +120,22 @@ def test_queries_run(snippet: Snippet, loaded: LoadedWarehouse, tmp_path: Path) 
     assert duckdb.sql(snippet.text.replace("DIR/", f"{tmp_path}/DIR/")).fetchall()
 
 
-@pytest.mark.long  # renders a chart; tests/test_tool_pages.py runs the notebook
+RUN_ELSEWHERE = {
+    "CONTRIBUTING.md": "tests/test_add_endpoint.py",
+    "docs/how-to/notebooks.md": "tests/test_tool_pages.py",
+    "docs/how-to/superset.md": "tests/test_tool_pages.py",
+}
+"""Pages whose programs need more than themselves, and the test that runs them."""
+
+
+@pytest.mark.long  # renders a chart
 @written_in("python")
 @pytest.mark.file_only
 def test_programs_run(
     snippet: Snippet, loaded: LoadedWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if snippet.page == "CONTRIBUTING.md":
-        pytest.skip("tests/test_add_endpoint.py applies that recipe")
+    if snippet.page in RUN_ELSEWHERE:
+        pytest.skip(f"{RUN_ELSEWHERE[snippet.page]} runs it")
     monkeypatch.chdir(tmp_path)
     exec(re.sub(r"data/(?:demo/)?warehouse\.duckdb", str(loaded.settings.warehouse), snippet.text), {})
     if saved := re.search(r'save\("(.+?)"\)', snippet.text):
