@@ -7,7 +7,7 @@ transaction that conflicts with another commit to the same table is run again.
 
 import random
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
@@ -30,7 +30,7 @@ from pipelines.storage.maintenance import StorageSize
 from pipelines.storage.memory import LAKEHOUSE_MEMORY_LIMIT, retry_with_more_memory
 from pipelines.storage.migrations import migrate_schema
 from pipelines.storage.partitions import list_partition_changes
-from pipelines.storage.postgres import advisory_lock, advisory_locks, find_data_path, mark_as_run
+from pipelines.storage.postgres import advisory_lock, advisory_locks, find_data_path, mark_as_run, take_turn
 from pipelines.storage.restored_catalog import check_restored
 from pipelines.storage.s3 import check_files_reachable
 from pipelines.storage.snapshot_reader import BEGIN_READING, SnapshotReader
@@ -221,18 +221,12 @@ class DuckLakeWarehouse(DuckLakeReader):
             self.before_write()
             if self._reader:
                 self._reader.is_stale = True
-            with attempt, self._take_turn(is_retry=attempt.num > 1), self._open() as connection:
+            turn = take_turn(self._session, _CONFLICT_RETRY_TIME) if attempt.num > 1 else nullcontext()
+            with attempt, turn, self._open() as connection:
                 if self._session is not None:
                     self._session.execute("SELECT 1")  # its locks are held as long as the session is alive
                 return retry_with_more_memory(connection, operation)
         raise AssertionError("unreachable")
-
-    def _take_turn(self, *, is_retry: bool) -> AbstractContextManager[None]:
-        """Run transactions that conflicted one at a time: of four runs, one lost against the others for three minutes."""
-        if not is_retry or self._session is None:
-            return nullcontext()
-        wait_seconds = _CONFLICT_RETRY_TIME.total_seconds()
-        return advisory_lock(self._session, "a conflict", wait_seconds=wait_seconds, log=lambda _: None)
 
     def read(self, operation: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         """Run a query on the current state."""
