@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,21 @@ class Postgres:
         with psycopg.connect(self.conninfo(database), autocommit=True) as session:
             found = session.execute(sql)
             return found.fetchall() if found.description else []
+
+    def crash(self) -> None:
+        """Kill a process without which PostgreSQL ends every session and recovers; return when it answers again."""
+        import psycopg
+
+        find = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
+        [(killed,)] = self.execute(find)
+        os.kill(killed, signal.SIGKILL)
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            with suppress(psycopg.OperationalError):
+                if self.execute(find) not in ([], [(killed,)]):
+                    return
+            assert time.monotonic() < deadline, "it does not recover"
+            time.sleep(0.05)
 
     def new_database(self) -> str:
         """Create a database; return its LIVEHOUSE_WAREHOUSE."""

@@ -20,6 +20,35 @@ from tests.deploy.history import DEPLOY, build_history_environment
 from tests.postgres import Postgres
 from tests.ui.serving import free_port
 
+_BUSY = """
+    SELECT run_id FROM runs WHERE status NOT IN ('SUCCESS', 'FAILURE', 'CANCELED') OR status = 'FAILURE'
+        AND EXISTS (SELECT FROM run_tags AS tag WHERE tag.run_id = runs.run_id AND key = 'dagster/will_retry' AND value = 'true')
+        AND NOT EXISTS (SELECT FROM run_tags AS tag WHERE tag.run_id = runs.run_id AND key = 'dagster/auto_retry_run_id')
+"""
+
+_LAUNCH = """
+import json, sys
+import dagster
+from dagster._cli.job import _create_run
+from dagster._cli.workspace.cli_target import get_workspace_from_cli_opts
+from dagster_shared.cli import WorkspaceOpts
+options = WorkspaceOpts(module_name=("pipelines.definitions",))
+with (
+    dagster.DagsterInstance.get() as instance,
+    get_workspace_from_cli_opts(instance, version=dagster.__version__, workspace_opts=options) as workspace,
+):
+    [location] = workspace.code_locations
+    [repository] = location.get_repositories().values()
+    job = repository.get_full_job(sys.argv[1])
+    for tags in json.loads(sys.argv[2]):
+        run = _create_run(
+            instance=instance, code_location=location, remote_repo=repository, remote_job=job, run_config={}, tags=tags,
+            op_selection=None, run_id=None,
+        )
+        instance.submit_run(run.run_id, workspace)
+"""
+"""What `dagster job launch` does, for several runs of a job: loading the code takes longer than all else."""
+
 BIN = Path(sys.executable).parent
 PROJECT = DEPLOY.parent
 
@@ -34,7 +63,9 @@ class Topology:
         others = {name: value for name, value in os.environ.items() if not name.startswith("LIVEHOUSE_")}
         self._environment = others | environment | build_history_environment(postgres, directory)
         self.database = self._environment["DAGSTER_POSTGRES_URL"].partition("@/")[2].partition("?")[0]
-        self._environment |= {"PYTHONPATH": f"{PROJECT}", "PATH": f"{BIN}:{os.environ['PATH']}"}
+        # With that of the tests, which sets the clock: worlds have a time of their own.
+        python_path = f"{PROJECT}:{os.environ['PYTHONPATH']}"
+        self._environment |= {"PYTHONPATH": python_path, "PATH": f"{BIN}:{os.environ['PATH']}"}
         self._environment |= self._start_redis()
 
     @property
@@ -55,7 +86,7 @@ class Topology:
     def _start(
         self, name: str, command: list[str], home: Path, environment: dict[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
-        log = self._stack.enter_context((self._directory / f"{name}.log").open("wb"))
+        log = self._stack.enter_context((self._directory / f"{name}.log").open("ab"))
         process = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=log, start_new_session=True)
         self._stack.callback(kill, process)
         self.processes[name] = process
@@ -77,11 +108,21 @@ class Topology:
         command = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["worker"]["command"]
         return self._start(name, [*command, "-n", f"{name}@%h"], home, environment)
 
+    def restart_ended(self) -> None:
+        """Start the daemon and the workers again that have ended, as Docker does."""
+        for name, process in list(self.processes.items()):
+            if process.poll() is not None and name != "broker":
+                _ = self.start_daemon() if name == "daemon" else self.start_worker(name)
+
     def launch(self, job: str, days: tuple[date, date], **others: str) -> None:
         """Put a run into the queue, as a schedule does."""
+        self.launch_each(job, days, [others])
+
+    def launch_each(self, job: str, days: tuple[date, date], tags: list[dict[str, str]]) -> None:
+        """Put a run with each of these tags into the queue."""
         home, environment = self._at("daemon")
-        tags = json.dumps({RANGE_START: f"{days[0]}", RANGE_END: f"{days[1]}", **others})
-        command = [f"{BIN / 'dagster'}", "job", "launch", "-m", "pipelines.definitions", "-j", job, "--tags", tags]
+        wanted = [{RANGE_START: f"{days[0]}", RANGE_END: f"{days[1]}", **others} for others in tags]
+        command = [sys.executable, "-c", _LAUNCH, job, json.dumps(wanted)]
         subprocess.run(command, env=environment, cwd=home, check=True, stderr=subprocess.DEVNULL)
 
     def terminate(self, number: int) -> None:
@@ -99,6 +140,14 @@ with dagster.DagsterInstance.get() as instance:
         """Return the status of each run, oldest first."""
         found = self._postgres.execute("SELECT status FROM runs ORDER BY id", self.database)
         return [str(status) for (status,) in found]
+
+    def statuses_by_run(self) -> dict[str, str]:
+        """Return the status of each run by its id."""
+        return dict(self._postgres.execute("SELECT run_id, status FROM runs", self.database))
+
+    def is_busy(self) -> bool:
+        """Whether a run has not ended, or is about to be started again."""
+        return bool(self._postgres.execute(_BUSY, self.database))
 
     def wait_for(self, reached: Callable[[], Any], seconds: float = 240.0) -> None:
         deadline = time.monotonic() + seconds
