@@ -1,6 +1,6 @@
 """How well a night is shared by several workers: which locks its runs need that those of other apps need too.
 
-`python bench/groups.py` needs the extras `dev` and `lakehouse`. It loads twelve apps, gives every day news, and runs the night of three of
+`python bench/groups.py` needs the extras `dev` and `lakehouse`. It loads twelve apps, changes every day, and runs the night of three of
 them. From the time at which that run held each shared lock, it computes how long four such runs take that begin at once, with a core
 each. Shares and speed-up depend little on the machine, and cores that are missing do not matter.
 """

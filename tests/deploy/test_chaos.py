@@ -65,7 +65,7 @@ def read_repeatedly(pipe: Connection, environment: dict[str, str]) -> None:
 
 
 class Chaos:
-    """What goes wrong, in random order: an upgrade and a lost file once, everything else again and again."""
+    """Causes failures in random order: an upgrade and a lost file once, everything else repeatedly."""
 
     def __init__(self, services: Topology, postgres: Postgres, reader: Settings, lake: str) -> None:
         self._services, self._postgres, self._reader, self._lake = services, postgres, reader, lake

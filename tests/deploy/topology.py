@@ -47,7 +47,7 @@ with (
         )
         instance.submit_run(run.run_id, workspace)
 """
-"""What `dagster job launch` does, for several runs of a job: loading the code takes longer than all else."""
+"""As `dagster job launch`, for several runs of a job at once: loading the code takes longer than everything else."""
 
 BIN = Path(sys.executable).parent
 PROJECT = DEPLOY.parent
