@@ -70,6 +70,7 @@ def dialect_of(settings: Settings) -> dict[tuple[str, str], str]:
     return {(operation, setting): value for operation, setting, value in rows}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("rule", "form", "refused_at_first"),
     [

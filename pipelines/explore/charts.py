@@ -47,10 +47,10 @@ def suggest_chart(frame: pl.DataFrame) -> Choice | None:
 
 def draw_chart(frame: pl.DataFrame, choice: Choice) -> "alt.Chart | str":
     """Return the chart, or the reason why it would mislead, in one line."""
-    import altair as alt
-
     if frame.height > MOST_POINTS:
         return f"{frame.height:,} rows are too many to draw: aggregate them in SQL to at most {MOST_POINTS:,}"
+    import altair as alt
+
     kind, x, y, color = choice
     keys = [x] if color == NO_COLOR else list({x: None, color: None})
     if kind != "points" and frame.select(keys).is_duplicated().any():

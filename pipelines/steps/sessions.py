@@ -62,9 +62,8 @@ def extract_sessions(run: RunContext, days: Range) -> dict[str, Counts]:
             # --allow-shrink drops sessions only of livestreams that were fetched.
             is_list_trusted = not run.allow_shrink and (bool(ids_in_list) or not run.full)
             listed = known.filter(pl.col("livestream_id").is_in(list(ids_in_list))) if is_list_trusted else known
-            unfinished, given_up = _find_unfinished(
-                run, app_id, [found for found in read_unfinished()[app_id] if found[0] in ids_in_list], synced
-            )
+            sessions = [found for found in read_unfinished()[app_id] if found[0] in ids_in_list]
+            unfinished, given_up = _find_unfinished(run, app_id, sessions, synced)
         now = utc_now()
 
         def select(*, full: bool, resume_from: int | None, fetched: pl.DataFrame = synced) -> list[str]:
@@ -84,9 +83,8 @@ def extract_sessions(run: RunContext, days: Range) -> dict[str, Counts]:
         outdated = frozenset(select(full=False, resume_from=run.resume_from) if run.full else wanted)
         every = set(select(full=True, resume_from=None))
         _note_given_up(run, counts, {name: n for name, n in given_up.items() if name not in wanted})
-        unread = yield from _fetch_and_land_sessions(
-            run, app_id, _order_to_fetch(wanted, synced, run.run_id), listed, counts, outdated
-        )
+        ordered = _order_to_fetch(wanted, synced, run.run_id)
+        unread = yield from _fetch_and_land_sessions(run, app_id, ordered, listed, counts, outdated)
         rest: list[str] = []
         if every - set(wanted):
             short = days_missing_sessions(run, app_id, days)
@@ -97,9 +95,8 @@ def extract_sessions(run: RunContext, days: Range) -> dict[str, Counts]:
                     f"the API's own totals (overall) were higher than the known sessions for {span}:"
                     f" fetched {len(rest):,} more livestream{'s' * (len(rest) != 1)}"
                 )
-                unread += yield from _fetch_and_land_sessions(
-                    run, app_id, _order_to_fetch(rest, synced, run.run_id), listed, counts
-                )
+                ordered = _order_to_fetch(rest, synced, run.run_id)
+                unread += yield from _fetch_and_land_sessions(run, app_id, ordered, listed, counts)
         skipped = every - {*wanted, *rest}
         unread += yield from audit(
             run, app_id, skipped, synced, lambda some: _fetch_and_land_sessions(run, app_id, some, listed, counts)

@@ -18,6 +18,7 @@ def warehouse(loaded_once: LoadedWarehouse) -> Iterator[duckdb.DuckDBPyConnectio
         yield connection
 
 
+@pytest.mark.long
 def test_columns_have_the_types_of_the_warehouse(warehouse: duckdb.DuckDBPyConnection) -> None:
     for source in find_sources().values():
         described = {name: kind for name, kind, *_ in warehouse.execute(f"DESCRIBE {source.name}").fetchall()}

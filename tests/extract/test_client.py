@@ -10,6 +10,7 @@ from pipelines.errors import ApiError, ApiRefusedError, NotFoundError, Transient
 from pipelines.extract import client as client_module
 from pipelines.extract.retry_policy import MAX_RETRIES, RetryPolicy
 from tests.extract.conftest import TOKEN, Canned, CannedServer, Clock, Connect, ok
+from tests.parameters import long_except
 
 HTML = b"<html><head><title>502: Bad gateway</title></head></html>"
 KEY = "live_0123456789abcdef"
@@ -117,8 +118,8 @@ def test_the_token_is_sent_to_the_api_only(server: CannedServer, elsewhere: Cann
     assert not [received for received in server.received if TOKEN in received.target]
 
 
-@pytest.mark.parametrize("cut", [0, 250, 270, 290, 299])
-@pytest.mark.parametrize("status", [200, 400, 429, 500])
+@pytest.mark.parametrize("cut", long_except([0, 250, 270, 290, 299], 0, 290))
+@pytest.mark.parametrize("status", long_except([200, 400, 429, 500], 200, 400))
 def test_no_error_quotes_a_secret_or_a_part_of_it(
     status: int, cut: int, server: CannedServer, connect: Connect, clock: Clock
 ) -> None:

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from pipelines.settings.settings import Settings
 from pipelines.storage.postgres import try_advisory_lock
 from pipelines.storage.warehouse import open_ducklake
 
 
+@pytest.mark.long
 def test_a_transaction_that_conflicted_keeps_others_that_did_waiting(lake: str, tmp_path: Path) -> None:
     """One of four runs lost against the others for three minutes, and gave up."""
     settings = Settings(LIVEHOUSE_HOME=tmp_path, LIVEHOUSE_WAREHOUSE=lake)  # type: ignore[call-arg]  # read by alias

@@ -24,6 +24,7 @@ from tests.promises.world_factory import change_everything, tiny_world
 @pytest.fixture
 def livehouse(postgres: Postgres) -> Iterator[str]:
     """The lakehouse in the database that the commands name."""
+    postgres.execute("DROP DATABASE IF EXISTS livehouse WITH (FORCE)")  # of another test
     postgres.execute("CREATE DATABASE livehouse")
     yield f"ducklake:postgres:{postgres.conninfo('livehouse')}"
     postgres.execute("DROP DATABASE livehouse WITH (FORCE)")

@@ -39,6 +39,7 @@ def test_a_new_lakehouse_has_statistics_and_no_row(warehouse: DuckLakeWarehouse)
     assert sum(count for (count,) in rows) == 1, "ops.schema_versions"
 
 
+@pytest.mark.long
 def test_tables_without_rows_get_statistics_at_the_next_opening(warehouse: DuckLakeWarehouse) -> None:
     """As a mart that was built without rows, and the tables of a lakehouse of an earlier version."""
     with warehouse.open_working() as connection:

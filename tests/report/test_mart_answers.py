@@ -86,6 +86,7 @@ def test_sessions_that_report_no_figure_are_unknown_unless_they_never_started(wa
     assert [row["ingest_seconds"] for row in warehouse.mart("daily_usage")] == [0.0, None]
 
 
+@pytest.mark.long
 def test_figures_as_large_as_the_rules_take_stop_no_mart(warehouse: FileWarehouse) -> None:
     most = {"ingest_seconds": 1.7e308, "viewer_seconds": 1.7e308}
     for day in (DAY, NEXT):

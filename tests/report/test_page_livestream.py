@@ -43,6 +43,7 @@ def figures(seen: OpenPage) -> dict[str, str]:
     return {tile.query_selector("h3").inner_text(): tile.query_selector(".value").inner_text() for tile in tiles}
 
 
+@pytest.mark.long
 def test_every_session_is_embedded(report: Path) -> None:
     found = embedded(report.read_text(encoding="utf-8"), "sessions")
     with duckdb.connect(report.with_name("warehouse.duckdb"), read_only=True) as connection:
