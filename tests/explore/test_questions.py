@@ -7,9 +7,12 @@ import duckdb
 import pytest
 
 from pipelines.explore.questions import FIRST_TABLE, SUMMARIES, Question, Source, build_query, find_sources
+from tests.parameters import long_except
 from tests.pipeline_runner import LoadedWarehouse
 
 pytestmark = pytest.mark.file_only
+
+SOURCES = find_sources()
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +23,14 @@ def warehouse(loaded_once: LoadedWarehouse) -> Iterator[duckdb.DuckDBPyConnectio
 
 @pytest.mark.long
 def test_columns_have_the_types_of_the_warehouse(warehouse: duckdb.DuckDBPyConnection) -> None:
-    for source in find_sources().values():
+    for source in SOURCES.values():
         described = {name: kind for name, kind, *_ in warehouse.execute(f"DESCRIBE {source.name}").fetchall()}
         assert source.types == described, source.name
 
 
-@pytest.mark.parametrize("source", find_sources().values(), ids=lambda source: source.name)
-def test_every_column_of_a_table_fits_into_a_question(source: Source, warehouse: duckdb.DuckDBPyConnection) -> None:
+@pytest.mark.parametrize("name", long_except(SOURCES, "marts.daily_usage", "core.livestream_sessions"))
+def test_every_column_of_a_table_fits_into_a_question(name: str, warehouse: duckdb.DuckDBPyConnection) -> None:
+    source = SOURCES[name]
     question = Question(
         groups=list(source.groupings),
         figures=source.figures,

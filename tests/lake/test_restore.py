@@ -46,6 +46,7 @@ def load_more(lake: Settings) -> int:
         return len(connection.execute("FROM core.polls").fetchall())
 
 
+@pytest.mark.long
 def test_a_catalog_that_was_restored_over_a_newer_one_is_refused(
     livehouse: str, postgres: Postgres, tmp_path: Path
 ) -> None:

@@ -98,6 +98,7 @@ def test_list_that_stays_incomplete_is_an_error(kind: str, operation: str, serve
     assert changed_days(before, published_days(settings)) == set()
 
 
+@pytest.mark.long
 @pytest.mark.promise(3)
 @pytest.mark.parametrize("operation", long_except([LIST, SESSIONS], SESSIONS))
 def test_endless_pages_are_an_error(

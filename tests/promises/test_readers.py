@@ -91,6 +91,7 @@ def test_reader_with_an_open_connection_does_not_block_runs(
     assert "warehouse.duckdb.publishing" not in unexpected_files(settings.home)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("read_only", [True, pytest.param(False, marks=pytest.mark.long)], ids=["reading", "writing"])
 def test_reader_that_reopens_sees_only_complete_files(settings: Settings, world: World, *, read_only: bool) -> None:
     with child_process(_reopen_repeatedly, f"{settings.warehouse}", read_only) as (_, channel):

@@ -10,6 +10,7 @@ import pytest
 from pipelines.catalog.streams import FACTS
 from pipelines.marts.build import find_marts
 from pipelines.marts.checks import find_checks, run_check
+from tests.parameters import long_except
 from tests.report.conftest import FileWarehouse
 
 CHECKS = {f"{check.table}__{check.rule}": check for check in find_checks()}
@@ -187,7 +188,7 @@ def made_reconciled(
     return path, run.now
 
 
-@pytest.mark.parametrize("check", OFFENCES)
+@pytest.mark.parametrize("check", long_except(OFFENCES, *list(OFFENCES)[::3]))
 def test_a_check_passes_until_its_offence_is_committed(
     check: str, made_reconciled: tuple[Path, datetime], tmp_path: Path
 ) -> None:
