@@ -91,6 +91,7 @@ LONG_ONLY = {
     "test_names_and_messages_are_shown_as_text",  # a page in a browser; that they are data is tested by default
     # several nights each:
     "test_endless_pages_are_an_error",
+    "test_failed_blocking_check_prevents_publication",
     "test_no_request_exceeds_the_rate_limit",
     "test_the_form_of_times_is_detected_once_and_stored",
     "test_a_smaller_total_that_the_sessions_do_not_explain_does_not_replace_the_older_one",

@@ -102,6 +102,7 @@ def test_a_run_without_a_session_for_two_minutes_has_failed(history: dg.DagsterI
     history.report_run_failed(run_of(history, alive))
 
 
+@pytest.mark.long
 def test_no_run_is_lost_by_a_pause_of_the_checks_or_a_change_of_the_clock(history: dg.DagsterInstance) -> None:
     """A run may need a moment to reconnect after PostgreSQL is back, and the daemon is sometimes faster."""
     run_id = begin(history, STARTED)

@@ -7,7 +7,6 @@ import duckdb
 import pytest
 
 from pipelines.explore.questions import FIRST_TABLE, SUMMARIES, Question, Source, build_query, find_sources
-from tests.parameters import long_except
 from tests.pipeline_runner import LoadedWarehouse
 
 pytestmark = pytest.mark.file_only
@@ -28,7 +27,8 @@ def test_columns_have_the_types_of_the_warehouse(warehouse: duckdb.DuckDBPyConne
         assert source.types == described, source.name
 
 
-@pytest.mark.parametrize("name", long_except(SOURCES, "marts.daily_usage", "core.livestream_sessions"))
+@pytest.mark.long
+@pytest.mark.parametrize("name", SOURCES)
 def test_every_column_of_a_table_fits_into_a_question(name: str, warehouse: duckdb.DuckDBPyConnection) -> None:
     source = SOURCES[name]
     question = Question(

@@ -26,6 +26,7 @@ def list_tables_without(warehouse: DuckLakeWarehouse) -> list[tuple[str]]:
         return session.execute(WITHOUT_STATISTICS).fetchall()
 
 
+@pytest.mark.long
 def test_a_new_lakehouse_has_statistics_and_no_row(warehouse: DuckLakeWarehouse) -> None:
     assert list_tables_without(warehouse) == []
     with warehouse.open_working() as connection:

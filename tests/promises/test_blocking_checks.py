@@ -35,6 +35,7 @@ def published_bytes(settings: Settings) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("corruption", long_except(CORRUPTIONS, "a day's rows are gone"))
 def test_failed_blocking_check_prevents_publication(
     corruption: str, serve: Serve, load_home: LoadHome, tmp_path: Path
