@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ set_clock(NOW)
 OBSERVERS.append(REQUEST_LOG.record)
 
 
+_LONG_FILE = re.compile(r"^pytestmark = (\[\s*)?(\w+, )?pytest\.mark\.long\b", re.MULTILINE)
+
 MEMORY_DISK = Path("/dev/shm")
 _NEEDED_BYTES = 8 * 2**30  # with `tmp_path_retention_policy`, the default suite takes less than one
 
@@ -46,9 +49,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if MEMORY_DISK.is_dir() and shutil.disk_usage(MEMORY_DISK).free > _NEEDED_BYTES:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", f"{MEMORY_DISK}")
-    hypothesis.settings.register_profile("default suite", max_examples=25)
+    hypothesis.settings.register_profile("default suite", max_examples=10)
     hypothesis.settings.register_profile("long suite", max_examples=100)
     hypothesis.settings.load_profile("default suite" if config.getoption("markexpr") == "not long" else "long suite")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import a file that the default suite leaves out as a whole."""
+    if config.getoption("markexpr") != "not long" or collection_path.suffix != ".py":
+        return None
+    return bool(_LONG_FILE.search(collection_path.read_text(encoding="utf-8"))) or None
 
 
 @pytest.fixture(autouse=True)

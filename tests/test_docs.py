@@ -90,6 +90,7 @@ LONG_ONLY = {
     "test_charts_are_built_without_packages_on_pythonpath",  # a build of the charts
     "test_names_and_messages_are_shown_as_text",  # a page in a browser; that they are data is tested by default
     # several nights each:
+    "test_token_is_checked_before_the_body_is_read",
     "test_endless_pages_are_an_error",
     "test_failed_blocking_check_prevents_publication",
     "test_no_request_exceeds_the_rate_limit",

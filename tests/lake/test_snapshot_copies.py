@@ -13,6 +13,8 @@ from pipelines.storage.ducklake_warehouse import DuckLakeWarehouse
 from tests.lake.statement_log import StatementLog
 from tests.postgres import Postgres
 
+pytestmark = pytest.mark.long
+
 LOADS = "SELECT count(*) FROM ops.loads"
 READ = ("ops.loads", "ops.days")
 

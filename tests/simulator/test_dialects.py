@@ -13,6 +13,8 @@ from pipelines.simulator.response_shapes import ResponseShapes
 from pipelines.simulator.world import World
 from tests.simulator.conftest import APP, NOW, Client, Serve, small_world
 
+pytestmark = pytest.mark.long  # by default, the tests that use the simulator prove what they need of it
+
 UNIX = {"start_time": "1763596800", "end_time": "1763683199"}
 ISO = {"start_time": "2025-11-20T00:00:00Z", "end_time": "2025-11-20T23:59:59.999Z"}
 OVERALL, BY_DAY = "/analytics/livestreams/overall", "/analytics/livestreams/daywise"

@@ -8,6 +8,8 @@ from pipelines.simulator.access import LoggedRequest
 from pipelines.simulator.faults import GROUPS, KINDS, FaultInjector
 from tests.simulator.conftest import APP
 
+pytestmark = pytest.mark.long  # by default, the tests that use the simulator prove what they need of it
+
 
 def make_request(page: int = 1, operation: str = "list-livestreams") -> LoggedRequest:
     return LoggedRequest("GET", operation, APP, f"/{operation}", {"page_no": str(page)})

@@ -18,6 +18,8 @@ from pipelines.simulator.transport_faults import SERVER_ERRORS, FaultOptions
 from tests.parameters import long_except
 from tests.simulator.conftest import APP, Client, Serve, small_world
 
+pytestmark = pytest.mark.long  # by default, the tests that use the simulator prove what they need of it
+
 LIST = "/livestreams"
 
 

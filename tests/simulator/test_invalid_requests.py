@@ -12,6 +12,8 @@ from pipelines.simulator.response_shapes import ResponseShapes
 from tests.simulator.conftest import APP, Client, Serve
 from tests.simulator.test_dialects import BY_DAY, OVERALL, any_livestream
 
+pytestmark = pytest.mark.long  # by default, the tests that use the simulator prove what they need of it
+
 
 @pytest.mark.parametrize(("idle", "status"), [("left_out", 200), ("zeros", 400)])
 @pytest.mark.parametrize("path", [BY_DAY, "/analytics/daywise"])
@@ -43,7 +45,6 @@ INVALID_VALUES = [
 ]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("times", ["unix", "iso", "both"])
 def test_invalid_parameter_is_never_a_5xx(serve: Serve, times: Any) -> None:
     client = serve(shapes=ResponseShapes(overall="array"), dialect=replace(TODAY, times=times))

@@ -20,6 +20,8 @@ from pipelines.simulator.value_styles import (
 from tests.parameters import long_except
 from tests.simulator.conftest import APP, NOW, Client, Serve, small_world
 
+pytestmark = pytest.mark.long  # by default, the tests that use the simulator prove what they need of it
+
 VARIANTS = list(ResponseShapes.all_variants())
 DAY = {"start_time": "2025-11-11T00:00:00.000Z", "end_time": "2025-11-11T23:59:59.999Z"}
 
