@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import TransientApiError
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.simulator.transport_faults import FaultOptions
@@ -16,9 +15,9 @@ from pipelines.simulator.world import World
 from pipelines.steps import fetch
 from pipelines.steps.context import open_run
 from tests.parameters import long_except
-from tests.pipeline_runner import LAST, assert_matches_world, environment_for, run_pipeline, settings_for
+from tests.pipeline_runner import DAYS, LAST, assert_matches_world, environment_for, run_pipeline, settings_for
 from tests.promises.conftest import WHOLE, Serve
-from tests.promises.fault_runner import child_process, wait_for_exit
+from tests.promises.fault_runner import child_process, run_cli, wait_for_exit
 from tests.promises.world_factory import tiny_world
 
 MIB = 2**20
@@ -84,8 +83,10 @@ def test_endpoint_that_always_sends_huge_bodies_is_an_error(serve: Serve, tmp_pa
     simulator.faults.schedule(
         "gzip_bomb", operation="list-livestreams", times=10**9, options=FaultOptions(huge_bytes=80 * MIB)
     )
-    with pytest.raises(TransientApiError, match="a body above 8 MiB is not read"):
-        run_pipeline(settings_for(simulator, tmp_path / "home"))
+    environment = environment_for(simulator, tmp_path / "home")
+    status, _, err = run_cli(environment, "backfill", f"{DAYS[0]}", f"{DAYS[1]}", "--quiet")
+    assert (status, "Traceback" in err) == (1, False)
+    assert "a body above 8 MiB is not read" in err
 
 
 @pytest.mark.promise(6)
