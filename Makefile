@@ -49,8 +49,8 @@ DATED := tests/promises tests/test_*.py
 test-dates: setup
 	@command -v faketime >/dev/null || { echo "needs faketime: apt-get install faketime"; exit 1; }
 	for moment in $(MOMENTS); do \
-	  echo "at $$moment" && TZ=UTC TESTS_NOW=$$moment DONT_FAKE_MONOTONIC=1 faketime "$${moment%T*} $${moment#*T}" \
-	    $(BIN)/python -m pytest -n 2 --dist worksteal -m "not long" $(DATED) || exit 1; \
+	  echo "at $$moment" && TZ=UTC TESTS_NOW=$$moment DONT_FAKE_MONOTONIC=1 PYTHONPATH=$(CURDIR)/tests/moved \
+	    faketime "$${moment%T*} $${moment#*T}" $(BIN)/python -m pytest -n 3 --dist worksteal -m "not long" $(DATED) || exit 1; \
 	done
 
 test-lake: setup

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from pipelines.catalog import streams
+from pipelines.clock import today, yesterday
 from pipelines.definitions import build_definitions
 from pipelines.errors import SettingsError
 from pipelines.extract.day_parsers import DAY_PARSERS
@@ -207,10 +208,10 @@ def test_schedules_request_no_day_before_the_start_date(
     started_before: int, days: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seen: with LIVEHOUSE_START_DATE = today the range ended before it began, and the run with an IndexError."""
-    start = date(2026, 3, 10) - timedelta(days=started_before)
+    start = today() - timedelta(days=started_before)
     monkeypatch.setenv("LIVEHOUSE_START_DATE", f"{start}")
     for schedule in (nightly_schedule, weekly_full_refresh_schedule):
-        context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, 10, 2, 30))
+        context = dg.build_schedule_context(scheduled_execution_time=datetime.combine(today(), time(2, 30)))
         request = schedule(context)
         if days is None:
             assert isinstance(request, dg.SkipReason)
@@ -218,7 +219,7 @@ def test_schedules_request_no_day_before_the_start_date(
             continue
         assert isinstance(request, dg.RunRequest)
         first, last = (date.fromisoformat(request.tags[name]) for name in (RANGE_START, RANGE_END))
-        assert (max(start, first), last) == (first, date(2026, 3, 9))
+        assert (max(start, first), last) == (first, yesterday())
         if schedule is nightly_schedule:
             assert (last - first).days + 1 == days
 
