@@ -29,5 +29,6 @@ def change_everything(world: World, now: datetime | None = None) -> None:
             world.set_day(
                 app_id, day, meetings=Usage(1_000 + number, 100_000.5), recordings=Usage(2_000 + number, 200_000.25)
             )
-        early = next(s for s in app.timeline if s.stopped_ms and s.reference_ms < world.now_ms - 15 * 86_400_000)
+        weeks_ago = range(world.now_ms - 25 * 86_400_000, world.now_ms - 15 * 86_400_000)
+        early = next(s for s in app.timeline if s.stopped_ms and s.reference_ms in weeks_ago)
         world.change_session(app_id, early.id, ingest_seconds=4_321.0, viewer_seconds=54_321.0)
