@@ -84,9 +84,8 @@ class Question:
 def find_sources() -> dict[str, Source]:
     """Return the marts and the core tables by name."""
     marts = []
-    for path in (sql_directory() / "marts").glob(
-        "*.sql"
-    ):  # build.py, which reads them too, forbids pandas, which marimo tries
+    # Not by `find_marts`: its module forbids the import of pandas, which marimo tries.
+    for path in sorted((sql_directory() / "marts").glob("*.sql")):
         sql = path.read_text(encoding="utf-8")
         columns = read_columns(sql)
         marts.append(
@@ -106,8 +105,7 @@ def find_sources() -> dict[str, Source]:
         )
         for table in CORE_TABLES
     ]
-    ordered = [*sorted(marts, key=lambda source: source.name), *sorted(core, key=lambda source: source.name)]
-    return {source.name: source for source in ordered}
+    return {source.name: source for source in (*marts, *sorted(core, key=lambda source: source.name))}
 
 
 def build_query(source: Source, question: Question) -> str:
