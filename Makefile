@@ -11,7 +11,7 @@ help:
 	@echo "make demo         load a simulated account to explore"
 	@echo "make test         the test suite"
 	@echo "make test-long    the slow proofs too"
-	@echo "make test-dates   tests of the flow at ten moments: month ends, a leap day, around midnight"
+	@echo "make test-dates   tests of the flow at ten moments: month ends, a leap day, around midnight (Linux with a C compiler)"
 	@echo "make test-lake    tests of the flow on a lakehouse with its own PostgreSQL"
 	@echo "make test-newest  the suite with the newest duckdb, polars and dagster"
 	@echo "make lint types   ruff, codespell, and biome and tsc for the report's JavaScript (if npm is installed); mypy"
@@ -41,16 +41,17 @@ test: setup
 test-long: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-# Both the tests' clock (TESTS_NOW) and the machine's (Debian's package faketime) are set to each of these moments.
+# Both the tests' clock (TESTS_NOW) and the machine's (a preloaded library) are set to each of these moments.
 MOMENTS := 2026-11-27T16:00:00 2026-01-31T12:00:00 2026-04-30T23:50:00 2026-05-01T00:00:10 2026-12-31T23:50:00 \
 	2027-01-01T00:00:10 2027-02-28T09:00:00 2028-02-29T23:50:00 2028-03-01T00:00:10 2030-10-31T03:30:00
 DATED := tests/promises tests/test_*.py
 
 test-dates: setup
-	@command -v faketime >/dev/null || { echo "needs faketime: apt-get install faketime"; exit 1; }
+	@mkdir -p build && $(CC) -shared -fPIC -O2 -Wall -o build/machine_clock.so tests/moved/machine_clock.c
 	for moment in $(MOMENTS); do \
-	  echo "at $$moment" && TZ=UTC TESTS_NOW=$$moment DONT_FAKE_MONOTONIC=1 PYTHONPATH=$(CURDIR)/tests/moved \
-	    faketime "$${moment%T*} $${moment#*T}" $(BIN)/python -m pytest -n 3 --dist worksteal -m "not long" $(DATED) || exit 1; \
+	  ahead=$$(($$(date -ud $$moment +%s) - $$(date +%s))) && echo "at $$moment" \
+	  && TZ=UTC POLARS_MAX_THREADS=1 TESTS_NOW=$$moment MACHINE_CLOCK_AHEAD=$$ahead LD_PRELOAD=$(CURDIR)/build/machine_clock.so \
+	    $(BIN)/python -m pytest -n 3 --dist worksteal -m "not long" $(DATED) || exit 1; \
 	done
 
 test-lake: setup

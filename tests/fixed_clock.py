@@ -1,7 +1,7 @@
 """The time at which every test starts, independent of the day: the clocks of the worlds and of the program are set to it.
 
 `TESTS_NOW=2028-02-29T23:50:00` runs the suite at another time; `make test-dates` does so at ten times and moves the
-system clock as well (with Debian's `faketime`), because Dagster, servers and file systems read that one.
+machine's clock as well (tests/moved/machine_clock.c), because Dagster, SQLite, DuckDB and servers read that one.
 """
 
 import os

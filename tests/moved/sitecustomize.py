@@ -1,16 +1,11 @@
 """Python imports this when it starts, in programs that tests start: clock and number of CPUs are those of the test."""
 
 import os
-import select
-import time
 from contextlib import suppress
 from datetime import timedelta
 
 if "TESTS_SINGLE_CPU" in os.environ:
     os.cpu_count = lambda: 1
-
-if "FAKETIME" in os.environ:  # libfaketime 0.9.10 lets clock_nanosleep fail with EINVAL
-    time.sleep = lambda seconds: select.select([], [], [], float(seconds)) and None
 
 with suppress(ImportError, KeyError):  # another Python, or a test that sets the environment itself
     from pipelines import clock
