@@ -28,6 +28,7 @@ MAY_READ_IT = {
     "tests/extract/test_client_waits.py": "names a moment in Retry-After",
     "tests/alerts/test_messages.py": "checks the time of a signature, as receivers do",
     "tests/deploy/test_run_sessions.py": "calls what the sensor calls",
+    "tests/test_machine_clock.py": "checks the machine's clock",
     "tests/test_live_and_runs.py": "dates a poll of another machine",
 }
 MOMENTS = [
