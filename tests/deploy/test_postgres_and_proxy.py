@@ -105,15 +105,14 @@ def compose_postgres(certificates: Path, directory: Path, port: int) -> Iterator
 
 
 def test_postgres_accepts_tls_only_and_limits_each_role_to_its_database(
-    certificates: Path, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    certificates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     psycopg = pytest.importorskip("psycopg", reason="the extra `lakehouse` is not installed")
     port = free_port()
-    directory = tmp_path_factory.mktemp("postgres")
-    # The server runs as another user, who must get through to its directory; pytest-xdist nests one level deeper.
-    for parent in (directory, *directory.parents[: len(directory.relative_to(tempfile.gettempdir()).parts) - 1]):
-        parent.chmod(0o755)
-    with compose_postgres(certificates, directory, port):
+    with (
+        tempfile.TemporaryDirectory(prefix="livehouse-postgres-") as directory,  # pytest's are closed to other users
+        compose_postgres(certificates, Path(directory), port),
+    ):
         verified = f"host=localhost port={port} sslmode=verify-full sslrootcert={certificates / 'ca.crt'}"
         runs = f"{verified} dbname=livehouse user=livehouse"
         readers = f"{verified} dbname=livehouse user=livehouse_reader password=hush-2"
