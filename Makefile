@@ -3,6 +3,7 @@
 BIN := .venv/bin
 PYTHON ?= python3
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+PACKAGE_DATA := pipelines/package_data/marts.json
 EXTRAS := dev,lakehouse,deploy,telemetry,docs,explore
 # Always keep bytecode: tests start the program dozens of times.
 export PYTHONDONTWRITEBYTECODE :=
@@ -20,7 +21,7 @@ help:
 	@echo "make renew        renew every pin"
 	@echo "make bench        measurements: a cold load compared with dlt and the SDK, growth, event log, observations"
 
-setup: .venv/.ready
+setup: .venv/.ready $(PACKAGE_DATA)
 
 .venv/.ready: pyproject.toml constraints.txt
 	@if command -v uv >/dev/null; then \
@@ -30,6 +31,10 @@ setup: .venv/.ready
 	  && $(PYTHON) -m venv .venv && $(INSTALL) '.[$(EXTRAS)]'; \
 	fi
 	@touch $@
+
+# Charts and parsed SQL, which each new home would generate otherwise; a wheel contains them.
+$(PACKAGE_DATA): .venv/.ready hatch_build.py $(wildcard pipelines/catalog/*.py pipelines/marts/*.py pipelines/report/*.py sql/marts/*.sql)
+	@$(BIN)/python -W ignore hatch_build.py
 
 demo: setup
 	@$(BIN)/livehouse demo
@@ -112,4 +117,4 @@ bench: setup
 	$(BIN)/python -W ignore bench/observations.py
 
 clean:
-	rm -rf .venv .venv-newest build dist node_modules .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-newest build dist node_modules pipelines/package_data .pytest_cache .mypy_cache .ruff_cache

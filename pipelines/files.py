@@ -1,4 +1,4 @@
-"""Replace files atomically while others read them, also through symbolic links."""
+"""Replace files atomically while others read them, also through symbolic links; the directory of generated package data."""
 
 import os
 import re
@@ -9,6 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipelines.errors import WarehouseError
+
+PACKAGE_DATA = Path(__file__).with_name("package_data")
+"""Files that `hatch_build.py` generates when the package is built. They may be missing or outdated in a checkout."""
 
 TEMPORARY_PREFIX = ".livehouse-"
 """The prefix of temporary directories. `tempfile` adds eight characters."""

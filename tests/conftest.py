@@ -1,10 +1,10 @@
 """Fixtures of all tests: isolated settings, a fixed time, a simulator, and a warehouse that is loaded once."""
 
-import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -15,8 +15,8 @@ import hypothesis
 import pytest
 from filelock import FileLock
 
-from pipelines.report import chart_bundle
-from pipelines.report.chart_bundle import _build as build_charts
+from pipelines.files import PACKAGE_DATA
+from pipelines.report.chart_bundle import is_packaged
 from pipelines.simulator.incoming import OBSERVERS
 from pipelines.simulator.server import Simulator
 from pipelines.steps.process_memory import collect_garbage_rarely
@@ -34,6 +34,7 @@ OBSERVERS.append(REQUEST_LOG.record)
 
 _LONG_FILE = re.compile(r"^pytestmark = (\[\s*)?(\w+, )?pytest\.mark\.long\b", re.MULTILINE)
 
+HATCH_BUILD = Path(__file__).parents[1] / "hatch_build.py"
 MEMORY_DISK = Path("/dev/shm")
 _NEEDED_BYTES = 8 * 2**30  # with `tmp_path_retention_policy`, the default suite takes less than one
 
@@ -135,26 +136,12 @@ def own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def shared_chart_bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Build the chart bundle, which takes two seconds, once for all processes of this session, and not once per home."""
+def package_data(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Generate package data, as `make setup` does, if this checkout has none that fits: building charts takes seconds per home."""
     own = tmp_path_factory.getbasetemp()
-    saved = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "charts.json"
-
-    @cache
-    def build_once() -> chart_bundle.ChartBundle:
-        with FileLock(saved.with_suffix(".lock")):
-            if not saved.exists():
-                saved.write_text(json.dumps(build_charts()._asdict()), encoding="utf-8")
-        return chart_bundle.ChartBundle(**json.loads(saved.read_text(encoding="utf-8")))
-
-    def copy_bundle(directory: Path) -> "subprocess.Popen[bytes]":
-        chart_bundle.read_chart_bundle(directory)
-        return subprocess.Popen(["true"])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chart_bundle, "_build", build_once)
-        patch.setattr(chart_bundle, "_start_build", copy_bundle)
-        yield
+    with FileLock((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "package_data.lock"):
+        if not (is_packaged() and (PACKAGE_DATA / "history.json").exists()):
+            subprocess.run([sys.executable, "-W", "ignore", HATCH_BUILD], check=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import pytest
 
 from pipelines.clock import days_from
-from pipelines.report.chart_bundle import read_chart_bundle
 from pipelines.simulator import operations
 from pipelines.simulator.api_request import ApiRequest, ApiResponse
 from pipelines.simulator.server import Simulator
@@ -109,7 +108,6 @@ def test_the_recipe_loads_a_new_endpoint(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setitem(operations.ROUTES, "get-polls-analytics", ("GET", "/analytics/polls", get_polls))
     with Simulator(world_of(1)) as simulator:
         environment = environment_for(simulator, tmp_path / "home")
-        read_chart_bundle(tmp_path / "home" / "cache")
         checks = run_copy(tree, PROGRAM.format(last=LAST), environment).splitlines()[0].split()
         settings = settings_for(simulator, tmp_path / "home")
 

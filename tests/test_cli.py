@@ -19,7 +19,6 @@ import click
 import pytest
 
 from pipelines.cli import COMMANDS
-from pipelines.report.chart_bundle import read_chart_bundle
 from pipelines.simulator.server import Simulator
 from pipelines.storage.file_warehouse import FileWarehouse
 from tests.pipeline_runner import APPS, FIRST, LAST, assert_matches_world, environment_for, settings_for, small_world
@@ -57,7 +56,6 @@ def test_a_backfill_and_the_commands_that_read_it(
     simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment = environment_for(simulator, tmp_path / "home")
-    read_chart_bundle(tmp_path / "home" / "cache")  # made once by this process, not by each program
     command = [str(LIVEHOUSE), "backfill", f"{FIRST}", f"{LAST}", "--json"]
     status, written, seen = run_on_terminal(command, stdout=subprocess.PIPE, NO_COLOR="1", **environment)
     assert status == 0, seen

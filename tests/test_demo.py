@@ -13,7 +13,6 @@ from filelock import FileLock
 from pipelines.cli.demo import demo_command
 from pipelines.cli.demo_directory import MARKER, prepare_demo_directory
 from pipelines.errors import AlreadyRunningError
-from pipelines.report.chart_bundle import read_chart_bundle
 from pipelines.settings.demo_settings import build_demo_environment, load_demo_settings
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import DEMO_APPS
@@ -66,8 +65,12 @@ def first_demo(production: Path) -> tuple[dict[str, bytes], dict[str, bytes], st
 
 @pytest.fixture
 def demo(production: Path, first_demo: object, tmp_path: Path) -> Path:
-    """A copy of the directory that the demo made."""
-    return Path(shutil.copytree(production / "place" / "demo", tmp_path / "home" / "demo"))
+    """A copy of the directory that the demo made, with the cache that it has without package data."""
+    home = Path(shutil.copytree(production / "place" / "demo", tmp_path / "home" / "demo"))
+    (home / "cache").mkdir()
+    for name in ("lock", "marts.json", "charts-0123456789abcdef.json"):
+        (home / "cache" / name).touch()
+    return home
 
 
 def test_no_setting_reaches_the_demo(
@@ -230,14 +233,3 @@ def test_an_empty_directory_is_used(tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir()
     prepare_demo_directory(tmp_path / "demo", DEMO_APPS)
     assert {path.name for path in (tmp_path / "demo").iterdir()} == {MARKER}
-
-
-def test_only_what_was_kept_before_is_removed_from_the_cache(tmp_path: Path) -> None:
-    for name in ("mine.json", "charts-mine.json", "charts-0123456789abcdef.json", ".charts-a1b2c3d4.tmp", "tmpmine"):
-        (tmp_path / name).write_text("x")
-    read_chart_bundle(tmp_path)
-    left = {path.name for path in tmp_path.iterdir() if not path.name.startswith("charts-")}
-    assert left == {"mine.json", "tmpmine", "lock"}
-    charts = sorted(path.name for path in tmp_path.glob("charts-*"))
-    assert len(charts) == 2
-    assert "charts-mine.json" in charts

@@ -15,7 +15,9 @@ import pytest
 from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 
+from hatch_build import PackageDataHook
 from pipelines.cli import COMMANDS
+from pipelines.files import PACKAGE_DATA
 from pipelines.settings.settings import Settings
 from tests.promises.fault_runner import run_cli
 
@@ -27,7 +29,9 @@ INSTALLED_AS = {"sql": "pipelines/sql", ".env.example": "pipelines/settings/env.
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("dist")
-    [path] = WheelBuilder(str(ROOT)).build(directory=str(directory), versions=["standard"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HATCH_BUILD_NO_HOOKS", "true")  # package data is there, and takes seconds to generate
+        [path] = WheelBuilder(str(ROOT)).build(directory=str(directory), versions=["standard"])
     return Path(path)
 
 
@@ -55,7 +59,23 @@ def test_the_wheel_has_every_file_of_the_program_and_no_other(wheel: Path) -> No
     expected = tracked("livehouse.py", "pipelines")
     for source, target in INSTALLED_AS.items():
         expected |= {target + name.removeprefix(source) for name in tracked(source)}
+    [charts] = PACKAGE_DATA.glob("charts-*.json")
+    expected |= {f"pipelines/package_data/{name}" for name in (charts.name, "history.json", "marts.json")}
     assert {name for name in names if ".dist-info/" not in name} == expected
+
+
+def test_package_data_is_generated_by_each_home_if_the_builder_cannot(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An isolated build has none of the packages that livehouse imports."""
+    (tmp_path / "hatch_build.py").write_text("import altair_is_missing\n")
+    hook: PackageDataHook = PackageDataHook(str(tmp_path), {}, None, None, str(tmp_path), "wheel")  # type: ignore[arg-type]  # it reads neither
+    hook.initialize("standard", {})
+    assert "(ModuleNotFoundError: No module named 'altair_is_missing')" in "".join(capsys.readouterr())
+    assert not (tmp_path / "pipelines").exists()
+    (tmp_path / "PKG-INFO").touch()
+    hook.initialize("standard", {})
+    assert not any(capsys.readouterr()), "a source distribution contains package data"
 
 
 @pytest.mark.long
@@ -63,7 +83,8 @@ def test_the_sdist_builds_without_git_and_has_what_a_checkout_needs(tmp_path: Pa
     [path] = SdistBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert tracked("livehouse.py", "pipelines", "sql", "tests/test_install.py") <= names
+    assert tracked("livehouse.py", "hatch_build.py", "pipelines", "sql", "tests/test_install.py") <= names
+    assert {f"pipelines/package_data/{file.name}" for file in PACKAGE_DATA.glob("*.json")} <= names
     assert {
         "workspace.yaml",
         ".env.example",

@@ -17,6 +17,8 @@ from tests.pipeline_runner import environment_for
 
 PROGRAM = """
 import json, os, sys
+processes = []
+sys.addaudithook(lambda event, args: processes.append(event) if event in {"subprocess.Popen", "os.fork"} and sys.executable in args else None)
 import livehouse
 for command in json.loads(sys.argv[1]):
     sys.argv = ["livehouse", *command]
@@ -24,7 +26,7 @@ for command in json.loads(sys.argv[1]):
         livehouse.main()
     except SystemExit as ended:
         assert not ended.code, ended.code
-os.write(2, json.dumps(sorted(sys.modules)).encode())
+os.write(2, json.dumps([*sys.modules, *processes]).encode())
 """
 LIBRARIES = {
     *("alembic", "altair", "dagster", "duckdb", "httpx", "jinja2", "polars", "psycopg", "pydantic_settings", "rich"),
@@ -34,8 +36,14 @@ LIBRARIES = {
 }
 
 
+PROCESSES = {"subprocess.Popen", "os.fork"}
+
+
+OF_A_RUN = {"dagster", "duckdb", "httpx", "jinja2", "polars", "pydantic_settings", "sqlalchemy"}
+
+
 def load(home: Path, *commands: list[str], **environment: str) -> tuple[int, set[str]]:
-    """Return how many modules these commands import in one process, and which of the libraries."""
+    """Return how many modules these commands import in one process, and which of the libraries; also what starts processes."""
     ran = subprocess.run(
         [sys.executable, "-c", PROGRAM, json.dumps(commands)],
         env={"LIVEHOUSE_HOME": str(home), "PATH": "/usr/bin:/bin", **environment},
@@ -45,7 +53,7 @@ def load(home: Path, *commands: list[str], **environment: str) -> tuple[int, set
         text=True,
     )
     names = set(json.loads(ran.stderr.splitlines()[-1]))
-    return len(names), names & LIBRARIES
+    return len(names), names & (LIBRARIES | PROCESSES)
 
 
 def test_help_imports_no_library(tmp_path: Path) -> None:
@@ -70,13 +78,12 @@ def test_a_night_without_changes_parses_no_sql_and_draws_no_chart(tmp_path: Path
         environment = environment_for(simulator, tmp_path, **clock)
         for _ in range(2):
             count, libraries = load(tmp_path, ["nightly", "--quiet"], **environment)
-    assert libraries == {
-        "dagster",
-        "duckdb",
-        "httpx",
-        "jinja2",
-        "polars",
-        "pydantic_settings",
-        "sqlalchemy",
-    }
+    assert libraries == OF_A_RUN
     assert count < 1_620, "a bare import of dagster, polars, duckdb and httpx: 1,214"
+
+
+@pytest.mark.long
+def test_a_demo_in_a_new_home_starts_no_process_parses_no_sql_and_draws_no_chart(tmp_path: Path) -> None:
+    count, libraries = load(tmp_path, ["demo", "--days", "1", "--quiet"])
+    assert libraries == OF_A_RUN | {"uvicorn"}, "alembic would have created the history, Altair the charts"
+    assert count < 1_800

@@ -93,6 +93,7 @@ def open_history(settings: Settings) -> "DagsterInstance":
         from dagster._core.instance.ref import InstanceRef
 
         from pipelines.orchestration import event_log, run_history  # noqa: F401 - the storages of dagster.yaml
+        from pipelines.orchestration.packaged_history import create_history
         from pipelines.orchestration.sqlite_files import has_schema, read_migrations_once
 
     home = prepare_dagster_home(settings)
@@ -105,6 +106,7 @@ def open_history(settings: Settings) -> "DagsterInstance":
                 overrides[name] = {"module": module, "class": class_name, "config": {"base_dir": str(home)}}
         with _translate_config_errors(home):
             reference = InstanceRef.from_dir(str(home), overrides=overrides)
+        create_history(home)
         is_new = not all(has_schema(file) for file in history_files(home))
         with use_plain_paths(), read_migrations_once() if is_new else nullcontext():
             instance = DagsterInstance.from_ref(reference)

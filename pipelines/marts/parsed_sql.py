@@ -1,7 +1,8 @@
-"""Tables, columns and column lineage of marts, found by parsing their SQL, and cached between runs.
+"""Tables, columns and column lineage of marts, found by parsing their SQL, once.
 
 Importing sqlglot and parsing took a tenth of a night without changes. The results depend only on the SQL files, the catalog,
-sqlglot and the code here, so that a run keeps them beside the charts, under a hash of these.
+sqlglot and the code here, so they are generated with the package (`hatch_build.py`), under a hash of these. Those that are missing there,
+such as after an edit of a mart, are kept beside the report's charts.
 """
 
 import json
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.catalog.files import WAREHOUSE_FILE
+from pipelines.files import PACKAGE_DATA
 
 _FILE_NAME = "marts.json"
 _SOURCES = ("parsed_sql.py", "sql_parser.py")
@@ -23,7 +25,7 @@ Source = tuple[str, str]
 """Full name of a table, and a column."""
 
 _results: dict[str, Any] = {}
-"""Results by the hash of what they depend on."""
+"""Results by the hash of what they depend on, without those of the package."""
 _used: set[str] = set()
 
 
@@ -44,10 +46,13 @@ class ReadTables(NamedTuple):
 
 @contextmanager
 def keep_parsed_sql(directory: Path) -> Iterator[None]:
-    """Use the results that an earlier run has kept in a directory, and keep those of this run there."""
+    """Use the results that an earlier run has kept in a directory, and keep those of this run there.
+
+    Results of the package are not kept again.
+    """
     file = directory / _FILE_NAME
-    with suppress(OSError, ValueError, TypeError):  # missing or damaged: the SQL is parsed again
-        _results.update(json.loads(file.read_bytes()))
+    if file.exists():
+        _results.update(_read_results(file, version("sqlglot")))
     known = set(_results)
     try:
         yield
@@ -56,8 +61,30 @@ def keep_parsed_sql(directory: Path) -> Iterator[None]:
             with suppress(OSError):  # the next run parses again
                 directory.mkdir(parents=True, exist_ok=True)
                 temporary = file.with_name(f".{_FILE_NAME}.{os.getpid()}")
-                temporary.write_text(json.dumps({key: _results[key] for key in _used}), encoding="utf-8")
+                content = {"sqlglot": version("sqlglot"), "results": {key: _results[key] for key in _used}}
+                temporary.write_text(json.dumps(content), encoding="utf-8")
                 temporary.replace(file)
+
+
+def package_parsed_sql(parse: Callable[[], object]) -> None:
+    """Save all results that `parse` needs with the package."""
+    with keep_parsed_sql(PACKAGE_DATA):
+        parse()
+
+
+@cache
+def _packaged_results() -> dict[str, Any]:
+    """Return the results of the package, whatever version of sqlglot found them: the tests have checked them."""
+    return _read_results(PACKAGE_DATA / _FILE_NAME)
+
+
+def _read_results(file: Path, sqlglot: str | None = None) -> dict[str, Any]:
+    """Return the results in a file, unless another version of sqlglot found them, or it is missing or damaged."""
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        content = json.loads(file.read_bytes())
+        if sqlglot in {None, content["sqlglot"]}:
+            return dict(content["results"])
+    return {}
 
 
 def read_tables(sql: str) -> ReadTables:
@@ -94,13 +121,15 @@ def _catalog() -> dict[str, TableColumns]:
 
 @cache
 def _rules() -> bytes:
-    """Return what every result depends on."""
+    """Return what every result depends on, besides sqlglot."""
     code = (Path(__file__).with_name(name).read_bytes() for name in _SOURCES)
-    return sha256(b"".join(code) + repr(_catalog()).encode() + version("sqlglot").encode()).digest()
+    return sha256(b"".join(code) + repr(_catalog()).encode()).digest()
 
 
 def _recall(depends_on: list[str], parse: Callable[[], Any]) -> Any:  # noqa: ANN401 - JSON
     key = sha256(_rules() + json.dumps(depends_on).encode()).hexdigest()
+    if key in _packaged_results():
+        return _packaged_results()[key]
     if key not in _results:
         _results[key] = parse()
     _used.add(key)

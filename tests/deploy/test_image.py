@@ -27,7 +27,7 @@ def test_what_the_image_copies_is_enough_to_start_every_service(postgres: Postgr
     for owner, sources, target in re.findall(r"^COPY ((?:--\S+ )?)(.+) (\S+)$", dockerfile, re.MULTILINE):
         directory = home if owner else context / ("" if target == "./" else target)
         for source in sources.split():
-            kept = shutil.ignore_patterns("__pycache__", ".env")
+            kept = shutil.ignore_patterns("__pycache__", ".env", "package_data")
             if (PROJECT / source).is_dir():
                 shutil.copytree(PROJECT / source, directory, ignore=kept)
             else:
@@ -52,6 +52,7 @@ def test_what_the_image_copies_is_enough_to_start_every_service(postgres: Postgr
     named = f"from {launcher['module']} import {launcher['class']} as found; print(found.__module__)"
     assert run(sys.executable, "-c", named).strip() == launcher["module"]
     assert run(sys.executable, "-c", "import pipelines; print(pipelines.__file__)").startswith(f"{site}")
+    assert list((site / "pipelines/package_data").glob("charts-*.json"))
     [module] = re.findall(r'"-m", "([\w.]+)"\]$', dockerfile, re.MULTILINE)
     run(f"{programs / 'dagster'}", "definitions", "validate", "-m", module)
     worker = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["worker"]["command"]

@@ -25,7 +25,6 @@ import pytest
 
 from pipelines import clock
 from pipelines.cli import main
-from pipelines.report.chart_bundle import read_chart_bundle
 from pipelines.settings.settings import Settings
 from pipelines.simulator.access import LoggedRequest
 from pipelines.simulator.server import Simulator
@@ -98,7 +97,6 @@ def start_cli_process(
 ) -> Iterator["subprocess.Popen[str]"]:
     """Start a command of the installed program; yield the process. Kill it at the end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LIVEHOUSE_")}
-    read_chart_bundle(home / "cache")  # made once by this process, not by each command
     with subprocess.Popen(
         [sys.executable, "-c", "from pipelines.cli import main; main()", *arguments],
         env=environment

@@ -1,6 +1,5 @@
 """Warehouses to render: empty, one day, a year, hostile names; and a page of each is small and quick to write."""
 
-import atexit
 import gzip
 import json
 import re
@@ -9,8 +8,7 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
-from shutil import copytree, rmtree
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -20,7 +18,6 @@ from duckdb import DuckDBPyConnection
 from pipelines.catalog.streams import FACTS
 from pipelines.marts.build import build_mart, find_marts
 from pipelines.normalize.derived import add_session_facts
-from pipelines.report.chart_bundle import CACHE, read_chart_bundle
 from pipelines.report.page import write_report
 from pipelines.storage.file_warehouse import FileWarehouse
 from pipelines.storage.frames import read_frame, temporary_view
@@ -72,20 +69,9 @@ def _made(apps: tuple[str, ...], days: int, sessions: int, streams: int, changes
 
 
 def write_page_of(published: Path, target: Path) -> Path:
-    """Write the page of a published warehouse and return its path. Its chart bundle is built once for all tests."""
-    bundles = target.parent / CACHE
-    if not bundles.exists():
-        copytree(_made_bundle(), bundles)
+    """Write the page of a published warehouse and return its path."""
     with duckdb.connect(published, read_only=True) as connection:
         return write_report(connection, target)
-
-
-@cache
-def _made_bundle() -> Path:
-    directory = Path(mkdtemp())
-    atexit.register(rmtree, directory)
-    read_chart_bundle(directory)
-    return directory
 
 
 def derive_facts(connection: DuckDBPyConnection) -> None:
