@@ -12,7 +12,7 @@ import dagster as dg
 from pipelines.orchestration.assets.core import CORE
 from pipelines.orchestration.assets.export import export
 from pipelines.orchestration.assets.live import merge_live_observations, poll_live_observations
-from pipelines.orchestration.assets.marts import MARTS
+from pipelines.orchestration.assets.marts import marts
 from pipelines.orchestration.assets.publish import build_publish
 from pipelines.orchestration.assets.raw import RAW
 from pipelines.orchestration.checks import CHECKS
@@ -28,7 +28,7 @@ def build_definitions(settings: Settings | None = None) -> dg.Definitions:
     """Return the whole graph, for `settings`; without them, each run reads the settings of its environment."""
     known = settings or load_settings()
     first_day = known.start_date
-    assets = [*RAW, *CORE, poll_live_observations, merge_live_observations, *MARTS, *build_publish(known)]
+    assets = [*RAW, *CORE, poll_live_observations, merge_live_observations, marts, *build_publish(known)]
     if known.export_path:
         assets.append(export)
     run_settings = settings or SettingsResource()

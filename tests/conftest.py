@@ -50,8 +50,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if MEMORY_DISK.is_dir() and shutil.disk_usage(MEMORY_DISK).free > _NEEDED_BYTES:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", f"{MEMORY_DISK}")
-    hypothesis.settings.register_profile("default suite", max_examples=10)
-    hypothesis.settings.register_profile("long suite", max_examples=100)
+    busy = [hypothesis.HealthCheck.too_slow]  # the first examples take more than a second on a busy machine
+    hypothesis.settings.register_profile("default suite", max_examples=10, suppress_health_check=busy)
+    hypothesis.settings.register_profile("long suite", max_examples=100, suppress_health_check=busy)
     hypothesis.settings.load_profile("default suite" if config.getoption("markexpr") == "not long" else "long suite")
 
 

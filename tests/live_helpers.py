@@ -48,8 +48,7 @@ def merge(settings: Settings, run_id: str = "run") -> RunContext:
     """Merge the observations and build the marts, as a run does."""
     with open_run(settings, run_id=run_id, full=False, allow_shrink=False, backfill=None) as run:
         merge_observations(run)
-        for mart in find_marts():
-            report.refresh_mart(run, mart)
+        report.refresh_marts(run, find_marts())
         report.publish_warehouse(run, None)
         return run
 

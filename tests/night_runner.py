@@ -19,7 +19,7 @@ from pipelines.simulator.transport_faults import FaultOptions
 from pipelines.simulator.world import World
 from pipelines.steps.context import RunContext, open_run
 from pipelines.steps.extract_stream import extract_stream
-from pipelines.steps.report import refresh_mart
+from pipelines.steps.report import refresh_marts
 from tests.fixed_clock import NOW, clock_set_to
 from tests.pipeline_runner import run_pipeline, settings_for
 
@@ -134,9 +134,8 @@ class NightRunner:
     def query_marts(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Build the marts that a query names, and return its rows."""
         with open_run(self.settings, run_id="marts", full=False, allow_shrink=False, backfill=None) as run:
-            for mart in find_marts():  # after those it builds on
-                if any(mart in (named, *named.builds_on) for named in find_marts() if named.full_name in sql):
-                    refresh_mart(run, mart)
+            named = [mart for mart in find_marts() if mart.full_name in sql]
+            refresh_marts(run, [mart for mart in find_marts() if any(mart in (one, *one.builds_on) for one in named)])
             with run.warehouse.open_working() as connection:
                 return connection.execute(sql, list(parameters)).fetchall()
 

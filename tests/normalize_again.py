@@ -10,7 +10,7 @@ from pipelines.marts.build import find_marts
 from pipelines.settings.settings import Settings
 from pipelines.steps import load_core
 from pipelines.steps.context import RunContext, open_run
-from pipelines.steps.report import refresh_mart
+from pipelines.steps.report import refresh_marts
 
 _FORGET_DAYS = f"""
     UPDATE {DAYS.full_name} SET inputs_digest = NULL WHERE day BETWEEN ? AND ?
@@ -31,8 +31,7 @@ def assert_nothing_was_skipped_wrongly(settings: Settings, run_id: str, days: tu
         for table in FACTS:
             load_core.load_facts(run, table, days)
         run.warehouse.write(lambda connection: connection.execute(f"DELETE FROM {MART_BUILDS.full_name}"))
-        for mart in find_marts():
-            refresh_mart(run, mart)
+        refresh_marts(run, find_marts())
         for name, rows in _read_tables(run).items():
             assert rows == before[name], f"{name}: {set(rows) ^ set(before[name])}"
 

@@ -84,8 +84,7 @@ def run_pipeline(
         for table in FACTS:
             core.load_facts(run, table, days)
         if builds_marts:
-            for mart in find_marts():
-                report.refresh_mart(run, mart)
+            report.refresh_marts(run, find_marts())
             update_alerts(run)  # which read the marts
         report.publish_warehouse(run, resumable)
         return run
@@ -94,8 +93,7 @@ def run_pipeline(
 def apply_settings(settings: Settings) -> None:
     """Run without loading anything: write the terms of the settings, build the marts, publish."""
     with open_run(settings, run_id="terms", full=False, allow_shrink=False, backfill=None) as run:
-        for mart in find_marts():
-            report.refresh_mart(run, mart)
+        report.refresh_marts(run, find_marts())
         report.publish_warehouse(run, None)
 
 

@@ -80,6 +80,12 @@ def test_every_core_table_is_built_after_its_raw_tables() -> None:
     assert upstream["raw/livestream_sessions"] == {"raw/livestreams", "raw/livestream_analytics"}
 
 
+def test_marts_and_each_group_of_checks_are_one_step() -> None:
+    # Dagster splits a step of several assets or checks that would wait for itself, and calls its parts facts_hold_2 and so on.
+    steps = {name for name in DEFINITIONS.resolve_job_def(NIGHTLY).graph.node_dict if "__" not in name}
+    assert steps == {"marts", "facts_hold", "marts_hold"}
+
+
 def test_every_stream_fetched_by_ranges_has_a_parser() -> None:
     assert {stream.operation for stream in streams.LOADED_STREAMS if stream.fetched_by == "range"} == set(DAY_PARSERS)
 
@@ -246,3 +252,14 @@ def test_a_run_that_does_not_publish_fails_with_the_app_that_failed(
             instance=instance, asset_selection=[dg.AssetKey(["raw", "livestreams"])], raise_on_error=False
         )
     assert not result.success
+
+
+def test_a_single_mart_can_be_built(loaded: LoadedWarehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    simulator, settings = loaded
+    for name, value in environment_for(simulator, settings.home).items():
+        monkeypatch.setenv(name, value)
+    key = dg.AssetKey(["marts", "monthly_usage"])
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = DEFINITIONS.resolve_implicit_global_asset_job_def()
+        result = job.execute_in_process(instance=instance, asset_selection=[key])
+    assert [event.asset_key for event in result.get_asset_materialization_events()] == [key]

@@ -16,7 +16,7 @@ from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.steps.context import open_run
 from pipelines.steps.days import remove_days_never_landed
-from pipelines.steps.report import publish_warehouse, refresh_mart
+from pipelines.steps.report import publish_warehouse, refresh_marts
 from pipelines.storage.warehouse import open_warehouse
 from tests.pipeline_runner import (
     LAST,
@@ -105,8 +105,7 @@ def rebuild_without_raw_data(settings: Settings) -> dict[str, int]:
                     arrival=1,
                 )
             )
-        for mart in find_marts():
-            refresh_mart(run, mart)
+        refresh_marts(run, find_marts())
     return counts
 
 
@@ -122,8 +121,7 @@ def test_days_that_were_rebuilt_without_raw_data_are_removed(tmp_path: Path) -> 
         counts = rebuild_without_raw_data(settings)
         with open_run(settings, run_id="next", full=False, allow_shrink=False, backfill=None) as run:
             remove_days_never_landed(run)
-            for mart in find_marts():
-                refresh_mart(run, mart)
+            refresh_marts(run, find_marts())
             publish_warehouse(run, None)
         assert [line for line in run.warnings if REMOVED in line]
         assert {table: query(settings, f"SELECT count(*) FROM {table}")[0][0] for table in COUNTED} == counts

@@ -14,17 +14,19 @@ that a change affects (see `inputs.py`): its cost depends on the change, not on 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache, cached_property
 from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
-from duckdb import DuckDBPyConnection, TransactionException
+import duckdb
+from duckdb import DuckDBPyConnection
 
 from pipelines.catalog.marts import MART_BUILDS
 from pipelines.errors import LivehouseError
@@ -34,6 +36,7 @@ from pipelines.marts.inputs import (
     affected_days,
     compare_inputs,
     merge_inputs,
+    read_changed,
     read_inputs,
     record_inputs,
 )
@@ -154,34 +157,66 @@ def _affects_by_rows(mart: Mart) -> bool:
     return bool(set(re.findall(r"[a-z_]+", " ".join(mart.affects))) - {"day"})
 
 
-def build_mart(connection: DuckDBPyConnection, mart: Mart, now: datetime) -> MartBuild:
-    """Bring a mart up to date in one transaction: refresh the days that a change affects, or build it in full.
+def split_builds(marts: Iterable[Mart], builds: Mapping[str, str]) -> Iterator[list[Mart]]:
+    """Split marts, in their order, into those to build in one transaction. `builds`: see `find_builds`.
 
-    `now` (naive UTC) is only recorded. A full build happens if the mart is missing, if its SQL changed, or if an input
-    changed that has neither days nor livestreams.
+    Refreshes are small, and each transaction costs a lakehouse dozens of statements. A full build has its own, which bounds memory.
     """
+    for is_built, group in groupby(marts, lambda mart: builds.get(mart.full_name) == mart.sql_hash):
+        some = [*group]
+        yield from [some] if is_built else ([mart] for mart in some)
+
+
+def build_mart(connection: DuckDBPyConnection, mart: Mart, now: datetime) -> MartBuild:
+    """Bring a mart up to date, see `build_marts`."""
+    return build_marts(connection, [mart], now)[mart.full_name]
+
+
+def build_marts(connection: DuckDBPyConnection, marts: Sequence[Mart], now: datetime) -> dict[str, MartBuild]:
+    """Bring marts up to date in one transaction: refresh the days that a change affects, or build a mart in full.
+
+    `now` (naive UTC) is only recorded. A full build happens if a mart is missing, if its SQL changed, or if an input
+    changed that has neither days nor livestreams. Returns the builds by full name of the mart.
+    """
+    refreshed: dict[str, list[tuple[date, date]] | None] = {}
     connection.begin()
     try:
-        create_macros(connection, mart.sql)
-        compare_inputs(connection, mart.full_name, mart.inputs)
-        is_built = find_builds(connection).get(mart.full_name) == mart.sql_hash
-        days = affected_days(connection, mart.inputs) if is_built else None
-        if days is None:
-            _create(connection, mart)
-            _evaluate(connection, mart, None)
-            refreshed = None
-        else:
-            refreshed = _refresh(connection, mart, days)
-        record_inputs(connection, mart.full_name)
-        build = "(SELECT ? AS mart_name, ? AS sql_hash, ?::TIMESTAMP AS built_at)"
-        connection.execute(MART_BUILDS.merge_sql(build), [mart.full_name, mart.sql_hash, now])
-        [(rows,)] = connection.execute(f"SELECT count(*) FROM {mart.full_name}").fetchall()
+        create_macros(connection, *(mart.sql for mart in marts))
+        compare_inputs(connection, {mart.full_name: mart.inputs for mart in marts})
+        changed, builds = read_changed(connection), find_builds(connection)
+        outdated = [mart for mart in marts if mart.full_name in changed or builds.get(mart.full_name) != mart.sql_hash]
+        for mart in outdated:
+            is_built = builds.get(mart.full_name) == mart.sql_hash
+            try:
+                days = affected_days(connection, mart.inputs, changed.get(mart.full_name, {})) if is_built else None
+                refreshed[mart.full_name] = _build(connection, mart, days)
+            except duckdb.Error as error:
+                error.args = (f"{mart.full_name}: {error}",)
+                raise
+        if outdated:
+            record_inputs(connection)
+            built = (
+                "(SELECT unnest(?::VARCHAR[]) AS mart_name, unnest(?::VARCHAR[]) AS sql_hash, ?::TIMESTAMP AS built_at)"
+            )
+            hashes = [mart.sql_hash for mart in outdated]
+            connection.execute(MART_BUILDS.merge_sql(built), [[*refreshed], hashes, now])
+        counts = " UNION ALL ".join(f"SELECT '{mart.full_name}', count(*) FROM {mart.full_name}" for mart in marts)
+        rows = dict(connection.execute(counts).fetchall())
         connection.commit()
     except BaseException:
-        with suppress(TransactionException):  # a refused commit has already ended the transaction
+        with suppress(duckdb.TransactionException):  # a refused commit has already ended the transaction
             connection.rollback()
         raise
-    return MartBuild(rows, refreshed)
+    return {name: MartBuild(rows[name], refreshed.get(name, [])) for name in rows}
+
+
+def _build(connection: DuckDBPyConnection, mart: Mart, days: set[date] | None) -> list[tuple[date, date]] | None:
+    """Refresh the mart for changes to these days, or build it in full (None). Returns the ranges evaluated; None for all."""
+    if days is not None:
+        return _refresh(connection, mart, days)
+    _create(connection, mart)
+    _evaluate(connection, mart, None)
+    return None
 
 
 def find_builds(connection: DuckDBPyConnection) -> dict[str, str]:

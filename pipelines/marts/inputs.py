@@ -6,15 +6,14 @@ for the whole of any other table. For facts, ops.days has a digest of the rows o
 If a digest changes, appears or disappears, the days with that key are rebuilt. No clock is involved: a change that a build
 could not see yet is found by the next one.
 
-A night reads the inputs once, which are small (days and livestreams, no sessions), and the livestreams of sessions once if a
-livestream changed.
+A night reads the inputs once for all marts, which are small (days and livestreams, no sessions), and the livestreams of
+sessions once per mart if a livestream changed.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-import polars as pl
 from duckdb import DuckDBPyConnection
 
 from pipelines.catalog.core import LIVE_OBSERVATIONS, LIVESTREAMS
@@ -22,7 +21,7 @@ from pipelines.catalog.marts import MART_INPUTS
 from pipelines.catalog.ops import DAYS
 from pipelines.catalog.streams import FACTS
 from pipelines.storage.digests import digest, digest_rows
-from pipelines.storage.frames import temporary_view
+from pipelines.text import quoted
 
 _EPOCH = date(1970, 1, 1)
 _LEDGER_TABLES = {table.full_name: table for table in (*FACTS, LIVE_OBSERVATIONS)}
@@ -73,16 +72,27 @@ def _read_ledger(tables: Collection[str], ledger_columns: Iterable[str]) -> str:
     )
 
 
-def _list_current_queries(inputs: Collection[Input]) -> Iterator[str]:
-    """List the SELECTs that together return `table_name`, `key` and `digest` of inputs; few of them read ops.days."""
-    in_ledger: dict[tuple[str, ...], list[str]] = {}
-    for one in sorted(inputs, key=lambda one: one.table):
-        if one.table in _LEDGER_TABLES:
-            in_ledger.setdefault(one.ledger_columns, []).append(one.table)
-        else:
-            yield f"SELECT '{one.table}' AS table_name, key, digest FROM ({one.query})"
-    for ledger_columns, tables in in_ledger.items():
-        yield _read_ledger(tables, ledger_columns)
+def _read_current(inputs: Collection[Input]) -> tuple[str, dict[Input, int]]:
+    """Return the SELECT of `variant`, `table_name`, `key` and `digest` of inputs, and the variant of each: marts read other columns.
+
+    Inputs that ops.days records are read together if they have the same columns of it.
+    """
+    groups: dict[tuple[str, tuple[str, ...]], list[Input]] = {}
+    for one in sorted(inputs, key=lambda one: (one.table, one.columns, one.ledger_columns)):
+        is_in_ledger = one.table in _LEDGER_TABLES
+        group = (DAYS.full_name, one.ledger_columns) if is_in_ledger else (one.table, one.columns)
+        groups.setdefault(group, []).append(one)
+    variants: dict[Input, int] = {}
+    queries = []
+    for variant, ((table, columns), group_inputs) in enumerate(groups.items()):
+        variants |= dict.fromkeys(group_inputs, variant)
+        query = (
+            _read_ledger({one.table for one in group_inputs}, columns)
+            if table == DAYS.full_name
+            else f"SELECT '{table}' AS table_name, key, digest FROM ({group_inputs[0].query})"
+        )
+        queries.append(f"SELECT {variant} AS variant, table_name, key, digest FROM ({query})")
+    return " UNION ALL ".join(queries), variants
 
 
 def merge_inputs(inputs: Iterable[Input]) -> frozenset[Input]:
@@ -112,57 +122,56 @@ def read_inputs(columns: Mapping[str, tuple[str, ...]]) -> set[Input]:
     }
 
 
-def compare_inputs(connection: DuckDBPyConnection, mart: str, inputs: Collection[Input]) -> None:
-    """Create `changed_inputs`: keys whose digest differs from the recorded one, with the new digest; NULL if it is gone.
+def compare_inputs(connection: DuckDBPyConnection, inputs_by_mart: Mapping[str, Collection[Input]]) -> None:
+    """Create `changed_inputs`: by mart, keys whose digest differs from the recorded one, with the new digest; NULL if it is gone.
 
     Until 2026-11-28 a key of a table that a mart read both directly and through another mart was recorded twice, and twice as
     often with each change: 13 changes made 8,192 rows of it.
     """
-    current = " UNION ALL ".join(_list_current_queries(inputs))
+    current, variants = _read_current({one for inputs in inputs_by_mart.values() for one in inputs})
+    needed = ", ".join(
+        f"({quoted(mart)}, {quoted(one.table)}, {variants[one]})"
+        for mart, inputs in inputs_by_mart.items()
+        for one in inputs
+    )
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE changed_inputs AS
-        SELECT DISTINCT coalesce(current.table_name, recorded.table_name) AS table_name, coalesce(current.key, recorded.key) AS key, current.digest
-        FROM ({current}) AS current
-        FULL JOIN (SELECT DISTINCT table_name, key, digest FROM {MART_INPUTS.full_name} WHERE mart_name = $mart) AS recorded
-            ON current.table_name = recorded.table_name AND current.key = recorded.key
+        SELECT DISTINCT
+            coalesce(current.mart_name, recorded.mart_name) AS mart_name,
+            coalesce(current.table_name, recorded.table_name) AS table_name,
+            coalesce(current.key, recorded.key) AS key,
+            current.digest
+        FROM (
+            SELECT mart_name, table_name, key, digest
+            FROM ({current}) JOIN (VALUES {needed}) AS needed (mart_name, table_name, variant) USING (table_name, variant)
+        ) AS current
+        FULL JOIN (
+            SELECT DISTINCT mart_name, table_name, key, digest FROM {MART_INPUTS.full_name}
+            WHERE mart_name IN (SELECT unnest($marts::VARCHAR[]))
+        ) AS recorded
+            ON current.mart_name = recorded.mart_name AND current.table_name = recorded.table_name AND current.key = recorded.key
         WHERE current.digest IS DISTINCT FROM recorded.digest""",
-        {"mart": mart},
+        {"marts": list(inputs_by_mart)},
     )
 
 
-def find_changed(connection: DuckDBPyConnection, inputs_by_mart: Mapping[str, Collection[Input]]) -> set[str]:
-    """Return the marts of which an input differs from the recorded one. Each input is read once for all of them."""
-    inputs = sorted(
-        {one for inputs in inputs_by_mart.values() for one in inputs},
-        key=lambda one: (one.table, one.columns, one.ledger_columns),
-    )
-    reads = pl.DataFrame(
-        [(mart, inputs.index(one)) for mart, needed in inputs_by_mart.items() for one in needed],
-        schema={"mart_name": pl.String, "input": pl.Int64},
-        orient="row",
-    )
-    current = " UNION ALL ".join(
-        f"SELECT {number} AS input, '{one.table}' AS table_name, key, digest FROM ({one.query})"
-        for number, one in enumerate(inputs)
-    )
-    with temporary_view(connection, "inputs_of_marts", reads):
-        found = connection.execute(
-            f"""SELECT DISTINCT coalesce(current.mart_name, recorded.mart_name)
-            FROM (SELECT * FROM ({current}) JOIN inputs_of_marts USING (input)) AS current
-            FULL JOIN {MART_INPUTS.full_name} AS recorded USING (mart_name, table_name, key)
-            WHERE current.digest IS DISTINCT FROM recorded.digest"""
-        ).fetchall()
-    return {mart for (mart,) in found}
+def read_changed(connection: DuckDBPyConnection) -> dict[str, dict[str, list[int]]]:
+    """Return the keys in `changed_inputs` by mart and table."""
+    changed: dict[str, dict[str, list[int]]] = {}
+    for mart, table, keys in connection.execute(
+        "SELECT mart_name, table_name, list(key) FROM changed_inputs GROUP BY ALL"
+    ).fetchall():
+        changed.setdefault(mart, {})[table] = keys
+    return changed
 
 
-def affected_days(connection: DuckDBPyConnection, inputs: Collection[Input]) -> set[date] | None:
-    """Return the days that `changed_inputs` affects; None if a table without days or livestreams changed."""
-    changed: dict[str, list[int]] = {}
-    for table, key in connection.execute("SELECT table_name, key FROM changed_inputs").fetchall():
-        changed.setdefault(table, []).append(key)
+def affected_days(
+    connection: DuckDBPyConnection, inputs: Collection[Input], changed: Mapping[str, Sequence[int]]
+) -> set[date] | None:
+    """Return the days that changed keys affect, by table; None if a table without days or livestreams changed."""
     days: set[date] = set()
     for one in inputs:
-        keys = changed.pop(one.table, [])
+        keys = changed.get(one.table, ())
         if one.is_by_day:
             days |= {_EPOCH + timedelta(days=key) for key in keys}
         elif keys and one.table == LIVESTREAMS.full_name:
@@ -171,21 +180,18 @@ def affected_days(connection: DuckDBPyConnection, inputs: Collection[Input]) -> 
                     query = (
                         f"SELECT DISTINCT day FROM {table} WHERE {_LIVESTREAM_KEY} IN (SELECT unnest($keys::BIGINT[]))"
                     )
-                    days |= {day for (day,) in connection.execute(query, {"keys": keys}).fetchall()}
+                    days |= {day for (day,) in connection.execute(query, {"keys": list(keys)}).fetchall()}
         elif keys:
             return None
-    return None if changed else days  # an input that is no longer read: the mart's SQL changed
+    return None if changed.keys() - {one.table for one in inputs} else days  # no longer read: the mart's SQL changed
 
 
-def record_inputs(connection: DuckDBPyConnection, mart: str) -> None:
-    """Record `changed_inputs`, within the transaction of the build."""
+def record_inputs(connection: DuckDBPyConnection) -> None:
+    """Record `changed_inputs`, within the transaction of the builds."""
     connection.execute(
-        f"DELETE FROM {MART_INPUTS.full_name} WHERE mart_name = $mart"
-        " AND (table_name, key) IN (SELECT (table_name, key) FROM changed_inputs)",
-        {"mart": mart},
+        f"DELETE FROM {MART_INPUTS.full_name}"
+        " WHERE (mart_name, table_name, key) IN (SELECT (mart_name, table_name, key) FROM changed_inputs)"
     )
     connection.execute(
-        f"INSERT INTO {MART_INPUTS.full_name} BY NAME"
-        " SELECT $mart AS mart_name, table_name, key, digest FROM changed_inputs WHERE digest IS NOT NULL",
-        {"mart": mart},
+        f"INSERT INTO {MART_INPUTS.full_name} BY NAME SELECT * FROM changed_inputs WHERE digest IS NOT NULL"
     )

@@ -28,7 +28,7 @@ def macros_used(sql: str) -> tuple[str, ...]:
     return tuple(reversed(used.values()))
 
 
-def create_macros(connection: DuckDBPyConnection, sql: str) -> None:
-    """Create the macros that a query uses. They are temporary, so the warehouse may be read-only."""
-    if statements := macros_used(sql):
+def create_macros(connection: DuckDBPyConnection, *queries: str) -> None:
+    """Create the macros that queries use. They are temporary, so the warehouse may be read-only."""
+    if statements := dict.fromkeys(statement for sql in queries for statement in macros_used(sql)):
         connection.execute("\n".join(statements))

@@ -22,7 +22,7 @@ _SQL_TYPES_OF = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", date: "DATE", 
 def describe_asset(
     full_name: str, description: str, columns: Iterable[tuple[str, str, str | None, str]], kinds: set[str]
 ) -> dict[str, Any]:
-    """Return the arguments of `dg.asset` for a table; each of `columns` is a name, a SQL type, a unit, and a description."""
+    """Return the arguments of `dg.AssetSpec` for a table; each of `columns` is a name, a SQL type, a unit, and a description."""
     group, _, name = full_name.partition(".")
     schema = dg.TableSchema(
         [
@@ -36,7 +36,6 @@ def describe_asset(
         "group_name": group,
         "kinds": kinds,
         "owners": ["team:data"],
-        "backfill_policy": ONE_RUN,
         "metadata": {"dagster/table_name": full_name, "dagster/column_schema": schema},
     }
 
@@ -47,7 +46,7 @@ def describe_table(table: Table, kinds: set[str]) -> dict[str, Any]:
         (column.name, SQL_TYPES[column.logical_type], UNITS.get(column.logical_type), column.description)
         for column in table.columns
     ]
-    return describe_asset(table.full_name, table.description, columns, kinds)
+    return describe_asset(table.full_name, table.description, columns, kinds) | {"backfill_policy": ONE_RUN}
 
 
 def report_load(

@@ -93,10 +93,6 @@ class RunContext:
     """Days, by app, that a nightly run also loads because earlier nights missed them."""
     rebuilt: dict[str, list[date]] | None = None
     """Days with raw records, by app; set for a rebuild, which fetches nothing and can load no other days."""
-    marts_up_to_date: dict[str, int] = field(default_factory=dict)
-    """Number of rows of each mart that is up to date, by full name."""
-    marts_as_of: int | None = None
-    """The number of writes to the warehouse by which these marts are up to date."""
     loads: PendingLoads = field(init=False)
 
     def __post_init__(self) -> None:

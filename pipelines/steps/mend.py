@@ -81,8 +81,7 @@ def _rebuild(settings: Settings, damaged: Sequence[DamagedFile]) -> Iterator[str
             yield from _describe_lost_days(run, lost)
         marts = [file.table for file in damaged if file.table.startswith("marts.")]
         branch.write(lambda connection: connection.execute(_FORGET_MARTS, [marts]))
-        for mart in find_marts():
-            report.refresh_mart(run, mart)
+        report.refresh_marts(run, find_marts())
         if marts:
             yield f"{', '.join(sorted(set(marts)))}: built again"
         yield from _describe_lost_rows(damaged)

@@ -1,7 +1,7 @@
 """Build marts from landed tables, run checks, publish the readers' copy and write the page."""
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC
 from functools import partial
 from pathlib import Path
@@ -11,10 +11,9 @@ from pipelines.catalog.types import Table
 from pipelines.clock import utc_now
 from pipelines.files import find_temporary_files
 from pipelines.load.raw_tables import end_backfill
-from pipelines.marts.build import Mart, MartBuild, build_mart, find_marts
+from pipelines.marts.build import Mart, MartBuild, build_marts, find_builds, split_builds
 from pipelines.marts.checks import Check, CheckResult, run_check
 from pipelines.marts.sql_files import named_tables
-from pipelines.marts.up_to_date import find_up_to_date
 from pipelines.report.page import write_report
 from pipelines.report.run_query import tables_of_page
 from pipelines.steps.context import Range, RunContext
@@ -23,25 +22,18 @@ from pipelines.storage.warehouse import EVERY_APP
 from pipelines.telemetry.logs import log
 
 
-def refresh_mart(run: RunContext, mart: Mart) -> MartBuild:
-    """Build those days of a mart that changed.
-
-    The inputs of all marts are compared at once, and again after something else was written.
-    """
+def refresh_marts(run: RunContext, marts: Sequence[Mart]) -> dict[str, MartBuild]:
+    """Build those days of marts that changed. Returns the builds by full name. `marts` are in the order of `find_marts`."""
     run.loads.write()
-    warehouse = run.warehouse
-    if run.marts_as_of != warehouse.writes:
-        inputs = named_tables(*(one.query for other in find_marts() for one in other.inputs))
-        with warehouse.snapshot(inputs), warehouse.open_working() as connection:
-            run.marts_up_to_date = find_up_to_date(connection, find_marts())
-        run.marts_as_of = warehouse.writes
-    if mart.full_name in run.marts_up_to_date and mart in find_marts():
-        return MartBuild(run.marts_up_to_date[mart.full_name], [])
-    with warehouse.lock_table(mart.full_name, EVERY_APP):
-        build = warehouse.write(lambda connection: build_mart(connection, mart, utc_now()))
-    run.marts_up_to_date[mart.full_name] = build.rows
-    run.marts_as_of = warehouse.writes
-    return build
+    builds: dict[str, MartBuild] = {}
+    with ExitStack() as locks:
+        for mart in marts:
+            locks.enter_context(run.warehouse.lock_table(mart.full_name, EVERY_APP))
+        with run.warehouse.open_working() as connection:
+            known = find_builds(connection)
+        for some in split_builds(marts, known):
+            builds |= run.warehouse.write(partial(build_marts, marts=some, now=utc_now()))
+    return builds
 
 
 def preview_table(run: RunContext, table: Table | Mart, days: Range | None = None) -> TablePreview:

@@ -13,7 +13,7 @@ from pipelines.statement.close import close_month
 from pipelines.statement.figures import last_day_of
 from pipelines.statement.read import By, Statement, read_statement
 from pipelines.steps.context import RunContext, open_run
-from pipelines.steps.report import publish_warehouse, refresh_mart
+from pipelines.steps.report import publish_warehouse, refresh_marts
 from pipelines.storage.warehouse import EVERY_APP
 
 
@@ -40,8 +40,7 @@ def close_statement(settings: Settings, month: date, by: By, *, allow_incomplete
         backfill=None,
         applies_terms=False,
     ) as run:
-        for mart in find_marts():
-            refresh_mart(run, mart)
+        refresh_marts(run, find_marts())
         _require_checks(run)
         statement = run.warehouse.read(partial(read_statement, month=month, by=by))
         if not statement.is_complete and not allow_incomplete:

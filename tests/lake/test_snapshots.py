@@ -15,7 +15,7 @@ from tests.pipeline_runner import LAST, run_pipeline, settings_for, small_world
 from tests.postgres import Postgres
 
 LOADS = "SELECT count(*) FROM ops.loads"
-STATEMENTS, STATEMENTS_OF_AN_APP = 2_300, 400
+STATEMENTS, STATEMENTS_OF_AN_APP = 1_800, 350
 
 
 @pytest.mark.long

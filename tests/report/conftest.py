@@ -15,7 +15,7 @@ from pipelines.catalog.core import LIVESTREAM_SESSIONS
 from pipelines.catalog.files import WAREHOUSE_FILE
 from pipelines.catalog.ops import DAYS
 from pipelines.catalog.streams import FACTS
-from pipelines.marts.build import Mart, MartBuild, build_mart, find_marts
+from pipelines.marts.build import Mart, MartBuild, build_mart, build_marts, find_builds, find_marts, split_builds
 from pipelines.normalize.derived import add_session_facts
 from pipelines.settings.settings import Settings
 from pipelines.storage.warehouse import open_warehouse
@@ -104,8 +104,9 @@ class FileWarehouse:
         return build_mart(self.connection, mart, self.tick())
 
     def build_all(self) -> None:
-        for name in self.marts:
-            self.build(name)
+        """Build every mart, as a run does."""
+        for some in split_builds(self.marts.values(), find_builds(self.connection)):
+            build_marts(self.connection, some, self.tick())
 
     def query(self, sql: str) -> list[Row]:
         cursor = self.connection.execute(sql)

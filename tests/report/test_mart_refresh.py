@@ -11,7 +11,7 @@ import pytest
 from pipelines.catalog.files import WAREHOUSE_FILE
 from pipelines.marts import build as marts
 from pipelines.marts import macros
-from pipelines.marts.build import Mart, build_mart, find_marts
+from pipelines.marts.build import Mart, build_mart, build_marts, find_builds, find_marts, split_builds
 from pipelines.marts.columns import MartColumn
 from pipelines.marts.inputs import read_inputs
 from pipelines.marts.parsed_sql import read_tables
@@ -201,3 +201,26 @@ def test_a_mart_records_each_key_of_its_inputs_once(warehouse: FileWarehouse) ->
             "INSERT INTO ops.mart_inputs FROM ops.mart_inputs"
         )  # as an earlier version left them
     assert all(len({one.table for one in mart.inputs}) == len(mart.inputs) for mart in warehouse.marts.values())
+
+
+def test_built_marts_are_refreshed_together_and_the_others_one_by_one(warehouse: FileWarehouse) -> None:
+    marts = [*MARTS.values()]
+    assert [*split_builds(marts, {})] == [[mart] for mart in marts]
+    warehouse.build_all()
+    builds = find_builds(warehouse.connection)
+    assert [*split_builds(marts, builds)] == [marts]
+    del builds[marts[2].full_name]
+    assert [*split_builds(marts, builds)] == [marts[:2], [marts[2]], marts[3:]]
+
+
+def test_a_mart_that_fails_is_named_and_no_mart_changes(warehouse: FileWarehouse) -> None:
+    warehouse.build_all()
+    before = warehouse.query("FROM ops.mart_inputs ORDER BY ALL")
+    warehouse.load(SESSIONS, DAY, {"session_id": "s", "livestream_id": "l", "viewer_seconds": 1.0})
+    failing = MARTS["session_reliability"]
+    sql = f"SELECT *, error('no such figure') AS wrong FROM ({failing.sql})"
+    marts = [replace(mart, sql=sql) if mart is failing else mart for mart in MARTS.values()]
+    with pytest.raises(duckdb.Error, match=r"^marts\.session_reliability: .*no such figure"):
+        build_marts(warehouse.connection, marts, datetime(2026, 1, 2))
+    assert warehouse.query("FROM ops.mart_inputs ORDER BY ALL") == before
+    assert warehouse.query("FROM marts.daily_usage") == []

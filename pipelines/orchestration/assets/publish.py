@@ -9,7 +9,7 @@ from pipelines.clock import utc_now
 from pipelines.marts.checks import MAX_ROWS_SHOWN
 from pipelines.orchestration.asset_metadata import to_table
 from pipelines.orchestration.assets.core import CORE
-from pipelines.orchestration.assets.marts import MARTS
+from pipelines.orchestration.assets.marts import marts
 from pipelines.orchestration.resources import (
     NIGHTLY,
     ONE_RUN,
@@ -28,7 +28,7 @@ from pipelines.steps.summary import TABLES_OF_SUMMARY, findings, loads_of, summa
 from pipelines.telemetry.logs import log
 from pipelines.text import printable
 
-_READ_BY_MARTS = {dep.asset_key for mart in MARTS for spec in mart.specs for dep in spec.deps}
+_READ_BY_MARTS = {dep.asset_key for spec in marts.specs for dep in spec.deps}
 
 
 WAREHOUSE = dg.AssetKey(["publish", "warehouse"])
@@ -48,7 +48,7 @@ def build_publish(settings: Settings) -> list[dg.AssetsDefinition]:
         key=WAREHOUSE,
         deps=[
             *(table for table in CORE if table.key not in _READ_BY_MARTS),
-            *MARTS,
+            marts,
         ],  # each edge once: the graph stays readable
         description="`warehouse.duckdb`: a finished copy for readers, replaced atomically, also by a run in which an app failed."
         " Before that, alert rules are evaluated, and incidents that opened or closed are posted.",
