@@ -17,7 +17,8 @@ _LOADS, _AUDIT = "steps/load_core.py", "steps/audit.py"
 def count_calls() -> Iterator[Counter[str]]:
     """Count in this thread `statements` sent to DuckDB, and in loads of `core` tables; there also versions `normalized`.
 
-    Also counts the landings of each raw table, by its full name, and the audits that normalize (`audited`).
+    Also counts the landings of each raw table, by its full name, the normalizations of each core table, and the audits that
+    normalize (`audited`).
     """
     counted: Counter[str] = Counter()
 
@@ -29,6 +30,7 @@ def count_calls() -> Iterator[Counter[str]]:
         elif event == "call" and frame.f_code is normalize.__code__:
             counted["normalized"] += frame.f_locals["raw"].height if _is_below(frame, _LOADS) else 0
             counted["audited"] += _is_below(frame, _AUDIT)
+            counted[f"normalizations of {frame.f_locals['table'].full_name}"] += 1
         elif event == "call" and frame.f_code is land.__code__:
             counted[frame.f_locals["table"].full_name] += 1
 

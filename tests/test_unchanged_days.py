@@ -14,7 +14,7 @@ from tests.call_counter import count_calls
 from tests.fixed_clock import NOW, clock_set_to
 from tests.night_runner import APP, NIGHT, WEEK, NightRunner, ids, names_livestream, world_of
 from tests.normalize_again import assert_nothing_was_skipped_wrongly
-from tests.pipeline_runner import query, run_without_marts, settings_for, small_world
+from tests.pipeline_runner import assert_matches_world, query, run_without_marts, settings_for, small_world
 
 HOUR = timedelta(hours=1)
 
@@ -66,6 +66,17 @@ def load_nights(nights: NightRunner, *changes: Callable[[NightRunner], None]) ->
 def test_nothing_that_changed_is_skipped(tmp_path: Path) -> None:
     with Simulator(world_of(2)) as simulator:
         load_nights(NightRunner(simulator, tmp_path / "home"), break_a_session)
+
+
+@pytest.mark.parametrize("allow_shrink", [False, True])
+def test_what_is_compared_with_the_totals_is_normalized_once(*, allow_shrink: bool, tmp_path: Path) -> None:
+    with Simulator(small_world(apps=("a", "b"), livestreams=6, sessions=60, days=30, broken=False)) as simulator:
+        settings = settings_for(simulator, tmp_path)
+        with count_calls() as counted:
+            run_without_marts(settings, allow_shrink=allow_shrink)
+        # Of each app; of the one that is compared, twice with --allow-shrink, which removes raw records in between.
+        assert counted["normalizations of core.livestream_sessions"] == 2 + allow_shrink
+        assert_matches_world(settings, simulator.world)
 
 
 @pytest.mark.long

@@ -22,6 +22,7 @@ from pipelines.settings.billing_terms import read_billing_terms
 from pipelines.settings.settings import Settings
 from pipelines.steps import dialect
 from pipelines.steps.billing_terms import write_billing_terms
+from pipelines.steps.kept_rows import KeptRows
 from pipelines.steps.outcomes import Counts, Failure
 from pipelines.steps.pending_loads import PendingLoads
 from pipelines.steps.process_memory import prepare_for_runs
@@ -93,6 +94,7 @@ class RunContext:
     """Days, by app, that a nightly run also loads because earlier nights missed them."""
     rebuilt: dict[str, list[date]] | None = None
     """Days with raw records, by app; set for a rebuild, which fetches nothing and can load no other days."""
+    kept_rows: KeptRows = field(default_factory=KeptRows)
     loads: PendingLoads = field(init=False)
 
     def __post_init__(self) -> None:

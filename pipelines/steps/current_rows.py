@@ -15,6 +15,7 @@ from pipelines.normalize.fingerprint import fingerprint
 from pipelines.normalize.resolve import Normalized, normalize
 from pipelines.normalize.shrinks import Sums
 from pipelines.steps.context import RunContext
+from pipelines.steps.kept_rows import Days
 from pipelines.steps.load_plan import changed_days
 from pipelines.steps.process_memory import return_freed_memory
 from pipelines.steps.session_counts import with_session_counts
@@ -22,7 +23,6 @@ from pipelines.steps.session_counts import with_session_counts
 CHUNK_ROWS = 20_000
 """Raw rows that are normalized together. This bounds memory, however long the range."""
 
-Days = list[date | None]
 Part = TypeVar("Part")
 
 
@@ -35,10 +35,26 @@ def days_in_core(run: RunContext, table: Table, app_id: str, days: Collection[da
     return {day for _, day in loaded.keys() - changed} - set(outdated)
 
 
-def normalize_days(run: RunContext, table: Table, app_id: str, days: Days) -> Iterator[tuple[Days, Normalized]]:
-    """Yield chunks of these days with the current rows of a fact table, normalized from raw. None: records without a day."""
+def normalize_days(
+    run: RunContext, table: Table, app_id: str, days: Days, *, keep: bool = False
+) -> Iterator[tuple[Days, Normalized]]:
+    """Yield chunks of these days with the current rows of a fact table, normalized from raw. None: records without a day.
+
+    `keep`: a later call for the same days takes the rows of this one, if they are few and still current.
+    """
     if not days:
         return
+    if found := run.kept_rows.take(run.warehouse, table, app_id, days):
+        yield days, found
+        return
+    others = run.kept_rows.count_landings_of_others(run.warehouse) if keep else None
+    for chunk, found in _normalize_chunks(run, table, app_id, days):
+        if others is not None and chunk == days:
+            run.kept_rows.keep(others, table, app_id, days, found)
+        yield chunk, found
+
+
+def _normalize_chunks(run: RunContext, table: Table, app_id: str, days: Days) -> Iterator[tuple[Days, Normalized]]:
     stream, part = stream_of(table), part_of(table)
     with run.warehouse.open_raw() as connection:
         counted = raw_tables.rows_by_day(connection, stream.raw, app_id, days, stats=part.stats)

@@ -106,6 +106,7 @@ def _land_batches(run: RunContext, table: Table, batches: list[_Batch], synced: 
         frame = frame.filter(~pl.col("day").is_in(future_days) | pl.col("day").is_null())
     types = field_types(table, [record for batch in batches for record in batch.records], utc_now())
     landed = run.warehouse.write_raw(lambda connection: raw_versions.land(connection, table, frame, types, synced))
+    run.kept_rows.note_landing(batch.frame["app_id"][0] for batch in batches if not batch.frame.is_empty())
     counts_by_app = {batch.frame["app_id"][0]: batch.counts for batch in batches if not batch.frame.is_empty()}
     for app_id, received in frame.group_by("app_id").len().iter_rows():
         counts, new = counts_by_app[app_id], landed.new_by_app.get(app_id, 0)
@@ -131,6 +132,7 @@ def purge(run: RunContext, table: Table, app_id: str, days: Iterable[date], unre
             unread=unread,
         )
     )
+    run.kept_rows.forget([app_id])
 
 
 def fail_in_part(

@@ -19,7 +19,8 @@ from pipelines.load.raw_versions import last_landing
 from pipelines.normalize.fingerprint import fingerprint
 from pipelines.normalize.resolve import Normalized, listed_livestreams, normalize
 from pipelines.steps.context import Range, RunContext
-from pipelines.steps.current_rows import Days, normalize_days, split_chunks
+from pipelines.steps.current_rows import normalize_days, split_chunks
+from pipelines.steps.kept_rows import Days
 from pipelines.steps.load_plan import LoadPlan, confirm_unchanged, plan_load, tables_of_plan
 from pipelines.steps.outcomes import Counts
 from pipelines.steps.progress import progress

@@ -124,11 +124,11 @@ def _find_short_days(run: RunContext, app_id: str, days: Range) -> dict[date, in
     changed_overall = [day for day in wanted if day not in overall_days]
     sums = [
         sum_by_day(part.rows, part.rejects["day"])
-        for _, part in normalize_days(run, LIVESTREAM_SESSIONS, app_id, [*changed_sessions])
+        for _, part in normalize_days(run, LIVESTREAM_SESSIONS, app_id, [*changed_sessions], keep=True)
     ]
     overall = [
         part.rows.select(list(_OVERALL))
-        for _, part in normalize_days(run, LIVESTREAM_ANALYTICS_DAILY, app_id, [*changed_overall])
+        for _, part in normalize_days(run, LIVESTREAM_ANALYTICS_DAILY, app_id, [*changed_overall], keep=True)
     ]
     with run.warehouse.open_working() as connection:
         compared = compare_days(
