@@ -61,7 +61,7 @@ def keep_parsed_sql(directory: Path) -> Iterator[None]:
             with suppress(OSError):  # the next run parses again
                 directory.mkdir(parents=True, exist_ok=True)
                 temporary = file.with_name(f".{_FILE_NAME}.{os.getpid()}")
-                content = {"sqlglot": version("sqlglot"), "results": {key: _results[key] for key in _used}}
+                content = {"sqlglot": version("sqlglot"), "results": {key: _results[key] for key in sorted(_used)}}
                 temporary.write_text(json.dumps(content), encoding="utf-8")
                 temporary.replace(file)
 

@@ -15,6 +15,7 @@ import dagster
 from pipelines.files import PACKAGE_DATA
 
 _FILE = PACKAGE_DATA / "history.json"
+_INDEX = re.compile(r"CREATE (UNIQUE )?INDEX ")
 _TIME = re.compile(r"'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?'")
 
 
@@ -44,8 +45,10 @@ def package_history(home: Path, files: Iterable[Path]) -> None:
     statements = {}
     for file in files:
         with closing(sqlite3.connect(file)) as connection:
-            dump = "\n".join(connection.iterdump())
-        statements[f"{file.relative_to(home)}"] = _TIME.sub("CURRENT_TIMESTAMP", dump)
+            *dump, commit = connection.iterdump()
+        # SQLAlchemy creates indexes in any order: sorted, each build writes the same file.
+        ordered = sorted(dump, key=lambda statement: statement if _INDEX.match(statement) else "")
+        statements[f"{file.relative_to(home)}"] = _TIME.sub("CURRENT_TIMESTAMP", "\n".join([*ordered, commit]))
     temporary = _FILE.with_suffix(".tmp")
     temporary.write_text(json.dumps({"dagster": dagster.__version__, "files": statements}), encoding="utf-8")
     temporary.replace(_FILE)
