@@ -71,14 +71,14 @@ def test_a_query_imports_what_reads_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_night_without_changes_parses_no_sql_and_draws_no_chart(tmp_path: Path) -> None:
+def test_a_first_night_and_one_without_changes_parse_no_sql_and_build_no_chart(tmp_path: Path) -> None:
     world = World.seeded(1, apps=["a"], livestreams=3, sessions=9, days=3, now=utc_now())
     with Simulator(world) as simulator:
         clock = {name: os.environ[name] for name in os.environ if name == "PYTHONPATH" or name.startswith("TESTS_")}
         environment = environment_for(simulator, tmp_path, **clock)
         for _ in range(2):
             count, libraries = load(tmp_path, ["nightly", "--quiet"], **environment)
-    assert libraries == OF_A_RUN
+            assert libraries == OF_A_RUN
     assert count < 1_620, "a bare import of dagster, polars, duckdb and httpx: 1,214"
 
 

@@ -121,6 +121,8 @@ class Simulator:
         config = uvicorn.Config(
             self.service.application(),
             http=Connection,
+            ws="none",
+            proxy_headers=False,
             lifespan="off",
             access_log=False,
             date_header=False,
