@@ -11,7 +11,7 @@ from pipelines.catalog.core import LIVE_OBSERVATIONS
 from pipelines.catalog.live import RAW_LIVE_OBSERVATIONS
 from pipelines.catalog.ops import QUARANTINE
 from pipelines.catalog.types import LogicalType
-from pipelines.normalize.coerce import cell, reason_not_taken, value_of
+from pipelines.normalize.coerce import reason_not_taken, value_of
 from pipelines.normalize.derived import add_session_facts
 from pipelines.normalize.fields import split_fields
 from pipelines.normalize.record import encode
@@ -82,11 +82,11 @@ def parse_observations(
     payloads = [encode(_flatten(one)) for one in found]
     values = (
         split_fields(payloads, [field for _, field, _ in _COLUMNS])
-        .with_columns(value_of(kind, cell(field), polled_at).alias(f"{name}:value") for name, field, kind in _COLUMNS)
+        .with_columns(value_of(kind, field, polled_at.date()).alias(f"{name}:value") for name, field, kind in _COLUMNS)
         .select(
             pl.col("^.*:value$").name.map(lambda name: name.removesuffix(":value")),
             *[
-                reason_not_taken(kind, cell(field), pl.col(f"{name}:value")).alias(f"{field}:reason")
+                reason_not_taken(kind, field, pl.col(f"{name}:value")).alias(f"{field}:reason")
                 for name, field, kind in _COLUMNS
             ],
             pl.Series("payload", payloads, dtype=pl.String),

@@ -6,8 +6,9 @@ rejected with a reason. There is no other outcome: no guess, no silent NULL.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 
 import polars as pl
 
@@ -65,12 +66,12 @@ def _number(value: Cell) -> pl.Expr:
     return pl.when(is_number).then(value.stripped).cast(pl.Float64, strict=False)
 
 
-def _amount(value: Cell, _now: datetime) -> pl.Expr:
+def _amount(value: Cell, _today: date) -> pl.Expr:
     number = _number(value)
     return pl.when(number.is_finite() & (number >= 0)).then(number.abs())
 
 
-def _count(value: Cell, _now: datetime) -> pl.Expr:
+def _count(value: Cell, _today: date) -> pl.Expr:
     # Integers never pass through a float: above 2**53 it would change them.
     exact = value.is_type("number", "string") & value.stripped.str.contains(_WHOLE)
     digits = value.stripped.str.strip_prefix("+").str.replace(r"\.0*$", "")
@@ -92,7 +93,7 @@ _TRUE = ["true", "1", "yes", "disabled"]
 _FALSE = ["false", "0", "no", "enabled"]
 
 
-def _flag(value: Cell, _now: datetime) -> pl.Expr:
+def _flag(value: Cell, _today: date) -> pl.Expr:
     word = value.stripped.str.to_lowercase().str.replace(r"^([01])\.0$", "$1")
     scalar = value.is_type("boolean", "number", "string")
     return pl.when(scalar & word.is_in(_TRUE)).then(True).when(scalar & word.is_in(_FALSE)).then(False)  # noqa: FBT003 - a value
@@ -132,22 +133,22 @@ def _unix(value: Cell) -> pl.Expr:
     return (number * per_unit).round().cast(pl.Int64, strict=False).cast(pl.Datetime("us"))
 
 
-def _plausible(moment: pl.Expr, now: datetime) -> pl.Expr:
-    end = datetime.combine(now.date() + timedelta(days=2), time())
+def _plausible(moment: pl.Expr, today: date) -> pl.Expr:
+    end = datetime.combine(today + timedelta(days=2), time())
     return pl.when(moment.is_between(time_literal(EARLIEST), time_literal(end), closed="left")).then(moment)
 
 
-def _timestamp(value: Cell, now: datetime) -> pl.Expr:
-    return _plausible(_any_timestamp(value), now)
+def _timestamp(value: Cell, today: date) -> pl.Expr:
+    return _plausible(_any_timestamp(value), today)
 
 
-def _day(value: Cell, now: datetime) -> pl.Expr:
+def _day(value: Cell, today: date) -> pl.Expr:
     written = pl.when(value.is_type("string") & value.stripped.str.contains(_ISO_DAY)).then(value.stripped)
     midnight = written.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
-    return _plausible(midnight.fill_null(_any_timestamp(value)), now).cast(pl.Date)
+    return _plausible(midnight.fill_null(_any_timestamp(value)), today).cast(pl.Date)
 
 
-def _id(value: Cell, _now: datetime) -> pl.Expr:
+def _id(value: Cell, _today: date) -> pl.Expr:
     whole = value.stripped.str.replace(r"\.0$", "")
     of_number = pl.when(value.is_type("number") & whole.str.contains(_INTEGER)).then(whole)
     text = pl.when(value.is_type("string")).then(value.text).otherwise(of_number)
@@ -155,11 +156,11 @@ def _id(value: Cell, _now: datetime) -> pl.Expr:
     return pl.when((length >= 1) & (length <= MAX_ID_LENGTH) & ~text.str.contains(_CONTROL)).then(text)
 
 
-def _text(value: Cell, _now: datetime) -> pl.Expr:
+def _text(value: Cell, _today: date) -> pl.Expr:
     return pl.when(value.is_type("string", "number")).then(value.text)
 
 
-_RULES: dict[LogicalType, tuple[Callable[[Cell, datetime], pl.Expr], str]] = {
+_RULES: dict[LogicalType, tuple[Callable[[Cell, date], pl.Expr], str]] = {
     "seconds": (_amount, "a number of seconds, 0 or more"),
     "minutes": (_amount, "a number of minutes, 0 or more"),
     "count": (_count, "a whole number, 0 or more"),
@@ -171,16 +172,19 @@ _RULES: dict[LogicalType, tuple[Callable[[Cell, datetime], pl.Expr], str]] = {
 }
 
 
-def value_of(kind: LogicalType, value: Cell, now: datetime) -> pl.Expr:
-    """Read the value by the rule of its kind; null where it says null and where it is not taken.
+@lru_cache(maxsize=512)
+def value_of(kind: LogicalType, column: str, today: date) -> pl.Expr:
+    """Read the value of a cell by the rule of its kind; null where it says null and where it is not taken.
 
-    `now` bounds timestamps and days: nothing of this API is later than tomorrow.
+    `today` bounds timestamps and days: nothing of this API is later than tomorrow.
     """
-    return pl.when(~is_null(kind, value)).then(_RULES[kind][0](value, now))
+    value = cell(column)
+    return pl.when(~is_null(kind, value)).then(_RULES[kind][0](value, today))
 
 
-def reason_not_taken(kind: LogicalType, value: Cell, taken: pl.Expr) -> pl.Expr:
-    """Why a value was not taken, null where it was. `taken` is what `value_of` gave for it."""
+def reason_not_taken(kind: LogicalType, column: str, taken: pl.Expr) -> pl.Expr:
+    """Why the value of a cell was not taken, null where it was. `taken` is what `value_of` gave for it."""
+    value = cell(column)
     start = value.text.str.slice(0, 80)
     shown = (
         pl.when(value.is_type("null"))

@@ -15,7 +15,7 @@ from pipelines.catalog.raw import RAW_LIVESTREAM_DAYWISE, RAW_LIVESTREAM_SESSION
 from pipelines.catalog.streams import Stream
 from pipelines.catalog.types import Table
 from pipelines.errors import UnexpectedReplyError
-from pipelines.normalize.coerce import EARLIEST, cell, value_of
+from pipelines.normalize.coerce import EARLIEST, value_of
 from pipelines.normalize.record import Record, encode, key_cells
 
 
@@ -47,7 +47,7 @@ def _raw_frame(
 
 def raw_livestreams(records: Sequence[Record], *, app_id: str, fetched_at: datetime, run_id: str) -> pl.DataFrame:
     """Return rows of raw.livestreams."""
-    key = key_cells(records, "id").select(value_of("id", cell("id"), fetched_at)).to_series()
+    key = key_cells(records, "id").select(value_of("id", "id", fetched_at.date())).to_series()
     texts = [record.text for record in records]
     return _raw_frame(RAW_LIVESTREAMS, texts, fetched_at, run_id, app_id=app_id, livestream_id=key)
 
@@ -61,10 +61,10 @@ def raw_sessions(
     run_id: str,
 ) -> pl.DataFrame:
     """Return rows of raw.livestream_sessions. For each record: the livestream it was fetched for, and when."""
-    now = max(fetched_at, default=EARLIEST)
+    today = max(fetched_at, default=EARLIEST).date()
     read = key_cells(records, "id", *LIVESTREAM_SESSIONS.day_fields).select(
-        value_of("id", cell("id"), now).alias("id"),
-        pl.coalesce(value_of("timestamp", cell(name), now) for name in LIVESTREAM_SESSIONS.day_fields)
+        value_of("id", "id", today).alias("id"),
+        pl.coalesce(value_of("timestamp", name, today) for name in LIVESTREAM_SESSIONS.day_fields)
         .dt.date()
         .alias("day"),
     )
@@ -108,7 +108,7 @@ def raw_day_entries(
     stats: str | None = None,
 ) -> pl.DataFrame:
     """Return rows of a stream's raw table for one part of a reply about `days`; omitted days that are zero get `null`."""
-    day = value_of("day", cell(stream.day_field), fetched_at)
+    day = value_of("day", stream.day_field, fetched_at.date())
     named = key_cells(entries, stream.day_field).select(day).to_series().to_list()
     if any(named) and not set(named) & set(days):
         raise UnexpectedReplyError(f"{stream.label} for {days[0]} to {days[-1]} was answered with other days only")
@@ -129,7 +129,7 @@ def raw_session_counts(
     entries: Sequence[Record], days: Sequence[date], *, app_id: str, fetched_at: datetime, run_id: str
 ) -> pl.DataFrame:
     """Return rows of raw.livestream_analytics_daywise for a reply of *livestreams/daywise* about `days`."""
-    day = value_of("day", cell("date"), fetched_at)
+    day = value_of("day", "date", fetched_at.date())
     named = key_cells(entries, "date").select(day).to_series().to_list() if entries else []
     if any(named) and not set(named) & set(days):
         raise UnexpectedReplyError(f"livestreams/daywise for {days[0]} to {days[-1]} was answered with other days only")

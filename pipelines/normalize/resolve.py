@@ -7,19 +7,29 @@ source has lost are kept (see `shrinks.py`).
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import cache, lru_cache
 
 import polars as pl
 
 from pipelines.catalog.core import LIVESTREAMS
 from pipelines.catalog.ops import QUARANTINE
 from pipelines.catalog.types import Table
-from pipelines.normalize.coerce import cell, reason_not_taken, value_of
+from pipelines.normalize.coerce import reason_not_taken, value_of
 from pipelines.normalize.derived import add_session_facts
 from pipelines.normalize.fields import split_fields
 from pipelines.normalize.shrinks import SessionSums, any_above_zero, keep_forgotten_figures
 
+_LISTED = replace(
+    LIVESTREAMS,
+    columns=tuple(
+        column
+        for column in LIVESTREAMS.columns
+        if column.name in ("livestream_id", "created_at", "updated_at", "status")
+    ),
+)
+"""The columns of core.livestreams by which livestreams are selected."""
 _CONTEXT = ("payload", "first_fetched_at", "fetched_at", "run_id", "arrival")
 
 
@@ -55,23 +65,11 @@ def read_versions(table: Table, raw: pl.DataFrame, now: datetime) -> pl.DataFram
     `field` and `reason` name the first rejected field; they are null in a valid version. `rank` orders the versions of a key,
     the current one last.
     """
-    sourced = [column for column in table.columns if column.source_field]
-    parsed = split_fields(raw["payload"], [str(column.source_field) for column in sourced])
+    parsed = split_fields(raw["payload"], [column.source_field for column in table.columns if column.source_field])
     for name in table.request_columns:
         parsed = _fill_from_request(parsed, name, raw[name])
-    values = parsed.with_columns(
-        value_of(column.logical_type, cell(str(column.source_field)), now).alias(f"{column.source_field}:value")
-        for column in sourced
-    ).select(
-        "record:type",
-        *[pl.col(f"{column.source_field}:value").alias(column.name) for column in sourced],
-        *[
-            reason_not_taken(
-                column.logical_type, cell(str(column.source_field)), pl.col(f"{column.source_field}:value")
-            ).alias(f"{column.source_field}:reason")
-            for column in sourced
-        ],
-    )
+    values_of, selected = _read_fields(table, now.date())
+    values = parsed.with_columns(values_of).select(selected)
     raw_day = raw["day"] if "day" in raw.columns else pl.Series([None] * raw.height, dtype=pl.Date)
     versions = pl.concat(
         [raw.select("app_id", *_CONTEXT), values, raw_day.alias("raw_day").to_frame()], how="horizontal"
@@ -80,12 +78,7 @@ def read_versions(table: Table, raw: pl.DataFrame, now: datetime) -> pl.DataFram
         versions = versions.with_columns(pl.col("raw_day").alias("day"))
     elif table.day_sources:
         versions = versions.with_columns(pl.coalesce(table.day_sources).dt.date().alias("day"))
-    times = [f"{column.source_field}:reason" for column in sourced if column.logical_type in ("timestamp", "day")]
-    versions = _with_first_fault(table, versions).with_columns(
-        pl.any_horizontal(pl.lit(value=False), *(pl.col(name).is_not_null() for name in times)).alias(
-            "has_rejected_time"
-        )
-    )
+    versions = versions.with_columns(_find_first_fault(table))
     updated = pl.col("updated_at") if "updated_at" in table.column_names else pl.lit(None, dtype=pl.Datetime("us"))
     # Records without a key are identified by their text, which must not equal the key of another record.
     key = pl.coalesce("=" + pl.col(table.key[-1]).cast(pl.String), "payload")
@@ -98,12 +91,25 @@ def read_versions(table: Table, raw: pl.DataFrame, now: datetime) -> pl.DataFram
     return keyed.with_columns(rank.alias("rank")).drop("at").sort("rank")
 
 
+@lru_cache(maxsize=32)
+def _read_fields(table: Table, today: date) -> tuple[list[pl.Expr], list[pl.Expr]]:
+    """Return the expressions of the value of each field, and those of the columns and reasons that follow from them."""
+    fields = [(column, column.source_field) for column in table.columns if column.source_field]
+    values_of = [value_of(column.logical_type, name, today).alias(f"{name}:value") for column, name in fields]
+    columns = [pl.col(f"{name}:value").alias(column.name) for column, name in fields]
+    reasons = [
+        reason_not_taken(column.logical_type, name, pl.col(f"{name}:value")).alias(f"{name}:reason")
+        for column, name in fields
+    ]
+    return values_of, [pl.col("record:type"), *columns, *reasons]
+
+
 def listed_livestreams(raw: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """Return livestream_id, created_at, updated_at and status of each livestream, also of quarantined records.
 
     A livestream whose record is quarantined for its name still has sessions to fetch.
     """
-    newest = read_versions(LIVESTREAMS, raw, now).group_by("key", maintain_order=True).last()
+    newest = read_versions(_LISTED, raw, now).group_by("key", maintain_order=True).last()
     known = newest.filter(pl.col("livestream_id").is_not_null())
     return known.select("livestream_id", "created_at", "updated_at", "status")
 
@@ -120,7 +126,9 @@ def _fill_from_request(parsed: pl.DataFrame, name: str, requested: pl.Series) ->
     )
 
 
-def _with_first_fault(table: Table, versions: pl.DataFrame) -> pl.DataFrame:
+@cache
+def _find_first_fault(table: Table) -> list[pl.Expr]:
+    """Return the expressions of `field` and `reason` of the first fault of a version, and of `has_rejected_time`."""
     faults: list[tuple[str, pl.Expr]] = []
     if table.is_daily:
         # A day entry may be `null`: the reply had none.
@@ -142,8 +150,16 @@ def _with_first_fault(table: Table, versions: pl.DataFrame) -> pl.DataFrame:
         *others, last = table.day_fields
         dayless = pl.lit(f"no day: {', '.join(others)} and {last} are all missing")
         faults.append((table.day_fields[0], pl.when(pl.col("day").is_null()).then(dayless)))
-    field = pl.coalesce([pl.when(reason.is_not_null()).then(pl.lit(name)) for name, reason in faults])
-    return versions.with_columns(field.alias("field"), pl.coalesce([reason for _, reason in faults]).alias("reason"))
+    times = [
+        pl.col(f"{column.source_field}:reason").is_not_null()
+        for column in table.columns
+        if column.source_field and column.logical_type in ("timestamp", "day")
+    ]
+    return [
+        pl.coalesce([pl.when(reason.is_not_null()).then(pl.lit(name)) for name, reason in faults]).alias("field"),
+        pl.coalesce([reason for _, reason in faults]).alias("reason"),
+        pl.any_horizontal(pl.lit(value=False), *times).alias("has_rejected_time"),
+    ]
 
 
 def normalize(

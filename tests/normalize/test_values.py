@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipelines.catalog.types import LogicalType
 from pipelines.extract.json_values import parse_json
-from pipelines.normalize.coerce import cell, reason_not_taken, value_of
+from pipelines.normalize.coerce import reason_not_taken, value_of
 from pipelines.normalize.fields import split_fields
 
 READ_KINDS = [kind for kind in get_args(LogicalType) if kind != "number"]
@@ -33,8 +33,8 @@ QUARANTINED = Outcome.QUARANTINED
 def read_all(kind: LogicalType, values: list[Any]) -> list[tuple[Any, str | None]]:
     """(value, reason) of each, by the way a record goes: JSON text, field, rule."""
     fields = split_fields([json.dumps({"x": value}) for value in values], ["x"])
-    taken = value_of(kind, cell("x"), NOW)
-    read = fields.select(taken.alias("value"), reason_not_taken(kind, cell("x"), taken).alias("reason"))
+    taken = value_of(kind, "x", NOW.date())
+    read = fields.select(taken.alias("value"), reason_not_taken(kind, "x", taken).alias("reason"))
     return list(read.iter_rows())
 
 
@@ -363,10 +363,8 @@ def test_texts(value: Any, expected: Any) -> None:
 def test_a_missing_field_is_null_or_rejected() -> None:
     fields = split_fields(["{}"], ["x"])
     for kind in READ_KINDS:
-        taken = value_of(kind, cell("x"), NOW)
-        ((value, reason),) = fields.select(
-            taken.alias("v"), reason_not_taken(kind, cell("x"), taken).alias("r")
-        ).iter_rows()
+        taken = value_of(kind, "x", NOW.date())
+        ((value, reason),) = fields.select(taken.alias("v"), reason_not_taken(kind, "x", taken).alias("r")).iter_rows()
         assert value is None
         assert (reason is not None) == (kind in {"id", "day"})
 
