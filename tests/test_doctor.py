@@ -91,6 +91,7 @@ def test_settings_token_and_reachability(given: dict[str, str], status: int, exp
     assert expected in examined(at | given, status)
 
 
+@pytest.mark.file_only
 def test_little_space_is_a_warning(at: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     left = shutil.disk_usage(home_of(at))._replace(free=500 * 2**20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: left)

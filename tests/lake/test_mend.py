@@ -1,5 +1,6 @@
 """Files of a lakehouse that are lost: named by the doctor and by every command, forgotten and rebuilt by `livehouse mend`."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -85,6 +86,19 @@ def facts_of(settings: Settings) -> dict[str, object]:
         for table, rows in rows_of(settings).items()
         if table.startswith(("core", "mart")) or table == "ops.days"
     }
+
+
+@pytest.mark.long
+def test_little_space_at_the_data_path_is_a_warning(lake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(LIVEHOUSE_HOME=tmp_path, LIVEHOUSE_WAREHOUSE=lake)  # type: ignore[call-arg]  # read by alias
+    with open_warehouse(settings).open_working() as connection:
+        connection.execute("INSERT INTO core.livestreams (app_id) SELECT 'aula' FROM range(1000)")
+    left = shutil.disk_usage(tmp_path)._replace(free=500 * 2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: left)
+    [*_, finding] = check_lake_files(open_ducklake(settings))
+    assert (finding.state, finding.subject) == ("warning", "disk")
+    assert "500 MiB free in " in finding.message
+    assert finding.remedy.startswith("free 1024 MiB, or run `livehouse upkeep`")
 
 
 @pytest.mark.long

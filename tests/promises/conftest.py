@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,8 @@ LoadHome = Callable[[Simulator, Path], Settings]
 
 def template_world() -> World:
     """Return the world of the template: one app, no broken records, and no session without ingest seconds."""
-    world = tiny_world(apps=(APP,), now=NOW - timedelta(minutes=10), broken=False)
+    midnight = datetime.combine(NOW, time.min)  # before it, the last of DAYS would not be over by the API's clock
+    world = tiny_world(apps=(APP,), now=max(NOW - timedelta(minutes=10), midnight), broken=False)
     for session in world.apps[APP].timeline:
         session.ingest_seconds = session.ingest_seconds or 1.0  # null that becomes zero is a change, and no shrink
     return world
