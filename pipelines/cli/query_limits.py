@@ -64,7 +64,9 @@ class TimeLimit:
                 wakeup.shutdown(socket.SHUT_RDWR)
                 watcher.join()
         if self._seconds_left is not None:
-            self._seconds_left = max(0.0, self._seconds_left - (time.monotonic() - began))
+            self._seconds_left -= time.monotonic() - began
+            if self._seconds_left <= 0:  # DuckDB ignores an interruption between two queries
+                raise QueryError(self._message())
 
     def _message(self) -> str:
         return f"the query was ended after {self._seconds:g} s: give it more time with --timeout (0 for no limit)"
