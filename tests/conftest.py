@@ -15,7 +15,7 @@ import hypothesis
 import pytest
 from filelock import FileLock
 
-from pipelines.files import PACKAGE_DATA
+from pipelines.orchestration.packaged_history import PACKAGED_HISTORY
 from pipelines.report.chart_bundle import is_packaged
 from pipelines.simulator.incoming import OBSERVERS
 from pipelines.simulator.server import Simulator
@@ -141,7 +141,7 @@ def package_data(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Generate package data, as `make setup` does, if this checkout has none that fits: building charts takes seconds per home."""
     own = tmp_path_factory.getbasetemp()
     with FileLock((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "package_data.lock"):
-        if not (is_packaged() and (PACKAGE_DATA / "history.json").exists()):
+        if not (is_packaged() and PACKAGED_HISTORY.exists()):
             subprocess.run([sys.executable, "-W", "ignore", HATCH_BUILD], check=True)
 
 

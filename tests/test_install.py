@@ -59,8 +59,9 @@ def test_the_wheel_has_every_file_of_the_program_and_no_other(wheel: Path) -> No
     expected = tracked("livehouse.py", "pipelines")
     for source, target in INSTALLED_AS.items():
         expected |= {target + name.removeprefix(source) for name in tracked(source)}
-    [charts] = PACKAGE_DATA.glob("charts-*.json")
-    expected |= {f"pipelines/package_data/{name}" for name in (charts.name, "history.json", "marts.json")}
+    generated = sorted(PACKAGE_DATA.iterdir())
+    assert [file.name.partition("-")[0] for file in generated] == ["charts", "history", "marts.json"]
+    expected |= {f"pipelines/package_data/{file.name}" for file in generated}
     assert {name for name in names if ".dist-info/" not in name} == expected
 
 

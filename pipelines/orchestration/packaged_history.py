@@ -14,30 +14,33 @@ import dagster
 
 from pipelines.files import PACKAGE_DATA
 
-_FILE = PACKAGE_DATA / "history.json"
+PACKAGED_HISTORY = PACKAGE_DATA / f"history-{dagster.__version__}.json"
+"""Is missing if another version of Dagster was there when the package was built."""
+
 _INDEX = re.compile(r"CREATE (UNIQUE )?INDEX ")
 _TIME = re.compile(r"'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?'")
 
 
 def create_history(home: Path) -> None:
-    """Create the files of the history that are missing, unless the statements are those of another version of Dagster.
+    """Create the files of the history that are missing.
 
-    Without statements, or if a file cannot be written, Dagster creates it, and reports errors.
+    Without statements of this version of Dagster, or if a file cannot be written, Dagster creates it, and reports errors.
     """
     try:
-        content = json.loads(_FILE.read_bytes())
+        packaged = json.loads(PACKAGED_HISTORY.read_bytes())
     except (OSError, ValueError):
         return
-    if content["dagster"] != dagster.__version__:
-        return
-    for name, statements in content["files"].items():
+    for name, statements in packaged.items():
         file = home / name
         if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            temporary = file.with_name(f".{file.name}.new")
+            temporary.unlink(missing_ok=True)  # of a killed process
             with suppress(sqlite3.Error):
-                file.parent.mkdir(parents=True, exist_ok=True)
-                with closing(sqlite3.connect(file)) as connection:
+                with closing(sqlite3.connect(temporary)) as connection:
                     connection.execute("PRAGMA journal_mode = WAL")
-                    connection.executescript(statements)  # one transaction
+                    connection.executescript(statements)
+                temporary.replace(file)
 
 
 def package_history(home: Path, files: Iterable[Path]) -> None:
@@ -49,6 +52,4 @@ def package_history(home: Path, files: Iterable[Path]) -> None:
         # SQLAlchemy creates indexes in any order: sorted, each build writes the same file.
         ordered = sorted(dump, key=lambda statement: statement if _INDEX.match(statement) else "")
         statements[f"{file.relative_to(home)}"] = _TIME.sub("CURRENT_TIMESTAMP", "\n".join([*ordered, commit]))
-    temporary = _FILE.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"dagster": dagster.__version__, "files": statements}), encoding="utf-8")
-    temporary.replace(_FILE)
+    PACKAGED_HISTORY.write_text(json.dumps(statements), encoding="utf-8")
