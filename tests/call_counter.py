@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines.load.raw_versions import land
 from pipelines.normalize.resolve import normalize
+from pipelines.steps.compared_days import compare_days
 
 _LOADS, _AUDIT = "steps/load_core.py", "steps/audit.py"
 
@@ -18,7 +19,7 @@ def count_calls() -> Iterator[Counter[str]]:
     """Count in this thread `statements` sent to DuckDB, and in loads of `core` tables; there also versions `normalized`.
 
     Also counts the landings of each raw table, by its full name, the normalizations of each core table, and the audits that
-    normalize (`audited`).
+    normalize (`audited`), and the `comparisons with the totals`.
     """
     counted: Counter[str] = Counter()
 
@@ -31,6 +32,8 @@ def count_calls() -> Iterator[Counter[str]]:
             counted["normalized"] += frame.f_locals["raw"].height if _is_below(frame, _LOADS) else 0
             counted["audited"] += _is_below(frame, _AUDIT)
             counted[f"normalizations of {frame.f_locals['table'].full_name}"] += 1
+        elif event == "call" and frame.f_code is compare_days.__code__:
+            counted["comparisons with the totals"] += 1
         elif event == "call" and frame.f_code is land.__code__:
             counted[frame.f_locals["table"].full_name] += 1
 

@@ -103,6 +103,7 @@ def test_a_night_without_changes_normalizes_nothing_and_sends_as_many_statements
         with count_calls() as counted:
             run_without_marts(settings)
     assert (counted["normalized"], counted["audited"]) == (0, 0)
+    assert counted["comparisons with the totals"] <= 1, "of all apps at once"
     assert [counted[table.full_name] for table in LANDED_TOGETHER] == [1] * len(LANDED_TOGETHER)
     assert counted["core"] <= 80 + 2, "not one more for each app"
     # One app takes 144; a further one takes two, and eleven that land its sessions.

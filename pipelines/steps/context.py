@@ -18,11 +18,13 @@ from pipelines.extract.client import ApiClient
 from pipelines.extract.shared_budget import SharedBudget
 from pipelines.load.raw_tables import begin_backfill
 from pipelines.load.raw_versions import describe_future, last_landing
+from pipelines.normalize.resolve import Normalized
 from pipelines.settings.billing_terms import read_billing_terms
 from pipelines.settings.settings import Settings
 from pipelines.steps import dialect
 from pipelines.steps.billing_terms import write_billing_terms
-from pipelines.steps.kept_rows import KeptRows
+from pipelines.steps.compared_days import ComparedDay
+from pipelines.steps.kept_results import KeptResults
 from pipelines.steps.outcomes import Counts, Failure
 from pipelines.steps.pending_loads import PendingLoads
 from pipelines.steps.process_memory import prepare_for_runs
@@ -32,6 +34,9 @@ from pipelines.steps.table_step import TableStep
 from pipelines.storage.postgres import Catalog
 from pipelines.storage.warehouse import Warehouse, check_readers_see, open_warehouse
 from pipelines.telemetry.logs import log
+
+_MOST_KEPT_ROWS = 20_000
+"""A few megabytes."""
 
 _CLOCKS_AGREE_WITHIN = timedelta(minutes=5)
 
@@ -94,7 +99,13 @@ class RunContext:
     """Days, by app, that a nightly run also loads because earlier nights missed them."""
     rebuilt: dict[str, list[date]] | None = None
     """Days with raw records, by app; set for a rebuild, which fetches nothing and can load no other days."""
-    kept_rows: KeptRows = field(default_factory=KeptRows)
+    kept_rows: KeptResults[Normalized] = field(default_factory=lambda: KeptResults(_MOST_KEPT_ROWS))
+    """Rows that were normalized to be compared with the totals, for the load."""
+    kept_comparisons: KeptResults[list[ComparedDay]] = field(default_factory=lambda: KeptResults(_MOST_KEPT_ROWS))
+    """Comparisons with the totals that were made for several apps at once."""
+    has_compared: bool = False
+    """Whether the totals of any app were compared."""
+    own_landings: int = 0
     loads: PendingLoads = field(init=False)
 
     def __post_init__(self) -> None:
@@ -122,6 +133,16 @@ class RunContext:
             return [day for day in self.rebuilt.get(app_id, []) if days[0] <= day <= days[1]]
         wanted = sorted({*self.catch_up_days.get(app_id, []), *days_from(*days)})
         return [day for day in wanted if self.is_loadable(day)]
+
+    def landings_of_others(self) -> int:
+        """Return how many landings the raw tables have besides those of this run."""
+        with self.warehouse.open_raw() as connection:
+            return last_landing(connection)[0] - self.own_landings
+
+    def forget_results(self, app_ids: Collection[str]) -> None:
+        """Forget what was computed from raw records of these apps, which have changed."""
+        self.kept_rows.forget(app_ids)
+        self.kept_comparisons.forget(app_ids)
 
     def clock_ahead(self) -> timedelta:
         """Return how far this machine's clock is ahead of the API's; zero if that is little or unknown."""

@@ -11,11 +11,12 @@ from pipelines.catalog.streams import part_of, stream_of
 from pipelines.catalog.types import Table
 from pipelines.load import raw_tables
 from pipelines.load.loaded_days import days_of_other_rules, find_loaded_days, to_frame
+from pipelines.load.raw_changes import AppDay
 from pipelines.normalize.fingerprint import fingerprint
 from pipelines.normalize.resolve import Normalized, normalize
 from pipelines.normalize.shrinks import Sums
 from pipelines.steps.context import RunContext
-from pipelines.steps.kept_rows import Days
+from pipelines.steps.kept_results import Days
 from pipelines.steps.load_plan import changed_days
 from pipelines.steps.process_memory import return_freed_memory
 from pipelines.steps.session_counts import with_session_counts
@@ -26,13 +27,13 @@ CHUNK_ROWS = 20_000
 Part = TypeVar("Part")
 
 
-def days_in_core(run: RunContext, table: Table, app_id: str, days: Collection[date]) -> set[date]:
+def days_in_core(run: RunContext, table: Table, days: Collection[AppDay]) -> set[AppDay]:
     """Return those of the days whose rows in a fact table are current: loaded by these rules, and unchanged in raw since."""
-    changed = changed_days(run, table, [app_id])
+    changed = changed_days(run, table, sorted({app_id for app_id, _ in days}))
     with run.warehouse.open_working() as connection:
-        loaded = find_loaded_days(connection, table, to_frame([(app_id, day) for day in days]))
-        outdated = days_of_other_rules(connection, table, fingerprint(table)).get(app_id, ())
-    return {day for _, day in loaded.keys() - changed} - set(outdated)
+        loaded = find_loaded_days(connection, table, to_frame(days))
+        outdated = days_of_other_rules(connection, table, fingerprint(table))
+    return {(app_id, day) for app_id, day in loaded.keys() - changed if day not in outdated.get(app_id, ())}
 
 
 def normalize_days(
@@ -44,13 +45,14 @@ def normalize_days(
     """
     if not days:
         return
-    if found := run.kept_rows.take(run.warehouse, table, app_id, days):
+    place = (table.full_name, app_id, days)
+    landings = run.landings_of_others() if keep or run.kept_rows.holds(*place[:2]) else 0
+    if found := run.kept_rows.take(*place, landings_of_others=landings):
         yield days, found
         return
-    others = run.kept_rows.count_landings_of_others(run.warehouse) if keep else None
     for chunk, found in _normalize_chunks(run, table, app_id, days):
-        if others is not None and chunk == days:
-            run.kept_rows.keep(others, table, app_id, days, found)
+        if keep and chunk == days:
+            run.kept_rows.keep(*place, found, rows=found.rows.height, landings_of_others=landings)
         yield chunk, found
 
 

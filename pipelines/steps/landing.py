@@ -106,7 +106,8 @@ def _land_batches(run: RunContext, table: Table, batches: list[_Batch], synced: 
         frame = frame.filter(~pl.col("day").is_in(future_days) | pl.col("day").is_null())
     types = field_types(table, [record for batch in batches for record in batch.records], utc_now())
     landed = run.warehouse.write_raw(lambda connection: raw_versions.land(connection, table, frame, types, synced))
-    run.kept_rows.note_landing(batch.frame["app_id"][0] for batch in batches if not batch.frame.is_empty())
+    run.own_landings += 1
+    run.forget_results({*frame["app_id"].unique(), *(synced["app_id"] if synced is not None else ())})
     counts_by_app = {batch.frame["app_id"][0]: batch.counts for batch in batches if not batch.frame.is_empty()}
     for app_id, received in frame.group_by("app_id").len().iter_rows():
         counts, new = counts_by_app[app_id], landed.new_by_app.get(app_id, 0)
@@ -132,7 +133,7 @@ def purge(run: RunContext, table: Table, app_id: str, days: Iterable[date], unre
             unread=unread,
         )
     )
-    run.kept_rows.forget([app_id])
+    run.forget_results([app_id])
 
 
 def fail_in_part(

@@ -20,7 +20,7 @@ from pipelines.normalize.fingerprint import fingerprint
 from pipelines.normalize.resolve import Normalized, listed_livestreams, normalize
 from pipelines.steps.context import Range, RunContext
 from pipelines.steps.current_rows import normalize_days, split_chunks
-from pipelines.steps.kept_rows import Days
+from pipelines.steps.kept_results import Days
 from pipelines.steps.load_plan import LoadPlan, confirm_unchanged, plan_load, tables_of_plan
 from pipelines.steps.outcomes import Counts
 from pipelines.steps.progress import progress

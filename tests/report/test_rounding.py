@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.normalize.shrinks import Sums, is_explained
-from pipelines.steps.totals import compare_days, sum_by_day
+from pipelines.steps.compared_days import compare_days, sum_by_day
 from pipelines.storage.frames import read_frame
 from tests.parameters import long_except
 from tests.report.conftest import DAY, SESSIONS, Row, only, session
@@ -50,21 +50,14 @@ def judge(warehouse: "FileWarehouse", sessions: list[tuple[float, float]], overa
 def is_short(warehouse: "FileWarehouse") -> bool:
     """Return what extract_sessions finds for the same figures: read from core, and as sums of normalized rows."""
     sessions, overall = (read_frame(warehouse.connection, f"FROM {name}") for name in (SESSIONS, OVERALL))
-    sums = sum_by_day(sessions, pl.Series([], dtype=pl.Date))
-    totals = overall.select("day", "session_count", "ingest_seconds", "viewer_seconds")
-    found = {
-        day.is_short
-        for in_core in (True, False)
-        for day in compare_days(
-            warehouse.connection,
-            "a",
-            [DAY],
-            session_days={DAY} if in_core else set(),
-            overall_days={DAY} if in_core else set(),
-            changed_sums=sums.clear() if in_core else sums,
-            changed_overall=totals.clear() if in_core else totals,
+    sums = sum_by_day("a", sessions, pl.Series([], dtype=pl.Date))
+    found = set()
+    for in_core in (True, False):
+        days = pl.DataFrame(
+            {"app_id": ["a"], "day": [DAY], "sessions_in_core": [in_core], "overall_in_core": [in_core]}
         )
-    }
+        changed = ((), ()) if in_core else ([sums], [overall])
+        found |= {day.is_short for day in compare_days(warehouse.connection, days, *changed)["a"]}
     [agreed] = found
     return agreed
 
