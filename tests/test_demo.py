@@ -67,7 +67,7 @@ def first_demo(production: Path) -> tuple[dict[str, bytes], dict[str, bytes], st
 def demo(production: Path, first_demo: object, tmp_path: Path) -> Path:
     """A copy of the directory that the demo made, with the cache that it has without package data."""
     home = Path(shutil.copytree(production / "place" / "demo", tmp_path / "home" / "demo"))
-    (home / "cache").mkdir()
+    (home / "cache").mkdir(exist_ok=True)
     for name in ("lock", "marts.json", "charts-0123456789abcdef.json"):
         (home / "cache" / name).touch()
     return home
