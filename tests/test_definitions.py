@@ -34,6 +34,7 @@ from tests.pipeline_runner import FIRST, LAST, LoadedWarehouse, assert_matches_w
 DEFINITIONS = build_definitions()
 
 ROOT = Path(__file__).parents[1]
+USAGE = dg.AssetKey(["marts", "daily_usage"])
 
 
 def assets() -> list[dg.AssetsDefinition]:
@@ -252,6 +253,11 @@ def test_a_run_that_does_not_publish_fails_with_the_app_that_failed(
             instance=instance, asset_selection=[dg.AssetKey(["raw", "livestreams"])], raise_on_error=False
         )
     assert not result.success
+
+
+def test_the_definition_of_a_mart_lists_the_source_columns_of_each_column() -> None:
+    [made_of] = [spec.metadata["columns_made_of"] for asset in assets() for spec in asset.specs if spec.key == USAGE]
+    assert {"column": "recordings", "made_of": "core.recordings_daily.recording_count"} in records_of(made_of)
 
 
 def test_a_single_mart_can_be_built(loaded: LoadedWarehouse, monkeypatch: pytest.MonkeyPatch) -> None:

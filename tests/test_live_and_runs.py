@@ -19,6 +19,7 @@ from pipelines.simulator.server import Simulator
 from pipelines.steps.context import open_run
 from pipelines.storage.file_warehouse import FileWarehouse
 from pipelines.storage.lock import exclusive_lock
+from tests.fixed_clock import clock_set_to
 from tests.live_helpers import (
     APP,
     MIDNIGHT,
@@ -129,12 +130,14 @@ def test_a_session_that_ended_between_two_nights_is_settled_by_the_second(tmp_pa
     unfinished = "SELECT livestream_id FROM core.livestream_sessions WHERE stopped_at IS NULL ORDER BY ALL"
     with Simulator(world) as simulator:
         settings = settings_for(simulator, tmp_path)
-        run_pipeline(settings, (day, day), run_id="first")
+        with clock_set_to(world.now.replace(tzinfo=None)):
+            run_pipeline(settings, (day, day), run_id="first")
         assert query(settings, unfinished) == [(one,) for one in sorted((short, long))]
         world.advance(timedelta(hours=40))
         world.end_session(APP, short)
         # Another night, of other days: the session's own day is long past.
-        run_pipeline(settings, (today(), today()), run_id="second")
+        with clock_set_to(world.now.replace(tzinfo=None)):
+            run_pipeline(settings, (today(), today()), run_id="second")
         assert query(settings, unfinished) == [(long,)]
         assert query(settings, flagged, day) == [(1, 1)]
 
@@ -146,6 +149,8 @@ def test_dagster_polls_in_one_job_and_merges_in_the_others(
     for name, value in environment_for(simulator, tmp_path).items():
         monkeypatch.setenv(name, value)
     settings = settings_for(simulator, tmp_path)
+    run_pipeline(settings, (yesterday(), today()))  # a rebuild needs raw records of its days
+    simulator.requests.clear()
     with dg.instance_for_test() as instance:
         assert DEFINITIONS.resolve_job_def("observe").execute_in_process(instance=instance).success
         polled = simulator.request_count()

@@ -81,7 +81,9 @@ def report_load(
     )
     metadata["sample"] = show_sample(preview)
     if not days:
-        return dg.MaterializeResult(metadata=metadata | {"dagster/row_count": preview.rows})
+        # Metadata of a result would be stored a second time, with the output of the step.
+        context.add_asset_metadata(metadata | {"dagster/row_count": preview.rows})
+        return dg.MaterializeResult()
     # Each day is an event of its own, with its own row count; the metadata of the whole load is on the last day.
     for day in context.partition_keys:
         count = {"dagster/row_count": preview.by_day.get(date.fromisoformat(day), 0)}
@@ -122,14 +124,19 @@ def _cell(value: Any) -> Any:  # noqa: ANN401 - a cell of any type
     return text if len(text) <= _LONGEST_CELL else f"{text[:_LONGEST_CELL]}…"
 
 
-def describe_lineage(sources: Mapping[str, Sequence[Source]]) -> dict[str, Any]:
-    """Return column lineage as Dagster+ draws it, and as a table for the UI that does not draw it."""
-    deps = {
-        column: [dg.TableColumnDep(asset_key=dg.AssetKey(table.split(".")), column_name=name) for table, name in found]
-        for column, found in sources.items()
-    }
+def build_lineage(sources: Mapping[str, Sequence[Source]]) -> dg.TableColumnLineage:
+    """Return column lineage as Dagster+ draws it."""
+    return dg.TableColumnLineage(
+        {
+            column: [
+                dg.TableColumnDep(asset_key=dg.AssetKey(table.split(".")), column_name=name) for table, name in found
+            ]
+            for column, found in sources.items()
+        }
+    )
+
+
+def tabulate_lineage(sources: Mapping[str, Sequence[Source]]) -> dg.TableMetadataValue:
+    """Return column lineage as a table, for the UI that does not draw it."""
     rows = [(column, ", ".join(f"{table}.{name}" for table, name in found)) for column, found in sources.items()]
-    return {
-        "dagster/column_lineage": dg.TableColumnLineage(deps_by_column=deps),
-        "columns_made_of": to_table(["column", "made_of"], rows),
-    }
+    return to_table(["column", "made_of"], rows)

@@ -1,7 +1,6 @@
 """One asset for each file in `sql/marts/`, all built by one step. Their dependencies are read from their SQL."""
 
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -12,7 +11,13 @@ from pipelines.catalog.streams import CORE_TABLES, FACTS
 from pipelines.marts.build import Mart, MartBuild, find_marts
 from pipelines.marts.lineage import column_lineage
 from pipelines.marts.sql_files import sql_directory
-from pipelines.orchestration.asset_metadata import describe_asset, describe_lineage, show_sample, to_table
+from pipelines.orchestration.asset_metadata import (
+    build_lineage,
+    describe_asset,
+    show_sample,
+    tabulate_lineage,
+    to_table,
+)
 from pipelines.orchestration.resources import NIGHTLY_FRESHNESS, ONE_RUN
 from pipelines.steps.context import RunContext
 from pipelines.steps.report import draw, preview_table, refresh_marts
@@ -37,17 +42,14 @@ def _specify(mart: Mart) -> dg.AssetSpec:
     columns = [(name, column.sql_type, column.unit, column.description) for name, column in mart.columns.items()]
     arguments = describe_asset(mart.full_name, mart.description, columns, {"sql", "duckdb"})
     source = dg.LocalFileCodeReference(file_path=str(sql_directory() / "marts" / f"{mart.name}.sql"), label="the SQL")
-    arguments["metadata"]["dagster/code_references"] = dg.CodeReferencesMetadataValue(code_references=[source])
+    arguments["metadata"] |= {
+        "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[source]),
+        "columns_made_of": tabulate_lineage(column_lineage(mart)),
+    }
     return dg.AssetSpec(deps=_find_dependencies(mart), freshness_policy=NIGHTLY_FRESHNESS, **arguments)
 
 
 _MARTS = {_key(mart.full_name): mart for mart in find_marts()}
-
-
-@cache
-def _lineage_metadata(key: dg.AssetKey) -> dict[str, Any]:
-    """Return the lineage metadata. The SQL does not change while this process runs."""
-    return describe_lineage(column_lineage(_MARTS[key]))
 
 
 def _describe_build(run: RunContext, mart: Mart, build: MartBuild) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def _describe_build(run: RunContext, mart: Mart, build: MartBuild) -> dict[str, 
         "refreshed": "whole" if build.refreshed is None else ", ".join(ranges),
         **({"drawn": to_table([mart.period, str(mart.headline_metric), "of all apps"], bars)} if bars else {}),
         "sample": show_sample(preview),
-        **_lineage_metadata(_key(mart.full_name)),
+        "dagster/column_lineage": build_lineage(column_lineage(mart)),
     }
 
 
@@ -71,4 +73,6 @@ def marts(context: dg.AssetExecutionContext, run: dg.ResourceParam[RunContext]) 
     selected = {key: mart for key, mart in _MARTS.items() if key in context.selected_asset_keys}
     builds = refresh_marts(run, [*selected.values()])
     for key, mart in selected.items():
-        yield dg.MaterializeResult(asset_key=key, metadata=_describe_build(run, mart, builds[mart.full_name]))
+        # Metadata of a result would be stored a second time, with the output of the step.
+        context.add_asset_metadata(_describe_build(run, mart, builds[mart.full_name]), asset_key=key)
+        yield dg.MaterializeResult(asset_key=key)
