@@ -1,6 +1,6 @@
 /* Move the machine's clock by MACHINE_CLOCK_AHEAD seconds, for the processes that preload this library (LD_PRELOAD).
 
-   `make test-dates` builds and uses it; docs/decisions/0068 says why libfaketime does not do. The environment is read once,
+   `make test-dates` builds and uses it; docs/decisions/0068 says why not libfaketime. The environment is read once,
    when the library is loaded. The monotonic clocks stay, and so do the times of files. */
 
 #define _GNU_SOURCE
@@ -20,17 +20,17 @@ __attribute__((constructor)) static void read_offset(void) {
 
 /* The version matters for pthread_cond_timedwait: the C library also has an older, incompatible one. */
 #if defined(__x86_64__)
-#define FIRST_VERSION "GLIBC_2.3.2"
+#define CONDITION_VERSION "GLIBC_2.3.2"
 #else
-#define FIRST_VERSION "GLIBC_2.17"
+#define CONDITION_VERSION "GLIBC_2.17"
 #endif
 
-#define REAL(name)                                                                    \
-  ({                                                                                  \
-    static __typeof__(name) *real;                                                    \
-    if (!real) real = (__typeof__(real))dlvsym(RTLD_NEXT, #name, FIRST_VERSION);      \
-    if (!real) real = (__typeof__(real))dlsym(RTLD_NEXT, #name);                      \
-    real;                                                                             \
+#define REAL(name)                                                                   \
+  ({                                                                                 \
+    static __typeof__(name) *real;                                                   \
+    if (!real) real = (__typeof__(real))dlvsym(RTLD_NEXT, #name, CONDITION_VERSION); \
+    if (!real) real = (__typeof__(real))dlsym(RTLD_NEXT, #name);                     \
+    real;                                                                            \
   })
 
 static int is_wall_clock(clockid_t id) { return id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE; }
