@@ -124,6 +124,10 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         """Return whether a migration of data is complete."""
         return self._check_once("migration", name, super().has_secondary_index)
 
+    def has_asset_key_col(self, column_name: str) -> bool:
+        """Return whether the table of assets has a column, without a transaction once it is known."""
+        return self._check_once("column", column_name, super().has_asset_key_col)
+
     def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
         check = partial(super()._has_asset_key_col_on_connection, conn)
         return self._check_once("column", column_name, check)
