@@ -79,6 +79,22 @@ def test_what_is_compared_with_the_totals_is_normalized_once(*, allow_shrink: bo
         assert_matches_world(settings, simulator.world)
 
 
+def test_totals_compared_for_all_apps_hide_no_session(tmp_path: Path) -> None:
+    """The first app compares all others, too; a session appears in the first, one between and the last, on old clocks."""
+    apps = ("a", "b", "c")
+    world = small_world(apps=apps, livestreams=4, sessions=12, days=30, broken=False)
+    with Simulator(world) as simulator:
+        settings = settings_for(simulator, tmp_path)
+        run_without_marts(settings)
+        for number, app_id in enumerate(apps):
+            livestream = max(world.apps[app_id].livestreams, key=lambda one: one.updated_ms)
+            livestream.stale_clock = True
+            at = NOW - timedelta(days=2, minutes=number)
+            world.add_session(app_id, livestream.id, created_at=at, ingest_seconds=60.0, viewer_seconds=600.0)
+            run_without_marts(settings)
+            assert_matches_world(settings, world)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("change", CHANGES)
 def test_nothing_that_changed_is_skipped_after_any_change(

@@ -4,7 +4,7 @@ Days that did not change since they were loaded are compared in the core tables,
 normalized, and of their sessions only the sums and the rows of few days are kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import polars as pl
@@ -44,21 +44,33 @@ def days_missing_sessions(run: RunContext, app_id: str, days: Range) -> dict[dat
 def _compare(run: RunContext, app_id: str, days: Range) -> list[ComparedDay]:
     """Compare the days of an app; the first time in a run, also those of every app of which no day changed, in the same query."""
     landings = run.landings_of_others()
-    place = (LIVESTREAM_SESSIONS.full_name, app_id, run.days_to_load(app_id, days))
-    if (kept := run.kept_comparisons.take(*place, landings_of_others=landings)) is not None:
+    table, wanted = LIVESTREAM_SESSIONS.full_name, run.days_to_load(app_id, days)
+    if (kept := run.kept_comparisons.take(table, app_id, wanted, landings_of_others=landings)) is not None:
         return kept
-    apps = [app_id] if run.has_compared else run.settings.app_ids
+    others = () if run.has_compared else [other for other in run.settings.app_ids if other != app_id]
     run.has_compared = True
-    wanted = {each: run.days_to_load(each, days) for each in apps}
-    app_days = [(each, day) for each, of_app in wanted.items() for day in of_app]
+    days_of_others = {other: run.days_to_load(other, days) for other in others}
+    compared = _compare_unchanged(run, app_id, wanted, days_of_others)
+    for other, found in compared.items():
+        if other != app_id:
+            run.kept_comparisons.keep(
+                table, other, days_of_others[other], found, rows=len(found), landings_of_others=landings
+            )
+    return compared.get(app_id, [])
+
+
+def _compare_unchanged(
+    run: RunContext, app_id: str, days: Sequence[date], days_of_others: Mapping[str, Sequence[date]]
+) -> dict[str, list[ComparedDay]]:
+    """Compare the days of an app, and by app those of the others whose days all did not change since they were loaded."""
+    app_days = [(each, day) for each, found in {app_id: days, **days_of_others}.items() for day in found]
     sessions_in_core = days_in_core(run, LIVESTREAM_SESSIONS, app_days)
     overall_in_core = days_in_core(run, LIVESTREAM_ANALYTICS_DAILY, app_days)
-    unchanged = sessions_in_core & overall_in_core
-    changed_apps = {each_app for each_app, day in app_days if (each_app, day) not in unchanged} - {app_id}
     changed_sessions, changed_overall = (
-        [day for day in wanted[app_id] if (app_id, day) not in in_core]
-        for in_core in (sessions_in_core, overall_in_core)
+        [day for day in days if (app_id, day) not in in_core] for in_core in (sessions_in_core, overall_in_core)
     )
+    unchanged = sessions_in_core & overall_in_core
+    changed_others = {each for each, day in app_days if (each, day) not in unchanged} - {app_id}
     sums = [
         sum_by_day(app_id, part.rows, part.rejects["day"])
         for _, part in normalize_days(run, LIVESTREAM_SESSIONS, app_id, [*changed_sessions], keep=True)
@@ -66,27 +78,17 @@ def _compare(run: RunContext, app_id: str, days: Range) -> list[ComparedDay]:
     totals = [
         part.rows for _, part in normalize_days(run, LIVESTREAM_ANALYTICS_DAILY, app_id, [*changed_overall], keep=True)
     ]
-    frame = pl.DataFrame(
+    compared_days = pl.DataFrame(
         [
-            (*each, each in sessions_in_core, each in overall_in_core)
-            for each in app_days
-            if each[0] not in changed_apps
+            (each, day, (each, day) in sessions_in_core, (each, day) in overall_in_core)
+            for each, day in app_days
+            if each not in changed_others
         ],
         schema={"app_id": pl.String, "day": pl.Date, "sessions_in_core": pl.Boolean, "overall_in_core": pl.Boolean},
         orient="row",
     )
     with run.warehouse.open_working() as connection:
-        compared = compare_days(connection, frame, sums, totals)
-    for other in compared.keys() - {app_id}:
-        run.kept_comparisons.keep(
-            LIVESTREAM_SESSIONS.full_name,
-            other,
-            wanted[other],
-            compared[other],
-            rows=len(compared[other]),
-            landings_of_others=landings,
-        )
-    return compared.get(app_id, [])
+        return compare_days(connection, compared_days, sums, totals)
 
 
 def _find_short_days(run: RunContext, app_id: str, compared: Sequence[ComparedDay]) -> dict[date, int]:
