@@ -9,15 +9,18 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
+from pipelines.steps.context import RunContext, open_run
 from pipelines.storage import ducklake_warehouse, postgres
+from tests import pipeline_runner
 from tests.pipeline_runner import DAYS, run_pipeline, settings_for, small_world
 from tests.postgres import find_programs, running_postgres
 from tests.promises.world_factory import change_everything
@@ -33,12 +36,19 @@ class Segment(NamedTuple):
     seconds: float
 
 
+@contextmanager
+def open_run_of_group(settings: Settings, **options: Any) -> Iterator[RunContext]:
+    """Open a run of a night that is split between several."""
+    with open_run(settings, **options) as run:
+        run.other_apps = tuple({*APPS} - {*settings.app_ids})
+        yield run
+
+
 def trace_run(settings: Any) -> list[Segment]:
     """Run a night; return its parts in order."""
     segments: list[Segment] = []
     last = time.monotonic()
     held: str | None = None
-    lock = postgres.advisory_lock
 
     def end_segment() -> None:
         nonlocal last
@@ -46,22 +56,29 @@ def trace_run(settings: Any) -> list[Segment]:
         segments.append(Segment(held, now - last))
         last = now
 
-    @contextmanager
-    def traced_lock(session: Any, name: str, **options: Any) -> Iterator[None]:
-        nonlocal held
-        with lock(session, name, **options):
-            if held is not None or name.partition(" of ")[2].startswith("app"):
-                yield  # no run for other apps needs it, or it is inside of a lock that all need
-                return
-            end_segment()
-            held = name
-            try:
-                yield
-            finally:
+    def trace(lock: Callable[..., AbstractContextManager[None]]) -> Callable[..., AbstractContextManager[None]]:
+        @contextmanager
+        def traced(session: Any, names: str | Sequence[str], **options: Any) -> Iterator[None]:
+            nonlocal held
+            name = names if isinstance(names, str) else min(names, default="")
+            with lock(session, names, **options):
+                if held is not None or not name or name.partition(" of ")[2].startswith("app"):
+                    yield  # no run for other apps needs it, or it is inside of a lock that all need
+                    return
                 end_segment()
-                held = None
+                held = name
+                try:
+                    yield
+                finally:
+                    end_segment()
+                    held = None
 
-    ducklake_warehouse.advisory_lock = traced_lock  # type: ignore[attr-defined]  # the name that it imported
+        return traced
+
+    # The names that it imported.
+    for name in ("advisory_lock", "advisory_locks"):
+        setattr(ducklake_warehouse, name, trace(getattr(postgres, name)))
+    pipeline_runner.open_run = open_run_of_group  # type: ignore[attr-defined]  # the name that it imported
     run_pipeline(settings, DAYS)
     end_segment()
     return segments

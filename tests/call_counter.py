@@ -8,6 +8,7 @@ from types import FrameType
 from typing import Any
 
 from pipelines.load.raw_versions import land
+from pipelines.marts.build import build_marts
 from pipelines.normalize.resolve import normalize
 from pipelines.steps.compared_days import compare_days
 
@@ -19,7 +20,8 @@ def count_calls() -> Iterator[Counter[str]]:
     """Count in this thread `statements` sent to DuckDB, and in loads of `core` tables; there also versions `normalized`.
 
     Also counts the landings of each raw table, by its full name, the normalizations of each core table, and the audits that
-    normalize (`audited`), and the `comparisons with the totals`.
+    normalize (`audited`), the `comparisons with the totals`, and the
+    `transactions of marts`.
     """
     counted: Counter[str] = Counter()
 
@@ -32,6 +34,8 @@ def count_calls() -> Iterator[Counter[str]]:
             counted["normalized"] += frame.f_locals["raw"].height if _is_below(frame, _LOADS) else 0
             counted["audited"] += _is_below(frame, _AUDIT)
             counted[f"normalizations of {frame.f_locals['table'].full_name}"] += 1
+        elif event == "call" and frame.f_code is build_marts.__code__:
+            counted["transactions of marts"] += 1
         elif event == "call" and frame.f_code is compare_days.__code__:
             counted["comparisons with the totals"] += 1
         elif event == "call" and frame.f_code is land.__code__:

@@ -7,14 +7,24 @@ from pathlib import Path
 import pytest
 
 from pipelines.catalog.raw import RAW_APP_ANALYTICS, RAW_LIVESTREAM_ANALYTICS, RAW_LIVESTREAM_DAYWISE, RAW_LIVESTREAMS
+from pipelines.marts.build import find_marts
 from pipelines.settings.settings import Settings
 from pipelines.simulator.server import Simulator
 from pipelines.steps import landing
+from pipelines.steps.context import open_run
+from pipelines.steps.report import refresh_marts
 from tests.call_counter import count_calls
 from tests.fixed_clock import NOW, clock_set_to
 from tests.night_runner import APP, NIGHT, WEEK, NightRunner, ids, names_livestream, world_of
 from tests.normalize_again import assert_nothing_was_skipped_wrongly
-from tests.pipeline_runner import assert_matches_world, query, run_without_marts, settings_for, small_world
+from tests.pipeline_runner import (
+    LoadedWarehouse,
+    assert_matches_world,
+    query,
+    run_without_marts,
+    settings_for,
+    small_world,
+)
 
 HOUR = timedelta(hours=1)
 
@@ -77,6 +87,15 @@ def test_what_is_compared_with_the_totals_is_normalized_once(*, allow_shrink: bo
         # Of each app; of the one that is compared, twice with --allow-shrink, which removes raw records in between.
         assert counted["normalizations of core.livestream_sessions"] == 2 + allow_shrink
         assert_matches_world(settings, simulator.world)
+
+
+def test_marts_are_one_transaction_and_in_a_split_night_one_each(loaded: LoadedWarehouse) -> None:
+    _, settings = loaded
+    with open_run(settings, run_id="marts", full=False, allow_shrink=False, backfill=None) as run:
+        for run.other_apps, transactions in (((), 1), (("another",), len(find_marts()))):
+            with count_calls() as counted:
+                refresh_marts(run, find_marts())
+            assert counted["transactions of marts"] == transactions
 
 
 def test_totals_compared_for_all_apps_hide_no_session(tmp_path: Path) -> None:

@@ -23,16 +23,19 @@ from pipelines.telemetry.logs import log
 
 
 def refresh_marts(run: RunContext, marts: Sequence[Mart]) -> dict[str, MartBuild]:
-    """Build those days of marts that changed. Returns the builds by full name. `marts` are in the order of `find_marts`."""
+    """Build those days of marts that changed. Returns the builds by full name. `marts` are in the order of `find_marts`.
+
+    If a night is split, each mart is locked and built by itself, so that several runs can build different marts at the same time.
+    """
     run.loads.write()
+    with run.warehouse.open_working() as connection:
+        groups = [[mart] for mart in marts] if run.other_apps else [*split_builds(marts, find_builds(connection))]
     builds: dict[str, MartBuild] = {}
-    with ExitStack() as locks:
-        for mart in marts:
-            locks.enter_context(run.warehouse.lock_table(mart.full_name, EVERY_APP))
-        with run.warehouse.open_working() as connection:
-            known = find_builds(connection)
-        for some in split_builds(marts, known):
-            builds |= run.warehouse.write(partial(build_marts, marts=some, now=utc_now()))
+    for group in groups:
+        with ExitStack() as locks:
+            for mart in group:
+                locks.enter_context(run.warehouse.lock_table(mart.full_name, EVERY_APP))
+            builds |= run.warehouse.write(partial(build_marts, marts=group, now=utc_now()))
     return builds
 
 
